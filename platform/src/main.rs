@@ -1,0 +1,3 @@
+//! `coldstart`: the platform's side of the custom runtime's contract, on a developer's machine.
+
+fn main() {}

@@ -1,0 +1,3 @@
+//! The reference function.
+
+fn main() {}
