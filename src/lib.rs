@@ -1,5 +1,23 @@
 //! An HTTP/1.1 server for serverless functions.
 
+mod body;
 mod h1;
+mod handler;
+mod headers;
+mod limits;
+mod pause;
+mod promise;
+mod request;
+mod response;
 #[cfg(feature = "sim")]
 pub mod sim;
+
+pub use body::{Body, BodySender, SendError, TrySendError};
+pub use bytes::Bytes;
+pub use handler::{Accept, Demand, Handler, Upgrade, Upload};
+pub use headers::{HeaderName, HeaderValue, Headers, InvalidHeader};
+pub use limits::{HEAD_LEN_CEILING, HEADERS_CEILING, Limits, Timeouts};
+pub use pause::{Pause, Resume};
+pub use promise::Reply;
+pub use request::{Head, Request};
+pub use response::{Response, Status};

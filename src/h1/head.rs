@@ -12,15 +12,12 @@ use core::mem::MaybeUninit;
 
 use super::framing;
 use super::refusal::Refusal;
+use crate::limits::HEADERS_CEILING;
 
 /// Longest method that is taken, in bytes: the longest registered one has 17 (RFC 9110 §16.1.1).
 const METHOD_LEN_MAX: usize = 32;
 /// A request line's bytes beside method and target: two spaces and `HTTP/1.1`.
 const VERSION_LEN_MAX: usize = 10;
-/// No limit on the number of fields can be raised above this: their index lives on the stack while it is made.
-pub(crate) const HEADERS_CEILING: usize = 256;
-/// No limit on the length of a head can be raised above this: ranges have 16 bits.
-pub(crate) const HEAD_LEN_CEILING: usize = u16::MAX as usize;
 
 /// The bounds that a head must keep. All in bytes but `headers_max`, which counts field lines.
 #[derive(Clone, Copy, Debug)]

@@ -31,8 +31,6 @@ pub(crate) use connection::{Connection, Event, Misuse};
 pub(crate) use date::{DATE_LEN, imf_fixdate};
 pub(crate) use encode::{AnswerHead, AnswerLength, reason_phrase};
 pub(crate) use framing::{BodyLength, UpgradeOffer};
-pub(crate) use head::{
-    HEAD_LEN_CEILING, HEADERS_CEILING, HeadIndex, HeadLimits, HeadView, Version, trailer_fields,
-};
+pub(crate) use head::{HeadIndex, HeadLimits, HeadView, Version, is_token_byte, trailer_fields};
 pub(crate) use refusal::Refusal;
 pub(crate) use state::{Close, Next};
