@@ -450,9 +450,9 @@ mod tests {
             assert!(matches!(source.take(), Piece::Pending));
             sender.send("a").expect("room");
             if finishes {
-                sender.finish()
+                sender.finish();
             } else {
-                drop(sender)
+                drop(sender);
             }
             assert!(matches!(source.take(), Piece::Bytes(piece) if piece == "a"));
             assert_eq!(matches!(source.take(), Piece::Finished), finishes);

@@ -32,7 +32,9 @@ pub(crate) const BODY_QUOTA_LEN: u32 = 1024;
 pub(crate) const EXHAUSTED_RETRY: Duration = Duration::from_millis(100);
 /// While descriptors are exhausted, one line says so this often.
 pub(crate) const EXHAUSTED_REPORT: Duration = Duration::from_secs(10);
-/// A table slot of memory is kept for reuse in blocks; what an empty server keeps of its buffers, in bytes.
+/// Loops of one server. A function has at most 16 processors on the platform.
+pub const WORKERS_MAX: usize = 64;
+/// What an idle worker keeps of its output buffer, in bytes.
 pub(crate) const SPARE_LEN_MAX: usize = 64 * 1024;
 
 /// Bounds on what one peer may send and what all of them may make the server hold.

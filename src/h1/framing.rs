@@ -93,27 +93,21 @@ pub(crate) fn read(head: HeadView<'_>) -> Result<Framing, Refusal> {
     for (name, value) in head.fields() {
         // The length tells nearly all other fields apart, without a look at a byte.
         match name.len() {
-            4 if name.eq_ignore_ascii_case("host") => {
-                if seen.host.replace(value).is_some() || !is_host(value) {
-                    return Err(Refusal::Host);
-                }
-            }
+            4 if name.eq_ignore_ascii_case("host") => once(&mut seen.host, value, Refusal::Host)?,
             6 if name.eq_ignore_ascii_case("expect") => {
-                if seen.expect.replace(value).is_some() {
-                    return Err(Refusal::Expectation);
-                }
+                once(&mut seen.expect, value, Refusal::Expectation)?;
             }
             7 if name.eq_ignore_ascii_case("upgrade") => seen.upgrade = Some(value),
             10 if name.eq_ignore_ascii_case("connection") => seen.connection.read(value),
             14 if name.eq_ignore_ascii_case("content-length") => {
-                if seen.length.replace(parse_length(value)?).is_some() {
-                    return Err(Refusal::ContentLength);
-                }
+                once(
+                    &mut seen.length,
+                    parse_length(value)?,
+                    Refusal::ContentLength,
+                )?;
             }
             17 if name.eq_ignore_ascii_case("transfer-encoding") => {
-                if seen.coding.replace(value).is_some() {
-                    return Err(Refusal::TransferEncoding);
-                }
+                once(&mut seen.coding, value, Refusal::TransferEncoding)?;
             }
             _ => {}
         }
@@ -121,10 +115,20 @@ pub(crate) fn read(head: HeadView<'_>) -> Result<Framing, Refusal> {
     decide(head, &seen)
 }
 
+/// A second line of a field that must be alone is refused, whatever it says.
+fn once<T>(slot: &mut Option<T>, value: T, refusal: Refusal) -> Result<(), Refusal> {
+    match slot.replace(value) {
+        None => Ok(()),
+        Some(_) => Err(refusal),
+    }
+}
+
 fn decide(head: HeadView<'_>, seen: &Seen<'_>) -> Result<Framing, Refusal> {
     let version = head.version();
-    if version == Version::Http11 && seen.host.is_none() {
-        return Err(Refusal::Host);
+    match seen.host {
+        None if version == Version::Http11 => return Err(Refusal::Host),
+        Some(host) if !is_host(host) => return Err(Refusal::Host),
+        Some(_) | None => {}
     }
     let body = match (seen.length, seen.coding) {
         (Some(_), Some(_)) => return Err(Refusal::AmbiguousFraming),

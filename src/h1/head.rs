@@ -96,6 +96,13 @@ pub(crate) struct HeadIndex {
     version: Version,
 }
 
+impl HeadIndex {
+    /// Indexes a whole head that was taken before.
+    pub(crate) fn index_again(&mut self, head: &[u8], limits: &HeadLimits) -> bool {
+        parse(head, &mut Scan::default(), limits, self) == Ok(Some(head.len()))
+    }
+}
+
 /// A head: its bytes and where its parts lie.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct HeadView<'a> {

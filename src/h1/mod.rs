@@ -27,7 +27,9 @@ mod head;
 mod refusal;
 mod state;
 
-pub(crate) use connection::{Connection, Event, Misuse};
+#[cfg(feature = "sim")]
+pub(crate) use connection::Misuse;
+pub(crate) use connection::{Connection, Event};
 pub(crate) use date::{DATE_LEN, imf_fixdate};
 pub(crate) use encode::{AnswerHead, AnswerLength, reason_phrase};
 pub(crate) use framing::{BodyLength, UpgradeOffer};
