@@ -150,10 +150,12 @@ mod tests {
             while !outbox.is_empty() {
                 assert_eq!(outbox.len(), expected.len() - sent.len());
                 let taken: Result<_, ()> = outbox.write(|slices| {
-                    let all: Vec<u8> = slices.iter().flat_map(|slice| slice.to_vec()).collect();
-                    let len = step.min(all.len());
-                    sent.extend_from_slice(&all[..len]);
-                    Ok(len)
+                    let before = sent.len();
+                    for slice in slices {
+                        let len = slice.len().min(step - (sent.len() - before));
+                        sent.extend_from_slice(&slice[..len]);
+                    }
+                    Ok(sent.len() - before)
                 });
                 assert!(taken.is_ok());
             }
