@@ -4,4 +4,19 @@
 
 mod exchange;
 
+mod answers;
+mod cast;
+mod dice;
+mod elsewhere;
+mod faults;
+mod kernel;
+mod oracle;
+mod peer;
+mod run;
+mod scribe;
+mod simulation;
+mod task;
+mod world;
+
 pub use exchange::{Cuts, Exchange, exchange};
+pub use run::{Failure, Report, Tracing, run_seed};
