@@ -96,6 +96,10 @@ pub(super) struct Injection {
 }
 
 impl Injection {
+    pub(super) fn interrupt_next_poll(&mut self) {
+        self.at = Some((self.calls.len(), Fault::Again));
+    }
+
     pub(super) fn on_call(&mut self, call: Call) -> Option<Fault> {
         let number = self.calls.len();
         self.calls.push(call);

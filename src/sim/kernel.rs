@@ -304,6 +304,11 @@ impl Kernel {
         Ok(id)
     }
 
+    /// No descriptor is left for so many milliseconds.
+    pub(super) const fn exhaust(&mut self, millis: u64) {
+        self.exhausted_until = self.now + millis;
+    }
+
     fn refuse(&mut self, id: LinkId) {
         let link = &mut self.links[id];
         link.custody = Custody::Closed;

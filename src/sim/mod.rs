@@ -13,6 +13,7 @@ mod kernel;
 mod oracle;
 mod peer;
 mod run;
+mod scenario;
 mod scribe;
 mod simulation;
 mod task;
@@ -20,3 +21,4 @@ mod world;
 
 pub use exchange::{Cuts, Exchange, exchange};
 pub use run::{Failure, Report, Tracing, run_seed};
+pub use scenario::{Heard, PeerId, Scenario};

@@ -12,7 +12,6 @@ use super::peer::Peer;
 use super::simulation::{Peaks, Stage};
 use super::world::{Actor, Stir};
 use crate::limits::Limits;
-use crate::observe::Event;
 
 /// The time-outs that all worlds have, in milliseconds: those of [`Timeouts::new`](crate::Timeouts::new).
 pub(super) const REQUEST_TIMEOUT: u64 = 30_000;
@@ -359,9 +358,4 @@ impl Play {
                 .unwrap_or(0),
         }
     }
-}
-
-/// Whether a run has reported this.
-pub(super) fn has_reported(stage: &Stage, wanted: Event) -> bool {
-    stage.ear.events().contains(&wanted)
 }
