@@ -9,6 +9,7 @@ mod limits;
 mod observe;
 mod os;
 mod pause;
+mod pool;
 mod promise;
 mod reactor;
 mod request;
@@ -16,6 +17,7 @@ mod response;
 mod server;
 #[cfg(feature = "sim")]
 pub mod sim;
+mod sse;
 
 pub use body::{Body, BodySender, SendError, TrySendError};
 pub use bytes::Bytes;
@@ -25,7 +27,9 @@ pub use headers::{HeaderName, HeaderValue, Headers, InvalidHeader};
 pub use limits::{HEAD_LEN_CEILING, HEADERS_CEILING, Limits, Timeouts, WORKERS_MAX};
 pub use observe::{Event, Observer, StderrObserver};
 pub use pause::{Pause, Resume};
+pub use pool::Blocking;
 pub use promise::Reply;
 pub use request::{Head, Request};
 pub use response::{Response, Status};
-pub use server::{Bound, DEFAULT_PORT, Server, StartError, Stopper, Workers};
+pub use server::{Bound, DEFAULT_PORT, Server, StartError, Stopper, Threads, Workers};
+pub use sse::{EventSender, ServerSentEvent};

@@ -9,6 +9,13 @@ use crate::h1::{self, HeadLimits, HeadView};
 use crate::headers::Headers;
 use crate::limits::{HEAD_LEN_CEILING, HEADERS_CEILING};
 
+/// For bytes that have passed the configured limits already.
+pub(crate) const HEAD_LIMITS_OPEN: HeadLimits = HeadLimits {
+    head_len_max: HEAD_LEN_CEILING,
+    target_len_max: HEAD_LEN_CEILING,
+    headers_max: HEADERS_CEILING,
+};
+
 /// The head of a request: all that is known before its body comes.
 #[derive(Clone, Copy)]
 pub struct Head<'a> {
@@ -75,6 +82,10 @@ impl<'a> Head<'a> {
     #[must_use]
     pub fn header(self, name: &str) -> Option<&'a str> {
         self.headers().text(name)
+    }
+
+    pub(crate) const fn as_bytes(self) -> &'a [u8] {
+        self.view.as_bytes()
     }
 
     /// Whether the peer speaks HTTP/1.0.
@@ -184,13 +195,12 @@ impl<'a> Request<'a> {
     /// The fields behind a chunked body, if there were any (RFC 9112 §7.1.2).
     #[must_use]
     pub fn trailers(&self) -> Vec<(&'a str, &'a [u8])> {
-        let limits = HeadLimits {
-            head_len_max: HEAD_LEN_CEILING,
-            target_len_max: 0,
-            headers_max: HEADERS_CEILING,
-        };
         // The section was checked when it came; an empty one has no line at all.
-        h1::trailer_fields(self.trailers, &limits).unwrap_or_default()
+        h1::trailer_fields(self.trailers, &HEAD_LIMITS_OPEN).unwrap_or_default()
+    }
+
+    pub(crate) const fn trailers_bytes(&self) -> &'a [u8] {
+        self.trailers
     }
 
     /// What a [`Router`](crate::Router)'s `{name}` segment stands for, with its percent-encodings replaced.

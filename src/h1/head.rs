@@ -115,6 +115,11 @@ impl<'a> HeadView<'a> {
         Self { bytes, index }
     }
 
+    /// All bytes of it, from the method to the empty line.
+    pub(crate) const fn as_bytes(self) -> &'a [u8] {
+        self.bytes
+    }
+
     pub(crate) fn method(self) -> &'a str {
         text(self.index.method.of(self.bytes))
     }
