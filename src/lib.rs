@@ -11,6 +11,8 @@ mod request;
 mod response;
 #[cfg(feature = "sim")]
 pub mod sim;
+mod test_answer;
+mod testing;
 
 pub use body::{Body, BodySender, SendError, TrySendError};
 pub use bytes::Bytes;
@@ -21,3 +23,5 @@ pub use pause::{Pause, Resume};
 pub use promise::Reply;
 pub use request::{Head, Request};
 pub use response::{Response, Status};
+pub use test_answer::TestAnswer;
+pub use testing::TestRequest;
