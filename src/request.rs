@@ -13,11 +13,19 @@ use crate::limits::{HEAD_LEN_CEILING, HEADERS_CEILING};
 #[derive(Clone, Copy)]
 pub struct Head<'a> {
     view: HeadView<'a>,
+    parameters: &'a [(&'a str, &'a str)],
 }
 
 impl<'a> Head<'a> {
     pub(crate) const fn new(view: HeadView<'a>) -> Self {
-        Self { view }
+        Self {
+            view,
+            parameters: &[],
+        }
+    }
+
+    pub(crate) const fn with_parameters(self, parameters: &'a [(&'a str, &'a str)]) -> Self {
+        Self { parameters, ..self }
     }
 
     /// The method as it was sent; methods have a case (RFC 9110 §9.1).
@@ -77,6 +85,15 @@ impl<'a> Head<'a> {
         self.headers().text(name)
     }
 
+    /// What a [`Router`](crate::Router)'s `{name}` segment stands for, with its percent-encodings replaced.
+    #[must_use]
+    pub fn parameter(self, name: &str) -> Option<Cow<'a, str>> {
+        self.parameters
+            .iter()
+            .find(|(key, _)| *key == name)
+            .map(|(_, value)| percent_decode(value))
+    }
+
     /// Whether the peer speaks HTTP/1.0.
     #[must_use]
     pub fn is_http10(self) -> bool {
@@ -101,7 +118,6 @@ pub struct Request<'a> {
     head: Head<'a>,
     body: RequestBody<'a>,
     trailers: &'a [u8],
-    parameters: &'a [(&'a str, &'a str)],
 }
 
 /// Where the body of a request lies.
@@ -119,12 +135,14 @@ impl<'a> Request<'a> {
             head,
             body,
             trailers,
-            parameters: &[],
         }
     }
 
     pub(crate) const fn with_parameters(self, parameters: &'a [(&'a str, &'a str)]) -> Self {
-        Self { parameters, ..self }
+        Self {
+            head: self.head.with_parameters(parameters),
+            ..self
+        }
     }
 
     /// The head.
@@ -193,13 +211,10 @@ impl<'a> Request<'a> {
         h1::trailer_fields(self.trailers, &limits).unwrap_or_default()
     }
 
-    /// What a [`Router`](crate::Router)'s `{name}` segment stands for, with its percent-encodings replaced.
+    /// See [`Head::parameter`].
     #[must_use]
     pub fn parameter(&self, name: &str) -> Option<Cow<'a, str>> {
-        self.parameters
-            .iter()
-            .find(|(key, _)| *key == name)
-            .map(|(_, value)| percent_decode(value))
+        self.head.parameter(name)
     }
 }
 
