@@ -360,7 +360,8 @@ fn check_request_line_len(line: &[u8], limits: &HeadLimits) -> Result<(), Refusa
         .take_while(|byte| is_token_byte(**byte))
         .count();
     match line.get(method_len) {
-        None | Some(b' ') => {}
+        // A line that ends here lacks its other parts; its method may be good.
+        None | Some(b' ' | b'\r' | b'\n') => {}
         Some(_) => return Err(Refusal::Method),
     }
     let longest = method_len
@@ -543,6 +544,9 @@ mod tests {
             (b"GET  / HTTP/1.1\r\n\r\n", Refusal::RequestLine),
             (b"GET / HTTP/1.1 \r\n\r\n", Refusal::RequestLine),
             (b"GET /\r\n\r\n", Refusal::RequestLine),
+            (b"GET\r\n\r\n", Refusal::RequestLine),
+            (b"GET\n\n", Refusal::LineEnd),
+            (b"GET\rX / HTTP/1.1\r\n\r\n", Refusal::Method),
             (b"GET /\t HTTP/1.1\r\n\r\n", Refusal::Target),
             (b"GET /\xc3\xa9 HTTP/1.1\r\n\r\n", Refusal::Target),
             (b"GET /#x HTTP/1.1\r\n\r\n", Refusal::Target),
