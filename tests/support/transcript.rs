@@ -1,4 +1,9 @@
 //! Reads the transcripts of `tests/wire/*.md`; their notation is in `tests/wire/README.md`.
+#![expect(
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a transcript that breaks its notation must fail its test"
+)]
 
 use coldstart::sim::Ending;
 
