@@ -108,7 +108,7 @@ impl Connection {
         let polled = match self.recv {
             Recv::Idle | Recv::Head => self.poll_head(input, index, limits),
             Recv::Body => self.poll_body(input, limits),
-            Recv::Done | Recv::Closed | Recv::Failed => Ok((0, Event::NeedInput)),
+            Recv::Done | Recv::Closed | Recv::Refused | Recv::Failed => Ok((0, Event::NeedInput)),
         };
         polled.inspect_err(|_| self.on_refused())
     }
