@@ -106,7 +106,13 @@ impl Connection {
     ) -> Result<(usize, Event<'a>), Refusal> {
         self.begin_next_cycle();
         let polled = match self.recv {
-            Recv::Idle | Recv::Head => self.poll_head(input, index, limits),
+            Recv::Idle | Recv::Head => {
+                let polled = self.poll_head(input, index, limits);
+                if polled.is_err() {
+                    self.forget_request(input);
+                }
+                polled
+            }
             Recv::Body => self.poll_body(input, limits),
             Recv::Done | Recv::Closed | Recv::Refused | Recv::Failed => Ok((0, Event::NeedInput)),
         };
@@ -199,13 +205,18 @@ impl Connection {
         Ok((taken, event))
     }
 
+    /// Of a head that is no head only the method may be known; beside that, the answer must suit any client.
+    fn forget_request(&mut self, begun: &[u8]) {
+        self.version = Version::Http11;
+        self.persistence = Persistence::Implied;
+        self.asked = if begun.starts_with(b"HEAD ") {
+            Asked::HeadOnly
+        } else {
+            Asked::Everything
+        };
+    }
+
     fn on_refused(&mut self) {
-        if self.recv == Recv::Idle || self.recv == Recv::Head {
-            // Nothing of the request is known: the answer must suit any client.
-            self.version = Version::Http11;
-            self.persistence = Persistence::Implied;
-            self.asked = Asked::Everything;
-        }
         self.recv = self.recv.on(RecvFact::Refused);
         self.close = self.close.or(Close::PeerRefused);
     }
@@ -224,6 +235,9 @@ impl Connection {
 
     /// Refuses a request that has begun, for a reason that its bytes alone do not show.
     pub(crate) fn refuse(&mut self, refusal: Refusal) -> Refusal {
+        if self.recv == Recv::Idle || self.recv == Recv::Head {
+            self.forget_request(&[]);
+        }
         self.on_refused();
         refusal
     }
