@@ -452,7 +452,8 @@ fn index_target(method: &[u8], target: &[u8], index: &mut HeadIndex) -> Result<(
                 .position(|byte| matches!(byte, b'/' | b'?'))
                 .unwrap_or(rest.len());
             let authority = rest.get(..authority_len).unwrap_or_default();
-            if authority.is_empty() || !framing::is_host(authority) {
+            // RFC 9110 §4.2.1: such a URI has a host, even where a port follows.
+            if matches!(authority, [] | [b':', ..]) || !framing::is_host(authority) {
                 return Err(Refusal::Target);
             }
             let start = usize::from(index.target.start).saturating_add(scheme_len);
