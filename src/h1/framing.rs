@@ -99,7 +99,8 @@ pub(crate) fn read(head: HeadView<'_>) -> Result<Framing, Refusal> {
                 }
             }
             6 if name.eq_ignore_ascii_case("expect") => {
-                if seen.expect.replace(value).is_some() {
+                // HTTP/1.0 has no expectations, in however many lines (RFC 9110 §10.1.1).
+                if seen.expect.replace(value).is_some() && head.version() == Version::Http11 {
                     return Err(Refusal::Expectation);
                 }
             }
@@ -134,7 +135,6 @@ fn decide(head: HeadView<'_>, seen: &Seen<'_>) -> Result<Framing, Refusal> {
         (Some(length), None) => BodyLength::Length(length),
     };
     let expectation = match (seen.expect, version) {
-        // HTTP/1.0 has no expectations (RFC 9110 §10.1.1).
         (None, _) | (Some(_), Version::Http10) => Expectation::None,
         (Some(value), Version::Http11) if value.eq_ignore_ascii_case(b"100-continue") => {
             if body == BodyLength::None {
