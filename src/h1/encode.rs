@@ -175,13 +175,14 @@ fn is_server_field(name: &str) -> bool {
     }
 }
 
-/// The last fence before the wire: whatever a caller hands over, no line end leaves inside a line.
+/// The last fence before the wire: whatever a caller hands over, no line end leaves inside a line, and no control byte
+/// inside a value (RFC 9110 §5.5).
 fn is_sendable(name: &str, value: &[u8]) -> bool {
     !name.is_empty()
         && name.bytes().all(is_token_byte)
-        && !value
+        && value
             .iter()
-            .any(|byte| matches!(byte, b'\r' | b'\n' | b'\0'))
+            .all(|byte| matches!(byte, b'\t' | b' '..=b'~' | 0x80..))
 }
 
 fn encode_status_line(out: &mut Vec<u8>, status: u16) {

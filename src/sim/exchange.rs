@@ -22,10 +22,12 @@ const FIELDS: &[(&str, &[u8])] = &[
     ("Date", b"yesterday"),
     ("X-Split", b"a\r\nSet-Cookie: b"),
     ("X-Nul", b"a\0b"),
+    ("X-Escape", b"a\x1b[2J"),
+    ("X-Delete", b"a\x7f"),
     ("X Name", b"a"),
     ("X-Name\r\nY", b"a"),
     ("", b"a"),
-    ("X-After", b"kept, \xe9 too"),
+    ("X-After", b"kept,\t\xe9 too"),
 ];
 
 /// How the input is cut into reads.
