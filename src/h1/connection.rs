@@ -405,7 +405,7 @@ impl Connection {
         }
     }
 
-    /// No byte of a body may follow the head just written: HEAD, 204, 304.
+    /// No byte of a body may follow the head just written: HEAD, 204, 205, 304.
     pub(crate) const fn has_no_body(&self) -> bool {
         matches!(self.answer, BodyFraming::Absent)
     }
