@@ -266,13 +266,17 @@ pub(crate) fn is_host(value: &[u8]) -> bool {
     port_is_good && is_registered_name(host)
 }
 
-/// RFC 9112 §3.2.3: authority-form, for CONNECT, has both a host and a port.
+/// RFC 9112 §3.2.3: authority-form, for CONNECT, has both a host and a port, which must be one that can be connected to
+/// (RFC 9110 §9.3.6).
 pub(crate) fn is_authority_with_port(value: &[u8]) -> bool {
     let port_start = value.iter().rposition(|byte| *byte == b':');
     let Some((host, port)) = port_start.and_then(|start| value.split_at_checked(start)) else {
         return false;
     };
-    !host.is_empty() && port.len() > 1 && is_host(value)
+    let number = core::str::from_utf8(port.get(1..).unwrap_or_default())
+        .ok()
+        .and_then(|digits| digits.parse::<u16>().ok());
+    !host.is_empty() && number.is_some_and(|number| number > 0) && is_host(value)
 }
 
 /// RFC 3986 §3.2.2: the inside of an IP literal; its shape is left to whoever resolves it.
