@@ -87,6 +87,10 @@ pub struct Message {
     pub method: String,
     /// The target as sent.
     pub target: String,
+    /// The authority in it, which replaces `Host`.
+    pub authority: Option<String>,
+    /// Path and query.
+    pub path: String,
     /// `HTTP/1.0` or `HTTP/1.1`: what it is served as.
     pub version: String,
     /// Names as sent, values trimmed.
@@ -229,6 +233,8 @@ impl Peer {
         let message = Message {
             method: view.method().to_owned(),
             target: view.target().to_owned(),
+            authority: view.authority().map(str::to_owned),
+            path: view.path_and_query().to_owned(),
             version: match view.version() {
                 Version::Http10 => "HTTP/1.0".to_owned(),
                 Version::Http11 => "HTTP/1.1".to_owned(),
@@ -236,8 +242,9 @@ impl Peer {
             fields: owned(view.fields()),
             ..Message::default()
         };
-        self.path = view.path_and_query().to_owned();
-        let authority = view.authority().map(|host| format!("authority {host}"));
+        self.path.clone_from(&message.path);
+        let authority = message.authority.as_deref();
+        let authority = authority.map(|host| format!("authority {host}"));
         self.say(format!(
             "head {} {} {}",
             message.method, message.target, message.version
