@@ -31,7 +31,7 @@ pub use headers::{HeaderName, HeaderValue, Headers, InvalidHeader};
 pub use limits::{HEAD_LEN_CEILING, HEADERS_CEILING, Limits, Timeouts, WORKERS_MAX};
 pub use observe::{Event, Observer, StderrObserver};
 pub use pause::{Pause, Resume};
-pub use pool::Blocking;
+pub use pool::{Blocking, blocking};
 pub use promise::Reply;
 pub use request::{Head, Request};
 pub use response::{Response, Status};

@@ -4,4 +4,4 @@
 
 mod exchange;
 
-pub use exchange::{Cuts, Exchange, exchange};
+pub use exchange::{Cuts, Ending, Exchange, Message, exchange};
