@@ -34,6 +34,10 @@ pub(crate) const EXHAUSTED_RETRY: Duration = Duration::from_millis(100);
 pub(crate) const EXHAUSTED_REPORT: Duration = Duration::from_secs(10);
 /// Loops of one server. A function has at most 16 processors on the platform.
 pub const WORKERS_MAX: usize = 64;
+/// Requests that wait for a thread of the pool; more are answered 503.
+pub(crate) const POOL_QUEUE_MAX: usize = 1024;
+/// Bytes of all requests that wait for a thread of the pool: twice the largest default body.
+pub(crate) const POOL_QUEUE_LEN_MAX: usize = 64 * 1024 * 1024;
 /// What an idle worker keeps of its output buffer, in bytes.
 pub(crate) const SPARE_LEN_MAX: usize = 64 * 1024;
 

@@ -41,37 +41,29 @@ pub struct StderrObserver;
 
 impl Observer for StderrObserver {
     fn on(&mut self, event: Event) {
-        let mut stderr = std::io::stderr().lock();
-        let written = match event {
-            Event::Listening(address) => writeln!(stderr, "coldstart: listening on {address}"),
-            Event::BodyLengthWrong => writeln!(
-                stderr,
-                "coldstart: a handler's body differs from its announced length; the connection was closed"
+        let line = match event {
+            Event::Listening(address) => format!("listening on {address}"),
+            Event::BodyLengthWrong => "a handler's body differs from its announced length; \
+                 the connection was closed"
+                .to_owned(),
+            Event::FieldsLeftOut(count) => format!(
+                "{count} field(s) of a handler left out: framing, Connection and Date are the server's"
             ),
-            Event::FieldsLeftOut(count) => writeln!(
-                stderr,
-                "coldstart: {count} field(s) of a handler left out: framing, Connection and Date are the server's"
-            ),
-            Event::DescriptorsExhausted => writeln!(
-                stderr,
-                "coldstart: no descriptor left for a new connection; raise `ulimit -n` or lower connections_max"
-            ),
-            Event::ThreadNotStarted => writeln!(
-                stderr,
-                "coldstart: the kernel starts no further thread; see `ulimit -u` and the memory limit"
-            ),
+            Event::DescriptorsExhausted => "no descriptor left for a new connection; \
+                 raise `ulimit -n` or lower connections_max"
+                .to_owned(),
+            Event::ThreadNotStarted => "the kernel starts no further thread; \
+                 see `ulimit -u` and the memory limit"
+                .to_owned(),
             Event::Stopped(cut) if cut > 0 => {
-                writeln!(
-                    stderr,
-                    "coldstart: stopped; {cut} connection(s) were cut in the middle of a request"
-                )
+                format!("stopped; {cut} connection(s) were cut in the middle of a request")
             }
             Event::Refused(..)
             | Event::HandlerPanicked
             | Event::Draining(_)
-            | Event::Stopped(_) => Ok(()),
+            | Event::Stopped(_) => return,
         };
-        // Nobody can be told that stderr is closed.
-        drop(written);
+        // One write a line, so that no other thread's output gets into it. Nobody can be told that stderr is closed.
+        drop(std::io::stderr().write_all(format!("coldstart: {line}\n").as_bytes()));
     }
 }

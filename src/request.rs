@@ -9,15 +9,30 @@ use crate::h1::{self, HeadLimits, HeadView};
 use crate::headers::Headers;
 use crate::limits::{HEAD_LEN_CEILING, HEADERS_CEILING};
 
+/// For bytes that have passed the configured limits already.
+pub(crate) const HEAD_LIMITS_OPEN: HeadLimits = HeadLimits {
+    head_len_max: HEAD_LEN_CEILING,
+    target_len_max: HEAD_LEN_CEILING,
+    headers_max: HEADERS_CEILING,
+};
+
 /// The head of a request: all that is known before its body comes.
 #[derive(Clone, Copy)]
 pub struct Head<'a> {
     view: HeadView<'a>,
+    parameters: &'a [(&'a str, &'a str)],
 }
 
 impl<'a> Head<'a> {
     pub(crate) const fn new(view: HeadView<'a>) -> Self {
-        Self { view }
+        Self {
+            view,
+            parameters: &[],
+        }
+    }
+
+    pub(crate) const fn with_parameters(self, parameters: &'a [(&'a str, &'a str)]) -> Self {
+        Self { parameters, ..self }
     }
 
     /// The method as it was sent; methods have a case (RFC 9110 §9.1).
@@ -77,6 +92,19 @@ impl<'a> Head<'a> {
         self.headers().text(name)
     }
 
+    pub(crate) const fn as_bytes(self) -> &'a [u8] {
+        self.view.as_bytes()
+    }
+
+    /// What a [`Router`](crate::Router)'s `{name}` segment stands for, with its percent-encodings replaced.
+    #[must_use]
+    pub fn parameter(self, name: &str) -> Option<Cow<'a, str>> {
+        self.parameters
+            .iter()
+            .find(|(key, _)| *key == name)
+            .map(|(_, value)| percent_decode(value))
+    }
+
     /// Whether the peer speaks HTTP/1.0.
     #[must_use]
     pub fn is_http10(self) -> bool {
@@ -101,7 +129,6 @@ pub struct Request<'a> {
     head: Head<'a>,
     body: RequestBody<'a>,
     trailers: &'a [u8],
-    parameters: &'a [(&'a str, &'a str)],
 }
 
 /// Where the body of a request lies.
@@ -119,12 +146,14 @@ impl<'a> Request<'a> {
             head,
             body,
             trailers,
-            parameters: &[],
         }
     }
 
     pub(crate) const fn with_parameters(self, parameters: &'a [(&'a str, &'a str)]) -> Self {
-        Self { parameters, ..self }
+        Self {
+            head: self.head.with_parameters(parameters),
+            ..self
+        }
     }
 
     /// The head.
@@ -184,22 +213,18 @@ impl<'a> Request<'a> {
     /// The fields behind a chunked body, if there were any (RFC 9112 §7.1.2).
     #[must_use]
     pub fn trailers(&self) -> Vec<(&'a str, &'a [u8])> {
-        let limits = HeadLimits {
-            head_len_max: HEAD_LEN_CEILING,
-            target_len_max: 0,
-            headers_max: HEADERS_CEILING,
-        };
         // The section was checked when it came; an empty one has no line at all.
-        h1::trailer_fields(self.trailers, &limits).unwrap_or_default()
+        h1::trailer_fields(self.trailers, &HEAD_LIMITS_OPEN).unwrap_or_default()
     }
 
-    /// What a [`Router`](crate::Router)'s `{name}` segment stands for, with its percent-encodings replaced.
+    pub(crate) const fn trailers_bytes(&self) -> &'a [u8] {
+        self.trailers
+    }
+
+    /// See [`Head::parameter`].
     #[must_use]
     pub fn parameter(&self, name: &str) -> Option<Cow<'a, str>> {
-        self.parameters
-            .iter()
-            .find(|(key, _)| *key == name)
-            .map(|(_, value)| percent_decode(value))
+        self.head.parameter(name)
     }
 }
 

@@ -16,6 +16,7 @@ use crate::os::{
     Fault, KeepaliveTimes, Listener, PortSharing, RealOs, Signals, SocketOptions, StopFlag, Wake,
     signal,
 };
+use crate::pool::Blocking;
 use crate::reactor::{Reactor, Settings};
 use crate::request::Request;
 use crate::response::Response;
@@ -173,6 +174,15 @@ impl Server {
         self.bind()?.run_handler(handler)
     }
 
+    /// Serves with one loop and up to `count` threads on which the handler may block; see [`Blocking`].
+    #[must_use]
+    pub const fn threads(self, count: usize) -> Threads {
+        Threads {
+            server: self,
+            count,
+        }
+    }
+
     /// Serves with `count` loops on threads of their own, each with a clone of the handler and a listening socket on
     /// the same port, among which the kernel spreads connections (`SO_REUSEPORT`). At most [`WORKERS_MAX`].
     #[must_use]
@@ -253,6 +263,39 @@ impl Bound {
         })
         .run()
         .map_err(StartError::from_fault)
+    }
+}
+
+/// A pool of threads behind one loop; see [`Server::threads`].
+#[derive(Debug)]
+pub struct Threads {
+    server: Server,
+    count: usize,
+}
+
+impl Threads {
+    /// Serves with a function or closure, cloned for each thread.
+    ///
+    /// # Errors
+    ///
+    /// As [`Server::run`].
+    pub fn run<F>(self, function: F) -> Result<(), StartError>
+    where
+        F: FnMut(&Request<'_>) -> Response + Clone + Send + 'static,
+    {
+        self.run_handler(FunctionHandler(function))
+    }
+
+    /// The same with a [`Handler`]. Its [`accept`](Handler::accept) runs on the loop and must not block.
+    ///
+    /// # Errors
+    ///
+    /// As [`Server::run`].
+    pub fn run_handler(
+        self,
+        handler: impl Handler + Clone + Send + 'static,
+    ) -> Result<(), StartError> {
+        self.server.run_handler(Blocking::new(handler, self.count))
     }
 }
 

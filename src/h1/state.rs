@@ -17,7 +17,9 @@ pub(crate) enum Recv {
     Done,
     /// The peer ended its side between requests.
     Closed,
-    /// The request was refused, or the peer ended its side in the middle of it.
+    /// The request was refused: its answer is the connection's last.
+    Refused,
+    /// The peer ended its side in the middle of a request: there is nothing to answer.
     Failed,
 }
 
@@ -50,15 +52,16 @@ impl Recv {
             (Self::Body, F::BodyEnd) => Self::Done,
             (Self::Idle | Self::Closed, F::EndOfInput) => Self::Closed,
             (Self::Head | Self::Body | Self::Failed, F::EndOfInput) => Self::Failed,
+            (Self::Refused, F::EndOfInput) => Self::Refused,
             // A half-close behind a whole request is told again once the answer has gone.
             (Self::Done, F::EndOfInput) => Self::Done,
-            (Self::Idle | Self::Head | Self::Body, F::Refused) => Self::Failed,
+            (Self::Idle | Self::Head | Self::Body, F::Refused) => Self::Refused,
             (Self::Done, F::NextCycle) => Self::Idle,
             (Self::Idle | Self::Head, F::BodyEnd | F::NextCycle)
             | (Self::Body, F::Bytes | F::HeadAndBody | F::HeadAlone | F::NextCycle)
             | (Self::Done, F::Bytes | F::HeadAndBody | F::HeadAlone | F::BodyEnd | F::Refused)
             | (
-                Self::Closed | Self::Failed,
+                Self::Closed | Self::Refused | Self::Failed,
                 F::Bytes | F::HeadAndBody | F::HeadAlone | F::BodyEnd | F::Refused | F::NextCycle,
             ) => Self::impossible(),
         }
@@ -186,9 +189,10 @@ pub(crate) const fn next(recv: Recv, send: Send, close: Close) -> Next {
         (Recv::Body, Send::Done) => Next::Read,
         (Recv::Done, Send::Done) if close.is_set() => Next::Linger,
         (Recv::Done, Send::Done) => Next::Read,
-        (Recv::Failed, Send::Done) => Next::Linger,
-        (Recv::Failed, Send::Waiting) if close.is_set() => Next::Wait,
-        (Recv::Failed, Send::Waiting | Send::Body)
+        (Recv::Refused | Recv::Failed, Send::Done) => Next::Linger,
+        (Recv::Refused, Send::Waiting) => Next::Wait,
+        (Recv::Refused, Send::Body)
+        | (Recv::Failed, Send::Waiting | Send::Body)
         | (Recv::Closed, Send::Waiting)
         | (_, Send::Failed) => Next::Close,
         (Recv::Idle | Recv::Head | Recv::Closed, Send::Body | Send::Done) => {

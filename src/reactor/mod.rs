@@ -134,8 +134,8 @@ impl<O: Os, H: Handler> Reactor<O, H> {
             scratch: Scratch::default(),
             mailbox: Arc::new(Mailbox::new(wake)),
             unfinished: Vec::new(),
-            // A connection may have come between `listen` and the first poll.
-            accepting: Accepting::Ready,
+            // The kernel tells of whoever came between `listen` and the first poll.
+            accepting: Accepting::Drained,
             phase: Phase::Serving,
             reported_at: None,
         }

@@ -19,6 +19,6 @@ mod simulation;
 mod task;
 mod world;
 
-pub use exchange::{Cuts, Exchange, exchange};
+pub use exchange::{Cuts, Ending, Exchange, Message, exchange};
 pub use run::{Failure, Report, Tracing, run_seed};
 pub use scenario::{Heard, PeerId, Scenario};
