@@ -15,7 +15,7 @@ use std::process::Command;
 use std::sync::mpsc::channel;
 use std::time::{Duration, Instant};
 
-use coldstart::{Accept, Event, Handler, Head, Request, Response, Upgrade};
+use coldstart::{Accept, Event, Handler, Head, Request, Response, Timeouts, Upgrade};
 use socket2::{Domain, SockRef, Socket, Type};
 
 use loopback::process::{Process, processor_ticks, sleeps};
@@ -350,3 +350,64 @@ fn several_workers_all_answer_and_all_stop() {
     assert!(clients.iter_mut().all(Client::is_at_end));
     assert!(TcpStream::connect(address).is_err());
 }
+
+/// Names the variable that makes the next function a server.
+const CHILD: &str = "COLDSTART_TEST_CHILD";
+/// Every time-out of the server in a child process.
+const SHORT: Duration = Duration::from_secs(1);
+
+#[test]
+#[ignore = "the body of a child process, started by the tests below"]
+fn child() {
+    if std::env::var_os(CHILD).is_none() {
+        return;
+    }
+    let timeouts = Timeouts::new().head(SHORT).body(SHORT).write(SHORT);
+    let server = coldstart::Server::new()
+        .address(SocketAddr::from(([127, 0, 0, 1], 0)))
+        .timeouts(timeouts);
+    let large = coldstart::Bytes::from(pattern(LARGE));
+    let served = server.run(|request| match request.path() {
+        "/large" => Response::bytes(large.clone()),
+        _ => echo(request),
+    });
+    served.expect("a server that failed");
+}
+
+const LARGE: usize = 12_000_000;
+
+fn start_child() -> Process {
+    let this = std::env::current_exe().expect("this program");
+    let mut command = Command::new(this);
+    command.args([
+        "--exact",
+        "child",
+        "--ignored",
+        "--nocapture",
+        "--test-threads=1",
+    ]);
+    Process::start(command.env(CHILD, "1").stdout(std::process::Stdio::null()))
+}
+
+#[test]
+fn whoever_keeps_a_server_waiting_is_told_so_or_cut() {
+    let mut server = start_child();
+    let address = server.address();
+    let mut in_head = Client::connect(address);
+    in_head.send("GET /head HTTP/1.1\r\nHo");
+    let mut in_body = Client::connect(address);
+    in_body.send("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 8\r\n\r\nbody");
+    let reader = narrow_client(address);
+    reader.send(get("/large"));
+    for client in [&mut in_head, &mut in_body] {
+        assert_eq!(client.answer().status, 408);
+        assert!(client.is_at_end());
+    }
+    // It reads nothing, so it can only be cut: its connection leaves the kernel's table of those that are open.
+    eventually("the reader that reads nothing is cut", || {
+        count_in_state(address, ESTABLISHED) == 0
+    });
+    assert_eq!(server.stop(), Some(0));
+}
+
+const ESTABLISHED: u8 = 1;

@@ -186,7 +186,13 @@ impl<S> Session<S> {
         if let Stage::Lingering(left) = self.stage {
             return self.linger(left, context);
         }
-        if let Some(work) = &mut self.work {
+        if let Some(work) = &mut self.work
+            && !work.out.is_empty()
+        {
+            debug_assert!(
+                context.scratch.out.is_empty(),
+                "bytes that were written before those that wait to be sent"
+            );
             std::mem::swap(&mut work.out, &mut context.scratch.out);
         }
         let fate = self.drive_open(context);
