@@ -51,6 +51,7 @@ fn count_in_state(address: SocketAddr, state: u8) -> usize {
     rows.count()
 }
 
+const FIN_WAIT_1: u8 = 4;
 const TIME_WAIT: u8 = 6;
 
 #[test]
@@ -84,6 +85,19 @@ fn a_client_that_half_closes_behind_its_requests_is_answered_in_full() {
     server.stop();
 }
 
+/// Refuses everything at length, before the body comes.
+struct RefuseAtLength(Vec<u8>);
+
+impl Handler for RefuseAtLength {
+    fn accept(&mut self, _: &Head<'_>) -> Accept {
+        Accept::Refuse(Response::bytes(self.0.clone()))
+    }
+
+    fn call(&mut self, _: &Request<'_>) -> Response {
+        Response::text("unreached")
+    }
+}
+
 #[test]
 fn no_reset_eats_the_answer_to_a_peer_that_goes_on_sending() {
     let server = Running::start(on_loopback(), echo);
@@ -98,6 +112,23 @@ fn no_reset_eats_the_answer_to_a_peer_that_goes_on_sending() {
         (answer.status, answer.field("connection")),
         (413, Some("close"))
     );
+    assert!(client.is_at_end());
+    server.stop();
+}
+
+#[test]
+fn no_reset_eats_an_answer_on_its_way_when_bytes_come_with_the_end_right_behind_them() {
+    let body = pattern(256 * 1024);
+    let server = Running::start_handler(on_loopback(), RefuseAtLength(body.clone()));
+    let mut client = narrow_client(server.address);
+    client.send("POST / HTTP/1.1\r\nHost: test\r\nContent-Length: 99999999999\r\n\r\n");
+    eventually("the server has ended its side", || {
+        count_in_state(server.address, FIN_WAIT_1) == 1
+    });
+    let sent = SockRef::from(client.stream()).send_with_flags(&[0; 4_096], libc::MSG_MORE);
+    assert_eq!(sent.expect("a socket that is open"), 4_096);
+    client.end_output();
+    assert_eq!(client.answer().body, body);
     assert!(client.is_at_end());
     server.stop();
 }
