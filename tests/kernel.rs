@@ -20,7 +20,7 @@ use socket2::{Domain, SockRef, Socket, Type};
 
 use loopback::process::{Process, processor_ticks, sleeps};
 use loopback::server::{Running, on_loopback};
-use loopback::{Client, eventually, get, outlast, pattern, post};
+use loopback::{Client, eventually, get, outlast, pattern, post, unix_seconds};
 
 /// The path, or the body where there is one.
 fn echo(request: &Request<'_>) -> Response {
@@ -421,6 +421,54 @@ fn start_child() -> Process {
 }
 
 #[test]
+fn whoever_waits_when_a_frozen_server_thaws_is_served_and_told_the_right_time() {
+    let mut server = start_child();
+    let address = server.address();
+    let mut idle = Client::connect(address);
+    let before = idle.ask(get("/"));
+    let (mut in_head, mut in_body, mut reader) = loop {
+        let since = Instant::now();
+        let in_head = Client::connect(address);
+        in_head.send("GET /head HTTP/1.1\r\nHo");
+        let in_body = Client::connect(address);
+        in_body.send("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 8\r\n\r\nbody");
+        let mut reader = narrow_client(address);
+        reader.send(get("/large"));
+        assert_eq!(reader.head().expect("an answer's head").status, 200);
+        // Each of them is known to the server before it freezes.
+        assert_eq!(idle.ask(get("/")).status, 200);
+        server.freeze();
+        if since.elapsed() < SHORT {
+            break (in_head, in_body, reader);
+        }
+        // The machine is busy: their time was up before the frost.
+        server.thaw();
+    };
+
+    idle.send(get("/idle"));
+    in_head.send("st: a\r\n\r\n");
+    in_body.send("-end");
+    let mut large = vec![0; 1_000_000];
+    reader.read_exact(&mut large);
+    outlast(SHORT + SHORT / 2);
+    let thawed_at = unix_seconds();
+    server.thaw();
+
+    let after = idle.answer();
+    assert_eq!(after.text(), "/idle");
+    assert_eq!(in_head.answer().text(), "/head");
+    assert_eq!(in_body.answer().text(), "body-end");
+    large.resize(LARGE, 0);
+    reader.read_exact(&mut large[1_000_000..]);
+    assert_eq!(large, pattern(LARGE));
+
+    let at = date_seconds(&after);
+    assert!((thawed_at..=unix_seconds()).contains(&at), "{}", after.head);
+    assert!(date_seconds(&before) < at, "{}", before.head);
+    assert_eq!(server.stop(), Some(0));
+}
+
+#[test]
 fn whoever_keeps_a_server_waiting_is_told_so_or_cut() {
     let mut server = start_child();
     let address = server.address();
@@ -442,3 +490,20 @@ fn whoever_keeps_a_server_waiting_is_told_so_or_cut() {
 }
 
 const ESTABLISHED: u8 = 1;
+
+/// Seconds since 1970 of an answer's `Date`.
+fn date_seconds(answer: &loopback::Answer) -> u64 {
+    let date = answer.field("date").expect("a date");
+    let parts: Vec<&str> = date.split([' ', ':']).collect();
+    let number = |at: usize| parts[at].parse::<u64>().expect("a number");
+    let months = "JanFebMarAprMayJunJulAugSepOctNovDec";
+    let month = months.find(parts[2]).expect("a month") as u64 / 3 + 1;
+    let (year, day) = (number(3), number(1));
+    // Days since 1970 by counting March as the first month.
+    let (year, month) = match month {
+        1 | 2 => (year - 1, month + 9),
+        _ => (year, month - 3),
+    };
+    let days = year * 365 + year / 4 - year / 100 + year / 400 + (month * 153 + 2) / 5 + day;
+    (days - 719_469) * 86_400 + number(4) * 3_600 + number(5) * 60 + number(6)
+}

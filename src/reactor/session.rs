@@ -147,8 +147,8 @@ impl<S> Session<S> {
         self.drive(context)
     }
 
-    /// A deadline is past. The clock may have leapt over it while the process was frozen: what waits in the socket
-    /// counts first.
+    /// A deadline is past. The clock may have leapt over it while the process was frozen: what waits in the socket, or
+    /// has room in it, counts first.
     pub(super) fn on_deadline<O: Os<Socket = S>, H: Handler>(
         &mut self,
         waiting: Waiting,
@@ -156,7 +156,11 @@ impl<S> Session<S> {
     ) -> Fate {
         match waiting {
             Waiting::FirstByte | Waiting::Handler => self.drive(context),
-            Waiting::Write | Waiting::Linger => Fate::Free,
+            Waiting::Linger => Fate::Free,
+            Waiting::Write => match self.drive(context) {
+                Fate::Wait(Waiting::Write, Renewal::Same) => Fate::Free,
+                fate @ (Fate::Wait(..) | Fate::Again(..) | Fate::Free | Fate::HandOver(_)) => fate,
+            },
             Waiting::Head | Waiting::Body => {
                 let before = (self.input_len(), self.connection.announced());
                 if self.inflow == Inflow::Drained {
