@@ -119,8 +119,7 @@ impl<S> Session<S> {
             Inflow::Drained | Inflow::Ready if readiness.has(Readiness::READABLE) => Inflow::Ready,
             inflow @ (Inflow::Drained | Inflow::Ready | Inflow::Ending) => inflow,
         };
-        // Behind our own end, the peer's is no break: what lies before it is read all the same, or closing would reset
-        // the connection and the last answer with it.
+        // Behind our own end the peer's is no break: bytes left unread would reset the connection, and the last answer.
         let is_open = self.stage == Stage::Open;
         if is_open && readiness.has(Readiness::BROKEN) && self.connection.next() != Next::Read {
             // An answer is under way and nobody is left to take it.
