@@ -143,7 +143,11 @@ impl Server {
     pub fn bind(self) -> Result<Bound, StartError> {
         let failed = |error| StartError::from_bind(self.options.address, error);
         let listener = Listener::open(&self.options).map_err(failed)?;
-        let address = listener.local_address().map_err(failed)?;
+        // A port that was given needs no question on the way to the first byte.
+        let address = match self.options.address.port() {
+            0 => listener.local_address().map_err(failed)?,
+            _ => self.options.address,
+        };
         let wake = Wake::new().map_err(StartError::from_os)?;
         Ok(Bound {
             listener,

@@ -69,8 +69,9 @@ impl Process {
     /// Stops it in its tracks, as a platform does between requests.
     pub(crate) fn freeze(&self) {
         self.signal("STOP");
+        // A small letter is a process that is traced.
         eventually("the process is frozen", || {
-            status(self.id, "State").is_some_and(|state| state.starts_with('T'))
+            status(self.id, "State").is_some_and(|state| state.starts_with(['T', 't']))
         });
     }
 
