@@ -6,6 +6,9 @@
     reason = "which worlds are run is read from the environment, at the edge"
 )]
 
+#[path = "sim/scenarios.rs"]
+mod scenarios;
+
 use coldstart::sim::{Report, Tracing, run_seed};
 
 /// Worlds that every run of the tests visits.

@@ -63,7 +63,13 @@ impl<S> Session<S> {
                 Err(refusal) => self.refuse(refusal, context),
             }
         }
-        (at, Appetite::Untried)
+        let is_over = at == input.len() && !self.connection.is_body_pending();
+        let appetite = if is_over {
+            Appetite::Starved
+        } else {
+            Appetite::Untried
+        };
+        (at, appetite)
     }
 
     /// Whether something else has to happen before more input is taken.

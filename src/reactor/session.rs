@@ -310,7 +310,8 @@ impl<S> Session<S> {
         }
         let (taken, appetite) = self.take(bytes, context);
         let rest = bytes.get(taken..).unwrap_or_default();
-        if !rest.is_empty() && self.is_wanted() {
+        let is_over = rest.is_empty() && appetite == Appetite::Starved;
+        if !is_over && self.is_wanted() {
             let work = self.work();
             work.input.extend_from_slice(rest);
             work.appetite = appetite;
@@ -322,10 +323,11 @@ impl<S> Session<S> {
             return;
         }
         let mut input = std::mem::take(&mut self.work().input);
-        let (taken, appetite) = self.take(&input, context);
+        let (taken, mut appetite) = self.take(&input, context);
         input.drain(..taken);
         if !self.is_wanted() {
             input.clear();
+            appetite = Appetite::Starved;
         }
         if input.is_empty() {
             input = Vec::new();
@@ -346,7 +348,7 @@ impl<S> Session<S> {
     fn has_untried_input(&self) -> bool {
         self.work
             .as_ref()
-            .is_some_and(|work| work.appetite == Appetite::Untried && !work.input.is_empty())
+            .is_some_and(|work| work.appetite == Appetite::Untried)
     }
 
     /// Whether an upload does not want more yet; if its pause is over, it goes on from here.

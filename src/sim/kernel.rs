@@ -139,6 +139,8 @@ pub(super) struct Kernel {
     exhausted_until: u64,
     /// When the server stopped to listen.
     pub(super) stopped_at: Option<u64>,
+    /// Milliseconds during which the machine was frozen.
+    pub(super) frozen: u64,
     retired: Vec<Key>,
     pub(super) rates: FaultRates,
     pub(super) injection: Injection,
@@ -162,6 +164,7 @@ impl Kernel {
             touched: BTreeSet::new(),
             exhausted_until: 0,
             stopped_at: None,
+            frozen: 0,
             retired: Vec::new(),
             rates,
             injection: Injection::default(),
@@ -623,10 +626,6 @@ impl Kernel {
 
     pub(super) fn outbound_len(&self, id: LinkId) -> usize {
         self.links[id].outbound.len()
-    }
-
-    pub(super) fn inbound_len(&self, id: LinkId) -> usize {
-        self.links[id].inbound.len()
     }
 
     pub(super) fn custody(&self, id: LinkId) -> Custody {

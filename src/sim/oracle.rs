@@ -159,7 +159,7 @@ fn judge_date(asked: &Asked, answer: &Answer, wall: &WallClock) -> Result<(), St
 /// The server has ended the connection: may it?
 pub(super) fn judge_end(peer: &Peer, own: OwnSide, kernel: &Kernel) -> Result<(), String> {
     let Some(link) = peer.link else { return Ok(()) };
-    if kernel.excuse(link).is_some() || peer.pace == Pace::Never {
+    if kernel.excuse(link).is_some() || matches!(peer.pace, Pace::Never | Pace::Awake) {
         return Ok(());
     }
     let is_past_drain = kernel

@@ -30,6 +30,8 @@ pub(super) enum Pace {
     Slow(usize, u64),
     /// Nothing until the world is healed.
     Never,
+    /// As if nothing had been, after it had read nothing for long.
+    Awake,
 }
 
 /// How often `100 Continue` may come before an answer.
@@ -162,9 +164,10 @@ impl Peer {
 
     /// From now on it behaves well.
     pub(super) fn heal(&mut self) {
-        if self.pace != Pace::Eager {
-            self.pace = Pace::Eager;
-        }
+        self.pace = match self.pace {
+            Pace::Eager | Pace::Slow(..) => Pace::Eager,
+            Pace::Never | Pace::Awake => Pace::Awake,
+        };
         self.times.reads_at = 0;
     }
 
@@ -177,7 +180,7 @@ impl Peer {
             }
         }
         let len_max = match self.pace {
-            Pace::Eager => usize::MAX,
+            Pace::Eager | Pace::Awake => usize::MAX,
             Pace::Slow(..) if at < self.times.reads_at => return true,
             Pace::Slow(len, gap) => {
                 self.times.reads_at = at + gap;

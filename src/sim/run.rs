@@ -290,8 +290,7 @@ impl Play {
             if !self.stage.reactor.is_stopped() {
                 return Err("it was told to stop and has not".to_owned());
             }
-            let was_frozen = state.kernel.rates.freeze > 0;
-            if took > DRAIN_TIMEOUT + 1000 && !was_frozen {
+            if took > DRAIN_TIMEOUT + 1000 + state.kernel.frozen {
                 return Err(format!("it took {took} ms to stop"));
             }
         }

@@ -178,6 +178,7 @@ impl State {
         if self.kernel.dice.is_hit(self.kernel.rates.freeze) {
             let minutes = self.kernel.dice.millis(1, 30);
             self.kernel.now += minutes * 60_000;
+            self.kernel.frozen += minutes * 60_000;
             self.kernel.note(|| format!("thawed after {minutes} minutes"));
         }
         true

@@ -1,0 +1,40 @@
+//! Worlds by hand: what went wrong once, here or in other servers, does not go wrong again.
+
+use core::time::Duration;
+
+use coldstart::Limits;
+use coldstart::sim::{Heard, Scenario};
+
+const SECOND: Duration = Duration::from_secs(1);
+
+fn ask(path: &str) -> String {
+    format!("GET {path} HTTP/1.1\r\nHost: a\r\n\r\n")
+}
+
+fn post(path: &str, fields: &str, body: &str) -> String {
+    let len = body.len();
+    format!("POST {path} HTTP/1.1\r\nHost: a\r\n{fields}Content-Length: {len}\r\n\r\n{body}")
+}
+
+#[test]
+fn an_upload_that_pauses_behind_its_last_byte_is_answered_when_it_resumes() {
+    let mut world = Scenario::default();
+    let peer = world.connect();
+    world.send(peer, post("/1/pause/500", "", "hello"));
+    assert_eq!(world.read(peer).text(), "");
+    world.wait(SECOND);
+    assert_eq!(world.read(peer).statuses(), [200]);
+    assert_eq!(world.sleep(), None);
+}
+
+#[test]
+fn the_last_request_of_a_turn_hears_100_continue_too() {
+    let mut world = Scenario::new(Limits::new().pipeline_max(1));
+    let peer = world.connect();
+    let request = post("/1/echo", "Expect: 100-continue\r\n", "hello");
+    let (head, body) = request.split_at(request.len() - 5);
+    world.send(peer, head);
+    assert_eq!(world.read(peer).statuses(), [100]);
+    world.send(peer, body);
+    assert_eq!(world.read(peer).statuses(), [200]);
+}
