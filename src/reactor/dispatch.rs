@@ -74,7 +74,7 @@ impl<S> Session<S> {
 
     /// Whether something else has to happen before more input is taken.
     fn is_held<O: Os, H: Handler>(&mut self, context: &Context<'_, O, H>) -> bool {
-        self.connection.next() != Next::Read
+        self.next() != Next::Read
             || context.requests_left == 0
             || context.scratch.out.len() > context.settings.limits.pending_out_len_max
             || self.is_paused(context)

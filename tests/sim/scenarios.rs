@@ -38,3 +38,31 @@ fn the_last_request_of_a_turn_hears_100_continue_too() {
     world.send(peer, body);
     assert_eq!(world.read(peer).statuses(), [200]);
 }
+
+#[test]
+fn no_100_continue_follows_a_refusal_that_is_still_to_come() {
+    let mut world = Scenario::default();
+    let peer = world.connect();
+    let request = post("/1/refuse-later/90000", "Expect: 100-continue\r\n", "hello");
+    world.send(peer, &request[..request.len() - 5]);
+    world.wait(89 * SECOND);
+    assert_eq!(world.read(peer).text(), "", "neither 100 nor 408: the handler owes the answer");
+    world.wait(2 * SECOND);
+    let heard = world.read(peer);
+    assert_eq!(heard.statuses(), [403]);
+    assert!(!heard.is_open(), "the peer may never send the body");
+}
+
+#[test]
+fn a_bad_chunk_behind_a_promised_early_answer_brings_no_second_answer() {
+    let mut world = Scenario::default();
+    let peer = world.connect();
+    let head = "POST /1/refuse-later/100 HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n";
+    world.send(peer, format!("{head}3\r\nabc\r\n"));
+    world.run();
+    world.send(peer, "xyz\r\n");
+    world.wait(SECOND);
+    let heard = world.read(peer);
+    assert_eq!(heard.statuses(), [403]);
+    assert!(!heard.is_open());
+}
