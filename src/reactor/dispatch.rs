@@ -371,6 +371,8 @@ impl<S> Session<S> {
                 self.encode_piece(bytes, context);
                 self.encode_end(context);
             }
+            // The head was the whole answer.
+            Content::File(part) if part.rest.is_empty() => {}
             Content::File(part) => self.work().supply = Supply::File(part),
             Content::Channel(source) => {
                 source.attach(context.notify());

@@ -55,6 +55,13 @@ enum Due {
     Late,
 }
 
+/// Whether what is late comes at all.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Era {
+    Chaos,
+    Healed,
+}
+
 /// All that other threads have to do, and what the handler was asked.
 #[derive(Debug)]
 pub(super) struct Elsewhere {
@@ -63,6 +70,7 @@ pub(super) struct Elsewhere {
     /// Jobs that the schedule does not know of yet: after so many milliseconds.
     pub(super) fresh: Vec<(u64, u64)>,
     late: Vec<u64>,
+    era: Era,
     /// How often each errand was accepted.
     pub(super) accepted: BTreeMap<u64, u32>,
     pub(super) uploads_cut: u64,
@@ -80,6 +88,7 @@ impl Default for Elsewhere {
             next_job: 0,
             fresh: Vec::new(),
             late: Vec::new(),
+            era: Era::Chaos,
             accepted: BTreeMap::new(),
             uploads_cut: 0,
             violations: Vec::new(),
@@ -95,23 +104,18 @@ impl Elsewhere {
         let number = self.next_job;
         self.next_job += 1;
         self.jobs.insert(number, job);
-        match due {
-            Due::After(delay) => self.fresh.push((delay, number)),
-            Due::Late => self.late.push(number),
+        match (due, self.era) {
+            (Due::After(delay), _) => self.fresh.push((delay, number)),
+            (Due::Late, Era::Chaos) => self.late.push(number),
+            (Due::Late, Era::Healed) => self.fresh.push((0, number)),
         }
     }
 
     /// Whatever was to come late comes now.
     pub(super) fn heal(&mut self) {
+        self.era = Era::Healed;
         let late = std::mem::take(&mut self.late);
         self.fresh.extend(late.into_iter().map(|number| (0, number)));
-        for job in self.jobs.values_mut() {
-            if let Job::Feed(feed) = job
-                && feed.ending == Ending::Late
-            {
-                feed.ending = Ending::Kept;
-            }
-        }
     }
 
     /// Does a job, or a part of it; gives the milliseconds until the next part.
@@ -146,10 +150,13 @@ impl Elsewhere {
 
     fn feed(&mut self, number: u64, mut feed: Feed) -> Option<u64> {
         if feed.rest.is_empty() {
-            match feed.ending {
-                Ending::Kept => feed.sender.finish(),
-                Ending::Dropped => drop(feed),
-                Ending::Late => self.put_late(number, Job::Feed(feed)),
+            match (feed.ending, self.era) {
+                (Ending::Kept, _) | (Ending::Late, Era::Healed) => feed.sender.finish(),
+                (Ending::Dropped, _) => drop(feed),
+                (Ending::Late, Era::Chaos) => {
+                    self.jobs.insert(number, Job::Feed(feed));
+                    self.late.push(number);
+                }
             }
             return None;
         }
@@ -161,11 +168,6 @@ impl Elsewhere {
         }
         self.jobs.insert(number, Job::Feed(feed));
         Some(STREAM_GAP)
-    }
-
-    fn put_late(&mut self, number: u64, job: Job) {
-        self.jobs.insert(number, job);
-        self.late.push(number);
     }
 
     fn stream(&mut self, bytes: Vec<u8>, piece_len: usize, room: usize, ending: Ending) -> Body {

@@ -182,6 +182,14 @@ pub(super) fn judge_end(peer: &Peer, own: OwnSide, kernel: &Kernel) -> Result<()
     if last.is_some_and(|answer| answer.says_close() || answer.status == 101) {
         return Ok(());
     }
+    // Of a request that was answered early, the rest has to come in its time.
+    let is_early = answered
+        .checked_sub(1)
+        .and_then(|last| peer.asked.get(last))
+        .is_some_and(|asked| asked.whole_at.is_none());
+    if is_early {
+        return Ok(());
+    }
     let Some(next) = peer.asked.get(answered).filter(|next| next.begun_at.is_some()) else {
         let may_end = own == OwnSide::Ended || kernel.stopped_at.is_some();
         return if may_end {

@@ -66,3 +66,15 @@ fn a_bad_chunk_behind_a_promised_early_answer_brings_no_second_answer() {
     assert_eq!(heard.statuses(), [403]);
     assert!(!heard.is_open());
 }
+
+#[test]
+fn an_empty_part_of_a_file_is_an_answer_like_any_other() {
+    let mut world = Scenario::default();
+    let peer = world.connect();
+    world.send(peer, ask("/1/file/0/0") + &ask("/2/promise/10/0"));
+    world.wait(SECOND);
+    let heard = world.read(peer);
+    assert_eq!(heard.statuses(), [200, 200]);
+    assert!(heard.is_open());
+    assert_eq!(world.events(), [], "no handler is blamed");
+}
