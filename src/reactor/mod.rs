@@ -264,7 +264,11 @@ impl<O: Os, H: Handler> Reactor<O, H> {
 
     /// Sessions that were cut short, so that others had their turn.
     fn flush(&mut self) {
-        for key in std::mem::take(&mut self.unfinished) {
+        let mut unfinished = std::mem::take(&mut self.unfinished);
+        // One that was cut short again by its own news is here twice, and would have a larger share each turn.
+        unfinished.sort_unstable();
+        unfinished.dedup();
+        for key in unfinished {
             self.drive(key, |session, context| session.drive(context));
         }
     }
