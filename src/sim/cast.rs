@@ -162,10 +162,15 @@ fn slow_body(scribe: &mut Scribe<'_>) {
     scribe.send(body[..len].to_vec());
 }
 
+/// A narrow room for answers, but not so narrow that they take for ever.
+fn narrow_room(scribe: &mut Scribe<'_>) {
+    let bodies = scribe.peer.asked.iter().map(|asked| asked.expected.body.len());
+    let least = bodies.sum::<usize>() / 300;
+    let len = scribe.dice.pick(&[1, 100, 1000, 8192, 50_000]);
+    scribe.peer.outbound_len_max = len.max(least);
+}
+
 fn slow_reader(scribe: &mut Scribe<'_>) {
-    scribe.peer.outbound_len_max = scribe.dice.pick(&[1, 100, 1000, 8192, 50_000]);
-    let len = scribe.dice.between(100, 20_000);
-    scribe.peer.pace = Pace::Slow(len, scribe.dice.millis(1, 900));
     let bytes = if scribe.dice.is_hit(500) {
         pipeline(scribe)
     } else {
@@ -174,19 +179,22 @@ fn slow_reader(scribe: &mut Scribe<'_>) {
         bytes.extend(one(scribe));
         bytes
     };
+    narrow_room(scribe);
+    let len = scribe.dice.between(100, 20_000).max(scribe.peer.outbound_len_max / 2);
+    scribe.peer.pace = Pace::Slow(len, scribe.dice.millis(1, 900));
     scribe.send(bytes);
     scribe.await_all();
     depart(scribe);
 }
 
 fn never_reader(scribe: &mut Scribe<'_>) {
-    scribe.peer.outbound_len_max = scribe.dice.pick(&[1, 1000, 50_000]);
     scribe.peer.pace = Pace::Never;
     for _ in 0..scribe.dice.between(1, 3) {
         let bytes = pipeline(scribe);
         scribe.send(bytes);
         scribe.cue(Cue::Pause(20_000));
     }
+    narrow_room(scribe);
 }
 
 fn half_closer(scribe: &mut Scribe<'_>) {
@@ -238,9 +246,9 @@ fn connect_and_reset(scribe: &mut Scribe<'_>) {
 }
 
 fn leaver(scribe: &mut Scribe<'_>) {
-    scribe.peer.outbound_len_max = scribe.dice.pick(&[1000, 64_000]);
     let bytes = pipeline(scribe);
     scribe.send(bytes);
+    narrow_room(scribe);
     let millis = scribe.dice.millis(0, 800);
     scribe.cue(Cue::Pause(millis));
     scribe.cue(Cue::Close);

@@ -45,6 +45,7 @@ struct Feed {
     rest: Vec<u8>,
     piece_len: usize,
     ending: Ending,
+    gap: u64,
 }
 
 /// When a job is to be done.
@@ -162,12 +163,16 @@ impl Elsewhere {
         }
         let len = feed.piece_len.min(feed.rest.len());
         match feed.sender.try_send(feed.rest[..len].to_vec()) {
-            Ok(()) => drop(feed.rest.drain(..len)),
-            Err(TrySendError::Full(_)) => {}
+            Ok(()) => {
+                feed.rest.drain(..len);
+                feed.gap = STREAM_GAP;
+            }
+            Err(TrySendError::Full(_)) => feed.gap = (2 * feed.gap).min(5_000),
             Err(TrySendError::PeerGone) => return None,
         }
+        let gap = feed.gap;
         self.jobs.insert(number, Job::Feed(feed));
-        Some(STREAM_GAP)
+        Some(gap)
     }
 
     fn stream(&mut self, bytes: Vec<u8>, piece_len: usize, room: usize, ending: Ending) -> Body {
@@ -177,6 +182,7 @@ impl Elsewhere {
             rest: bytes,
             piece_len: piece_len.max(1),
             ending,
+            gap: STREAM_GAP,
         };
         // Some of it is there before the response is returned.
         self.put(Job::Feed(feed), Due::After(0));

@@ -159,7 +159,7 @@ impl Stage {
         let read = crate::limits::READ_LEN_MAX;
         let bounds = [
             ("sessions", gauge.sessions, limits.connections_max),
-            ("unfinished", gauge.unfinished, gauge.sessions),
+            ("unfinished", gauge.unfinished, 2 * gauge.sessions),
             ("input", gauge.input_max, 2 * (limits.head_len_max + read)),
             ("head", gauge.head_max, 2 * limits.head_len_max),
             ("body", gauge.body_max, 2 * MAX_BODY_LEN + read),
