@@ -18,9 +18,9 @@ use crate::promise::Promised;
 use crate::request::{Head, Request, RequestBody};
 use crate::response::{Afterwards, Response, Source, Status};
 
-use super::Context;
 use super::session::Session;
 use super::work::{Appetite, Intake, Supply};
+use super::{Context, Phase};
 
 /// Runs code of the user's. A panic is its own affair: the hook has reported it, and nothing of ours was half done.
 fn shielded<T>(run: impl FnOnce() -> T) -> Option<T> {
@@ -90,6 +90,9 @@ impl<S> Session<S> {
     ) -> usize {
         context.requests_left = context.requests_left.saturating_sub(1);
         self.renew();
+        if context.phase != Phase::Serving {
+            self.connection.on_close(Close::ServerStopping);
+        }
         let index = std::mem::take(&mut context.scratch.index);
         let view = Head::new(HeadView::new(head, &index));
         let accept = shielded(|| context.handler.accept(&view));

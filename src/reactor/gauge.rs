@@ -39,9 +39,11 @@ impl<O: Os, H: Handler> Reactor<O, H> {
     pub(crate) fn gauge(&mut self) -> Gauge {
         let mut gauge = Gauge {
             sessions: self.table.len(),
-            unfinished: self.unfinished.len(),
             ..Gauge::default()
         };
+        for key in &self.unfinished {
+            gauge.unfinished += usize::from(self.table.find(*key).is_some());
+        }
         for key in self.table.keys() {
             if let Some(session) = self.table.find(key)
                 && let Some(work) = &session.work

@@ -27,7 +27,7 @@ use crate::observe::{Event, Observer};
 use crate::os::{Fault, Instant, Key, Occurrence, Os, Readiness};
 use crate::promise::Notify;
 
-use deadlines::Deadlines;
+use deadlines::{Deadlines, Waiting};
 #[cfg(feature = "sim")]
 pub(crate) use gauge::Gauge;
 use mailbox::Mailbox;
@@ -61,6 +61,7 @@ struct Context<'a, O, H> {
     settings: &'a Settings,
     mailbox: &'a Arc<Mailbox>,
     observer: &'a mut dyn Observer,
+    phase: Phase,
     key: Key,
     requests_left: usize,
 }
@@ -312,17 +313,17 @@ impl<O: Os, H: Handler> Reactor<O, H> {
     }
 
     fn begin_drain(&mut self) {
+        self.phase = Phase::Draining(self.os.now().after(self.settings.timeouts.drain));
         // Whoever was let in by the kernel before the stop is still served.
-        while self.accepting == Accepting::Ready || self.accepting == Accepting::Drained {
+        if self.accepting == Accepting::Drained {
             self.accepting = Accepting::Ready;
-            self.accept();
-            if self.accepting == Accepting::Drained {
-                break;
-            }
         }
+        while self.accepting == Accepting::Ready {
+            self.accept();
+        }
+        // Nobody who sees an idle connection end may be let in again.
         self.accepting = Accepting::Over;
         self.os.stop_listening();
-        self.phase = Phase::Draining(self.os.now().after(self.settings.timeouts.drain));
         let busy = self.count_busy();
         self.observer.on(Event::Draining(busy));
         for key in self.table.keys() {
@@ -357,6 +358,7 @@ impl<O: Os, H: Handler> Reactor<O, H> {
             settings: &self.settings,
             mailbox: &self.mailbox,
             observer: &mut *self.observer,
+            phase: self.phase,
             key,
             requests_left: 0,
         };
@@ -364,6 +366,8 @@ impl<O: Os, H: Handler> Reactor<O, H> {
         self.scratch.out.clear();
         let os = &self.os;
         match fate {
+            // Nobody waits for a request that may never come while the server stops.
+            Fate::Wait(Waiting::FirstByte, _) if self.phase != Phase::Serving => self.free(key),
             Fate::Wait(waiting, renewal) => {
                 self.deadlines.arm(key.slot, waiting, renewal, || os.now());
             }

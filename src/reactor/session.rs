@@ -137,21 +137,21 @@ impl<S> Session<S> {
         self.drive(context)
     }
 
-    /// The server stops: a request that is running is the last one of its connection.
+    /// The server stops: a request that has no answer yet is the last one of its connection. Where none is under way, one
+    /// may have come since the last look.
     pub(super) fn on_drain<O: Os<Socket = S>, H: Handler>(
         &mut self,
         context: &mut Context<'_, O, H>,
     ) -> Fate {
-        if self.stage == Stage::Open && self.connection.is_idle() && self.inflow == Inflow::Drained
-        {
-            // A request may have come since the last look.
-            self.inflow = Inflow::Ready;
-            let fate = self.drive(context);
-            if !matches!(fate, Fate::Wait(..)) {
-                return fate;
+        if self.stage == Stage::Open {
+            if self.connection.is_idle() {
+                if self.inflow == Inflow::Drained {
+                    self.inflow = Inflow::Ready;
+                }
+            } else if self.connection.is_unanswered() {
+                self.connection.on_close(Close::ServerStopping);
             }
         }
-        self.connection.on_close(Close::ServerStopping);
         self.drive(context)
     }
 

@@ -158,7 +158,10 @@ impl Reader {
                 Ok(false)
             }
             Place::Over if self.pending.is_empty() => Ok(false),
-            Place::Over => Err(format!("bytes behind the end: {}", self.pending.escape_ascii())),
+            Place::Over => Err(format!(
+                "bytes behind the end: {}",
+                self.pending.escape_ascii()
+            )),
         }
     }
 

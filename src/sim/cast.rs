@@ -164,7 +164,11 @@ fn slow_body(scribe: &mut Scribe<'_>) {
 
 /// A narrow room for answers, but not so narrow that they take for ever.
 fn narrow_room(scribe: &mut Scribe<'_>) {
-    let bodies = scribe.peer.asked.iter().map(|asked| asked.expected.body.len());
+    let bodies = scribe
+        .peer
+        .asked
+        .iter()
+        .map(|asked| asked.expected.body.len());
     let least = bodies.sum::<usize>() / 300;
     let len = scribe.dice.pick(&[1, 100, 1000, 8192, 50_000]);
     scribe.peer.outbound_len_max = len.max(least);
@@ -180,7 +184,10 @@ fn slow_reader(scribe: &mut Scribe<'_>) {
         bytes
     };
     narrow_room(scribe);
-    let len = scribe.dice.between(100, 20_000).max(scribe.peer.outbound_len_max / 2);
+    let len = scribe
+        .dice
+        .between(100, 20_000)
+        .max(scribe.peer.outbound_len_max / 2);
     scribe.peer.pace = Pace::Slow(len, scribe.dice.millis(1, 900));
     scribe.send(bytes);
     scribe.await_all();

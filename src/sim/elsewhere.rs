@@ -116,7 +116,8 @@ impl Elsewhere {
     pub(super) fn heal(&mut self) {
         self.era = Era::Healed;
         let late = std::mem::take(&mut self.late);
-        self.fresh.extend(late.into_iter().map(|number| (0, number)));
+        self.fresh
+            .extend(late.into_iter().map(|number| (0, number)));
     }
 
     /// Does a job, or a part of it; gives the milliseconds until the next part.

@@ -121,7 +121,13 @@ pub(super) struct Counts {
 impl Counts {
     /// Grows whenever the server does anything to a connection.
     pub(super) const fn work(&self) -> u64 {
-        self.accepts + self.opened + self.closed + self.receives + self.sends + self.watches + self.edges
+        self.accepts
+            + self.opened
+            + self.closed
+            + self.receives
+            + self.sends
+            + self.watches
+            + self.edges
     }
 }
 
@@ -272,10 +278,7 @@ impl Kernel {
             found.push(Occurrence::Socket(key, readiness));
         }
         if self.dice.is_hit(self.rates.spurious) {
-            found.push(
-                self.dice
-                    .pick(&[Occurrence::Listener, Occurrence::Wake]),
-            );
+            found.push(self.dice.pick(&[Occurrence::Listener, Occurrence::Wake]));
         }
     }
 
@@ -416,13 +419,18 @@ impl Kernel {
             return Err(Fault::Other(9));
         }
         if offered == 0 || slices.len() > 1024 {
-            self.violate(format!("a send of {offered} bytes in {} slices", slices.len()));
+            self.violate(format!(
+                "a send of {offered} bytes in {} slices",
+                slices.len()
+            ));
         }
         if self.links[id].outbound_flow == Flow::Ended {
             self.violate(format!("a send on connection {id} behind the end"));
         }
         if !self.links[id].inbound.is_empty()
-            && slices.iter().any(|slice| slice.starts_with(b"HTTP/1.1 408 "))
+            && slices
+                .iter()
+                .any(|slice| slice.starts_with(b"HTTP/1.1 408 "))
         {
             self.violate(format!("connection {id} is timed out, and its bytes wait"));
         }

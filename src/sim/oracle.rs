@@ -152,7 +152,9 @@ fn judge_date(asked: &Asked, answer: &Answer, wall: &WallClock) -> Result<(), St
     if is_known {
         Ok(())
     } else {
-        Err(format!("its date {date:?} is none of the time it was made in"))
+        Err(format!(
+            "its date {date:?} is none of the time it was made in"
+        ))
     }
 }
 
@@ -191,7 +193,11 @@ pub(super) fn judge_end(peer: &Peer, own: OwnSide, kernel: &Kernel) -> Result<()
     if is_early {
         return Ok(());
     }
-    let Some(next) = peer.asked.get(answered).filter(|next| next.begun_at.is_some()) else {
+    let Some(next) = peer
+        .asked
+        .get(answered)
+        .filter(|next| next.begun_at.is_some())
+    else {
         let may_end = own == OwnSide::Ended || kernel.stopped_at.is_some();
         return if may_end {
             Ok(())
@@ -216,6 +222,9 @@ fn judge_unanswered(
 ) -> Result<(), String> {
     let is_reset = peer.standing == Standing::Ended(Flow::Broken);
     let is_drowned = is_drowned(peer, peer.reader.whole.len());
+    if is_drowned {
+        return Ok(());
+    }
     match (next.whole_at, kernel.stopped_at) {
         (None, _) if own == OwnSide::Ended || kernel.stopped_at.is_some() => Ok(()),
         // A cut may come before the first byte: the handler failed before anything was sent.
@@ -226,7 +235,7 @@ fn judge_unanswered(
             }
             Some(_) | None => Ok(()),
         },
-        (_, None) if is_reset && (is_drowned || peer.pace != Pace::Eager) => Ok(()),
+        (_, None) if is_reset && peer.pace != Pace::Eager => Ok(()),
         (_, None) => Err(format!("{:?} was closed and not answered", next.errand)),
     }
 }

@@ -207,7 +207,10 @@ impl Play {
         }
         let gauge = self.stage.reactor.gauge();
         if gauge.sessions_with_work > 0 {
-            return Err(format!("{} idle sessions hold memory", gauge.sessions_with_work));
+            return Err(format!(
+                "{} idle sessions hold memory",
+                gauge.sessions_with_work
+            ));
         }
         Ok(())
     }
@@ -255,7 +258,9 @@ impl Play {
         self.stage.settle(TURNS_MAX)?;
         let took = self.now() - at;
         if took > 2_000 {
-            return Err(format!("idle connections kept the server from stopping for {took} ms"));
+            return Err(format!(
+                "idle connections kept the server from stopping for {took} ms"
+            ));
         }
         Ok(())
     }
@@ -266,13 +271,20 @@ impl Play {
         let elsewhere = self.stage.elsewhere.borrow();
         for peer in &state.peers {
             let answered = peer.reader.whole.len();
-            let is_closed = peer.reader.whole.last().is_some_and(|last| last.says_close());
+            let is_closed = peer
+                .reader
+                .whole
+                .last()
+                .is_some_and(|last| last.says_close());
             for asked in peer.asked.iter().skip(answered) {
                 if let Some(errand) = asked.errand
                     && is_closed
                     && elsewhere.accepted.contains_key(&errand.id)
                 {
-                    return Err(format!("{}: {errand} was handled behind the end", peer.name()));
+                    return Err(format!(
+                        "{}: {errand} was handled behind the end",
+                        peer.name()
+                    ));
                 }
             }
         }
@@ -283,7 +295,10 @@ impl Play {
         let state = self.stage.state.borrow();
         let counts = state.kernel.counts;
         if counts.opened != counts.closed {
-            return Err(format!("{} opened, {} closed", counts.opened, counts.closed));
+            return Err(format!(
+                "{} opened, {} closed",
+                counts.opened, counts.closed
+            ));
         }
         if let Some(stopped_at) = state.kernel.stopped_at {
             let took = state.kernel.now - stopped_at;
@@ -327,7 +342,10 @@ impl Play {
                 .map(|(peer, asked)| peer.sent - asked.end)
                 .collect();
             if ends != [bytes.len()] || bytes.iter().any(|byte| *byte != b'u') {
-                return Err(format!("{} bytes behind upgrade {id}, not {ends:?}", bytes.len()));
+                return Err(format!(
+                    "{} bytes behind upgrade {id}, not {ends:?}",
+                    bytes.len()
+                ));
             }
         }
         Ok(())
@@ -336,7 +354,10 @@ impl Play {
     fn report(&self) -> Report {
         let state = self.stage.state.borrow();
         let counts = state.kernel.counts;
-        let answers = state.peers.iter().map(|peer| peer.reader.whole.len() as u64);
+        let answers = state
+            .peers
+            .iter()
+            .map(|peer| peer.reader.whole.len() as u64);
         let Peaks { gauge, .. } = self.stage.peaks;
         let links = 0..state.kernel.links_len();
         Report {

@@ -44,7 +44,9 @@ impl Heard {
     #[must_use]
     pub fn statuses(&self) -> Vec<u16> {
         let codes = self.text().split("HTTP/1.1 ").skip(1);
-        codes.filter_map(|rest| rest.get(..3)?.parse().ok()).collect()
+        codes
+            .filter_map(|rest| rest.get(..3)?.parse().ok())
+            .collect()
     }
 
     /// Whether the connection stands.
@@ -102,8 +104,17 @@ impl Scenario {
     /// The peer sends; the server has not looked yet.
     pub fn send(&mut self, peer: PeerId, bytes: impl AsRef<[u8]>) {
         let bytes = bytes.as_ref();
-        let taken = self.stage.state.borrow_mut().kernel.peer_send(peer.0, bytes);
-        assert_eq!(taken, bytes.len(), "a scenario sends what the kernel has room for");
+        let taken = self
+            .stage
+            .state
+            .borrow_mut()
+            .kernel
+            .peer_send(peer.0, bytes);
+        assert_eq!(
+            taken,
+            bytes.len(),
+            "a scenario sends what the kernel has room for"
+        );
     }
 
     /// The peer ends its side and reads on.
@@ -123,7 +134,12 @@ impl Scenario {
 
     /// At most so many bytes that the peer reads, without a turn of the server's.
     pub fn read_some(&mut self, peer: PeerId, len_max: usize) -> Heard {
-        let (bytes, flow) = self.stage.state.borrow_mut().kernel.peer_read(peer.0, len_max);
+        let (bytes, flow) = self
+            .stage
+            .state
+            .borrow_mut()
+            .kernel
+            .peer_read(peer.0, len_max);
         let text: String = bytes.iter().copied().map(char::from).collect();
         match flow {
             Flow::Open => Heard::Bytes(text),
@@ -183,7 +199,12 @@ impl Scenario {
 
     /// The next poll returns at once with nothing, as after a signal.
     pub fn interrupt(&mut self) {
-        self.stage.state.borrow_mut().kernel.injection.interrupt_next_poll();
+        self.stage
+            .state
+            .borrow_mut()
+            .kernel
+            .injection
+            .interrupt_next_poll();
     }
 
     /// An accept fails for want of descriptors for so long.

@@ -56,12 +56,30 @@ const GARBAGE: &[(&str, u16)] = &[
     ("GET /x HTTP/2.0\r\nHost: a\r\n\r\n", 505),
     ("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", 505),
     ("\r\n\r\nGET /x HTTP/1.1\r\nHost: a\r\n\r\n", 400),
-    ("POST /x HTTP/1.1\r\nHost: a\r\nContent-Length: +5\r\n\r\n", 400),
-    ("POST /x HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\nContent-Length: 5\r\n\r\n", 400),
-    ("POST /x HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n", 400),
-    ("POST /x HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: gzip, chunked\r\n\r\n", 501),
-    ("POST /x HTTP/1.1\r\nHost: a\r\nExpect: miracles\r\n\r\n", 417),
-    ("POST /x HTTP/1.1\r\nHost: a\r\nContent-Length: 99999999\r\n\r\n", 413),
+    (
+        "POST /x HTTP/1.1\r\nHost: a\r\nContent-Length: +5\r\n\r\n",
+        400,
+    ),
+    (
+        "POST /x HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\nContent-Length: 5\r\n\r\n",
+        400,
+    ),
+    (
+        "POST /x HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n",
+        400,
+    ),
+    (
+        "POST /x HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: gzip, chunked\r\n\r\n",
+        501,
+    ),
+    (
+        "POST /x HTTP/1.1\r\nHost: a\r\nExpect: miracles\r\n\r\n",
+        417,
+    ),
+    (
+        "POST /x HTTP/1.1\r\nHost: a\r\nContent-Length: 99999999\r\n\r\n",
+        413,
+    ),
     ("CONNECT a:80 HTTP/1.1\r\nHost: a\r\n\r\n", 501),
 ];
 
@@ -164,7 +182,9 @@ impl<'a> Scribe<'a> {
             bytes.extend_from_slice(b"\r\n");
             rest = behind;
         }
-        let trailers = self.dice.pick(&["", "", "X-Sum: 1\r\n", "A: b\r\nC: d\r\n"]);
+        let trailers = self
+            .dice
+            .pick(&["", "", "X-Sum: 1\r\n", "A: b\r\nC: d\r\n"]);
         bytes.extend_from_slice(format!("0\r\n{trailers}\r\n").as_bytes());
         bytes
     }
@@ -172,16 +192,19 @@ impl<'a> Scribe<'a> {
     /// Something that is refused, with poison behind it.
     pub(super) fn garbage(&mut self) -> Vec<u8> {
         let (mut bytes, status) = if self.dice.is_hit(300) {
-            let task = self
-                .dice
-                .pick(&[Task::Echo, Task::Upload(UploadPlan::Count), Task::Limit(9999)]);
+            let task = self.dice.pick(&[
+                Task::Echo,
+                Task::Upload(UploadPlan::Count),
+                Task::Limit(9999),
+            ]);
             *self.ids += 1;
             let errand = Errand {
                 id: *self.ids,
                 task,
             };
             let bad = self.dice.pick(BAD_CHUNKS);
-            let head = format!("POST {errand} HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n");
+            let head =
+                format!("POST {errand} HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n");
             (format!("{head}\r\n3\r\nabc\r\n{bad}"), 400)
         } else {
             let (text, status) = self.dice.pick(GARBAGE);

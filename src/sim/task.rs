@@ -104,7 +104,10 @@ impl FromStr for Errand {
 
     fn from_str(path: &str) -> Result<Self, NoErrand> {
         let mut parts = path.split('/').skip(1);
-        let id = parts.next().and_then(|id| id.parse().ok()).ok_or(NoErrand)?;
+        let id = parts
+            .next()
+            .and_then(|id| id.parse().ok())
+            .ok_or(NoErrand)?;
         let name = parts.next().ok_or(NoErrand)?;
         let numbers: Vec<u64> = parts.filter_map(|part| part.parse().ok()).collect();
         let number = |at: usize| numbers.get(at).copied().unwrap_or(0);
@@ -248,7 +251,10 @@ pub(super) fn expected(errand: Errand, body: &[u8]) -> Expected {
             } else {
                 Wholeness::Whole
             },
-            ..Expected::whole(200, &pattern(0, FILE_LEN)[FILE_LEN - len..][..claimed.min(len)])
+            ..Expected::whole(
+                200,
+                &pattern(0, FILE_LEN)[FILE_LEN - len..][..claimed.min(len)],
+            )
         },
         Task::Upgrade => Expected::whole(101, []),
         Task::Farewell => Expected {

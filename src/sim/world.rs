@@ -179,7 +179,8 @@ impl State {
             let minutes = self.kernel.dice.millis(1, 30);
             self.kernel.now += minutes * 60_000;
             self.kernel.frozen += minutes * 60_000;
-            self.kernel.note(|| format!("thawed after {minutes} minutes"));
+            self.kernel
+                .note(|| format!("thawed after {minutes} minutes"));
         }
         true
     }

@@ -46,7 +46,11 @@ fn no_100_continue_follows_a_refusal_that_is_still_to_come() {
     let request = post("/1/refuse-later/90000", "Expect: 100-continue\r\n", "hello");
     world.send(peer, &request[..request.len() - 5]);
     world.wait(89 * SECOND);
-    assert_eq!(world.read(peer).text(), "", "neither 100 nor 408: the handler owes the answer");
+    assert_eq!(
+        world.read(peer).text(),
+        "",
+        "neither 100 nor 408: the handler owes the answer"
+    );
     world.wait(2 * SECOND);
     let heard = world.read(peer);
     assert_eq!(heard.statuses(), [403]);
@@ -77,4 +81,117 @@ fn an_empty_part_of_a_file_is_an_answer_like_any_other() {
     assert_eq!(heard.statuses(), [200, 200]);
     assert!(heard.is_open());
     assert_eq!(world.events(), [], "no handler is blamed");
+}
+
+#[test]
+fn requests_that_came_before_the_stop_are_answered_and_the_last_answer_says_close() {
+    let mut world = Scenario::new(Limits::new().pipeline_max(2));
+    let peer = world.connect();
+    world.send(peer, ask("/1/echo"));
+    assert_eq!(world.read(peer).statuses(), [200]);
+    let requests: Vec<String> = (2..=9).map(|id| ask(&format!("/{id}/echo"))).collect();
+    world.send(peer, requests.concat());
+    world.stop();
+    let heard = world.read(peer);
+    let answers: Vec<&str> = heard.text().split_inclusive("\r\n\r\n").collect();
+    let (last, others) = answers.split_last().expect("an answer");
+    assert!(last.contains("Connection: close\r\n"), "{last}");
+    assert!(!others.concat().contains("Connection"));
+    assert!(!heard.is_open());
+    world.close(peer);
+    world.run();
+    assert!(world.is_stopped());
+}
+
+#[test]
+fn a_pipeline_that_was_cut_short_goes_on_when_the_server_stops() {
+    let mut world = Scenario::new(Limits::new().pipeline_max(1));
+    let peer = world.connect();
+    let requests: Vec<String> = (1..=9).map(|id| ask(&format!("/{id}/echo"))).collect();
+    world.send(peer, requests.concat());
+    world.turn();
+    world.stop();
+    let heard = world.read(peer);
+    assert!(
+        heard.text().contains("Connection: close\r\n"),
+        "{}",
+        heard.text()
+    );
+    assert!(!heard.is_open());
+    world.wait(2 * SECOND);
+    assert!(world.is_stopped(), "nothing is left to wait for");
+}
+
+#[test]
+fn an_answer_on_its_way_is_whole_although_the_server_stops() {
+    let mut world = Scenario::default();
+    let peer = world.connect_with_room(100);
+    world.send(peer, ask("/1/large/5000"));
+    world.run();
+    world.stop();
+    world.run();
+    world.send(peer, ask("/2/echo"));
+    let heard = world.read(peer);
+    assert_eq!(heard.statuses(), [200, 200]);
+    assert!(
+        heard.text().ends_with("Connection: close\r\n\r\n"),
+        "{heard:?}"
+    );
+}
+
+#[test]
+fn an_idle_connection_does_not_keep_the_server_from_stopping() {
+    let mut world = Scenario::default();
+    let silent = world.connect();
+    let idle = world.connect();
+    world.send(idle, ask("/1/echo"));
+    assert_eq!(world.read(idle).statuses(), [200]);
+    world.stop();
+    world.run();
+    assert!(world.is_stopped());
+    assert_eq!(world.read(silent), Heard::Ended(String::new()));
+    assert_eq!(world.read(idle), Heard::Ended(String::new()));
+}
+
+#[test]
+fn a_first_byte_that_races_the_stop_is_served() {
+    for turns in 0..3 {
+        let mut world = Scenario::default();
+        let peer = world.connect();
+        for _ in 0..turns {
+            world.turn();
+        }
+        world.send(peer, ask("/1/echo"));
+        world.stop();
+        let heard = world.read(peer);
+        assert_eq!(heard.statuses(), [200], "after {turns} turns");
+        assert!(!heard.is_open());
+    }
+}
+
+#[test]
+fn what_runs_past_the_time_to_drain_is_cut_and_counted() {
+    let mut world = Scenario::default();
+    let peer = world.connect();
+    world.send(peer, ask("/1/promise/60000/0"));
+    world.run();
+    world.stop();
+    world.wait(9 * SECOND);
+    assert!(!world.is_stopped());
+    world.wait(2 * SECOND);
+    assert!(world.is_stopped());
+    assert!(world.events().contains(&coldstart::Event::Stopped(1)));
+}
+
+#[test]
+fn a_request_behind_a_stream_is_answered_although_the_server_stops() {
+    let mut world = Scenario::default();
+    let peer = world.connect();
+    world.send(peer, ask("/1/stream/9/10/99/0") + &ask("/2/echo"));
+    world.run();
+    world.stop();
+    world.wait(SECOND);
+    let heard = world.read(peer);
+    assert_eq!(heard.statuses(), [200, 200]);
+    assert!(heard.text().ends_with("Connection: close\r\n\r\n"), "{heard:?}");
 }
