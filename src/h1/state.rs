@@ -256,7 +256,7 @@ mod tests {
     }
 
     fn shown<T: Debug>(cell: Option<T>) -> String {
-        cell.map_or("·".to_owned(), |state| format!("{state:?}"))
+        cell.map_or_else(|| "·".to_owned(), |state| format!("{state:?}"))
     }
 
     /// Compares with the block of this name in the map.
