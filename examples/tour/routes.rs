@@ -23,7 +23,7 @@ use tungstenite::protocol::{Role, WebSocket};
 const STREAM_BYTES_MAX: usize = 64 * 1024;
 
 /// All routes of the tour.
-pub fn router() -> io::Result<Router> {
+pub(crate) fn router() -> io::Result<Router> {
     // One runtime of its own for all that is async: the server needs none, and does not mind one.
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(1)
