@@ -1,9 +1,7 @@
 //! The glue: bytes in, events out; the parts of an answer in, bytes out.
 
 use super::decode::{Decoded, Decoder};
-use super::encode::{
-    self, AnswerHead, AnswerLength, Asked, BodyFraming, Terms, body_framing, encode_head,
-};
+use super::encode::{self, AnswerHead, Asked, BodyFraming, Terms, body_framing, encode_head};
 use super::framing::{self, BodyLength, Expectation, Framing, Persistence, UpgradeOffer};
 use super::head::{self, HeadIndex, HeadLimits, HeadView, Scan, Version, is_token_byte};
 use super::refusal::Refusal;
@@ -261,6 +259,8 @@ impl Connection {
 
     /// The connection is to end after this exchange.
     pub(crate) fn on_close(&mut self, reason: Close) {
+        // An exchange that is over stays as it was: the reason is for the next one.
+        self.begin_next_cycle();
         self.close = self.close.or(reason);
     }
 
@@ -295,9 +295,22 @@ impl Connection {
 
     /// Writes `100 Continue` if the peer waits for it; at most once a request.
     pub(crate) fn encode_continue(&mut self, out: &mut Vec<u8>) {
-        if self.continuation == Continuation::Asked && self.recv == Recv::Body {
+        let is_asked = self.continuation == Continuation::Asked;
+        if is_asked && self.recv == Recv::Body && self.send == Send::Waiting {
             self.continuation = Continuation::Given;
             encode::encode_continue(out);
+        }
+    }
+
+    /// Writes the `101` that ends HTTP on this connection (RFC 9110 §15.2.2); at most once.
+    pub(crate) fn encode_switch<'f>(
+        &mut self,
+        out: &mut Vec<u8>,
+        fields: impl Iterator<Item = (&'f str, &'f [u8])>,
+    ) {
+        if self.upgrade != UpgradeOffer::None {
+            self.upgrade = UpgradeOffer::None;
+            encode::encode_switch(out, fields);
         }
     }
 
@@ -408,10 +421,5 @@ impl Connection {
     /// No byte of a body may follow the head just written: HEAD, 204, 205, 304.
     pub(crate) const fn has_no_body(&self) -> bool {
         matches!(self.answer, BodyFraming::Absent)
-    }
-
-    /// The length to announce for a body that is known to the byte.
-    pub(crate) fn known_length(len: usize) -> AnswerLength {
-        AnswerLength::Known(len as u64)
     }
 }

@@ -90,31 +90,26 @@ impl ConnectionOptions {
 /// Reads the framing of a whole head.
 pub(crate) fn read(head: HeadView<'_>) -> Result<Framing, Refusal> {
     let mut seen = Seen::default();
+    let version = head.version();
     for (name, value) in head.fields() {
         // The length tells nearly all other fields apart, without a look at a byte.
         match name.len() {
-            4 if name.eq_ignore_ascii_case("host") => {
-                if seen.host.replace(value).is_some() || !is_host(value) {
-                    return Err(Refusal::Host);
-                }
-            }
-            6 if name.eq_ignore_ascii_case("expect") => {
-                // HTTP/1.0 has no expectations, in however many lines (RFC 9110 §10.1.1).
-                if seen.expect.replace(value).is_some() && head.version() == Version::Http11 {
-                    return Err(Refusal::Expectation);
-                }
+            4 if name.eq_ignore_ascii_case("host") => once(&mut seen.host, value, Refusal::Host)?,
+            // HTTP/1.0 has no expectations, in however many lines (RFC 9110 §10.1.1).
+            6 if version == Version::Http11 && name.eq_ignore_ascii_case("expect") => {
+                once(&mut seen.expect, value, Refusal::Expectation)?;
             }
             7 if name.eq_ignore_ascii_case("upgrade") => seen.upgrade = Some(value),
             10 if name.eq_ignore_ascii_case("connection") => seen.connection.read(value),
             14 if name.eq_ignore_ascii_case("content-length") => {
-                if seen.length.replace(parse_length(value)?).is_some() {
-                    return Err(Refusal::ContentLength);
-                }
+                once(
+                    &mut seen.length,
+                    parse_length(value)?,
+                    Refusal::ContentLength,
+                )?;
             }
             17 if name.eq_ignore_ascii_case("transfer-encoding") => {
-                if seen.coding.replace(value).is_some() {
-                    return Err(Refusal::TransferEncoding);
-                }
+                once(&mut seen.coding, value, Refusal::TransferEncoding)?;
             }
             _ => {}
         }
@@ -122,10 +117,20 @@ pub(crate) fn read(head: HeadView<'_>) -> Result<Framing, Refusal> {
     decide(head, &seen)
 }
 
+/// A second line of a field that must be alone is refused, whatever it says.
+fn once<T>(slot: &mut Option<T>, value: T, refusal: Refusal) -> Result<(), Refusal> {
+    match slot.replace(value) {
+        None => Ok(()),
+        Some(_) => Err(refusal),
+    }
+}
+
 fn decide(head: HeadView<'_>, seen: &Seen<'_>) -> Result<Framing, Refusal> {
     let version = head.version();
-    if version == Version::Http11 && seen.host.is_none() {
-        return Err(Refusal::Host);
+    match seen.host {
+        None if version == Version::Http11 => return Err(Refusal::Host),
+        Some(host) if !is_host(host) => return Err(Refusal::Host),
+        Some(_) | None => {}
     }
     let body = match (seen.length, seen.coding) {
         (Some(_), Some(_)) => return Err(Refusal::AmbiguousFraming),
@@ -134,16 +139,13 @@ fn decide(head: HeadView<'_>, seen: &Seen<'_>) -> Result<Framing, Refusal> {
         (Some(0), None) | (None, None) => BodyLength::None,
         (Some(length), None) => BodyLength::Length(length),
     };
-    let expectation = match (seen.expect, version) {
-        (None, _) | (Some(_), Version::Http10) => Expectation::None,
-        (Some(value), Version::Http11) if value.eq_ignore_ascii_case(b"100-continue") => {
-            if body == BodyLength::None {
-                Expectation::None
-            } else {
-                Expectation::Continue
-            }
+    let expectation = match seen.expect {
+        None => Expectation::None,
+        Some(value) if !value.eq_ignore_ascii_case(b"100-continue") => {
+            return Err(Refusal::Expectation);
         }
-        (Some(_), Version::Http11) => return Err(Refusal::Expectation),
+        Some(_) if body == BodyLength::None => Expectation::None,
+        Some(_) => Expectation::Continue,
     };
     let options = seen.connection;
     let close = if options.has(ConnectionOptions::CLOSE) {

@@ -12,15 +12,12 @@ use core::mem::MaybeUninit;
 
 use super::framing;
 use super::refusal::Refusal;
+use crate::limits::HEADERS_CEILING;
 
 /// Longest method that is taken, in bytes: the longest registered one has 17 (RFC 9110 §16.1.1).
 const METHOD_LEN_MAX: usize = 32;
 /// A request line's bytes beside method and target: two spaces and `HTTP/1.1`.
 const VERSION_LEN_MAX: usize = 10;
-/// No limit on the number of fields can be raised above this: their index lives on the stack while it is made.
-pub(crate) const HEADERS_CEILING: usize = 256;
-/// No limit on the length of a head can be raised above this: ranges have 16 bits.
-pub(crate) const HEAD_LEN_CEILING: usize = u16::MAX as usize;
 
 /// The bounds that a head must keep. All in bytes but `headers_max`, which counts field lines.
 #[derive(Clone, Copy, Debug)]
@@ -99,6 +96,13 @@ pub(crate) struct HeadIndex {
     version: Version,
 }
 
+impl HeadIndex {
+    /// Indexes a whole head that was taken before.
+    pub(crate) fn index_again(&mut self, head: &[u8], limits: &HeadLimits) -> bool {
+        parse(head, &mut Scan::default(), limits, self) == Ok(Some(head.len()))
+    }
+}
+
 /// A head: its bytes and where its parts lie.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct HeadView<'a> {
@@ -109,6 +113,11 @@ pub(crate) struct HeadView<'a> {
 impl<'a> HeadView<'a> {
     pub(crate) const fn new(bytes: &'a [u8], index: &'a HeadIndex) -> Self {
         Self { bytes, index }
+    }
+
+    /// All bytes of it, from the method to the empty line.
+    pub(crate) const fn as_bytes(self) -> &'a [u8] {
+        self.bytes
     }
 
     pub(crate) fn method(self) -> &'a str {

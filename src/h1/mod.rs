@@ -28,12 +28,12 @@ mod head;
 mod refusal;
 mod state;
 
-pub(crate) use connection::{Connection, Event, Misuse};
+#[cfg(feature = "sim")]
+pub(crate) use connection::Misuse;
+pub(crate) use connection::{Connection, Event};
 pub(crate) use date::{DATE_LEN, imf_fixdate};
 pub(crate) use encode::{AnswerHead, AnswerLength, reason_phrase};
 pub(crate) use framing::{BodyLength, UpgradeOffer};
-pub(crate) use head::{
-    HEAD_LEN_CEILING, HEADERS_CEILING, HeadIndex, HeadLimits, HeadView, Version, trailer_fields,
-};
+pub(crate) use head::{HeadIndex, HeadLimits, HeadView, Version, is_token_byte, trailer_fields};
 pub(crate) use refusal::Refusal;
 pub(crate) use state::{Close, Next};

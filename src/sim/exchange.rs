@@ -353,7 +353,7 @@ impl Peer {
     }
 
     fn answer(&mut self, status: u16, body: &[u8]) {
-        self.head(status, Connection::known_length(body.len()));
+        self.head(status, AnswerLength::Known(body.len() as u64));
         let ended = self
             .piece(body)
             .and_then(|()| self.connection.encode_end(&mut self.exchange.output));
