@@ -33,20 +33,6 @@ fn told_nothing(program: &str) -> Command {
     command
 }
 
-/// Starts what `command` gives for a free port, again if somebody takes that port meanwhile.
-fn serve(command: impl Fn(u16) -> Command) -> (Process, SocketAddr) {
-    loop {
-        let port = free_port();
-        let process = Process::start(&mut command(port));
-        let line = process.line().expect("it says nothing");
-        if !line.contains("another process") {
-            let expected = format!("coldstart: listening on 0.0.0.0:{port}");
-            assert_eq!(line, expected, "it does not listen");
-            return (process, SocketAddr::from(([127, 0, 0, 1], port)));
-        }
-    }
-}
-
 fn with_port(port: u16) -> Command {
     let mut command = bootstrap();
     command.args(["--port", &port.to_string()]);
@@ -84,7 +70,7 @@ fn failure(command: &mut Command) -> (String, Option<i32>) {
 
 #[test]
 fn every_route_answers_as_documented() {
-    let (mut server, address) = serve(with_port);
+    let (mut server, address) = Process::serve(with_port);
     let mut client = Client::connect(address);
     for path in ["/", "/hello", "/hello?name=x"] {
         let answer = client.ask(get(path));
@@ -158,7 +144,7 @@ fn help_and_version_go_to_stdout_and_start_nothing() {
 
 #[test]
 fn the_port_is_the_argument_s_or_the_first_variable_s_that_is_not_empty() {
-    let (mut server, _) = serve(|port| {
+    let (mut server, _) = Process::serve(|port| {
         let mut command = bootstrap();
         command.arg(format!("--port={port}"));
         command
@@ -168,7 +154,7 @@ fn the_port_is_the_argument_s_or_the_first_variable_s_that_is_not_empty() {
     });
     assert_eq!(server.stop(), Some(0));
     for first in 0..PORT_VARIABLES.len() {
-        let (mut server, _) = serve(|port| {
+        let (mut server, _) = Process::serve(|port| {
             let mut command = bootstrap();
             for (place, name) in PORT_VARIABLES.iter().enumerate() {
                 let value = match place.cmp(&first) {
@@ -269,7 +255,7 @@ fn a_missing_permission_is_named_in_one_line_with_exit_status_77() {
 #[test]
 fn either_signal_ends_it_with_exit_status_0() {
     for name in ["TERM", "INT"] {
-        let (mut server, address) = serve(with_port);
+        let (mut server, address) = Process::serve(with_port);
         let mut client = Client::connect(address);
         assert_eq!(client.ask(get("/healthz")).status, 200);
         server.signal(name);
@@ -296,7 +282,7 @@ fn as_process_1_it_ends_on_a_signal_as_well() {
         return;
     }
     for name in ["TERM", "INT"] {
-        let (mut server, address) = serve(|port| {
+        let (mut server, address) = Process::serve(|port| {
             let mut command = told_nothing("unshare");
             command.args(&unshare[1..]).arg(BOOTSTRAP);
             command.args(["--port", &port.to_string()]);
@@ -320,13 +306,20 @@ fn child_of(id: u32) -> u32 {
 
 #[test]
 fn closed_standard_streams_do_not_break_it() {
-    let port = free_port();
-    let mut command = told_nothing("sh");
     let script = "exec \"$0\" --port \"$1\" <&- >&- 2>&-";
-    command.args(["-c", script, BOOTSTRAP, &port.to_string()]);
-    let mut server = Process::start(&mut command);
-    let address = SocketAddr::from(([127, 0, 0, 1], port));
-    eventually("it listens", || TcpStream::connect(address).is_ok());
+    let (mut server, address) = loop {
+        let port = free_port();
+        let mut command = told_nothing("sh");
+        command.args(["-c", script, BOOTSTRAP, &port.to_string()]);
+        let mut server = Process::start(&mut command);
+        let address = SocketAddr::from(([127, 0, 0, 1], port));
+        eventually("it listens, or has not had its port", || {
+            TcpStream::connect(address).is_ok() || server.has_ended()
+        });
+        if !server.has_ended() {
+            break (server, address);
+        }
+    };
     let mut clients = [(); 4].map(|()| Client::connect(address));
     for client in &mut clients {
         assert_eq!(client.ask(get("/healthz")).text(), "ok");

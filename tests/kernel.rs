@@ -270,12 +270,13 @@ fn a_port_can_be_had_again_right_after_a_stop() {
 
 #[test]
 fn a_server_out_of_descriptors_neither_spins_nor_goes_deaf() {
-    let mut command = Command::new("sh");
-    let script = "ulimit -n 20; exec \"$0\" --port \"$1\"";
-    let port = loopback::free_port().to_string();
-    command.args(["-c", script, env!("CARGO_BIN_EXE_bootstrap"), &port]);
-    let mut server = Process::start(&mut command);
-    let address = server.address();
+    let (mut server, address) = Process::serve(|port| {
+        let mut command = Command::new("sh");
+        let script = "ulimit -n 20; exec \"$0\" --port \"$1\"";
+        let port = port.to_string();
+        command.args(["-c", script, env!("CARGO_BIN_EXE_bootstrap"), &port]);
+        command
+    });
 
     let open = std::fs::read_dir(format!("/proc/{}/fd", server.id)).expect("a process");
     let room = 20 - open.count();

@@ -8,7 +8,7 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{Receiver, channel};
 use std::thread;
 
-use super::{PATIENCE, eventually};
+use super::{PATIENCE, eventually, free_port};
 
 /// A child process; ended when dropped.
 #[derive(Debug)]
@@ -37,6 +37,20 @@ impl Process {
         Self { child, lines, id }
     }
 
+    /// Starts what `command` gives for a free port, again if somebody takes that port meanwhile.
+    pub(crate) fn serve(command: impl Fn(u16) -> Command) -> (Self, SocketAddr) {
+        loop {
+            let port = free_port();
+            let process = Self::start(&mut command(port));
+            let line = process.line().expect("it says nothing");
+            if !line.contains("another process") {
+                let expected = format!("coldstart: listening on 0.0.0.0:{port}");
+                assert_eq!(line, expected, "it does not listen");
+                return (process, SocketAddr::from(([127, 0, 0, 1], port)));
+            }
+        }
+    }
+
     /// The next line of its stderr; `None` once there are no more.
     pub(crate) fn line(&self) -> Option<String> {
         use std::sync::mpsc::RecvTimeoutError;
@@ -47,9 +61,8 @@ impl Process {
         }
     }
 
-    /// The lines that have come until now.
-    pub(crate) fn lines_so_far(&self) -> Vec<String> {
-        self.lines.try_iter().collect()
+    pub(crate) fn has_ended(&mut self) -> bool {
+        self.child.try_wait().expect("a child").is_some()
     }
 
     /// Where its first line says that it listens.
