@@ -20,6 +20,8 @@ mod server;
 #[cfg(feature = "sim")]
 pub mod sim;
 mod sse;
+#[doc(hidden)]
+pub mod start;
 mod test_answer;
 mod testing;
 
@@ -38,5 +40,6 @@ pub use response::{Response, Status};
 pub use router::Router;
 pub use server::{Bound, DEFAULT_PORT, Server, StartError, Stopper, Threads, Workers};
 pub use sse::{EventSender, ServerSentEvent};
+pub use start::arguments;
 pub use test_answer::TestAnswer;
 pub use testing::TestRequest;
