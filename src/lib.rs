@@ -20,6 +20,8 @@ mod server;
 #[cfg(feature = "sim")]
 pub mod sim;
 mod sse;
+#[doc(hidden)]
+pub mod start;
 mod test_answer;
 mod testing;
 
@@ -40,5 +42,6 @@ pub use server::{
     Bound, BoundWorkers, DEFAULT_PORT, Server, StartError, Stopper, Threads, Workers,
 };
 pub use sse::{EventSender, ServerSentEvent};
+pub use start::arguments;
 pub use test_answer::TestAnswer;
 pub use testing::TestRequest;

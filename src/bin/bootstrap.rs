@@ -1,4 +1,5 @@
 //! The reference function: what is deployed when there is nothing to deploy yet.
+#![no_main]
 
 use std::ffi::OsString;
 use std::io::Write as _;
@@ -24,8 +25,10 @@ Exit status: 0 stopped by SIGTERM or SIGINT, 64 an argument is wrong, 68 no such
 /// A wrong argument, after sysexits(3).
 const EXIT_USAGE: u8 = 64;
 
-fn main() -> ExitCode {
-    match arguments(std::env::args_os().skip(1)) {
+coldstart::main!(start = bootstrap);
+
+fn bootstrap() -> ExitCode {
+    match arguments(coldstart::arguments()) {
         Ok(Command::Serve(port)) => {
             let port = port.map_or_else(port_from_environment, Ok);
             coldstart::exit_code(port.and_then(|port| Server::new().port(port).run(route)))
