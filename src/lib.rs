@@ -22,8 +22,10 @@ pub mod sim;
 mod sse;
 #[doc(hidden)]
 pub mod start;
+mod start_error;
 mod test_answer;
 mod testing;
+mod workers;
 
 pub use body::{Body, BodySender, SendError, TrySendError};
 pub use bytes::Bytes;
@@ -38,10 +40,10 @@ pub use promise::Reply;
 pub use request::{Head, Request};
 pub use response::{Response, Status};
 pub use router::Router;
-pub use server::{
-    Bound, BoundWorkers, DEFAULT_PORT, Server, StartError, Stopper, Threads, Workers,
-};
+pub use server::{Bound, DEFAULT_PORT, Server, Stopper, Threads};
 pub use sse::{EventSender, ServerSentEvent};
 pub use start::arguments;
+pub use start_error::StartError;
 pub use test_answer::TestAnswer;
 pub use testing::TestRequest;
+pub use workers::{BoundWorkers, Workers};

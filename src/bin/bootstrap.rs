@@ -26,6 +26,7 @@ Exit status: 0 stopped by SIGTERM or SIGINT, 64 an argument is wrong, 68 no such
 const EXIT_USAGE: u8 = 64;
 
 coldstart::main!(start = bootstrap);
+coldstart::without_backtraces!();
 
 fn bootstrap() -> ExitCode {
     match arguments(coldstart::arguments()) {

@@ -6,7 +6,8 @@
 
 use std::ffi::OsString;
 
-use crate::server::{DEFAULT_PORT, StartError};
+use crate::server::DEFAULT_PORT;
+use crate::start_error::StartError;
 
 /// Where a port is looked for, the first that is set and not empty (contract, section 2).
 const PORT_VARIABLES: [&str; 3] = ["FC_CUSTOM_LISTEN_PORT", "FC_SERVER_PORT", "PORT"];

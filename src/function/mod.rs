@@ -9,7 +9,8 @@ pub use environment::port_from_environment;
 
 use crate::request::Request;
 use crate::response::Response;
-use crate::server::{Server, StartError};
+use crate::server::Server;
+use crate::start_error::StartError;
 
 /// Serves with a function or closure on `0.0.0.0` and the platform's port until SIGTERM, and gives the exit status of
 /// the process: 0 after a stop, else that of the [`StartError`], which is printed on stderr.
