@@ -1,9 +1,8 @@
 //! The program that is deployed, from outside: its routes, its arguments, its end.
 #![expect(
     clippy::expect_used,
-    clippy::disallowed_methods,
     clippy::print_stderr,
-    reason = "what a test cannot set up must fail it; one test is the body of a child process; a skip is to be seen"
+    reason = "what a test cannot set up must fail it, and a skip is to be seen"
 )]
 
 mod loopback;
@@ -13,7 +12,7 @@ use std::process::{Command, Stdio};
 
 use coldstart::{Request, Response};
 
-use loopback::process::{Process, can_run, status};
+use loopback::process::{Process, can_run, is_again, status};
 use loopback::{Client, eventually, free_port, get, pattern};
 
 const BOOTSTRAP: &str = env!("CARGO_BIN_EXE_bootstrap");
@@ -336,14 +335,8 @@ fn closed_standard_streams_do_not_break_it() {
     assert_eq!(refused.expect("a shell").code(), Some(64));
 }
 
-/// Names the variable that makes the next function a server; in any other run of the tests it does nothing.
-const CHILD: &str = "COLDSTART_TEST_CHILD";
-
-#[test]
-fn a_child_process_serves_what_a_test_below_asks_it_for() {
-    if std::env::var_os(CHILD).is_none() {
-        return;
-    }
+/// Runs the scripts that it is sent.
+fn serve_scripts() {
     let server = coldstart::Server::new().address(SocketAddr::from(([127, 0, 0, 1], 0)));
     let run = |request: &Request<'_>| {
         let script = String::from_utf8_lossy(request.body()).into_owned();
@@ -361,15 +354,11 @@ fn output_of(script: &str) -> Vec<u8> {
 
 #[test]
 fn a_child_that_a_handler_starts_inherits_no_signal_and_no_descriptor() {
-    let this = std::env::current_exe().expect("this program");
-    let mut command = Command::new(this);
-    command.args([
-        "--exact",
-        "a_child_process_serves_what_a_test_below_asks_it_for",
-        "--nocapture",
-        "--test-threads=1",
-    ]);
-    let mut server = Process::start(command.env(CHILD, "1").stdout(Stdio::null()));
+    if is_again() {
+        return serve_scripts();
+    }
+    let mut server =
+        Process::again("a_child_that_a_handler_starts_inherits_no_signal_and_no_descriptor");
     let mut client = Client::connect(server.address());
     let mut outputs = |script: &str| {
         let there = client.ask(loopback::post("/", script.as_bytes())).body;

@@ -105,8 +105,6 @@ pub(crate) struct Reactor<O: Os, H> {
     mailbox: Arc<Mailbox>,
     /// Sessions that have more to do although no event will say so.
     unfinished: Vec<Key>,
-    /// An empty list's memory, which the mailbox and the phases use in turn.
-    spare: Vec<Key>,
     accepting: Accepting,
     phase: Phase,
     /// When exhausted descriptors were last reported.
@@ -132,7 +130,6 @@ impl<O: Os, H: Handler> Reactor<O, H> {
             scratch: Scratch::default(),
             mailbox: Arc::new(Mailbox::new(wake)),
             unfinished: Vec::new(),
-            spare: Vec::new(),
             // The kernel tells of whoever came between `listen` and the first poll.
             accepting: Accepting::Drained,
             phase: Phase::Serving,
@@ -240,12 +237,12 @@ impl<O: Os, H: Handler> Reactor<O, H> {
         if !found.contains(&Occurrence::Wake) {
             return;
         }
-        let mut keys = std::mem::take(&mut self.spare);
+        let mut keys = std::mem::take(&mut self.scratch.keys);
         self.mailbox.take(&mut keys);
         for key in keys.drain(..) {
             self.drive(key, |session, context| session.drive(context));
         }
-        self.spare = keys;
+        self.scratch.keys = keys;
     }
 
     /// Sessions of which the kernel has news. All answers to one read leave in one write before the next session.
@@ -264,11 +261,12 @@ impl<O: Os, H: Handler> Reactor<O, H> {
 
     /// Sessions that were cut short, so that others had their turn.
     fn flush(&mut self) {
-        let mut keys = std::mem::replace(&mut self.unfinished, std::mem::take(&mut self.spare));
+        let mut keys =
+            std::mem::replace(&mut self.unfinished, std::mem::take(&mut self.scratch.keys));
         for key in keys.drain(..) {
             self.drive(key, |session, context| session.drive(context));
         }
-        self.spare = keys;
+        self.scratch.keys = keys;
     }
 
     /// Deadlines, once nothing that has happened is left unseen: a thaw must not close a connection with a request.
