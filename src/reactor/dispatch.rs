@@ -63,12 +63,18 @@ impl<S> Session<S> {
                 Err(refusal) => self.refuse(refusal, context),
             }
         }
-        (at, Appetite::Untried)
+        let is_over = at == input.len() && !self.connection.is_body_pending();
+        let appetite = if is_over {
+            Appetite::Starved
+        } else {
+            Appetite::Untried
+        };
+        (at, appetite)
     }
 
     /// Whether something else has to happen before more input is taken.
     fn is_held<O: Os, H: Handler>(&mut self, context: &Context<'_, O, H>) -> bool {
-        self.connection.next() != Next::Read
+        self.next() != Next::Read
             || context.requests_left == 0
             || context.scratch.out.len() > context.settings.limits.pending_out_len_max
             || self.is_paused(context)
@@ -365,6 +371,8 @@ impl<S> Session<S> {
                 self.encode_piece(bytes, context);
                 self.encode_end(context);
             }
+            // The head was the whole answer.
+            Content::File(part) if part.rest.is_empty() => {}
             Content::File(part) => self.work().supply = Supply::File(part),
             Content::Channel(source) => {
                 source.attach(context.notify());

@@ -6,6 +6,8 @@
 
 mod deadlines;
 mod dispatch;
+#[cfg(feature = "sim")]
+mod gauge;
 mod mailbox;
 mod outbox;
 mod scratch;
@@ -26,6 +28,8 @@ use crate::os::{Fault, Instant, Key, Occurrence, Os, Readiness};
 use crate::promise::Notify;
 
 use deadlines::Deadlines;
+#[cfg(feature = "sim")]
+pub(crate) use gauge::Gauge;
 use mailbox::Mailbox;
 use scratch::Scratch;
 use session::{Fate, Session};

@@ -36,6 +36,13 @@ impl Outbox {
         self.len() == 0
     }
 
+    /// Memory that it keeps alive, sent or not.
+    #[cfg(feature = "sim")]
+    pub(super) fn memory_len(&self) -> usize {
+        let pieces: usize = self.pieces.iter().map(|(_, piece)| piece.len()).sum();
+        self.run.capacity().saturating_add(pieces)
+    }
+
     /// The run, for writing behind all that is in it.
     pub(super) const fn run(&mut self) -> &mut Vec<u8> {
         &mut self.run

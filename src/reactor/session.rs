@@ -95,6 +95,15 @@ impl<S> Session<S> {
         self.renewal = Renewal::New;
     }
 
+    /// What to do once all pending bytes have gone. Where an answer is promised before all of its request has come, the
+    /// rest of that waits: it may not be wanted.
+    pub(super) fn next(&self) -> Next {
+        match &self.work {
+            Some(work) if matches!(work.supply, Supply::Promise(_)) => Next::Wait,
+            Some(_) | None => self.connection.next(),
+        }
+    }
+
     /// Whether a request is under way that a stop of the server would cut.
     pub(super) fn is_busy(&self) -> bool {
         self.stage == Stage::Open && !(self.connection.is_idle() && self.work.is_none())
@@ -121,7 +130,7 @@ impl<S> Session<S> {
         };
         // Behind our own end the peer's is no break: bytes left unread would reset the connection, and the last answer.
         let is_open = self.stage == Stage::Open;
-        if is_open && readiness.has(Readiness::BROKEN) && self.connection.next() != Next::Read {
+        if is_open && readiness.has(Readiness::BROKEN) && self.next() != Next::Read {
             // An answer is under way and nobody is left to take it.
             return Fate::Free;
         }
@@ -229,7 +238,7 @@ impl<S> Session<S> {
                 Written::Enough => return self.again(),
                 Written::Gone => return Fate::Free,
             }
-            match self.connection.next() {
+            match self.next() {
                 Next::Close => return Fate::Free,
                 Next::Linger => return self.begin_linger(context),
                 Next::Wait | Next::Write => {
@@ -310,7 +319,8 @@ impl<S> Session<S> {
         }
         let (taken, appetite) = self.take(bytes, context);
         let rest = bytes.get(taken..).unwrap_or_default();
-        if !rest.is_empty() && self.is_wanted() {
+        let is_over = rest.is_empty() && appetite == Appetite::Starved;
+        if !is_over && self.is_wanted() {
             let work = self.work();
             work.input.extend_from_slice(rest);
             work.appetite = appetite;
@@ -322,10 +332,11 @@ impl<S> Session<S> {
             return;
         }
         let mut input = std::mem::take(&mut self.work().input);
-        let (taken, appetite) = self.take(&input, context);
+        let (taken, mut appetite) = self.take(&input, context);
         input.drain(..taken);
         if !self.is_wanted() {
             input.clear();
+            appetite = Appetite::Starved;
         }
         if input.is_empty() {
             input = Vec::new();
@@ -346,7 +357,7 @@ impl<S> Session<S> {
     fn has_untried_input(&self) -> bool {
         self.work
             .as_ref()
-            .is_some_and(|work| work.appetite == Appetite::Untried && !work.input.is_empty())
+            .is_some_and(|work| work.appetite == Appetite::Untried)
     }
 
     /// Whether an upload does not want more yet; if its pause is over, it goes on from here.
