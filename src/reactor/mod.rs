@@ -265,8 +265,11 @@ impl<O: Os, H: Handler> Reactor<O, H> {
 
     /// Sessions that were cut short, so that others had their turn.
     fn flush(&mut self) {
-        let mut keys =
-            std::mem::replace(&mut self.unfinished, std::mem::take(&mut self.scratch.keys));
+        let spare = std::mem::take(&mut self.scratch.keys);
+        let mut keys = std::mem::replace(&mut self.unfinished, spare);
+        // One that was cut short again by its own news is here twice, and would have a larger share each turn.
+        keys.sort_unstable();
+        keys.dedup();
         for key in keys.drain(..) {
             self.drive(key, |session, context| session.drive(context));
         }

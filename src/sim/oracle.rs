@@ -178,6 +178,7 @@ pub(super) fn judge_end(peer: &Peer, own: OwnSide, kernel: &Kernel) -> Result<()
             Some(expected) if expected.wholeness == Wholeness::Cut => {
                 judge_prefix(&partial.body, &expected.body)
             }
+            Some(_) if is_drowned(peer, answered) => Ok(()),
             Some(_) | None => Err(format!("its answer {} was cut off", partial.status)),
         };
     }
@@ -207,6 +208,12 @@ pub(super) fn judge_end(peer: &Peer, own: OwnSide, kernel: &Kernel) -> Result<()
     judge_unanswered(peer, next, own, kernel)
 }
 
+/// Whether the peer has sent so much behind this request that a reset may eat the answer.
+fn is_drowned(peer: &Peer, number: usize) -> bool {
+    let end = peer.asked.get(number).map_or(0, |asked| asked.start);
+    peer.standing == Standing::Ended(Flow::Broken) && peer.sent.saturating_sub(end) > LINGER_LEN
+}
+
 fn judge_unanswered(
     peer: &Peer,
     next: &Asked,
@@ -214,7 +221,7 @@ fn judge_unanswered(
     kernel: &Kernel,
 ) -> Result<(), String> {
     let is_reset = peer.standing == Standing::Ended(Flow::Broken);
-    let is_talkative = peer.sent.saturating_sub(next.start) > LINGER_LEN;
+    let is_drowned = is_drowned(peer, peer.reader.whole.len());
     match (next.whole_at, kernel.stopped_at) {
         (None, _) if own == OwnSide::Ended || kernel.stopped_at.is_some() => Ok(()),
         // A cut may come before the first byte: the handler failed before anything was sent.
@@ -225,7 +232,7 @@ fn judge_unanswered(
             }
             Some(_) | None => Ok(()),
         },
-        (_, None) if is_reset && (is_talkative || peer.pace != Pace::Eager) => Ok(()),
+        (_, None) if is_reset && (is_drowned || peer.pace != Pace::Eager) => Ok(()),
         (_, None) => Err(format!("{:?} was closed and not answered", next.errand)),
     }
 }
