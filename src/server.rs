@@ -244,10 +244,18 @@ impl Bound {
     ///
     /// As [`run`](Self::run).
     pub fn run_handler(self, handler: impl Handler) -> Result<(), StartError> {
-        if self.signals == Signals::Heard {
-            signal::install(std::slice::from_ref(&self.wake)).map_err(StartError::from_os)?;
-        }
+        self.hear_signals()?;
         self.serve(handler)
+    }
+
+    /// From here on SIGTERM and SIGINT stop the server, also one that does not serve yet.
+    pub(crate) fn hear_signals(&self) -> Result<(), StartError> {
+        match self.signals {
+            Signals::Heard => {
+                signal::install(std::slice::from_ref(&self.wake)).map_err(StartError::from_os)
+            }
+            Signals::Left => Ok(()),
+        }
     }
 
     fn serve(mut self, handler: impl Handler) -> Result<(), StartError> {
