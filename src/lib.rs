@@ -20,9 +20,13 @@ mod server;
 #[cfg(feature = "sim")]
 pub mod sim;
 mod sse;
+#[doc(hidden)]
+pub mod start;
+mod start_error;
 mod task;
 mod test_answer;
 mod testing;
+mod workers;
 
 pub use body::{Body, BodySender, SendError, TrySendError};
 pub use bytes::Bytes;
@@ -42,7 +46,10 @@ pub use promise::Reply;
 pub use request::{Head, Request};
 pub use response::{Response, Status};
 pub use router::Router;
-pub use server::{Bound, DEFAULT_PORT, Server, StartError, Stopper, Threads, Workers};
+pub use server::{Bound, DEFAULT_PORT, Server, Stopper, Threads};
 pub use sse::{EventSender, ServerSentEvent};
+pub use start::arguments;
+pub use start_error::StartError;
 pub use test_answer::TestAnswer;
 pub use testing::TestRequest;
+pub use workers::{BoundWorkers, Workers};

@@ -1,4 +1,5 @@
 //! The reference function: what is deployed when there is nothing to deploy yet.
+#![no_main]
 
 use std::io::Write as _;
 use std::process::ExitCode;
@@ -11,11 +12,14 @@ const VERSION: &str = concat!("bootstrap ", env!("CARGO_PKG_VERSION"), "\n");
 /// A wrong argument, after sysexits(3).
 const EXIT_USAGE: u8 = 64;
 
-fn main() -> ExitCode {
+coldstart::main!(start = bootstrap);
+coldstart::without_backtraces!();
+
+fn bootstrap() -> ExitCode {
     let function = Function::new()
         .http_fn(route)
         .event(|_, payload| Ok(payload.to_vec()));
-    let given = std::env::args_os().skip(1);
+    let given = coldstart::arguments();
     match Command::parse(given.map(|argument| argument.to_string_lossy().into_owned())) {
         Ok(Command::Serve(None)) => function.run(),
         Ok(Command::Serve(Some(port))) => function.server(Server::new().port(port)).run(),

@@ -11,7 +11,8 @@ use crate::handler::{FunctionHandler, Handler};
 use crate::pool::Blocking;
 use crate::request::Request;
 use crate::response::{Response, Status};
-use crate::server::{Bound, Server, StartError};
+use crate::server::{Bound, Server};
+use crate::start_error::StartError;
 
 use super::calls::{Answer, Calls, Contract};
 use super::context::Context;

@@ -19,7 +19,8 @@ pub use record::log_to_stdout;
 
 use crate::request::Request;
 use crate::response::Response;
-use crate::server::{Server, StartError};
+use crate::server::Server;
+use crate::start_error::StartError;
 use crate::task::Task;
 
 /// Serves with a function or closure on `0.0.0.0` and the platform's port until SIGTERM, and gives the exit status of
@@ -45,8 +46,9 @@ pub fn exit_code(outcome: Result<(), StartError>) -> ExitCode {
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            // Nobody can be told that stderr is closed; the exit status remains.
-            drop(writeln!(std::io::stderr(), "coldstart: {error}"));
+            // One write, so that nothing gets into the line. Nobody can be told that stderr is closed; the exit status
+            // remains.
+            drop(std::io::stderr().write_all(format!("coldstart: {error}\n").as_bytes()));
             ExitCode::from(&error)
         }
     }

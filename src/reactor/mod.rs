@@ -17,7 +17,7 @@ use core::time::Duration;
 use std::sync::Arc;
 
 use crate::h1::HeadLimits;
-use crate::handler::{Handler, Upgrade};
+use crate::handler::Handler;
 use crate::limits::{
     ACCEPTS_A_TURN_MAX, EVENTS_A_POLL_MAX, EXHAUSTED_REPORT, EXHAUSTED_RETRY, Limits, Timeouts,
 };
@@ -241,11 +241,12 @@ impl<O: Os, H: Handler> Reactor<O, H> {
         if !found.contains(&Occurrence::Wake) {
             return;
         }
-        let mut keys = Vec::new();
+        let mut keys = std::mem::take(&mut self.scratch.keys);
         self.mailbox.take(&mut keys);
-        for key in keys {
+        for key in keys.drain(..) {
             self.drive(key, |session, context| session.drive(context));
         }
+        self.scratch.keys = keys;
     }
 
     /// Sessions of which the kernel has news. All answers to one read leave in one write before the next session.
@@ -264,9 +265,12 @@ impl<O: Os, H: Handler> Reactor<O, H> {
 
     /// Sessions that were cut short, so that others had their turn.
     fn flush(&mut self) {
-        for key in std::mem::take(&mut self.unfinished) {
+        let mut keys =
+            std::mem::replace(&mut self.unfinished, std::mem::take(&mut self.scratch.keys));
+        for key in keys.drain(..) {
             self.drive(key, |session, context| session.drive(context));
         }
+        self.scratch.keys = keys;
     }
 
     /// Deadlines, once nothing that has happened is left unseen: a thaw must not close a connection with a request. So
@@ -402,9 +406,7 @@ impl<O: Os, H: Handler> Reactor<O, H> {
         let Ok(stream) = self.os.detach(socket) else {
             return;
         };
-        let Upgrade { run, .. } = upgrade;
-        let thread = std::thread::Builder::new().name("upgrade".to_owned());
-        if thread.spawn(move || run(stream, rest)).is_err() {
+        if !(upgrade.start)(stream, rest) {
             self.observer.on(Event::ThreadNotStarted);
         }
     }
