@@ -185,7 +185,7 @@ impl Server {
     }
 
     /// Serves with `count` loops on threads of their own, each with a clone of the handler and a listening socket on
-    /// the same port, among which the kernel spreads connections (`SO_REUSEPORT`). At most [`WORKERS_MAX`].
+    /// the same port, among which the kernel spreads connections (`SO_REUSEPORT`). At most [`WORKERS_MAX`](crate::WORKERS_MAX).
     #[must_use]
     pub const fn workers(self, count: usize) -> Workers {
         Workers::new(self, count)
