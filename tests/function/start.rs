@@ -5,6 +5,7 @@ use std::net::Ipv4Addr;
 use std::time::Duration;
 
 use crate::platform::{Call, Instance, PORT_VARIABLES, bootstrap, free_port, under_test};
+use crate::under_test::THREADS;
 
 /// For what must not happen: as long as one is willing to wait for nothing.
 const A_WHILE: Duration = Duration::from_millis(200);
@@ -112,11 +113,21 @@ fn probes_that_send_nothing_are_silent_and_harmless() {
 
 #[test]
 fn a_health_check_is_answered_while_every_thread_is_busy() {
-    let instance = Instance::start(under_test("threads"));
+    let mut instance = Instance::start(under_test("threads"));
+    let mut busy: Vec<_> = (0..THREADS).map(|_| instance.connect()).collect();
+    for (number, connection) in (1..).zip(&mut busy) {
+        connection.send(&Call::event(format!("wait {number}")).to_bytes());
+        instance.stdout_with(&format!("[INFO] waiting {number}\n"));
+    }
     let mut health = instance.connect();
     assert_eq!(health.call(&Call::plain("GET", "/healthz")).status, 200);
     assert_eq!(health.call(&Call::plain("HEAD", "/healthz")).status, 200);
     assert_eq!(health.call(&Call::http("GET", "/healthz")).text(), "ok\n");
+    instance.stdin.write_all(&[b'\n'; THREADS]).unwrap();
+    for (number, connection) in (1..).zip(&mut busy) {
+        let call = Call::event(format!("wait {number}"));
+        assert_eq!(connection.answer_to(&call).status, 200);
+    }
     // Another method is the handler's.
     let answer = health.call(&Call::plain("POST", "/healthz").body("mine"));
     assert_eq!(answer.text(), "mine");

@@ -16,6 +16,9 @@ pub(crate) const NAME: &str = "under_test::the_function_under_test_serves_when_i
 /// The variable with what it is to be like: words with spaces between.
 pub(crate) const OPTIONS: &str = "FUNCTION_UNDER_TEST";
 
+/// How many it has with the option `threads`.
+pub(crate) const THREADS: usize = 16;
+
 /// How values end that the tests put into the environment.
 pub(crate) const OF_THE_ENVIRONMENT: &str = "-of-the-environment";
 
@@ -32,7 +35,7 @@ fn the_function_under_test_serves_when_it_is_started() {
 fn run(options: &str) -> ExitCode {
     let has = |option| options.split(' ').any(|word| word == option);
     assert!(coldstart::log_to_stdout(), "it is the first logger");
-    let blocking = blocking(answer, 16);
+    let blocking = blocking(answer, THREADS);
     let mut function = Function::new()
         .http(Http { blocking })
         .event(event)
@@ -59,7 +62,7 @@ fn run(options: &str) -> ExitCode {
         function = function.init(|| Err(FunctionError::new("the model is not there")));
     }
     if has("threads") {
-        function.run_on_threads(16)
+        function.run_on_threads(THREADS)
     } else {
         function.run()
     }
@@ -96,6 +99,11 @@ fn event(context: &Context<'_>, payload: &[u8]) -> Result<Vec<u8>, FunctionError
             context.warn(message);
             log::debug!("not at this level");
             log::info!("{message}");
+            Ok(Vec::new())
+        }
+        ("wait", number) => {
+            context.log(format_args!("waiting {number}"));
+            std::io::stdin().read_exact(&mut [0])?;
             Ok(Vec::new())
         }
         ("print", message) => {
