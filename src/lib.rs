@@ -23,13 +23,19 @@ mod sse;
 #[doc(hidden)]
 pub mod start;
 mod start_error;
+mod task;
 mod test_answer;
 mod testing;
 mod workers;
 
 pub use body::{Body, BodySender, SendError, TrySendError};
 pub use bytes::Bytes;
-pub use function::{exit_code, port_from_environment, serve};
+#[cfg(feature = "log")]
+pub use function::log_to_stdout;
+pub use function::{
+    Context, Credentials, Function, FunctionError, NoHttp, exit_code, in_request,
+    port_from_environment, serve,
+};
 pub use handler::{Accept, Demand, Handler, Upgrade, Upload};
 pub use headers::{HeaderName, HeaderValue, Headers, InvalidHeader};
 pub use limits::{HEAD_LEN_CEILING, HEADERS_CEILING, Limits, Timeouts, WORKERS_MAX};

@@ -185,7 +185,7 @@ impl Server {
     }
 
     /// Serves with `count` loops on threads of their own, each with a clone of the handler and a listening socket on
-    /// the same port, among which the kernel spreads connections (`SO_REUSEPORT`). At most [`WORKERS_MAX`].
+    /// the same port, among which the kernel spreads connections (`SO_REUSEPORT`). At most [`WORKERS_MAX`](crate::WORKERS_MAX).
     #[must_use]
     pub const fn workers(self, count: usize) -> Workers {
         Workers::new(self, count)
@@ -242,10 +242,18 @@ impl Bound {
     ///
     /// As [`run`](Self::run).
     pub fn run_handler(self, handler: impl Handler) -> Result<(), StartError> {
-        if self.signals == Signals::Heard {
-            signal::install(std::slice::from_ref(&self.wake)).map_err(StartError::from_os)?;
-        }
+        self.hear_signals()?;
         self.serve(handler)
+    }
+
+    /// From here on SIGTERM and SIGINT stop the server, also one that does not serve yet.
+    pub(crate) fn hear_signals(&self) -> Result<(), StartError> {
+        match self.signals {
+            Signals::Heard => {
+                signal::install(std::slice::from_ref(&self.wake)).map_err(StartError::from_os)
+            }
+            Signals::Left => Ok(()),
+        }
     }
 
     pub(crate) fn serve(mut self, handler: impl Handler) -> Result<(), StartError> {

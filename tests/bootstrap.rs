@@ -16,7 +16,13 @@ use loopback::process::{Process, can_run, is_again, status};
 use loopback::{Client, eventually, free_port, get, pattern};
 
 const BOOTSTRAP: &str = env!("CARGO_BIN_EXE_bootstrap");
-const PORT_VARIABLES: [&str; 3] = ["FC_CUSTOM_LISTEN_PORT", "FC_SERVER_PORT", "PORT"];
+const PORT_VARIABLES: [&str; 5] = [
+    "FC_CUSTOM_LISTEN_PORT",
+    "FC_SERVER_PORT",
+    "_FAAS_RUNTIME_PORT",
+    "AWS_LWA_PORT",
+    "PORT",
+];
 
 /// `bootstrap`, told of no port.
 fn bootstrap() -> Command {

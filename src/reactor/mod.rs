@@ -157,25 +157,29 @@ impl<O: Os, H: Handler> Reactor<O, H> {
     /// One turn: each phase is a method.
     pub(crate) fn turn(&mut self, found: &mut Vec<Occurrence>) -> Result<(), Fault> {
         found.clear();
-        self.poll(found)?;
+        let looked_at = self.poll(found)?;
         self.accept();
         self.mail(found);
         self.receive(found);
         self.flush();
-        self.expire(found.len());
+        if let Some(looked_at) = looked_at {
+            self.expire(looked_at, found.len());
+        }
         self.stop();
         Ok(())
     }
 
-    /// Sleeps until something happens. With nothing armed there is no time-out: an idle function never wakes.
-    fn poll(&mut self, found: &mut Vec<Occurrence>) -> Result<(), Fault> {
+    /// Sleeps until something happens. With nothing armed there is no time-out: an idle function never wakes. Returns when
+    /// it began to look, if a deadline was armed then.
+    fn poll(&mut self, found: &mut Vec<Occurrence>) -> Result<Option<Instant>, Fault> {
+        let looked_at = self.deadlines.next().map(|_| self.os.now());
         let timeout = self.timeout();
         self.os.poll(timeout, found)?;
         self.scratch.forget_time();
         if found.contains(&Occurrence::Listener) && self.accepting == Accepting::Drained {
             self.accepting = Accepting::Ready;
         }
-        Ok(())
+        Ok(looked_at)
     }
 
     fn timeout(&self) -> Option<Duration> {
@@ -276,16 +280,17 @@ impl<O: Os, H: Handler> Reactor<O, H> {
         self.scratch.keys = keys;
     }
 
-    /// Deadlines, once nothing that has happened is left unseen: a thaw must not close a connection with a request.
-    fn expire(&mut self, found_len: usize) {
+    /// Deadlines, once nothing that has happened is left unseen: a thaw must not close a connection with a request. So
+    /// only those count that were past when the poll began to look: wherever in a turn the process was stopped, it looks
+    /// again before it gives a peer up.
+    fn expire(&mut self, looked_at: Instant, found_len: usize) {
         if self.deadlines.next().is_none()
             || found_len >= EVENTS_A_POLL_MAX
             || !self.unfinished.is_empty()
         {
             return;
         }
-        let now = self.os.now();
-        while let Some((slot, waiting)) = self.deadlines.expired(now) {
+        while let Some((slot, waiting)) = self.deadlines.expired(looked_at) {
             // Disarmed first: whatever comes of it arms anew.
             self.deadlines.disarm(slot);
             if let Some(key) = self.table.key_of(slot) {
