@@ -2,12 +2,13 @@
 
 use core::fmt;
 use std::net::TcpStream;
+use std::thread;
 
 use bytes::Bytes;
 
 use crate::headers::{HeaderName, HeaderValue};
 use crate::request::{Head, Request};
-use crate::response::Response;
+use crate::response::{Response, Status};
 
 /// What answers requests. Functions and closures from `&Request` to [`Response`] need not implement it.
 ///
@@ -23,6 +24,12 @@ pub trait Handler {
 
     /// Answers a request whose body was buffered.
     fn call(&mut self, request: &Request<'_>) -> Response;
+
+    /// The answer where the handler gave none: it panicked, dropped its [`Reply`](crate::Reply), or has no thread free.
+    /// The default is 500 and says no more than that.
+    fn failure(&self) -> Response {
+        Response::text("the handler failed\n").status(Status::INTERNAL_SERVER_ERROR)
+    }
 }
 
 /// What to do with a request.
@@ -86,7 +93,8 @@ pub enum Demand {
 /// own and in blocking mode, with the bytes that came behind the request.
 pub struct Upgrade {
     pub(crate) fields: Vec<(HeaderName, HeaderValue)>,
-    pub(crate) run: Box<dyn FnOnce(TcpStream, Bytes) + Send>,
+    /// Starts the thread; false if the kernel starts none. Made here, so that a program without upgrades has no threads.
+    pub(crate) start: Box<dyn FnOnce(TcpStream, Bytes) -> bool + Send>,
 }
 
 impl Upgrade {
@@ -97,7 +105,10 @@ impl Upgrade {
     ) -> Self {
         Self {
             fields: vec![("Upgrade".into(), protocol.into())],
-            run: Box::new(run),
+            start: Box::new(move |socket, rest| {
+                let thread = thread::Builder::new().name("upgrade".to_owned());
+                thread.spawn(move || run(socket, rest)).is_ok()
+            }),
         }
     }
 

@@ -14,6 +14,7 @@ use crate::limits::{POOL_QUEUE_LEN_MAX, POOL_QUEUE_MAX};
 use crate::promise::Reply;
 use crate::request::{HEAD_LIMITS_OPEN, Head, Request, RequestBody};
 use crate::response::{Response, Status};
+use crate::task::Task;
 
 /// A handler whose [`call`](Handler::call) runs on a pool of threads and may block. Clones share the pool.
 ///
@@ -89,6 +90,10 @@ impl<H: Handler + Clone + Send + 'static> Handler for Blocking<H> {
     fn call(&mut self, request: &Request<'_>) -> Response {
         self.answer(request)
     }
+
+    fn failure(&self) -> Response {
+        self.handler.failure()
+    }
 }
 
 impl<H: Handler + Clone + Send + 'static> Blocking<H> {
@@ -97,6 +102,7 @@ impl<H: Handler + Clone + Send + 'static> Blocking<H> {
         let (response, reply) = Response::promised();
         let job = Job {
             request: KeptRequest::keep(request),
+            task: Task::current().waiting(),
             reply,
         };
         match self.pool.push(job) {
@@ -105,11 +111,19 @@ impl<H: Handler + Clone + Send + 'static> Blocking<H> {
                 if self.start_thread() {
                     response
                 } else {
-                    overloaded()
+                    self.overloaded()
                 }
             }
-            Pushed::Full => overloaded(),
+            Pushed::Full => self.overloaded(),
         }
+    }
+
+    fn overloaded(&self) -> Response {
+        self.handler
+            .failure()
+            .status(Status::SERVICE_UNAVAILABLE)
+            .header("retry-after", "1")
+            .body("all threads are busy\n")
     }
 
     /// Starts one more thread. Without any thread at all nobody would ever take the jobs that wait.
@@ -129,12 +143,6 @@ impl<H> fmt::Debug for Blocking<H> {
             .field("threads_max", &self.pool.threads_max)
             .finish_non_exhaustive()
     }
-}
-
-fn overloaded() -> Response {
-    Response::text("all threads are busy\n")
-        .status(Status::SERVICE_UNAVAILABLE)
-        .header("retry-after", "1")
 }
 
 /// Ends the pool when its last handler is gone.
@@ -175,6 +183,7 @@ enum Stage {
 
 struct Job {
     request: KeptRequest,
+    task: Task,
     reply: Reply,
 }
 
@@ -228,10 +237,16 @@ impl Pool {
     /// What a thread does until the pool is closed.
     fn work(&self, handler: &mut impl Handler) {
         let mut index = HeadIndex::default();
-        while let Some(Job { request, reply }) = self.next() {
+        while let Some(job) = self.next() {
+            let Job {
+                request,
+                task,
+                reply,
+            } = job;
             if reply.is_peer_gone() {
                 continue;
             }
+            let _scope = task.enter();
             // A panic drops the reply, which answers 500; the hook has reported it.
             let answer = catch_unwind(AssertUnwindSafe(|| {
                 request.show(&mut index, |request| handler.call(request))

@@ -1,9 +1,8 @@
 //! The program that is deployed, from outside: its routes, its arguments, its end.
 #![expect(
     clippy::expect_used,
-    clippy::disallowed_methods,
     clippy::print_stderr,
-    reason = "what a test cannot set up must fail it; one test is the body of a child process; a skip is to be seen"
+    reason = "what a test cannot set up must fail it, and a skip is to be seen"
 )]
 
 mod loopback;
@@ -13,11 +12,17 @@ use std::process::{Command, Stdio};
 
 use coldstart::{Request, Response};
 
-use loopback::process::{Process, can_run, status};
+use loopback::process::{Process, can_run, is_again, status};
 use loopback::{Client, eventually, free_port, get, pattern};
 
 const BOOTSTRAP: &str = env!("CARGO_BIN_EXE_bootstrap");
-const PORT_VARIABLES: [&str; 3] = ["FC_CUSTOM_LISTEN_PORT", "FC_SERVER_PORT", "PORT"];
+const PORT_VARIABLES: [&str; 5] = [
+    "FC_CUSTOM_LISTEN_PORT",
+    "FC_SERVER_PORT",
+    "_FAAS_RUNTIME_PORT",
+    "AWS_LWA_PORT",
+    "PORT",
+];
 
 /// `bootstrap`, told of no port.
 fn bootstrap() -> Command {
@@ -31,20 +36,6 @@ fn told_nothing(program: &str) -> Command {
         command.env_remove(name);
     }
     command
-}
-
-/// Starts what `command` gives for a free port, again if somebody takes that port meanwhile.
-fn serve(command: impl Fn(u16) -> Command) -> (Process, SocketAddr) {
-    loop {
-        let port = free_port();
-        let process = Process::start(&mut command(port));
-        let line = process.line().expect("it says nothing");
-        if !line.contains("another process") {
-            let expected = format!("coldstart: listening on 0.0.0.0:{port}");
-            assert_eq!(line, expected, "it does not listen");
-            return (process, SocketAddr::from(([127, 0, 0, 1], port)));
-        }
-    }
 }
 
 fn with_port(port: u16) -> Command {
@@ -84,7 +75,7 @@ fn failure(command: &mut Command) -> (String, Option<i32>) {
 
 #[test]
 fn every_route_answers_as_documented() {
-    let (mut server, address) = serve(with_port);
+    let (mut server, address) = Process::serve(with_port);
     let mut client = Client::connect(address);
     for path in ["/", "/hello", "/hello?name=x"] {
         let answer = client.ask(get(path));
@@ -158,7 +149,7 @@ fn help_and_version_go_to_stdout_and_start_nothing() {
 
 #[test]
 fn the_port_is_the_argument_s_or_the_first_variable_s_that_is_not_empty() {
-    let (mut server, _) = serve(|port| {
+    let (mut server, _) = Process::serve(|port| {
         let mut command = bootstrap();
         command.arg(format!("--port={port}"));
         command
@@ -168,7 +159,7 @@ fn the_port_is_the_argument_s_or_the_first_variable_s_that_is_not_empty() {
     });
     assert_eq!(server.stop(), Some(0));
     for first in 0..PORT_VARIABLES.len() {
-        let (mut server, _) = serve(|port| {
+        let (mut server, _) = Process::serve(|port| {
             let mut command = bootstrap();
             for (place, name) in PORT_VARIABLES.iter().enumerate() {
                 let value = match place.cmp(&first) {
@@ -269,7 +260,7 @@ fn a_missing_permission_is_named_in_one_line_with_exit_status_77() {
 #[test]
 fn either_signal_ends_it_with_exit_status_0() {
     for name in ["TERM", "INT"] {
-        let (mut server, address) = serve(with_port);
+        let (mut server, address) = Process::serve(with_port);
         let mut client = Client::connect(address);
         assert_eq!(client.ask(get("/healthz")).status, 200);
         server.signal(name);
@@ -296,7 +287,7 @@ fn as_process_1_it_ends_on_a_signal_as_well() {
         return;
     }
     for name in ["TERM", "INT"] {
-        let (mut server, address) = serve(|port| {
+        let (mut server, address) = Process::serve(|port| {
             let mut command = told_nothing("unshare");
             command.args(&unshare[1..]).arg(BOOTSTRAP);
             command.args(["--port", &port.to_string()]);
@@ -320,13 +311,20 @@ fn child_of(id: u32) -> u32 {
 
 #[test]
 fn closed_standard_streams_do_not_break_it() {
-    let port = free_port();
-    let mut command = told_nothing("sh");
     let script = "exec \"$0\" --port \"$1\" <&- >&- 2>&-";
-    command.args(["-c", script, BOOTSTRAP, &port.to_string()]);
-    let mut server = Process::start(&mut command);
-    let address = SocketAddr::from(([127, 0, 0, 1], port));
-    eventually("it listens", || TcpStream::connect(address).is_ok());
+    let (mut server, address) = loop {
+        let port = free_port();
+        let mut command = told_nothing("sh");
+        command.args(["-c", script, BOOTSTRAP, &port.to_string()]);
+        let mut server = Process::start(&mut command);
+        let address = SocketAddr::from(([127, 0, 0, 1], port));
+        eventually("it listens, or has not had its port", || {
+            TcpStream::connect(address).is_ok() || server.has_ended()
+        });
+        if !server.has_ended() {
+            break (server, address);
+        }
+    };
     let mut clients = [(); 4].map(|()| Client::connect(address));
     for client in &mut clients {
         assert_eq!(client.ask(get("/healthz")).text(), "ok");
@@ -343,15 +341,8 @@ fn closed_standard_streams_do_not_break_it() {
     assert_eq!(refused.expect("a shell").code(), Some(64));
 }
 
-/// Names the variable that makes the next function a server.
-const CHILD: &str = "COLDSTART_TEST_CHILD";
-
-#[test]
-#[ignore = "the body of a child process, started by the test below"]
-fn child() {
-    if std::env::var_os(CHILD).is_none() {
-        return;
-    }
+/// Runs the scripts that it is sent.
+fn serve_scripts() {
     let server = coldstart::Server::new().address(SocketAddr::from(([127, 0, 0, 1], 0)));
     let run = |request: &Request<'_>| {
         let script = String::from_utf8_lossy(request.body()).into_owned();
@@ -369,16 +360,11 @@ fn output_of(script: &str) -> Vec<u8> {
 
 #[test]
 fn a_child_that_a_handler_starts_inherits_no_signal_and_no_descriptor() {
-    let this = std::env::current_exe().expect("this program");
-    let mut command = Command::new(this);
-    command.args([
-        "--exact",
-        "child",
-        "--ignored",
-        "--nocapture",
-        "--test-threads=1",
-    ]);
-    let mut server = Process::start(command.env(CHILD, "1").stdout(Stdio::null()));
+    if is_again() {
+        return serve_scripts();
+    }
+    let mut server =
+        Process::again("a_child_that_a_handler_starts_inherits_no_signal_and_no_descriptor");
     let mut client = Client::connect(server.address());
     let mut outputs = |script: &str| {
         let there = client.ask(loopback::post("/", script.as_bytes())).body;

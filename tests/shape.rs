@@ -16,7 +16,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use loopback::process::{Process, can_run, field_of};
-use loopback::{Client, eventually, free_port, get, outlast};
+use loopback::{Client, eventually, get, outlast};
 
 const BOOTSTRAP: &str = env!("CARGO_BIN_EXE_bootstrap");
 
@@ -37,11 +37,12 @@ impl Traced {
             return None;
         }
         let trace = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("{name}.strace"));
-        let mut command = Command::new("strace");
-        command.args(["-f", "-o"]).arg(&trace).arg(BOOTSTRAP);
-        command.args(["--port", &free_port().to_string()]);
-        let mut process = Process::start(&mut command);
-        let address = process.address();
+        let (mut process, address) = Process::serve(|port| {
+            let mut command = Command::new("strace");
+            command.args(["-f", "-o"]).arg(&trace).arg(BOOTSTRAP);
+            command.args(["--port", &port.to_string()]);
+            command
+        });
         // Signals go to the program; strace ends with it, and with its exit status.
         let children = fs::read_to_string(format!("/proc/{0}/task/{0}/children", process.id));
         process.id = children.ok()?.trim().parse().ok()?;
@@ -352,11 +353,12 @@ fn descriptors(id: u32) -> usize {
 #[test]
 fn ten_thousand_idle_connections_cost_little_and_leave_nothing() {
     let connections = connections_possible(10_000);
-    let mut command = Command::new("sh");
-    let script = "ulimit -n \"$(ulimit -Hn)\"; exec \"$0\" --port \"$1\"";
-    command.args(["-c", script, BOOTSTRAP, &free_port().to_string()]);
-    let mut server = Process::start(&mut command);
-    let address = server.address();
+    let (mut server, address) = Process::serve(|port| {
+        let mut command = Command::new("sh");
+        let script = "ulimit -n \"$(ulimit -Hn)\"; exec \"$0\" --port \"$1\"";
+        command.args(["-c", script, BOOTSTRAP, &port.to_string()]);
+        command
+    });
     let idle = descriptors(server.id);
     let open = |count: u64| -> Vec<Client> {
         let ask = |_| {

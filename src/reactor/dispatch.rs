@@ -14,7 +14,7 @@ use crate::handler::{Accept, Demand, Handler};
 use crate::limits::FILE_PIECE_LEN;
 use crate::observe;
 use crate::os::Os;
-use crate::promise::Promised;
+use crate::promise::{Promise, Promised};
 use crate::request::{Head, Request, RequestBody};
 use crate::response::{Afterwards, Response, Source, Status};
 
@@ -329,7 +329,13 @@ impl<S> Session<S> {
 
     fn answer_panic<O: Os<Socket = S>, H: Handler>(&mut self, context: &mut Context<'_, O, H>) {
         context.observer.on(observe::Event::HandlerPanicked);
-        self.answer(failure(), context);
+        self.answer_failure(context);
+    }
+
+    fn answer_failure<O: Os<Socket = S>, H: Handler>(&mut self, context: &mut Context<'_, O, H>) {
+        let failure = shielded(|| context.handler.failure());
+        let bare = || Response::new(Status::INTERNAL_SERVER_ERROR);
+        self.answer(failure.unwrap_or_else(bare), context);
     }
 
     /// An upload whose body will never be whole hears of it.
@@ -448,11 +454,7 @@ impl<S> Session<S> {
         let Some(work) = &mut self.work else { return };
         match std::mem::take(&mut work.supply) {
             Supply::Nothing => {}
-            Supply::Promise(promise) => match promise.poll(|| context.notify()) {
-                Promised::Pending => work.supply = Supply::Promise(promise),
-                Promised::Kept(response) => self.answer(response, context),
-                Promised::Broken => self.answer(failure(), context),
-            },
+            Supply::Promise(promise) => self.supply_promise(promise, context),
             Supply::Upgrade(upgrade) => {
                 let fields = upgrade.fields.iter();
                 let fields = fields.map(|(name, value)| (name.as_str(), value.as_bytes()));
@@ -471,6 +473,35 @@ impl<S> Session<S> {
                     }
                 }
                 self.work().supply = Supply::Channel(source);
+            }
+        }
+    }
+
+    /// The promised answer, if it is here. It may be a promise in its turn, where one pool has handed on to another.
+    fn supply_promise<O: Os<Socket = S>, H: Handler>(
+        &mut self,
+        mut promise: Promise,
+        context: &mut Context<'_, O, H>,
+    ) {
+        loop {
+            match promise.poll(|| context.notify()) {
+                Promised::Pending => {
+                    self.work().supply = Supply::Promise(promise);
+                    return;
+                }
+                Promised::Broken => return self.answer_failure(context),
+                Promised::Kept(response) => self.answer(response, context),
+            }
+            let work = self.work();
+            match std::mem::take(&mut work.supply) {
+                Supply::Promise(next) => promise = next,
+                supply @ (Supply::Nothing
+                | Supply::Upgrade(_)
+                | Supply::File(_)
+                | Supply::Channel(_)) => {
+                    work.supply = supply;
+                    return;
+                }
             }
         }
     }
@@ -505,9 +536,4 @@ impl<S> Session<S> {
             Ok(0) | Err(_) => self.on_wrong_length(context),
         }
     }
-}
-
-/// The answer where the handler had none: it panicked, or dropped its promise.
-fn failure() -> Response {
-    Response::text("the handler failed\n").status(Status::INTERNAL_SERVER_ERROR)
 }

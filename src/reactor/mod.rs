@@ -19,7 +19,7 @@ use core::time::Duration;
 use std::sync::Arc;
 
 use crate::h1::HeadLimits;
-use crate::handler::{Handler, Upgrade};
+use crate::handler::Handler;
 use crate::limits::{
     ACCEPTS_A_TURN_MAX, EVENTS_A_POLL_MAX, EXHAUSTED_REPORT, EXHAUSTED_RETRY, Limits, Timeouts,
 };
@@ -158,25 +158,29 @@ impl<O: Os, H: Handler> Reactor<O, H> {
     /// One turn: each phase is a method.
     pub(crate) fn turn(&mut self, found: &mut Vec<Occurrence>) -> Result<(), Fault> {
         found.clear();
-        self.poll(found)?;
+        let looked_at = self.poll(found)?;
         self.accept();
         self.mail(found);
         self.receive(found);
         self.flush();
-        self.expire(found.len());
+        if let Some(looked_at) = looked_at {
+            self.expire(looked_at, found.len());
+        }
         self.stop();
         Ok(())
     }
 
-    /// Sleeps until something happens. With nothing armed there is no time-out: an idle function never wakes.
-    fn poll(&mut self, found: &mut Vec<Occurrence>) -> Result<(), Fault> {
+    /// Sleeps until something happens. With nothing armed there is no time-out: an idle function never wakes. Returns when
+    /// it began to look, if a deadline was armed then.
+    fn poll(&mut self, found: &mut Vec<Occurrence>) -> Result<Option<Instant>, Fault> {
+        let looked_at = self.deadlines.next().map(|_| self.os.now());
         let timeout = self.timeout();
         self.os.poll(timeout, found)?;
         self.scratch.forget_time();
         if found.contains(&Occurrence::Listener) && self.accepting == Accepting::Drained {
             self.accepting = Accepting::Ready;
         }
-        Ok(())
+        Ok(looked_at)
     }
 
     fn timeout(&self) -> Option<Duration> {
@@ -242,11 +246,12 @@ impl<O: Os, H: Handler> Reactor<O, H> {
         if !found.contains(&Occurrence::Wake) {
             return;
         }
-        let mut keys = Vec::new();
+        let mut keys = std::mem::take(&mut self.scratch.keys);
         self.mailbox.take(&mut keys);
-        for key in keys {
+        for key in keys.drain(..) {
             self.drive(key, |session, context| session.drive(context));
         }
+        self.scratch.keys = keys;
     }
 
     /// Sessions of which the kernel has news. All answers to one read leave in one write before the next session.
@@ -265,25 +270,28 @@ impl<O: Os, H: Handler> Reactor<O, H> {
 
     /// Sessions that were cut short, so that others had their turn.
     fn flush(&mut self) {
-        let mut unfinished = std::mem::take(&mut self.unfinished);
+        let spare = std::mem::take(&mut self.scratch.keys);
+        let mut keys = std::mem::replace(&mut self.unfinished, spare);
         // One that was cut short again by its own news is here twice, and would have a larger share each turn.
-        unfinished.sort_unstable();
-        unfinished.dedup();
-        for key in unfinished {
+        keys.sort_unstable();
+        keys.dedup();
+        for key in keys.drain(..) {
             self.drive(key, |session, context| session.drive(context));
         }
+        self.scratch.keys = keys;
     }
 
-    /// Deadlines, once nothing that has happened is left unseen: a thaw must not close a connection with a request.
-    fn expire(&mut self, found_len: usize) {
+    /// Deadlines, once nothing that has happened is left unseen: a thaw must not close a connection with a request. So
+    /// only those count that were past when the poll began to look: wherever in a turn the process was stopped, it looks
+    /// again before it gives a peer up.
+    fn expire(&mut self, looked_at: Instant, found_len: usize) {
         if self.deadlines.next().is_none()
             || found_len >= EVENTS_A_POLL_MAX
             || !self.unfinished.is_empty()
         {
             return;
         }
-        let now = self.os.now();
-        while let Some((slot, waiting)) = self.deadlines.expired(now) {
+        while let Some((slot, waiting)) = self.deadlines.expired(looked_at) {
             // Disarmed first: whatever comes of it arms anew.
             self.deadlines.disarm(slot);
             if let Some(key) = self.table.key_of(slot) {
@@ -409,9 +417,7 @@ impl<O: Os, H: Handler> Reactor<O, H> {
         let Ok(stream) = self.os.detach(socket) else {
             return;
         };
-        let Upgrade { run, .. } = upgrade;
-        let thread = std::thread::Builder::new().name("upgrade".to_owned());
-        if thread.spawn(move || run(stream, rest)).is_err() {
+        if !(upgrade.start)(stream, rest) {
             self.observer.on(Event::ThreadNotStarted);
         }
     }

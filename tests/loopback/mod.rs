@@ -68,6 +68,23 @@ impl Answer {
     pub(crate) fn text(&self) -> String {
         String::from_utf8_lossy(&self.body).into_owned()
     }
+
+    /// Seconds since 1970 in its `Date`.
+    pub(crate) fn date_seconds(&self) -> u64 {
+        let date = self.field("date").expect("a date");
+        let parts: Vec<&str> = date.split([' ', ':']).collect();
+        let number = |at: usize| parts[at].parse::<u64>().expect("a number");
+        let months = "JanFebMarAprMayJunJulAugSepOctNovDec";
+        let month = months.find(parts[2]).expect("a month") as u64 / 3 + 1;
+        let (year, day) = (number(3), number(1));
+        // Days since 1970 by counting March as the first month.
+        let (year, month) = match month {
+            1 | 2 => (year - 1, month + 9),
+            _ => (year, month - 3),
+        };
+        let days = year * 365 + year / 4 - year / 100 + year / 400 + (month * 153 + 2) / 5 + day;
+        (days - 719_469) * 86_400 + number(4) * 3_600 + number(5) * 60 + number(6)
+    }
 }
 
 /// One connection to a server, seen from the other end.

@@ -8,7 +8,15 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{Receiver, channel};
 use std::thread;
 
-use super::{PATIENCE, eventually};
+use super::{PATIENCE, eventually, free_port};
+
+/// Names the variable that makes a test the server for another run of itself.
+const AGAIN: &str = "COLDSTART_TEST_AGAIN";
+
+/// Whether this process was started with [`Process::again`].
+pub(crate) fn is_again() -> bool {
+    std::env::var_os(AGAIN).is_some()
+}
 
 /// A child process; ended when dropped.
 #[derive(Debug)]
@@ -37,6 +45,20 @@ impl Process {
         Self { child, lines, id }
     }
 
+    /// Starts what `command` gives for a free port, again if somebody takes that port meanwhile.
+    pub(crate) fn serve(command: impl Fn(u16) -> Command) -> (Self, SocketAddr) {
+        loop {
+            let port = free_port();
+            let process = Self::start(&mut command(port));
+            let line = process.line().expect("it says nothing");
+            if !line.contains("another process") {
+                let expected = format!("coldstart: listening on 0.0.0.0:{port}");
+                assert_eq!(line, expected, "it does not listen");
+                return (process, SocketAddr::from(([127, 0, 0, 1], port)));
+            }
+        }
+    }
+
     /// The next line of its stderr; `None` once there are no more.
     pub(crate) fn line(&self) -> Option<String> {
         use std::sync::mpsc::RecvTimeoutError;
@@ -47,9 +69,15 @@ impl Process {
         }
     }
 
-    /// The lines that have come until now.
-    pub(crate) fn lines_so_far(&self) -> Vec<String> {
-        self.lines.try_iter().collect()
+    /// Runs one test of this program again as a server in a process of its own; there [`is_again`] says so.
+    pub(crate) fn again(test: &str) -> Self {
+        let mut command = Command::new(std::env::current_exe().expect("this program"));
+        command.args(["--exact", test, "--nocapture", "--test-threads=1"]);
+        Self::start(command.env(AGAIN, "1").stdout(Stdio::null()))
+    }
+
+    pub(crate) fn has_ended(&mut self) -> bool {
+        self.child.try_wait().expect("a child").is_some()
     }
 
     /// Where its first line says that it listens.
