@@ -164,7 +164,7 @@ impl<O: Os, H: Handler> Reactor<O, H> {
         self.receive(found);
         self.flush();
         if let Some(looked_at) = looked_at {
-            self.expire(looked_at, found.len());
+            self.expire(looked_at);
         }
         self.stop();
         Ok(())
@@ -281,16 +281,10 @@ impl<O: Os, H: Handler> Reactor<O, H> {
         self.scratch.keys = keys;
     }
 
-    /// Deadlines, once nothing that has happened is left unseen: a thaw must not close a connection with a request. So
-    /// only those count that were past when the poll began to look: wherever in a turn the process was stopped, it looks
-    /// again before it gives a peer up.
-    fn expire(&mut self, looked_at: Instant, found_len: usize) {
-        if self.deadlines.next().is_none()
-            || found_len >= EVENTS_A_POLL_MAX
-            || !self.unfinished.is_empty()
-        {
-            return;
-        }
+    /// Deadlines, behind all that has happened: a thaw must not close a connection with a request. So only those count
+    /// that were past when the poll began to look; and as a poll may bring a part of the news, or be interrupted and
+    /// bring none, each session looks once more itself before it gives its peer up.
+    fn expire(&mut self, looked_at: Instant) {
         while let Some((slot, waiting)) = self.deadlines.expired(looked_at) {
             // Disarmed first: whatever comes of it arms anew.
             self.deadlines.disarm(slot);

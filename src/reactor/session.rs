@@ -162,28 +162,24 @@ impl<S> Session<S> {
         waiting: Waiting,
         context: &mut Context<'_, O, H>,
     ) -> Fate {
-        match waiting {
-            Waiting::FirstByte | Waiting::Handler => self.drive(context),
-            Waiting::Linger => Fate::Free,
-            Waiting::Write => match self.drive(context) {
-                Fate::Wait(Waiting::Write, Renewal::Same) => Fate::Free,
-                fate @ (Fate::Wait(..) | Fate::Again(..) | Fate::Free | Fate::HandOver(_)) => fate,
-            },
-            Waiting::Head | Waiting::Body => {
-                let before = (self.input_len(), self.connection.announced());
-                if self.inflow == Inflow::Drained {
-                    self.inflow = Inflow::Ready;
-                }
-                let fate = self.drive(context);
-                let has_moved = before != (self.input_len(), self.connection.announced());
-                match fate {
-                    Fate::Wait(still, _) if still == waiting && !has_moved => {
-                        self.time_out(context)
-                    }
-                    Fate::Wait(still, _) if still == waiting => Fate::Wait(still, Renewal::New),
-                    Fate::Wait(..) | Fate::Again(..) | Fate::Free | Fate::HandOver(_) => fate,
-                }
+        if self.inflow == Inflow::Drained {
+            self.inflow = Inflow::Ready;
+        }
+        let before = (self.input_len(), self.connection.announced());
+        let fate = self.drive(context);
+        let has_moved = before != (self.input_len(), self.connection.announced());
+        match (fate, waiting) {
+            (Fate::Wait(still, Renewal::Same), Waiting::Head | Waiting::Body)
+                if still == waiting && !has_moved =>
+            {
+                self.time_out(context)
             }
+            (Fate::Wait(still, _), Waiting::Head | Waiting::Body) if still == waiting => {
+                Fate::Wait(still, Renewal::New)
+            }
+            (Fate::Wait(Waiting::Write, Renewal::Same), Waiting::Write)
+            | (Fate::Wait(Waiting::Linger, _), Waiting::Linger) => Fate::Free,
+            (fate, _) => fate,
         }
     }
 

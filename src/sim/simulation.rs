@@ -132,11 +132,11 @@ impl Stage {
         } else {
             0
         };
-        match state.stir {
-            Stir::TimedOut if is_idle => self.idle_wakes += 1,
-            Stir::TimedOut | Stir::Quiet => self.idle_wakes = 0,
-            Stir::Busy | Stir::Horizon => {}
-        }
+        self.idle_wakes = match state.stir {
+            _ if !is_idle => 0,
+            Stir::TimedOut => self.idle_wakes + 1,
+            Stir::Busy | Stir::Horizon | Stir::Quiet => self.idle_wakes,
+        };
         self.peaks.idle_turns = self.peaks.idle_turns.max(self.idle_turns);
         self.peaks.idle_wakes = self.peaks.idle_wakes.max(self.idle_wakes);
         if self.idle_turns > IDLE_TURNS_MAX {

@@ -193,5 +193,74 @@ fn a_request_behind_a_stream_is_answered_although_the_server_stops() {
     world.wait(SECOND);
     let heard = world.read(peer);
     assert_eq!(heard.statuses(), [200, 200]);
-    assert!(heard.text().ends_with("Connection: close\r\n\r\n"), "{heard:?}");
+    assert!(
+        heard.text().ends_with("Connection: close\r\n\r\n"),
+        "{heard:?}"
+    );
+}
+
+#[test]
+fn a_busy_peer_does_not_keep_another_from_its_time_out() {
+    let mut world = Scenario::new(Limits::new().pipeline_max(1));
+    let busy = world.connect();
+    let slow = world.connect();
+    world.send(slow, "GET / HT");
+    world.run();
+    let requests: Vec<String> = (1..1000).map(|id| ask(&format!("/{id}/echo"))).collect();
+    world.send(busy, requests.concat());
+    world.turn();
+    world.freeze(31 * SECOND);
+    for _ in 0..5 {
+        world.turn();
+    }
+    assert_eq!(world.read_some(slow, 9_999).statuses(), [408]);
+}
+
+#[test]
+fn a_request_that_waits_when_the_machine_thaws_is_answered_and_not_timed_out() {
+    let mut world = Scenario::default();
+    let peer = world.connect();
+    world.send(peer, "GET /1/echo HTTP/1.1\r\n");
+    world.run();
+    world.freeze(300 * SECOND);
+    // As much behind the first request as before its end: what is kept is as long as it was.
+    world.send(peer, "Host: a\r\n\r\nGET /2/echo HTTP/1.1\r\n");
+    world.interrupt();
+    world.turn();
+    assert_eq!(world.read(peer).statuses(), [200]);
+    world.send(peer, "Host: a\r\n\r\n");
+    assert_eq!(world.read(peer).statuses(), [200]);
+}
+
+#[test]
+fn an_answer_that_was_being_read_when_the_machine_froze_is_not_cut() {
+    let mut world = Scenario::default();
+    let peer = world.connect_with_room(1_000);
+    world.send(peer, ask("/1/large/5000"));
+    world.run();
+    world.freeze(300 * SECOND);
+    let mut text = world.read_some(peer, 900).text().to_owned();
+    world.interrupt();
+    world.turn();
+    world.turn();
+    let heard = world.read(peer);
+    assert!(heard.is_open());
+    text.push_str(heard.text());
+    assert!(text.len() > 5_000, "{} bytes", text.len());
+}
+
+#[test]
+fn a_refusal_is_not_lost_to_bytes_that_came_while_the_machine_was_frozen() {
+    let mut world = Scenario::default();
+    let peer = world.connect();
+    world.send(peer, "nonsense\r\n\r\n");
+    world.run();
+    world.send(peer, "more of it\r\n");
+    world.freeze(300 * SECOND);
+    world.interrupt();
+    world.turn();
+    world.turn();
+    let heard = world.read(peer);
+    assert_eq!(heard.statuses(), [400]);
+    assert!(matches!(heard, Heard::Ended(_)), "{heard:?}");
 }
