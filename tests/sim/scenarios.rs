@@ -264,3 +264,25 @@ fn a_refusal_is_not_lost_to_bytes_that_came_while_the_machine_was_frozen() {
     assert_eq!(heard.statuses(), [400]);
     assert!(matches!(heard, Heard::Ended(_)), "{heard:?}");
 }
+
+#[test]
+fn an_answer_that_is_cut_takes_no_answer_before_it_along() {
+    let mut world = Scenario::default();
+    let peer = world.connect();
+    world.send(
+        peer,
+        ask("/1/echo") + &ask("/2/stream/3/10/99/1") + &ask("/3/echo"),
+    );
+    world.run();
+    world.send(peer, ask("/4/echo").repeat(100));
+    // The peer reads only when all is over.
+    world.wait(SECOND / 2);
+    world.send(peer, ask("/5/echo"));
+    let heard = world.read(peer);
+    assert_eq!(heard.statuses(), [200, 200]);
+    assert!(matches!(heard, Heard::Ended(_)), "{heard:?}");
+    assert!(
+        !heard.text().ends_with("0\r\n\r\n"),
+        "the peer can tell that it was cut"
+    );
+}
