@@ -286,3 +286,22 @@ fn an_answer_that_is_cut_takes_no_answer_before_it_along() {
         "the peer can tell that it was cut"
     );
 }
+
+#[test]
+fn what_a_slow_reader_has_read_is_held_no_longer() {
+    for len in [3_000, 9_000] {
+        let mut world = Scenario::new(Limits::new().pending_out_len_max(20_000));
+        let peer = world.connect_with_room(1_000);
+        let ids = 1..500;
+        let requests: Vec<String> = ids.map(|id| ask(&format!("/{id}/large/{len}"))).collect();
+        world.send(peer, requests.concat());
+        world.run();
+        // A little at a time, so that there is always something left to send.
+        for _ in 0..300 {
+            assert!(!world.read_some(peer, 900).text().is_empty());
+            world.run();
+        }
+        let held = world.held_output_max();
+        assert!(held < 100_000, "{held} bytes for answers of {len}");
+    }
+}
