@@ -130,8 +130,9 @@ impl<S> Session<S> {
         };
         // Behind our own end the peer's is no break: bytes left unread would reset the connection, and the last answer.
         let is_open = self.stage == Stage::Open;
-        if is_open && readiness.has(Readiness::BROKEN) && self.next() != Next::Read {
-            // An answer is under way and nobody is left to take it.
+        let is_waited_for = self.next() == Next::Read && !self.is_paused(context);
+        if is_open && readiness.has(Readiness::BROKEN) && !is_waited_for {
+            // It is not the peer's turn, and nobody is left to take an answer.
             return Fate::Free;
         }
         self.drive(context)

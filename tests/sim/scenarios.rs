@@ -305,3 +305,175 @@ fn what_a_slow_reader_has_read_is_held_no_longer() {
         assert!(held < 100_000, "{held} bytes for answers of {len}");
     }
 }
+
+#[test]
+fn a_peer_that_is_reset_while_its_upload_pauses_is_noticed_at_once() {
+    let mut world = Scenario::default();
+    let peer = world.connect();
+    world.send(peer, post("/1/pause-late", "", "hello"));
+    world.run();
+    world.reset(peer);
+    world.run();
+    assert_eq!(world.sessions(), (0, 0));
+    assert_eq!(world.uploads_cut(), 1);
+}
+
+#[test]
+fn a_peer_that_is_reset_while_its_answer_is_promised_is_noticed_at_once() {
+    for path in ["/1/promise/0/2", "/1/stream/1/1/9/2"] {
+        let mut world = Scenario::default();
+        let peer = world.connect();
+        world.send(peer, ask(path));
+        world.run();
+        world.reset(peer);
+        world.run();
+        assert_eq!(world.sessions(), (0, 0), "{path}");
+    }
+}
+
+#[test]
+fn a_half_close_behind_a_request_whose_answer_is_promised_cuts_nothing() {
+    let mut world = Scenario::default();
+    let peer = world.connect();
+    world.send(peer, ask("/1/promise/90000/0"));
+    world.half_close(peer);
+    world.wait(80 * SECOND);
+    let turns = world.turns();
+    world.wait(5 * SECOND);
+    assert!(world.turns() <= turns + 4, "no busy loop");
+    world.wait(9 * SECOND);
+    let heard = world.read(peer);
+    assert_eq!(heard.statuses(), [200]);
+    assert!(matches!(heard, Heard::Ended(_)));
+    assert_eq!(world.sessions(), (0, 0));
+}
+
+#[test]
+fn a_half_close_in_a_body_ends_the_connection_and_spins_nowhere() {
+    for fields in ["", "Connection: close\r\n"] {
+        let mut world = Scenario::default();
+        let peer = world.connect();
+        let request = post("/1/count", fields, "hello");
+        world.send(peer, &request[..request.len() - 1]);
+        world.run();
+        world.half_close(peer);
+        assert_eq!(world.read(peer), Heard::Ended(String::new()));
+        assert_eq!(world.sessions(), (0, 0));
+        assert_eq!(world.uploads_cut(), 1);
+        assert!(world.turns() < 12);
+    }
+}
+
+#[test]
+fn room_that_comes_back_wakes_a_blocked_answer() {
+    let mut world = Scenario::default();
+    for len in [1, 90, 5_000] {
+        let peer = world.connect_with_room(len);
+        world.send(peer, ask(&format!("/{len}/large/20000")));
+        let heard = world.read(peer);
+        assert_eq!(heard.statuses(), [200]);
+        assert!(heard.text().len() > 20_000 && heard.is_open());
+    }
+    assert_eq!(world.sleep(), None);
+}
+
+#[test]
+fn a_channel_that_is_dropped_while_its_answer_is_blocked_is_cut_behind_what_was_sent() {
+    let mut world = Scenario::default();
+    let peer = world.connect_with_room(100);
+    world.send(peer, ask("/1/stream/4/500/9999/1"));
+    world.wait(SECOND);
+    let heard = world.read(peer);
+    assert!(matches!(heard, Heard::Ended(_)));
+    assert_eq!(
+        heard.text().matches("1f4\r\n").count(),
+        4,
+        "all that was sent"
+    );
+    assert!(!heard.text().contains("\r\n0\r\n\r\n"));
+}
+
+#[test]
+fn trailers_cost_no_connection_its_keep_alive() {
+    let mut world = Scenario::default();
+    let peer = world.connect();
+    let head = "POST /1/echo HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n";
+    world.send(peer, format!("{head}2\r\nab\r\n0\r\nX-Sum: 1\r\n"));
+    world.run();
+    world.send(peer, "Y: 2\r\n\r\n".to_owned() + &ask("/2/echo"));
+    assert_eq!(world.read(peer).statuses(), [200, 200]);
+    world.send(peer, ask("/3/echo"));
+    assert_eq!(world.read(peer).statuses(), [200]);
+}
+
+#[test]
+fn those_kept_out_by_the_bound_on_connections_come_in_when_one_closes() {
+    let mut world = Scenario::new(Limits::new().connections_max(1));
+    let first = world.connect();
+    let second = world.connect();
+    world.send(second, ask("/2/echo"));
+    assert_eq!(world.read(second).text(), "");
+    assert_eq!(world.sleep(), None, "nobody spins over a full table");
+    world.close(first);
+    assert_eq!(world.read(second).statuses(), [200]);
+}
+
+#[test]
+fn those_kept_out_for_want_of_descriptors_come_in_without_an_event() {
+    let mut world = Scenario::default();
+    let first = world.connect();
+    world.run();
+    world.exhaust_descriptors(SECOND);
+    let second = world.connect();
+    world.send(second, ask("/2/echo"));
+    world.run();
+    let turns = world.turns();
+    world.wait(SECOND / 2);
+    assert!(world.turns() < turns + 20, "it is tried now and then");
+    world.wait(SECOND);
+    assert_eq!(world.read(second).statuses(), [200]);
+    assert_eq!(
+        world.events(),
+        [coldstart::Event::DescriptorsExhausted],
+        "said once"
+    );
+    assert!(world.read(first).is_open());
+}
+
+#[test]
+fn an_idle_connection_costs_no_memory_and_no_deadline() {
+    let mut world = Scenario::default();
+    let peers: Vec<_> = (0..300).map(|_| world.connect()).collect();
+    for (id, peer) in peers.iter().enumerate() {
+        world.send(*peer, ask(&format!("/{id}/large/9000")));
+    }
+    for peer in &peers {
+        assert_eq!(world.read(*peer).statuses(), [200]);
+    }
+    world.run();
+    assert_eq!(world.sessions(), (300, 0));
+    assert_eq!(world.sleep(), None);
+    world.wait(100_000 * SECOND);
+    assert!(peers.iter().all(|peer| world.read_some(*peer, 1).is_open()));
+}
+
+#[test]
+fn a_slow_head_and_a_slow_body_are_told_408() {
+    let begun = [
+        "GET /1/ec",
+        "POST /1/count HTTP/1.1\r\nHost: a\r\nContent-Length: 9\r\n\r\nabc",
+    ];
+    for bytes in begun {
+        let mut world = Scenario::default();
+        let peer = world.connect();
+        world.send(peer, bytes);
+        world.wait(29 * SECOND);
+        assert_eq!(world.read(peer), Heard::Bytes(String::new()));
+        world.wait(SECOND);
+        let heard = world.read(peer);
+        assert_eq!(heard.statuses(), [408]);
+        assert!(matches!(heard, Heard::Ended(_)));
+        world.wait(2 * SECOND);
+        assert_eq!(world.sessions(), (0, 0));
+    }
+}
