@@ -6,6 +6,8 @@
     reason = "which worlds are run is read from the environment, at the edge"
 )]
 
+#[path = "sim/calls.rs"]
+mod calls;
 #[path = "sim/scenarios.rs"]
 mod scenarios;
 

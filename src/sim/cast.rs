@@ -34,6 +34,7 @@ const TEMPERAMENTS: &[(&str, Temperament)] = &[
 pub(super) fn draw_peer(dice: &mut Dice, ids: &mut u64) -> Peer {
     let (kind, temperament) = dice.pick(TEMPERAMENTS);
     let mut scribe = Scribe::new(kind, dice, ids);
+    scribe.peer.outbound_len_max = scribe.dice.pick(&[64 * 1024, 64 * 1024, 4 * 1024 * 1024]);
     temperament(&mut scribe);
     scribe.peer
 }

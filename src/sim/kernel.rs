@@ -201,7 +201,7 @@ impl Kernel {
 
     /// Events that nobody should rely on: for keys of the past, and for sockets with no news.
     pub(super) fn mislead(&mut self, found: &mut Vec<Occurrence>) {
-        let readiness = self.chance.dice.pick(&[
+        let mut readiness = self.chance.dice.pick(&[
             Readiness::READABLE,
             Readiness::WRITABLE,
             Readiness::READABLE.with(Readiness::WRITABLE),
@@ -213,6 +213,8 @@ impl Kernel {
             .collect();
         if self.chance.dice.is_hit(300) || keys.is_empty() {
             keys.clone_from(&self.retired);
+            // Whoever has the slot now must not be taken for the one who had it.
+            readiness = readiness.with(Readiness::ENDED).with(Readiness::BROKEN);
         }
         // Where there is news already, a second event would hide a read that none asked for.
         let is_told = |key: &Key| {

@@ -325,7 +325,7 @@ fn draw_task(dice: &mut Dice) -> Task {
         19 => dice.pick(&[Task::Refuse, Task::RefuseLater(small as u64 * 10)]),
         20 => dice.pick(&[Task::PanicOnAccept, Task::PanicOnCall]),
         21 => {
-            let len = dice.pick(&[0, 1, 5000, 150_000]);
+            let len = dice.pick(&[0, 1, 5000, 5000, 150_000, 600_000]);
             Task::File(dice.pick(&[len, len, len / 2, len + 1, len + 70_000]), len)
         }
         22 => dice.pick(&[Task::Farewell, Task::NoContent]),

@@ -101,7 +101,7 @@ impl Stage {
             elsewhere,
             ear,
             limits,
-            answer_len_max: 300_000,
+            answer_len_max: 700_000,
             peaks: Peaks::default(),
             turns: 0,
             found: Vec::new(),

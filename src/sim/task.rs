@@ -153,7 +153,7 @@ pub(super) fn pattern(id: u64, len: usize) -> Vec<u8> {
 }
 
 /// Bytes of the file that all worlds share.
-pub(super) const FILE_LEN: usize = 200_000;
+pub(super) const FILE_LEN: usize = 700_000;
 
 /// What an upload that was counted says of its bytes.
 pub(super) fn tally(body: &[u8]) -> String {

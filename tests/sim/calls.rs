@@ -1,0 +1,62 @@
+//! Worlds by hand: what the loop asks of the kernel, and what it does not.
+
+use core::time::Duration;
+
+use coldstart::sim::Scenario;
+
+fn ask(path: &str) -> String {
+    format!("GET {path} HTTP/1.1\r\nHost: a\r\n\r\n")
+}
+
+#[test]
+fn a_short_read_and_a_short_write_are_not_asked_about_again() {
+    let mut world = Scenario::default();
+    let peer = world.connect_with_room(1_000);
+    world.send(peer, ask("/1/large/20000"));
+    world.run();
+    assert_eq!(world.calls(), 3, "receive, send and watch");
+    world.read_some(peer, 1_000);
+    world.run();
+    assert_eq!(world.calls(), 4, "and send");
+}
+
+#[test]
+fn a_request_that_comes_with_its_connection_costs_three_calls_and_the_next_one_two() {
+    let mut world = Scenario::default();
+    let peer = world.connect();
+    world.send(peer, ask("/1/echo"));
+    assert_eq!(world.read(peer).statuses(), [200]);
+    assert_eq!(world.calls(), 3, "receive, send and watch");
+    let requests: Vec<String> = (2..9).map(|id| ask(&format!("/{id}/echo"))).collect();
+    world.send(peer, requests.concat());
+    world.run();
+    assert_eq!(
+        world.calls(),
+        5,
+        "a pipelined batch is one receive and one send"
+    );
+}
+
+#[test]
+fn an_answer_of_many_batches_goes_on_although_the_socket_is_never_full() {
+    let mut world = Scenario::default();
+    let peer = world.connect_with_room(4 * 1024 * 1024);
+    world.send(peer, ask("/1/file/700000/700000"));
+    let heard = world.read(peer);
+    assert!(heard.text().len() > 700_000, "{} bytes", heard.text().len());
+}
+
+#[test]
+fn nobody_who_has_gone_leaves_a_deadline_behind() {
+    let mut world = Scenario::default();
+    let slow = world.connect();
+    let blocked = world.connect_with_room(10);
+    world.send(slow, "GET / HT");
+    world.send(blocked, ask("/1/large/9000"));
+    world.run();
+    assert_eq!(world.sleep(), Some(Duration::from_secs(30)));
+    world.reset(slow);
+    world.reset(blocked);
+    world.run();
+    assert_eq!(world.sleep(), None);
+}
