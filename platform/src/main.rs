@@ -1,3 +1,54 @@
 //! `coldstart`: the platform's side of the custom runtime's contract, on a developer's machine.
 
-fn main() {}
+#![expect(
+    dead_code,
+    reason = "the checks, bench and pack use the rest; they come next"
+)]
+
+mod arguments;
+mod caller_error;
+mod clock;
+mod console;
+mod deployment;
+mod environment;
+mod exit;
+mod gateway;
+mod instance;
+mod interrupt;
+mod package;
+mod project;
+mod remains;
+mod remedy;
+mod run;
+mod watch;
+mod wire;
+
+use std::process::ExitCode;
+
+use clap::Parser as _;
+
+use arguments::{Arguments, Command};
+use exit::{Failure, Status};
+use interrupt::{Interrupt, Manner};
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    let result = carry_out(&arguments.command);
+    remains::sweep();
+    match result {
+        Ok(status) => status.into(),
+        Err(failure) => {
+            console::say(format!("{} {failure}", console::Tone::Bad.paint("error:")));
+            failure.status().into()
+        }
+    }
+}
+
+fn carry_out(command: &Command) -> Result<Status, Failure> {
+    match command {
+        Command::Run(arguments) => run::run(arguments, &Interrupt::listen(Manner::Orderly)?),
+        Command::Check(_) | Command::Bench(_) | Command::Pack(_) | Command::New(_) => {
+            Err(Failure::machine("not in this build"))
+        }
+    }
+}
