@@ -24,6 +24,11 @@ pub(crate) enum Style {
 pub(crate) struct LogTail(pub(crate) Vec<(SystemTime, String)>);
 
 impl LogTail {
+    /// Does a line hold the text?
+    pub(crate) fn mentions(&self, text: &str) -> bool {
+        self.0.iter().any(|(_, line)| line.contains(text))
+    }
+
     fn text(&self, style: Style) -> String {
         let line = |(at, text): &(SystemTime, String)| match style {
             Style::Current => text.clone(),

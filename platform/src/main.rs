@@ -7,6 +7,7 @@
 
 mod arguments;
 mod caller_error;
+mod check;
 mod clock;
 mod console;
 mod deployment;
@@ -47,7 +48,11 @@ fn main() -> ExitCode {
 fn carry_out(command: &Command) -> Result<Status, Failure> {
     match command {
         Command::Run(arguments) => run::run(arguments, &Interrupt::listen(Manner::Orderly)?),
-        Command::Check(_) | Command::Bench(_) | Command::Pack(_) | Command::New(_) => {
+        Command::Check(arguments) => {
+            Interrupt::listen(Manner::AtOnce)?;
+            check::check(arguments)
+        }
+        Command::Bench(_) | Command::Pack(_) | Command::New(_) => {
             Err(Failure::machine("not in this build"))
         }
     }

@@ -22,6 +22,7 @@ const TIMEOUT: Duration = Duration::from_secs(60);
 const HOOK_TIMEOUT: Duration = Duration::from_secs(30);
 const MEMORY_MB: u64 = 512;
 const CONCURRENCY: u32 = 20;
+const CONCURRENCY_MAX: u32 = 200;
 const START_FILE: &str = "bootstrap";
 
 /// A function, ready to be launched.
@@ -36,7 +37,7 @@ pub(crate) struct Project {
     /// What `--watch` looks at.
     pub(crate) watched: PathBuf,
     /// Keeps an extracted package until the end.
-    _extracted: Option<Extracted>,
+    _extracted: Option<Scratch>,
 }
 
 /// The start command.
@@ -77,7 +78,8 @@ pub(crate) struct Settings {
     pub(crate) memory_mb: u64,
     pub(crate) timeout: Duration,
     pub(crate) start_timeout: Duration,
-    pub(crate) concurrency: u32,
+    /// Requests at a time, if that is configured.
+    pub(crate) concurrency: Option<u32>,
     pub(crate) environment: BTreeMap<String, String>,
     pub(crate) hooks: Hooks,
     pub(crate) debian: Debian,
@@ -138,6 +140,17 @@ impl Project {
     /// A code directory with a command, without any file of settings.
     pub(crate) fn of_command(code: &Path, words: Vec<String>) -> Result<Self, Failure> {
         Self::of_code(code, Start::Command(words))
+    }
+
+    /// The same function with its code elsewhere.
+    pub(crate) fn at(&self, code: &Path) -> Self {
+        Self {
+            code: code.to_owned(),
+            start: self.start.clone(),
+            settings: self.settings.clone(),
+            watched: code.to_owned(),
+            _extracted: None,
+        }
     }
 
     fn of_directory(folder: &Path, arguments: &SourceArguments) -> Result<Self, Failure> {
@@ -203,11 +216,11 @@ impl Project {
         let extracted = if code.is_dir() {
             None
         } else {
-            Some(Extracted::new(code)?)
+            Some(Scratch::extracted(code)?)
         };
         let folder = extracted
             .as_ref()
-            .map_or(code, |extracted| extracted.folder.path());
+            .map_or(code, |extracted| extracted.path());
         let code = folder
             .canonicalize()
             .map_err(|error| Failure::file("open", folder, &error))?;
@@ -221,29 +234,37 @@ impl Project {
     }
 }
 
-/// A package's temporary folder, which a signal removes as well.
+/// A temporary folder, which a signal removes as well.
 #[derive(Debug)]
-struct Extracted {
+pub(crate) struct Scratch {
     folder: TempDir,
     _remembered: remains::Folder,
 }
 
-impl Extracted {
-    fn new(archive: &Path) -> Result<Self, Failure> {
-        let folder = temporary_folder()?;
+impl Scratch {
+    /// A new empty one.
+    pub(crate) fn new() -> Result<Self, Failure> {
+        let folder = tempfile::Builder::new().prefix("coldstart-").tempdir();
+        let folder = folder.map_err(|error| {
+            Failure::machine(format!("cannot make a temporary folder: {error}"))
+        })?;
         let remembered = remains::Folder::remember(folder.path());
-        extract(archive, folder.path())?;
         Ok(Self {
             folder,
             _remembered: remembered,
         })
     }
-}
 
-/// A new empty folder.
-pub(crate) fn temporary_folder() -> Result<TempDir, Failure> {
-    let folder = tempfile::Builder::new().prefix("coldstart-").tempdir();
-    folder.map_err(|error| Failure::machine(format!("cannot make a temporary folder: {error}")))
+    /// Where it is.
+    pub(crate) fn path(&self) -> &Path {
+        self.folder.path()
+    }
+
+    fn extracted(archive: &Path) -> Result<Self, Failure> {
+        let scratch = Self::new()?;
+        extract(archive, scratch.path())?;
+        Ok(scratch)
+    }
 }
 
 impl Default for Settings {
@@ -257,7 +278,7 @@ impl Default for Settings {
             memory_mb: MEMORY_MB,
             timeout: TIMEOUT,
             start_timeout: START_TIMEOUT,
-            concurrency: CONCURRENCY,
+            concurrency: None,
             environment: BTreeMap::new(),
             hooks: Hooks::default(),
             debian: Debian::default(),
@@ -266,6 +287,16 @@ impl Default for Settings {
 }
 
 impl Settings {
+    /// How many requests an instance takes at a time.
+    pub(crate) fn concurrency_max(&self) -> u32 {
+        self.concurrency.unwrap_or(CONCURRENCY)
+    }
+
+    /// How many it may be asked to take.
+    pub(crate) fn concurrency_tested(&self) -> u32 {
+        self.concurrency.unwrap_or(CONCURRENCY_MAX)
+    }
+
     fn of_props(props: &Props) -> Result<Self, String> {
         let mut settings = Self::default();
         let runtime = props.runtime.as_deref().unwrap_or("custom");
@@ -293,8 +324,7 @@ impl Settings {
         settings.timeout = props.timeout.map_or(settings.timeout, Duration::from_secs);
         settings.concurrency = props
             .instance_concurrency
-            .unwrap_or(settings.concurrency)
-            .clamp(1, 200);
+            .map(|limit| limit.clamp(1, CONCURRENCY_MAX));
         settings.environment = props
             .environment_variables
             .iter()

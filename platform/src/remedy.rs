@@ -33,6 +33,8 @@ pub(crate) enum Trouble {
     KeepAlive,
     /// One silent connection blocks all others.
     OneWorker,
+    /// It does not take as many connections at a time as the platform opens.
+    Backlog,
     /// It reads bodies or heads only up to a small limit.
     SmallLimits,
     /// It holds output back.
@@ -111,6 +113,7 @@ pub(crate) const fn advice(language: Language, trouble: Trouble) -> &'static str
         Trouble::Port => port(language),
         Trouble::KeepAlive => keep_alive(language),
         Trouble::OneWorker => one_worker(language),
+        Trouble::Backlog => backlog(language),
         Trouble::SmallLimits => small_limits(language),
         Trouble::Buffering => buffering(language),
         Trouble::Termination => termination(language),
@@ -202,6 +205,23 @@ const fn one_worker(language: Language) -> &'static str {
         }
         Language::Node | Language::Go | Language::Rust | Language::Unknown => {
             "serve connections side by side: one that sends nothing must not keep the others waiting"
+        }
+    }
+}
+
+const fn backlog(language: Language) -> &'static str {
+    match language {
+        Language::Python => {
+            "http.server: request_queue_size = 1024; uvicorn --backlog 2048; gunicorn --backlog 2048; or a lower instanceConcurrency"
+        }
+        Language::Php => {
+            "stream_context_create(['socket' => ['backlog' => 1024]]), and serve connections side by side; or a lower instanceConcurrency"
+        }
+        Language::Java => {
+            "HttpServer.create(address, 1024); Spring Boot: server.tomcat.accept-count=1024; or a lower instanceConcurrency"
+        }
+        Language::Node | Language::Go | Language::Rust | Language::Unknown => {
+            "listen with a backlog of 1024 and serve connections side by side, or configure a lower instanceConcurrency"
         }
     }
 }

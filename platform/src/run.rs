@@ -65,7 +65,7 @@ pub(crate) fn run(arguments: &RunArguments, interrupt: &Interrupt) -> Result<Sta
 fn resolve(arguments: &RunArguments) -> Result<Project, Failure> {
     let mut project = Project::resolve(&arguments.source)?;
     let settings = &mut project.settings;
-    settings.concurrency = arguments.concurrency.unwrap_or(settings.concurrency);
+    settings.concurrency = arguments.concurrency.or(settings.concurrency);
     settings.timeout = arguments.timeout.unwrap_or(settings.timeout);
     settings.memory_mb = arguments.memory.unwrap_or(settings.memory_mb);
     Ok(project)

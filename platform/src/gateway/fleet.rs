@@ -105,7 +105,7 @@ impl Fleet {
     /// Admits a call: within the limit, to a running and thawed instance, started if there is none.
     pub(crate) fn admit(&self) -> Result<Admission<'_>, CallerError> {
         let mut slot = self.lock();
-        let limit = slot.project.settings.concurrency;
+        let limit = slot.project.settings.concurrency_max();
         if slot.active >= limit {
             return Err(CallerError::ResourceExhausted { limit });
         }

@@ -72,6 +72,13 @@ impl Instance {
     }
 }
 
+/// No instance outlives whoever holds it, whichever way that ends.
+impl Drop for Instance {
+    fn drop(&mut self) {
+        self.process.kill();
+    }
+}
+
 /// A loopback address that only a server bound to every address answers.
 pub(crate) const fn router_address(port: u16) -> SocketAddr {
     SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::new(127, 0, 0, 2)), port)
