@@ -1,0 +1,462 @@
+//! Bodies of answers: whole, from a file, or arriving piece by piece from anywhere.
+
+use core::fmt;
+use core::task::{Context, Poll, Waker};
+use std::collections::VecDeque;
+use std::fs::File;
+use std::ops::Range;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread::{self, ThreadId};
+
+use bytes::Bytes;
+
+use crate::promise::Notify;
+
+/// The body of an answer.
+///
+/// Literals, strings, vectors and [`Bytes`] become one by themselves.
+pub struct Body(pub(crate) Content);
+
+/// What a body is made of.
+pub(crate) enum Content {
+    /// All of it.
+    Whole(Bytes),
+    /// A part of a file, read as the peer takes it.
+    File(FilePart),
+    /// Pieces as a [`BodySender`] sends them.
+    Channel(BodySource),
+}
+
+/// The part of a file that is still to be sent.
+#[derive(Debug)]
+pub(crate) struct FilePart {
+    pub(crate) file: File,
+    pub(crate) rest: Range<u64>,
+}
+
+impl Body {
+    /// No bytes at all.
+    #[must_use]
+    pub const fn empty() -> Self {
+        Self(Content::Whole(Bytes::new()))
+    }
+
+    /// The bytes of `file` in `range`, read piece by piece as the peer takes them, never held in memory as a whole.
+    ///
+    /// The length announced is the range's: a file that turns out shorter cuts the answer, and the peer can tell.
+    #[must_use]
+    pub fn file(file: File, range: Range<u64>) -> Self {
+        Self(Content::File(FilePart { file, rest: range }))
+    }
+
+    /// A body that arrives: the sender may go to any thread. At most `bytes_max` bytes wait between the two (a larger
+    /// single piece is let through when nothing else waits).
+    ///
+    /// The answer's head leaves at once, and each piece when it comes: server-sent events and tokens need no flush.
+    #[must_use]
+    pub fn channel(bytes_max: usize) -> (BodySender, Self) {
+        let channel = Arc::new(Channel {
+            queue: Mutex::new(Queue {
+                pieces: VecDeque::new(),
+                len: 0,
+                sender: SenderState::Sending,
+                receiver: ReceiverState::Unattached,
+                waiting: None,
+            }),
+            room: Condvar::new(),
+            bytes_max,
+            made_by: thread::current().id(),
+        });
+        (
+            BodySender {
+                channel: Arc::clone(&channel),
+            },
+            Self(Content::Channel(BodySource { channel })),
+        )
+    }
+
+    /// Its length in bytes, where it is known.
+    #[must_use]
+    pub fn len(&self) -> Option<u64> {
+        match &self.0 {
+            Content::Whole(bytes) => Some(bytes.len() as u64),
+            Content::File(part) => Some(part.rest.end.saturating_sub(part.rest.start)),
+            Content::Channel(_) => None,
+        }
+    }
+
+    /// Whether it is known to have no bytes.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == Some(0)
+    }
+
+    /// The bytes, if all of them are here.
+    #[must_use]
+    pub fn as_bytes(&self) -> Option<&[u8]> {
+        match &self.0 {
+            Content::Whole(bytes) => Some(bytes),
+            Content::File(_) | Content::Channel(_) => None,
+        }
+    }
+}
+
+impl Default for Body {
+    fn default() -> Self {
+        Self::empty()
+    }
+}
+
+impl fmt::Debug for Body {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.len() {
+            Some(len) => write!(formatter, "Body({len} bytes)"),
+            None => formatter.write_str("Body(arriving)"),
+        }
+    }
+}
+
+impl From<Bytes> for Body {
+    fn from(bytes: Bytes) -> Self {
+        Self(Content::Whole(bytes))
+    }
+}
+
+impl From<Vec<u8>> for Body {
+    fn from(bytes: Vec<u8>) -> Self {
+        Bytes::from(bytes).into()
+    }
+}
+
+impl From<String> for Body {
+    fn from(text: String) -> Self {
+        Bytes::from(text).into()
+    }
+}
+
+impl From<&'static str> for Body {
+    fn from(text: &'static str) -> Self {
+        Bytes::from_static(text.as_bytes()).into()
+    }
+}
+
+impl From<&'static [u8]> for Body {
+    fn from(bytes: &'static [u8]) -> Self {
+        Bytes::from_static(bytes).into()
+    }
+}
+
+struct Channel {
+    queue: Mutex<Queue>,
+    room: Condvar,
+    bytes_max: usize,
+    made_by: ThreadId,
+}
+
+struct Queue {
+    pieces: VecDeque<Bytes>,
+    len: usize,
+    sender: SenderState,
+    receiver: ReceiverState,
+    /// An async task that waits for room.
+    waiting: Option<Waker>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum SenderState {
+    Sending,
+    Finished,
+    Dropped,
+}
+
+enum ReceiverState {
+    /// The body has not reached the loop yet.
+    Unattached,
+    /// The loop wants to hear of news.
+    Attached(Notify),
+    /// The peer, or the answer, is gone.
+    Gone,
+}
+
+impl Channel {
+    fn lock(&self) -> MutexGuard<'_, Queue> {
+        // No code of others runs under this lock; a poisoned one is whole.
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn has_room(&self, queue: &Queue, len: usize) -> bool {
+        queue.len == 0 || queue.len.saturating_add(len) <= self.bytes_max
+    }
+}
+
+impl Queue {
+    const fn is_peer_gone(&self) -> bool {
+        matches!(self.receiver, ReceiverState::Gone)
+    }
+
+    /// Takes the piece, and tells the loop if it might be asleep.
+    fn push(&mut self, piece: Bytes) {
+        self.len = self.len.saturating_add(piece.len());
+        let was_empty = self.pieces.is_empty();
+        self.pieces.push_back(piece);
+        if was_empty {
+            self.notify();
+        }
+    }
+
+    fn notify(&self) {
+        if let ReceiverState::Attached(notify) = &self.receiver {
+            notify.notify();
+        }
+    }
+}
+
+/// The sending end of a [`Body::channel`]. Dropped without [`finish`](Self::finish), it cuts the answer: the peer sees
+/// that the body is not whole.
+pub struct BodySender {
+    channel: Arc<Channel>,
+}
+
+impl BodySender {
+    /// Sends a piece; waits while `bytes_max` bytes wait already. An empty piece is nothing.
+    ///
+    /// # Errors
+    ///
+    /// [`SendError::PeerGone`] when nobody will take it; [`SendError::WouldDeadlock`] when the thread that would wait is
+    /// the one that still has to return the response.
+    pub fn send(&self, piece: impl Into<Bytes>) -> Result<(), SendError> {
+        let piece: Bytes = piece.into();
+        let mut queue = self.channel.lock();
+        while !queue.is_peer_gone() && !self.channel.has_room(&queue, piece.len()) {
+            let is_unattached = matches!(queue.receiver, ReceiverState::Unattached);
+            if is_unattached && thread::current().id() == self.channel.made_by {
+                return Err(SendError::WouldDeadlock);
+            }
+            queue = self
+                .channel
+                .room
+                .wait(queue)
+                .unwrap_or_else(PoisonError::into_inner);
+        }
+        push_checked(&mut queue, piece)
+    }
+
+    /// Sends a piece if there is room for it now.
+    ///
+    /// # Errors
+    ///
+    /// [`TrySendError::Full`] gives the piece back; [`TrySendError::PeerGone`] when nobody will take it.
+    pub fn try_send(&self, piece: impl Into<Bytes>) -> Result<(), TrySendError> {
+        let piece: Bytes = piece.into();
+        let mut queue = self.channel.lock();
+        if !queue.is_peer_gone() && !self.channel.has_room(&queue, piece.len()) {
+            return Err(TrySendError::Full(piece));
+        }
+        push_checked(&mut queue, piece).map_err(|_| TrySendError::PeerGone)
+    }
+
+    /// For async code of any runtime: ready when a piece can be sent. `std::future::poll_fn` makes it awaitable.
+    ///
+    /// # Errors
+    ///
+    /// [`SendError::PeerGone`] when nobody will take anything any more.
+    pub fn poll_ready(&self, context: &mut Context<'_>) -> Poll<Result<(), SendError>> {
+        let mut queue = self.channel.lock();
+        if queue.is_peer_gone() {
+            return Poll::Ready(Err(SendError::PeerGone));
+        }
+        if queue.len < self.channel.bytes_max.max(1) {
+            return Poll::Ready(Ok(()));
+        }
+        queue.waiting = Some(context.waker().clone());
+        Poll::Pending
+    }
+
+    /// Whether the peer has gone, so that work for it can stop.
+    #[must_use]
+    pub fn is_peer_gone(&self) -> bool {
+        self.channel.lock().is_peer_gone()
+    }
+
+    /// Says that the body is whole.
+    pub fn finish(self) {
+        let mut queue = self.channel.lock();
+        queue.sender = SenderState::Finished;
+        // Drop tells the loop.
+    }
+}
+
+fn push_checked(queue: &mut Queue, piece: Bytes) -> Result<(), SendError> {
+    if queue.is_peer_gone() {
+        return Err(SendError::PeerGone);
+    }
+    if !piece.is_empty() {
+        queue.push(piece);
+    }
+    Ok(())
+}
+
+impl Drop for BodySender {
+    fn drop(&mut self) {
+        let mut queue = self.channel.lock();
+        if queue.sender == SenderState::Sending {
+            queue.sender = SenderState::Dropped;
+        }
+        queue.notify();
+    }
+}
+
+impl fmt::Debug for BodySender {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let queue = self.channel.lock();
+        formatter
+            .debug_struct("BodySender")
+            .field("bytes_waiting", &queue.len)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Why a piece was not sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum SendError {
+    /// The peer has closed the connection, or the answer was cut.
+    PeerGone,
+    /// The handler's own thread would wait for a response that it has not returned.
+    WouldDeadlock,
+}
+
+impl fmt::Display for SendError {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(match self {
+            Self::PeerGone => "the peer has gone",
+            Self::WouldDeadlock => {
+                "the channel is full before its response was returned: send from another thread"
+            }
+        })
+    }
+}
+
+impl core::error::Error for SendError {}
+
+/// Why a piece was not sent at once.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum TrySendError {
+    /// `bytes_max` bytes wait already; here is the piece again.
+    Full(Bytes),
+    /// The peer has closed the connection, or the answer was cut.
+    PeerGone,
+}
+
+impl fmt::Display for TrySendError {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(match self {
+            Self::Full(_) => "the body's channel is full",
+            Self::PeerGone => "the peer has gone",
+        })
+    }
+}
+
+impl core::error::Error for TrySendError {}
+
+/// The loop's end of a channel.
+pub(crate) struct BodySource {
+    channel: Arc<Channel>,
+}
+
+/// What waits in a channel.
+pub(crate) enum Piece {
+    Bytes(Bytes),
+    /// Nothing now; a notice will come.
+    Pending,
+    /// The body is whole.
+    Finished,
+    /// The sender was dropped: the body will never be whole.
+    Cut,
+}
+
+impl BodySource {
+    /// From now on `notify` is called when there is news for [`take`](Self::take).
+    pub(crate) fn attach(&self, notify: Notify) {
+        let mut queue = self.channel.lock();
+        queue.receiver = ReceiverState::Attached(notify);
+        // A sender may wait for its response to be returned.
+        drop(queue);
+        self.channel.room.notify_all();
+    }
+
+    pub(crate) fn take(&self) -> Piece {
+        let mut queue = self.channel.lock();
+        let Some(piece) = queue.pieces.pop_front() else {
+            return match queue.sender {
+                SenderState::Sending => Piece::Pending,
+                SenderState::Finished => Piece::Finished,
+                SenderState::Dropped => Piece::Cut,
+            };
+        };
+        queue.len = queue.len.saturating_sub(piece.len());
+        let waiting = queue.waiting.take();
+        drop(queue);
+        self.channel.room.notify_one();
+        if let Some(waiting) = waiting {
+            waiting.wake();
+        }
+        Piece::Bytes(piece)
+    }
+}
+
+impl Drop for BodySource {
+    fn drop(&mut self) {
+        let mut queue = self.channel.lock();
+        queue.receiver = ReceiverState::Gone;
+        queue.pieces.clear();
+        queue.len = 0;
+        let waiting = queue.waiting.take();
+        drop(queue);
+        self.channel.room.notify_all();
+        if let Some(waiting) = waiting {
+            waiting.wake();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Body, Content, Piece, SendError, TrySendError};
+
+    #[test]
+    fn a_full_channel_gives_the_piece_back() {
+        let (sender, body) = Body::channel(4);
+        assert_eq!(
+            sender.try_send("12345"),
+            Ok(()),
+            "a larger piece passes when nothing waits"
+        );
+        assert_eq!(sender.try_send("6"), Err(TrySendError::Full("6".into())));
+        assert_eq!(sender.send("6"), Err(SendError::WouldDeadlock));
+        drop(body);
+        assert_eq!(sender.send("6"), Err(SendError::PeerGone));
+        assert!(sender.is_peer_gone());
+    }
+
+    #[test]
+    fn a_sender_dropped_unfinished_is_a_cut() {
+        for finishes in [false, true] {
+            let (sender, body) = Body::channel(4);
+            let Content::Channel(source) = body.0 else {
+                panic!("a channel")
+            };
+            assert!(matches!(source.take(), Piece::Pending));
+            sender.send("a").expect("room");
+            if finishes {
+                sender.finish();
+            } else {
+                drop(sender);
+            }
+            assert!(matches!(source.take(), Piece::Bytes(piece) if piece == "a"));
+            assert_eq!(matches!(source.take(), Piece::Finished), finishes);
+            assert_eq!(matches!(source.take(), Piece::Cut), !finishes);
+        }
+    }
+}

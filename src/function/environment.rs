@@ -1,0 +1,93 @@
+//! What the platform says in the environment.
+#![expect(
+    clippy::disallowed_methods,
+    reason = "this is the edge where the environment is read"
+)]
+
+use std::ffi::OsString;
+
+use crate::server::{DEFAULT_PORT, StartError};
+
+/// Where a port is looked for, the first that is set and not empty (contract, section 2).
+const PORT_VARIABLES: [&str; 3] = ["FC_CUSTOM_LISTEN_PORT", "FC_SERVER_PORT", "PORT"];
+
+/// The port that the platform wants the server to listen on: `FC_CUSTOM_LISTEN_PORT`, else `FC_SERVER_PORT`, else
+/// `PORT`, else 9000. An empty variable counts as absent.
+///
+/// # Errors
+///
+/// [`StartError::InvalidPort`]: a variable is set to something that is no port. It is not passed over silently: the
+/// platform would wait in vain on the port it meant.
+pub fn port_from_environment() -> Result<u16, StartError> {
+    port_from(|name| std::env::var_os(name))
+}
+
+fn port_from(variable: impl Fn(&str) -> Option<OsString>) -> Result<u16, StartError> {
+    for name in PORT_VARIABLES {
+        match variable(name) {
+            Some(value) if !value.is_empty() => return parse_port(name, &value.to_string_lossy()),
+            Some(_) | None => {}
+        }
+    }
+    Ok(DEFAULT_PORT)
+}
+
+/// A port in decimal digits; `source` is named in the error.
+pub(crate) fn parse_port(source: &str, value: &str) -> Result<u16, StartError> {
+    let digits = value.bytes().all(|byte| byte.is_ascii_digit());
+    match value.parse::<u16>() {
+        Ok(port) if digits && port != 0 => Ok(port),
+        Ok(_) | Err(_) => Err(StartError::InvalidPort {
+            source: source.to_owned(),
+            value: value.to_owned(),
+        }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::port_from;
+
+    fn port(variables: &[(&str, &str)]) -> Result<u16, String> {
+        port_from(|name| {
+            variables
+                .iter()
+                .find(|(key, _)| *key == name)
+                .map(|(_, value)| (*value).into())
+        })
+        .map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn the_port_is_taken_from_the_first_variable_that_says_one() {
+        assert_eq!(port(&[]), Ok(9000));
+        assert_eq!(
+            port(&[
+                ("PORT", "1"),
+                ("FC_SERVER_PORT", "2"),
+                ("FC_CUSTOM_LISTEN_PORT", "3")
+            ]),
+            Ok(3)
+        );
+        assert_eq!(
+            port(&[
+                ("PORT", "1"),
+                ("FC_SERVER_PORT", "2"),
+                ("FC_CUSTOM_LISTEN_PORT", "")
+            ]),
+            Ok(2)
+        );
+        assert_eq!(port(&[("PORT", "65535")]), Ok(65535));
+    }
+
+    #[test]
+    fn what_is_no_port_is_an_error_that_names_it() {
+        for value in ["0", "65536", "-1", "+9000", "80 ", "http", "0x50"] {
+            let error = port(&[("FC_CUSTOM_LISTEN_PORT", value)]).expect_err(value);
+            assert!(
+                error.contains("FC_CUSTOM_LISTEN_PORT") && error.contains(value),
+                "{error}"
+            );
+        }
+    }
+}

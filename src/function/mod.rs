@@ -1,0 +1,42 @@
+//! The platform's contract, kept from inside: the only module that knows that there is a platform.
+
+mod environment;
+
+use std::io::Write as _;
+use std::process::ExitCode;
+
+pub use environment::port_from_environment;
+
+use crate::request::Request;
+use crate::response::Response;
+use crate::server::{Server, StartError};
+
+/// Serves with a function or closure on `0.0.0.0` and the platform's port until SIGTERM, and gives the exit status of
+/// the process: 0 after a stop, else that of the [`StartError`], which is printed on stderr.
+///
+/// ```no_run
+/// use coldstart::{Request, Response};
+///
+/// fn hello(request: &Request<'_>) -> Response {
+///     Response::text(format!("hello from {}\n", request.path()))
+/// }
+///
+/// fn main() -> std::process::ExitCode {
+///     coldstart::serve(hello)
+/// }
+/// ```
+pub fn serve(function: impl FnMut(&Request<'_>) -> Response) -> ExitCode {
+    exit_code(port_from_environment().and_then(|port| Server::new().port(port).run(function)))
+}
+
+/// The exit status of a server that has ended; an error is told on stderr in one line.
+pub fn exit_code(outcome: Result<(), StartError>) -> ExitCode {
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            // Nobody can be told that stderr is closed; the exit status remains.
+            drop(writeln!(std::io::stderr(), "coldstart: {error}"));
+            ExitCode::from(&error)
+        }
+    }
+}

@@ -1,0 +1,411 @@
+//! The glue: bytes in, events out; the parts of an answer in, bytes out.
+
+use super::decode::{Decoded, Decoder};
+use super::encode::{self, AnswerHead, Asked, BodyFraming, Terms, body_framing, encode_head};
+use super::framing::{self, BodyLength, Expectation, Framing, Persistence, UpgradeOffer};
+use super::head::{self, HeadIndex, HeadLimits, HeadView, Scan, Version, is_token_byte};
+use super::refusal::Refusal;
+use super::state::{Close, Next, Recv, RecvFact, Send, SendFact, next};
+
+/// A rest of a body up to this many bytes is thrown away behind an early answer, so that the connection persists.
+pub(crate) const DISCARD_LEN_MAX: u64 = 64 * 1024;
+
+/// What a step over the input brought.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Event<'a> {
+    /// Nothing more can be said before more bytes come. What was not taken must be offered again.
+    NeedInput,
+    /// The empty line that may stand in front of a request line, or a part of it.
+    EmptyLine,
+    /// A head: the bytes just taken, as the index now describes them.
+    Head { body: BodyLength },
+    /// A piece of the body; never empty.
+    Body(&'a [u8]),
+    /// The body is complete. The trailer section as it came, checked; empty if there is none.
+    End { trailers: &'a [u8] },
+}
+
+/// How a handler's answer broke the framing it announced.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Misuse {
+    /// More bytes than the announced length.
+    BodyTooLong,
+    /// Fewer bytes than the announced length.
+    BodyTooShort,
+}
+
+/// Whether the peer waits for `100 Continue` (RFC 9110 §10.1.1).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Continuation {
+    Unasked,
+    Asked,
+    Given,
+}
+
+/// One empty line in front of a request line is passed over (RFC 9112 §2.2).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum EmptyLine {
+    None,
+    Half,
+    Whole,
+}
+
+/// The protocol of one connection, between its bytes and their meaning.
+#[derive(Debug)]
+pub(crate) struct Connection {
+    decoder: Decoder,
+    answer: BodyFraming,
+    scan: Scan,
+    recv: Recv,
+    send: Send,
+    close: Close,
+    version: Version,
+    persistence: Persistence,
+    asked: Asked,
+    continuation: Continuation,
+    empty_line: EmptyLine,
+    upgrade: UpgradeOffer,
+}
+
+// One of these lies in each slot of the table, idle connections included.
+const _: () = assert!(
+    size_of::<Connection>() <= 64,
+    "a connection has outgrown a cache line"
+);
+
+impl Connection {
+    pub(crate) const fn new() -> Self {
+        Self {
+            decoder: Decoder::new(BodyLength::None),
+            answer: BodyFraming::Absent,
+            scan: Scan::NEW,
+            recv: Recv::Idle,
+            send: Send::Waiting,
+            close: Close::Unset,
+            version: Version::Http11,
+            persistence: Persistence::Implied,
+            asked: Asked::Everything,
+            continuation: Continuation::Unasked,
+            empty_line: EmptyLine::None,
+            upgrade: UpgradeOffer::None,
+        }
+    }
+
+    /// Takes one step over `input`, which begins where the last step's taken bytes ended.
+    ///
+    /// # Errors
+    ///
+    /// The refusal that the peer has to be told; nothing behind it is ever taken.
+    pub(crate) fn poll<'a>(
+        &mut self,
+        input: &'a [u8],
+        index: &mut HeadIndex,
+        limits: &HeadLimits,
+    ) -> Result<(usize, Event<'a>), Refusal> {
+        self.begin_next_cycle();
+        let polled = match self.recv {
+            Recv::Idle | Recv::Head => self.poll_head(input, index, limits),
+            Recv::Body => self.poll_body(input, limits),
+            Recv::Done | Recv::Closed | Recv::Failed => Ok((0, Event::NeedInput)),
+        };
+        polled.inspect_err(|_| self.on_refused())
+    }
+
+    fn poll_head<'a>(
+        &mut self,
+        input: &'a [u8],
+        index: &mut HeadIndex,
+        limits: &HeadLimits,
+    ) -> Result<(usize, Event<'a>), Refusal> {
+        if self.recv == Recv::Idle {
+            let skipped = self.skip_empty_line(input)?;
+            if skipped > 0 {
+                return Ok((skipped, Event::EmptyLine));
+            }
+        }
+        match input.first() {
+            None => return Ok((0, Event::NeedInput)),
+            Some(byte) if !is_token_byte(*byte) => return Err(Refusal::Method),
+            Some(_) => {}
+        }
+        let Some(len) = head::parse(input, &mut self.scan, limits, index)? else {
+            self.recv = self.recv.on(RecvFact::Bytes);
+            return Ok((0, Event::NeedInput));
+        };
+        let head = HeadView::new(input.get(..len).unwrap_or_default(), index);
+        let framing = framing::read(head)?;
+        self.on_head(head, &framing);
+        Ok((len, Event::Head { body: framing.body }))
+    }
+
+    /// Takes the bytes of the one empty line that is allowed, which may come in two halves.
+    fn skip_empty_line(&mut self, input: &[u8]) -> Result<usize, Refusal> {
+        let mut skipped = 0_usize;
+        for byte in input {
+            self.empty_line = match (self.empty_line, byte) {
+                (EmptyLine::None, b'\r') => EmptyLine::Half,
+                (EmptyLine::Half, b'\n') => EmptyLine::Whole,
+                (EmptyLine::Half, _) | (EmptyLine::None | EmptyLine::Whole, b'\r' | b'\n') => {
+                    return Err(Refusal::EmptyLine);
+                }
+                (EmptyLine::None | EmptyLine::Whole, _) => break,
+            };
+            skipped = skipped.saturating_add(1);
+        }
+        Ok(skipped)
+    }
+
+    fn on_head(&mut self, head: HeadView<'_>, framing: &Framing) {
+        self.version = head.version();
+        self.persistence = framing.persistence;
+        self.asked = if head.method() == "HEAD" {
+            Asked::HeadOnly
+        } else {
+            Asked::Everything
+        };
+        self.close = self.close.or(framing.close);
+        self.upgrade = framing.upgrade;
+        self.continuation = match framing.expectation {
+            Expectation::None => Continuation::Unasked,
+            Expectation::Continue => Continuation::Asked,
+        };
+        self.decoder = Decoder::new(framing.body);
+        self.recv = self.recv.on(match framing.body {
+            BodyLength::None => RecvFact::HeadAlone,
+            BodyLength::Length(_) | BodyLength::Chunked => RecvFact::HeadAndBody,
+        });
+    }
+
+    fn poll_body<'a>(
+        &mut self,
+        input: &'a [u8],
+        limits: &HeadLimits,
+    ) -> Result<(usize, Event<'a>), Refusal> {
+        let (taken, decoded) = self.decoder.decode(input, &mut self.scan, limits)?;
+        if taken > 0 && self.continuation == Continuation::Asked {
+            // The body comes unbidden: nobody waits any more.
+            self.continuation = Continuation::Unasked;
+        }
+        let event = match decoded {
+            Decoded::NeedInput => Event::NeedInput,
+            Decoded::Bytes(bytes) => Event::Body(bytes),
+            Decoded::End { trailers } => {
+                self.recv = self.recv.on(RecvFact::BodyEnd);
+                Event::End { trailers }
+            }
+        };
+        Ok((taken, event))
+    }
+
+    fn on_refused(&mut self) {
+        if self.recv == Recv::Idle || self.recv == Recv::Head {
+            // Nothing of the request is known: the answer must suit any client.
+            self.version = Version::Http11;
+            self.persistence = Persistence::Implied;
+            self.asked = Asked::Everything;
+        }
+        self.recv = self.recv.on(RecvFact::Refused);
+        self.close = self.close.or(Close::PeerRefused);
+    }
+
+    fn begin_next_cycle(&mut self) {
+        if self.is_exchange_over() && !self.close.is_set() {
+            self.recv = self.recv.on(RecvFact::NextCycle);
+            self.send = self.send.on(SendFact::NextCycle);
+            self.empty_line = EmptyLine::None;
+        }
+    }
+
+    fn is_exchange_over(&self) -> bool {
+        self.recv == Recv::Done && self.send == Send::Done
+    }
+
+    /// Refuses a request that has begun, for a reason that its bytes alone do not show.
+    pub(crate) fn refuse(&mut self, refusal: Refusal) -> Refusal {
+        self.on_refused();
+        refusal
+    }
+
+    /// Bounds the body whose head has just come.
+    ///
+    /// # Errors
+    ///
+    /// `BodyTooLarge` if the peer has announced more: the request is refused.
+    pub(crate) fn limit_body(&mut self, body_len_max: u64) -> Result<(), Refusal> {
+        self.decoder
+            .limit(body_len_max)
+            .inspect_err(|_| self.on_refused())
+    }
+
+    /// The peer will send no more. Behind a whole request this is to be told again when its answer has gone.
+    pub(crate) fn on_end_of_input(&mut self) {
+        self.begin_next_cycle();
+        self.recv = self.recv.on(RecvFact::EndOfInput);
+    }
+
+    /// The connection is to end after this exchange.
+    pub(crate) fn on_close(&mut self, reason: Close) {
+        // An exchange that is over stays as it was: the reason is for the next one.
+        self.begin_next_cycle();
+        self.close = self.close.or(reason);
+    }
+
+    /// What to do once all pending bytes have gone.
+    pub(crate) fn next(&self) -> Next {
+        next(self.recv, self.send, self.close)
+    }
+
+    /// Nothing has come of a request, and no answer is under way.
+    pub(crate) fn is_idle(&self) -> bool {
+        (self.recv == Recv::Idle && self.send == Send::Waiting) || self.is_exchange_over()
+    }
+
+    /// The body is still coming in.
+    pub(crate) fn is_body_pending(&self) -> bool {
+        self.recv == Recv::Body
+    }
+
+    /// The final answer's head has not been written.
+    pub(crate) fn is_unanswered(&self) -> bool {
+        self.send == Send::Waiting
+    }
+
+    pub(crate) const fn upgrade(&self) -> UpgradeOffer {
+        self.upgrade
+    }
+
+    /// The length of the body that is still to come, where the peer has told it.
+    pub(crate) fn announced(&self) -> Option<u64> {
+        self.decoder.announced()
+    }
+
+    /// Writes `100 Continue` if the peer waits for it; at most once a request.
+    pub(crate) fn encode_continue(&mut self, out: &mut Vec<u8>) {
+        let is_asked = self.continuation == Continuation::Asked;
+        if is_asked && self.recv == Recv::Body && self.send == Send::Waiting {
+            self.continuation = Continuation::Given;
+            encode::encode_continue(out);
+        }
+    }
+
+    /// Writes the `101` that ends HTTP on this connection (RFC 9110 §15.2.2); at most once.
+    pub(crate) fn encode_switch<'f>(
+        &mut self,
+        out: &mut Vec<u8>,
+        fields: impl Iterator<Item = (&'f str, &'f [u8])>,
+    ) {
+        if self.upgrade != UpgradeOffer::None {
+            self.upgrade = UpgradeOffer::None;
+            encode::encode_switch(out, fields);
+        }
+    }
+
+    /// Writes the head of the final answer; returns how many fields were left out as not the handler's to set.
+    pub(crate) fn encode_head<'f>(
+        &mut self,
+        out: &mut Vec<u8>,
+        head: &AnswerHead<'_>,
+        fields: impl Iterator<Item = (&'f str, &'f [u8])>,
+    ) -> usize {
+        debug_assert!(self.send == Send::Waiting, "a second answer to one request");
+        if self.recv == Recv::Body && !self.is_rest_worth_reading() {
+            self.close = self.close.or(Close::BodyUnread);
+        }
+        let framing = body_framing(head, &self.terms());
+        if framing == BodyFraming::UntilClose {
+            self.close = self.close.or(Close::HandlerAsked);
+        }
+        self.answer = framing;
+        self.send = self.send.on(match framing {
+            BodyFraming::Absent | BodyFraming::Length(0) => SendFact::HeadAlone,
+            BodyFraming::Length(_) | BodyFraming::Chunked | BodyFraming::UntilClose => {
+                SendFact::HeadAndBody
+            }
+        });
+        encode_head(out, head, &self.terms(), fields)
+    }
+
+    const fn terms(&self) -> Terms {
+        Terms {
+            asked: self.asked,
+            version: self.version,
+            persistence: self.persistence,
+            close: self.close,
+        }
+    }
+
+    /// Behind an early answer: a short rest is thrown away. A peer that waits for `100 Continue` may never send it.
+    fn is_rest_worth_reading(&self) -> bool {
+        self.continuation != Continuation::Asked
+            && self
+                .decoder
+                .announced()
+                .is_some_and(|left| left <= DISCARD_LEN_MAX)
+    }
+
+    /// Writes what stands before `len` bytes of the body, and counts them; `len` must not be 0. The bytes themselves
+    /// go out behind it, and [`encode_piece_end`](Self::encode_piece_end) behind them.
+    ///
+    /// # Errors
+    ///
+    /// More bytes than were announced: nothing is written, and none of them may go out.
+    pub(crate) fn encode_piece_start(
+        &mut self,
+        out: &mut Vec<u8>,
+        len: usize,
+    ) -> Result<(), Misuse> {
+        match &mut self.answer {
+            BodyFraming::Absent => return Err(Misuse::BodyTooLong),
+            BodyFraming::Length(left) => {
+                *left = left.checked_sub(len as u64).ok_or(Misuse::BodyTooLong)?;
+            }
+            BodyFraming::Chunked => encode::encode_chunk_start(out, len),
+            BodyFraming::UntilClose => {}
+        }
+        Ok(())
+    }
+
+    /// Writes what stands behind a piece of the body.
+    pub(crate) fn encode_piece_end(&mut self, out: &mut Vec<u8>) {
+        match self.answer {
+            BodyFraming::Chunked => encode::encode_chunk_end(out),
+            BodyFraming::Length(0) if self.send == Send::Body => {
+                self.send = self.send.on(SendFact::BodyEnd);
+            }
+            BodyFraming::Absent | BodyFraming::Length(_) | BodyFraming::UntilClose => {}
+        }
+    }
+
+    /// Writes the end of the answer's body.
+    ///
+    /// # Errors
+    ///
+    /// Fewer bytes than were announced: the answer is cut.
+    pub(crate) fn encode_end(&mut self, out: &mut Vec<u8>) -> Result<(), Misuse> {
+        if self.send == Send::Done {
+            return Ok(());
+        }
+        match self.answer {
+            BodyFraming::Length(left) if left > 0 => {
+                self.send = self.send.on(SendFact::Cut);
+                return Err(Misuse::BodyTooShort);
+            }
+            BodyFraming::Chunked => encode::encode_last_chunk(out),
+            BodyFraming::Absent | BodyFraming::Length(_) | BodyFraming::UntilClose => {}
+        }
+        self.send = self.send.on(SendFact::BodyEnd);
+        Ok(())
+    }
+
+    /// The answer can't be completed: it ends here, and the peer will see that it is not whole.
+    pub(crate) fn cut(&mut self) {
+        if self.send != Send::Done {
+            self.send = self.send.on(SendFact::Cut);
+        }
+    }
+
+    /// No byte of a body may follow the head just written: HEAD, 204, 304.
+    pub(crate) const fn has_no_body(&self) -> bool {
+        matches!(self.answer, BodyFraming::Absent)
+    }
+}

@@ -1,0 +1,118 @@
+//! The `Date` field's value. The caller owns the clock.
+
+/// Length of an IMF-fixdate, in bytes.
+pub(crate) const DATE_LEN: usize = 29;
+
+const SECONDS_A_DAY: u64 = 86_400;
+const WEEKDAYS: [&[u8; 3]; 7] = [b"Thu", b"Fri", b"Sat", b"Sun", b"Mon", b"Tue", b"Wed"];
+const MONTHS: [&[u8; 3]; 12] = [
+    b"Jan", b"Feb", b"Mar", b"Apr", b"May", b"Jun", b"Jul", b"Aug", b"Sep", b"Oct", b"Nov", b"Dec",
+];
+/// The last second of the year 9999: the format has four digits for the year.
+const SECOND_MAX: u64 = 253_402_300_799;
+
+/// The IMF-fixdate (RFC 9110 §5.6.7) of a Unix time in seconds.
+pub(crate) fn imf_fixdate(unix_seconds: u64) -> [u8; DATE_LEN] {
+    let seconds = unix_seconds.min(SECOND_MAX);
+    let days = seconds / SECONDS_A_DAY;
+    let second = seconds % SECONDS_A_DAY;
+    let (year, month, day) = civil_from_days(days);
+
+    let mut text = *b"Thu, 01 Jan 1970 00:00:00 GMT";
+    put(
+        &mut text,
+        0,
+        WEEKDAYS
+            .get(usize::try_from(days % 7).unwrap_or(0))
+            .map_or(&[][..], |name| &name[..]),
+    );
+    put(&mut text, 5, &two_digits(day));
+    put(
+        &mut text,
+        8,
+        MONTHS.get(month).map_or(&[][..], |name| &name[..]),
+    );
+    put(&mut text, 12, &two_digits(year / 100));
+    put(&mut text, 14, &two_digits(year % 100));
+    put(&mut text, 17, &two_digits(second / 3600));
+    put(&mut text, 20, &two_digits(second / 60 % 60));
+    put(&mut text, 23, &two_digits(second % 60));
+    text
+}
+
+fn put(text: &mut [u8; DATE_LEN], at: usize, part: &[u8]) {
+    for (slot, byte) in text.iter_mut().skip(at).zip(part) {
+        *slot = *byte;
+    }
+}
+
+fn two_digits(number: u64) -> [u8; 2] {
+    let digit = |value: u64| b'0'.wrapping_add(u8::try_from(value % 10).unwrap_or(0));
+    [digit(number / 10), digit(number)]
+}
+
+/// Year, month (0–11) and day (1–31) of a day counted from 1970-01-01, by counting in years that begin in March,
+/// so that the leap day is a year's last.
+fn civil_from_days(days: u64) -> (u64, usize, u64) {
+    let shifted = days.saturating_add(719_468);
+    let era = shifted / 146_097;
+    let day_of_era = shifted % 146_097;
+    let leap_days = (day_of_era / 1_460).saturating_add(day_of_era / 146_096);
+    let year_of_era = day_of_era
+        .saturating_add(day_of_era / 36_524)
+        .saturating_sub(leap_days)
+        / 365;
+    let days_before_year = year_of_era
+        .saturating_mul(365)
+        .saturating_add(year_of_era / 4)
+        .saturating_sub(year_of_era / 100);
+    let day_of_year = day_of_era.saturating_sub(days_before_year);
+    let month_from_march = day_of_year.saturating_mul(5).saturating_add(2) / 153;
+    let days_before_month = month_from_march.saturating_mul(153).saturating_add(2) / 5;
+    let day = day_of_year
+        .saturating_sub(days_before_month)
+        .saturating_add(1);
+    let month = month_from_march.saturating_add(2) % 12;
+    let year = era
+        .saturating_mul(400)
+        .saturating_add(year_of_era)
+        .saturating_add(u64::from(month < 2));
+    (year, usize::try_from(month).unwrap_or(0), day)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::imf_fixdate;
+
+    #[test]
+    fn known_instants_have_their_known_dates() {
+        for (seconds, text) in [
+            (0, "Thu, 01 Jan 1970 00:00:00 GMT"),
+            (784_111_777, "Sun, 06 Nov 1994 08:49:37 GMT"),
+            (951_782_400, "Tue, 29 Feb 2000 00:00:00 GMT"),
+            (951_868_800, "Wed, 01 Mar 2000 00:00:00 GMT"),
+            (1_709_251_199, "Thu, 29 Feb 2024 23:59:59 GMT"),
+            (4_107_542_400, "Mon, 01 Mar 2100 00:00:00 GMT"),
+            (u64::MAX, "Fri, 31 Dec 9999 23:59:59 GMT"),
+        ] {
+            assert_eq!(
+                core::str::from_utf8(&imf_fixdate(seconds)),
+                Ok(text),
+                "{seconds}"
+            );
+        }
+    }
+
+    #[test]
+    fn every_day_follows_the_one_before() {
+        let mut last = (1970, 0, 1);
+        for days in 1..150_000 {
+            let now = super::civil_from_days(days);
+            let next_day = (now.0 == last.0 && now.1 == last.1 && now.2 == last.2 + 1)
+                || (now.2 == 1 && (now.0, now.1) == (last.0, last.1 + 1))
+                || (now == (last.0 + 1, 0, 1) && last.1 == 11 && last.2 == 31);
+            assert!(next_day, "{last:?} is followed by {now:?}");
+            last = now;
+        }
+    }
+}

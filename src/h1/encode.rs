@@ -1,0 +1,371 @@
+//! Answers into bytes: status line, fields, chunks. Framing is decided here and nowhere else.
+
+use super::date::DATE_LEN;
+use super::framing::Persistence;
+use super::head::{Version, is_token_byte};
+use super::state::Close;
+
+/// Bytes that the longest framing lines of one head take together, with some to spare.
+const FRAMING_LEN_MAX: usize = 160;
+/// Bytes around one chunk: 16 digits and two CRLFs.
+const CHUNK_FRAME_LEN_MAX: usize = 20;
+
+/// The length of an answer's body, as far as it is known when the head leaves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum AnswerLength {
+    /// Exactly so many bytes.
+    Known(u64),
+    /// It ends when it ends.
+    Unknown,
+}
+
+/// How the body behind an encoded head is framed (RFC 9112 §6.3).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum BodyFraming {
+    /// There is none: HEAD, 204, 304.
+    Absent,
+    /// By its length: so many bytes must follow.
+    Length(u64),
+    /// In chunks.
+    Chunked,
+    /// It ends with the connection: HTTP/1.0 has no chunks.
+    UntilClose,
+}
+
+/// What a head says, beside its fields.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct AnswerHead<'a> {
+    pub(crate) status: u16,
+    pub(crate) length: AnswerLength,
+    pub(crate) date: &'a [u8; DATE_LEN],
+}
+
+/// The request that is answered, as far as it matters for the answer's framing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Asked {
+    /// HEAD: the head of what GET would have brought, and no body.
+    HeadOnly,
+    /// Any other method.
+    Everything,
+}
+
+/// What the connection contributes to a head.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Terms {
+    pub(crate) asked: Asked,
+    pub(crate) version: Version,
+    pub(crate) persistence: Persistence,
+    pub(crate) close: Close,
+}
+
+/// How the body of this answer will be framed.
+pub(crate) const fn body_framing(head: &AnswerHead<'_>, terms: &Terms) -> BodyFraming {
+    match (terms.asked, head.status, head.length, terms.version) {
+        (Asked::HeadOnly, _, _, _) | (_, 204 | 304, _, _) => BodyFraming::Absent,
+        (Asked::Everything, _, AnswerLength::Known(length), _) => BodyFraming::Length(length),
+        (Asked::Everything, _, AnswerLength::Unknown, Version::Http11) => BodyFraming::Chunked,
+        (Asked::Everything, _, AnswerLength::Unknown, Version::Http10) => BodyFraming::UntilClose,
+    }
+}
+
+/// Writes the status line, the handler's fields and the framing of a final answer; returns how many of the handler's
+/// fields were left out because they are not the handler's to set.
+pub(crate) fn encode_head<'f>(
+    out: &mut Vec<u8>,
+    head: &AnswerHead<'_>,
+    terms: &Terms,
+    fields: impl Iterator<Item = (&'f str, &'f [u8])>,
+) -> usize {
+    out.reserve(FRAMING_LEN_MAX);
+    encode_status_line(out, head.status);
+    let mut refused = 0_usize;
+    for (name, value) in fields {
+        if is_server_field(name) || !is_sendable(name, value) {
+            refused = refused.saturating_add(1);
+        } else {
+            encode_field(out, name, value);
+        }
+    }
+    match (head.status, head.length, terms.version) {
+        // RFC 9110 §8.6: none on 204; on 304 it would be that of the representation not sent.
+        (204 | 304, _, _) | (_, AnswerLength::Unknown, Version::Http10) => {}
+        (_, AnswerLength::Known(length), _) => {
+            out.extend_from_slice(b"Content-Length: ");
+            encode_decimal(out, length);
+            out.extend_from_slice(b"\r\n");
+        }
+        (_, AnswerLength::Unknown, Version::Http11) => {
+            out.extend_from_slice(b"Transfer-Encoding: chunked\r\n");
+        }
+    }
+    out.extend_from_slice(b"Date: ");
+    out.extend_from_slice(head.date);
+    out.extend_from_slice(match (terms.close.is_set(), terms.persistence) {
+        (true, _) => b"\r\nConnection: close\r\n\r\n",
+        (false, Persistence::Implied) => b"\r\n\r\n",
+        (false, Persistence::Requested) => b"\r\nConnection: keep-alive\r\n\r\n",
+    });
+    refused
+}
+
+/// Writes the whole of a `101 Switching Protocols` (RFC 9110 §15.2.2): the `Upgrade` field is the handler's.
+pub(crate) fn encode_switch<'f>(
+    out: &mut Vec<u8>,
+    fields: impl Iterator<Item = (&'f str, &'f [u8])>,
+) {
+    encode_status_line(out, 101);
+    for (name, value) in fields {
+        let is_upgrade = name.eq_ignore_ascii_case("upgrade");
+        if (is_upgrade || !is_server_field(name)) && is_sendable(name, value) {
+            encode_field(out, name, value);
+        }
+    }
+    out.extend_from_slice(b"Connection: Upgrade\r\n\r\n");
+}
+
+/// Writes `100 Continue` (RFC 9110 §15.2.1).
+pub(crate) fn encode_continue(out: &mut Vec<u8>) {
+    out.extend_from_slice(b"HTTP/1.1 100 Continue\r\n\r\n");
+}
+
+/// Writes what stands before a chunk of `len` bytes; `len` must not be 0, which would end the body.
+pub(crate) fn encode_chunk_start(out: &mut Vec<u8>, len: usize) {
+    debug_assert!(len > 0, "an empty chunk ends the body");
+    out.reserve(CHUNK_FRAME_LEN_MAX);
+    let digits = (usize::BITS.saturating_sub(len.leading_zeros())).div_ceil(4);
+    for place in (0..digits).rev() {
+        let nibble = u8::try_from(len >> place.saturating_mul(4) & 15).unwrap_or(0);
+        out.push(if nibble < 10 {
+            b'0'.wrapping_add(nibble)
+        } else {
+            b'a'.wrapping_add(nibble).wrapping_sub(10)
+        });
+    }
+    out.extend_from_slice(b"\r\n");
+}
+
+/// Writes what stands behind a chunk.
+pub(crate) fn encode_chunk_end(out: &mut Vec<u8>) {
+    out.extend_from_slice(b"\r\n");
+}
+
+/// Writes the last chunk and an empty trailer section.
+pub(crate) fn encode_last_chunk(out: &mut Vec<u8>) {
+    out.extend_from_slice(b"0\r\n\r\n");
+}
+
+fn encode_field(out: &mut Vec<u8>, name: &str, value: &[u8]) {
+    out.reserve(name.len().saturating_add(value.len()).saturating_add(4));
+    out.extend_from_slice(name.as_bytes());
+    out.extend_from_slice(b": ");
+    out.extend_from_slice(value);
+    out.extend_from_slice(b"\r\n");
+}
+
+/// Fields that say where a message ends or what becomes of the connection, and `Date`: the server's alone.
+fn is_server_field(name: &str) -> bool {
+    let named = |field: &str| name.eq_ignore_ascii_case(field);
+    match name.len() {
+        4 => named("date"),
+        7 => named("trailer") || named("upgrade"),
+        10 => named("connection") || named("keep-alive"),
+        14 => named("content-length"),
+        17 => named("transfer-encoding"),
+        _ => false,
+    }
+}
+
+/// The last fence before the wire: whatever a caller hands over, no line end leaves inside a line.
+fn is_sendable(name: &str, value: &[u8]) -> bool {
+    !name.is_empty()
+        && name.bytes().all(is_token_byte)
+        && !value
+            .iter()
+            .any(|byte| matches!(byte, b'\r' | b'\n' | b'\0'))
+}
+
+fn encode_status_line(out: &mut Vec<u8>, status: u16) {
+    if status == 200 {
+        out.extend_from_slice(b"HTTP/1.1 200 OK\r\n");
+        return;
+    }
+    out.extend_from_slice(b"HTTP/1.1 ");
+    encode_decimal(out, u64::from(status));
+    out.push(b' ');
+    out.extend_from_slice(reason_phrase(status).as_bytes());
+    out.extend_from_slice(b"\r\n");
+}
+
+fn encode_decimal(out: &mut Vec<u8>, number: u64) {
+    let mut digits = [b'0'; 20];
+    let mut rest = number;
+    let mut used = 0_usize;
+    for slot in digits.iter_mut().rev() {
+        *slot = b'0'.wrapping_add(u8::try_from(rest % 10).unwrap_or(0));
+        rest /= 10;
+        used = used.saturating_add(1);
+        if rest == 0 {
+            break;
+        }
+    }
+    out.extend_from_slice(
+        digits
+            .get(digits.len().saturating_sub(used)..)
+            .unwrap_or_default(),
+    );
+}
+
+/// The reason phrase of a registered status code (RFC 9110 §15, RFC 6585); empty for any other.
+pub(crate) const fn reason_phrase(status: u16) -> &'static str {
+    match status {
+        200 => "OK",
+        201 => "Created",
+        202 => "Accepted",
+        203 => "Non-Authoritative Information",
+        204 => "No Content",
+        205 => "Reset Content",
+        206 => "Partial Content",
+        207 => "Multi-Status",
+        300 => "Multiple Choices",
+        301 => "Moved Permanently",
+        302 => "Found",
+        303 => "See Other",
+        304 => "Not Modified",
+        307 => "Temporary Redirect",
+        308 => "Permanent Redirect",
+        101 => "Switching Protocols",
+        400 => "Bad Request",
+        401 => "Unauthorized",
+        402 => "Payment Required",
+        403 => "Forbidden",
+        404 => "Not Found",
+        405 => "Method Not Allowed",
+        406 => "Not Acceptable",
+        408 => "Request Timeout",
+        409 => "Conflict",
+        410 => "Gone",
+        411 => "Length Required",
+        412 => "Precondition Failed",
+        413 => "Content Too Large",
+        414 => "URI Too Long",
+        415 => "Unsupported Media Type",
+        416 => "Range Not Satisfiable",
+        417 => "Expectation Failed",
+        421 => "Misdirected Request",
+        422 => "Unprocessable Content",
+        425 => "Too Early",
+        426 => "Upgrade Required",
+        428 => "Precondition Required",
+        429 => "Too Many Requests",
+        431 => "Request Header Fields Too Large",
+        451 => "Unavailable For Legal Reasons",
+        500 => "Internal Server Error",
+        501 => "Not Implemented",
+        502 => "Bad Gateway",
+        503 => "Service Unavailable",
+        504 => "Gateway Timeout",
+        505 => "HTTP Version Not Supported",
+        507 => "Insufficient Storage",
+        511 => "Network Authentication Required",
+        _ => "",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const DATE: &[u8; DATE_LEN] = b"Sun, 06 Nov 1994 08:49:37 GMT";
+
+    fn head(
+        status: u16,
+        length: AnswerLength,
+        terms: Terms,
+        fields: &[(&str, &[u8])],
+    ) -> (String, usize) {
+        let mut out = Vec::new();
+        let head = AnswerHead {
+            status,
+            length,
+            date: DATE,
+        };
+        let refused = encode_head(&mut out, &head, &terms, fields.iter().copied());
+        (String::from_utf8(out).expect("ASCII"), refused)
+    }
+
+    const TERMS: Terms = Terms {
+        asked: Asked::Everything,
+        version: Version::Http11,
+        persistence: Persistence::Implied,
+        close: Close::Unset,
+    };
+
+    #[test]
+    fn framing_follows_from_the_length_and_the_version() {
+        let (text, _) = head(200, AnswerLength::Known(5), TERMS, &[("A", b"b")]);
+        assert_eq!(
+            text,
+            "HTTP/1.1 200 OK\r\nA: b\r\nContent-Length: 5\r\nDate: Sun, 06 Nov 1994 08:49:37 GMT\r\n\r\n"
+        );
+        assert!(
+            head(200, AnswerLength::Unknown, TERMS, &[])
+                .0
+                .contains("Transfer-Encoding: chunked")
+        );
+        let old = Terms {
+            version: Version::Http10,
+            persistence: Persistence::Requested,
+            ..TERMS
+        };
+        let (text, _) = head(200, AnswerLength::Known(0), old, &[]);
+        assert!(
+            text.contains("Content-Length: 0\r\n") && text.contains("Connection: keep-alive\r\n")
+        );
+        assert!(
+            !head(204, AnswerLength::Known(0), TERMS, &[])
+                .0
+                .contains("Content-Length")
+        );
+        let closing = Terms {
+            close: Close::PeerAsked,
+            ..TERMS
+        };
+        assert!(
+            head(404, AnswerLength::Known(0), closing, &[])
+                .0
+                .ends_with("Connection: close\r\n\r\n")
+        );
+    }
+
+    #[test]
+    fn a_handler_sets_no_framing_and_splits_no_line() {
+        let hostile: &[(&str, &[u8])] = &[
+            ("content-length", b"1"),
+            ("Transfer-Encoding", b"chunked"),
+            ("CONNECTION", b"close"),
+            ("Date", b"today"),
+            ("x", b"a\r\nb: c"),
+            ("x\r\ny", b""),
+            ("", b""),
+            ("x y", b""),
+            ("x", b"\0"),
+        ];
+        let (text, refused) = head(200, AnswerLength::Known(0), TERMS, hostile);
+        assert_eq!(refused, hostile.len());
+        assert_eq!(text.matches("\r\n").count(), 4, "{text}");
+    }
+
+    #[test]
+    fn numbers_are_written_in_full() {
+        for number in [0, 9, 10, 1_024, u64::MAX] {
+            let mut out = Vec::new();
+            encode_decimal(&mut out, number);
+            assert_eq!(out, number.to_string().into_bytes());
+        }
+        for len in [1, 15, 16, 255, 4_096, usize::MAX] {
+            let mut out = Vec::new();
+            encode_chunk_start(&mut out, len);
+            assert_eq!(out, format!("{len:x}\r\n").into_bytes());
+        }
+    }
+}

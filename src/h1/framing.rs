@@ -1,0 +1,305 @@
+//! Where a message ends and whether the connection goes on: the only reader of the fields that decide it.
+//!
+//! What two servers could read differently is refused (RFC 9112 §11.2). One pass over the field lines.
+
+use super::head::{HeadView, TargetForm, Version, is_token_byte};
+use super::refusal::Refusal;
+use super::state::Close;
+
+/// The length of a request's body (RFC 9112 §6.3).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum BodyLength {
+    None,
+    Length(u64),
+    Chunked,
+}
+
+/// What the peer wants to hear before it sends the body (RFC 9110 §10.1.1).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Expectation {
+    None,
+    Continue,
+}
+
+/// Whether the peer offers to leave HTTP (RFC 9110 §7.8).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum UpgradeOffer {
+    None,
+    /// An `Upgrade` field that `Connection` names.
+    Offered,
+    /// The CONNECT method.
+    Tunnel,
+}
+
+/// Whether the answer has to say that the connection goes on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Persistence {
+    /// HTTP/1.1: it does unless somebody says `close`.
+    Implied,
+    /// HTTP/1.0 with `keep-alive`: the answer must repeat it (RFC 9112 §9.3).
+    Requested,
+}
+
+/// All that a head says about its own message and connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Framing {
+    pub(crate) body: BodyLength,
+    pub(crate) close: Close,
+    pub(crate) persistence: Persistence,
+    pub(crate) expectation: Expectation,
+    pub(crate) upgrade: UpgradeOffer,
+}
+
+/// The fields of one head that matter here, as far as they have been read.
+#[derive(Debug, Default)]
+struct Seen<'a> {
+    host: Option<&'a [u8]>,
+    length: Option<u64>,
+    coding: Option<&'a [u8]>,
+    connection: ConnectionOptions,
+    expect: Option<&'a [u8]>,
+    upgrade: Option<&'a [u8]>,
+}
+
+/// The connection options that mean something here (RFC 9110 §7.6.1), as a set of bits.
+#[derive(Clone, Copy, Debug, Default)]
+struct ConnectionOptions(u8);
+
+impl ConnectionOptions {
+    const CLOSE: u8 = 1;
+    const KEEP_ALIVE: u8 = 2;
+    const UPGRADE: u8 = 4;
+
+    const fn has(self, option: u8) -> bool {
+        self.0 & option != 0
+    }
+
+    fn read(&mut self, value: &[u8]) {
+        for option in list(value) {
+            if option.eq_ignore_ascii_case(b"close") {
+                self.0 |= Self::CLOSE;
+            } else if option.eq_ignore_ascii_case(b"keep-alive") {
+                self.0 |= Self::KEEP_ALIVE;
+            } else if option.eq_ignore_ascii_case(b"upgrade") {
+                self.0 |= Self::UPGRADE;
+            }
+        }
+    }
+}
+
+/// Reads the framing of a whole head.
+pub(crate) fn read(head: HeadView<'_>) -> Result<Framing, Refusal> {
+    let mut seen = Seen::default();
+    for (name, value) in head.fields() {
+        // The length tells nearly all other fields apart, without a look at a byte.
+        match name.len() {
+            4 if name.eq_ignore_ascii_case("host") => once(&mut seen.host, value, Refusal::Host)?,
+            6 if name.eq_ignore_ascii_case("expect") => {
+                once(&mut seen.expect, value, Refusal::Expectation)?;
+            }
+            7 if name.eq_ignore_ascii_case("upgrade") => seen.upgrade = Some(value),
+            10 if name.eq_ignore_ascii_case("connection") => seen.connection.read(value),
+            14 if name.eq_ignore_ascii_case("content-length") => {
+                once(
+                    &mut seen.length,
+                    parse_length(value)?,
+                    Refusal::ContentLength,
+                )?;
+            }
+            17 if name.eq_ignore_ascii_case("transfer-encoding") => {
+                once(&mut seen.coding, value, Refusal::TransferEncoding)?;
+            }
+            _ => {}
+        }
+    }
+    decide(head, &seen)
+}
+
+/// A second line of a field that must be alone is refused, whatever it says.
+fn once<T>(slot: &mut Option<T>, value: T, refusal: Refusal) -> Result<(), Refusal> {
+    match slot.replace(value) {
+        None => Ok(()),
+        Some(_) => Err(refusal),
+    }
+}
+
+fn decide(head: HeadView<'_>, seen: &Seen<'_>) -> Result<Framing, Refusal> {
+    let version = head.version();
+    match seen.host {
+        None if version == Version::Http11 => return Err(Refusal::Host),
+        Some(host) if !is_host(host) => return Err(Refusal::Host),
+        Some(_) | None => {}
+    }
+    let body = match (seen.length, seen.coding) {
+        (Some(_), Some(_)) => return Err(Refusal::AmbiguousFraming),
+        (None, Some(_)) if version == Version::Http10 => return Err(Refusal::AmbiguousFraming),
+        (None, Some(coding)) => check_coding(coding)?,
+        (Some(0), None) | (None, None) => BodyLength::None,
+        (Some(length), None) => BodyLength::Length(length),
+    };
+    let expectation = match (seen.expect, version) {
+        // HTTP/1.0 has no expectations (RFC 9110 §10.1.1).
+        (None, _) | (Some(_), Version::Http10) => Expectation::None,
+        (Some(value), Version::Http11) if value.eq_ignore_ascii_case(b"100-continue") => {
+            if body == BodyLength::None {
+                Expectation::None
+            } else {
+                Expectation::Continue
+            }
+        }
+        (Some(_), Version::Http11) => return Err(Refusal::Expectation),
+    };
+    let options = seen.connection;
+    let close = if options.has(ConnectionOptions::CLOSE) {
+        Close::PeerAsked
+    } else if version == Version::Http10 && !options.has(ConnectionOptions::KEEP_ALIVE) {
+        Close::PeerIsOld
+    } else {
+        Close::Unset
+    };
+    let upgrade = if head.form() == TargetForm::Authority {
+        UpgradeOffer::Tunnel
+    } else if version == Version::Http11
+        && options.has(ConnectionOptions::UPGRADE)
+        && seen.upgrade.is_some_and(|value| !value.is_empty())
+    {
+        UpgradeOffer::Offered
+    } else {
+        UpgradeOffer::None
+    };
+    let persistence = match version {
+        Version::Http10 => Persistence::Requested,
+        Version::Http11 => Persistence::Implied,
+    };
+    Ok(Framing {
+        body,
+        close,
+        persistence,
+        expectation,
+        upgrade,
+    })
+}
+
+/// RFC 9110 §8.6: `1*DIGIT`, in 64 bits.
+fn parse_length(value: &[u8]) -> Result<u64, Refusal> {
+    if value.is_empty() {
+        return Err(Refusal::ContentLength);
+    }
+    value.iter().try_fold(0_u64, |length, byte| {
+        let digit = match byte {
+            b'0'..=b'9' => byte.wrapping_sub(b'0'),
+            _ => return Err(Refusal::ContentLength),
+        };
+        length
+            .checked_mul(10)
+            .and_then(|length| length.checked_add(u64::from(digit)))
+            .ok_or(Refusal::ContentLength)
+    })
+}
+
+/// RFC 9112 §6.1: the list must be the one coding `chunked`; another coding is well-formed but not ours.
+fn check_coding(value: &[u8]) -> Result<BodyLength, Refusal> {
+    if value.eq_ignore_ascii_case(b"chunked") {
+        return Ok(BodyLength::Chunked);
+    }
+    let is_chunked = |element: &[u8]| element.eq_ignore_ascii_case(b"chunked");
+    let mut elements = value.split(|byte| *byte == b',').map(trim).peekable();
+    while let Some(element) = elements.next() {
+        let is_last = elements.peek().is_none();
+        // Parameters are never taken: a coding must be a bare token.
+        let is_token = !element.is_empty() && element.iter().copied().all(is_token_byte);
+        if !is_token || (is_chunked(element) && !is_last) {
+            return Err(Refusal::TransferEncoding);
+        }
+    }
+    Err(Refusal::CodingUnsupported)
+}
+
+/// The elements of a comma-separated list (RFC 9110 §5.6.1), each trimmed.
+fn list(value: &[u8]) -> impl Iterator<Item = &[u8]> {
+    value.split(|byte| *byte == b',').map(trim)
+}
+
+fn trim(element: &[u8]) -> &[u8] {
+    element.trim_ascii()
+}
+
+/// Whether a field decides where a message ends or whom it is for: it has no place in a trailer section
+/// (RFC 9110 §6.5.1).
+pub(crate) fn is_framing_field(name: &str) -> bool {
+    [
+        "content-length",
+        "transfer-encoding",
+        "connection",
+        "host",
+        "expect",
+        "upgrade",
+        "trailer",
+        "te",
+    ]
+    .iter()
+    .any(|field| name.eq_ignore_ascii_case(field))
+}
+
+/// RFC 9110 §7.2: `uri-host [ ":" port ]`, or nothing at all. Userinfo has no place in it.
+pub(crate) fn is_host(value: &[u8]) -> bool {
+    let (host, port) = match value {
+        [b'[', rest @ ..] => {
+            let Some(end) = rest.iter().position(|byte| *byte == b']') else {
+                return false;
+            };
+            let (address, behind) = rest.split_at_checked(end).unwrap_or_default();
+            if address.is_empty() || !address.iter().all(|byte| is_address_byte(*byte)) {
+                return false;
+            }
+            (&b""[..], behind.get(1..).unwrap_or_default())
+        }
+        _ => {
+            let end = value
+                .iter()
+                .position(|byte| *byte == b':')
+                .unwrap_or(value.len());
+            value.split_at_checked(end).unwrap_or_default()
+        }
+    };
+    let port_is_good = match port {
+        [] => true,
+        [b':', digits @ ..] => digits.iter().all(u8::is_ascii_digit),
+        _ => false,
+    };
+    port_is_good && is_registered_name(host)
+}
+
+/// RFC 9112 §3.2.3: authority-form, for CONNECT, has both a host and a port.
+pub(crate) fn is_authority_with_port(value: &[u8]) -> bool {
+    let port_start = value.iter().rposition(|byte| *byte == b':');
+    let Some((host, port)) = port_start.and_then(|start| value.split_at_checked(start)) else {
+        return false;
+    };
+    !host.is_empty() && port.len() > 1 && is_host(value)
+}
+
+/// RFC 3986 §3.2.2: the inside of an IP literal; its shape is left to whoever resolves it.
+const fn is_address_byte(byte: u8) -> bool {
+    byte.is_ascii_hexdigit() || matches!(byte, b':' | b'.' | b'v' | b'V' | b'-' | b'_' | b'~')
+}
+
+/// RFC 3986 §3.2.2: unreserved, sub-delims and whole percent-encodings.
+fn is_registered_name(name: &[u8]) -> bool {
+    let mut bytes = name.iter();
+    while let Some(byte) = bytes.next() {
+        let is_good = match byte {
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => true,
+            b'!' | b'$' | b'&' | b'\'' | b'(' | b')' | b'*' | b'+' | b',' | b';' | b'=' => true,
+            b'%' => {
+                let mut hex = || bytes.next().is_some_and(u8::is_ascii_hexdigit);
+                hex() && hex()
+            }
+            _ => false,
+        };
+        if !is_good {
+            return false;
+        }
+    }
+    true
+}

@@ -1,0 +1,113 @@
+//! What the peer did wrong, and the status that tells it so.
+
+use core::fmt;
+
+/// A message that is not taken, and why. Whatever follows it on the connection is never read as a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Refusal {
+    /// A second empty line, or a bare LF, where a request line should begin (RFC 9112 §2.2).
+    EmptyLine,
+    /// A method that is empty, too long, or not a token (RFC 9110 §9.1).
+    Method,
+    /// A request line without its three parts, each behind exactly one space (RFC 9112 §3).
+    RequestLine,
+    /// A request target with a forbidden byte, or of a form that the method does not take (RFC 9112 §3.2).
+    Target,
+    /// A request target longer than `target_len_max` (RFC 9112 §3).
+    TargetTooLong,
+    /// Something else where `HTTP/1.1` should be (RFC 9112 §2.3).
+    Version,
+    /// A major version that is not ours (RFC 9110 §15.6.6).
+    VersionUnsupported,
+    /// A line that ends in anything but CRLF (RFC 9112 §2.2; this server does not take the bare LF).
+    LineEnd,
+    /// A header or trailer line outside the grammar: folding, a space before the colon, a control byte (§5).
+    Field,
+    /// A head longer than `head_len_max` or with more than `headers_max` fields (RFC 6585 §5).
+    HeadTooLarge,
+    /// No `Host`, two of them, or one that names no host (RFC 9112 §3.2).
+    Host,
+    /// A `Content-Length` that is not one number (RFC 9112 §6.3).
+    ContentLength,
+    /// Both framings in one message, or `Transfer-Encoding` where HTTP/1.0 is spoken (RFC 9112 §6.1, §6.3).
+    AmbiguousFraming,
+    /// A `Transfer-Encoding` that is no list of codings ending in one `chunked` (RFC 9112 §6.1).
+    TransferEncoding,
+    /// A transfer coding this server does not know (RFC 9112 §6.1).
+    CodingUnsupported,
+    /// A chunk outside the grammar (RFC 9112 §7.1).
+    Chunk,
+    /// A framing field in the trailer section (RFC 9110 §6.5.1).
+    TrailerField,
+    /// A body longer than the handler takes (RFC 9110 §15.5.14).
+    BodyTooLarge,
+    /// An expectation other than `100-continue` (RFC 9110 §10.1.1).
+    Expectation,
+    /// CONNECT, to a handler that takes no upgrades (RFC 9110 §9.3.6).
+    Connect,
+    /// A request begun but not finished in its time (RFC 9110 §15.5.9).
+    Timeout,
+}
+
+impl Refusal {
+    /// The status code of the final answer.
+    pub(crate) const fn status(self) -> u16 {
+        match self {
+            Self::EmptyLine
+            | Self::Method
+            | Self::RequestLine
+            | Self::Target
+            | Self::Version
+            | Self::LineEnd
+            | Self::Field
+            | Self::Host
+            | Self::ContentLength
+            | Self::AmbiguousFraming
+            | Self::TransferEncoding
+            | Self::Chunk
+            | Self::TrailerField => 400,
+            Self::Timeout => 408,
+            Self::BodyTooLarge => 413,
+            Self::TargetTooLong => 414,
+            Self::Expectation => 417,
+            Self::HeadTooLarge => 431,
+            Self::CodingUnsupported | Self::Connect => 501,
+            Self::VersionUnsupported => 505,
+        }
+    }
+
+    /// One sentence for the body of the answer and for the operator's log; it repeats nothing the peer sent.
+    pub(crate) const fn reason(self) -> &'static str {
+        match self {
+            Self::EmptyLine => "an empty line stands where a request line should",
+            Self::Method => "the method is no token of 1 to 32 bytes",
+            Self::RequestLine => {
+                "the request line is not method, target and version with one space between"
+            }
+            Self::Target => "the request target has a forbidden byte or form",
+            Self::TargetTooLong => "the request target is too long",
+            Self::Version => "the protocol version is malformed",
+            Self::VersionUnsupported => "only HTTP/1.0 and HTTP/1.1 are spoken here",
+            Self::LineEnd => "a line does not end in CRLF",
+            Self::Field => "a header or trailer line is malformed",
+            Self::HeadTooLarge => "the header section is too large",
+            Self::Host => "exactly one well-formed Host is required",
+            Self::ContentLength => "Content-Length is not exactly one number",
+            Self::AmbiguousFraming => "the length of the body is ambiguous",
+            Self::TransferEncoding => "Transfer-Encoding is malformed",
+            Self::CodingUnsupported => "the only transfer coding taken is chunked",
+            Self::Chunk => "a chunk is malformed",
+            Self::TrailerField => "a framing field stands in the trailer section",
+            Self::BodyTooLarge => "the body is larger than this resource takes",
+            Self::Expectation => "the only expectation met is 100-continue",
+            Self::Connect => "CONNECT is not served here",
+            Self::Timeout => "the request did not arrive in time",
+        }
+    }
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(self.reason())
+    }
+}

@@ -1,0 +1,126 @@
+//! The only traits that a user implements.
+
+use core::fmt;
+use std::net::TcpStream;
+
+use bytes::Bytes;
+
+use crate::headers::{HeaderName, HeaderValue};
+use crate::request::{Head, Request};
+use crate::response::Response;
+
+/// What answers requests. Functions and closures from `&Request` to [`Response`] need not implement it.
+///
+/// It runs on the loop: whatever blocks in it keeps all connections waiting. See
+/// [`Response::promised`] and [`Server::threads`](crate::Server::threads) for work that does.
+pub trait Handler {
+    /// Says what to do with a request before its body comes; a peer that waits for `100 Continue` waits for this.
+    /// The default buffers the body.
+    fn accept(&mut self, head: &Head<'_>) -> Accept {
+        let _ = head;
+        Accept::Buffer
+    }
+
+    /// Answers a request whose body was buffered.
+    fn call(&mut self, request: &Request<'_>) -> Response;
+}
+
+/// What to do with a request.
+#[non_exhaustive]
+pub enum Accept {
+    /// Collect the body, up to [`Limits::body_len_max`](crate::Limits::body_len_max), then
+    /// [`call`](Handler::call).
+    Buffer,
+    /// The same with a bound of its own, in bytes; over it the answer is 413.
+    BufferUpTo(u64),
+    /// Hand over the body as it comes.
+    Stream(Box<dyn Upload>),
+    /// Leave HTTP, if the peer offered it; otherwise the request goes the way of [`Buffer`](Self::Buffer).
+    Upgrade(Upgrade),
+    /// Answer now; the body is not wanted.
+    Refuse(Response),
+}
+
+impl fmt::Debug for Accept {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(match self {
+            Self::Buffer => "Buffer",
+            Self::BufferUpTo(_) => "BufferUpTo",
+            Self::Stream(_) => "Stream",
+            Self::Upgrade(_) => "Upgrade",
+            Self::Refuse(_) => "Refuse",
+        })
+    }
+}
+
+/// Takes a body piece by piece. All calls come from the loop's thread and must not block it.
+pub trait Upload {
+    /// Bytes that it takes at the most; over it the answer is 413. By default there is no bound: nothing is held.
+    fn body_len_max(&self) -> u64 {
+        u64::MAX
+    }
+
+    /// The next piece, never empty.
+    fn on_piece(&mut self, piece: &[u8]) -> Demand;
+
+    /// The body was whole: this is the answer.
+    fn on_end(self: Box<Self>) -> Response;
+
+    /// The peer left, or was refused, in the middle: there will be no more, and nobody takes an answer.
+    fn on_cut(self: Box<Self>) {}
+}
+
+/// Whether an [`Upload`] is ready for more.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum Demand {
+    /// More, please.
+    More,
+    /// Not now: nothing more is read from the peer until the [`Resume`](crate::Resume) that came with this pause says so.
+    Pause(crate::pause::Pause),
+    /// Enough: this is the answer, and the rest is not wanted.
+    Answer(Response),
+}
+
+/// Leaves HTTP (RFC 9110 §7.8): `101 Switching Protocols` is sent, then the socket is the closure's, on a thread of its
+/// own and in blocking mode, with the bytes that came behind the request.
+pub struct Upgrade {
+    pub(crate) fields: Vec<(HeaderName, HeaderValue)>,
+    pub(crate) run: Box<dyn FnOnce(TcpStream, Bytes) + Send>,
+}
+
+impl Upgrade {
+    /// An upgrade to `protocol`, the value of the answer's `Upgrade` field.
+    pub fn new(
+        protocol: impl Into<HeaderValue>,
+        run: impl FnOnce(TcpStream, Bytes) + Send + 'static,
+    ) -> Self {
+        Self {
+            fields: vec![("Upgrade".into(), protocol.into())],
+            run: Box::new(run),
+        }
+    }
+
+    /// Adds a field line to the `101`.
+    #[must_use]
+    pub fn header(mut self, name: impl Into<HeaderName>, value: impl Into<HeaderValue>) -> Self {
+        self.fields.push((name.into(), value.into()));
+        self
+    }
+}
+
+impl fmt::Debug for Upgrade {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("Upgrade").finish_non_exhaustive()
+    }
+}
+
+/// A function as a handler.
+#[derive(Clone)]
+pub(crate) struct FunctionHandler<F>(pub(crate) F);
+
+impl<F: FnMut(&Request<'_>) -> Response> Handler for FunctionHandler<F> {
+    fn call(&mut self, request: &Request<'_>) -> Response {
+        (self.0)(request)
+    }
+}

@@ -1,0 +1,252 @@
+//! Field names and values that can't break a message apart.
+
+use core::fmt;
+
+use bytes::Bytes;
+
+use crate::h1::{HeadView, is_token_byte};
+
+/// A field name: a token (RFC 9110 §5.1).
+///
+/// A literal becomes one by itself; text that is only known at run time has to pass [`HeaderName::parse`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HeaderName(Text);
+
+#[derive(Clone, PartialEq, Eq)]
+enum Text {
+    Written(&'static str),
+    Parsed(Box<str>),
+}
+
+impl fmt::Debug for Text {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Written(text) => text.fmt(formatter),
+            Self::Parsed(text) => text.fmt(formatter),
+        }
+    }
+}
+
+impl HeaderName {
+    /// Takes a name that is only known at run time.
+    ///
+    /// # Errors
+    ///
+    /// `text` is empty or has a byte that is no token character.
+    pub fn parse(text: &str) -> Result<Self, InvalidHeader> {
+        if is_token(text) {
+            Ok(Self(Text::Parsed(text.into())))
+        } else {
+            Err(InvalidHeader::Name)
+        }
+    }
+
+    /// The name, in the case in which it was given.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        match &self.0 {
+            Text::Written(text) => text,
+            Text::Parsed(text) => text,
+        }
+    }
+}
+
+impl From<&'static str> for HeaderName {
+    /// # Panics
+    ///
+    /// The literal is no token: a mistake in the program.
+    fn from(text: &'static str) -> Self {
+        assert!(is_token(text), "the literal {text:?} is no field name");
+        Self(Text::Written(text))
+    }
+}
+
+fn is_token(text: &str) -> bool {
+    !text.is_empty() && text.bytes().all(is_token_byte)
+}
+
+/// A field value: no CR, no LF, no NUL and no other control byte but HTAB (RFC 9110 §5.5).
+///
+/// A literal becomes one by itself; text that is only known at run time has to pass [`HeaderValue::parse`].
+///
+/// ```
+/// use coldstart::{HeaderValue, Response};
+///
+/// let file_name = String::from("report.txt");
+/// let disposition = HeaderValue::parse(format!("attachment; filename={file_name}"))?;
+/// let response = Response::text("all is well").header("content-disposition", disposition);
+/// # Ok::<(), coldstart::InvalidHeader>(())
+/// ```
+#[derive(Clone, PartialEq, Eq)]
+pub struct HeaderValue(Bytes);
+
+impl HeaderValue {
+    /// Takes a value that is only known at run time; white space around it is dropped.
+    ///
+    /// # Errors
+    ///
+    /// `value` has a control byte other than HTAB.
+    pub fn parse(value: impl Into<Bytes>) -> Result<Self, InvalidHeader> {
+        let value: Bytes = value.into();
+        let trimmed = value.trim_ascii();
+        if is_value(trimmed) {
+            Ok(Self(value.slice_ref(trimmed)))
+        } else {
+            Err(InvalidHeader::Value)
+        }
+    }
+
+    /// The value's bytes.
+    #[must_use]
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+impl fmt::Debug for HeaderValue {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "\"{}\"", self.0.escape_ascii())
+    }
+}
+
+impl From<&'static str> for HeaderValue {
+    /// # Panics
+    ///
+    /// The literal has a control byte: a mistake in the program.
+    fn from(text: &'static str) -> Self {
+        assert!(
+            is_value(text.as_bytes()),
+            "the literal {text:?} is no field value"
+        );
+        Self(Bytes::from_static(text.as_bytes()))
+    }
+}
+
+macro_rules! value_from_integer {
+    ($($integer:ty),*) => {$(
+        impl From<$integer> for HeaderValue {
+            fn from(number: $integer) -> Self {
+                Self(Bytes::from(number.to_string()))
+            }
+        }
+    )*};
+}
+value_from_integer!(u16, u32, u64, usize, i64);
+
+fn is_value(value: &[u8]) -> bool {
+    !value
+        .iter()
+        .any(|byte| (*byte < b' ' && *byte != b'\t') || *byte == 0x7f)
+}
+
+/// Text that can't stand in a header section.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum InvalidHeader {
+    /// It is no token (RFC 9110 §5.1).
+    Name,
+    /// It has a control byte (RFC 9110 §5.5).
+    Value,
+}
+
+impl fmt::Display for InvalidHeader {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(match self {
+            Self::Name => "a field name is one or more letters, digits or !#$%&'*+-.^_`|~",
+            Self::Value => "a field value has no control bytes",
+        })
+    }
+}
+
+impl core::error::Error for InvalidHeader {}
+
+/// The field lines of a request, borrowed from the bytes they came in. Names compare without case.
+#[derive(Clone, Copy)]
+pub struct Headers<'a> {
+    head: HeadView<'a>,
+}
+
+impl<'a> Headers<'a> {
+    pub(crate) const fn new(head: HeadView<'a>) -> Self {
+        Self { head }
+    }
+
+    /// The value of the first line of this name.
+    #[must_use]
+    pub fn bytes(self, name: &str) -> Option<&'a [u8]> {
+        self.all(name).next()
+    }
+
+    /// The value of the first line of this name, if it is UTF-8.
+    #[must_use]
+    pub fn text(self, name: &str) -> Option<&'a str> {
+        self.bytes(name)
+            .and_then(|value| core::str::from_utf8(value).ok())
+    }
+
+    /// The values of all lines of this name, in the order in which they came.
+    pub fn all(self, name: &str) -> impl Iterator<Item = &'a [u8]> {
+        self.iter()
+            .filter(move |field| field.0.eq_ignore_ascii_case(name))
+            .map(|field| field.1)
+    }
+
+    /// All lines in the order in which they came: name as sent, value without white space around it.
+    pub fn iter(self) -> impl ExactSizeIterator<Item = (&'a str, &'a [u8])> + Clone {
+        self.head.fields()
+    }
+
+    /// The number of field lines.
+    #[must_use]
+    pub fn len(self) -> usize {
+        self.iter().len()
+    }
+
+    /// Whether there is no field line.
+    #[must_use]
+    pub fn is_empty(self) -> bool {
+        self.len() == 0
+    }
+}
+
+impl fmt::Debug for Headers<'_> {
+    /// Names only: values may be credentials.
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter
+            .debug_list()
+            .entries(self.iter().map(|field| field.0))
+            .finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{HeaderName, HeaderValue, InvalidHeader};
+
+    #[test]
+    fn run_time_text_is_checked() {
+        assert_eq!(HeaderValue::parse("a\r\nb: c"), Err(InvalidHeader::Value));
+        assert_eq!(HeaderValue::parse("a\0"), Err(InvalidHeader::Value));
+        assert_eq!(
+            HeaderValue::parse(" a\tb ").map(|value| value.as_bytes().to_vec()),
+            Ok(b"a\tb".to_vec())
+        );
+        for name in ["", "a b", "a:", "é"] {
+            assert_eq!(
+                HeaderName::parse(name),
+                Err(InvalidHeader::Name),
+                "{name:?}"
+            );
+        }
+        assert_eq!(
+            HeaderName::parse("X-a").as_ref().map(HeaderName::as_str),
+            Ok("X-a")
+        );
+    }
+
+    #[test]
+    #[should_panic(expected = "no field value")]
+    fn a_literal_with_a_line_end_is_the_programs_mistake() {
+        drop(HeaderValue::from("a\nb"));
+    }
+}

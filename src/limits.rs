@@ -1,0 +1,215 @@
+//! Every bound there is: its default, its reason, and who else draws the line there.
+//!
+//! Memory that peers can make the server hold is the sum of these and nothing else.
+
+use core::time::Duration;
+
+/// The largest value that [`Limits::head_len_max`] takes: places in a head are kept in 16 bits.
+pub const HEAD_LEN_CEILING: usize = u16::MAX as usize;
+/// The largest value that [`Limits::headers_max`] takes: a head's index lies on the stack while it is made.
+pub const HEADERS_CEILING: usize = 256;
+
+/// Answers up to this many bytes are copied behind their head, so that they leave in one piece of memory; a longer
+/// body is shared and goes out in a vectored write.
+pub(crate) const COPY_LEN_MAX: usize = 4 * 1024;
+/// The read buffer of a worker, in bytes: one read takes a pipelined batch or a good piece of an upload.
+pub(crate) const READ_LEN_MAX: usize = 64 * 1024;
+/// Accepts a turn, so that a flood of connects does not starve those who are connected.
+pub(crate) const ACCEPTS_A_TURN_MAX: usize = 64;
+/// Reads a session may do in one turn before the others have theirs.
+pub(crate) const READS_A_TURN_MAX: usize = 4;
+/// Readiness events taken from the kernel at once.
+pub(crate) const EVENTS_A_POLL_MAX: usize = 256;
+/// Pieces of memory that one vectored write names; the kernel takes 1024 (`IOV_MAX`), a full socket fewer bytes.
+pub(crate) const SLICES_A_WRITE_MAX: usize = 32;
+/// A file goes out in pieces of this many bytes.
+pub(crate) const FILE_PIECE_LEN: usize = 64 * 1024;
+/// Bytes thrown away from a peer that was refused, so that no reset eats the answer. nginx waits 5 s, Apache 2 s.
+pub(crate) const LINGER_LEN_MAX: usize = 64 * 1024;
+/// Bytes that must come within each [`Timeouts::body`] for a body to count as arriving. Apache asks 500 a second.
+pub(crate) const BODY_QUOTA_LEN: u32 = 1024;
+/// While descriptors are exhausted, the listener is tried again this often, and once a connection closes.
+pub(crate) const EXHAUSTED_RETRY: Duration = Duration::from_millis(100);
+/// While descriptors are exhausted, one line says so this often.
+pub(crate) const EXHAUSTED_REPORT: Duration = Duration::from_secs(10);
+/// Loops of one server. A function has at most 16 processors on the platform.
+pub const WORKERS_MAX: usize = 64;
+/// Requests that wait for a thread of the pool; more are answered 503.
+pub(crate) const POOL_QUEUE_MAX: usize = 1024;
+/// Bytes of all requests that wait for a thread of the pool: twice the largest default body.
+pub(crate) const POOL_QUEUE_LEN_MAX: usize = 64 * 1024 * 1024;
+/// What an idle worker keeps of its output buffer, in bytes.
+pub(crate) const SPARE_LEN_MAX: usize = 64 * 1024;
+
+/// Bounds on what one peer may send and what all of them may make the server hold.
+///
+/// ```
+/// let limits = coldstart::Limits::new().body_len_max(1024 * 1024).headers_max(64);
+/// ```
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    pub(crate) head_len_max: usize,
+    pub(crate) headers_max: usize,
+    pub(crate) target_len_max: usize,
+    pub(crate) body_len_max: u64,
+    pub(crate) pending_out_len_max: usize,
+    pub(crate) connections_max: usize,
+    pub(crate) pipeline_max: usize,
+}
+
+impl Limits {
+    /// The defaults: each setter below names its own.
+    #[must_use]
+    pub const fn new() -> Self {
+        Self {
+            head_len_max: 16 * 1024,
+            headers_max: 100,
+            target_len_max: 8 * 1024,
+            body_len_max: 32 * 1024 * 1024,
+            pending_out_len_max: 1024 * 1024,
+            connections_max: 10_000,
+            pipeline_max: 128,
+        }
+    }
+
+    /// Bytes of a head, from the method to the empty line; over it the answer is 431. Default 16 KiB: the platform sends
+    /// up to 8 KiB of the caller's and its own fields beside them. Apache and Node take 8 and 16 KiB, nginx 8 KiB a line.
+    /// Values over [`HEAD_LEN_CEILING`] count as that.
+    #[must_use]
+    pub const fn head_len_max(mut self, bytes: usize) -> Self {
+        self.head_len_max = if bytes > HEAD_LEN_CEILING {
+            HEAD_LEN_CEILING
+        } else {
+            bytes
+        };
+        self
+    }
+
+    /// Field lines of a head; over it the answer is 431. Default 100, as in Apache and hyper. Values over
+    /// [`HEADERS_CEILING`] count as that.
+    #[must_use]
+    pub const fn headers_max(mut self, count: usize) -> Self {
+        self.headers_max = if count > HEADERS_CEILING {
+            HEADERS_CEILING
+        } else {
+            count
+        };
+        self
+    }
+
+    /// Bytes of a request target; over it the answer is 414. Default 8 KiB: RFC 9112 §3 recommends 8000 at the least,
+    /// the platform sends up to 4 KiB.
+    #[must_use]
+    pub const fn target_len_max(mut self, bytes: usize) -> Self {
+        self.target_len_max = bytes;
+        self
+    }
+
+    /// Bytes of a body that is buffered; over it the answer is 413, before the body is read where its length is
+    /// announced. Default 32 MiB, the platform's own bound. A handler may set another one a request.
+    #[must_use]
+    pub const fn body_len_max(mut self, bytes: u64) -> Self {
+        self.body_len_max = bytes;
+        self
+    }
+
+    /// Bytes of answers that wait for one slow reader before no further request of its is taken. Default 1 MiB.
+    #[must_use]
+    pub const fn pending_out_len_max(mut self, bytes: usize) -> Self {
+        self.pending_out_len_max = bytes;
+        self
+    }
+
+    /// Connections at once a worker; then accepting pauses and the kernel's backlog holds the next ones. Default
+    /// 10 000.
+    #[must_use]
+    pub const fn connections_max(mut self, count: usize) -> Self {
+        self.connections_max = if count == 0 { 1 } else { count };
+        self
+    }
+
+    /// Requests of one connection that are answered in one turn before the others have theirs. Default 128.
+    #[must_use]
+    pub const fn pipeline_max(mut self, count: usize) -> Self {
+        self.pipeline_max = if count == 0 { 1 } else { count };
+        self
+    }
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// How long the server waits for a peer. There is none for the first byte and none between requests: the platform
+/// keeps idle connections for a day and takes a close for a crash (contract, rule 4).
+///
+/// ```
+/// use std::time::Duration;
+///
+/// let timeouts = coldstart::Timeouts::new().head(Duration::from_secs(5));
+/// ```
+#[derive(Clone, Copy, Debug)]
+pub struct Timeouts {
+    pub(crate) head: Duration,
+    pub(crate) body: Duration,
+    pub(crate) write: Duration,
+    pub(crate) linger: Duration,
+    pub(crate) drain: Duration,
+}
+
+impl Timeouts {
+    /// The defaults: each setter below names its own.
+    #[must_use]
+    pub const fn new() -> Self {
+        Self {
+            head: Duration::from_secs(30),
+            body: Duration::from_secs(30),
+            write: Duration::from_secs(60),
+            linger: Duration::from_secs(1),
+            drain: Duration::from_secs(10),
+        }
+    }
+
+    /// From a head's first byte to its last; then 408. Default 30 s; nginx and Node wait 60 s, hyper 30 s.
+    #[must_use]
+    pub const fn head(mut self, timeout: Duration) -> Self {
+        self.head = timeout;
+        self
+    }
+
+    /// For each further KiB of a body; then 408. Default 30 s; nginx waits 60 s between two reads.
+    #[must_use]
+    pub const fn body(mut self, timeout: Duration) -> Self {
+        self.body = timeout;
+        self
+    }
+
+    /// For a reader that takes no byte of its answer; then the connection is cut. Default 60 s, as in nginx.
+    #[must_use]
+    pub const fn write(mut self, timeout: Duration) -> Self {
+        self.write = timeout;
+        self
+    }
+
+    /// For a peer to read the last answer and close, after ours. Default 1 s.
+    #[must_use]
+    pub const fn linger(mut self, timeout: Duration) -> Self {
+        self.linger = timeout;
+        self
+    }
+
+    /// For running requests after SIGTERM; then they are cut. Default 10 s, what the neighbouring clouds give.
+    #[must_use]
+    pub const fn drain(mut self, timeout: Duration) -> Self {
+        self.drain = timeout;
+        self
+    }
+}
+
+impl Default for Timeouts {
+    fn default() -> Self {
+        Self::new()
+    }
+}

@@ -1,0 +1,319 @@
+//! The real world: epoll through mio, socket options through socket2. The only file that names either.
+#![expect(
+    clippy::disallowed_types,
+    clippy::disallowed_methods,
+    reason = "this file is the fence around mio, socket2 and the clocks"
+)]
+
+use core::sync::atomic::{AtomicBool, Ordering};
+use core::time::Duration;
+use std::io::{self, IoSlice, Read as _, Write as _};
+use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use mio::unix::SourceFd;
+use mio::{Events, Poll, Token};
+use socket2::{Domain, Protocol, SockRef, Socket, TcpKeepalive, Type};
+
+use super::signal::{self, Wake};
+use super::{Fault, Instant, Interest, Key, Occurrence, Os, Readiness};
+use crate::limits::EVENTS_A_POLL_MAX;
+
+const LISTENER: Token = Token(usize::MAX);
+const WAKE: Token = Token(usize::MAX - 1);
+
+/// How the listening socket, and by inheritance each accepted one, is set up.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct SocketOptions {
+    pub(crate) address: SocketAddr,
+    pub(crate) backlog: i32,
+    pub(crate) keepalive: Option<KeepaliveTimes>,
+    pub(crate) sharing: PortSharing,
+}
+
+/// When the kernel asks an idle peer whether it still lives.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct KeepaliveTimes {
+    pub(crate) idle: Duration,
+    pub(crate) interval: Duration,
+    pub(crate) count: u32,
+}
+
+/// Whether several listeners take the port together, each with its own backlog.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum PortSharing {
+    Alone,
+    Shared,
+}
+
+/// A socket that listens; nothing polls it yet.
+#[derive(Debug)]
+pub(crate) struct Listener(std::net::TcpListener);
+
+impl Listener {
+    /// Binds and listens. Options are set on the listener alone: Linux hands them on to each accepted socket.
+    ///
+    /// # Errors
+    ///
+    /// What the kernel says: the port is in use, the address is not ours, the permission is missing.
+    pub(crate) fn open(options: &SocketOptions) -> io::Result<Self> {
+        let domain = Domain::for_address(options.address);
+        let socket = Socket::new(domain, Type::STREAM.nonblocking(), Some(Protocol::TCP))?;
+        socket.set_reuse_address(true)?;
+        if options.sharing == PortSharing::Shared {
+            socket.set_reuse_port(true)?;
+        }
+        socket.set_tcp_nodelay(true)?;
+        if let Some(times) = options.keepalive {
+            let keepalive = TcpKeepalive::new()
+                .with_time(times.idle)
+                .with_interval(times.interval)
+                .with_retries(times.count);
+            socket.set_tcp_keepalive(&keepalive)?;
+        }
+        socket.bind(&options.address.into())?;
+        socket.listen(options.backlog)?;
+        Ok(Self(socket.into()))
+    }
+
+    pub(crate) fn local_address(&self) -> io::Result<SocketAddr> {
+        self.0.local_addr()
+    }
+}
+
+/// The kernel.
+#[derive(Debug)]
+pub(crate) struct RealOs {
+    poll: Poll,
+    events: Events,
+    listener: Option<mio::net::TcpListener>,
+    /// Open for as long as the poll watches it.
+    _wake: Wake,
+    stop: StopFlag,
+}
+
+/// Who may stop the server: its owner, by a flag, and the process's signals if they are heard.
+#[derive(Clone, Debug)]
+pub(crate) struct StopFlag {
+    pub(crate) flag: Arc<AtomicBool>,
+    pub(crate) signals: Signals,
+}
+
+/// Whether SIGTERM and SIGINT stop the server.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Signals {
+    Heard,
+    Left,
+}
+
+impl RealOs {
+    /// # Errors
+    ///
+    /// The kernel has no descriptor, or no memory, for an epoll instance.
+    pub(crate) fn new(listener: Listener, wake: Wake, stop: StopFlag) -> io::Result<Self> {
+        let poll = Poll::new()?;
+        let mut listener = mio::net::TcpListener::from_std(listener.0);
+        poll.registry()
+            .register(&mut listener, LISTENER, mio::Interest::READABLE)?;
+        let mut wake_source = SourceFd(&wake.descriptor());
+        poll.registry()
+            .register(&mut wake_source, WAKE, mio::Interest::READABLE)?;
+        let events = Events::with_capacity(EVENTS_A_POLL_MAX);
+        Ok(Self {
+            poll,
+            events,
+            listener: Some(listener),
+            _wake: wake,
+            stop,
+        })
+    }
+}
+
+impl Os for RealOs {
+    type Socket = mio::net::TcpStream;
+
+    fn poll(
+        &mut self,
+        timeout: Option<Duration>,
+        found: &mut Vec<Occurrence>,
+    ) -> Result<(), Fault> {
+        match self.poll.poll(&mut self.events, timeout) {
+            Ok(()) => {}
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => return Ok(()),
+            Err(error) => return Err(fault(&error)),
+        }
+        for event in &self.events {
+            found.push(match event.token() {
+                LISTENER => Occurrence::Listener,
+                WAKE => Occurrence::Wake,
+                Token(token) => Occurrence::Socket(key_of(token), readiness_of(event)),
+            });
+        }
+        Ok(())
+    }
+
+    fn accept(&mut self) -> Result<Self::Socket, Fault> {
+        let Some(listener) = &self.listener else {
+            return Err(Fault::Again);
+        };
+        listener
+            .accept()
+            .map(|(socket, _)| socket)
+            .map_err(|error| fault(&error))
+    }
+
+    fn stop_listening(&mut self) {
+        self.listener = None;
+    }
+
+    fn watch(
+        &mut self,
+        socket: &mut Self::Socket,
+        key: Key,
+        before: Interest,
+        now: Interest,
+    ) -> Result<(), Fault> {
+        let registry = self.poll.registry();
+        let token = token_of(key);
+        let wanted = match now {
+            Interest::Nothing => {
+                return registry.deregister(socket).map_err(|error| fault(&error));
+            }
+            Interest::Input => mio::Interest::READABLE,
+            Interest::InputAndRoom => mio::Interest::READABLE | mio::Interest::WRITABLE,
+        };
+        let done = match before {
+            Interest::Nothing => registry.register(socket, token, wanted),
+            Interest::Input | Interest::InputAndRoom => registry.reregister(socket, token, wanted),
+        };
+        done.map_err(|error| fault(&error))
+    }
+
+    fn receive(&mut self, mut socket: &Self::Socket, buffer: &mut [u8]) -> Result<usize, Fault> {
+        loop {
+            match socket.read(buffer) {
+                Ok(len) => return Ok(len),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(fault(&error)),
+            }
+        }
+    }
+
+    fn send(&mut self, mut socket: &Self::Socket, slices: &[IoSlice<'_>]) -> Result<usize, Fault> {
+        loop {
+            // Both calls carry MSG_NOSIGNAL; a plain `writev` would not.
+            let sent = match slices {
+                [slice] => socket.write(slice),
+                _ => SockRef::from(socket).send_vectored_with_flags(slices, libc::MSG_NOSIGNAL),
+            };
+            match sent {
+                Ok(len) => return Ok(len),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(fault(&error)),
+            }
+        }
+    }
+
+    fn end_output(&mut self, socket: &Self::Socket) {
+        // A peer that has gone meanwhile is found out at the next read.
+        drop(socket.shutdown(Shutdown::Write));
+    }
+
+    fn close(&mut self, socket: Self::Socket) {
+        // The kernel takes a closed descriptor off the epoll list by itself.
+        drop(socket);
+    }
+
+    fn detach(&mut self, mut socket: Self::Socket) -> Result<TcpStream, Fault> {
+        // A socket that was never watched is not on the list: that is no fault.
+        drop(self.poll.registry().deregister(&mut socket));
+        let stream = TcpStream::from(socket);
+        stream
+            .set_nonblocking(false)
+            .map_err(|error| fault(&error))?;
+        Ok(stream)
+    }
+
+    fn is_stop_wanted(&self) -> bool {
+        let is_signalled = self.stop.signals == Signals::Heard && signal::is_stop_wanted();
+        is_signalled || self.stop.flag.load(Ordering::Acquire)
+    }
+
+    fn now(&self) -> Instant {
+        monotonic_now()
+    }
+
+    fn unix_seconds(&self) -> u64 {
+        SystemTime::now()
+            .duration_since(UNIX_EPOCH)
+            .map_or(0, |since| since.as_secs())
+    }
+}
+
+/// The monotonic clock since the first look at it.
+fn monotonic_now() -> Instant {
+    static START: std::sync::OnceLock<std::time::Instant> = std::sync::OnceLock::new();
+    let start = START.get_or_init(std::time::Instant::now);
+    Instant(u64::try_from(start.elapsed().as_millis()).unwrap_or(u64::MAX))
+}
+
+const fn token_of(key: Key) -> Token {
+    Token(((key.generation as usize) << 32) | key.slot as usize)
+}
+
+#[expect(
+    clippy::cast_possible_truncation,
+    reason = "the two halves of a token are 32 bits each"
+)]
+const fn key_of(token: usize) -> Key {
+    Key {
+        slot: token as u32,
+        generation: (token >> 32) as u32,
+    }
+}
+
+fn readiness_of(event: &mio::event::Event) -> Readiness {
+    let mut readiness = Readiness::NOTHING;
+    if event.is_readable() {
+        readiness = readiness.with(Readiness::READABLE);
+    }
+    if event.is_writable() {
+        readiness = readiness.with(Readiness::WRITABLE);
+    }
+    if event.is_read_closed() {
+        readiness = readiness.with(Readiness::ENDED);
+    }
+    if event.is_error() || (event.is_read_closed() && event.is_write_closed()) {
+        readiness = readiness.with(Readiness::BROKEN);
+    }
+    readiness
+}
+
+/// What there is to do about an error of the kernel's (accept(2), recv(2), send(2), `epoll_ctl`(2)).
+fn fault(error: &io::Error) -> Fault {
+    match error.raw_os_error() {
+        Some(libc::EAGAIN) => Fault::Again,
+        Some(libc::EMFILE | libc::ENFILE | libc::ENOBUFS | libc::ENOMEM | libc::ENOSPC) => {
+            Fault::Exhausted
+        }
+        Some(
+            libc::ECONNRESET
+            | libc::ECONNABORTED
+            | libc::EPIPE
+            | libc::ENOTCONN
+            | libc::ETIMEDOUT
+            | libc::EPROTO
+            | libc::ENETDOWN
+            | libc::ENETUNREACH
+            | libc::EHOSTDOWN
+            | libc::EHOSTUNREACH
+            | libc::ENOPROTOOPT
+            | libc::ENONET
+            | libc::EOPNOTSUPP
+            | libc::EPERM,
+        ) => Fault::Gone,
+        Some(number) => Fault::Other(number),
+        None => Fault::Other(0),
+    }
+}

@@ -1,0 +1,98 @@
+//! SIGTERM and SIGINT become a flag and a wake-up. The one island of unsafe code.
+//!
+//! Handlers and not blocked signals: a child that a request handler starts inherits nothing, since `exec` resets
+//! handlers. As process 1 the default actions do not apply; a handler does.
+#![expect(
+    unsafe_code,
+    reason = "signals and eventfd have no safe interface among our dependencies"
+)]
+
+use core::sync::atomic::{AtomicBool, AtomicI32, Ordering};
+use std::fs::File;
+use std::io::{self, Write as _};
+use std::os::fd::{AsRawFd as _, FromRawFd as _, OwnedFd};
+use std::sync::Arc;
+
+use crate::limits::WORKERS_MAX;
+
+/// A signal asked the process to stop.
+static STOP: AtomicBool = AtomicBool::new(false);
+/// The eventfds that the signal handler writes to, one a worker; -1 where there is none. None of them is ever closed.
+static WAKES: [AtomicI32; WORKERS_MAX] = [const { AtomicI32::new(-1) }; WORKERS_MAX];
+
+/// Wakes a loop that sleeps in its poll, from any thread. An eventfd, watched for its edges: each write is one, so
+/// nobody needs to read it empty.
+#[derive(Clone, Debug)]
+pub(crate) struct Wake(Arc<File>);
+
+impl Wake {
+    /// # Errors
+    ///
+    /// The kernel has no descriptor left.
+    pub(crate) fn new() -> io::Result<Self> {
+        // SAFETY: eventfd takes no pointer.
+        let descriptor = unsafe { libc::eventfd(0, libc::EFD_CLOEXEC | libc::EFD_NONBLOCK) };
+        if descriptor < 0 {
+            return Err(io::Error::last_os_error());
+        }
+        // SAFETY: the descriptor was just opened and belongs to nobody else.
+        let owned = unsafe { OwnedFd::from_raw_fd(descriptor) };
+        Ok(Self(Arc::new(File::from(owned))))
+    }
+
+    pub(crate) fn wake(&self) {
+        // The counter has room for five centuries of a write a nanosecond.
+        drop((&*self.0).write(&1_u64.to_ne_bytes()));
+    }
+
+    pub(crate) fn descriptor(&self) -> i32 {
+        self.0.as_raw_fd()
+    }
+}
+
+/// Whether SIGTERM or SIGINT has come since [`install`].
+pub(crate) fn is_stop_wanted() -> bool {
+    STOP.load(Ordering::Acquire)
+}
+
+/// From here on SIGTERM and SIGINT set the flag and wake the loops of `wakes`.
+///
+/// # Errors
+///
+/// The kernel refuses a handler, which it does for no signal that is caught here.
+pub(crate) fn install(wakes: &[Wake]) -> io::Result<()> {
+    for (slot, wake) in WAKES.iter().zip(wakes) {
+        // The handler may run at any later time: its descriptor must stay open for good.
+        std::mem::forget(wake.clone());
+        slot.store(wake.descriptor(), Ordering::Release);
+    }
+    for signal in [libc::SIGTERM, libc::SIGINT] {
+        // SAFETY: an all-zero sigaction is a valid one: no flags, an empty mask, the default action.
+        let mut action: libc::sigaction = unsafe { core::mem::zeroed() };
+        action.sa_sigaction = on_signal as *const () as usize;
+        // Other threads' blocking calls need not know.
+        action.sa_flags = libc::SA_RESTART;
+        // SAFETY: `action` is initialised, and `on_signal` only does what a signal handler may.
+        if unsafe { libc::sigaction(signal, &raw const action, core::ptr::null_mut()) } != 0 {
+            return Err(io::Error::last_os_error());
+        }
+    }
+    Ok(())
+}
+
+/// Only what may be done in a signal handler: atomics and writes; the errno of whoever was interrupted is kept.
+extern "C" fn on_signal(_signal: libc::c_int) {
+    STOP.store(true, Ordering::Release);
+    let one = 1_u64.to_ne_bytes();
+    // SAFETY: errno's place is valid for the thread's life.
+    let errno = unsafe { *libc::__errno_location() };
+    for wake in &WAKES {
+        let descriptor = wake.load(Ordering::Acquire);
+        if descriptor >= 0 {
+            // SAFETY: the buffer is eight bytes long, and the descriptor is never closed.
+            unsafe { libc::write(descriptor, one.as_ptr().cast(), one.len()) };
+        }
+    }
+    // SAFETY: as above.
+    unsafe { *libc::__errno_location() = errno };
+}

@@ -1,0 +1,85 @@
+//! Back-pressure on an upload: a pause that another thread ends.
+
+use core::fmt;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use crate::promise::Notify;
+
+#[derive(Default)]
+enum State {
+    #[default]
+    Paused,
+    Awaited(Notify),
+    Over,
+}
+
+/// A pause in the reading of an upload, for [`Demand::Pause`](crate::Demand::Pause).
+pub struct Pause {
+    state: Arc<Mutex<State>>,
+}
+
+/// Ends the [`Pause`] it was made with, from any thread; so does dropping it.
+pub struct Resume {
+    state: Arc<Mutex<State>>,
+}
+
+fn lock(state: &Mutex<State>) -> MutexGuard<'_, State> {
+    // No code of others runs under this lock; a poisoned one is whole.
+    state.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Pause {
+    /// A pause, and what ends it.
+    #[must_use]
+    pub fn new() -> (Self, Resume) {
+        let state = Arc::<Mutex<State>>::default();
+        (
+            Self {
+                state: Arc::clone(&state),
+            },
+            Resume { state },
+        )
+    }
+
+    /// Whether it is over; if not, `notify` is called once it is.
+    pub(crate) fn is_over(&self, notify: impl FnOnce() -> Notify) -> bool {
+        let mut state = lock(&self.state);
+        match &*state {
+            State::Paused => {
+                *state = State::Awaited(notify());
+                false
+            }
+            State::Awaited(_) => false,
+            State::Over => true,
+        }
+    }
+}
+
+impl Resume {
+    /// Ends the pause.
+    pub fn resume(self) {
+        drop(self);
+    }
+}
+
+impl Drop for Resume {
+    fn drop(&mut self) {
+        let before = std::mem::replace(&mut *lock(&self.state), State::Over);
+        match before {
+            State::Awaited(notify) => notify.notify(),
+            State::Paused | State::Over => {}
+        }
+    }
+}
+
+impl fmt::Debug for Pause {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("Pause").finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for Resume {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("Resume").finish_non_exhaustive()
+    }
+}

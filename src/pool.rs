@@ -1,0 +1,272 @@
+//! Threads for handlers that block, started when the first request needs one.
+
+use core::fmt;
+use std::collections::VecDeque;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread;
+
+use bytes::Bytes;
+
+use crate::h1::{HeadIndex, HeadView};
+use crate::handler::{Accept, Handler};
+use crate::limits::{POOL_QUEUE_LEN_MAX, POOL_QUEUE_MAX};
+use crate::promise::Reply;
+use crate::request::{HEAD_LIMITS_OPEN, Head, Request, RequestBody};
+use crate::response::{Response, Status};
+
+/// A handler whose [`call`](Handler::call) runs on a pool of threads and may block. Clones share the pool.
+///
+/// [`Server::threads`](crate::Server::threads) makes one; by itself it goes behind [`Server::workers`](crate::Server::workers).
+///
+/// Threads start when requests need them and stay. When all are busy, requests wait in a queue of at most 1024 and of at
+/// most 64 MiB; over it the answer is 503 with `Retry-After: 1`.
+pub struct Blocking<H> {
+    handler: H,
+    pool: Arc<Pool>,
+    /// Counts the clones: the last one ends the pool.
+    lease: Arc<Lease>,
+}
+
+impl<H: Clone> Clone for Blocking<H> {
+    fn clone(&self) -> Self {
+        Self {
+            handler: self.handler.clone(),
+            pool: Arc::clone(&self.pool),
+            lease: Arc::clone(&self.lease),
+        }
+    }
+}
+
+impl<H: Handler + Clone + Send + 'static> Blocking<H> {
+    /// A handler of which up to `threads` clones run at once, each on a thread of its own; 0 counts as 1.
+    #[must_use]
+    pub fn new(handler: H, threads: usize) -> Self {
+        let pool = Arc::new(Pool {
+            state: Mutex::new(State {
+                jobs: VecDeque::new(),
+                len: 0,
+                threads: 0,
+                idle: 0,
+                stage: Stage::Open,
+            }),
+            news: Condvar::new(),
+            threads_max: threads.max(1),
+        });
+        let lease = Arc::new(Lease(Arc::clone(&pool)));
+        Self {
+            handler,
+            pool,
+            lease,
+        }
+    }
+}
+
+impl<H: Handler + Clone + Send + 'static> Handler for Blocking<H> {
+    /// Runs on the loop: it must not block.
+    fn accept(&mut self, head: &Head<'_>) -> Accept {
+        self.handler.accept(head)
+    }
+
+    fn call(&mut self, request: &Request<'_>) -> Response {
+        let (response, reply) = Response::promised();
+        let job = Job {
+            request: KeptRequest::keep(request),
+            reply,
+        };
+        match self.pool.push(job) {
+            Pushed::Taken => response,
+            Pushed::NeedsThread => {
+                if self.start_thread() {
+                    response
+                } else {
+                    overloaded()
+                }
+            }
+            Pushed::Full => overloaded(),
+        }
+    }
+}
+
+impl<H: Handler + Clone + Send + 'static> Blocking<H> {
+    /// Starts one more thread. Without any thread at all nobody would ever take the jobs that wait.
+    fn start_thread(&self) -> bool {
+        let pool = Arc::clone(&self.pool);
+        let mut handler = self.handler.clone();
+        let thread = thread::Builder::new().name("handler".to_owned());
+        let is_started = thread.spawn(move || pool.work(&mut handler)).is_ok();
+        is_started || self.pool.on_thread_not_started()
+    }
+}
+
+impl<H> fmt::Debug for Blocking<H> {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter
+            .debug_struct("Blocking")
+            .field("threads_max", &self.pool.threads_max)
+            .finish_non_exhaustive()
+    }
+}
+
+fn overloaded() -> Response {
+    Response::text("all threads are busy\n")
+        .status(Status::SERVICE_UNAVAILABLE)
+        .header("retry-after", "1")
+}
+
+/// Ends the pool when its last handler is gone.
+struct Lease(Arc<Pool>);
+
+impl Drop for Lease {
+    fn drop(&mut self) {
+        let mut state = self.0.lock();
+        state.stage = Stage::Closed;
+        // Replies that nobody will complete answer 500, outside the lock.
+        let jobs = std::mem::take(&mut state.jobs);
+        drop(state);
+        drop(jobs);
+        self.0.news.notify_all();
+    }
+}
+
+struct Pool {
+    state: Mutex<State>,
+    news: Condvar,
+    threads_max: usize,
+}
+
+struct State {
+    jobs: VecDeque<Job>,
+    /// Bytes of all jobs that wait.
+    len: usize,
+    threads: usize,
+    idle: usize,
+    stage: Stage,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Stage {
+    Open,
+    Closed,
+}
+
+struct Job {
+    request: KeptRequest,
+    reply: Reply,
+}
+
+enum Pushed {
+    Taken,
+    /// Taken, and there may be one more thread for it.
+    NeedsThread,
+    Full,
+}
+
+impl Pool {
+    fn lock(&self) -> MutexGuard<'_, State> {
+        // No code of others runs under this lock; a poisoned one is whole.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn push(&self, job: Job) -> Pushed {
+        let mut state = self.lock();
+        let len = state.len.saturating_add(job.request.len());
+        if state.jobs.len() >= POOL_QUEUE_MAX
+            || (len > POOL_QUEUE_LEN_MAX && !state.jobs.is_empty())
+        {
+            return Pushed::Full;
+        }
+        state.len = len;
+        state.jobs.push_back(job);
+        if state.idle < state.jobs.len() && state.threads < self.threads_max {
+            state.threads += 1;
+            return Pushed::NeedsThread;
+        }
+        drop(state);
+        self.news.notify_one();
+        Pushed::Taken
+    }
+
+    /// Whether the job that wanted the thread is safe with those that run. If there is none, all jobs are given up:
+    /// their replies answer 500.
+    fn on_thread_not_started(&self) -> bool {
+        let mut state = self.lock();
+        state.threads -= 1;
+        if state.threads > 0 {
+            return true;
+        }
+        state.len = 0;
+        let jobs = std::mem::take(&mut state.jobs);
+        drop(state);
+        drop(jobs);
+        false
+    }
+
+    /// What a thread does until the pool is closed.
+    fn work(&self, handler: &mut impl Handler) {
+        let mut index = HeadIndex::default();
+        while let Some(Job { request, reply }) = self.next() {
+            if reply.is_peer_gone() {
+                continue;
+            }
+            // A panic drops the reply, which answers 500; the hook has reported it.
+            let answer = catch_unwind(AssertUnwindSafe(|| {
+                request.show(&mut index, |request| handler.call(request))
+            }));
+            if let Ok(Some(response)) = answer {
+                reply.complete(response);
+            }
+        }
+    }
+
+    fn next(&self) -> Option<Job> {
+        let mut state = self.lock();
+        loop {
+            if let Some(job) = state.jobs.pop_front() {
+                state.len = state.len.saturating_sub(job.request.len());
+                return Some(job);
+            }
+            if state.stage == Stage::Closed {
+                return None;
+            }
+            state.idle += 1;
+            state = self
+                .news
+                .wait(state)
+                .unwrap_or_else(PoisonError::into_inner);
+            state.idle -= 1;
+        }
+    }
+}
+
+/// A request that can leave the loop.
+struct KeptRequest {
+    head: Vec<u8>,
+    body: Bytes,
+    trailers: Vec<u8>,
+}
+
+impl KeptRequest {
+    fn keep(request: &Request<'_>) -> Self {
+        Self {
+            head: request.head().as_bytes().to_vec(),
+            body: request.body_bytes(),
+            trailers: request.trailers_bytes().to_vec(),
+        }
+    }
+
+    fn len(&self) -> usize {
+        self.head
+            .len()
+            .saturating_add(self.body.len())
+            .saturating_add(self.trailers.len())
+    }
+
+    fn show<T>(&self, index: &mut HeadIndex, see: impl FnOnce(&Request<'_>) -> T) -> Option<T> {
+        let is_indexed = index.index_again(&self.head, &HEAD_LIMITS_OPEN);
+        debug_assert!(is_indexed, "a head that was taken once is taken again");
+        let head = Head::new(HeadView::new(&self.head, index));
+        let request = Request::new(head, RequestBody::Shared(&self.body), &self.trailers);
+        is_indexed.then(|| see(&request))
+    }
+}

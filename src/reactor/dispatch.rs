@@ -1,0 +1,502 @@
+//! Between the protocol's events and the handler: requests in, answers out. No byte is looked at here.
+
+use std::os::unix::fs::FileExt as _;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use bytes::Bytes;
+
+use crate::body::{Body, Content, FilePart, Piece};
+use crate::h1::{
+    AnswerHead, AnswerLength, BodyLength, Close, Event, HeadIndex, HeadView, Next, Refusal,
+    UpgradeOffer,
+};
+use crate::handler::{Accept, Demand, Handler};
+use crate::limits::FILE_PIECE_LEN;
+use crate::observe;
+use crate::os::Os;
+use crate::promise::Promised;
+use crate::request::{Head, Request, RequestBody};
+use crate::response::{Afterwards, Response, Source, Status};
+
+use super::Context;
+use super::session::Session;
+use super::work::{Appetite, Intake, Supply};
+
+/// Runs code of the user's. A panic is its own affair: the hook has reported it, and nothing of ours was half done.
+fn shielded<T>(run: impl FnOnce() -> T) -> Option<T> {
+    catch_unwind(AssertUnwindSafe(run)).ok()
+}
+
+impl<S> Session<S> {
+    /// Takes what can be taken of `input` now: how many bytes that was, and whether a rest is worth another look.
+    pub(super) fn take<O: Os<Socket = S>, H: Handler>(
+        &mut self,
+        input: &[u8],
+        context: &mut Context<'_, O, H>,
+    ) -> (usize, Appetite) {
+        let mut at = 0_usize;
+        while !self.is_held(context) {
+            let rest = input.get(at..).unwrap_or_default();
+            let limits = context.settings.head_limits();
+            match self
+                .connection
+                .poll(rest, &mut context.scratch.index, &limits)
+            {
+                Ok((taken, Event::NeedInput)) => {
+                    self.connection.encode_continue(context.scratch.out.run());
+                    return (at.saturating_add(taken), Appetite::Starved);
+                }
+                Ok((taken, Event::EmptyLine)) => at = at.saturating_add(taken),
+                Ok((taken, Event::Head { body })) => {
+                    let (head, behind) = rest.split_at_checked(taken).unwrap_or_default();
+                    let more = self.on_head(head, body, behind, context);
+                    at = at.saturating_add(taken).saturating_add(more);
+                }
+                Ok((taken, Event::Body(piece))) => {
+                    at = at.saturating_add(taken);
+                    self.on_piece(piece, context);
+                }
+                Ok((taken, Event::End { trailers })) => {
+                    at = at.saturating_add(taken);
+                    self.on_end(trailers, context);
+                }
+                Err(refusal) => self.refuse(refusal, context),
+            }
+        }
+        (at, Appetite::Untried)
+    }
+
+    /// Whether something else has to happen before more input is taken.
+    fn is_held<O: Os, H: Handler>(&mut self, context: &Context<'_, O, H>) -> bool {
+        self.connection.next() != Next::Read
+            || context.requests_left == 0
+            || context.scratch.out.len() > context.settings.limits.pending_out_len_max
+            || self.is_paused(context)
+    }
+
+    /// A head has come. Returns how many bytes behind it were taken along: a body that is all there.
+    fn on_head<O: Os<Socket = S>, H: Handler>(
+        &mut self,
+        head: &[u8],
+        body: BodyLength,
+        behind: &[u8],
+        context: &mut Context<'_, O, H>,
+    ) -> usize {
+        context.requests_left = context.requests_left.saturating_sub(1);
+        self.renew();
+        let index = std::mem::take(&mut context.scratch.index);
+        let view = Head::new(HeadView::new(head, &index));
+        let accept = shielded(|| context.handler.accept(&view));
+        let taken = match self.accepted(accept, body, context) {
+            None => 0,
+            Some(Intake::Nothing) => {
+                let request = Request::new(view, RequestBody::Borrowed(&[]), &[]);
+                self.call(&request, context);
+                0
+            }
+            Some(Intake::Buffer(_)) => self.on_buffered_head(head, &index, behind, context),
+            Some(intake @ (Intake::Upload(_) | Intake::Paused(..))) => {
+                self.work().intake = intake;
+                if body == BodyLength::None {
+                    self.on_end(&[], context);
+                }
+                0
+            }
+        };
+        context.scratch.index = index;
+        taken
+    }
+
+    /// Where the request's body is to go; `None` if the request is answered already, or leaves HTTP.
+    fn accepted<O: Os<Socket = S>, H: Handler>(
+        &mut self,
+        accept: Option<Accept>,
+        body: BodyLength,
+        context: &mut Context<'_, O, H>,
+    ) -> Option<Intake> {
+        let offer = self.connection.upgrade();
+        let limit = match &accept {
+            Some(Accept::BufferUpTo(limit)) => *limit,
+            Some(Accept::Stream(upload)) => upload.body_len_max(),
+            Some(Accept::Buffer | Accept::Upgrade(_) | Accept::Refuse(_)) | None => {
+                context.settings.limits.body_len_max
+            }
+        };
+        let intake = match accept {
+            None => {
+                self.answer_panic(context);
+                return None;
+            }
+            Some(Accept::Refuse(response)) => {
+                self.answer(response, context);
+                return None;
+            }
+            Some(Accept::Upgrade(upgrade))
+                if offer != UpgradeOffer::None && body == BodyLength::None =>
+            {
+                self.work().supply = Supply::Upgrade(upgrade);
+                return None;
+            }
+            Some(_) if offer == UpgradeOffer::Tunnel => {
+                self.connection.on_close(Close::PeerRefused);
+                self.answer_refusal(Refusal::Connect, context);
+                return None;
+            }
+            Some(Accept::Stream(upload)) => Intake::Upload(upload),
+            Some(Accept::Buffer | Accept::BufferUpTo(_) | Accept::Upgrade(_)) => match body {
+                BodyLength::None => Intake::Nothing,
+                BodyLength::Length(_) | BodyLength::Chunked => Intake::Buffer(Vec::new()),
+            },
+        };
+        if body != BodyLength::None
+            && let Err(refusal) = self.connection.limit_body(limit)
+        {
+            self.refuse(refusal, context);
+            return None;
+        }
+        Some(intake)
+    }
+
+    /// A body that lies whole behind its head is handed over where it lies; any other is collected.
+    fn on_buffered_head<O: Os<Socket = S>, H: Handler>(
+        &mut self,
+        head: &[u8],
+        index: &HeadIndex,
+        behind: &[u8],
+        context: &mut Context<'_, O, H>,
+    ) -> usize {
+        let len = self
+            .connection
+            .announced()
+            .and_then(|len| usize::try_from(len).ok());
+        if let Some(body) = len.and_then(|len| behind.get(..len)) {
+            let limits = context.settings.head_limits();
+            let mut unused = HeadIndex::default();
+            // The piece is the whole body, and its end follows without another byte.
+            let piece = self.connection.poll(body, &mut unused, &limits);
+            let end = self.connection.poll(&[], &mut unused, &limits);
+            debug_assert!(
+                matches!(
+                    (&piece, &end),
+                    (Ok((_, Event::Body(_))), Ok((_, Event::End { .. })))
+                ),
+                "a body that is all there comes in one piece"
+            );
+            let head = Head::new(HeadView::new(head, index));
+            self.call(
+                &Request::new(head, RequestBody::Borrowed(body), &[]),
+                context,
+            );
+            return body.len();
+        }
+        let work = self.work();
+        work.head.extend_from_slice(head);
+        work.intake = Intake::Buffer(Vec::new());
+        0
+    }
+
+    fn on_piece<O: Os<Socket = S>, H: Handler>(
+        &mut self,
+        piece: &[u8],
+        context: &mut Context<'_, O, H>,
+    ) {
+        let Some(work) = &mut self.work else { return };
+        work.quota_len = work
+            .quota_len
+            .saturating_add(u32::try_from(piece.len()).unwrap_or(u32::MAX));
+        match std::mem::take(&mut work.intake) {
+            Intake::Nothing => {}
+            Intake::Buffer(mut body) => {
+                if body.is_empty() {
+                    // What is announced is trusted up to one read; beyond that memory follows the bytes.
+                    let announced = self.connection.announced().unwrap_or(0);
+                    let room = usize::try_from(announced).unwrap_or(usize::MAX);
+                    body.reserve_exact(piece.len().saturating_add(room.min(FILE_PIECE_LEN)));
+                }
+                body.extend_from_slice(piece);
+                work.intake = Intake::Buffer(body);
+            }
+            // Nothing is taken while an upload is paused.
+            Intake::Upload(mut upload) | Intake::Paused(mut upload, _) => {
+                match shielded(|| upload.on_piece(piece)) {
+                    Some(Demand::More) => work.intake = Intake::Upload(upload),
+                    Some(Demand::Pause(pause)) => work.intake = Intake::Paused(upload, pause),
+                    Some(Demand::Answer(response)) => self.answer(response, context),
+                    None => self.answer_panic(context),
+                }
+            }
+        }
+    }
+
+    fn on_end<O: Os<Socket = S>, H: Handler>(
+        &mut self,
+        trailers: &[u8],
+        context: &mut Context<'_, O, H>,
+    ) {
+        let Some(work) = &mut self.work else { return };
+        work.quota_len = 0;
+        match std::mem::take(&mut work.intake) {
+            // The rest behind an early answer.
+            Intake::Nothing => {}
+            Intake::Buffer(body) => {
+                let head = std::mem::take(&mut work.head);
+                self.call_kept(&head, &Bytes::from(body), trailers, context);
+            }
+            Intake::Upload(upload) | Intake::Paused(upload, _) => {
+                match shielded(|| upload.on_end()) {
+                    Some(response) => self.answer(response, context),
+                    None => self.answer_panic(context),
+                }
+            }
+        }
+    }
+
+    /// Answers a request whose head and body had to be kept.
+    fn call_kept<O: Os<Socket = S>, H: Handler>(
+        &mut self,
+        head: &[u8],
+        body: &Bytes,
+        trailers: &[u8],
+        context: &mut Context<'_, O, H>,
+    ) {
+        let mut index = std::mem::take(&mut context.scratch.index);
+        let limits = context.settings.head_limits();
+        let is_indexed = index.index_again(head, &limits);
+        debug_assert!(is_indexed, "a head that was taken once is taken again");
+        let head = Head::new(HeadView::new(head, &index));
+        self.call(
+            &Request::new(head, RequestBody::Shared(body), trailers),
+            context,
+        );
+        context.scratch.index = index;
+    }
+
+    fn call<O: Os<Socket = S>, H: Handler>(
+        &mut self,
+        request: &Request<'_>,
+        context: &mut Context<'_, O, H>,
+    ) {
+        match shielded(|| context.handler.call(request)) {
+            Some(response) => self.answer(response, context),
+            None => self.answer_panic(context),
+        }
+    }
+
+    /// The peer's fault: it is told, and the connection ends.
+    pub(super) fn refuse<O: Os<Socket = S>, H: Handler>(
+        &mut self,
+        refusal: Refusal,
+        context: &mut Context<'_, O, H>,
+    ) {
+        context
+            .observer
+            .on(observe::Event::Refused(refusal.status(), refusal.reason()));
+        self.cut_upload();
+        if self.connection.is_unanswered() {
+            self.answer_refusal(refusal, context);
+        }
+    }
+
+    /// The request did not come in its time.
+    pub(super) fn time_out<O: Os<Socket = S>, H: Handler>(
+        &mut self,
+        context: &mut Context<'_, O, H>,
+    ) -> super::session::Fate {
+        let refusal = self.connection.refuse(Refusal::Timeout);
+        self.refuse(refusal, context);
+        self.drive(context)
+    }
+
+    fn answer_refusal<O: Os<Socket = S>, H: Handler>(
+        &mut self,
+        refusal: Refusal,
+        context: &mut Context<'_, O, H>,
+    ) {
+        let Some(status) = Status::new(refusal.status()) else {
+            return;
+        };
+        self.answer(Response::text(refusal.reason()).status(status), context);
+    }
+
+    fn answer_panic<O: Os<Socket = S>, H: Handler>(&mut self, context: &mut Context<'_, O, H>) {
+        context.observer.on(observe::Event::HandlerPanicked);
+        self.answer(failure(), context);
+    }
+
+    /// An upload whose body will never be whole hears of it.
+    pub(super) fn cut_upload(&mut self) {
+        let Some(work) = &mut self.work else { return };
+        match std::mem::take(&mut work.intake) {
+            Intake::Upload(upload) | Intake::Paused(upload, _) => {
+                // A panic in it has been reported by the hook, and there is nobody to answer.
+                let _ = shielded(|| upload.on_cut());
+            }
+            Intake::Nothing | Intake::Buffer(_) => {}
+        }
+        work.head = Vec::new();
+    }
+
+    /// Writes an answer, or as much of it as is here.
+    fn answer<O: Os<Socket = S>, H: Handler>(
+        &mut self,
+        mut response: Response,
+        context: &mut Context<'_, O, H>,
+    ) {
+        let body = match response.take_source() {
+            Source::Promise(promise) => {
+                self.work().supply = Supply::Promise(promise);
+                return;
+            }
+            Source::Body(body) => body,
+        };
+        if let Some(work) = &mut self.work {
+            // An early answer: nothing of the request is wanted any more.
+            work.head = Vec::new();
+        }
+        if response.afterwards() == Afterwards::Close {
+            self.connection.on_close(Close::HandlerAsked);
+        }
+        self.encode_head(&response, &body, context);
+        if self.connection.has_no_body() {
+            return;
+        }
+        match body.0 {
+            Content::Whole(bytes) => {
+                self.encode_piece(bytes, context);
+                self.encode_end(context);
+            }
+            Content::File(part) => self.work().supply = Supply::File(part),
+            Content::Channel(source) => {
+                source.attach(context.notify());
+                self.work().supply = Supply::Channel(source);
+            }
+        }
+    }
+
+    fn encode_head<O: Os, H>(
+        &mut self,
+        response: &Response,
+        body: &Body,
+        context: &mut Context<'_, O, H>,
+    ) {
+        let length = body
+            .len()
+            .map_or(AnswerLength::Unknown, AnswerLength::Known);
+        let os = &*context.os;
+        let date = context.scratch.date(|| os.unix_seconds());
+        let head = AnswerHead {
+            status: response.status_code(),
+            length,
+            date: &date,
+        };
+        let left_out =
+            self.connection
+                .encode_head(context.scratch.out.run(), &head, response.headers());
+        if left_out > 0 {
+            context.observer.on(observe::Event::FieldsLeftOut(left_out));
+        }
+    }
+
+    fn encode_piece<O: Os, H>(&mut self, piece: Bytes, context: &mut Context<'_, O, H>) {
+        if piece.is_empty() {
+            return;
+        }
+        let out = &mut context.scratch.out;
+        if self
+            .connection
+            .encode_piece_start(out.run(), piece.len())
+            .is_err()
+        {
+            self.on_wrong_length(context);
+            return;
+        }
+        out.push(piece);
+        self.connection.encode_piece_end(out.run());
+    }
+
+    fn encode_end<O: Os, H>(&mut self, context: &mut Context<'_, O, H>) {
+        if self
+            .connection
+            .encode_end(context.scratch.out.run())
+            .is_err()
+        {
+            self.on_wrong_length(context);
+        }
+    }
+
+    fn on_wrong_length<O: Os, H>(&mut self, context: &mut Context<'_, O, H>) {
+        context.observer.on(observe::Event::BodyLengthWrong);
+        self.connection.cut();
+    }
+
+    /// Brings the next batch of an answer under way, if there is one.
+    pub(super) fn supply<O: Os<Socket = S>, H: Handler>(
+        &mut self,
+        context: &mut Context<'_, O, H>,
+    ) {
+        let Some(work) = &mut self.work else { return };
+        match std::mem::take(&mut work.supply) {
+            Supply::Nothing => {}
+            Supply::Promise(promise) => match promise.poll(|| context.notify()) {
+                Promised::Pending => work.supply = Supply::Promise(promise),
+                Promised::Kept(response) => self.answer(response, context),
+                Promised::Broken => self.answer(failure(), context),
+            },
+            Supply::Upgrade(upgrade) => {
+                let fields = upgrade.fields.iter();
+                let fields = fields.map(|(name, value)| (name.as_str(), value.as_bytes()));
+                self.connection
+                    .encode_switch(context.scratch.out.run(), fields);
+                work.supply = Supply::Upgrade(upgrade);
+            }
+            Supply::File(part) => self.supply_file(part, context),
+            Supply::Channel(source) => {
+                while context.scratch.out.len() < FILE_PIECE_LEN {
+                    match source.take() {
+                        Piece::Bytes(piece) => self.encode_piece(piece, context),
+                        Piece::Pending => break,
+                        Piece::Finished => return self.encode_end(context),
+                        Piece::Cut => return self.connection.cut(),
+                    }
+                }
+                self.work().supply = Supply::Channel(source);
+            }
+        }
+    }
+
+    /// One piece of a file. A file that ends early, or can't be read, cuts the answer.
+    fn supply_file<O: Os<Socket = S>, H: Handler>(
+        &mut self,
+        mut part: FilePart,
+        context: &mut Context<'_, O, H>,
+    ) {
+        let left = part.rest.end.saturating_sub(part.rest.start);
+        let mut piece = vec![
+            0;
+            usize::try_from(left)
+                .unwrap_or(usize::MAX)
+                .min(FILE_PIECE_LEN)
+        ];
+        match part.file.read_at(&mut piece, part.rest.start) {
+            Ok(len @ 1..) => {
+                piece.truncate(len);
+                part.rest.start = part.rest.start.saturating_add(len as u64);
+                self.encode_piece(Bytes::from(piece), context);
+                if part.rest.start < part.rest.end {
+                    self.work().supply = Supply::File(part);
+                } else {
+                    self.encode_end(context);
+                }
+            }
+            Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {
+                self.work().supply = Supply::File(part);
+            }
+            Ok(0) | Err(_) => self.on_wrong_length(context),
+        }
+    }
+}
+
+/// The answer where the handler had none: it panicked, or dropped its promise.
+fn failure() -> Response {
+    Response::text("the handler failed\n").status(Status::INTERNAL_SERVER_ERROR)
+}

@@ -1,0 +1,406 @@
+//! The loop: it moves bytes and never reads one.
+//!
+//! `turn` has six phases in one order: poll, accept, mail, receive, flush, expire. Receiving comes before expiry on
+//! purpose: a process that was frozen for minutes finds every deadline past, and must not close the connection whose
+//! request is waiting.
+
+mod deadlines;
+mod dispatch;
+mod mailbox;
+mod outbox;
+mod scratch;
+mod session;
+mod table;
+mod work;
+
+use core::time::Duration;
+use std::sync::Arc;
+
+use crate::h1::HeadLimits;
+use crate::handler::{Handler, Upgrade};
+use crate::limits::{
+    ACCEPTS_A_TURN_MAX, EVENTS_A_POLL_MAX, EXHAUSTED_REPORT, EXHAUSTED_RETRY, Limits, Timeouts,
+};
+use crate::observe::{Event, Observer};
+use crate::os::{Fault, Instant, Key, Occurrence, Os, Readiness};
+use crate::promise::Notify;
+
+use deadlines::Deadlines;
+use mailbox::Mailbox;
+use scratch::Scratch;
+use session::{Fate, Session};
+use table::Table;
+use work::HandOver;
+
+/// What a server is told once and for all.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Settings {
+    pub(crate) limits: Limits,
+    pub(crate) timeouts: Timeouts,
+}
+
+impl Settings {
+    const fn head_limits(&self) -> HeadLimits {
+        HeadLimits {
+            head_len_max: self.limits.head_len_max,
+            target_len_max: self.limits.target_len_max,
+            headers_max: self.limits.headers_max,
+        }
+    }
+}
+
+/// What a session sees of its worker while it is driven.
+struct Context<'a, O, H> {
+    os: &'a mut O,
+    handler: &'a mut H,
+    scratch: &'a mut Scratch,
+    settings: &'a Settings,
+    mailbox: &'a Arc<Mailbox>,
+    observer: &'a mut dyn Observer,
+    key: Key,
+    requests_left: usize,
+}
+
+impl<O, H> Context<'_, O, H> {
+    /// What a promise or channel of this session calls when it has news.
+    fn notify(&self) -> Notify {
+        let (mailbox, key) = (Arc::clone(self.mailbox), self.key);
+        Notify::new(move || mailbox.post(key))
+    }
+}
+
+/// Whether connections are taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Accepting {
+    /// An event will tell of the next one.
+    Drained,
+    /// Some may wait in the backlog.
+    Ready,
+    /// There is no descriptor for one more; at this time it is tried again.
+    Exhausted(Instant),
+    /// `connections_max` are open; the next close makes room.
+    Full,
+    /// The server is draining.
+    Over,
+}
+
+/// Serving ─stop▶ Draining ─none left, deadline▶ Stopped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Phase {
+    Serving,
+    /// Until then; what runs after it is cut.
+    Draining(Instant),
+    Stopped,
+}
+
+/// One loop over one world.
+pub(crate) struct Reactor<O: Os, H> {
+    os: O,
+    handler: H,
+    settings: Settings,
+    observer: Box<dyn Observer>,
+    table: Table<Session<O::Socket>>,
+    deadlines: Deadlines,
+    scratch: Scratch,
+    mailbox: Arc<Mailbox>,
+    /// Sessions that have more to do although no event will say so.
+    unfinished: Vec<Key>,
+    accepting: Accepting,
+    phase: Phase,
+    /// When exhausted descriptors were last reported.
+    reported_at: Option<Instant>,
+}
+
+impl<O: Os, H: Handler> Reactor<O, H> {
+    /// A loop that serves `os` with `handler`; `wake` makes its poll return, from any thread.
+    pub(crate) fn new(
+        os: O,
+        handler: H,
+        settings: Settings,
+        observer: Box<dyn Observer>,
+        wake: impl Fn() + Send + Sync + 'static,
+    ) -> Self {
+        Self {
+            os,
+            handler,
+            observer,
+            table: Table::new(),
+            deadlines: Deadlines::new(&settings.timeouts),
+            settings,
+            scratch: Scratch::default(),
+            mailbox: Arc::new(Mailbox::new(wake)),
+            unfinished: Vec::new(),
+            // The kernel tells of whoever came between `listen` and the first poll.
+            accepting: Accepting::Drained,
+            phase: Phase::Serving,
+            reported_at: None,
+        }
+    }
+
+    /// Serves until it is told to stop and nothing runs any more, or until the time to drain is over.
+    ///
+    /// # Errors
+    ///
+    /// The kernel's poll itself fails.
+    pub(crate) fn run(&mut self) -> Result<(), Fault> {
+        let mut found = Vec::with_capacity(EVENTS_A_POLL_MAX);
+        while self.phase != Phase::Stopped {
+            self.turn(&mut found)?;
+        }
+        Ok(())
+    }
+
+    /// One turn: each phase is a method.
+    pub(crate) fn turn(&mut self, found: &mut Vec<Occurrence>) -> Result<(), Fault> {
+        found.clear();
+        self.poll(found)?;
+        self.accept();
+        self.mail(found);
+        self.receive(found);
+        self.flush();
+        self.expire(found.len());
+        self.stop();
+        Ok(())
+    }
+
+    /// Sleeps until something happens. With nothing armed there is no time-out: an idle function never wakes.
+    fn poll(&mut self, found: &mut Vec<Occurrence>) -> Result<(), Fault> {
+        let timeout = self.timeout();
+        self.os.poll(timeout, found)?;
+        self.scratch.forget_time();
+        if found.contains(&Occurrence::Listener) && self.accepting == Accepting::Drained {
+            self.accepting = Accepting::Ready;
+        }
+        Ok(())
+    }
+
+    fn timeout(&self) -> Option<Duration> {
+        if !self.unfinished.is_empty() || self.accepting == Accepting::Ready {
+            return Some(Duration::ZERO);
+        }
+        let retry = match self.accepting {
+            Accepting::Exhausted(at) => Some(at),
+            Accepting::Drained | Accepting::Ready | Accepting::Full | Accepting::Over => None,
+        };
+        let drained = match self.phase {
+            Phase::Draining(until) => Some(until),
+            Phase::Serving | Phase::Stopped => None,
+        };
+        let next = [self.deadlines.next(), retry, drained]
+            .into_iter()
+            .flatten()
+            .min()?;
+        Some(next.since(self.os.now()))
+    }
+
+    fn accept(&mut self) {
+        if let Accepting::Exhausted(at) = self.accepting
+            && at <= self.os.now()
+        {
+            self.accepting = Accepting::Ready;
+        }
+        let mut left = ACCEPTS_A_TURN_MAX;
+        while self.accepting == Accepting::Ready && left > 0 {
+            left -= 1;
+            if self.table.len() >= self.settings.limits.connections_max {
+                self.accepting = Accepting::Full;
+                return;
+            }
+            match self.os.accept() {
+                Ok(socket) => {
+                    let key = self.table.insert(Session::new(socket));
+                    self.drive(key, |session, context| session.drive(context));
+                }
+                Err(Fault::Again) => self.accepting = Accepting::Drained,
+                // That one peer left while it waited.
+                Err(Fault::Gone) => {}
+                Err(Fault::Exhausted | Fault::Other(_)) => self.on_exhausted(),
+            }
+        }
+    }
+
+    /// Edges come once: the backlog is tried again on each close and now and then, and no event is waited for.
+    fn on_exhausted(&mut self) {
+        let now = self.os.now();
+        self.accepting = Accepting::Exhausted(now.after(EXHAUSTED_RETRY));
+        if self
+            .reported_at
+            .is_none_or(|at| at.after(EXHAUSTED_REPORT) <= now)
+        {
+            self.reported_at = Some(now);
+            self.observer.on(Event::DescriptorsExhausted);
+        }
+    }
+
+    /// Sessions whose promises and channels have news.
+    fn mail(&mut self, found: &[Occurrence]) {
+        if !found.contains(&Occurrence::Wake) {
+            return;
+        }
+        let mut keys = Vec::new();
+        self.mailbox.take(&mut keys);
+        for key in keys {
+            self.drive(key, |session, context| session.drive(context));
+        }
+    }
+
+    /// Sessions of which the kernel has news. All answers to one read leave in one write before the next session.
+    fn receive(&mut self, found: &[Occurrence]) {
+        for occurrence in found {
+            match occurrence {
+                Occurrence::Socket(key, readiness) => self.on_socket(*key, *readiness),
+                Occurrence::Listener | Occurrence::Wake => {}
+            }
+        }
+    }
+
+    fn on_socket(&mut self, key: Key, readiness: Readiness) {
+        self.drive(key, |session, context| session.on_ready(readiness, context));
+    }
+
+    /// Sessions that were cut short, so that others had their turn.
+    fn flush(&mut self) {
+        for key in std::mem::take(&mut self.unfinished) {
+            self.drive(key, |session, context| session.drive(context));
+        }
+    }
+
+    /// Deadlines, once nothing that has happened is left unseen: a thaw must not close a connection with a request.
+    fn expire(&mut self, found_len: usize) {
+        if self.deadlines.next().is_none()
+            || found_len >= EVENTS_A_POLL_MAX
+            || !self.unfinished.is_empty()
+        {
+            return;
+        }
+        let now = self.os.now();
+        while let Some((slot, waiting)) = self.deadlines.expired(now) {
+            // Disarmed first: whatever comes of it arms anew.
+            self.deadlines.disarm(slot);
+            if let Some(key) = self.table.key_of(slot) {
+                self.drive(key, |session, context| {
+                    session.on_deadline(waiting, context)
+                });
+            }
+        }
+    }
+
+    /// Begins to drain when told to, and ends it when nothing is left to wait for.
+    fn stop(&mut self) {
+        if self.phase == Phase::Serving && self.os.is_stop_wanted() {
+            self.begin_drain();
+        }
+        if let Phase::Draining(until) = self.phase {
+            let is_time_up = until <= self.os.now();
+            if self.table.is_empty() || is_time_up {
+                let cut = self.count_busy();
+                for key in self.table.keys() {
+                    self.free(key);
+                }
+                self.phase = Phase::Stopped;
+                self.observer.on(Event::Stopped(cut));
+            }
+        }
+    }
+
+    fn begin_drain(&mut self) {
+        // Whoever was let in by the kernel before the stop is still served.
+        while self.accepting == Accepting::Ready || self.accepting == Accepting::Drained {
+            self.accepting = Accepting::Ready;
+            self.accept();
+            if self.accepting == Accepting::Drained {
+                break;
+            }
+        }
+        self.accepting = Accepting::Over;
+        self.os.stop_listening();
+        self.phase = Phase::Draining(self.os.now().after(self.settings.timeouts.drain));
+        let busy = self.count_busy();
+        self.observer.on(Event::Draining(busy));
+        for key in self.table.keys() {
+            self.drive(key, |session, context| session.on_drain(context));
+        }
+    }
+
+    fn count_busy(&mut self) -> usize {
+        let keys = self.table.keys();
+        keys.iter()
+            .filter(|key| {
+                self.table
+                    .find(**key)
+                    .is_some_and(|session| session.is_busy())
+            })
+            .count()
+    }
+
+    /// Lets a session do what it can, and sees to what it says.
+    fn drive(
+        &mut self,
+        key: Key,
+        act: impl FnOnce(&mut Session<O::Socket>, &mut Context<'_, O, H>) -> Fate,
+    ) {
+        let Some(session) = self.table.find(key) else {
+            return;
+        };
+        let mut context = Context {
+            os: &mut self.os,
+            handler: &mut self.handler,
+            scratch: &mut self.scratch,
+            settings: &self.settings,
+            mailbox: &self.mailbox,
+            observer: &mut *self.observer,
+            key,
+            requests_left: 0,
+        };
+        let fate = act(session, &mut context);
+        self.scratch.out.clear();
+        let os = &self.os;
+        match fate {
+            Fate::Wait(waiting, renewal) => {
+                self.deadlines.arm(key.slot, waiting, renewal, || os.now());
+            }
+            Fate::Again(waiting, renewal) => {
+                self.deadlines.arm(key.slot, waiting, renewal, || os.now());
+                self.unfinished.push(key);
+            }
+            Fate::Free => self.free(key),
+            Fate::HandOver(hand_over) => self.hand_over(key, hand_over),
+        }
+    }
+
+    /// The one place where a session ends.
+    fn free(&mut self, key: Key) {
+        if let Some(socket) = self.remove(key) {
+            self.os.close(socket);
+        }
+    }
+
+    fn remove(&mut self, key: Key) -> Option<O::Socket> {
+        let mut session = self.table.remove(key)?;
+        session.cut_upload();
+        self.deadlines.disarm(key.slot);
+        if self.table.shrink() {
+            self.deadlines.truncate(0);
+        }
+        match self.accepting {
+            Accepting::Full | Accepting::Exhausted(_) => self.accepting = Accepting::Ready,
+            Accepting::Drained | Accepting::Ready | Accepting::Over => {}
+        }
+        Some(session.into_socket())
+    }
+
+    /// An upgraded socket goes to a thread of its own.
+    fn hand_over(&mut self, key: Key, HandOver { upgrade, rest }: HandOver) {
+        let Some(socket) = self.remove(key) else {
+            return;
+        };
+        let Ok(stream) = self.os.detach(socket) else {
+            return;
+        };
+        let Upgrade { run, .. } = upgrade;
+        let thread = std::thread::Builder::new().name("upgrade".to_owned());
+        if thread.spawn(move || run(stream, rest)).is_err() {
+            self.observer.on(Event::ThreadNotStarted);
+        }
+    }
+}

@@ -1,0 +1,165 @@
+//! Bytes on their way out: small ones copied into one run, large ones shared in between, partial writes remembered.
+
+use std::io::IoSlice;
+
+use bytes::Bytes;
+
+use crate::limits::{COPY_LEN_MAX, SLICES_A_WRITE_MAX, SPARE_LEN_MAX};
+
+/// What waits to be sent, in order.
+#[derive(Debug, Default)]
+pub(super) struct Outbox {
+    /// Heads, frames and small bodies, one behind the other.
+    run: Vec<u8>,
+    /// Larger pieces, and the place in the run before which each one goes out.
+    pieces: Vec<(usize, Bytes)>,
+    /// Bytes of the run that have gone.
+    run_sent: usize,
+    /// Pieces that have gone whole.
+    pieces_sent: usize,
+    /// Bytes that have gone of the piece behind those.
+    piece_sent: usize,
+    /// Bytes of all pieces that have not gone.
+    pieces_left: usize,
+}
+
+impl Outbox {
+    /// Bytes that have not gone.
+    pub(super) const fn len(&self) -> usize {
+        self.run
+            .len()
+            .saturating_sub(self.run_sent)
+            .saturating_add(self.pieces_left)
+    }
+
+    pub(super) const fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// The run, for writing behind all that is in it.
+    pub(super) const fn run(&mut self) -> &mut Vec<u8> {
+        &mut self.run
+    }
+
+    /// Appends a piece: copied if it is small, else shared.
+    pub(super) fn push(&mut self, piece: Bytes) {
+        if piece.len() <= COPY_LEN_MAX {
+            self.run.extend_from_slice(&piece);
+        } else {
+            self.pieces_left = self.pieces_left.saturating_add(piece.len());
+            self.pieces.push((self.run.len(), piece));
+        }
+    }
+
+    /// Hands the next pieces of memory to `write`, which says how many of their bytes went.
+    ///
+    /// Gives the bytes offered and the bytes that went.
+    pub(super) fn write<E>(
+        &mut self,
+        write: impl FnOnce(&[IoSlice<'_>]) -> Result<usize, E>,
+    ) -> Result<(usize, usize), E> {
+        let mut slices = [IoSlice::new(&[]); SLICES_A_WRITE_MAX];
+        let (count, offered) = self.fill(&mut slices);
+        let sent = write(slices.get(..count).unwrap_or_default())?;
+        self.advance(sent.min(offered));
+        Ok((offered, sent))
+    }
+
+    fn fill<'a>(&'a self, slices: &mut [IoSlice<'a>; SLICES_A_WRITE_MAX]) -> (usize, usize) {
+        let (mut count, mut offered) = (0, 0_usize);
+        let mut offer = |bytes: &'a [u8]| {
+            let Some(slot) = slices.get_mut(count) else {
+                return;
+            };
+            if !bytes.is_empty() {
+                *slot = IoSlice::new(bytes);
+                count += 1;
+                offered = offered.saturating_add(bytes.len());
+            }
+        };
+        let mut at = self.run_sent;
+        let mut skip = self.piece_sent;
+        for (before, piece) in self.pieces.iter().skip(self.pieces_sent) {
+            offer(self.run.get(at..*before).unwrap_or_default());
+            offer(piece.get(skip..).unwrap_or_default());
+            at = *before;
+            skip = 0;
+        }
+        offer(self.run.get(at..).unwrap_or_default());
+        (count, offered)
+    }
+
+    /// `len` more bytes have gone.
+    fn advance(&mut self, mut len: usize) {
+        while len > 0 {
+            let Some((before, piece)) = self.pieces.get(self.pieces_sent) else {
+                self.run_sent = self.run_sent.saturating_add(len).min(self.run.len());
+                break;
+            };
+            let run = before.saturating_sub(self.run_sent).min(len);
+            self.run_sent = self.run_sent.saturating_add(run);
+            len = len.saturating_sub(run);
+            let of_piece = piece.len().saturating_sub(self.piece_sent).min(len);
+            self.piece_sent = self.piece_sent.saturating_add(of_piece);
+            self.pieces_left = self.pieces_left.saturating_sub(of_piece);
+            len = len.saturating_sub(of_piece);
+            if self.run_sent == *before && self.piece_sent == piece.len() {
+                self.pieces_sent += 1;
+                self.piece_sent = 0;
+            }
+        }
+        if self.is_empty() {
+            self.clear();
+        }
+    }
+
+    /// Forgets everything, and gives memory back beyond what an idle worker keeps.
+    pub(super) fn clear(&mut self) {
+        self.run.clear();
+        self.run.shrink_to(SPARE_LEN_MAX);
+        self.pieces.clear();
+        (
+            self.run_sent,
+            self.pieces_sent,
+            self.piece_sent,
+            self.pieces_left,
+        ) = (0, 0, 0, 0);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Bytes, COPY_LEN_MAX, Outbox};
+
+    #[test]
+    fn bytes_go_out_in_order_whatever_a_write_takes() {
+        for step in [1, 7, 100, 4_097, 20_000] {
+            let mut outbox = Outbox::default();
+            let mut expected = Vec::new();
+            for number in 0..60_u8 {
+                let small = vec![number; usize::from(number)];
+                outbox.run().extend_from_slice(&small);
+                expected.extend_from_slice(&small);
+                if number % 3 == 0 {
+                    let large = vec![number ^ 0xff; COPY_LEN_MAX + usize::from(number)];
+                    outbox.push(Bytes::from(large.clone()));
+                    expected.extend_from_slice(&large);
+                }
+            }
+            let mut sent = Vec::new();
+            while !outbox.is_empty() {
+                assert_eq!(outbox.len(), expected.len() - sent.len());
+                let taken: Result<_, ()> = outbox.write(|slices| {
+                    let before = sent.len();
+                    for slice in slices {
+                        let len = slice.len().min(step - (sent.len() - before));
+                        sent.extend_from_slice(&slice[..len]);
+                    }
+                    Ok(sent.len() - before)
+                });
+                assert!(taken.is_ok());
+            }
+            assert_eq!(sent, expected);
+        }
+    }
+}

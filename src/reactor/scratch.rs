@@ -1,0 +1,71 @@
+//! What a worker has once and all its sessions use in turn.
+
+use crate::h1::{DATE_LEN, HeadIndex, imf_fixdate};
+use crate::limits::READ_LEN_MAX;
+
+use super::outbox::Outbox;
+
+/// Buffers that hold something only while one session is being driven.
+#[derive(Debug, Default)]
+pub(super) struct Scratch {
+    pub(super) index: HeadIndex,
+    pub(super) out: Outbox,
+    read: Vec<u8>,
+    date: Date,
+}
+
+impl Scratch {
+    /// Takes the read buffer; [`put_read_buffer`](Self::put_read_buffer) brings it back.
+    pub(super) fn take_read_buffer(&mut self) -> Vec<u8> {
+        if self.read.is_empty() {
+            vec![0; READ_LEN_MAX]
+        } else {
+            std::mem::take(&mut self.read)
+        }
+    }
+
+    pub(super) fn put_read_buffer(&mut self, buffer: Vec<u8>) {
+        self.read = buffer;
+    }
+
+    /// The clock may have moved since the last date.
+    pub(super) const fn forget_time(&mut self) {
+        self.date.freshness = Freshness::Stale;
+    }
+
+    /// The value of `Date`, read from the wall clock at most once a turn: no timer can be late after a thaw.
+    pub(super) fn date(&mut self, unix_seconds: impl FnOnce() -> u64) -> [u8; DATE_LEN] {
+        if self.date.freshness == Freshness::Stale {
+            let second = unix_seconds();
+            if second != self.date.second {
+                self.date.second = second;
+                self.date.text = imf_fixdate(second);
+            }
+            self.date.freshness = Freshness::OfThisTurn;
+        }
+        self.date.text
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Freshness {
+    Stale,
+    OfThisTurn,
+}
+
+#[derive(Debug)]
+struct Date {
+    second: u64,
+    text: [u8; DATE_LEN],
+    freshness: Freshness,
+}
+
+impl Default for Date {
+    fn default() -> Self {
+        Self {
+            second: 0,
+            text: imf_fixdate(0),
+            freshness: Freshness::Stale,
+        }
+    }
+}

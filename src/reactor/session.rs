@@ -1,0 +1,488 @@
+//! One socket's life, from accept to close: when to read, when to write, what to wait for.
+
+use crate::h1::{Close, Connection, Next};
+use crate::handler::Handler;
+use crate::limits::{BODY_QUOTA_LEN, LINGER_LEN_MAX, READ_LEN_MAX, READS_A_TURN_MAX};
+use crate::os::{Fault, Interest, Os, Readiness};
+
+use super::Context;
+use super::deadlines::{Renewal, Waiting};
+use super::work::{Appetite, HandOver, Intake, Supply, Work};
+
+/// Batches of an answer's supply that are written in one turn before others have theirs.
+const SUPPLIES_A_TURN_MAX: usize = 8;
+
+/// What is known of the bytes that the peer has sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Inflow {
+    /// None wait: an event will tell of the next.
+    Drained,
+    /// Some may wait.
+    Ready,
+    /// Some may wait, and behind them lies the end.
+    Ending,
+    /// The end was read.
+    Ended,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Stage {
+    Open,
+    /// Our side has ended; so many bytes of the peer's are still thrown away.
+    Lingering(usize),
+}
+
+/// What becomes of a session after it was driven.
+pub(super) enum Fate {
+    /// It waits for this.
+    Wait(Waiting, Renewal),
+    /// It has more to do, but others first.
+    Again(Waiting, Renewal),
+    /// It is over.
+    Free,
+    /// Its socket leaves HTTP.
+    HandOver(HandOver),
+}
+
+/// How far writing got.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Written {
+    /// Nothing waits to be sent.
+    All,
+    /// The socket is full.
+    Blocked,
+    /// There is more to send, but others first.
+    Enough,
+    /// Nobody is there.
+    Gone,
+}
+
+/// A connection's socket and all that is known of it.
+pub(super) struct Session<S> {
+    pub(super) connection: Connection,
+    socket: S,
+    pub(super) work: Option<Box<Work>>,
+    stage: Stage,
+    inflow: Inflow,
+    interest: Interest,
+    renewal: Renewal,
+}
+
+impl<S> Session<S> {
+    pub(super) const fn new(socket: S) -> Self {
+        Self {
+            connection: Connection::new(),
+            socket,
+            work: None,
+            stage: Stage::Open,
+            // Read right after accept: the request is often there already.
+            inflow: Inflow::Ready,
+            interest: Interest::Nothing,
+            renewal: Renewal::Same,
+        }
+    }
+
+    pub(super) fn into_socket(self) -> S {
+        self.socket
+    }
+
+    pub(super) fn work(&mut self) -> &mut Work {
+        self.work.get_or_insert_default()
+    }
+
+    /// A new wait begins, of whichever kind.
+    pub(super) const fn renew(&mut self) {
+        self.renewal = Renewal::New;
+    }
+
+    /// Whether a request is under way that a stop of the server would cut.
+    pub(super) fn is_busy(&self) -> bool {
+        self.stage == Stage::Open && !(self.connection.is_idle() && self.work.is_none())
+    }
+
+    /// The kernel has news.
+    pub(super) fn on_ready<O: Os<Socket = S>, H: Handler>(
+        &mut self,
+        readiness: Readiness,
+        context: &mut Context<'_, O, H>,
+    ) -> Fate {
+        if readiness.has(Readiness::BROKEN) && !readiness.has(Readiness::READABLE) {
+            return Fate::Free;
+        }
+        self.inflow = match self.inflow {
+            Inflow::Ended => Inflow::Ended,
+            Inflow::Drained | Inflow::Ready | Inflow::Ending
+                if readiness.has(Readiness::ENDED) || readiness.has(Readiness::BROKEN) =>
+            {
+                Inflow::Ending
+            }
+            Inflow::Drained | Inflow::Ready if readiness.has(Readiness::READABLE) => Inflow::Ready,
+            inflow @ (Inflow::Drained | Inflow::Ready | Inflow::Ending) => inflow,
+        };
+        if readiness.has(Readiness::BROKEN) && self.connection.next() != Next::Read {
+            // An answer is under way and nobody is left to take it.
+            return Fate::Free;
+        }
+        self.drive(context)
+    }
+
+    /// The server stops: a request that is running is the last one of its connection.
+    pub(super) fn on_drain<O: Os<Socket = S>, H: Handler>(
+        &mut self,
+        context: &mut Context<'_, O, H>,
+    ) -> Fate {
+        if self.stage == Stage::Open && self.connection.is_idle() && self.inflow == Inflow::Drained
+        {
+            // A request may have come since the last look.
+            self.inflow = Inflow::Ready;
+            let fate = self.drive(context);
+            if !matches!(fate, Fate::Wait(..)) {
+                return fate;
+            }
+        }
+        self.connection.on_close(Close::ServerStopping);
+        self.drive(context)
+    }
+
+    /// A deadline is past. The clock may have leapt over it while the process was frozen: what waits in the socket
+    /// counts first.
+    pub(super) fn on_deadline<O: Os<Socket = S>, H: Handler>(
+        &mut self,
+        waiting: Waiting,
+        context: &mut Context<'_, O, H>,
+    ) -> Fate {
+        match waiting {
+            Waiting::FirstByte | Waiting::Handler => self.drive(context),
+            Waiting::Write | Waiting::Linger => Fate::Free,
+            Waiting::Head | Waiting::Body => {
+                let before = (self.input_len(), self.connection.announced());
+                if self.inflow == Inflow::Drained {
+                    self.inflow = Inflow::Ready;
+                }
+                let fate = self.drive(context);
+                let has_moved = before != (self.input_len(), self.connection.announced());
+                match fate {
+                    Fate::Wait(still, _) if still == waiting && !has_moved => {
+                        self.time_out(context)
+                    }
+                    Fate::Wait(still, _) if still == waiting => Fate::Wait(still, Renewal::New),
+                    Fate::Wait(..) | Fate::Again(..) | Fate::Free | Fate::HandOver(_) => fate,
+                }
+            }
+        }
+    }
+
+    fn input_len(&self) -> usize {
+        self.work.as_ref().map_or(0, |work| {
+            work.input.len().saturating_add(work.quota_len as usize)
+        })
+    }
+
+    /// Goes on until the peer, the handler or the budget has to be waited for.
+    pub(super) fn drive<O: Os<Socket = S>, H: Handler>(
+        &mut self,
+        context: &mut Context<'_, O, H>,
+    ) -> Fate {
+        if let Stage::Lingering(left) = self.stage {
+            return self.linger(left, context);
+        }
+        if let Some(work) = &mut self.work {
+            std::mem::swap(&mut work.out, &mut context.scratch.out);
+        }
+        let fate = self.drive_open(context);
+        if !context.scratch.out.is_empty() {
+            let pending = std::mem::take(&mut context.scratch.out);
+            self.work().out = pending;
+        }
+        if self.work.as_ref().is_some_and(|work| work.is_over()) {
+            self.work = None;
+        }
+        match fate {
+            Fate::Wait(..) if self.watch(context).is_err() => Fate::Free,
+            Fate::Wait(..) | Fate::Again(..) | Fate::Free | Fate::HandOver(_) => fate,
+        }
+    }
+
+    fn drive_open<O: Os<Socket = S>, H: Handler>(
+        &mut self,
+        context: &mut Context<'_, O, H>,
+    ) -> Fate {
+        let mut reads_left = READS_A_TURN_MAX;
+        context.requests_left = context.settings.limits.pipeline_max;
+        loop {
+            self.take_kept_input(context);
+            match self.write(context) {
+                Written::All => {}
+                Written::Blocked => return self.wait(Waiting::Write),
+                Written::Enough => return self.again(),
+                Written::Gone => return Fate::Free,
+            }
+            match self.connection.next() {
+                Next::Close => return Fate::Free,
+                Next::Linger => return self.begin_linger(context),
+                Next::Wait | Next::Write => {
+                    return match self.take_upgrade() {
+                        Some(hand_over) => Fate::HandOver(hand_over),
+                        None => self.wait(Waiting::Handler),
+                    };
+                }
+                Next::Read => {}
+            }
+            if self.has_untried_input() {
+                if context.requests_left == 0 {
+                    return self.again();
+                }
+                if !self.is_paused(context) {
+                    continue;
+                }
+            }
+            if self.is_paused(context) {
+                return self.wait(Waiting::Handler);
+            }
+            match self.inflow {
+                Inflow::Drained => return self.wait_for_input(),
+                Inflow::Ended => self.connection.on_end_of_input(),
+                Inflow::Ready | Inflow::Ending if reads_left == 0 => return self.again(),
+                Inflow::Ready | Inflow::Ending => {
+                    reads_left -= 1;
+                    if self.read(context).is_err() {
+                        return Fate::Free;
+                    }
+                }
+            }
+        }
+    }
+
+    /// One read, and all that can be taken of it.
+    fn read<O: Os<Socket = S>, H: Handler>(
+        &mut self,
+        context: &mut Context<'_, O, H>,
+    ) -> Result<(), Fault> {
+        let mut buffer = context.scratch.take_read_buffer();
+        let received = context.os.receive(&self.socket, &mut buffer);
+        let outcome = match received {
+            Ok(0) => {
+                self.inflow = Inflow::Ended;
+                Ok(())
+            }
+            Ok(len) => {
+                // A short read has drained the socket, unless the end is known to lie behind it.
+                if len < READ_LEN_MAX && self.inflow == Inflow::Ready {
+                    self.inflow = Inflow::Drained;
+                }
+                self.on_input(buffer.get(..len).unwrap_or_default(), context);
+                Ok(())
+            }
+            Err(Fault::Again) => {
+                self.inflow = Inflow::Drained;
+                Ok(())
+            }
+            Err(fault @ (Fault::Gone | Fault::Exhausted | Fault::Other(_))) => Err(fault),
+        };
+        context.scratch.put_read_buffer(buffer);
+        outcome
+    }
+
+    fn on_input<O: Os<Socket = S>, H: Handler>(
+        &mut self,
+        bytes: &[u8],
+        context: &mut Context<'_, O, H>,
+    ) {
+        if let Some(work) = &mut self.work
+            && !work.input.is_empty()
+        {
+            work.input.extend_from_slice(bytes);
+            work.appetite = Appetite::Untried;
+            self.take_kept_input(context);
+            return;
+        }
+        let (taken, appetite) = self.take(bytes, context);
+        let rest = bytes.get(taken..).unwrap_or_default();
+        if !rest.is_empty() && self.is_wanted() {
+            let work = self.work();
+            work.input.extend_from_slice(rest);
+            work.appetite = appetite;
+        }
+    }
+
+    fn take_kept_input<O: Os<Socket = S>, H: Handler>(&mut self, context: &mut Context<'_, O, H>) {
+        if !self.has_untried_input() || self.is_paused(context) {
+            return;
+        }
+        let mut input = std::mem::take(&mut self.work().input);
+        let (taken, appetite) = self.take(&input, context);
+        input.drain(..taken);
+        if !self.is_wanted() {
+            input.clear();
+        }
+        if input.is_empty() {
+            input = Vec::new();
+        }
+        let work = self.work();
+        work.input = input;
+        work.appetite = appetite;
+    }
+
+    /// Whether bytes that came are still of interest: behind a refusal or the last request they are not.
+    fn is_wanted(&self) -> bool {
+        match self.connection.next() {
+            Next::Read | Next::Write | Next::Wait => true,
+            Next::Linger | Next::Close => false,
+        }
+    }
+
+    fn has_untried_input(&self) -> bool {
+        self.work
+            .as_ref()
+            .is_some_and(|work| work.appetite == Appetite::Untried && !work.input.is_empty())
+    }
+
+    /// Whether an upload does not want more yet; if its pause is over, it goes on from here.
+    pub(super) fn is_paused<O: Os, H: Handler>(&mut self, context: &Context<'_, O, H>) -> bool {
+        let Some(work) = &mut self.work else {
+            return false;
+        };
+        match std::mem::take(&mut work.intake) {
+            Intake::Paused(upload, pause) => {
+                if pause.is_over(|| context.notify()) {
+                    work.intake = Intake::Upload(upload);
+                    self.renewal = Renewal::New;
+                    return false;
+                }
+                work.intake = Intake::Paused(upload, pause);
+                true
+            }
+            intake @ (Intake::Nothing | Intake::Buffer(_) | Intake::Upload(_)) => {
+                work.intake = intake;
+                false
+            }
+        }
+    }
+
+    /// Sends what is there, and what the answer's supply brings meanwhile.
+    fn write<O: Os<Socket = S>, H: Handler>(&mut self, context: &mut Context<'_, O, H>) -> Written {
+        for _ in 0..SUPPLIES_A_TURN_MAX {
+            if context.scratch.out.is_empty() {
+                self.supply(context);
+                if context.scratch.out.is_empty() {
+                    return Written::All;
+                }
+            }
+            let os = &mut *context.os;
+            let socket = &self.socket;
+            match context.scratch.out.write(|slices| os.send(socket, slices)) {
+                Ok((offered, sent)) => {
+                    self.renewal = Renewal::New;
+                    // A short write has filled the socket: no second call to hear so.
+                    if sent < offered {
+                        return Written::Blocked;
+                    }
+                }
+                Err(Fault::Again) => return Written::Blocked,
+                Err(Fault::Gone | Fault::Exhausted | Fault::Other(_)) => return Written::Gone,
+            }
+        }
+        Written::Enough
+    }
+
+    fn take_upgrade(&mut self) -> Option<HandOver> {
+        let work = self.work.as_mut()?;
+        match std::mem::take(&mut work.supply) {
+            Supply::Upgrade(upgrade) => {
+                let rest = std::mem::take(&mut work.input).into();
+                Some(HandOver { upgrade, rest })
+            }
+            supply @ (Supply::Nothing
+            | Supply::Promise(_)
+            | Supply::Channel(_)
+            | Supply::File(_)) => {
+                work.supply = supply;
+                None
+            }
+        }
+    }
+
+    fn wait_for_input(&mut self) -> Fate {
+        if self.connection.is_body_pending() {
+            if let Some(work) = &mut self.work
+                && work.quota_len >= BODY_QUOTA_LEN
+            {
+                work.quota_len = 0;
+                self.renewal = Renewal::New;
+            }
+            self.wait(Waiting::Body)
+        } else if self.connection.is_idle() {
+            self.wait(Waiting::FirstByte)
+        } else {
+            self.wait(Waiting::Head)
+        }
+    }
+
+    const fn wait(&mut self, waiting: Waiting) -> Fate {
+        let renewal = std::mem::replace(&mut self.renewal, Renewal::Same);
+        Fate::Wait(waiting, renewal)
+    }
+
+    const fn again(&mut self) -> Fate {
+        let renewal = std::mem::replace(&mut self.renewal, Renewal::Same);
+        Fate::Again(Waiting::Handler, renewal)
+    }
+
+    /// Tells the kernel what to tell us.
+    fn watch<O: Os<Socket = S>, H: Handler>(
+        &mut self,
+        context: &mut Context<'_, O, H>,
+    ) -> Result<(), Fault> {
+        let is_blocked = self.work.as_ref().is_some_and(|work| !work.out.is_empty());
+        let wanted = match (self.interest, is_blocked) {
+            (Interest::Nothing | Interest::Input, true) => Interest::InputAndRoom,
+            (Interest::Nothing, false) => Interest::Input,
+            // Once asked for, room is told of only when it had run out: that costs nothing.
+            (Interest::Input, false) | (Interest::InputAndRoom, _) => return Ok(()),
+        };
+        context
+            .os
+            .watch(&mut self.socket, context.key, self.interest, wanted)?;
+        self.interest = wanted;
+        Ok(())
+    }
+
+    fn begin_linger<O: Os<Socket = S>, H: Handler>(
+        &mut self,
+        context: &mut Context<'_, O, H>,
+    ) -> Fate {
+        self.work = None;
+        context.os.end_output(&self.socket);
+        self.stage = Stage::Lingering(LINGER_LEN_MAX);
+        self.renewal = Renewal::New;
+        self.linger(LINGER_LEN_MAX, context)
+    }
+
+    /// Throws away what still comes, so that no reset overtakes the last answer (RFC 9112 §9.6).
+    fn linger<O: Os<Socket = S>, H: Handler>(
+        &mut self,
+        mut left: usize,
+        context: &mut Context<'_, O, H>,
+    ) -> Fate {
+        let mut buffer = context.scratch.take_read_buffer();
+        while left > 0 && matches!(self.inflow, Inflow::Ready | Inflow::Ending) {
+            match context.os.receive(&self.socket, &mut buffer) {
+                Ok(0) => self.inflow = Inflow::Ended,
+                Ok(len) => {
+                    left = left.saturating_sub(len);
+                    if len < buffer.len() && self.inflow == Inflow::Ready {
+                        self.inflow = Inflow::Drained;
+                    }
+                }
+                Err(Fault::Again) => self.inflow = Inflow::Drained,
+                Err(Fault::Gone | Fault::Exhausted | Fault::Other(_)) => left = 0,
+            }
+        }
+        context.scratch.put_read_buffer(buffer);
+        self.stage = Stage::Lingering(left);
+        if left == 0 || self.inflow == Inflow::Ended || self.watch(context).is_err() {
+            return Fate::Free;
+        }
+        self.wait(Waiting::Linger)
+    }
+}

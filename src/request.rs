@@ -1,0 +1,275 @@
+//! What the peer asks: views into the bytes it sent.
+
+use core::fmt;
+use std::borrow::Cow;
+
+use bytes::Bytes;
+
+use crate::h1::{self, HeadLimits, HeadView};
+use crate::headers::Headers;
+use crate::limits::{HEAD_LEN_CEILING, HEADERS_CEILING};
+
+/// For bytes that have passed the configured limits already.
+pub(crate) const HEAD_LIMITS_OPEN: HeadLimits = HeadLimits {
+    head_len_max: HEAD_LEN_CEILING,
+    target_len_max: HEAD_LEN_CEILING,
+    headers_max: HEADERS_CEILING,
+};
+
+/// The head of a request: all that is known before its body comes.
+#[derive(Clone, Copy)]
+pub struct Head<'a> {
+    view: HeadView<'a>,
+}
+
+impl<'a> Head<'a> {
+    pub(crate) const fn new(view: HeadView<'a>) -> Self {
+        Self { view }
+    }
+
+    /// The method as it was sent; methods have a case (RFC 9110 §9.1).
+    #[must_use]
+    pub fn method(self) -> &'a str {
+        self.view.method()
+    }
+
+    /// The request target as it was sent, in whichever of its four forms (RFC 9112 §3.2).
+    #[must_use]
+    pub fn target(self) -> &'a str {
+        self.view.target()
+    }
+
+    /// The path as it was sent, with its percent-encodings; never empty. `*` for `OPTIONS *`.
+    #[must_use]
+    pub fn path(self) -> &'a str {
+        let target = self.view.path_and_query();
+        match target.split_once('?').map_or(target, |(path, _)| path) {
+            "" => "/",
+            path => path,
+        }
+    }
+
+    /// The path with its percent-encodings replaced; a part that is not UTF-8 becomes U+FFFD.
+    #[must_use]
+    pub fn path_decoded(self) -> Cow<'a, str> {
+        percent_decode(self.path())
+    }
+
+    /// What stands behind the first `?`, as it was sent.
+    #[must_use]
+    pub fn query(self) -> Option<&'a str> {
+        self.view
+            .path_and_query()
+            .split_once('?')
+            .map(|(_, query)| query)
+    }
+
+    /// The host that the request is for: of an absolute-form target, else of the `Host` field (RFC 9112 §3.3).
+    #[must_use]
+    pub fn host(self) -> Option<&'a str> {
+        self.view
+            .authority()
+            .or_else(|| self.headers().text("host"))
+    }
+
+    /// The field lines.
+    #[must_use]
+    pub const fn headers(self) -> Headers<'a> {
+        Headers::new(self.view)
+    }
+
+    /// The value of the first field line of this name, if it is UTF-8.
+    #[must_use]
+    pub fn header(self, name: &str) -> Option<&'a str> {
+        self.headers().text(name)
+    }
+
+    pub(crate) const fn as_bytes(self) -> &'a [u8] {
+        self.view.as_bytes()
+    }
+
+    /// Whether the peer speaks HTTP/1.0.
+    #[must_use]
+    pub fn is_http10(self) -> bool {
+        self.view.version() == h1::Version::Http10
+    }
+}
+
+impl fmt::Debug for Head<'_> {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter
+            .debug_struct("Head")
+            .field("method", &self.method())
+            .field("path", &self.path())
+            .field("headers", &self.headers())
+            .finish_non_exhaustive()
+    }
+}
+
+/// A whole request.
+#[derive(Clone, Copy)]
+pub struct Request<'a> {
+    head: Head<'a>,
+    body: RequestBody<'a>,
+    trailers: &'a [u8],
+    parameters: &'a [(&'a str, &'a str)],
+}
+
+/// Where the body of a request lies.
+#[derive(Clone, Copy)]
+pub(crate) enum RequestBody<'a> {
+    /// In the buffer it was read into.
+    Borrowed(&'a [u8]),
+    /// In memory of its own, which can be shared.
+    Shared(&'a Bytes),
+}
+
+impl<'a> Request<'a> {
+    pub(crate) const fn new(head: Head<'a>, body: RequestBody<'a>, trailers: &'a [u8]) -> Self {
+        Self {
+            head,
+            body,
+            trailers,
+            parameters: &[],
+        }
+    }
+
+    pub(crate) const fn with_parameters(self, parameters: &'a [(&'a str, &'a str)]) -> Self {
+        Self { parameters, ..self }
+    }
+
+    /// The head.
+    #[must_use]
+    pub const fn head(&self) -> Head<'a> {
+        self.head
+    }
+
+    /// See [`Head::method`].
+    #[must_use]
+    pub fn method(&self) -> &'a str {
+        self.head.method()
+    }
+
+    /// See [`Head::path`].
+    #[must_use]
+    pub fn path(&self) -> &'a str {
+        self.head.path()
+    }
+
+    /// See [`Head::query`].
+    #[must_use]
+    pub fn query(&self) -> Option<&'a str> {
+        self.head.query()
+    }
+
+    /// See [`Head::headers`].
+    #[must_use]
+    pub const fn headers(&self) -> Headers<'a> {
+        self.head.headers()
+    }
+
+    /// See [`Head::header`].
+    #[must_use]
+    pub fn header(&self, name: &str) -> Option<&'a str> {
+        self.head.header(name)
+    }
+
+    /// The body, whole and without its transfer coding.
+    #[must_use]
+    pub fn body(&self) -> &'a [u8] {
+        match self.body {
+            RequestBody::Borrowed(body) => body,
+            RequestBody::Shared(body) => body,
+        }
+    }
+
+    /// The body to keep: a large one is shared, a small one copied.
+    #[must_use]
+    pub fn body_bytes(&self) -> Bytes {
+        match self.body {
+            RequestBody::Borrowed(body) => Bytes::copy_from_slice(body),
+            RequestBody::Shared(body) => body.clone(),
+        }
+    }
+
+    /// The fields behind a chunked body, if there were any (RFC 9112 §7.1.2).
+    #[must_use]
+    pub fn trailers(&self) -> Vec<(&'a str, &'a [u8])> {
+        // The section was checked when it came; an empty one has no line at all.
+        h1::trailer_fields(self.trailers, &HEAD_LIMITS_OPEN).unwrap_or_default()
+    }
+
+    pub(crate) const fn trailers_bytes(&self) -> &'a [u8] {
+        self.trailers
+    }
+
+    /// What a [`Router`](crate::Router)'s `{name}` segment stands for, with its percent-encodings replaced.
+    #[must_use]
+    pub fn parameter(&self, name: &str) -> Option<Cow<'a, str>> {
+        self.parameters
+            .iter()
+            .find(|(key, _)| *key == name)
+            .map(|(_, value)| percent_decode(value))
+    }
+}
+
+impl fmt::Debug for Request<'_> {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter
+            .debug_struct("Request")
+            .field("head", &self.head)
+            .field("body_len", &self.body().len())
+            .finish_non_exhaustive()
+    }
+}
+
+/// RFC 3986 §2.1: every `%` with two hexadecimal digits becomes its byte; any other `%` stays.
+pub(crate) fn percent_decode(text: &str) -> Cow<'_, str> {
+    if !text.contains('%') {
+        return Cow::Borrowed(text);
+    }
+    let mut decoded = Vec::with_capacity(text.len());
+    let mut rest = text.as_bytes();
+    while let Some((first, behind)) = rest.split_first() {
+        let digit = |at: usize| {
+            behind
+                .get(at)
+                .and_then(|byte| char::from(*byte).to_digit(16))
+        };
+        match (*first, digit(0), digit(1)) {
+            (b'%', Some(high), Some(low)) => {
+                decoded.push(u8::try_from(high * 16 + low).unwrap_or(b'%'));
+                rest = behind.get(2..).unwrap_or_default();
+            }
+            _ => {
+                decoded.push(*first);
+                rest = behind;
+            }
+        }
+    }
+    Cow::Owned(
+        String::from_utf8(decoded)
+            .unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned()),
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::percent_decode;
+
+    #[test]
+    fn only_whole_percent_encodings_are_replaced() {
+        for (text, decoded) in [
+            ("/a", "/a"),
+            ("%41%4a", "AJ"),
+            ("%C3%A9", "é"),
+            ("%ff", "\u{fffd}"),
+            ("100%", "100%"),
+            ("%4", "%4"),
+            ("%zz%20", "%zz "),
+            ("%2541", "%41"),
+        ] {
+            assert_eq!(percent_decode(text), decoded, "{text}");
+        }
+    }
+}

@@ -1,0 +1,296 @@
+//! What a handler returns.
+
+use core::fmt;
+
+use bytes::Bytes;
+
+use crate::body::Body;
+use crate::h1;
+use crate::headers::{HeaderName, HeaderValue};
+use crate::promise::{Promise, Reply, promise};
+
+/// The status code of a final answer: 200 to 599 (RFC 9110 §15).
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Status(u16);
+
+macro_rules! statuses {
+    ($($name:ident = $code:literal;)*) => {
+        impl Status {
+            $(
+                #[doc = concat!("Status ", stringify!($code), ".")]
+                pub const $name: Self = Self($code);
+            )*
+        }
+    };
+}
+
+statuses! {
+    OK = 200;
+    CREATED = 201;
+    ACCEPTED = 202;
+    NO_CONTENT = 204;
+    PARTIAL_CONTENT = 206;
+    MOVED_PERMANENTLY = 301;
+    FOUND = 302;
+    SEE_OTHER = 303;
+    NOT_MODIFIED = 304;
+    TEMPORARY_REDIRECT = 307;
+    PERMANENT_REDIRECT = 308;
+    BAD_REQUEST = 400;
+    UNAUTHORIZED = 401;
+    FORBIDDEN = 403;
+    NOT_FOUND = 404;
+    METHOD_NOT_ALLOWED = 405;
+    NOT_ACCEPTABLE = 406;
+    CONFLICT = 409;
+    GONE = 410;
+    PRECONDITION_FAILED = 412;
+    CONTENT_TOO_LARGE = 413;
+    UNSUPPORTED_MEDIA_TYPE = 415;
+    RANGE_NOT_SATISFIABLE = 416;
+    UNPROCESSABLE_CONTENT = 422;
+    UPGRADE_REQUIRED = 426;
+    TOO_MANY_REQUESTS = 429;
+    INTERNAL_SERVER_ERROR = 500;
+    NOT_IMPLEMENTED = 501;
+    BAD_GATEWAY = 502;
+    SERVICE_UNAVAILABLE = 503;
+    GATEWAY_TIMEOUT = 504;
+}
+
+impl Status {
+    /// The status of this code; `None` outside 200 to 599: an interim answer is not a handler's to give.
+    #[must_use]
+    pub const fn new(code: u16) -> Option<Self> {
+        if code >= 200 && code <= 599 {
+            Some(Self(code))
+        } else {
+            None
+        }
+    }
+
+    /// The three digits.
+    #[must_use]
+    pub const fn code(self) -> u16 {
+        self.0
+    }
+
+    /// The registered phrase; empty for a code that has none.
+    #[must_use]
+    pub const fn reason(self) -> &'static str {
+        h1::reason_phrase(self.0)
+    }
+}
+
+impl fmt::Debug for Status {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "{} {}", self.0, self.reason())
+    }
+}
+
+/// An answer: status, fields and body. Its framing (`Content-Length`, `Transfer-Encoding`, `Connection`) and its `Date`
+/// are the server's; a field of such a name is left out and reported.
+///
+/// ```
+/// use coldstart::{Response, Status};
+///
+/// let response = Response::text("no such page\n")
+///     .status(Status::NOT_FOUND)
+///     .header("cache-control", "no-store");
+/// assert_eq!(response.status_code(), 404);
+/// ```
+pub struct Response {
+    status: Status,
+    afterwards: Afterwards,
+    /// Most answers have just this field: it needs no memory of its own.
+    content_type: Option<HeaderValue>,
+    fields: Vec<(HeaderName, HeaderValue)>,
+    source: Source,
+}
+
+/// Where the answer comes from.
+pub(crate) enum Source {
+    /// It is here.
+    Body(Body),
+    /// A [`Reply`] will bring all of it.
+    Promise(Promise),
+}
+
+/// What becomes of the connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Afterwards {
+    Persist,
+    Close,
+}
+
+impl Response {
+    /// An answer with this status and nothing else.
+    #[must_use]
+    pub const fn new(status: Status) -> Self {
+        Self {
+            status,
+            afterwards: Afterwards::Persist,
+            content_type: None,
+            fields: Vec::new(),
+            source: Source::Body(Body::empty()),
+        }
+    }
+
+    /// 200 with `text/plain; charset=utf-8`.
+    #[must_use]
+    pub fn text(body: impl Into<Body>) -> Self {
+        Self::new(Status::OK)
+            .content_type("text/plain; charset=utf-8")
+            .body(body)
+    }
+
+    /// 200 with `text/html; charset=utf-8`.
+    #[must_use]
+    pub fn html(body: impl Into<Body>) -> Self {
+        Self::new(Status::OK)
+            .content_type("text/html; charset=utf-8")
+            .body(body)
+    }
+
+    /// 200 with `application/json`; the body is JSON already.
+    #[must_use]
+    pub fn json(body: impl Into<Body>) -> Self {
+        Self::new(Status::OK)
+            .content_type("application/json")
+            .body(body)
+    }
+
+    /// 200 with `application/octet-stream`.
+    #[must_use]
+    pub fn bytes(body: impl Into<Body>) -> Self {
+        Self::new(Status::OK)
+            .content_type("application/octet-stream")
+            .body(body)
+    }
+
+    /// An answer that comes later: return the response, and complete the reply from any thread or runtime. Requests
+    /// behind it on the same connection wait for their turn.
+    ///
+    /// ```
+    /// use coldstart::{Request, Response};
+    ///
+    /// fn slow(_: &Request<'_>) -> Response {
+    ///     let (response, reply) = Response::promised();
+    ///     std::thread::spawn(move || reply.complete(Response::text("done\n")));
+    ///     response
+    /// }
+    /// ```
+    #[must_use]
+    pub fn promised() -> (Self, Reply) {
+        let (promise, reply) = promise();
+        (
+            Self {
+                source: Source::Promise(promise),
+                ..Self::new(Status::OK)
+            },
+            reply,
+        )
+    }
+
+    /// Sets the status.
+    #[must_use]
+    pub const fn status(mut self, status: Status) -> Self {
+        self.status = status;
+        self
+    }
+
+    /// Adds a field line. A literal needs no check; text that is only known at run time has to pass
+    /// [`HeaderValue::parse`].
+    #[must_use]
+    pub fn header(mut self, name: impl Into<HeaderName>, value: impl Into<HeaderValue>) -> Self {
+        let name: HeaderName = name.into();
+        if name.as_str().eq_ignore_ascii_case("content-type") {
+            return self.content_type(value);
+        }
+        self.fields.push((name, value.into()));
+        self
+    }
+
+    /// Sets the `Content-Type`, in place of any before it.
+    #[must_use]
+    pub fn content_type(mut self, value: impl Into<HeaderValue>) -> Self {
+        self.content_type = Some(value.into());
+        self
+    }
+
+    /// Sets the body. A promised answer is no longer promised.
+    #[must_use]
+    pub fn body(mut self, body: impl Into<Body>) -> Self {
+        self.source = Source::Body(body.into());
+        self
+    }
+
+    /// Ends the connection behind this answer. On the platform that costs the next caller a retry or an error.
+    #[must_use]
+    pub const fn close(mut self) -> Self {
+        self.afterwards = Afterwards::Close;
+        self
+    }
+
+    /// The status code.
+    #[must_use]
+    pub const fn status_code(&self) -> u16 {
+        self.status.code()
+    }
+
+    /// The fields set so far, as they will be sent.
+    pub fn headers(&self) -> impl Iterator<Item = (&str, &[u8])> {
+        let content_type = self
+            .content_type
+            .iter()
+            .map(|value| ("Content-Type", value.as_bytes()));
+        let fields = self
+            .fields
+            .iter()
+            .map(|(name, value)| (name.as_str(), value.as_bytes()));
+        content_type.chain(fields)
+    }
+
+    /// The value of the first field of this name.
+    #[must_use]
+    pub fn header_bytes(&self, name: &str) -> Option<&[u8]> {
+        self.headers()
+            .find(|field| field.0.eq_ignore_ascii_case(name))
+            .map(|field| field.1)
+    }
+
+    /// The body's bytes, if all of them are here.
+    #[must_use]
+    pub fn body_bytes(&self) -> Option<&[u8]> {
+        match &self.source {
+            Source::Body(body) => body.as_bytes(),
+            Source::Promise(_) => None,
+        }
+    }
+
+    pub(crate) const fn afterwards(&self) -> Afterwards {
+        self.afterwards
+    }
+
+    pub(crate) fn take_source(&mut self) -> Source {
+        std::mem::replace(&mut self.source, Source::Body(Body::empty()))
+    }
+}
+
+impl From<Bytes> for Response {
+    fn from(body: Bytes) -> Self {
+        Self::bytes(body)
+    }
+}
+
+impl fmt::Debug for Response {
+    /// Names of fields only: values may be credentials.
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let names: Vec<&str> = self.headers().map(|field| field.0).collect();
+        formatter
+            .debug_struct("Response")
+            .field("status", &self.status)
+            .field("headers", &names)
+            .finish_non_exhaustive()
+    }
+}

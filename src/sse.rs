@@ -1,0 +1,180 @@
+//! Server-sent events (WHATWG HTML §9.2): a stream of small texts that browsers understand.
+
+use core::fmt::Write as _;
+use core::time::Duration;
+
+use crate::body::{Body, BodySender, SendError};
+use crate::response::Response;
+
+/// One event of a stream.
+///
+/// ```
+/// use coldstart::ServerSentEvent;
+///
+/// let event = ServerSentEvent::new("two\nlines").event("token").id("7");
+/// assert_eq!(event.to_string(), "event: token\nid: 7\ndata: two\ndata: lines\n\n");
+/// ```
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ServerSentEvent {
+    fields: String,
+    text: String,
+}
+
+impl ServerSentEvent {
+    /// An event with this text; each of its lines becomes a `data` line.
+    #[must_use]
+    pub fn new(text: impl Into<String>) -> Self {
+        Self {
+            fields: String::new(),
+            text: text.into(),
+        }
+    }
+
+    /// Names the event; without a name it is a `message`. Line ends in the name are dropped.
+    #[must_use]
+    pub fn event(self, name: &str) -> Self {
+        self.field("event", name)
+    }
+
+    /// What the browser sends as `Last-Event-ID` when it connects again. Line ends and NUL in it are dropped.
+    #[must_use]
+    pub fn id(self, id: &str) -> Self {
+        self.field("id", id)
+    }
+
+    /// How long the browser waits before it connects again; whole milliseconds.
+    #[must_use]
+    pub fn retry(self, delay: Duration) -> Self {
+        let milliseconds = delay.as_millis().to_string();
+        self.field("retry", &milliseconds)
+    }
+
+    fn field(mut self, name: &str, value: &str) -> Self {
+        self.fields.push_str(name);
+        self.fields.push_str(": ");
+        self.fields.extend(
+            value
+                .chars()
+                .filter(|letter| !matches!(letter, '\r' | '\n' | '\0')),
+        );
+        self.fields.push('\n');
+        self
+    }
+}
+
+impl core::fmt::Display for ServerSentEvent {
+    fn fmt(&self, formatter: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        formatter.write_str(&self.fields)?;
+        for line in lines(&self.text) {
+            writeln!(formatter, "data: {line}")?;
+        }
+        formatter.write_char('\n')
+    }
+}
+
+/// The lines of a text; CRLF, LF and CR each end one, as they do for whoever reads the stream.
+fn lines(text: &str) -> impl Iterator<Item = &str> {
+    text.split('\n')
+        .flat_map(|line| line.strip_suffix('\r').unwrap_or(line).split('\r'))
+}
+
+/// Sends events to one browser; goes to any thread. Dropped without [`finish`](Self::finish), it cuts the stream.
+#[derive(Debug)]
+pub struct EventSender {
+    body: BodySender,
+}
+
+impl EventSender {
+    /// Sends an event; it leaves at once. Waits while too much waits already.
+    ///
+    /// # Errors
+    ///
+    /// As [`BodySender::send`].
+    pub fn send(&self, event: &ServerSentEvent) -> Result<(), SendError> {
+        self.body.send(event.to_string())
+    }
+
+    /// Sends a comment, which no script sees: a heartbeat that keeps proxies from closing a silent stream, and finds out
+    /// whether the peer is still there.
+    ///
+    /// # Errors
+    ///
+    /// As [`BodySender::send`].
+    pub fn comment(&self, text: &str) -> Result<(), SendError> {
+        let lines: String = lines(text).map(|line| format!(": {line}\n")).collect();
+        self.body.send(lines + "\n")
+    }
+
+    /// Whether the peer has gone.
+    #[must_use]
+    pub fn is_peer_gone(&self) -> bool {
+        self.body.is_peer_gone()
+    }
+
+    /// The bytes' own channel, for async code: see [`BodySender::poll_ready`].
+    #[must_use]
+    pub const fn body(&self) -> &BodySender {
+        &self.body
+    }
+
+    /// Ends the stream. Browsers connect again unless they are told 204.
+    pub fn finish(self) {
+        self.body.finish();
+    }
+}
+
+impl Response {
+    /// A stream of server-sent events, and what sends them; at most `bytes_max` bytes wait in between.
+    ///
+    /// ```
+    /// use coldstart::{Request, Response, ServerSentEvent};
+    ///
+    /// fn clock(_: &Request<'_>) -> Response {
+    ///     let (events, response) = Response::event_stream(64 * 1024);
+    ///     std::thread::spawn(move || {
+    ///         for tick in 0..3 {
+    ///             events.send(&ServerSentEvent::new(format!("tick {tick}")))?;
+    ///         }
+    ///         events.finish();
+    ///         Ok::<(), coldstart::SendError>(())
+    ///     });
+    ///     response
+    /// }
+    /// ```
+    #[must_use]
+    pub fn event_stream(bytes_max: usize) -> (EventSender, Self) {
+        let (sender, body) = Body::channel(bytes_max);
+        let response = Self::new(crate::response::Status::OK)
+            .content_type("text/event-stream")
+            .header("cache-control", "no-store")
+            .body(body);
+        (EventSender { body: sender }, response)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::ServerSentEvent;
+    use core::time::Duration;
+
+    #[test]
+    fn every_line_end_makes_a_line_and_none_escapes() {
+        for (text, shown) in [
+            ("a", "data: a\n\n"),
+            ("", "data: \n\n"),
+            ("a\nb", "data: a\ndata: b\n\n"),
+            ("a\r\nb", "data: a\ndata: b\n\n"),
+            ("a\rb\n", "data: a\ndata: b\ndata: \n\n"),
+        ] {
+            assert_eq!(ServerSentEvent::new(text).to_string(), shown, "{text:?}");
+        }
+        let hostile = ServerSentEvent::new("x")
+            .event("a\ndata: b")
+            .id("1\r\n\0")
+            .retry(Duration::from_secs(2));
+        assert_eq!(
+            hostile.to_string(),
+            "event: adata: b\nid: 1\nretry: 2000\ndata: x\n\n"
+        );
+    }
+}
