@@ -61,6 +61,9 @@ pub(crate) struct SourceArguments {
     /// The configured port [default: 9000]
     #[arg(long, value_parser = clap::value_parser!(u16).range(1..))]
     pub(crate) port: Option<u16>,
+    /// The runtime, whose Debian the start file must fit [default: custom.debian10]
+    #[arg(long, value_name = "NAME")]
+    pub(crate) runtime: Option<String>,
     /// A variable for the function, NAME=VALUE; may be repeated
     #[arg(long = "env", value_name = "NAME=VALUE", value_parser = variable)]
     pub(crate) environment: Vec<(String, String)>,
@@ -206,9 +209,9 @@ pub(crate) struct BenchArguments {
 pub(crate) struct PackArguments {
     /// A Rust project, a directory to pack, or one executable [default: the current directory]
     pub(crate) source: Option<PathBuf>,
-    /// The ZIP
-    #[arg(long, short, value_name = "FILE", default_value = "function.zip")]
-    pub(crate) output: PathBuf,
+    /// The ZIP [default: function.zip in the project or directory]
+    #[arg(long, short, value_name = "FILE")]
+    pub(crate) output: Option<PathBuf>,
     /// The runtime that the executable must start on
     #[arg(long, value_name = "NAME", default_value = "custom.debian10")]
     pub(crate) runtime: String,

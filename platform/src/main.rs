@@ -2,7 +2,7 @@
 
 #![expect(
     dead_code,
-    reason = "the checks, bench and pack use the rest; they come next"
+    reason = "bench uses the rest; it comes next"
 )]
 
 mod arguments;
@@ -16,11 +16,13 @@ mod exit;
 mod gateway;
 mod instance;
 mod interrupt;
+mod pack;
 mod package;
 mod project;
 mod remains;
 mod remedy;
 mod run;
+mod template;
 mod watch;
 mod wire;
 
@@ -52,8 +54,11 @@ fn carry_out(command: &Command) -> Result<Status, Failure> {
             Interrupt::listen(Manner::AtOnce)?;
             check::check(arguments)
         }
-        Command::Bench(_) | Command::Pack(_) | Command::New(_) => {
-            Err(Failure::machine("not in this build"))
+        Command::Pack(arguments) => {
+            Interrupt::listen(Manner::AtOnce)?;
+            pack::pack(arguments)
         }
+        Command::New(arguments) => template::new(arguments),
+        Command::Bench(_) => Err(Failure::machine("not in this build")),
     }
 }

@@ -37,7 +37,7 @@ pub(crate) struct Project {
     /// What `--watch` looks at.
     pub(crate) watched: PathBuf,
     /// Keeps an extracted package until the end.
-    _extracted: Option<Scratch>,
+    _scratch: Option<Scratch>,
 }
 
 /// The start command.
@@ -133,7 +133,7 @@ impl Project {
         if !arguments.command.is_empty() {
             project.start = Start::Command(arguments.command.clone());
         }
-        project.settings.take(arguments);
+        project.settings.take(arguments)?;
         Ok(project)
     }
 
@@ -149,7 +149,7 @@ impl Project {
             start: self.start.clone(),
             settings: self.settings.clone(),
             watched: code.to_owned(),
-            _extracted: None,
+            _scratch: None,
         }
     }
 
@@ -199,16 +199,15 @@ impl Project {
         Ok(project)
     }
 
+    /// One file is a package with nothing else in it.
     fn of_start_file(path: &Path) -> Result<Self, Failure> {
-        let folder = path
-            .parent()
-            .filter(|folder| !folder.as_os_str().is_empty());
-        let name = path
-            .file_name()
-            .unwrap_or_default()
-            .to_string_lossy()
-            .into_owned();
-        Self::of_code(folder.unwrap_or_else(|| Path::new(".")), Start::File(name))
+        let scratch = Scratch::new()?;
+        let start = scratch.path().join(START_FILE);
+        fs::copy(path, &start).map_err(|error| Failure::file("copy", path, &error))?;
+        let mut project = Self::of_code(scratch.path(), Start::File(START_FILE.to_owned()))?;
+        path.clone_into(&mut project.watched);
+        project._scratch = Some(scratch);
+        Ok(project)
     }
 
     fn of_code(code: &Path, start: Start) -> Result<Self, Failure> {
@@ -229,7 +228,7 @@ impl Project {
             start,
             settings: Settings::default(),
             watched,
-            _extracted: extracted,
+            _scratch: extracted,
         })
     }
 }
@@ -300,9 +299,7 @@ impl Settings {
     fn of_props(props: &Props) -> Result<Self, String> {
         let mut settings = Self::default();
         let runtime = props.runtime.as_deref().unwrap_or("custom");
-        settings.debian = Debian::of_runtime(runtime).ok_or_else(|| {
-            format!("runtime `{runtime}` is no custom runtime; custom.debian12 is the newest")
-        })?;
+        settings.debian = debian_of(runtime)?;
         if let Some(value) = props
             .custom_runtime_config
             .port
@@ -344,7 +341,10 @@ impl Settings {
         Ok(settings)
     }
 
-    fn take(&mut self, arguments: &SourceArguments) {
+    fn take(&mut self, arguments: &SourceArguments) -> Result<(), Failure> {
+        if let Some(runtime) = &arguments.runtime {
+            self.debian = debian_of(runtime).map_err(Failure::input)?;
+        }
         if let Some(port) = arguments.port {
             self.port = port;
             self.port_origin = PortOrigin::Configured;
@@ -361,7 +361,14 @@ impl Settings {
         if let Some(path) = &arguments.health {
             self.hooks.health = Some(Health::at(path.clone()));
         }
+        Ok(())
     }
+}
+
+fn debian_of(runtime: &str) -> Result<Debian, String> {
+    Debian::of_runtime(runtime).ok_or_else(|| {
+        format!("runtime `{runtime}` is no custom runtime; custom.debian12 is the newest")
+    })
 }
 
 impl Health {

@@ -33,8 +33,8 @@ const SYSTEM_LIBRARIES: [&str; 12] = [
 /// The Debian that a runtime's name stands for.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) enum Debian {
-    #[default]
     Nine,
+    #[default]
     Ten,
     Eleven,
     Twelve,
