@@ -1,9 +1,6 @@
 //! `coldstart`: the platform's side of the custom runtime's contract, on a developer's machine.
 
-#![expect(
-    dead_code,
-    reason = "bench uses the rest; it comes next"
-)]
+#![expect(dead_code, reason = "bench uses the rest; it comes next")]
 
 mod arguments;
 mod caller_error;

@@ -1,7 +1,7 @@
 //! One request to the instance and its answer back, both as streams.
 
-use std::io::Write;
-use std::net::TcpStream;
+use std::io::{self, Write};
+use std::net::{Shutdown, TcpStream};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -9,6 +9,7 @@ use super::fleet::Resident;
 use super::headers;
 use super::pool::{Age, Lease, Pool};
 use crate::caller_error::CallerError;
+use crate::instance::process::eventually;
 use crate::wire::body::{Body, Framing};
 use crate::wire::head::{Answer, Fields, Request};
 use crate::wire::{Fault, First, Wire, answer_or_departure};
@@ -20,6 +21,9 @@ pub(crate) const BODY_LEN_MAX: u64 = 32 * 1024 * 1024;
 const HEAD_READ_MAX: usize = 64 * 1024;
 /// Bodies up to here are read whole before they are sent on, so that a retry can send them again.
 const WHOLE_BODY_LEN: u64 = 64 * 1024;
+
+/// How long the rest of a body may take after the answer's end.
+const UPLOAD_PATIENCE: Duration = Duration::from_millis(200);
 
 /// A request on its way: what the function gets, and what is left to read from the caller.
 #[derive(Debug)]
@@ -38,6 +42,8 @@ pub(crate) struct Inbound {
     pub(crate) answer: Answer,
     pub(crate) framing: Framing,
     pub(crate) wire: Wire,
+    /// The request's body, while it is still being sent.
+    pub(crate) upload: Option<Upload>,
 }
 
 impl Outbound {
@@ -129,6 +135,7 @@ pub(crate) fn pass_body(
         answer,
         framing,
         mut wire,
+        upload,
     } = inbound;
     let mut body = Body::new(framing);
     loop {
@@ -149,7 +156,8 @@ pub(crate) fn pass_body(
         to.write_all(b"0\r\n\r\n")
             .map_err(|_| CallerError::Canceled)?;
     }
-    if answer.keeps_alive() && framing != Framing::UntilClose {
+    let is_sent = upload.is_none_or(|upload| upload.stop().is_ok());
+    if is_sent && answer.keeps_alive() && framing != Framing::UntilClose {
         resident.pool.give_back(wire);
     }
     Ok(())
@@ -204,56 +212,75 @@ fn attempt(outbound: &Outbound, lease: Lease, caller: &mut Wire) -> Result<Inbou
         answer,
         framing,
         wire,
+        upload: None,
     })
 }
 
-/// Sends the body on while the answer may already come.
+/// Sends the body on from a thread of its own, while the answer may already come.
 fn stream_up(outbound: &Outbound, mut wire: Wire, caller: &mut Wire) -> Result<Inbound, Attempt> {
-    let to = wire.stream().try_clone().map_err(|_| Attempt::Died)?;
-    let caller_end = caller.stream().try_clone().map_err(|_| Attempt::Died)?;
-    let read = thread::scope(|scope| {
-        let uploading = scope.spawn(|| upload(outbound, caller, &to));
-        let read = wire.read_answer(HEAD_READ_MAX, outbound.deadline);
-        // An answer before the end of the body: what is still to come has no reader any more.
-        if !uploading.is_finished() {
-            let patience = if read.is_ok() {
-                Duration::from_millis(200)
-            } else {
-                Duration::ZERO
-            };
-            let until = Instant::now() + patience;
-            crate::instance::process::eventually(until, || uploading.is_finished());
-        }
-        if !uploading.is_finished() {
-            caller_end.shutdown(std::net::Shutdown::Read).ok();
-            wire.stream().shutdown(std::net::Shutdown::Write).ok();
-        }
-        let uploaded = uploading.join().unwrap_or(Err(CallerError::ProcessExited));
-        match (read, uploaded) {
-            (Ok(answer), _) => Ok(answer),
-            (
-                Err(_),
-                Err(error @ (CallerError::InvalidArgument { .. } | CallerError::Canceled)),
-            ) => Err(Attempt::Failed(error)),
-            (Err(Fault::Closed | Fault::Broken(_)), _) => Err(Attempt::Died),
-            (Err(fault), _) => Err(Attempt::Failed(of_fault(fault, outbound))),
-        }
-    });
-    let answer = read?;
-    let framing = Framing::of_answer(&answer, &outbound.request.method)
-        .map_err(|fault| Attempt::Failed(of_fault(fault, outbound)))?;
-    checked(Inbound {
-        answer,
-        framing,
-        wire,
-    })
+    let upload = Upload::start(outbound, &wire, caller).map_err(|_| Attempt::Died)?;
+    match read_head(outbound, &mut wire) {
+        Ok((answer, framing)) => checked(Inbound {
+            answer,
+            framing,
+            wire,
+            upload: Some(upload),
+        }),
+        Err(fault) => match (upload.stop(), fault) {
+            (Err(error @ (CallerError::InvalidArgument { .. } | CallerError::Canceled)), _) => {
+                Err(Attempt::Failed(error))
+            }
+            (_, Fault::Closed | Fault::Broken(_)) => Err(Attempt::Died),
+            (_, fault) => Err(Attempt::Failed(of_fault(fault, outbound))),
+        },
+    }
 }
 
-fn upload(outbound: &Outbound, caller: &mut Wire, mut to: &TcpStream) -> Result<(), CallerError> {
-    let mut body = Body::new(outbound.framing);
+/// A body on its way to the function.
+#[derive(Debug)]
+pub(crate) struct Upload {
+    sending: thread::JoinHandle<Result<(), CallerError>>,
+    from: TcpStream,
+}
+
+impl Upload {
+    /// Takes over what the caller still sends: no other request can follow on that connection.
+    fn start(outbound: &Outbound, wire: &Wire, caller: &mut Wire) -> io::Result<Self> {
+        let (to, from) = (wire.stream().try_clone()?, caller.stream().try_clone()?);
+        let (framing, deadline) = (outbound.framing, outbound.deadline);
+        let mut reader = caller.take_over()?;
+        let sending = move || upload(framing, deadline, &mut reader, &to);
+        Ok(Self {
+            sending: thread::Builder::new()
+                .name("upload".to_owned())
+                .spawn(sending)?,
+            from,
+        })
+    }
+
+    /// Lets a body end that is as good as sent; cuts off one that nobody reads any more.
+    fn stop(self) -> Result<(), CallerError> {
+        if !eventually(Instant::now() + UPLOAD_PATIENCE, || {
+            self.sending.is_finished()
+        }) {
+            self.from.shutdown(Shutdown::Read).ok();
+        }
+        self.sending
+            .join()
+            .unwrap_or(Err(CallerError::ProcessExited))
+    }
+}
+
+fn upload(
+    framing: Framing,
+    deadline: Instant,
+    caller: &mut Wire,
+    mut to: &TcpStream,
+) -> Result<(), CallerError> {
+    let mut body = Body::new(framing);
     let mut length = 0;
     loop {
-        let next = body.next(caller, outbound.deadline);
+        let next = body.next(caller, deadline);
         let Some(piece) = next.map_err(|_| stop_writing(to, CallerError::Canceled))? else {
             break;
         };
@@ -261,7 +288,7 @@ fn upload(outbound: &Outbound, caller: &mut Wire, mut to: &TcpStream) -> Result<
         if length > BODY_LEN_MAX {
             return Err(stop_writing(to, body_too_long()));
         }
-        let bytes = if outbound.framing == Framing::Chunked {
+        let bytes = if framing == Framing::Chunked {
             chunk(&piece)
         } else {
             piece
@@ -269,7 +296,7 @@ fn upload(outbound: &Outbound, caller: &mut Wire, mut to: &TcpStream) -> Result<
         to.write_all(&bytes)
             .map_err(|_| CallerError::ProcessExited)?;
     }
-    if outbound.framing == Framing::Chunked {
+    if framing == Framing::Chunked {
         to.write_all(b"0\r\n\r\n")
             .map_err(|_| CallerError::ProcessExited)?;
     }
@@ -278,7 +305,7 @@ fn upload(outbound: &Outbound, caller: &mut Wire, mut to: &TcpStream) -> Result<
 
 /// The function must not take half a body for a whole one, nor wait for the rest.
 fn stop_writing(to: &TcpStream, error: CallerError) -> CallerError {
-    to.shutdown(std::net::Shutdown::Both).ok();
+    to.shutdown(Shutdown::Both).ok();
     error
 }
 

@@ -96,6 +96,15 @@ impl Wire {
         &self.stream
     }
 
+    /// The reading end for another thread, with what was read and not used.
+    pub(crate) fn take_over(&mut self) -> io::Result<Self> {
+        let stream = self.stream.try_clone()?;
+        Ok(Self {
+            stream,
+            unread: std::mem::take(&mut self.unread),
+        })
+    }
+
     /// The bytes that were read and not used.
     pub(crate) fn unread(&self) -> &[u8] {
         &self.unread
