@@ -57,6 +57,7 @@ impl Break {
             Fault::HeadTooLong => CallerError::BadResponse {
                 why: "response headers too long".to_owned(),
             },
+            Fault::CallerLeft => CallerError::Canceled,
             Fault::TimedOut => CallerError::TimedOut { after: TIMEOUT },
             Fault::Refused(_) | Fault::Closed | Fault::ClosedMidway | Fault::Broken(_) => {
                 CallerError::ProcessExited

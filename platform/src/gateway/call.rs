@@ -125,12 +125,11 @@ impl Call<'_> {
             return Ok(After::Close);
         }
         forward::pass_body(inbound, outbound, &admission.resident, caller.stream())?;
-        let is_asked =
-            self.request.fields.has_token("connection", "close") || self.request.minor_version == 0;
-        Ok(if is_asked || outbound.whole.is_none() {
+        // What the caller still sends of a streamed body has been taken over.
+        Ok(if outbound.whole.is_none() {
             After::Close
         } else {
-            After::Keep
+            self.after()
         })
     }
 
@@ -246,7 +245,7 @@ impl Call<'_> {
         match taken {
             Ok(()) => {
                 self.send_own(202, Fields::default(), b"", caller);
-                After::Keep
+                self.after()
             }
             Err(error) => self.refuse(&error, caller).2,
         }
@@ -281,6 +280,13 @@ impl Call<'_> {
         Framing::of_request(&self.request).map_err(|fault| CallerError::InvalidArgument {
             what: fault.to_string(),
         })
+    }
+
+    /// What the caller asked for.
+    fn after(&self) -> After {
+        let is_asked =
+            self.request.fields.has_token("connection", "close") || self.request.minor_version == 0;
+        if is_asked { After::Close } else { After::Keep }
     }
 
     const fn status(&self) -> u16 {

@@ -12,7 +12,7 @@ use crate::caller_error::CallerError;
 use crate::instance::process::eventually;
 use crate::wire::body::{Body, Framing};
 use crate::wire::head::{Answer, Fields, Request};
-use crate::wire::{Fault, First, Wire, answer_or_departure};
+use crate::wire::{Fault, Wire};
 
 /// The platform's limits, CONTRACT: request and answer headers 8 KB, path 4 KB, body 32 MB, 128 KB when asynchronous.
 pub(crate) const FIELDS_LEN_MAX: usize = 8 * 1024;
@@ -139,9 +139,6 @@ pub(crate) fn pass_body(
     } = inbound;
     let mut body = Body::new(framing);
     loop {
-        if wire.unread().is_empty() && !body.is_done() {
-            wait_for_answer(&wire, to, outbound)?;
-        }
         let piece = body
             .next(&mut wire, outbound.deadline)
             .map_err(|fault| of_fault(fault, outbound))?;
@@ -199,14 +196,15 @@ fn attempt(outbound: &Outbound, lease: Lease, caller: &mut Wire) -> Result<Inbou
         other @ (Fault::Refused(_)
         | Fault::ClosedMidway
         | Fault::TimedOut
+        | Fault::CallerLeft
         | Fault::Malformed(_)
         | Fault::HeadTooLong) => Attempt::Failed(of_fault(other, outbound)),
     };
+    wire.read_for(caller.stream()).map_err(|_| Attempt::Died)?;
     wire.send(&outbound.first_bytes()).map_err(failed)?;
     if outbound.whole.is_none() {
         return stream_up(outbound, wire, caller);
     }
-    wait_for_answer(&wire, caller.stream(), outbound).map_err(Attempt::Failed)?;
     let (answer, framing) = read_head(outbound, &mut wire).map_err(failed)?;
     checked(Inbound {
         answer,
@@ -309,21 +307,6 @@ fn stop_writing(to: &TcpStream, error: CallerError) -> CallerError {
     error
 }
 
-fn wait_for_answer(
-    wire: &Wire,
-    caller: &TcpStream,
-    outbound: &Outbound,
-) -> Result<(), CallerError> {
-    let left = outbound.deadline.saturating_duration_since(Instant::now());
-    match answer_or_departure(wire.stream(), caller, left) {
-        First::Answer => Ok(()),
-        First::CallerGone => Err(CallerError::Canceled),
-        First::Neither => Err(CallerError::TimedOut {
-            after: outbound.timeout,
-        }),
-    }
-}
-
 fn read_head(outbound: &Outbound, wire: &mut Wire) -> Result<(Answer, Framing), Fault> {
     let answer = wire.read_answer(HEAD_READ_MAX, outbound.deadline)?;
     let framing = Framing::of_answer(&answer, &outbound.request.method)?;
@@ -345,6 +328,7 @@ fn of_fault(fault: Fault, outbound: &Outbound) -> CallerError {
         Fault::TimedOut => CallerError::TimedOut {
             after: outbound.timeout,
         },
+        Fault::CallerLeft => CallerError::Canceled,
         Fault::Malformed(why) => CallerError::BadResponse {
             why: format!("the response is malformed: {why}"),
         },

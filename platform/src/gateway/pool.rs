@@ -52,7 +52,8 @@ impl Pool {
     }
 
     /// Keeps a connection after a whole answer. Bytes that nobody asked for make it useless.
-    pub(crate) fn give_back(&self, wire: Wire) {
+    pub(crate) fn give_back(&self, mut wire: Wire) {
+        wire.read_for_nobody();
         if wire.unread().is_empty() {
             self.lock().push(wire);
         }

@@ -26,6 +26,8 @@ pub(crate) enum Fault {
     ClosedMidway,
     /// Nothing came before the deadline.
     TimedOut,
+    /// Whoever the answer is for has left meanwhile.
+    CallerLeft,
     /// The bytes are no HTTP/1.1.
     Malformed(String),
     /// A head longer than allowed.
@@ -43,6 +45,7 @@ impl fmt::Display for Fault {
                 out.write_str("the server closed the connection in the middle of its answer")
             }
             Self::TimedOut => out.write_str("no answer in time"),
+            Self::CallerLeft => out.write_str("the caller has left"),
             Self::Malformed(why) => write!(out, "malformed HTTP: {why}"),
             Self::HeadTooLong => out.write_str("the head is longer than allowed"),
             Self::Broken(error) => write!(out, "{error}"),
@@ -73,6 +76,8 @@ impl From<io::Error> for Fault {
 pub(crate) struct Wire {
     stream: TcpStream,
     unread: Vec<u8>,
+    /// Whose departure ends the reading.
+    caller: Option<TcpStream>,
 }
 
 impl Wire {
@@ -88,6 +93,7 @@ impl Wire {
         Ok(Self {
             stream,
             unread: Vec::new(),
+            caller: None,
         })
     }
 
@@ -102,7 +108,19 @@ impl Wire {
         Ok(Self {
             stream,
             unread: std::mem::take(&mut self.unread),
+            caller: None,
         })
+    }
+
+    /// From now on reading ends when this caller leaves.
+    pub(crate) fn read_for(&mut self, caller: &TcpStream) -> io::Result<()> {
+        self.caller = Some(caller.try_clone()?);
+        Ok(())
+    }
+
+    /// Nobody waits for what is read any more.
+    pub(crate) fn read_for_nobody(&mut self) {
+        self.caller = None;
     }
 
     /// The bytes that were read and not used.
@@ -127,6 +145,13 @@ impl Wire {
         if left.is_zero() {
             return Err(Fault::TimedOut);
         }
+        if let Some(caller) = &self.caller {
+            match answer_or_departure(&self.stream, caller, left) {
+                First::Answer => {}
+                First::CallerGone => return Err(Fault::CallerLeft),
+                First::Neither => return Err(Fault::TimedOut),
+            }
+        }
         self.stream.set_read_timeout(Some(left))?;
         // Many servers write head and body apart; a delayed acknowledgement between the two costs 40 ms each time.
         set_tcp_quickack(&self.stream, true).ok();
@@ -142,11 +167,6 @@ impl Wire {
             .truncate(used + read.as_ref().copied().unwrap_or(0));
         Ok(read? > 0)
     }
-
-    /// Has the peer closed, or sent what nobody asked for? Never blocks, reads nothing.
-    pub(crate) fn has_ended(&self) -> bool {
-        readable_within(&self.stream, Duration::ZERO) && peeks_end(&self.stream)
-    }
 }
 
 /// Waits until there is something to read, an end included.
@@ -157,18 +177,14 @@ pub(crate) fn readable_within(stream: &TcpStream, patience: Duration) -> bool {
 
 /// Which of two connections has something to say first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum First {
+enum First {
     Answer,
     CallerGone,
     Neither,
 }
 
 /// Waits for the server's bytes or the caller's departure.
-pub(crate) fn answer_or_departure(
-    server: &TcpStream,
-    caller: &TcpStream,
-    patience: Duration,
-) -> First {
+fn answer_or_departure(server: &TcpStream, caller: &TcpStream, patience: Duration) -> First {
     let mut both = [
         PollFd::new(server, PollFlags::IN | PollFlags::RDHUP),
         PollFd::new(caller, PollFlags::RDHUP | PollFlags::HUP | PollFlags::ERR),
@@ -183,12 +199,6 @@ pub(crate) fn answer_or_departure(
     } else {
         First::CallerGone
     }
-}
-
-fn peeks_end(stream: &TcpStream) -> bool {
-    let mut byte = [0];
-    // Readable, so a peek returns at once; anything but waiting bytes is an end.
-    !matches!(stream.peek(&mut byte), Ok(length) if length > 0)
 }
 
 fn timespec(duration: Duration) -> Timespec {

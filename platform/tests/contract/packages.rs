@@ -92,7 +92,7 @@ fn a_package_is_extracted_and_started() {
 fn a_top_folder_is_found_out() {
     let folder = tempfile::tempdir().expect("a folder");
     let path = archive(folder.path(), "code.zip", |zip| {
-        entry(zip, "demo/bootstrap", mode(0o755), b"#!/bin/sh\n")
+        entry(zip, "demo/bootstrap", mode(0o755), b"#!/bin/sh\n");
     });
     let output = refused(&path, 4);
     assert_eq!(caller_error(&output)["Code"], "CAFileNotFound");
@@ -112,7 +112,7 @@ fn a_top_folder_is_found_out() {
 fn a_package_without_modes_is_found_out() {
     let folder = tempfile::tempdir().expect("a folder");
     let path = archive(folder.path(), "code.zip", |zip| {
-        entry(zip, "bootstrap", mode(0o644), b"#!/bin/sh\n")
+        entry(zip, "bootstrap", mode(0o644), b"#!/bin/sh\n");
     });
     let mut bytes = fs::read(&path).expect("the archive");
     // As Windows writes it: made by FAT, without external attributes.
@@ -137,7 +137,7 @@ fn packages_that_reach_outside_are_refused() {
     let folder = tempfile::tempdir().expect("a folder");
     for name in ["../evil", "/tmp/coldstart-evil", "a/../../evil", "..\\evil"] {
         let path = archive(folder.path(), "code.zip", |zip| {
-            entry(zip, name, mode(0o644), b"x")
+            entry(zip, name, mode(0o644), b"x");
         });
         let told = stderr(&refused(&path, 3));
         assert!(
