@@ -1,6 +1,6 @@
 //! The only writer to the terminal. Standard output carries results, standard error the talk about them.
 
-use std::io::{self, Write};
+use std::io::Write;
 
 use anstyle::{AnsiColor, Style};
 
@@ -43,10 +43,4 @@ pub(crate) fn give(line: impl AsRef<str>) {
     writeln!(out, "{}", line.as_ref())
         .and_then(|()| out.flush())
         .ok();
-}
-
-/// Bytes to standard output as they are.
-pub(crate) fn give_bytes(bytes: &[u8]) {
-    let mut out = io::stdout().lock();
-    out.write_all(bytes).and_then(|()| out.flush()).ok();
 }

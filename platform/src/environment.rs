@@ -122,8 +122,3 @@ fn documented(settings: &Settings, identity: &Identity, code: &Path) -> [String;
         "UTC".to_owned(),
     ]
 }
-
-/// The variables that a build by cargo needs: all of them.
-pub(crate) fn search_path() -> Option<String> {
-    std::env::var("PATH").ok()
-}

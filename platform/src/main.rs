@@ -1,8 +1,7 @@
 //! `coldstart`: the platform's side of the custom runtime's contract, on a developer's machine.
 
-#![expect(dead_code, reason = "bench uses the rest; it comes next")]
-
 mod arguments;
+mod bench;
 mod caller_error;
 mod check;
 mod clock;
@@ -56,6 +55,9 @@ fn carry_out(command: &Command) -> Result<Status, Failure> {
             pack::pack(arguments)
         }
         Command::New(arguments) => template::new(arguments),
-        Command::Bench(_) => Err(Failure::machine("not in this build")),
+        Command::Bench(arguments) => {
+            Interrupt::listen(Manner::AtOnce)?;
+            bench::bench(arguments)
+        }
     }
 }

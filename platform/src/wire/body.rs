@@ -68,11 +68,6 @@ impl Body {
         Self { state }
     }
 
-    /// Is all of it read?
-    pub(crate) fn is_done(&self) -> bool {
-        self.state == State::Done
-    }
-
     /// The next piece, as soon as there is one; none at the end.
     pub(crate) fn next(
         &mut self,

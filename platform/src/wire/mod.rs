@@ -76,6 +76,8 @@ impl From<io::Error> for Fault {
 pub(crate) struct Wire {
     stream: TcpStream,
     unread: Vec<u8>,
+    /// Where reads land first: zeroed once, not at each read.
+    landing: Vec<u8>,
     /// Whose departure ends the reading.
     caller: Option<TcpStream>,
 }
@@ -93,6 +95,7 @@ impl Wire {
         Ok(Self {
             stream,
             unread: Vec::new(),
+            landing: Vec::new(),
             caller: None,
         })
     }
@@ -108,6 +111,7 @@ impl Wire {
         Ok(Self {
             stream,
             unread: std::mem::take(&mut self.unread),
+            landing: Vec::new(),
             caller: None,
         })
     }
@@ -155,17 +159,17 @@ impl Wire {
         self.stream.set_read_timeout(Some(left))?;
         // Many servers write head and body apart; a delayed acknowledgement between the two costs 40 ms each time.
         set_tcp_quickack(&self.stream, true).ok();
-        let used = self.unread.len();
-        self.unread.resize(used + READ_LEN, 0);
-        let read = loop {
-            match self.stream.read(&mut self.unread[used..]) {
+        self.landing.resize(READ_LEN, 0);
+        loop {
+            match self.stream.read(&mut self.landing) {
+                Ok(length) => {
+                    self.unread.extend_from_slice(&self.landing[..length]);
+                    return Ok(length > 0);
+                }
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                other => break other,
+                Err(error) => return Err(error.into()),
             }
-        };
-        self.unread
-            .truncate(used + read.as_ref().copied().unwrap_or(0));
-        Ok(read? > 0)
+        }
     }
 }
 

@@ -8,6 +8,7 @@
     reason = "a test that cannot go on fails, and its values say why"
 )]
 
+mod bench;
 mod checks;
 mod gateway;
 mod packages;
