@@ -243,11 +243,11 @@ pub(crate) struct Scratch {
 impl Scratch {
     /// A new empty one.
     pub(crate) fn new() -> Result<Self, Failure> {
-        let folder = tempfile::Builder::new().prefix("coldstart-").tempdir();
-        let folder = folder.map_err(|error| {
+        let make = || tempfile::Builder::new().prefix("coldstart-").tempdir();
+        let made = remains::Folder::make(make, TempDir::path);
+        let (folder, remembered) = made.map_err(|error| {
             Failure::machine(format!("cannot make a temporary folder: {error}"))
         })?;
-        let remembered = remains::Folder::remember(folder.path());
         Ok(Self {
             folder,
             _remembered: remembered,

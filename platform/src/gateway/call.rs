@@ -19,6 +19,8 @@ use crate::wire::head::{Fields, Request};
 
 const BODY_PATIENCE: Duration = Duration::from_secs(60);
 
+const END_NOTICE: Duration = Duration::from_millis(200);
+
 /// May the caller's connection carry another request?
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum After {
@@ -92,7 +94,8 @@ impl Call<'_> {
         let outbound =
             Outbound::prepare(self.outgoing(&admission), framing, caller, settings.timeout)?;
         let sent = Instant::now();
-        let inbound = forward::send(&outbound, &admission.resident, caller)?;
+        let inbound = forward::send(&outbound, &admission.resident, caller)
+            .inspect_err(|error| notice_end(error, &admission))?;
         if admission.resident.is_first_answer() {
             let timeline = admission
                 .resident
@@ -294,6 +297,13 @@ impl Call<'_> {
             Answered::With(status) => status,
             Answered::Not => 0,
         }
+    }
+}
+
+/// A dying process closes its connections before anybody can see that it has ended; the next call must not meet it.
+fn notice_end(error: &CallerError, admission: &Admission<'_>) {
+    if matches!(error, CallerError::ProcessExited) {
+        admission.resident.instance.process.wait(END_NOTICE);
     }
 }
 

@@ -7,7 +7,7 @@ use super::outcome::Reporter;
 use super::pool::Pool;
 use crate::arguments::Switch;
 use crate::caller_error::{CallerError, Style};
-use crate::instance::launch::{self, Circumstances, NotStarted};
+use crate::instance::launch::{self, Circumstances, NotStarted, Witness};
 use crate::instance::phase::Step;
 use crate::instance::timeline::Timeline;
 use crate::instance::{Instance, hooks};
@@ -181,6 +181,15 @@ impl Fleet {
         );
         let mut slot = self.lock();
         let started = started.map(|instance| {
+            let reporter = self.reporter.clone();
+            let tell = move |remark: String| reporter.on_remark(&remark);
+            if instance
+                .guard_memory(project.settings.memory_mb, tell)
+                .is_err()
+            {
+                self.reporter
+                    .on_remark("the memory limit is not watched: no thread is left");
+            }
             Arc::new(Resident {
                 instance,
                 pool: Pool::default(),

@@ -11,14 +11,19 @@ pub(crate) mod timeline;
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use rustix::process::Signal;
 
 use crate::environment::Identity;
+
 use logs::Logs;
 use phase::{Life, Step};
 use process::Process;
 use timeline::Timeline;
+
+/// How often the memory is looked at.
+const MEMORY_PERIOD: Duration = Duration::from_millis(100);
 
 /// A launched function.
 #[derive(Debug)]
@@ -57,6 +62,34 @@ impl Instance {
     pub(crate) fn freeze(&self) {
         self.process.signal(Signal::STOP);
         self.on(Step::Froze);
+    }
+
+    /// Ends the instance when it needs more memory than the function has, as the platform does. Looks every now and
+    /// then on a thread of its own, which ends with the instance.
+    pub(crate) fn guard_memory(
+        &self,
+        limit_mb: u64,
+        tell: impl Fn(String) + Send + 'static,
+    ) -> std::io::Result<()> {
+        let process = Arc::downgrade(&self.process);
+        let guarding = move || {
+            while let Some(process) = process.upgrade() {
+                let used = process.usage().memory_kb / 1024;
+                if used > limit_mb {
+                    tell(format!(
+                        "out of memory: {used} MB of {limit_mb} MB, the instance is ended"
+                    ));
+                    process.kill();
+                }
+                if process.wait(MEMORY_PERIOD).is_some() {
+                    return;
+                }
+            }
+        };
+        std::thread::Builder::new()
+            .name("memory".to_owned())
+            .spawn(guarding)
+            .map(drop)
     }
 
     /// Lets it run again.

@@ -35,20 +35,21 @@ pub(crate) struct Usage {
 impl Process {
     /// Starts the command as a group of its own, with a thread that notices its end.
     pub(crate) fn spawn(command: &mut Command) -> io::Result<Arc<Self>> {
-        let child = command.process_group(0).spawn()?;
-        let pid = i32::try_from(child.id()).ok().and_then(Pid::from_raw);
-        let pid = pid.ok_or_else(|| io::Error::other("the process has no id"))?;
-        let process = Arc::new(Self {
-            pid,
-            ended: Mutex::new(None),
-            changed: Condvar::new(),
-        });
-        remains::remember_process(Arc::downgrade(&process));
-        let watcher = Arc::clone(&process);
-        thread::Builder::new()
-            .name("reaper".to_owned())
-            .spawn(move || watcher.reap(child))?;
-        Ok(process)
+        remains::start(|| {
+            let child = command.process_group(0).spawn()?;
+            let pid = i32::try_from(child.id()).ok().and_then(Pid::from_raw);
+            let pid = pid.ok_or_else(|| io::Error::other("the process has no id"))?;
+            let process = Arc::new(Self {
+                pid,
+                ended: Mutex::new(None),
+                changed: Condvar::new(),
+            });
+            let watcher = Arc::clone(&process);
+            thread::Builder::new()
+                .name("reaper".to_owned())
+                .spawn(move || watcher.reap(child))?;
+            Ok(process)
+        })
     }
 
     /// The process's number.

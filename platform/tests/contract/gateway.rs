@@ -272,6 +272,25 @@ fn a_crash_gives_502_and_the_next_call_a_new_instance() {
 }
 
 #[test]
+fn a_function_that_needs_more_memory_than_it_has_is_ended() {
+    let Some(gateway) = Gateway::lab(&["--memory", "128"]) else {
+        return;
+    };
+    let reply = gateway.call("GET", "/memory", "");
+    assert_eq!(reply.status, 502);
+    assert_eq!(
+        reply.json()["Message"],
+        "Process exited unexpectedly before completing request"
+    );
+    gateway.wait_for("out of memory: ");
+    assert_eq!(
+        gateway.call("GET", "/", "").status,
+        200,
+        "a new instance serves"
+    );
+}
+
+#[test]
 fn a_caller_that_leaves_is_noted_and_the_function_lives() {
     let Some(gateway) = Gateway::lab(&[]) else {
         return;

@@ -126,6 +126,12 @@ class Connection:
         self.send("dropping")
         return False
 
+    def on_memory(self, method, target, headers):
+        """More than the function has; every page is touched."""
+        hoard = [bytearray(b"x" * (16 << 20)) for _ in range(20)]
+        threading.Event().wait(60)
+        return len(hoard) == 0
+
     def on_crash(self, method, target, headers):
         print("crashing", flush=True)
         os._exit(7)
