@@ -15,6 +15,8 @@ use crate::remedy::Trouble;
 /// What was written before the stop has come through the pipe by then.
 const DRAIN: Duration = Duration::from_millis(60);
 const LATE: Duration = Duration::from_millis(300);
+/// As many requests as the other checks cut off on purpose.
+const CUT_OFF_MAX: usize = 16;
 const LAST_WORDS: Duration = Duration::from_secs(3);
 
 /// E1: a failing handler marks its answer.
@@ -128,7 +130,7 @@ pub(crate) fn markers(subject: &Subject) -> Observation {
         (0, 0) => Observation::Unseen("markers are off, as 3.0 recommends".to_owned()),
         (_, 0) => Observation::Held(format!("{pairs} pairs")),
         // Requests that were cut off on purpose may lack their end.
-        (_, unfinished) if unfinished <= 16 => {
+        (1.., unfinished) if unfinished <= CUT_OFF_MAX => {
             Observation::Held(format!("{pairs} pairs, {unfinished} cut off"))
         }
         (_, unfinished) => Break::new(format!("{unfinished} starts without an end")).into(),

@@ -13,6 +13,8 @@ use crate::wire::Fault;
 use crate::wire::exchange::Call;
 
 const PATIENCE: Duration = Duration::from_secs(10);
+/// A process that dies of a connection is not seen to have ended at once.
+const END_NOTICE: Duration = Duration::from_millis(300);
 const LEAVERS: usize = 10;
 
 /// C1: each answer to its own request.
@@ -104,7 +106,7 @@ pub(crate) fn one_fails(subject: &Subject, instance: &Instance) -> Observation {
             .find_map(Result::err)
     });
     let afterwards = subject.ask_once(instance, &subject.http(instance, "GET", "/"));
-    match (instance.process.ended(), failed, afterwards) {
+    match (instance.process.wait(END_NOTICE), failed, afterwards) {
         (Some(_), _, _) => Break::new(format!("the process ended after {what}"))
             .caller(CallerError::ProcessExited)
             .mend("catch errors a request; one crash fails every request of the instance")
@@ -134,7 +136,7 @@ pub(crate) fn leavers(subject: &Subject, instance: &Instance) -> Observation {
         wire.send(&bytes).ok();
     }
     let afterwards = subject.ask_once(instance, &subject.http(instance, "GET", "/"));
-    match (instance.process.ended(), afterwards) {
+    match (instance.process.wait(END_NOTICE), afterwards) {
         (Some(_), _) => Break::new("the process ended after clients left")
             .caller(CallerError::ProcessExited)
             .mend("treat a closed connection (EPIPE, ECONNRESET) as the end of that request alone; ignore SIGPIPE")

@@ -11,6 +11,7 @@
 mod bench;
 mod checks;
 mod gateway;
+mod mistakes;
 mod packages;
 mod page;
 mod start;
