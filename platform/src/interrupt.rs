@@ -1,5 +1,6 @@
 //! Ctrl-C and SIGTERM. The first one asks for an orderly end, the second ends everything at once.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread;
 use std::time::Duration;
@@ -9,6 +10,18 @@ use signal_hook::iterator::Signals;
 
 use crate::exit::{Failure, Status};
 use crate::remains;
+
+/// A signal ends the program right now; what other threads still see is its doing.
+static LEAVING: AtomicBool = AtomicBool::new(false);
+/// Longer than any sweep takes.
+const LEAVE_PATIENCE: Duration = Duration::from_secs(30);
+
+/// Waits for the end, if a signal has begun it: no result is worth telling any more.
+pub(crate) fn yield_to_signal() {
+    if LEAVING.load(Ordering::SeqCst) {
+        thread::sleep(LEAVE_PATIENCE);
+    }
+}
 
 /// What a signal does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,6 +51,7 @@ impl Interrupt {
         let listening = move || {
             for _ in signals.forever() {
                 if manner == Manner::AtOnce || told.raise() {
+                    LEAVING.store(true, Ordering::SeqCst);
                     remains::sweep();
                     leave();
                 }

@@ -33,6 +33,7 @@ use interrupt::{Interrupt, Manner};
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
     let result = carry_out(&arguments.command);
+    interrupt::yield_to_signal();
     remains::sweep();
     match result {
         Ok(status) => status.into(),

@@ -17,6 +17,7 @@ use crate::gateway::headers::{HTTP_INVOKE, common};
 use crate::instance::Instance;
 use crate::instance::launch::{self, Circumstances, NotStarted, Witness};
 use crate::instance::timeline::{Part, Timeline};
+use crate::interrupt::yield_to_signal;
 use crate::project::Project;
 use crate::run::ensure_port_free;
 use crate::wire::exchange::Call;
@@ -82,6 +83,7 @@ pub(crate) fn bench(arguments: &BenchArguments) -> Result<Status, Failure> {
         }
     }
     progress.finish_and_clear();
+    yield_to_signal();
     if let Some(path) = &arguments.html {
         std::fs::write(path, page::page(&all))
             .map_err(|error| Failure::file("write", path, &error))?;

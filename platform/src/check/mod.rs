@@ -16,6 +16,7 @@ mod subject;
 
 use crate::arguments::CheckArguments;
 use crate::exit::{Failure, Status};
+use crate::interrupt::yield_to_signal;
 use crate::project::Project;
 use crate::run::ensure_port_free;
 use observation::Verdict;
@@ -45,6 +46,7 @@ pub(crate) fn check(arguments: &CheckArguments) -> Result<Status, Failure> {
         arguments.stream_path.clone(),
     );
     let findings = lanes::run(&subject, &arguments.only);
+    yield_to_signal();
     if let Some(path) = &arguments.junit {
         let text = report::junit(&title, &findings);
         std::fs::write(path, text).map_err(|error| Failure::file("write", path, &error))?;

@@ -1,6 +1,8 @@
 //! What `check` reports, in each of its forms.
 
-use crate::support::{coldstart, file, free_port, interpreter, server, stderr, stdout};
+use crate::support::{
+    DEADLINE, coldstart, file, free_port, interpreter, runs, server, stderr, stdout,
+};
 
 #[test]
 fn a_file_that_cannot_start_fails_and_the_rest_is_not_applicable() {
@@ -116,4 +118,51 @@ fn a_server_with_its_port_built_in_fails_only_that() {
         .collect();
     // The port was chosen with --port and is the server's own, so it is served: a warning.
     assert_eq!(verdicts, ["pass", "warn", "pass"], "{report:#}");
+}
+
+#[test]
+fn an_interrupted_check_leaves_nothing() {
+    let Some(python) = interpreter(&["python3", "python"]) else {
+        return;
+    };
+    let scratch = tempfile::tempdir().expect("a folder");
+    let code = tempfile::tempdir().expect("a folder");
+    let script = format!(
+        "#!/bin/sh\nexec {python} {} \"$FC_FUNC_CODE_PATH\"\n",
+        server("server.py")
+    );
+    let source = file(code.path(), "bootstrap", script, 0o755);
+    let port = free_port().to_string();
+    let mut process = std::process::Command::new(env!("CARGO_BIN_EXE_coldstart"))
+        .args(["check", source.to_str().expect("text"), "--port", &port])
+        .env("TMPDIR", scratch.path())
+        .stdout(std::process::Stdio::null())
+        .spawn()
+        .expect("it starts");
+    // The package's folder is in the function's command line, so no other test's function is meant.
+    let mark = scratch.path().to_str().expect("text").to_owned();
+    let own = format!("server.py {mark}");
+    let deadline = std::time::Instant::now() + DEADLINE;
+    while !runs(&own) {
+        assert!(std::time::Instant::now() < deadline, "never launched");
+        std::thread::sleep(std::time::Duration::from_millis(5));
+    }
+    let id = process.id().to_string();
+    assert!(
+        std::process::Command::new("kill")
+            .args(["-INT", &id])
+            .status()
+            .expect("kill")
+            .success(),
+        "signalled"
+    );
+    assert_eq!(process.wait().expect("it ends").code(), Some(130));
+    assert!(!runs(&own), "a function is left behind");
+    assert_eq!(
+        std::fs::read_dir(scratch.path())
+            .expect("the folder")
+            .count(),
+        0,
+        "a folder is left behind"
+    );
 }

@@ -348,3 +348,46 @@ fn statuses_are_documented() {
     }
     assert_eq!(coldstart(&["no-such-command"]).status.code(), Some(2));
 }
+
+#[test]
+fn our_own_bootstrap_is_packed_and_passes_every_check() {
+    let repository = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .parent()
+        .expect("the repository");
+    let target = Path::new(env!("CARGO_TARGET_TMPDIR")).join("projects");
+    let folder = tempfile::tempdir().expect("a folder");
+    let one_at_a_time = BUILDS.lock();
+    let packed = Command::new(env!("CARGO_BIN_EXE_coldstart"))
+        .args([
+            "pack",
+            repository.to_str().expect("text"),
+            "-o",
+            "bootstrap.zip",
+            "--runtime",
+            "custom",
+        ])
+        .current_dir(folder.path())
+        .env("CARGO_TARGET_DIR", &target)
+        .output()
+        .expect("it runs");
+    drop(one_at_a_time);
+    assert_eq!(packed.status.code(), Some(0), "{}", stderr(&packed));
+    let port = free_port().to_string();
+    let checked = coldstart_in(
+        folder.path(),
+        &[
+            "check",
+            "bootstrap.zip",
+            "--runtime",
+            "custom",
+            "--port",
+            &port,
+        ],
+    );
+    assert_eq!(checked.status.code(), Some(0), "{}", stdout(&checked));
+    assert!(
+        stdout(&checked).contains(" 0 failed, 0 warnings"),
+        "{}",
+        stdout(&checked)
+    );
+}
