@@ -32,6 +32,7 @@ use interrupt::{Interrupt, Manner};
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
+    remains::adopt_orphans();
     let result = carry_out(&arguments.command);
     interrupt::yield_to_signal();
     remains::sweep();

@@ -196,6 +196,10 @@ impl Project {
         };
         let mut project = Self::of_code(&code, start)?;
         project.settings = settings;
+        // A change of the file itself is a change as well.
+        if code.starts_with(&deployment.folder) {
+            project.watched = deployment.folder;
+        }
         Ok(project)
     }
 

@@ -157,7 +157,7 @@ impl Subject {
 
     fn request(&self, instance: &Instance, control_path: &str, call: Call) -> Call {
         let id = clock::request_id();
-        call.fields(headers::common(
+        call.fields(headers::of_platform(
             &id,
             control_path,
             &self.project.settings,

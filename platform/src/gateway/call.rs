@@ -144,14 +144,14 @@ impl Call<'_> {
         } else {
             HTTP_INVOKE
         };
-        let common = headers::common(
+        let platform_fields = headers::of_platform(
             &self.request_id,
             control_path,
             &resident.project.settings,
             &resident.instance.identity,
         );
         if self.mode.is_some() {
-            return invocation::event_request(&self.request, common);
+            return invocation::event_request(&self.request, platform_fields);
         }
         let mut request = self.request.clone();
         let upgrade = request
@@ -163,7 +163,7 @@ impl Call<'_> {
             request.fields.push("Connection", "Upgrade");
             request.fields.push("Upgrade", protocol);
         }
-        request.fields.0.extend(common.0);
+        request.fields.0.extend(platform_fields.0);
         request.fields.push(
             "x-fc-base-path",
             self.request.target.split('?').next().unwrap_or_default(),
@@ -198,7 +198,7 @@ impl Call<'_> {
         } else {
             fields
                 .0
-                .extend(forward::framing_fields(inbound, &self.request.method).0);
+                .extend(forward::framing_fields(inbound, &self.request).0);
         }
         let mut head = format!("HTTP/1.1 {status} {reason}\r\n").into_bytes();
         fields.write(&mut head);

@@ -137,19 +137,21 @@ pub(crate) fn pass_body(
         mut wire,
         upload,
     } = inbound;
+    let is_chunked = is_chunked_for_caller(framing, outbound.request.minor_version);
     let mut body = Body::new(framing);
     loop {
         let piece = body
             .next(&mut wire, outbound.deadline)
             .map_err(|fault| of_fault(fault, outbound))?;
         let Some(piece) = piece else { break };
-        let sent = match framing {
-            Framing::Chunked | Framing::UntilClose => to.write_all(&chunk(&piece)),
-            Framing::Empty | Framing::Length(_) => to.write_all(&piece),
+        let sent = if is_chunked {
+            to.write_all(&chunk(&piece))
+        } else {
+            to.write_all(&piece)
         };
         sent.map_err(|_| CallerError::Canceled)?;
     }
-    if matches!(framing, Framing::Chunked | Framing::UntilClose) {
+    if is_chunked {
         to.write_all(b"0\r\n\r\n")
             .map_err(|_| CallerError::Canceled)?;
     }
@@ -160,13 +162,22 @@ pub(crate) fn pass_body(
     Ok(())
 }
 
+/// A caller of HTTP/1.0 knows no chunks: the end of the connection ends its answer.
+const fn is_chunked_for_caller(framing: Framing, minor_version: u8) -> bool {
+    matches!(framing, Framing::Chunked | Framing::UntilClose) && minor_version > 0
+}
+
 /// The framing fields that the caller's side of an answer needs.
-pub(crate) fn framing_fields(inbound: &Inbound, method: &str) -> Fields {
+pub(crate) fn framing_fields(inbound: &Inbound, request: &Request) -> Fields {
     let mut fields = Fields::default();
     match inbound.framing {
-        Framing::Chunked | Framing::UntilClose => fields.push("Transfer-Encoding", "chunked"),
+        Framing::Chunked | Framing::UntilClose => {
+            if is_chunked_for_caller(inbound.framing, request.minor_version) {
+                fields.push("Transfer-Encoding", "chunked");
+            }
+        }
         Framing::Length(length) => fields.push("Content-Length", length.to_string()),
-        Framing::Empty if method == "HEAD" => {
+        Framing::Empty if request.method == "HEAD" => {
             if let Some(length) = inbound.answer.fields.text("content-length") {
                 fields.push("Content-Length", length);
             }

@@ -9,7 +9,7 @@ pub(crate) const HTTP_INVOKE: &str = "/http-invoke";
 pub(crate) const INVOKE: &str = "/invoke";
 
 /// Everything that each request to a function carries. What this platform has no value for arrives as an empty string.
-pub(crate) fn common(
+pub(crate) fn of_platform(
     request_id: &str,
     control_path: &str,
     settings: &Settings,

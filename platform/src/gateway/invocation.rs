@@ -47,11 +47,11 @@ pub(crate) fn mode_of(request: &Request) -> Option<Mode> {
 }
 
 /// The request that the function gets for an event.
-pub(crate) fn event_request(request: &Request, common: Fields) -> Request {
+pub(crate) fn event_request(request: &Request, platform_fields: Fields) -> Request {
     let mut fields = Fields::default();
     fields.push("Host", "127.0.0.1");
     fields.push("Content-Type", "application/octet-stream");
-    fields.0.extend(common.0);
+    fields.0.extend(platform_fields.0);
     Request {
         method: "POST".to_owned(),
         target: headers::INVOKE.to_owned(),
@@ -115,7 +115,7 @@ fn invoke(resident: &Resident, request_id: &str, event: &[u8]) -> Result<Reply, 
     let settings = &resident.project.settings;
     let call = Call::new("POST", headers::INVOKE)
         .field("Content-Type", "application/octet-stream")
-        .fields(headers::common(
+        .fields(headers::of_platform(
             request_id,
             headers::INVOKE,
             settings,

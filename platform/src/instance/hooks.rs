@@ -70,7 +70,7 @@ fn send(
     path: &str,
     timeout: Duration,
 ) -> Result<Reply, String> {
-    let call = Call::new(method, path).fields(headers::common(
+    let call = Call::new(method, path).fields(headers::of_platform(
         &clock::hook_id(),
         path,
         settings,

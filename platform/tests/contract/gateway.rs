@@ -330,6 +330,21 @@ fn a_stream_passes_piece_by_piece() {
 }
 
 #[test]
+fn a_caller_of_http_1_0_gets_a_stream_without_chunks() {
+    let Some(gateway) = Gateway::lab(&[]) else {
+        return;
+    };
+    assert_eq!(gateway.call("GET", "/release", "").body, "released");
+    let mut stream = gateway.connect();
+    stream
+        .write_all(b"GET /stream HTTP/1.0\r\n\r\n")
+        .expect("sent");
+    let reply = Reply::read(&mut stream);
+    assert_eq!(reply.body, "firstsecond");
+    assert!(!reply.head.contains("transfer-encoding"), "{}", reply.head);
+}
+
+#[test]
 fn an_upload_passes_piece_by_piece() {
     let Some(gateway) = Gateway::lab(&[]) else {
         return;

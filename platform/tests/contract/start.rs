@@ -288,6 +288,27 @@ fn ports_that_are_taken_are_told() {
 }
 
 #[test]
+fn a_process_that_has_left_its_group_is_ended_as_well() {
+    let Some(python) = interpreter(&["python3", "python"]) else {
+        return;
+    };
+    let folder = tempfile::tempdir().expect("a folder");
+    // Unlike any other number of seconds on this machine.
+    let seconds = format!("{}", 600_000 + std::process::id());
+    let script = format!(
+        "#!/bin/sh\nsetsid sleep {seconds} >/dev/null 2>&1 &\nexec {python} {}\n",
+        server("lab.py")
+    );
+    file(folder.path(), "bootstrap", script, 0o755);
+    let port = free_port().to_string();
+    let mut gateway = Gateway::start(&[folder.path().to_str().expect("text"), "--port", &port]);
+    let own = format!("sleep {seconds}");
+    assert!(runs(&own), "it was started");
+    assert_eq!(gateway.interrupt(), Some(0));
+    assert!(!runs(&own), "it is left behind");
+}
+
+#[test]
 fn an_interrupted_start_leaves_nothing() {
     let Some(python) = interpreter(&["python3", "python"]) else {
         return;
