@@ -2,6 +2,7 @@
 
 use core::fmt;
 use std::net::TcpStream;
+use std::thread;
 
 use bytes::Bytes;
 
@@ -86,7 +87,8 @@ pub enum Demand {
 /// own and in blocking mode, with the bytes that came behind the request.
 pub struct Upgrade {
     pub(crate) fields: Vec<(HeaderName, HeaderValue)>,
-    pub(crate) run: Box<dyn FnOnce(TcpStream, Bytes) + Send>,
+    /// Starts the thread; false if the kernel starts none. Made here, so that a program without upgrades has no threads.
+    pub(crate) start: Box<dyn FnOnce(TcpStream, Bytes) -> bool + Send>,
 }
 
 impl Upgrade {
@@ -97,7 +99,10 @@ impl Upgrade {
     ) -> Self {
         Self {
             fields: vec![("Upgrade".into(), protocol.into())],
-            run: Box::new(run),
+            start: Box::new(move |socket, rest| {
+                let thread = thread::Builder::new().name("upgrade".to_owned());
+                thread.spawn(move || run(socket, rest)).is_ok()
+            }),
         }
     }
 

@@ -9,7 +9,7 @@ use std::thread;
 use bytes::Bytes;
 
 use crate::h1::{HeadIndex, HeadView};
-use crate::handler::{Accept, Handler};
+use crate::handler::{Accept, FunctionHandler, Handler};
 use crate::limits::{POOL_QUEUE_LEN_MAX, POOL_QUEUE_MAX};
 use crate::promise::Reply;
 use crate::request::{HEAD_LIMITS_OPEN, Head, Request, RequestBody};
@@ -62,6 +62,24 @@ impl<H: Handler + Clone + Send + 'static> Blocking<H> {
     }
 }
 
+/// A function or closure whose calls run on up to `threads` threads and may block: the answer to one route of many.
+///
+/// ```
+/// use coldstart::{Response, Router, blocking};
+///
+/// let report = blocking(|request| Response::text(format!("{} is done\n", request.path())), 4);
+/// let router = Router::new().get("/report", move |request| report.answer(request));
+/// ```
+pub fn blocking<F>(
+    function: F,
+    threads: usize,
+) -> Blocking<impl Handler + Clone + Send + Sync + 'static>
+where
+    F: FnMut(&Request<'_>) -> Response + Clone + Send + Sync + 'static,
+{
+    Blocking::new(FunctionHandler(function), threads)
+}
+
 impl<H: Handler + Clone + Send + 'static> Handler for Blocking<H> {
     /// Runs on the loop: it must not block.
     fn accept(&mut self, head: &Head<'_>) -> Accept {
@@ -69,6 +87,13 @@ impl<H: Handler + Clone + Send + 'static> Handler for Blocking<H> {
     }
 
     fn call(&mut self, request: &Request<'_>) -> Response {
+        self.answer(request)
+    }
+}
+
+impl<H: Handler + Clone + Send + 'static> Blocking<H> {
+    /// Hands the request to the pool: the answer is promised, or 503 if too many wait.
+    pub fn answer(&self, request: &Request<'_>) -> Response {
         let (response, reply) = Response::promised();
         let job = Job {
             request: KeptRequest::keep(request),
@@ -86,9 +111,7 @@ impl<H: Handler + Clone + Send + 'static> Handler for Blocking<H> {
             Pushed::Full => overloaded(),
         }
     }
-}
 
-impl<H: Handler + Clone + Send + 'static> Blocking<H> {
     /// Starts one more thread. Without any thread at all nobody would ever take the jobs that wait.
     fn start_thread(&self) -> bool {
         let pool = Arc::clone(&self.pool);

@@ -20,11 +20,19 @@ pub(crate) const HEAD_LIMITS_OPEN: HeadLimits = HeadLimits {
 #[derive(Clone, Copy)]
 pub struct Head<'a> {
     view: HeadView<'a>,
+    parameters: &'a [(&'a str, &'a str)],
 }
 
 impl<'a> Head<'a> {
     pub(crate) const fn new(view: HeadView<'a>) -> Self {
-        Self { view }
+        Self {
+            view,
+            parameters: &[],
+        }
+    }
+
+    pub(crate) const fn with_parameters(self, parameters: &'a [(&'a str, &'a str)]) -> Self {
+        Self { parameters, ..self }
     }
 
     /// The method as it was sent; methods have a case (RFC 9110 §9.1).
@@ -88,6 +96,15 @@ impl<'a> Head<'a> {
         self.view.as_bytes()
     }
 
+    /// What a [`Router`](crate::Router)'s `{name}` segment stands for, with its percent-encodings replaced.
+    #[must_use]
+    pub fn parameter(self, name: &str) -> Option<Cow<'a, str>> {
+        self.parameters
+            .iter()
+            .find(|(key, _)| *key == name)
+            .map(|(_, value)| percent_decode(value))
+    }
+
     /// Whether the peer speaks HTTP/1.0.
     #[must_use]
     pub fn is_http10(self) -> bool {
@@ -112,7 +129,6 @@ pub struct Request<'a> {
     head: Head<'a>,
     body: RequestBody<'a>,
     trailers: &'a [u8],
-    parameters: &'a [(&'a str, &'a str)],
 }
 
 /// Where the body of a request lies.
@@ -130,12 +146,14 @@ impl<'a> Request<'a> {
             head,
             body,
             trailers,
-            parameters: &[],
         }
     }
 
     pub(crate) const fn with_parameters(self, parameters: &'a [(&'a str, &'a str)]) -> Self {
-        Self { parameters, ..self }
+        Self {
+            head: self.head.with_parameters(parameters),
+            ..self
+        }
     }
 
     /// The head.
@@ -203,13 +221,10 @@ impl<'a> Request<'a> {
         self.trailers
     }
 
-    /// What a [`Router`](crate::Router)'s `{name}` segment stands for, with its percent-encodings replaced.
+    /// See [`Head::parameter`].
     #[must_use]
     pub fn parameter(&self, name: &str) -> Option<Cow<'a, str>> {
-        self.parameters
-            .iter()
-            .find(|(key, _)| *key == name)
-            .map(|(_, value)| percent_decode(value))
+        self.head.parameter(name)
     }
 }
 

@@ -1,4 +1,5 @@
 //! The reference function: what is deployed when there is nothing to deploy yet.
+#![no_main]
 
 use std::ffi::OsString;
 use std::io::Write as _;
@@ -24,19 +25,19 @@ Exit status: 0 stopped by SIGTERM or SIGINT, 64 an argument is wrong, 68 no such
 /// A wrong argument, after sysexits(3).
 const EXIT_USAGE: u8 = 64;
 
-fn main() -> ExitCode {
-    match arguments(std::env::args_os().skip(1)) {
+coldstart::main!(start = bootstrap);
+
+fn bootstrap() -> ExitCode {
+    match arguments(coldstart::arguments()) {
         Ok(Command::Serve(port)) => {
             let port = port.map_or_else(port_from_environment, Ok);
             coldstart::exit_code(port.and_then(|port| Server::new().port(port).run(route)))
         }
         Ok(Command::Print(text)) => print(text),
         Err(why) => {
+            let line = format!("bootstrap: {why}; see bootstrap --help\n");
             // Nobody can be told that stderr is closed; the exit status remains.
-            drop(writeln!(
-                std::io::stderr(),
-                "bootstrap: {why}; see bootstrap --help"
-            ));
+            drop(std::io::stderr().write_all(line.as_bytes()));
             ExitCode::from(EXIT_USAGE)
         }
     }

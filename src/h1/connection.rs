@@ -104,9 +104,15 @@ impl Connection {
     ) -> Result<(usize, Event<'a>), Refusal> {
         self.begin_next_cycle();
         let polled = match self.recv {
-            Recv::Idle | Recv::Head => self.poll_head(input, index, limits),
+            Recv::Idle | Recv::Head => {
+                let polled = self.poll_head(input, index, limits);
+                if polled.is_err() {
+                    self.forget_request(input);
+                }
+                polled
+            }
             Recv::Body => self.poll_body(input, limits),
-            Recv::Done | Recv::Closed | Recv::Failed => Ok((0, Event::NeedInput)),
+            Recv::Done | Recv::Closed | Recv::Refused | Recv::Failed => Ok((0, Event::NeedInput)),
         };
         polled.inspect_err(|_| self.on_refused())
     }
@@ -197,13 +203,18 @@ impl Connection {
         Ok((taken, event))
     }
 
+    /// Of a head that is no head only the method may be known; beside that, the answer must suit any client.
+    fn forget_request(&mut self, begun: &[u8]) {
+        self.version = Version::Http11;
+        self.persistence = Persistence::Implied;
+        self.asked = if begun.starts_with(b"HEAD ") {
+            Asked::HeadOnly
+        } else {
+            Asked::Everything
+        };
+    }
+
     fn on_refused(&mut self) {
-        if self.recv == Recv::Idle || self.recv == Recv::Head {
-            // Nothing of the request is known: the answer must suit any client.
-            self.version = Version::Http11;
-            self.persistence = Persistence::Implied;
-            self.asked = Asked::Everything;
-        }
         self.recv = self.recv.on(RecvFact::Refused);
         self.close = self.close.or(Close::PeerRefused);
     }
@@ -222,6 +233,9 @@ impl Connection {
 
     /// Refuses a request that has begun, for a reason that its bytes alone do not show.
     pub(crate) fn refuse(&mut self, refusal: Refusal) -> Refusal {
+        if self.recv == Recv::Idle || self.recv == Recv::Head {
+            self.forget_request(&[]);
+        }
         self.on_refused();
         refusal
     }
@@ -404,7 +418,7 @@ impl Connection {
         }
     }
 
-    /// No byte of a body may follow the head just written: HEAD, 204, 304.
+    /// No byte of a body may follow the head just written: HEAD, 204, 205, 304.
     pub(crate) const fn has_no_body(&self) -> bool {
         matches!(self.answer, BodyFraming::Absent)
     }

@@ -22,7 +22,7 @@ pub(crate) enum AnswerLength {
 /// How the body behind an encoded head is framed (RFC 9112 §6.3).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum BodyFraming {
-    /// There is none: HEAD, 204, 304.
+    /// There is none: HEAD, 204, 205, 304.
     Absent,
     /// By its length: so many bytes must follow.
     Length(u64),
@@ -61,7 +61,7 @@ pub(crate) struct Terms {
 /// How the body of this answer will be framed.
 pub(crate) const fn body_framing(head: &AnswerHead<'_>, terms: &Terms) -> BodyFraming {
     match (terms.asked, head.status, head.length, terms.version) {
-        (Asked::HeadOnly, _, _, _) | (_, 204 | 304, _, _) => BodyFraming::Absent,
+        (Asked::HeadOnly, _, _, _) | (_, 204 | 205 | 304, _, _) => BodyFraming::Absent,
         (Asked::Everything, _, AnswerLength::Known(length), _) => BodyFraming::Length(length),
         (Asked::Everything, _, AnswerLength::Unknown, Version::Http11) => BodyFraming::Chunked,
         (Asked::Everything, _, AnswerLength::Unknown, Version::Http10) => BodyFraming::UntilClose,
@@ -88,7 +88,10 @@ pub(crate) fn encode_head<'f>(
     }
     match (head.status, head.length, terms.version) {
         // RFC 9110 §8.6: none on 204; on 304 it would be that of the representation not sent.
-        (204 | 304, _, _) | (_, AnswerLength::Unknown, Version::Http10) => {}
+        (204 | 304, _, _) => {}
+        // RFC 9110 §15.3.6: none has content, but unlike the others it has to say so.
+        (205, _, _) => out.extend_from_slice(b"Content-Length: 0\r\n"),
+        (_, AnswerLength::Unknown, Version::Http10) => {}
         (_, AnswerLength::Known(length), _) => {
             out.extend_from_slice(b"Content-Length: ");
             encode_decimal(out, length);
@@ -175,13 +178,14 @@ fn is_server_field(name: &str) -> bool {
     }
 }
 
-/// The last fence before the wire: whatever a caller hands over, no line end leaves inside a line.
+/// The last fence before the wire: whatever a caller hands over, no line end leaves inside a line, and no control byte
+/// inside a value (RFC 9110 §5.5).
 fn is_sendable(name: &str, value: &[u8]) -> bool {
     !name.is_empty()
         && name.bytes().all(is_token_byte)
-        && !value
+        && value
             .iter()
-            .any(|byte| matches!(byte, b'\r' | b'\n' | b'\0'))
+            .all(|byte| matches!(byte, b'\t' | b' '..=b'~' | 0x80..))
 }
 
 fn encode_status_line(out: &mut Vec<u8>, status: u16) {

@@ -90,11 +90,13 @@ impl ConnectionOptions {
 /// Reads the framing of a whole head.
 pub(crate) fn read(head: HeadView<'_>) -> Result<Framing, Refusal> {
     let mut seen = Seen::default();
+    let version = head.version();
     for (name, value) in head.fields() {
         // The length tells nearly all other fields apart, without a look at a byte.
         match name.len() {
             4 if name.eq_ignore_ascii_case("host") => once(&mut seen.host, value, Refusal::Host)?,
-            6 if name.eq_ignore_ascii_case("expect") => {
+            // HTTP/1.0 has no expectations, in however many lines (RFC 9110 §10.1.1).
+            6 if version == Version::Http11 && name.eq_ignore_ascii_case("expect") => {
                 once(&mut seen.expect, value, Refusal::Expectation)?;
             }
             7 if name.eq_ignore_ascii_case("upgrade") => seen.upgrade = Some(value),
@@ -137,17 +139,13 @@ fn decide(head: HeadView<'_>, seen: &Seen<'_>) -> Result<Framing, Refusal> {
         (Some(0), None) | (None, None) => BodyLength::None,
         (Some(length), None) => BodyLength::Length(length),
     };
-    let expectation = match (seen.expect, version) {
-        // HTTP/1.0 has no expectations (RFC 9110 §10.1.1).
-        (None, _) | (Some(_), Version::Http10) => Expectation::None,
-        (Some(value), Version::Http11) if value.eq_ignore_ascii_case(b"100-continue") => {
-            if body == BodyLength::None {
-                Expectation::None
-            } else {
-                Expectation::Continue
-            }
+    let expectation = match seen.expect {
+        None => Expectation::None,
+        Some(value) if !value.eq_ignore_ascii_case(b"100-continue") => {
+            return Err(Refusal::Expectation);
         }
-        (Some(_), Version::Http11) => return Err(Refusal::Expectation),
+        Some(_) if body == BodyLength::None => Expectation::None,
+        Some(_) => Expectation::Continue,
     };
     let options = seen.connection;
     let close = if options.has(ConnectionOptions::CLOSE) {
@@ -270,13 +268,17 @@ pub(crate) fn is_host(value: &[u8]) -> bool {
     port_is_good && is_registered_name(host)
 }
 
-/// RFC 9112 §3.2.3: authority-form, for CONNECT, has both a host and a port.
+/// RFC 9112 §3.2.3: authority-form, for CONNECT, has both a host and a port, which must be one that can be connected to
+/// (RFC 9110 §9.3.6).
 pub(crate) fn is_authority_with_port(value: &[u8]) -> bool {
     let port_start = value.iter().rposition(|byte| *byte == b':');
     let Some((host, port)) = port_start.and_then(|start| value.split_at_checked(start)) else {
         return false;
     };
-    !host.is_empty() && port.len() > 1 && is_host(value)
+    let number = core::str::from_utf8(port.get(1..).unwrap_or_default())
+        .ok()
+        .and_then(|digits| digits.parse::<u16>().ok());
+    !host.is_empty() && number.is_some_and(|number| number > 0) && is_host(value)
 }
 
 /// RFC 3986 §3.2.2: the inside of an IP literal; its shape is left to whoever resolves it.

@@ -369,7 +369,8 @@ fn check_request_line_len(line: &[u8], limits: &HeadLimits) -> Result<(), Refusa
         .take_while(|byte| is_token_byte(**byte))
         .count();
     match line.get(method_len) {
-        None | Some(b' ') => {}
+        // A line that ends here lacks its other parts; its method may be good.
+        None | Some(b' ' | b'\r' | b'\n') => {}
         Some(_) => return Err(Refusal::Method),
     }
     let longest = method_len
@@ -460,7 +461,8 @@ fn index_target(method: &[u8], target: &[u8], index: &mut HeadIndex) -> Result<(
                 .position(|byte| matches!(byte, b'/' | b'?'))
                 .unwrap_or(rest.len());
             let authority = rest.get(..authority_len).unwrap_or_default();
-            if authority.is_empty() || !framing::is_host(authority) {
+            // RFC 9110 §4.2.1: such a URI has a host, even where a port follows.
+            if matches!(authority, [] | [b':', ..]) || !framing::is_host(authority) {
                 return Err(Refusal::Target);
             }
             let start = usize::from(index.target.start).saturating_add(scheme_len);
@@ -552,6 +554,9 @@ mod tests {
             (b"GET  / HTTP/1.1\r\n\r\n", Refusal::RequestLine),
             (b"GET / HTTP/1.1 \r\n\r\n", Refusal::RequestLine),
             (b"GET /\r\n\r\n", Refusal::RequestLine),
+            (b"GET\r\n\r\n", Refusal::RequestLine),
+            (b"GET\n\n", Refusal::LineEnd),
+            (b"GET\rX / HTTP/1.1\r\n\r\n", Refusal::Method),
             (b"GET /\t HTTP/1.1\r\n\r\n", Refusal::Target),
             (b"GET /\xc3\xa9 HTTP/1.1\r\n\r\n", Refusal::Target),
             (b"GET /#x HTTP/1.1\r\n\r\n", Refusal::Target),

@@ -6,9 +6,10 @@
 //!
 //! ```text
 //! Recv:  Idle ─bytes▶ Head ─head▶ Body ─end▶ Done          Send:  Waiting ─head▶ Body ─end▶ Done
-//!        │eof         │eof,fault  │eof,fault                       └─ 100 Continue, at most once
+//!        │eof         │eof        │eof                             └─ 100 Continue, at most once
 //!        ▼            ▼           ▼
 //!      Closed       Failed      Failed                     Done × Done, Close unset  ─▶  Idle × Waiting
+//!        a fault in Idle, Head or Body ─▶ Refused: one last answer
 //!
 //! Close: unset ─▶ PeerAsked | PeerIsOld | PeerRefused | HandlerAsked | ServerStopping | BodyUnread
 //! next(Recv, Send, Close) ─▶ Next = Read | Write | Wait | Linger | Close

@@ -7,8 +7,10 @@
 
 use core::sync::atomic::{AtomicBool, Ordering};
 use core::time::Duration;
+use std::fs::File;
 use std::io::{self, IoSlice, Read as _, Write as _};
 use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::os::fd::{AsRawFd as _, OwnedFd};
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -60,6 +62,7 @@ impl Listener {
     pub(crate) fn open(options: &SocketOptions) -> io::Result<Self> {
         let domain = Domain::for_address(options.address);
         let socket = Socket::new(domain, Type::STREAM.nonblocking(), Some(Protocol::TCP))?;
+        let socket = above_standard(socket)?;
         socket.set_reuse_address(true)?;
         if options.sharing == PortSharing::Shared {
             socket.set_reuse_port(true)?;
@@ -79,6 +82,29 @@ impl Listener {
 
     pub(crate) fn local_address(&self) -> io::Result<SocketAddr> {
         self.0.local_addr()
+    }
+}
+
+/// Moves a socket that got the number of a standard stream, and takes all such numbers: what a handler prints must not
+/// reach a peer. std's start opens closed streams before `main`; behind C's nobody has.
+fn above_standard(socket: Socket) -> io::Result<Socket> {
+    if socket.as_raw_fd() > libc::STDERR_FILENO {
+        return Ok(socket);
+    }
+    // A copy of an `OwnedFd` gets a number above 2.
+    let socket = OwnedFd::from(socket);
+    let moved = socket.try_clone()?;
+    drop(socket);
+    loop {
+        let placeholder = match File::options().read(true).write(true).open("/dev/null") {
+            Ok(file) => OwnedFd::from(file),
+            // There may be no file system to speak of: any descriptor that is nobody's connection will do.
+            Err(_) => Socket::new(Domain::UNIX, Type::DGRAM, None)?.into(),
+        };
+        if placeholder.as_raw_fd() > libc::STDERR_FILENO {
+            return Ok(moved.into());
+        }
+        std::mem::forget(placeholder);
     }
 }
 

@@ -17,7 +17,7 @@ use core::time::Duration;
 use std::sync::Arc;
 
 use crate::h1::HeadLimits;
-use crate::handler::{Handler, Upgrade};
+use crate::handler::Handler;
 use crate::limits::{
     ACCEPTS_A_TURN_MAX, EVENTS_A_POLL_MAX, EXHAUSTED_REPORT, EXHAUSTED_RETRY, Limits, Timeouts,
 };
@@ -397,9 +397,7 @@ impl<O: Os, H: Handler> Reactor<O, H> {
         let Ok(stream) = self.os.detach(socket) else {
             return;
         };
-        let Upgrade { run, .. } = upgrade;
-        let thread = std::thread::Builder::new().name("upgrade".to_owned());
-        if thread.spawn(move || run(stream, rest)).is_err() {
+        if !(upgrade.start)(stream, rest) {
             self.observer.on(Event::ThreadNotStarted);
         }
     }

@@ -2,7 +2,7 @@
 
 use crate::h1::{
     AnswerHead, AnswerLength, BodyLength, Close, Connection, Event, HeadIndex, HeadLimits,
-    HeadView, Misuse, Next, Refusal, UpgradeOffer, trailer_fields,
+    HeadView, Misuse, Next, Refusal, UpgradeOffer, Version, trailer_fields,
 };
 
 const DATE: &[u8; 29] = b"Sun, 06 Nov 1994 08:49:37 GMT";
@@ -12,6 +12,26 @@ const LIMITS: HeadLimits = HeadLimits {
     headers_max: 100,
 };
 const BODY_LEN_MAX: u64 = 32 * 1024 * 1024;
+
+/// What `/fields` sets: each but the first and the last would break an answer or frame it anew.
+const FIELDS: &[(&str, &[u8])] = &[
+    ("X-Before", b"kept"),
+    ("Content-Length", b"99"),
+    ("transfer-encoding", b"chunked"),
+    ("Connection", b"keep-alive"),
+    ("Date", b"yesterday"),
+    ("Keep-Alive", b"timeout=5"),
+    ("Trailer", b"X-Later"),
+    ("Upgrade", b"websocket"),
+    ("X-Split", b"a\r\nSet-Cookie: b"),
+    ("X-Nul", b"a\0b"),
+    ("X-Escape", b"a\x1b[2J"),
+    ("X-Delete", b"a\x7f"),
+    ("X Name", b"a"),
+    ("X-Name\r\nY", b"a"),
+    ("", b"a"),
+    ("X-After", b"kept,\t\xe9 too"),
+];
 
 /// How the input is cut into reads.
 #[derive(Clone, Copy, Debug)]
@@ -43,24 +63,81 @@ impl Cuts {
     }
 }
 
+/// What happens behind the last byte of an input.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Ending {
+    /// The peer ends its side.
+    EndOfInput,
+    /// The peer falls silent until its time is up.
+    Timeout,
+}
+
+/// What answers the requests.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Site {
+    /// The targets that [`exchange`] names.
+    ByTarget,
+    /// 200 with the request's own body, whatever the target.
+    Echo,
+}
+
+/// One request, as far as it came.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Message {
+    /// The method.
+    pub method: String,
+    /// The target as sent.
+    pub target: String,
+    /// The authority in it, which replaces `Host`.
+    pub authority: Option<String>,
+    /// Path and query.
+    pub path: String,
+    /// `HTTP/1.0` or `HTTP/1.1`: what it is served as.
+    pub version: String,
+    /// Names as sent, values trimmed.
+    pub fields: Vec<(String, Vec<u8>)>,
+    /// The body, as far as it came.
+    pub body: Vec<u8>,
+    /// The trailer fields.
+    pub trailers: Vec<(String, Vec<u8>)>,
+    /// Nothing of it is missing.
+    pub is_whole: bool,
+}
+
 /// What came of an input.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Exchange {
-    /// A line an event: `head GET /x HTTP/1.1`, `field Name: value`, `body "…"`, `trailer Name: value`, `end`,
-    /// `refused 400 why`, and at the last what the loop would do: `next Read`.
+    /// A line an event: `head GET /x HTTP/1.1`, `authority host` where the target names one, `field Name: value`,
+    /// `body "…"`, `trailer Name: value`, `end`, `refused 400 why`, `misuse What`, and at the last what the loop would
+    /// do: `next Read`.
     pub events: Vec<String>,
     /// All bytes of the answers.
     pub output: Vec<u8>,
+    /// The requests, the last of which may not be whole.
+    pub messages: Vec<Message>,
+    /// The status of the refusal, if there was one.
+    pub refused: Option<u16>,
 }
 
 /// Runs `input` through the protocol and answers each request:
-/// `/status/<code>` with that status and a text; `/stream` with a body of unknown length; `/refuse` with 403 before
-/// the body is read; `/short` with a body shorter than announced; `/upload-limit` takes bodies up to 8 bytes;
-/// any other target with 200 and the request's own body. The end of `input` is the end of the peer's side.
+///
+/// - `/status/<code>` with that status and a text;
+/// - `/stream` with a body of unknown length;
+/// - `/refuse` with 403 before the body is read; `/upload-limit` takes bodies up to 8 bytes;
+/// - `/short` and `/long` with a body shorter and longer than announced;
+/// - `/fields` with fields that are not a handler's to set; `/close` asks for the connection's end;
+/// - `/later` when all of `input` has been read;
+/// - any other target with 200 and the request's own body.
 #[must_use]
-pub fn exchange(input: &[u8], mut cuts: Cuts) -> Exchange {
-    let mut peer = Peer::default();
+pub fn exchange(input: &[u8], cuts: Cuts, ending: Ending) -> Exchange {
+    run(input, cuts, ending, Site::ByTarget)
+}
+
+pub(super) fn run(input: &[u8], mut cuts: Cuts, ending: Ending, site: Site) -> Exchange {
+    let mut peer = Peer::new(site);
     let mut pending = Vec::new();
     let mut at = 0;
     while at < input.len() && !peer.is_over() {
@@ -69,12 +146,26 @@ pub fn exchange(input: &[u8], mut cuts: Cuts) -> Exchange {
         at = end;
         let taken = peer.advance(&pending);
         pending.drain(..taken);
+        // Readiness may be spurious: to be asked again about the same bytes changes nothing.
+        let taken = peer.advance(&pending);
+        debug_assert_eq!(taken, 0, "nothing was left that could be taken");
+    }
+    while peer.connection.next() == Next::Wait {
+        peer.answer_request();
+        let taken = peer.advance(&pending);
+        pending.drain(..taken);
     }
     if !peer.is_over() {
-        peer.connection.on_end_of_input();
+        match ending {
+            Ending::EndOfInput => peer.connection.on_end_of_input(),
+            Ending::Timeout if peer.connection.is_idle() => {}
+            Ending::Timeout => {
+                let refusal = peer.connection.refuse(Refusal::Timeout);
+                peer.on_refusal(refusal);
+            }
+        }
     }
     peer.say(format!("next {:?}", peer.connection.next()));
-    peer.merge_body_events();
     peer.exchange
 }
 
@@ -82,26 +173,31 @@ pub fn exchange(input: &[u8], mut cuts: Cuts) -> Exchange {
 struct Peer {
     connection: Connection,
     index: HeadIndex,
-    body: Vec<u8>,
-    target: String,
+    site: Site,
+    path: String,
     exchange: Exchange,
 }
 
-impl Default for Peer {
-    fn default() -> Self {
+impl Peer {
+    fn new(site: Site) -> Self {
         Self {
             connection: Connection::new(),
             index: HeadIndex::default(),
-            body: Vec::new(),
-            target: String::new(),
+            site,
+            path: String::new(),
             exchange: Exchange::default(),
         }
     }
-}
 
-impl Peer {
     fn say(&mut self, event: String) {
         self.exchange.events.push(event);
+    }
+
+    fn say_fields(&mut self, kind: &str, fields: &[(String, Vec<u8>)]) {
+        for (name, value) in fields {
+            let line = format!("{kind} {name}: {}", value.escape_ascii());
+            self.say(line.trim_end().to_owned());
+        }
     }
 
     fn is_over(&self) -> bool {
@@ -125,12 +221,12 @@ impl Peer {
                 }
                 Ok((taken, Event::Body(bytes))) => {
                     at += taken;
-                    self.say(format!("body {}", bytes.escape_ascii()));
-                    self.body.extend_from_slice(bytes);
+                    self.on_body(bytes);
                 }
                 Ok((taken, Event::End { trailers })) => {
                     at += taken;
-                    self.on_end(trailers);
+                    self.on_trailers(trailers);
+                    self.on_end();
                 }
                 Err(refusal) => self.on_refusal(refusal),
             }
@@ -139,33 +235,42 @@ impl Peer {
     }
 
     fn on_head(&mut self, head: &[u8], body: BodyLength) {
-        let index = std::mem::take(&mut self.index);
-        let view = HeadView::new(head, &index);
+        let view = HeadView::new(head, &self.index);
+        let message = Message {
+            method: view.method().to_owned(),
+            target: view.target().to_owned(),
+            authority: view.authority().map(str::to_owned),
+            path: view.path_and_query().to_owned(),
+            version: match view.version() {
+                Version::Http10 => "HTTP/1.0".to_owned(),
+                Version::Http11 => "HTTP/1.1".to_owned(),
+            },
+            fields: owned(view.fields()),
+            ..Message::default()
+        };
+        self.path.clone_from(&message.path);
+        let authority = message.authority.as_deref();
+        let authority = authority.map(|host| format!("authority {host}"));
         self.say(format!(
-            "head {} {} {:?}",
-            view.method(),
-            view.target(),
-            view.version()
+            "head {} {} {}",
+            message.method, message.target, message.version
         ));
-        for (name, value) in view.fields() {
-            self.say(format!("field {name}: {}", value.escape_ascii()));
-        }
-        self.target = view.path_and_query().to_owned();
-        self.index = index;
-        self.body.clear();
+        self.exchange.events.extend(authority);
+        self.say_fields("field", &message.fields);
+        self.exchange.messages.push(message);
         if self.connection.upgrade() == UpgradeOffer::Tunnel {
             self.connection.on_close(Close::PeerRefused);
             self.answer(
                 Refusal::Connect.status(),
                 Refusal::Connect.reason().as_bytes(),
             );
-        } else if self.target == "/refuse" {
+        } else if self.is_for("/refuse") {
             self.answer(403, b"no");
-        } else if body == BodyLength::None {
-            self.say("end".to_owned());
-            self.answer_request();
-        } else {
-            let limit = if self.target == "/upload-limit" {
+        }
+        if body == BodyLength::None {
+            self.on_end();
+        } else if self.connection.is_unanswered() {
+            let limit = if self.is_for("/upload-limit") {
                 8
             } else {
                 BODY_LEN_MAX
@@ -176,48 +281,98 @@ impl Peer {
         }
     }
 
-    fn on_end(&mut self, trailers: &[u8]) {
-        for (name, value) in trailer_fields(trailers, &LIMITS).unwrap_or_default() {
-            self.say(format!("trailer {name}: {}", value.escape_ascii()));
+    fn is_for(&self, path: &str) -> bool {
+        self.site == Site::ByTarget && self.path == path
+    }
+
+    fn on_body(&mut self, bytes: &[u8]) {
+        let events = &mut self.exchange.events;
+        // Where a body is cut says nothing: neighbouring pieces become one line.
+        match events.last_mut() {
+            Some(last) if last.starts_with("body \"") => {
+                last.pop();
+                last.push_str(&format!("{}\"", bytes.escape_ascii()));
+            }
+            _ => events.push(format!("body \"{}\"", bytes.escape_ascii())),
         }
+        if let Some(message) = self.exchange.messages.last_mut() {
+            message.body.extend_from_slice(bytes);
+        }
+    }
+
+    fn on_trailers(&mut self, section: &[u8]) {
+        let fields = trailer_fields(section, &LIMITS).unwrap_or_default();
+        let trailers = owned(fields.into_iter());
+        self.say_fields("trailer", &trailers);
+        if let Some(message) = self.exchange.messages.last_mut() {
+            message.trailers = trailers;
+        }
+    }
+
+    fn on_end(&mut self) {
         self.say("end".to_owned());
-        if self.connection.is_unanswered() {
+        if let Some(message) = self.exchange.messages.last_mut() {
+            message.is_whole = true;
+        }
+        if self.connection.is_unanswered() && !self.is_for("/later") {
             self.answer_request();
         }
     }
 
     fn on_refusal(&mut self, refusal: Refusal) {
         self.say(format!("refused {} {refusal}", refusal.status()));
+        self.exchange.refused = Some(refusal.status());
         if self.connection.is_unanswered() {
             self.answer(refusal.status(), refusal.reason().as_bytes());
         }
     }
 
     fn answer_request(&mut self) {
-        let body = std::mem::take(&mut self.body);
-        match self.target.strip_prefix("/status/").map(str::parse) {
-            Some(Ok(status)) => self.answer(status, b"text"),
-            Some(Err(_)) => self.answer(404, b""),
-            None if self.target == "/stream" => self.answer_in_pieces(AnswerLength::Unknown),
-            None if self.target == "/short" => self.answer_in_pieces(AnswerLength::Known(99)),
-            None => self.answer(200, &body),
+        let message = self.exchange.messages.last();
+        let body = message.map_or_else(Vec::new, |message| message.body.clone());
+        if self.is_for("/stream") {
+            self.answer_in_pieces(AnswerLength::Unknown);
+        } else if self.is_for("/short") {
+            self.answer_in_pieces(AnswerLength::Known(99));
+        } else if self.is_for("/long") {
+            self.answer_in_pieces(AnswerLength::Known(8));
+        } else {
+            if self.is_for("/close") {
+                self.connection.on_close(Close::HandlerAsked);
+            }
+            let status = match self.site {
+                Site::ByTarget => self.path.strip_prefix("/status/").map(str::parse),
+                Site::Echo => None,
+            };
+            match status {
+                Some(Ok(status)) => self.answer(status, b"text"),
+                Some(Err(_)) => self.answer(404, b""),
+                None => self.answer(200, &body),
+            }
         }
     }
 
     fn answer(&mut self, status: u16, body: &[u8]) {
         self.head(status, AnswerLength::Known(body.len() as u64));
-        if self.piece(body).is_ok() {
-            let _ = self.connection.encode_end(&mut self.exchange.output);
-        }
+        let ended = self
+            .piece(body)
+            .and_then(|()| self.connection.encode_end(&mut self.exchange.output));
+        self.on_ended(ended);
     }
 
     fn answer_in_pieces(&mut self, length: AnswerLength) {
         self.head(200, length);
-        for piece in [&b"first "[..], b"second "] {
-            let _ = self.piece(piece);
-        }
-        if let Err(misuse) = self.connection.encode_end(&mut self.exchange.output) {
+        let ended = self
+            .piece(b"first ")
+            .and_then(|()| self.piece(b"second "))
+            .and_then(|()| self.connection.encode_end(&mut self.exchange.output));
+        self.on_ended(ended);
+    }
+
+    fn on_ended(&mut self, ended: Result<(), Misuse>) {
+        if let Err(misuse) = ended {
             self.say(format!("misuse {misuse:?}"));
+            self.connection.cut();
         }
     }
 
@@ -227,8 +382,9 @@ impl Peer {
             length,
             date: DATE,
         };
+        let fields = if self.is_for("/fields") { FIELDS } else { &[] };
         self.connection
-            .encode_head(&mut self.exchange.output, &head, std::iter::empty());
+            .encode_head(&mut self.exchange.output, &head, fields.iter().copied());
     }
 
     fn piece(&mut self, piece: &[u8]) -> Result<(), Misuse> {
@@ -241,16 +397,10 @@ impl Peer {
         self.connection.encode_piece_end(out);
         Ok(())
     }
+}
 
-    /// Where a body is cut says nothing: neighbouring pieces become one line.
-    fn merge_body_events(&mut self) {
-        let mut merged: Vec<String> = Vec::new();
-        for event in self.exchange.events.drain(..) {
-            match (merged.last_mut(), event.strip_prefix("body ")) {
-                (Some(last), Some(piece)) if last.starts_with("body ") => last.push_str(piece),
-                _ => merged.push(event),
-            }
-        }
-        self.exchange.events = merged;
-    }
+fn owned<'a>(fields: impl Iterator<Item = (&'a str, &'a [u8])>) -> Vec<(String, Vec<u8>)> {
+    fields
+        .map(|(name, value)| (name.to_owned(), value.to_owned()))
+        .collect()
 }

@@ -1,0 +1,175 @@
+//! Patterns of paths, and the tree that finds the one a path belongs to.
+//!
+//! The tree is walked without memory of its own. Precedence is a property of its shape, never of the order in which
+//! patterns were added: in each segment exact comes before parameter before rest.
+
+use crate::request::percent_decode;
+
+/// Parameters that one pattern may have: what they stand for lies on the stack while a request is answered.
+const PARAMETERS_MAX: usize = 8;
+
+/// A pattern's segment.
+enum Segment<'s> {
+    Exact(&'s str),
+    Parameter(&'s str),
+    Rest(&'s str),
+}
+
+impl<'s> Segment<'s> {
+    fn of(text: &'s str) -> Self {
+        let inside = text
+            .strip_prefix('{')
+            .and_then(|text| text.strip_suffix('}'));
+        match inside.map(|name| name.strip_prefix('*').ok_or(name)) {
+            None => Self::Exact(text),
+            Some(Err(name)) => Self::Parameter(name),
+            Some(Ok(name)) => Self::Rest(name),
+        }
+    }
+}
+
+/// Checks a pattern, and gives the names of its parameters from left to right.
+pub(crate) fn parameter_names(pattern: &str) -> Vec<Box<str>> {
+    assert!(
+        pattern.starts_with('/'),
+        "the pattern {pattern:?} does not begin with a slash"
+    );
+    let mut names: Vec<Box<str>> = Vec::new();
+    let mut segments = pattern.split('/').skip(1).peekable();
+    while let Some(text) = segments.next() {
+        let segment = Segment::of(text);
+        assert!(
+            segments.peek().is_none() || !matches!(segment, Segment::Rest(_)),
+            "the pattern {pattern:?} goes on behind its rest"
+        );
+        let (Segment::Exact(name) | Segment::Parameter(name) | Segment::Rest(name)) = segment;
+        assert!(
+            !name.contains(['{', '}', '?', '#']),
+            "the pattern {pattern:?} has a brace inside a segment, or a query"
+        );
+        if matches!(segment, Segment::Exact(_)) {
+            continue;
+        }
+        assert!(
+            !name.is_empty(),
+            "the pattern {pattern:?} has a parameter without a name"
+        );
+        assert!(
+            !names.iter().any(|other| **other == *name),
+            "the pattern {pattern:?} has two parameters of the name {name:?}"
+        );
+        names.push(name.into());
+    }
+    assert!(
+        names.len() <= PARAMETERS_MAX,
+        "the pattern {pattern:?} has more than {PARAMETERS_MAX} parameters"
+    );
+    names
+}
+
+/// What is kept for one pattern: places in its owner's list of routes. Empty where no pattern ends.
+pub(crate) type Resource = Vec<usize>;
+
+/// Where patterns that begin alike go on.
+#[derive(Clone, Default)]
+pub(crate) struct PatternTree {
+    /// Sorted by their segment.
+    exact: Vec<(Box<str>, Self)>,
+    parameter: Option<Box<Self>>,
+    rest: Resource,
+    /// The pattern that ends here.
+    here: Resource,
+}
+
+impl PatternTree {
+    pub(crate) fn insert<'s>(
+        &mut self,
+        mut segments: impl Iterator<Item = &'s str>,
+    ) -> &mut Resource {
+        let mut node = self;
+        loop {
+            node = match segments.next().map(Segment::of) {
+                None => return &mut node.here,
+                Some(Segment::Rest(_)) => return &mut node.rest,
+                Some(Segment::Parameter(_)) => node.parameter.get_or_insert_default(),
+                Some(Segment::Exact(text)) => {
+                    let place = node.place_of(text).unwrap_or_else(|place| {
+                        node.exact.insert(place, (text.into(), Self::default()));
+                        place
+                    });
+                    &mut node.exact[place].1
+                }
+            };
+        }
+    }
+
+    /// The resource of a path, of which `path` is what is left: `None` once its last segment was taken. The steps back
+    /// are bounded by the number of patterns, whatever the path.
+    pub(crate) fn find<'p>(
+        &self,
+        path: Option<&'p str>,
+        parameters: &mut Parameters<'p>,
+    ) -> Option<&Resource> {
+        let Some(path) = path else {
+            return Some(&self.here).filter(|resource| !resource.is_empty());
+        };
+        let (segment, behind) = match path.split_once('/') {
+            Some((segment, behind)) => (segment, Some(behind)),
+            None => (path, None),
+        };
+        let mut exact = |text: &str| {
+            let place = self.place_of(text).ok()?;
+            self.exact.get(place)?.1.find(behind, parameters)
+        };
+        if let Some(resource) = exact(segment) {
+            return Some(resource);
+        }
+        if segment.contains('%')
+            && let Some(resource) = exact(&percent_decode(segment))
+        {
+            return Some(resource);
+        }
+        let len = parameters.len;
+        if let Some(node) = self.parameter.as_ref().filter(|_| !segment.is_empty()) {
+            parameters.push(segment);
+            if let Some(resource) = node.find(behind, parameters) {
+                return Some(resource);
+            }
+            parameters.len = len;
+        }
+        if self.rest.is_empty() {
+            return None;
+        }
+        parameters.push(path);
+        Some(&self.rest)
+    }
+
+    fn place_of(&self, text: &str) -> Result<usize, usize> {
+        self.exact
+            .binary_search_by(|(segment, _)| (**segment).cmp(text))
+    }
+}
+
+/// The parameters on the way to a resource: name and value as it was sent.
+#[derive(Default)]
+pub(crate) struct Parameters<'p> {
+    list: [(&'p str, &'p str); PARAMETERS_MAX],
+    len: usize,
+}
+
+impl<'p> Parameters<'p> {
+    fn push(&mut self, value: &'p str) {
+        // No pattern in the tree has more parameters than there are slots.
+        if let Some(slot) = self.list.get_mut(self.len) {
+            slot.1 = value;
+            self.len += 1;
+        }
+    }
+
+    pub(crate) fn named(&mut self, names: &'p [Box<str>]) -> &[(&'p str, &'p str)] {
+        for (slot, name) in self.list.iter_mut().zip(names) {
+            slot.0 = name;
+        }
+        self.list.get(..self.len).unwrap_or_default()
+    }
+}

@@ -1,0 +1,656 @@
+//! The minimal dispatcher: method and path to a function.
+
+use core::fmt;
+use std::sync::Arc;
+
+use crate::h1::is_token_byte;
+use crate::handler::{Accept, Handler};
+use crate::headers::HeaderValue;
+use crate::pattern::{Parameters, PatternTree, parameter_names};
+use crate::request::{Head, Request};
+use crate::response::{Response, Status};
+
+/// What [`Router::any`] adds to an `Allow`: the methods that clients use (RFC 9110 §9.3, RFC 5789).
+const USUAL_METHODS: [&str; 7] = ["DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT"];
+
+type Answer = Arc<dyn Fn(&Request<'_>) -> Response + Send + Sync>;
+type Acceptor = Arc<dyn Fn(&Head<'_>) -> Accept + Send + Sync>;
+
+/// Sends each request to the function that was named for its method and path.
+///
+/// A pattern is a path whose segments are exact (`/things`), a parameter (`/things/{id}`: one segment, not empty) or, as
+/// its last one, a rest (`/files/{*path}`: all that follows, slashes included, or nothing). Where several patterns match,
+/// the first segment in which they differ decides: exact before parameter before rest, in whichever order they were
+/// added. The pattern that is found is the resource; only then the method counts.
+///
+/// | the request | the answer |
+/// | --- | --- |
+/// | no pattern matches | the [`fallback`](Self::fallback); without one 404, or 501 if no route has its method |
+/// | a pattern matches, not for its method | 405 with `Allow` (RFC 9110 §15.5.6) |
+/// | HEAD, where there is no route for it | the answer to GET; the server leaves out its body |
+/// | OPTIONS, where there is no route for it | 204 with `Allow`; for `*` with the methods of all routes (RFC 9110 §9.3.7) |
+///
+/// Those that the router gives itself are given before the body is read. Paths are compared as they were sent, and a
+/// segment with a `%` also with its percent-encodings replaced (RFC 3986 §2.1): write `/café`, not `/caf%C3%A9`. `%2F`
+/// never separates, `..` is a segment like any other, and a slash at the end counts.
+///
+/// ```
+/// use coldstart::{Response, Router};
+///
+/// let router = Router::new()
+///     .get("/hello", |_| Response::text("Hello, World!"))
+///     .get("/things/{id}", |request| {
+///         Response::text(request.parameter("id").unwrap_or_default().into_owned())
+///     })
+///     .post("/things", |request| Response::bytes(request.body_bytes()))
+///     .body_len_max(64 * 1024);
+/// ```
+#[derive(Clone, Default)]
+pub struct Router {
+    routes: Vec<Route>,
+    patterns: PatternTree,
+    /// The place of the route that was added last.
+    last: usize,
+    fallback: Option<Answer>,
+}
+
+macro_rules! routes_of_one_method {
+    ($($name:ident $method:literal;)*) => {$(
+        #[doc = concat!("Adds a route for ", $method, ".")]
+        ///
+        /// # Panics
+        ///
+        /// As [`route`](Self::route).
+        #[must_use]
+        pub fn $name(
+            self,
+            pattern: &str,
+            answer: impl Fn(&Request<'_>) -> Response + Send + Sync + 'static,
+        ) -> Self {
+            self.route($method, pattern, answer)
+        }
+    )*};
+}
+
+impl Router {
+    /// A router without routes.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    routes_of_one_method! {
+        get "GET";
+        post "POST";
+        put "PUT";
+        patch "PATCH";
+        delete "DELETE";
+    }
+
+    /// Adds a route for all methods that have none of their own under this pattern, OPTIONS included.
+    ///
+    /// # Panics
+    ///
+    /// As [`route`](Self::route).
+    #[must_use]
+    pub fn any(
+        mut self,
+        pattern: &str,
+        answer: impl Fn(&Request<'_>) -> Response + Send + Sync + 'static,
+    ) -> Self {
+        self.add_answer(None, pattern, Arc::new(answer));
+        self
+    }
+
+    /// Adds a route for `method`; methods have a case (RFC 9110 §9.1).
+    ///
+    /// # Panics
+    ///
+    /// On a mistake in the program: a method that is no token; a pattern that begins with no slash, has a query, a brace
+    /// anywhere but around a whole segment, a parameter without a name or with the name of another, more than 8 of them,
+    /// or segments behind a rest; a method and pattern that have an answer already. Patterns that differ only in the names
+    /// of their parameters are the same.
+    #[must_use]
+    pub fn route(
+        mut self,
+        method: &str,
+        pattern: &str,
+        answer: impl Fn(&Request<'_>) -> Response + Send + Sync + 'static,
+    ) -> Self {
+        self.add_answer(Some(method), pattern, Arc::new(answer));
+        self
+    }
+
+    /// Asks `acceptor` about each request for `method` and `pattern` before its body comes, as [`Handler::accept`] is
+    /// asked: to stream the body, to leave HTTP, or to refuse. It sees the parameters too.
+    ///
+    /// The method and pattern may have an answer beside it, called when `acceptor` says to buffer the body, or to upgrade
+    /// a request that does not offer it. Where there is none, the first is a mistake in the program and answered with
+    /// 500, the second is the peer's and answered with 400.
+    ///
+    /// # Panics
+    ///
+    /// As [`route`](Self::route), and where method and pattern have an acceptor already.
+    #[must_use]
+    pub fn accept(
+        mut self,
+        method: &str,
+        pattern: &str,
+        acceptor: impl Fn(&Head<'_>) -> Accept + Send + Sync + 'static,
+    ) -> Self {
+        let earlier = self
+            .add(Some(method), pattern)
+            .acceptor
+            .replace(Arc::new(acceptor));
+        assert!(
+            earlier.is_none(),
+            "{method} {pattern:?} has an acceptor already"
+        );
+        self
+    }
+
+    /// Bounds the body that the route added last takes, in place of
+    /// [`Limits::body_len_max`](crate::Limits::body_len_max); over it the answer is 413. A bound that the route's acceptor
+    /// gives goes before this one.
+    ///
+    /// # Panics
+    ///
+    /// No route was added yet: a mistake in the program.
+    #[must_use]
+    pub fn body_len_max(mut self, bytes: u64) -> Self {
+        assert!(
+            !self.routes.is_empty(),
+            "body_len_max has no route before it"
+        );
+        self.routes[self.last].body_len_max = Some(bytes);
+        self
+    }
+
+    /// Answers each request whose path no pattern matches, in place of 404 and 501.
+    #[must_use]
+    pub fn fallback(
+        mut self,
+        answer: impl Fn(&Request<'_>) -> Response + Send + Sync + 'static,
+    ) -> Self {
+        self.fallback = Some(Arc::new(answer));
+        self
+    }
+
+    fn add_answer(&mut self, method: Option<&str>, pattern: &str, answer: Answer) {
+        let earlier = self.add(method, pattern).answer.replace(answer);
+        assert!(
+            earlier.is_none(),
+            "{method:?} {pattern:?} has an answer already"
+        );
+    }
+
+    /// The route of this method and pattern; a new one, unless it has its acceptor or its answer already.
+    fn add(&mut self, method: Option<&str>, pattern: &str) -> &mut Route {
+        assert!(
+            method.is_none_or(|name| !name.is_empty() && name.bytes().all(is_token_byte)),
+            "{method:?} is no method"
+        );
+        let names = parameter_names(pattern);
+        let resource = self.patterns.insert(pattern.split('/').skip(1));
+        let known = resource
+            .iter()
+            .find(|place| self.routes[**place].method.as_deref() == method);
+        let place = known.copied().unwrap_or(self.routes.len());
+        if known.is_none() {
+            resource.push(place);
+            self.routes.push(Route {
+                method: method.map(Box::from),
+                pattern: pattern.into(),
+                names: names.clone(),
+                answer: None,
+                acceptor: None,
+                body_len_max: None,
+            });
+        }
+        self.last = place;
+        let route = &mut self.routes[place];
+        assert!(
+            route.names == names,
+            "{pattern:?} is {:?} under other names",
+            route.pattern
+        );
+        route
+    }
+
+    fn knows(&self, method: &str) -> bool {
+        self.routes.iter().any(|route| route.method.is_none())
+            || allowed(self.routes.iter()).contains(&method)
+    }
+
+    fn find<'p>(&self, head: Head<'p>, parameters: &mut Parameters<'p>) -> Found<'_> {
+        let method = head.method();
+        if method == "OPTIONS" && head.path() == "*" {
+            return Found::Router(with_allow(Status::NO_CONTENT, self.routes.iter()));
+        }
+        let path = head.path().strip_prefix('/');
+        let Some(resource) = path.and_then(|rest| self.patterns.find(Some(rest), parameters))
+        else {
+            return match &self.fallback {
+                Some(answer) => Found::Fallback(answer),
+                None if self.knows(method) => Found::Router(page(Status::NOT_FOUND)),
+                None => Found::Router(page(Status::NOT_IMPLEMENTED)),
+            };
+        };
+        let routes = || resource.iter().filter_map(|place| self.routes.get(*place));
+        let of = |wanted: Option<&str>| routes().find(|route| route.method.as_deref() == wanted);
+        let route = of(Some(method))
+            .or_else(|| of(Some("GET")).filter(|_| method == "HEAD"))
+            .or_else(|| of(None));
+        match route {
+            Some(route) => Found::Route(route),
+            None if method == "OPTIONS" => Found::Router(with_allow(Status::NO_CONTENT, routes())),
+            None => Found::Router(with_allow(Status::METHOD_NOT_ALLOWED, routes())),
+        }
+    }
+}
+
+impl Handler for Router {
+    fn accept(&mut self, head: &Head<'_>) -> Accept {
+        let mut parameters = Parameters::default();
+        let route = match self.find(*head, &mut parameters) {
+            Found::Route(route) => route,
+            Found::Fallback(_) => return Accept::Buffer,
+            Found::Router(response) => return Accept::Refuse(response),
+        };
+        let accept = route.acceptor.as_ref().map_or(Accept::Buffer, |acceptor| {
+            acceptor(&head.with_parameters(parameters.named(&route.names)))
+        });
+        match accept {
+            Accept::Buffer | Accept::BufferUpTo(_) if route.answer.is_none() => {
+                Accept::Refuse(page(Status::INTERNAL_SERVER_ERROR))
+            }
+            Accept::Buffer => route
+                .body_len_max
+                .map_or(Accept::Buffer, Accept::BufferUpTo),
+            Accept::BufferUpTo(_) | Accept::Stream(_) | Accept::Upgrade(_) | Accept::Refuse(_) => {
+                accept
+            }
+        }
+    }
+
+    fn call(&mut self, request: &Request<'_>) -> Response {
+        let mut parameters = Parameters::default();
+        match self.find(request.head(), &mut parameters) {
+            Found::Route(route) => match &route.answer {
+                Some(answer) => answer(&request.with_parameters(parameters.named(&route.names))),
+                None => page(Status::BAD_REQUEST),
+            },
+            Found::Fallback(answer) => answer(request),
+            Found::Router(response) => response,
+        }
+    }
+}
+
+impl fmt::Debug for Router {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let patterns = self.routes.iter().map(|route| &route.pattern);
+        formatter.debug_list().entries(patterns).finish()
+    }
+}
+
+/// Who answers a request.
+enum Found<'r> {
+    Route(&'r Route),
+    Fallback(&'r Answer),
+    Router(Response),
+}
+
+/// What one method of one pattern does.
+#[derive(Clone)]
+struct Route {
+    /// `None` stands for all that have no route of their own.
+    method: Option<Box<str>>,
+    pattern: Box<str>,
+    /// The names of the pattern's parameters, from left to right.
+    names: Vec<Box<str>>,
+    answer: Option<Answer>,
+    acceptor: Option<Acceptor>,
+    body_len_max: Option<u64>,
+}
+
+/// The methods that these routes answer, sorted.
+fn allowed<'r>(routes: impl Iterator<Item = &'r Route>) -> Vec<&'r str> {
+    let mut methods = vec!["OPTIONS"];
+    for route in routes {
+        match route.method.as_deref() {
+            Some("GET") => methods.extend(["GET", "HEAD"]),
+            Some(method) => methods.push(method),
+            None => methods.extend(USUAL_METHODS),
+        }
+    }
+    methods.sort_unstable();
+    methods.dedup();
+    methods
+}
+
+fn with_allow<'r>(status: Status, routes: impl Iterator<Item = &'r Route>) -> Response {
+    // It parses: methods were checked to be tokens.
+    let methods = HeaderValue::parse(allowed(routes).join(", "));
+    Response::new(status).header("Allow", methods.unwrap_or_else(|_| "OPTIONS".into()))
+}
+
+fn page(status: Status) -> Response {
+    Response::text(format!("{}\n", status.reason())).status(status)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Router;
+    use crate::{
+        Accept, Demand, Handler, Request, Response, Status, TestAnswer, TestRequest, Upgrade,
+        Upload,
+    };
+
+    fn ask(router: &Router, method: &str, target: &str) -> TestAnswer {
+        TestRequest::new(method, target).run_handler(&mut router.clone())
+    }
+
+    /// The text of the answer to GET, or its status where that is not 200.
+    fn get(router: &Router, target: &str) -> String {
+        let answer = ask(router, "GET", target);
+        match answer.status() {
+            200 => answer.text(),
+            status => status.to_string(),
+        }
+    }
+
+    /// A route's answer: its pattern and what the parameters of these names stand for.
+    fn show(pattern: &'static str) -> impl Fn(&Request<'_>) -> Response + Send + Sync + 'static {
+        move |request| {
+            let mut text = String::from(pattern);
+            for name in ["a", "b", "rest"] {
+                if let Some(value) = request.parameter(name) {
+                    text.push_str(&format!(" {name}={value}"));
+                }
+            }
+            Response::text(text)
+        }
+    }
+
+    const PATTERNS: [&str; 9] = [
+        "/",
+        "/things",
+        "/things/new",
+        "/things/{a}",
+        "/things/{a}/parts/{b}",
+        "/things/new/parts/first",
+        "/{a}/edit",
+        "/files/{*rest}",
+        "/files/index",
+    ];
+
+    #[test]
+    fn the_most_specific_pattern_wins_in_any_order() {
+        for turn in 0..PATTERNS.len() {
+            let patterns = (0..PATTERNS.len()).map(|place| PATTERNS[(place + turn) % 9]);
+            let router = patterns.fold(Router::new(), |router, pattern| {
+                router.get(pattern, show(pattern))
+            });
+            for (target, answer) in [
+                ("/", "/"),
+                ("/?things", "/"),
+                ("http://host", "/"),
+                ("http://host/things?x", "/things"),
+                ("/things/new", "/things/new"),
+                ("/things/7", "/things/{a} a=7"),
+                ("/things/edit", "/things/{a} a=edit"),
+                ("/other/edit", "/{a}/edit a=other"),
+                ("/things/new/parts/first", "/things/new/parts/first"),
+                // The exact way ends early; the walk steps back to the parameter.
+                ("/things/new/parts/2", "/things/{a}/parts/{b} a=new b=2"),
+                ("/files/index", "/files/index"),
+                ("/files/a/b//c/", "/files/{*rest} rest=a/b//c/"),
+                ("/files/", "/files/{*rest} rest="),
+                ("/files", "404"),
+                ("/things/", "404"),
+                ("/things/7/", "404"),
+                ("//things", "404"),
+                ("/things/7/parts", "404"),
+                ("/none", "404"),
+            ] {
+                assert_eq!(get(&router, target), answer, "{target} in turn {turn}");
+            }
+        }
+    }
+
+    #[test]
+    fn percent_encodings_are_replaced_where_they_must_be() {
+        let router = Router::new()
+            .get("/café/{a}", show("café"))
+            .get("/a b", show("a b"))
+            .get("/..", show("dots"))
+            .get("/100%", show("100%"))
+            .get("/raw/%41", show("as sent"))
+            .get("/raw/A", show("replaced"));
+        for (target, answer) in [
+            ("/caf%C3%A9/x%2Fy%20z", "café a=x/y z"),
+            ("/caf%c3%a9/%ff", "café a=\u{fffd}"),
+            ("/a%20b", "a b"),
+            ("/100%", "100%"),
+            ("/100%25", "100%"),
+            ("/raw/%41", "as sent"),
+            ("/raw/A", "replaced"),
+            ("/raw%2FA", "404"),
+            ("/a%2520b", "404"),
+            ("/..", "dots"),
+            ("/raw/../..", "404"),
+        ] {
+            assert_eq!(get(&router, target), answer, "{target}");
+        }
+    }
+
+    #[test]
+    fn a_method_without_a_route_is_told_which_there_are() {
+        let router = Router::new()
+            .get("/page", show("page"))
+            .put("/page", show("put"))
+            .route("PURGE", "/cache", show("purge"))
+            .post("/things/{a}", show("post"))
+            .get("/things/new", show("new"));
+        let verdict = |method: &str, target: &str| {
+            let answer = ask(&router, method, target);
+            let allow = answer.header("allow").unwrap_or_default().to_owned();
+            (answer.status(), allow)
+        };
+        let known = |status: u16, allow: &str| (status, allow.to_owned());
+        assert_eq!(
+            verdict("DELETE", "/page"),
+            known(405, "GET, HEAD, OPTIONS, PUT")
+        );
+        assert_eq!(
+            verdict("get", "/page"),
+            known(405, "GET, HEAD, OPTIONS, PUT")
+        );
+        assert_eq!(verdict("GET", "/cache"), known(405, "OPTIONS, PURGE"));
+        assert_eq!(
+            verdict("POST", "/things/new"),
+            known(405, "GET, HEAD, OPTIONS"),
+            "the resource is found first"
+        );
+        assert_eq!(verdict("OPTIONS", "/things/7"), known(204, "OPTIONS, POST"));
+        let all = "GET, HEAD, OPTIONS, POST, PURGE, PUT";
+        assert_eq!(verdict("OPTIONS", "*"), known(204, all));
+        assert_eq!(verdict("OPTIONS", "/none"), known(404, ""));
+        assert_eq!(verdict("HEAD", "/none"), known(404, ""));
+        assert_eq!(verdict("PURGE", "/none"), known(404, ""));
+        assert_eq!(verdict("BREW", "/none"), known(501, ""));
+        assert_eq!(verdict("CONNECT", "page:80"), known(501, ""));
+    }
+
+    #[test]
+    fn head_is_answered_by_get_and_the_others_by_any() {
+        let method = |request: &Request<'_>| Response::text(request.method().to_owned());
+        let router = Router::new()
+            .any("/echo", |_| Response::text("any"))
+            .get("/echo", method)
+            .route("HEAD", "/own", |_| Response::text("own"))
+            .get("/own", method);
+        for (asked, target, answer) in [
+            ("HEAD", "/echo", "HEAD"),
+            ("OPTIONS", "/echo", "any"),
+            ("BREW", "/echo", "any"),
+            ("HEAD", "/own", "own"),
+        ] {
+            let text = ask(&router, asked, target).text();
+            assert_eq!(text, answer, "{asked} {target}");
+        }
+        assert_eq!(
+            ask(&router, "OPTIONS", "*").header("allow"),
+            Some("DELETE, GET, HEAD, OPTIONS, PATCH, POST, PUT")
+        );
+        assert_eq!(ask(&router, "BREW", "/none").status(), 404);
+    }
+
+    #[test]
+    fn a_fallback_takes_what_no_pattern_does() {
+        let router = Router::new()
+            .get("/page", show("page"))
+            .fallback(|request| Response::bytes(request.body_bytes()).status(Status::GONE));
+        let post = |target: &str| {
+            let request = TestRequest::post(target).body("body");
+            request.run_handler(&mut router.clone())
+        };
+        assert_eq!(post("/none").text(), "body");
+        assert_eq!(post("/none").status(), 410);
+        assert_eq!(post("/page").status(), 405);
+    }
+
+    #[test]
+    fn an_answer_of_the_routers_own_does_not_wait_for_the_body() {
+        let mut router = Router::new().get("/page", show("page"));
+        // Handler::call would be reached with a body that was buffered; 413 would show that it was.
+        let body = vec![0; 33 * 1024 * 1024];
+        for (target, status) in [("/page", 405), ("/none", 501)] {
+            let request = TestRequest::post(target).body(body.clone());
+            assert_eq!(request.run_handler(&mut router).status(), status);
+        }
+    }
+
+    struct Discard;
+
+    impl Upload for Discard {
+        fn on_piece(&mut self, _: &[u8]) -> Demand {
+            Demand::More
+        }
+
+        fn on_end(self: Box<Self>) -> Response {
+            Response::text("discarded")
+        }
+    }
+
+    #[test]
+    fn acceptors_are_asked_before_the_body() {
+        let router = Router::new()
+            .accept("POST", "/to/{name}", |head| {
+                match head.parameter("name").as_deref() {
+                    Some("nobody") => Accept::Refuse(Response::new(Status::FORBIDDEN)),
+                    Some("all") => Accept::Stream(Box::new(Discard)),
+                    Some("few") => Accept::BufferUpTo(1),
+                    _ => Accept::Buffer,
+                }
+            })
+            .post("/to/{name}", |request| {
+                Response::bytes(request.body_bytes())
+            })
+            .body_len_max(2)
+            .accept("GET", "/socket", |_| {
+                Accept::Upgrade(Upgrade::new("echo", |_, _| {}))
+            })
+            .accept("GET", "/broken", |_| Accept::Buffer);
+        let post = |target: &str| {
+            let request = TestRequest::post(target).body("abc");
+            request.run_handler(&mut router.clone())
+        };
+        assert_eq!(post("/to/nobody").status(), 403);
+        assert_eq!(post("/to/all").text(), "discarded");
+        assert_eq!(post("/to/few").status(), 413);
+        assert_eq!(post("/to/others").status(), 413);
+        let small = TestRequest::post("/to/others").body("ab");
+        assert_eq!(small.run_handler(&mut router.clone()).text(), "ab");
+        let offer = TestRequest::get("/socket")
+            .header("connection", "upgrade")
+            .header("upgrade", "echo");
+        assert_eq!(offer.run_handler(&mut router.clone()).status(), 101);
+        assert_eq!(ask(&router, "GET", "/socket").status(), 400);
+        assert_eq!(ask(&router, "GET", "/broken").status(), 500);
+    }
+
+    #[test]
+    fn a_router_goes_to_each_worker() {
+        fn is_shared<T: Clone + Send + Sync + Handler + 'static>(_: &T) {}
+        let router = Router::new().get("/{a}", show("/{a}"));
+        is_shared(&router);
+        assert_eq!(format!("{router:?}"), r#"["/{a}"]"#);
+    }
+
+    #[test]
+    fn a_mistake_in_a_pattern_names_the_pattern() {
+        type Mistake = fn(Router) -> Router;
+        let mistakes: [(Mistake, &str); 14] = [
+            (
+                |to| to.get("things", show("")),
+                "\"things\" does not begin with a slash",
+            ),
+            (
+                |to| to.get("", show("")),
+                "\"\" does not begin with a slash",
+            ),
+            (
+                |to| to.get("/{a}/{a}", show("")),
+                "\"/{a}/{a}\" has two parameters of the name",
+            ),
+            (
+                |to| to.get("/{*a}/b", show("")),
+                "\"/{*a}/b\" goes on behind its rest",
+            ),
+            (
+                |to| to.get("/{}", show("")),
+                "\"/{}\" has a parameter without a name",
+            ),
+            (
+                |to| to.get("/{*}", show("")),
+                "\"/{*}\" has a parameter without a name",
+            ),
+            (
+                |to| to.get("/a{b}", show("")),
+                "\"/a{b}\" has a brace inside",
+            ),
+            (
+                |to| to.get("/a?b", show("")),
+                "\"/a?b\" has a brace inside a segment, or a query",
+            ),
+            (
+                |to| to.get("/{a}/{b}/{c}/{d}/{e}/{f}/{g}/{h}/{i}", show("")),
+                "has more than 8 parameters",
+            ),
+            (
+                |to| to.get("/taken/{a}", show("")),
+                "\"/taken/{a}\" has an answer already",
+            ),
+            (
+                |to| to.put("/taken/{b}", show("")).get("/taken/{b}", show("")),
+                "under other names",
+            ),
+            (
+                |to| to.any("/x", show("")).any("/x", show("")),
+                "\"/x\" has an answer already",
+            ),
+            (|to| to.route("NO METHOD", "/", show("")), "is no method"),
+            (|_| Router::new().body_len_max(1), "no route before it"),
+        ];
+        for (mistake, message) in mistakes {
+            let router = Router::new().get("/taken/{a}", show(""));
+            let made = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| mistake(router)));
+            let panic = made.map(drop).expect_err(message);
+            let said = panic.downcast_ref::<String>().cloned();
+            let said = said.or_else(|| panic.downcast_ref::<&str>().map(|&said| said.to_owned()));
+            let said = said.expect("a panic with a text");
+            assert!(said.contains(message), "{said:?} has no {message:?}");
+        }
+    }
+}

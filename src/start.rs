@@ -1,0 +1,171 @@
+//! A start without std's: C's `main`, for programs that are measured by their first byte.
+//!
+//! Before `main`, std asks poll about three descriptors, sets up signal stacks and looks for the guard page: a tenth of
+//! a millisecond's work that nobody here needs. What of it *is* needed is done here. An island of unsafe code, for the
+//! argument vector and SIGPIPE.
+#![expect(
+    unsafe_code,
+    reason = "C's `main` gets pointers, and std has no safe interface to SIGPIPE"
+)]
+
+use core::ffi::{CStr, c_char, c_int};
+use core::sync::atomic::{AtomicPtr, Ordering};
+use std::ffi::{OsStr, OsString};
+use std::os::unix::ffi::OsStrExt as _;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::process::{ExitCode, Termination};
+
+/// The argument vector that C's `main` was given; null if std's start has it.
+static ARGUMENTS: AtomicPtr<*const c_char> = AtomicPtr::new(core::ptr::null_mut());
+
+/// What the process ends with if the program panicked; std's start does the same.
+const EXIT_PANICKED: i32 = 101;
+
+/// The arguments of the command line, without the program's name, whichever start the program has.
+///
+/// Behind [`main!`](crate::main) `std::env::args_os` is empty where the C library is musl.
+pub fn arguments() -> impl Iterator<Item = OsString> {
+    let vector = ARGUMENTS.load(Ordering::Acquire);
+    let mut at = 0_usize;
+    let given = core::iter::from_fn(move || {
+        if vector.is_null() {
+            return None;
+        }
+        // SAFETY: `from_c` was promised a vector that ends in null, and the walk stops there.
+        let argument = unsafe { *vector.add(at) };
+        if argument.is_null() {
+            return None;
+        }
+        at = at.saturating_add(1);
+        // SAFETY: each pointer of the vector is a C string that lives as long as the process.
+        let argument = unsafe { CStr::from_ptr(argument) };
+        Some(OsStr::from_bytes(argument.to_bytes()).to_owned())
+    });
+    let from_std = vector.is_null().then(std::env::args_os);
+    given.chain(from_std.into_iter().flatten()).skip(1)
+}
+
+/// Runs a program from C's `main`; the work of [`main!`](crate::main).
+///
+/// # Safety
+///
+/// `argv` is the vector that `main` was given: pointers to C strings and a null behind them.
+#[doc(hidden)]
+#[expect(clippy::exit, reason = "std flushes stdout here, C's exit would not")]
+pub unsafe fn from_c<T: Termination>(
+    argv: *const *const c_char,
+    program: impl FnOnce() -> T,
+) -> c_int {
+    ARGUMENTS.store(argv.cast_mut(), Ordering::Release);
+    // Handlers that write to a closed pipe get an error, as under std's start. Their children get the default back:
+    // `std::process::Command` sees to it.
+    // SAFETY: no handler is installed, the signal is ignored.
+    unsafe { libc::signal(libc::SIGPIPE, libc::SIG_IGN) };
+    let status = match catch_unwind(AssertUnwindSafe(program)) {
+        Ok(outcome) => number_of(outcome.report()),
+        Err(_) => EXIT_PANICKED,
+    };
+    std::process::exit(status)
+}
+
+/// An `ExitCode` does not tell its number, but it can be compared.
+fn number_of(code: ExitCode) -> i32 {
+    (0..=u8::MAX)
+        .find(|number| ExitCode::from(*number) == code)
+        .map_or(EXIT_PANICKED, i32::from)
+}
+
+/// Gives a program a start without std's, and with it the first byte as early as `bootstrap`'s.
+///
+/// ```no_run
+/// # // The attribute must be the crate's own: this example only shows the shape.
+/// #![no_main]
+/// # #[cfg(any())]
+/// coldstart::main!(hello);
+///
+/// fn hello(request: &coldstart::Request<'_>) -> coldstart::Response {
+///     coldstart::Response::text(format!("hello from {}\n", request.path()))
+/// }
+/// # coldstart::main!(hello);
+/// ```
+///
+/// With `start = …` it runs any function that could be a `main`:
+/// `coldstart::main!(start = run)` with `fn run() -> ExitCode`. Its arguments are [`arguments`](crate::arguments)'s.
+///
+/// What is different from std's start: a stack overflow ends the process by SIGSEGV without a message of std's, the main
+/// thread has no name in a panic's message, and in static programs a panic's message has no backtrace. All else (panics
+/// are caught, SIGPIPE is ignored, stdout is flushed at the end) is as there. The code that prints backtraces is two
+/// fifths of a small static program, and in a stripped one it prints nothing but `<unknown>`.
+#[macro_export]
+macro_rules! main {
+    (start = $program:expr) => {
+        #[unsafe(no_mangle)]
+        extern "C" fn main(
+            _argc: ::core::ffi::c_int,
+            argv: *const *const ::core::ffi::c_char,
+        ) -> ::core::ffi::c_int {
+            // SAFETY: the vector is passed on as C gives it.
+            unsafe { $crate::start::from_c(argv, $program) }
+        }
+
+        $crate::__without_backtraces!();
+    };
+    ($function:expr) => {
+        $crate::main!(start = || $crate::serve($function));
+    };
+}
+
+/// Takes the places of the unwinder's functions that only a backtrace needs, so that the linker finds no use for the
+/// reader of debug information. They are in one object file of musl's unwinder with two that std's personality function
+/// refers to, which is why those are here as well: unwinding itself is untouched.
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __without_backtraces {
+    () => {
+        #[cfg(all(target_env = "musl", target_feature = "crt-static", panic = "unwind"))]
+        const _: () = {
+            use ::core::ffi::{c_int, c_void};
+
+            unsafe extern "C" {
+                fn _Unwind_GetIP(context: *mut c_void) -> usize;
+            }
+
+            /// The end of the stack: there is no frame to tell of.
+            #[unsafe(no_mangle)]
+            extern "C" fn _Unwind_Backtrace(_: *const c_void, _: *mut c_void) -> c_int {
+                5
+            }
+
+            #[unsafe(no_mangle)]
+            extern "C" fn _Unwind_FindEnclosingFunction(instruction: *mut c_void) -> *mut c_void {
+                instruction
+            }
+
+            #[unsafe(no_mangle)]
+            extern "C" fn _Unwind_GetCFA(_: *mut c_void) -> usize {
+                0
+            }
+
+            /// No encoding in use on this platform is relative to it; musl's unwinder aborts here.
+            #[unsafe(no_mangle)]
+            extern "C" fn _Unwind_GetTextRelBase(_: *mut c_void) -> usize {
+                0
+            }
+
+            #[unsafe(no_mangle)]
+            extern "C" fn _Unwind_GetDataRelBase(_: *mut c_void) -> usize {
+                0
+            }
+
+            /// Panics unwind from calls and never from signals: the address is always the one behind the call.
+            #[unsafe(no_mangle)]
+            extern "C" fn _Unwind_GetIPInfo(context: *mut c_void, is_before: *mut c_int) -> usize {
+                // SAFETY: the personality function passes its context on, and a place for the flag.
+                unsafe {
+                    *is_before = 0;
+                    _Unwind_GetIP(context)
+                }
+            }
+        };
+    };
+}

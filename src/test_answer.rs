@@ -1,0 +1,184 @@
+//! The answer of a handler under test, read as the loop would read it.
+#![expect(clippy::panic, reason = "a test's mistake ends the test")]
+
+use core::fmt;
+use core::time::Duration;
+use std::os::unix::fs::FileExt;
+use std::sync::mpsc::{Receiver, channel};
+
+use bytes::Bytes;
+
+use crate::body::{Content, FilePart, Piece};
+use crate::handler::Upgrade;
+use crate::limits::FILE_PIECE_LEN;
+use crate::pause::Pause;
+use crate::promise::{Notify, Promise, Promised};
+use crate::response::{Response, Source, Status};
+
+/// For so long a test waits for each thing that another thread has to bring.
+const WAIT_MAX: Duration = Duration::from_secs(10);
+
+/// What a handler answered, without the fields that are the server's.
+pub struct TestAnswer {
+    status: u16,
+    fields: Vec<(String, Vec<u8>)>,
+    content: Content,
+    bell: Bell,
+}
+
+impl TestAnswer {
+    pub(crate) fn new(mut response: Response) -> Self {
+        let bell = Bell::new();
+        let content = loop {
+            match response.take_source() {
+                Source::Body(body) => break body.0,
+                Source::Promise(promise) => response = bell.await_answer(&promise),
+            }
+        };
+        if let Content::Channel(source) = &content {
+            source.attach(bell.notify.clone());
+        }
+        let owned = |(name, value): (&str, &[u8])| (name.to_owned(), value.to_owned());
+        Self {
+            status: response.status_code(),
+            fields: response.headers().map(owned).collect(),
+            content,
+            bell,
+        }
+    }
+
+    /// The answer to an offer that was taken (RFC 9110 §15.2.2).
+    pub(crate) fn switching(upgrade: &Upgrade) -> Self {
+        let fields = upgrade.fields.iter();
+        Self {
+            status: 101,
+            fields: fields
+                .map(|(name, value)| (name.as_str().to_owned(), value.as_bytes().to_owned()))
+                .collect(),
+            content: Content::Whole(Bytes::new()),
+            bell: Bell::new(),
+        }
+    }
+
+    /// The status code.
+    #[must_use]
+    pub const fn status(&self) -> u16 {
+        self.status
+    }
+
+    /// The value of the first field of this name, if it is UTF-8.
+    #[must_use]
+    pub fn header(&self, name: &str) -> Option<&str> {
+        let mut fields = self.fields.iter();
+        let field = fields.find(|field| field.0.eq_ignore_ascii_case(name));
+        field.and_then(|field| core::str::from_utf8(&field.1).ok())
+    }
+
+    /// The next piece of the body, for which it waits; `None` behind the last one.
+    ///
+    /// # Panics
+    ///
+    /// The piece takes more than 10 seconds. The body is cut: its sender was dropped unfinished, or its file is shorter
+    /// than the range.
+    #[must_use]
+    pub fn next_piece(&mut self) -> Option<Bytes> {
+        match &mut self.content {
+            Content::Whole(bytes) => Some(std::mem::take(bytes)).filter(|bytes| !bytes.is_empty()),
+            Content::File(part) => read_piece(part),
+            Content::Channel(source) => loop {
+                match source.take() {
+                    Piece::Bytes(piece) => return Some(piece),
+                    Piece::Pending => self.bell.wait("a piece of the body"),
+                    Piece::Finished => return None,
+                    Piece::Cut => panic!("the body's sender was dropped unfinished"),
+                }
+            },
+        }
+    }
+
+    /// What is left of the body, to its end.
+    ///
+    /// # Panics
+    ///
+    /// As [`next_piece`](Self::next_piece).
+    #[must_use]
+    pub fn body(mut self) -> Vec<u8> {
+        let mut body = Vec::new();
+        while let Some(piece) = self.next_piece() {
+            body.extend_from_slice(&piece);
+        }
+        body
+    }
+
+    /// What is left of the body as text; bytes that are not UTF-8 become U+FFFD.
+    ///
+    /// # Panics
+    ///
+    /// As [`next_piece`](Self::next_piece).
+    #[must_use]
+    pub fn text(self) -> String {
+        String::from_utf8_lossy(&self.body()).into_owned()
+    }
+}
+
+impl fmt::Debug for TestAnswer {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter
+            .debug_struct("TestAnswer")
+            .field("status", &self.status)
+            .field("fields", &self.fields)
+            .finish_non_exhaustive()
+    }
+}
+
+/// What others ring when they have news.
+pub(crate) struct Bell {
+    notify: Notify,
+    rung: Receiver<()>,
+}
+
+impl Bell {
+    pub(crate) fn new() -> Self {
+        let (sender, rung) = channel();
+        let notify = Notify::new(move || {
+            // Nobody listens once the test is over.
+            let _ = sender.send(());
+        });
+        Self { notify, rung }
+    }
+
+    fn wait(&self, awaited: &str) {
+        let is_rung = self.rung.recv_timeout(WAIT_MAX).is_ok();
+        assert!(is_rung, "{awaited} did not come within {WAIT_MAX:?}");
+    }
+
+    /// Waits until `pause` is over.
+    pub(crate) fn await_resume(&self, pause: &Pause) {
+        while !pause.is_over(|| self.notify.clone()) {
+            self.wait("the end of a pause");
+        }
+    }
+
+    fn await_answer(&self, promise: &Promise) -> Response {
+        loop {
+            match promise.poll(|| self.notify.clone()) {
+                Promised::Pending => self.wait("the promised answer"),
+                Promised::Kept(response) => return response,
+                Promised::Broken => return Response::new(Status::INTERNAL_SERVER_ERROR),
+            }
+        }
+    }
+}
+
+fn read_piece(part: &mut FilePart) -> Option<Bytes> {
+    let left = part.rest.end.saturating_sub(part.rest.start);
+    let len = usize::try_from(left)
+        .unwrap_or(usize::MAX)
+        .min(FILE_PIECE_LEN);
+    let mut piece = vec![0; len];
+    if let Err(error) = part.file.read_exact_at(&mut piece, part.rest.start) {
+        panic!("the body's file can't be read to the end of its range: {error}");
+    }
+    part.rest.start += len as u64;
+    Some(Bytes::from(piece)).filter(|piece| !piece.is_empty())
+}

@@ -1,0 +1,372 @@
+//! Handlers under test: a request without a server, and the answer to it.
+#![expect(clippy::panic, reason = "a test's mistake ends the test")]
+
+use crate::h1::{Connection, Event, HeadIndex, HeadLimits, HeadView, Refusal, UpgradeOffer};
+use crate::handler::{Accept, Demand, FunctionHandler, Handler, Upload};
+use crate::limits::Limits;
+use crate::request::{Head, Request, RequestBody};
+use crate::response::{Response, Status};
+use crate::test_answer::{Bell, TestAnswer};
+
+/// A body is cut into so many pieces for an [`Upload`]: one that counts on a single piece is found out.
+const PIECES: usize = 3;
+
+/// A request for a handler under test.
+///
+/// It is written out and read by the server's own parser, so a handler sees just what it would see of a peer.
+///
+/// ```
+/// use coldstart::{Request, Response, TestRequest};
+///
+/// fn greet(request: &Request<'_>) -> Response {
+///     Response::text(format!("hello, {}", request.query().unwrap_or("you")))
+/// }
+///
+/// let answer = TestRequest::get("/greet?world").header("accept", "text/plain").run(greet);
+/// assert_eq!(answer.status(), 200);
+/// assert_eq!(answer.text(), "hello, world");
+/// ```
+#[derive(Clone, Debug)]
+pub struct TestRequest {
+    request_line: String,
+    fields: Vec<(String, String)>,
+    body: Vec<u8>,
+}
+
+impl TestRequest {
+    /// A request with any method and target (RFC 9112 §3).
+    #[must_use]
+    pub fn new(method: &str, target: &str) -> Self {
+        Self {
+            request_line: format!("{method} {target} HTTP/1.1"),
+            fields: Vec::new(),
+            body: Vec::new(),
+        }
+    }
+
+    /// A GET request.
+    #[must_use]
+    pub fn get(target: &str) -> Self {
+        Self::new("GET", target)
+    }
+
+    /// A POST request.
+    #[must_use]
+    pub fn post(target: &str) -> Self {
+        Self::new("POST", target)
+    }
+
+    /// Adds a field line. One that says how the body is framed is taken at its word: the body is then sent as it is.
+    #[must_use]
+    pub fn header(mut self, name: &str, value: &str) -> Self {
+        self.fields.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
+    /// Sets the body.
+    #[must_use]
+    pub fn body(mut self, body: impl Into<Vec<u8>>) -> Self {
+        self.body = body.into();
+        self
+    }
+
+    /// Has a function or closure answer.
+    ///
+    /// # Panics
+    ///
+    /// As [`run_handler`](Self::run_handler).
+    #[must_use]
+    pub fn run(&self, function: impl FnMut(&Request<'_>) -> Response) -> TestAnswer {
+        self.run_handler(&mut FunctionHandler(function))
+    }
+
+    /// Has a [`Handler`] answer, after it was asked what it [accepts](Handler::accept).
+    ///
+    /// A body over its bound is answered with 413, as the server would; an upgrade that the request offers with 101, and
+    /// its closure, which would need a socket, is dropped.
+    ///
+    /// # Panics
+    ///
+    /// The request is none: the server would refuse it. Its body is not as long as it announces. A pause, or an answer that
+    /// was promised, takes more than 10 seconds.
+    #[must_use]
+    pub fn run_handler<H: Handler + ?Sized>(&self, handler: &mut H) -> TestAnswer {
+        let bytes = self.encode();
+        let limits = Limits::new();
+        let head_limits = HeadLimits {
+            head_len_max: limits.head_len_max,
+            target_len_max: limits.target_len_max,
+            headers_max: limits.headers_max,
+        };
+        let mut connection = Connection::new();
+        let mut index = HeadIndex::default();
+        let head_len = match connection.poll(&bytes, &mut index, &head_limits) {
+            Ok((len, Event::Head { .. })) => len,
+            Ok(_) => panic!("the request line has a line end in it"),
+            Err(refusal) => panic!("the server would refuse this request: {refusal}"),
+        };
+        let (head, rest) = bytes.split_at(head_len);
+        let head = Head::new(HeadView::new(head, &index));
+        let offer = connection.upgrade();
+        let mut read = |len_max| read_body(&mut connection, rest, len_max, &head_limits);
+        let response = match (handler.accept(&head), offer) {
+            (Accept::Upgrade(upgrade), UpgradeOffer::Offered | UpgradeOffer::Tunnel) => {
+                return TestAnswer::switching(&upgrade);
+            }
+            (Accept::Refuse(response), _) => Ok(response),
+            (_, UpgradeOffer::Tunnel) => Err(Refusal::Connect),
+            (Accept::Stream(upload), _) => stream(read(upload.body_len_max()), upload),
+            (Accept::BufferUpTo(len_max), _) => read(len_max).map(call(handler, head)),
+            (Accept::Buffer | Accept::Upgrade(_), _) => {
+                read(limits.body_len_max).map(call(handler, head))
+            }
+        };
+        TestAnswer::new(response.unwrap_or_else(|refusal| {
+            let status = Status::new(refusal.status()).unwrap_or(Status::BAD_REQUEST);
+            Response::text(refusal.reason()).status(status)
+        }))
+    }
+
+    fn encode(&self) -> Vec<u8> {
+        let mut head = format!("{}\r\n", self.request_line);
+        for (name, value) in &self.fields {
+            head.extend([name, ": ", value, "\r\n"]);
+        }
+        let is = |wanted: &'static str| move |name: &String| name.eq_ignore_ascii_case(wanted);
+        let has = |wanted| self.fields.iter().map(|field| &field.0).any(is(wanted));
+        if !has("host") {
+            head.push_str("Host: localhost\r\n");
+        }
+        if !self.body.is_empty() && !has("content-length") && !has("transfer-encoding") {
+            head.push_str(&format!("Content-Length: {}\r\n", self.body.len()));
+        }
+        [head.as_bytes(), b"\r\n", &self.body].concat()
+    }
+}
+
+/// A body without its framing, and the trailer section behind it.
+type Read<'a> = (Vec<u8>, &'a [u8]);
+
+fn read_body<'a>(
+    connection: &mut Connection,
+    mut bytes: &'a [u8],
+    len_max: u64,
+    limits: &HeadLimits,
+) -> Result<Read<'a>, Refusal> {
+    connection.limit_body(len_max)?;
+    let (mut body, mut trailers) = (Vec::new(), &[][..]);
+    while connection.is_body_pending() {
+        let (taken, event) = match connection.poll(bytes, &mut HeadIndex::default(), limits) {
+            Ok((_, Event::NeedInput)) => panic!("the body is shorter than the request announces"),
+            Ok(polled) => polled,
+            Err(Refusal::BodyTooLarge) => return Err(Refusal::BodyTooLarge),
+            Err(refusal) => panic!("the server would refuse this request: {refusal}"),
+        };
+        bytes = bytes.get(taken..).unwrap_or_default();
+        match event {
+            Event::Body(piece) => body.extend_from_slice(piece),
+            Event::End { trailers: section } => trailers = section,
+            Event::NeedInput | Event::EmptyLine | Event::Head { .. } => {}
+        }
+    }
+    assert!(
+        bytes.is_empty(),
+        "the body is longer than the request announces"
+    );
+    Ok((body, trailers))
+}
+
+fn call<H: Handler + ?Sized>(handler: &mut H, head: Head<'_>) -> impl FnOnce(Read<'_>) -> Response {
+    move |(body, trailers)| {
+        handler.call(&Request::new(head, RequestBody::Borrowed(&body), trailers))
+    }
+}
+
+fn stream(
+    read: Result<Read<'_>, Refusal>,
+    mut upload: Box<dyn Upload>,
+) -> Result<Response, Refusal> {
+    let (body, _) = match read {
+        Ok(read) => read,
+        Err(refusal) => {
+            upload.on_cut();
+            return Err(refusal);
+        }
+    };
+    for piece in body.chunks(body.len().div_ceil(PIECES).max(1)) {
+        match upload.on_piece(piece) {
+            Demand::More => {}
+            Demand::Answer(response) => return Ok(response),
+            Demand::Pause(pause) => Bell::new().await_resume(&pause),
+        }
+    }
+    Ok(upload.on_end())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::TestRequest;
+    use crate::{
+        Accept, Body, Demand, Handler, Head, Pause, Request, Response, Status, Upgrade, Upload,
+    };
+
+    #[test]
+    fn a_handler_sees_what_the_server_would_show() {
+        let request = TestRequest::new("PUT", "http://there/a%20b?c=d")
+            .header("X-A", "  1 ")
+            .body("body");
+        let answer = request.run(|request| {
+            assert_eq!(request.method(), "PUT");
+            assert_eq!(request.path(), "/a%20b");
+            assert_eq!(request.query(), Some("c=d"));
+            assert_eq!(request.head().host(), Some("there"));
+            assert_eq!(request.header("x-a"), Some("1"));
+            assert_eq!(request.header("content-length"), Some("4"));
+            Response::bytes(request.body_bytes())
+                .status(Status::CREATED)
+                .header("location", "/a")
+        });
+        assert_eq!(answer.status(), 201);
+        assert_eq!(answer.header("Location"), Some("/a"));
+        assert_eq!(answer.body(), b"body");
+    }
+
+    #[test]
+    fn a_chunked_body_is_taken_at_its_word() {
+        let answer = TestRequest::post("/")
+            .header("Transfer-Encoding", "chunked")
+            .body("3\r\nabc\r\n0\r\nsum: 9\r\n\r\n")
+            .run(|request| {
+                assert_eq!(request.trailers(), [("sum", &b"9"[..])]);
+                Response::bytes(request.body_bytes())
+            });
+        assert_eq!(answer.text(), "abc");
+    }
+
+    #[test]
+    #[should_panic(expected = "refuse this request: the request target")]
+    fn an_invalid_request_is_the_tests_mistake() {
+        drop(TestRequest::get("/ä").run(|_| Response::text("")));
+    }
+
+    #[test]
+    #[should_panic(expected = "shorter than the request announces")]
+    fn a_short_body_is_the_tests_mistake() {
+        let request = TestRequest::post("/").header("content-length", "9");
+        drop(request.run(|_| Response::text("")));
+    }
+
+    #[test]
+    fn promises_and_bodies_of_other_threads_are_awaited() {
+        let mut answer = TestRequest::get("/").run(|_| {
+            let (response, reply) = Response::promised();
+            let (sender, body) = Body::channel(1);
+            std::thread::Builder::new()
+                .spawn(move || {
+                    reply.complete(Response::text(body).status(Status::ACCEPTED));
+                    for piece in ["one ", "two ", "three"] {
+                        sender.send(piece).expect("the test reads");
+                    }
+                    sender.finish();
+                })
+                .expect("a thread");
+            response
+        });
+        assert_eq!(answer.status(), 202);
+        assert_eq!(answer.next_piece().as_deref(), Some(&b"one "[..]));
+        assert_eq!(answer.text(), "two three");
+        let broken = TestRequest::get("/").run(|_| Response::promised().0);
+        assert_eq!(broken.status(), 500);
+    }
+
+    #[test]
+    fn a_file_is_read_in_its_range() {
+        let path = std::env::temp_dir().join(format!("coldstart-{}", std::process::id()));
+        std::fs::write(&path, "0123456789").expect("a file");
+        let answer = TestRequest::get("/").run(|_| {
+            let file = std::fs::File::open(&path).expect("the file");
+            Response::bytes(Body::file(file, 2..5))
+        });
+        assert_eq!(answer.text(), "234");
+        std::fs::remove_file(&path).expect("the file");
+    }
+
+    /// Accepts by path.
+    struct Gate;
+
+    #[derive(Default)]
+    struct Count {
+        pieces: usize,
+        len: usize,
+    }
+
+    impl Upload for Count {
+        fn body_len_max(&self) -> u64 {
+            9
+        }
+
+        fn on_piece(&mut self, piece: &[u8]) -> Demand {
+            self.pieces += 1;
+            self.len += piece.len();
+            let (pause, resume) = Pause::new();
+            match piece {
+                b"!" => return Demand::Answer(Response::text("early")),
+                _ if self.pieces > 1 => resume.resume(),
+                _ => drop(std::thread::Builder::new().spawn(move || resume.resume())),
+            }
+            Demand::Pause(pause)
+        }
+
+        fn on_end(self: Box<Self>) -> Response {
+            Response::text(format!("{} bytes in {} pieces", self.len, self.pieces))
+        }
+    }
+
+    impl Handler for Gate {
+        fn accept(&mut self, head: &Head<'_>) -> Accept {
+            match head.path() {
+                "/stream" => Accept::Stream(Box::<Count>::default()),
+                "/small" => Accept::BufferUpTo(2),
+                "/upgrade" => Accept::Upgrade(Upgrade::new("echo", |_, _| {})),
+                "/no" => Accept::Refuse(Response::new(Status::FORBIDDEN)),
+                _ => Accept::Buffer,
+            }
+        }
+
+        fn call(&mut self, request: &Request<'_>) -> Response {
+            Response::bytes(request.body_bytes())
+        }
+    }
+
+    #[test]
+    fn what_a_handler_accepts_is_honoured() {
+        let post = |target: &str, body: &'static str| {
+            let answer = TestRequest::post(target).body(body).run_handler(&mut Gate);
+            (answer.status(), answer.text())
+        };
+        let text = |text: &str| (200, text.to_owned());
+        assert_eq!(post("/", "abc"), text("abc"));
+        assert_eq!(post("/small", "ab"), text("ab"));
+        assert_eq!(post("/small", "abc").0, 413);
+        assert_eq!(post("/no", "abc"), (403, String::new()));
+        assert_eq!(post("/stream", "12345"), text("5 bytes in 3 pieces"));
+        assert_eq!(post("/stream", ""), text("0 bytes in 0 pieces"));
+        assert_eq!(post("/stream", "ab!"), text("early"));
+        assert_eq!(post("/stream", "0123456789").0, 413);
+        assert_eq!(post("/upgrade", "plain"), text("plain"));
+    }
+
+    #[test]
+    fn an_upgrade_is_taken_where_it_is_offered() {
+        let answer = TestRequest::get("/upgrade")
+            .header("connection", "upgrade")
+            .header("upgrade", "echo")
+            .run_handler(&mut Gate);
+        assert_eq!(
+            (answer.status(), answer.header("upgrade")),
+            (101, Some("echo"))
+        );
+        let tunnel = TestRequest::new("CONNECT", "a:1").run_handler(&mut Gate);
+        assert_eq!(tunnel.status(), 501);
+    }
+}
