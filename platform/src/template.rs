@@ -85,17 +85,17 @@ fn fill(text: &str, kind: Kind, name: &str, library: &str) -> String {
         Kind::Http => (
             "Answers HTTP calls.",
             "curl http://127.0.0.1:8080/",
-            include_str!("../templates/test_http.rs"),
+            include_str!("../templates/test_http.txt"),
         ),
         Kind::Event => (
             "Answers events.",
             "curl -d 'one two' http://127.0.0.1:8080/2023-03-30/functions/{{name}}/invocations",
-            include_str!("../templates/test_event.rs"),
+            include_str!("../templates/test_event.txt"),
         ),
         Kind::Sse => (
             "Streams server-sent events.",
             "curl -N http://127.0.0.1:8080/",
-            include_str!("../templates/test_sse.rs"),
+            include_str!("../templates/test_sse.txt"),
         ),
     };
     // An event function is called by its triggers; it shows the hooks instead.

@@ -7,7 +7,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 #[test]
-fn it_answers() {
+fn the_function_answers_its_calls() {
     let server = Server::start();
 {{assertions}}}
 

@@ -7,7 +7,7 @@ use super::statistics::Sample;
 use crate::clock::human;
 
 const WIDTH: f64 = 640.0;
-const ROW: usize = 56;
+const ROW: usize = 64;
 const DOTS_MAX: usize = 400;
 type Column = (&'static str, fn(&Measured) -> &Sample);
 const COLUMNS: [Column; 3] = [
@@ -58,7 +58,8 @@ pub(crate) fn page(all: &[Measured]) -> String {
          :root {{ color-scheme: light dark; font: 15px/1.5 system-ui, sans-serif }}\n\
          body {{ max-width: 60rem; margin: 2rem auto; padding: 0 1rem }}\n\
          table {{ border-collapse: collapse }} th, td {{ text-align: right; padding: .2rem .8rem }}\n\
-         th:first-child, td:first-child {{ text-align: left }} tr + tr {{ border-top: 1px solid #8884 }}\n\
+         th, td {{ white-space: nowrap }}\
+         th:first-child, td:first-child {{ text-align: left; white-space: normal; overflow-wrap: anywhere }} tr + tr {{ border-top: 1px solid #8884 }}\n\
          svg {{ width: 100%; height: auto }} text {{ font: 12px system-ui, sans-serif; fill: currentColor }}\n\
          circle {{ fill: #2a7; fill-opacity: .35 }} .median {{ stroke: #d40; stroke-width: 2 }}\n\
          .axis {{ stroke: currentColor; stroke-opacity: .2 }}\n</style>\n<h1>coldstart bench</h1>\n{}\n{plots}</html>\n",
@@ -106,7 +107,7 @@ fn plot(title: &str, all: &[Measured], of: fn(&Measured) -> &Sample) -> String {
     let mut top = 0;
     for measured in all {
         let sample = of(measured);
-        let middle = top + 36;
+        let middle = top + 30;
         marks += &format!(
             "<text x=\"4\" y=\"{}\">{}</text>\n",
             top + 14,
@@ -125,8 +126,8 @@ fn plot(title: &str, all: &[Measured], of: fn(&Measured) -> &Sample) -> String {
             "<line class=\"median\" x1=\"{at:.1}\" x2=\"{at:.1}\" y1=\"{}\" y2=\"{}\"/><text x=\"{:.1}\" y=\"{}\">{}</text>\n",
             middle - 9,
             middle + 9,
-            at + 5.0,
-            middle - 10,
+            at.min(WIDTH - 60.0) - 3.0,
+            middle + 23,
             human(sample.median())
         );
         top += ROW;

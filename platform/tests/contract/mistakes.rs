@@ -52,7 +52,8 @@ fn without_a_mistake_every_check_passes() {
     }
 }
 
-fn is_found(mistake: &str, options: &[&str], id: &str, verdict: &str, words: &str) {
+/// Does the check with this id come to this verdict, in these words?
+fn is_found(mistake: &str, options: &[&str], [id, verdict]: [&str; 2], words: &str) {
     let Some(report) = report(mistake, options) else {
         return;
     };
@@ -62,53 +63,281 @@ fn is_found(mistake: &str, options: &[&str], id: &str, verdict: &str, words: &st
     assert!(all.contains(words), "{words} in {check:#}");
 }
 
-macro_rules! mistakes {
-    ($($name:ident: $mistake:literal, $options:expr => $id:literal $verdict:literal $words:literal;)*) => {$(
-        #[test]
-        fn $name() {
-            is_found($mistake, &$options, $id, $verdict, $words);
-        }
-    )*};
+#[test]
+fn a_server_with_one_worker_is_found() {
+    let options = ["--only", "S5"];
+    is_found(
+        "one-worker",
+        &options,
+        ["S5", "fail"],
+        "ThreadingHTTPServer",
+    );
 }
 
-mistakes! {
-    one_worker: "one-worker", ["--only", "S5"] => "S5" "fail" "ThreadingHTTPServer";
-    variables_that_must_be_there: "needs-variables", ["--only", "S4,S7"] => "S7" "warn" "treat an empty one as absent";
-    small_bodies: "small-body", ["--only", "P1"] => "P1" "fail" "an event of 32 MB";
-    no_empty_event: "no-empty-event", ["--only", "P1"] => "P1" "fail" "an empty event is answered 500";
-    small_heads: "small-head", ["--only", "P4"] => "P4" "fail" "headers of 8 KB: answered 431";
-    big_answer_heads: "big-answer-head", ["--only", "P2,P5"] => "P5" "warn" "BadResponse";
-    events_at_once: "whole-events", ["--only", "P6", "--stream-path", "/events"] => "P6" "fail" "without Transfer-Encoding";
-    a_body_after_head: "head-body", ["--only", "P7"] => "P7" "fail" "HEAD";
-    unused_connections: "unused", ["--only", "S4,K1b"] => "K1b" "warn" "an idle connection was closed after 2";
-    a_maximum_of_requests: "max-requests", ["--only", "K2"] => "K2" "fail" "request 101 on one connection";
-    closing_answers: "closes", ["--only", "P2,K3"] => "K3" "fail" "7 of 7 answers close";
-    timers_in_a_freeze: "freeze", ["--only", "S4,K4"] => "K4" "fail" "after 3 s frozen";
-    initializing_once: "initialize-once", ["--only", "H1", "--initializer"] => "H1" "fail" "POST /initialize answered 500";
-    failing_pre_stop: "pre-stop-fails", ["--only", "S4,H2", "--pre-stop"] => "H2" "fail" "GET /pre-stop answered 500";
-    mixed_up_answers: "mixed-up", ["--only", "C1"] => "C1" "fail" "another caller's request";
-    a_crash: "crash", ["--only", "C2", "--fault-path", "/fault"] => "C2" "fail" "the process ended after /fault";
-    dying_with_clients: "dies-with-clients", ["--only", "C3"] => "C3" "fail" "the process ended after clients left";
-    unmarked_failures: "unmarked", ["--only", "E1", "--fault-path", "/fault"] => "E1" "warn" "500 without x-fc-status";
-    late_logs: "late-log", ["--only", "L1"] => "L1" "warn" "only after the answer";
-    buffered_logs: "buffered-log", ["--only", "L1"] => "L1" "warn" "when the process ended";
-    secrets_in_logs: "logs-secrets", ["--only", "P2,L2"] => "L2" "fail" "do not log headers";
-    unbalanced_markers: "unbalanced", ["--only", "P2,L3"] => "L3" "warn" "starts without an end";
-    deaf_to_sigterm: "deaf", ["--only", "S4,X1"] => "X1" "warn" "still running 10 s after SIGTERM";
-    cutting_off: "cuts-off", ["--only", "S4,X1"] => "X1" "warn" "the request in flight was cut off";
-    silence_about_the_port: "silent-port", ["--only", "S4,X2"] => "X2" "warn" "a port that is no number";
-    a_leak: "leak", ["--only", "R1"] => "R1" "warn" " MB in ";
-    open_descriptors: "descriptors", ["--only", "K2,R2"] => "R2" "warn" "descriptors stay open";
+#[test]
+fn variables_that_must_be_there_are_found() {
+    let options = ["--only", "S4,S7"];
+    is_found(
+        "needs-variables",
+        &options,
+        ["S7", "warn"],
+        "treat an empty one as absent",
+    );
+}
+
+#[test]
+fn a_limit_of_small_bodies_is_found() {
+    let options = ["--only", "P1"];
+    is_found("small-body", &options, ["P1", "fail"], "an event of 32 MB");
+}
+
+#[test]
+fn a_parser_of_empty_events_is_found() {
+    let options = ["--only", "P1"];
+    is_found(
+        "no-empty-event",
+        &options,
+        ["P1", "fail"],
+        "an empty event is answered 500",
+    );
+}
+
+#[test]
+fn a_limit_of_small_heads_is_found() {
+    let options = ["--only", "P4"];
+    is_found(
+        "small-head",
+        &options,
+        ["P4", "fail"],
+        "headers of 8 KB: answered 431",
+    );
+}
+
+#[test]
+fn answers_with_big_heads_are_found() {
+    let options = ["--only", "P2,P5"];
+    is_found("big-answer-head", &options, ["P5", "warn"], "BadResponse");
+}
+
+#[test]
+fn events_that_come_at_once_are_found() {
+    let options = ["--only", "P6", "--stream-path", "/events"];
+    is_found(
+        "whole-events",
+        &options,
+        ["P6", "fail"],
+        "without Transfer-Encoding",
+    );
+}
+
+#[test]
+fn a_body_after_head_is_found() {
+    let options = ["--only", "P7"];
+    is_found("head-body", &options, ["P7", "fail"], "HEAD");
+}
+
+#[test]
+fn closing_unused_connections_is_found() {
+    let options = ["--only", "S4,K1b"];
+    is_found(
+        "unused",
+        &options,
+        ["K1b", "warn"],
+        "an idle connection was closed after 2",
+    );
+}
+
+#[test]
+fn a_maximum_of_requests_is_found() {
+    let options = ["--only", "K2"];
+    is_found(
+        "max-requests",
+        &options,
+        ["K2", "fail"],
+        "request 101 on one connection",
+    );
+}
+
+#[test]
+fn closing_answers_are_found() {
+    let options = ["--only", "P2,K3"];
+    is_found("closes", &options, ["K3", "fail"], "7 of 7 answers close");
+}
+
+#[test]
+fn timers_that_expire_in_a_freeze_are_found() {
+    let options = ["--only", "S4,K4"];
+    is_found("freeze", &options, ["K4", "fail"], "after 3 s frozen");
+}
+
+#[test]
+fn an_initializer_that_works_once_is_found() {
+    let options = ["--only", "H1", "--initializer"];
+    is_found(
+        "initialize-once",
+        &options,
+        ["H1", "fail"],
+        "POST /initialize answered 500",
+    );
+}
+
+#[test]
+fn a_failing_pre_stop_is_found() {
+    let options = ["--only", "S4,H2", "--pre-stop"];
+    is_found(
+        "pre-stop-fails",
+        &options,
+        ["H2", "fail"],
+        "GET /pre-stop answered 500",
+    );
+}
+
+#[test]
+fn mixed_up_answers_are_found() {
+    let options = ["--only", "C1"];
+    is_found(
+        "mixed-up",
+        &options,
+        ["C1", "fail"],
+        "another caller's request",
+    );
+}
+
+#[test]
+fn a_crash_is_found() {
+    let options = ["--only", "C2", "--fault-path", "/fault"];
+    is_found(
+        "crash",
+        &options,
+        ["C2", "fail"],
+        "the process ended after /fault",
+    );
+}
+
+#[test]
+fn dying_with_clients_is_found() {
+    let options = ["--only", "C3"];
+    is_found(
+        "dies-with-clients",
+        &options,
+        ["C3", "fail"],
+        "the process ended after clients left",
+    );
+}
+
+#[test]
+fn unmarked_failures_are_found() {
+    let options = ["--only", "E1", "--fault-path", "/fault"];
+    is_found(
+        "unmarked",
+        &options,
+        ["E1", "warn"],
+        "500 without x-fc-status",
+    );
+}
+
+#[test]
+fn late_logs_are_found() {
+    let options = ["--only", "L1"];
+    is_found(
+        "late-log",
+        &options,
+        ["L1", "warn"],
+        "only after the answer",
+    );
+}
+
+#[test]
+fn buffered_logs_are_found() {
+    let options = ["--only", "L1"];
+    is_found(
+        "buffered-log",
+        &options,
+        ["L1", "warn"],
+        "when the process ended",
+    );
+}
+
+#[test]
+fn secrets_in_logs_are_found() {
+    let options = ["--only", "P2,L2"];
+    is_found(
+        "logs-secrets",
+        &options,
+        ["L2", "fail"],
+        "do not log headers",
+    );
+}
+
+#[test]
+fn unbalanced_markers_are_found() {
+    let options = ["--only", "P2,L3"];
+    is_found(
+        "unbalanced",
+        &options,
+        ["L3", "warn"],
+        "starts without an end",
+    );
+}
+
+#[test]
+fn a_server_deaf_to_sigterm_is_found() {
+    let options = ["--only", "S4,X1"];
+    is_found(
+        "deaf",
+        &options,
+        ["X1", "warn"],
+        "still running 10 s after SIGTERM",
+    );
+}
+
+#[test]
+fn cutting_off_requests_is_found() {
+    let options = ["--only", "S4,X1"];
+    is_found(
+        "cuts-off",
+        &options,
+        ["X1", "warn"],
+        "the request in flight was cut off",
+    );
+}
+
+#[test]
+fn silence_about_the_port_is_found() {
+    let options = ["--only", "S4,X2"];
+    is_found(
+        "silent-port",
+        &options,
+        ["X2", "warn"],
+        "a port that is no number",
+    );
+}
+
+#[test]
+fn a_leak_is_found() {
+    let options = ["--only", "R1"];
+    is_found("leak", &options, ["R1", "warn"], " MB in ");
+}
+
+#[test]
+fn descriptors_left_open_are_found() {
+    let options = ["--only", "K2,R2"];
+    is_found(
+        "descriptors",
+        &options,
+        ["R2", "warn"],
+        "descriptors stay open",
+    );
 }
 
 #[test]
 fn a_slow_health_path_is_found_at_the_start() {
     // The first check of the start fails already, so nothing else can be examined.
+    let options = ["--health", "/health", "--only", "S3,H4"];
     is_found(
         "slow-health",
-        &["--health", "/health", "--only", "S3,H4"],
-        "S3",
-        "fail",
+        &options,
+        ["S3", "fail"],
         "answered nothing in time",
     );
 }
