@@ -33,10 +33,15 @@ use interrupt::{Interrupt, Manner};
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
     remains::adopt_orphans();
-    let result = carry_out(&arguments.command);
+    // A defect of ours must not leave the function running either.
+    let result = std::panic::catch_unwind(|| carry_out(&arguments.command));
     interrupt::yield_to_signal();
     remains::sweep();
-    match result {
+    match result.unwrap_or_else(|_| {
+        Err(Failure::machine(
+            "a defect in coldstart; its message is above",
+        ))
+    }) {
         Ok(status) => status.into(),
         Err(failure) => {
             console::say(format!("{} {failure}", console::Tone::Bad.paint("error:")));

@@ -54,7 +54,9 @@ impl Phase {
             (Self::Active(calls), Step::CallBegan) => Some(Self::Active(calls + 1)),
             (Self::Active(1), Step::CallEnded) => Some(Self::Ready),
             (Self::Active(calls), Step::CallEnded) => Some(Self::Active(calls.saturating_sub(1))),
-            (Self::Ready, Step::Froze) => Some(Self::Frozen),
+            (Self::Ready | Self::Frozen, Step::Froze) => Some(Self::Frozen),
+            // To let run what runs changes nothing; the end of the program does so to be sure.
+            (Self::Active(calls), Step::Thawed) => Some(Self::Active(calls)),
             (Self::Ready | Self::Frozen | Self::Active(_), Step::StopAsked) => Some(Self::Stopping),
             (Self::Stopping, Step::CallEnded | Step::Thawed) => Some(Self::Stopping),
             (
@@ -148,6 +150,7 @@ mod tests {
     fn a_frozen_instance_takes_no_call_and_a_dead_one_no_step() {
         assert_eq!(Phase::Frozen.next(Step::CallBegan), None);
         assert_eq!(Phase::Active(1).next(Step::Froze), None);
+        assert_eq!(Phase::Active(2).next(Step::Thawed), Some(Phase::Active(2)));
         assert_eq!(Phase::Killed.next(Step::Thawed), None);
     }
 }

@@ -202,6 +202,23 @@ fn hooks_are_sent_in_their_order_and_nothing_is_left() {
 }
 
 #[test]
+fn an_end_in_the_middle_of_a_call_leaves_nothing() {
+    let Some(mut gateway) = Gateway::lab(&["--freeze"]) else {
+        return;
+    };
+    let process = gateway.call("GET", "/", "").json()["process"].to_string();
+    let mut stream = gateway.connect();
+    std::io::Write::write_all(&mut stream, b"GET /never HTTP/1.1\r\nHost: a\r\n\r\n")
+        .expect("sent");
+    gateway.wait_for(" never");
+    assert_eq!(gateway.interrupt(), Some(0));
+    assert!(
+        !Path::new("/proc").join(process).exists(),
+        "the function is gone"
+    );
+}
+
+#[test]
 fn a_timeline_is_drawn() {
     let Some(gateway) = Gateway::lab(&["--initializer"]) else {
         return;
