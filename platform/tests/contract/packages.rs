@@ -282,14 +282,16 @@ fn project_is_whole(kind: &str) {
     let library = Path::new(env!("CARGO_MANIFEST_DIR"))
         .parent()
         .expect("the repository");
+    // Names of their own: cargo tells packages in one target directory apart by name, wherever they lie.
+    let name = format!("demo-{kind}");
     let folder = tempfile::tempdir().expect("a folder");
     let library = library.to_str().expect("text");
     let output = coldstart_in(
         folder.path(),
-        &["new", "demo", "--kind", kind, "--library", library],
+        &["new", &name, "--kind", kind, "--library", library],
     );
     assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
-    let project = folder.path().join("demo");
+    let project = folder.path().join(&name);
     // Shared by the three kinds, so that the library is built once.
     let target = Path::new(env!("CARGO_TARGET_TMPDIR")).join("projects");
     let _one_at_a_time = BUILDS.lock();
