@@ -64,6 +64,8 @@ struct Context<'a, O, H> {
     phase: Phase,
     key: Key,
     requests_left: usize,
+    /// Bytes that were read from this session's peer.
+    received_len: usize,
 }
 
 impl<O, H> Context<'_, O, H> {
@@ -363,6 +365,7 @@ impl<O: Os, H: Handler> Reactor<O, H> {
             phase: self.phase,
             key,
             requests_left: 0,
+            received_len: 0,
         };
         let fate = act(session, &mut context);
         self.scratch.out.clear();

@@ -130,8 +130,10 @@ impl<S> Session<S> {
         };
         // Behind our own end the peer's is no break: bytes left unread would reset the connection, and the last answer.
         let is_open = self.stage == Stage::Open;
-        let is_waited_for = self.next() == Next::Read && !self.is_paused(context);
-        if is_open && readiness.has(Readiness::BROKEN) && !is_waited_for {
+        if is_open
+            && readiness.has(Readiness::BROKEN)
+            && (self.next() != Next::Read || self.is_paused(context))
+        {
             // It is not the peer's turn, and nobody is left to take an answer.
             return Fate::Free;
         }
@@ -166,12 +168,9 @@ impl<S> Session<S> {
         if self.inflow == Inflow::Drained {
             self.inflow = Inflow::Ready;
         }
-        let before = (self.input_len(), self.connection.announced());
-        let fate = self.drive(context);
-        let has_moved = before != (self.input_len(), self.connection.announced());
-        match (fate, waiting) {
+        match (self.drive(context), waiting) {
             (Fate::Wait(still, Renewal::Same), Waiting::Head | Waiting::Body)
-                if still == waiting && !has_moved =>
+                if still == waiting && context.received_len == 0 =>
             {
                 self.time_out(context)
             }
@@ -182,12 +181,6 @@ impl<S> Session<S> {
             | (Fate::Wait(Waiting::Linger, _), Waiting::Linger) => Fate::Free,
             (fate, _) => fate,
         }
-    }
-
-    fn input_len(&self) -> usize {
-        self.work.as_ref().map_or(0, |work| {
-            work.input.len().saturating_add(work.quota_len as usize)
-        })
     }
 
     /// Goes on until the peer, the handler or the budget has to be waited for.
@@ -284,6 +277,7 @@ impl<S> Session<S> {
                 Ok(())
             }
             Ok(len) => {
+                context.received_len = context.received_len.saturating_add(len);
                 // A short read has drained the socket, unless the end is known to lie behind it.
                 if len < READ_LEN_MAX && self.inflow == Inflow::Ready {
                     self.inflow = Inflow::Drained;

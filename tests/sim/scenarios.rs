@@ -477,3 +477,20 @@ fn a_slow_head_and_a_slow_body_are_told_408() {
         assert_eq!(world.sessions(), (0, 0));
     }
 }
+
+#[test]
+fn a_byte_that_waits_at_the_deadline_counts_although_it_is_none_of_the_body() {
+    let mut world = Scenario::default();
+    let peer = world.connect();
+    let head = "POST /1/echo HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n";
+    world.send(peer, format!("{head}2;a"));
+    world.run();
+    world.freeze(300 * SECOND);
+    world.send(peer, "b");
+    for _ in 0..2 {
+        world.interrupt();
+        world.turn();
+    }
+    world.send(peer, "\r\nhi\r\n0\r\n\r\n");
+    assert_eq!(world.read(peer).statuses(), [200]);
+}
