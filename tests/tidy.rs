@@ -40,7 +40,7 @@ const CEILINGS: &[(&str, usize)] = &[
     ("src/h1/refusal.rs", 120),
     ("src/h1/date.rs", 70),
     // Six phases and the drain, each a method.
-    ("src/reactor/mod.rs", 340),
+    ("src/reactor/mod.rs", 345),
     ("src/reactor/session.rs", 430),
     ("src/reactor/table.rs", 150),
     ("src/reactor/deadlines.rs", 165),
