@@ -58,7 +58,8 @@ class Connection:
 
     def serve(self):
         try:
-            with self.stream:
+            # The reader holds the socket open until it is closed itself.
+            with self.stream, self.reader:
                 if makes("unused"):
                     self.stream.settimeout(2)
                 while self.one():
