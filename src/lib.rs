@@ -38,7 +38,9 @@ pub use promise::Reply;
 pub use request::{Head, Request};
 pub use response::{Response, Status};
 pub use router::Router;
-pub use server::{Bound, DEFAULT_PORT, Server, StartError, Stopper, Threads, Workers};
+pub use server::{
+    Bound, BoundWorkers, DEFAULT_PORT, Server, StartError, Stopper, Threads, Workers,
+};
 pub use sse::{EventSender, ServerSentEvent};
 pub use start::arguments;
 pub use test_answer::TestAnswer;

@@ -483,7 +483,7 @@ mod tests {
     }
 
     #[test]
-    fn get_answers_head_and_any_answers_the_others() {
+    fn head_is_answered_by_get_and_the_others_by_any() {
         let method = |request: &Request<'_>| Response::text(request.method().to_owned());
         let router = Router::new()
             .any("/echo", |_| Response::text("any"))

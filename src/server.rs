@@ -143,7 +143,11 @@ impl Server {
     pub fn bind(self) -> Result<Bound, StartError> {
         let failed = |error| StartError::from_bind(self.options.address, error);
         let listener = Listener::open(&self.options).map_err(failed)?;
-        let address = listener.local_address().map_err(failed)?;
+        // A port that was given needs no question on the way to the first byte.
+        let address = match self.options.address.port() {
+            0 => listener.local_address().map_err(failed)?,
+            _ => self.options.address,
+        };
         let wake = Wake::new().map_err(StartError::from_os)?;
         Ok(Bound {
             listener,
@@ -307,6 +311,38 @@ pub struct Workers {
 }
 
 impl Workers {
+    /// Binds a socket for each loop and listens on it, and nothing else.
+    ///
+    /// # Errors
+    ///
+    /// As [`Server::bind`].
+    pub fn bind(self) -> Result<BoundWorkers, StartError> {
+        let Server {
+            mut options,
+            settings,
+            signals,
+        } = self.server;
+        options.sharing = PortSharing::Shared;
+        let mut workers = Vec::new();
+        for _ in 0..self.count.clamp(1, WORKERS_MAX) {
+            let server = Server {
+                options,
+                settings,
+                signals,
+            };
+            let bound = server.bind()?;
+            // A port that was chosen for the first is the port of all.
+            options.address = bound.address;
+            workers.push(bound);
+        }
+        Ok(BoundWorkers {
+            address: options.address,
+            stop: Arc::default(),
+            signals,
+            workers,
+        })
+    }
+
     /// Serves with a function or closure, cloned for each loop.
     ///
     /// # Errors
@@ -316,7 +352,7 @@ impl Workers {
     where
         F: FnMut(&Request<'_>) -> Response + Clone + Send,
     {
-        self.run_handler(FunctionHandler(function))
+        self.bind()?.run(function)
     }
 
     /// The same with a [`Handler`].
@@ -325,61 +361,106 @@ impl Workers {
     ///
     /// As [`run`](Self::run).
     pub fn run_handler(self, handler: impl Handler + Clone + Send) -> Result<(), StartError> {
-        let (first, others) = self.bind()?;
+        self.bind()?.run_handler(handler)
+    }
+}
+
+/// Several loops that listen and do not serve yet.
+#[derive(Debug)]
+pub struct BoundWorkers {
+    address: SocketAddr,
+    stop: Arc<AtomicBool>,
+    signals: Signals,
+    workers: Vec<Bound>,
+}
+
+impl BoundWorkers {
+    /// Where they listen.
+    #[must_use]
+    pub const fn local_address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// What stops them all, from any thread.
+    #[must_use]
+    pub fn stopper(&self) -> Stopper {
+        Stopper {
+            flag: Arc::clone(&self.stop),
+            wakes: self.wakes(),
+        }
+    }
+
+    fn wakes(&self) -> Vec<Wake> {
+        self.workers
+            .iter()
+            .map(|worker| worker.wake.clone())
+            .collect()
+    }
+
+    /// Serves with a function or closure, cloned for each loop, until the server is stopped.
+    ///
+    /// # Errors
+    ///
+    /// As [`Bound::run`], and if the kernel starts no further thread.
+    pub fn run<F>(self, function: F) -> Result<(), StartError>
+    where
+        F: FnMut(&Request<'_>) -> Response + Clone + Send,
+    {
+        self.run_handler(FunctionHandler(function))
+    }
+
+    /// The same with a [`Handler`]. A loop that ends, for whatever reason, stops the others.
+    ///
+    /// # Errors
+    ///
+    /// As [`run`](Self::run).
+    pub fn run_handler(self, handler: impl Handler + Clone + Send) -> Result<(), StartError> {
+        if self.signals == Signals::Heard {
+            signal::install(&self.wakes()).map_err(StartError::from_os)?;
+        }
+        let stopper = self.stopper();
+        let mut workers = self.workers.into_iter().map(|mut worker| {
+            worker.stop = Arc::clone(&self.stop);
+            worker
+        });
+        let first = workers.next();
         thread::scope(|scope| {
-            let mut threads = Vec::with_capacity(others.len());
-            for worker in others {
-                let handler = handler.clone();
+            let mut threads = Vec::new();
+            let mut outcome = Ok(());
+            for worker in workers {
+                let worker = worker.observer(SilentStart(StderrObserver));
+                let (handler, end) = (handler.clone(), StopAtEnd(stopper.clone()));
                 let thread = thread::Builder::new().name("worker".to_owned());
-                match thread.spawn_scoped(scope, move || worker.serve(handler)) {
+                match thread.spawn_scoped(scope, move || end.serve(worker, handler)) {
                     Ok(thread) => threads.push(thread),
                     Err(error) => {
-                        first.stopper().stop();
-                        return Err(StartError::from_os(error));
+                        // The closure is gone, and with it `end`: those who run are told to stop.
+                        outcome = Err(StartError::from_os(error));
+                        break;
                     }
                 }
             }
-            let outcome = first.serve(handler);
+            if let (Some(first), Ok(())) = (first, &outcome) {
+                outcome = StopAtEnd(stopper).serve(first, handler);
+            }
             let outcomes = threads.into_iter().filter_map(|thread| thread.join().ok());
             outcomes.fold(outcome, Result::and)
         })
     }
+}
 
-    /// The first worker, which tells of the start, and the others, which are silent about it.
-    fn bind(self) -> Result<(Bound, Vec<Bound>), StartError> {
-        let Server {
-            mut options,
-            settings,
-            signals,
-        } = self.server;
-        options.sharing = PortSharing::Shared;
-        let mut first = Server {
-            options,
-            settings,
-            signals,
-        }
-        .bind()?;
-        options.address = first.address;
-        let mut others = Vec::new();
-        for _ in 1..self.count.clamp(1, WORKERS_MAX) {
-            let mut other = Server {
-                options,
-                settings,
-                signals,
-            }
-            .bind()?;
-            other.stop = Arc::clone(&first.stop);
-            others.push(other.observer(SilentStart(StderrObserver)));
-        }
-        if signals == Signals::Heard {
-            let wakes: Vec<Wake> = std::iter::once(&first)
-                .chain(&others)
-                .map(|bound| bound.wake.clone())
-                .collect();
-            signal::install(&wakes).map_err(StartError::from_os)?;
-            first.signals = Signals::Heard;
-        }
-        Ok((first, others))
+/// Stops all workers when one of them ends.
+struct StopAtEnd(Stopper);
+
+impl StopAtEnd {
+    fn serve(self, worker: Bound, handler: impl Handler) -> Result<(), StartError> {
+        worker.serve(handler)
+    }
+}
+
+impl Drop for StopAtEnd {
+    fn drop(&mut self) {
+        self.0.stop();
     }
 }
 

@@ -267,9 +267,9 @@ fn section_6_2_no_length_is_sent_beside_a_coding() {
 
 #[test]
 fn section_6_3_what_has_no_body_ends_at_its_empty_line() {
-    let get_it = |path| bare(&format!("GET {path}"));
+    let fetch = |path| bare(&format!("GET {path}"));
     let head = bare("HEAD /status/200");
-    let input = head + &get_it("/status/204") + &get_it("/status/304") + &get_it("/status/200");
+    let input = head + &fetch("/status/204") + &fetch("/status/304") + &fetch("/status/200");
     let bodies: Vec<_> = served(input)
         .answers
         .into_iter()

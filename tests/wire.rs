@@ -4,6 +4,10 @@
     reason = "a file that can't be read must fail its test"
 )]
 
+#[path = "support/grammar.rs"]
+mod grammar;
+#[path = "support/mutation.rs"]
+mod mutation;
 #[path = "support/transcript.rs"]
 mod transcript;
 
@@ -11,11 +15,17 @@ use std::fmt::Write as _;
 use std::panic;
 use std::path::{Path, PathBuf};
 
-use coldstart::sim::{Cuts, Exchange, exchange};
+use coldstart::sim::{
+    Cuts, End, Exchange, Meaning, Message, check_against_reference, exchange, meaning,
+};
+use grammar::{Made, MadeBody, Random};
+use mutation::MUTATIONS;
 use transcript::{Case, cases};
 
 /// Fewer cases than this mean that the files were not read as they were written.
-const CASES_MIN: usize = 300;
+const CASES_MIN: usize = 600;
+/// Seeds of each property; a few seconds without optimisation.
+const SEEDS: u64 = 4000;
 
 #[test]
 fn each_transcript_holds_at_every_cut() {
@@ -51,6 +61,145 @@ fn each_file_is_listed_in_the_readme() {
     for path in files() {
         let name = path.file_name().unwrap_or_default().to_string_lossy();
         assert!(readme.contains(&format!("[{name}]({name})")), "{name}");
+    }
+}
+
+#[test]
+fn each_transcript_means_the_same_to_the_reference() {
+    let mut failures = String::new();
+    for path in files() {
+        let file = std::fs::read_to_string(&path).expect("a transcript");
+        for case in cases(&file) {
+            if let Err(why) = check_against_reference(&case.request, Cuts::Whole) {
+                let _ = write!(failures, "\n{}: {}\n{why}\n", path.display(), case.title);
+            }
+        }
+    }
+    assert!(failures.is_empty(), "{failures}");
+}
+
+#[test]
+fn a_request_made_from_the_grammar_is_read_as_it_was_made() {
+    for_each_seed(|random| {
+        let made: Vec<Made> = (0..=random.below(3)).map(|_| Made::new(random)).collect();
+        let input: Vec<u8> = made.iter().flat_map(Made::bytes).collect();
+        let Meaning { messages, end, .. } = meaning(&input);
+        let is_read = end == End::Clean
+            && messages.len() == made.len()
+            && made
+                .iter()
+                .zip(&messages)
+                .all(|(made, message)| is_same(made, message));
+        (
+            input,
+            is_read
+                .then_some(())
+                .ok_or_else(|| format!("{end:?}, {messages:#?}")),
+        )
+    });
+}
+
+#[test]
+fn a_request_broken_in_a_known_way_is_refused_with_the_status_of_that_way() {
+    for_each_seed(|random| {
+        let before: Vec<Made> = (0..random.below(3)).map(|_| Made::new(random)).collect();
+        let mut input: Vec<u8> = before.iter().flat_map(Made::bytes).collect();
+        let (name, statuses, broken) = loop {
+            let (name, mutate, statuses) = random.pick(MUTATIONS);
+            let made = Made::new(random);
+            if let Some(broken) = mutate(random, &made) {
+                break (name, statuses, broken);
+            }
+        };
+        input.extend(broken);
+        input.extend(b"GET /behind HTTP/1.1\r\nHost: a\r\n\r\n");
+        let Meaning { messages, end, .. } = meaning(&input);
+        let is_known = matches!(&end, End::Refused(found) if found == statuses)
+            && messages.len() >= before.len()
+            && messages.iter().filter(|message| message.is_whole).count() == before.len();
+        (
+            input,
+            is_known
+                .then_some(())
+                .ok_or_else(|| format!("{name}: {end:?}, {messages:#?}")),
+        )
+    });
+}
+
+#[test]
+fn damage_of_any_kind_means_the_same_to_the_reference() {
+    for_each_seed(|random| {
+        let made: Vec<Made> = (0..=random.below(2)).map(|_| Made::new(random)).collect();
+        let mut input: Vec<u8> = made.iter().flat_map(Made::bytes).collect();
+        for _ in 0..=random.below(4) {
+            damage(random, &mut input);
+        }
+        (input, Ok(()))
+    });
+}
+
+/// Makes inputs from seeds; each must mean the same to `h1` and the reference at several cuts, and keep its own promise.
+/// `WIRE_SEED` repeats one seed alone, `WIRE_SEEDS` runs so many.
+fn for_each_seed(make: impl Fn(&mut Random) -> (Vec<u8>, Result<(), String>)) {
+    let number = |text: &str| text.parse().expect("a number of seeds, or a seed");
+    let seeds = match option_env!("WIRE_SEED").map(number) {
+        Some(seed) => seed..seed + 1,
+        None => 0..option_env!("WIRE_SEEDS").map_or(SEEDS, number),
+    };
+    for seed in seeds {
+        let (input, promise) = make(&mut Random(seed));
+        let shown = input.escape_ascii();
+        assert_eq!(promise, Ok(()), "WIRE_SEED={seed}: {shown}");
+        for cuts in [Cuts::Whole, Cuts::Every(1), Cuts::Seeded(seed)] {
+            let check = panic::catch_unwind(|| check_against_reference(&input, cuts));
+            let check = check.unwrap_or_else(|_| Err("it panicked, see above".to_owned()));
+            let why = check.err().unwrap_or_default();
+            assert!(why.is_empty(), "WIRE_SEED={seed}: {shown}\n{why}");
+        }
+    }
+}
+
+fn is_same(made: &Made, message: &Message) -> bool {
+    let trimmed = |fields: &[(Vec<u8>, Vec<u8>)]| -> Vec<(String, Vec<u8>)> {
+        let own = |(name, value): &(Vec<u8>, Vec<u8>)| {
+            (
+                String::from_utf8_lossy(name).into_owned(),
+                value.trim_ascii().to_vec(),
+            )
+        };
+        fields.iter().map(own).collect()
+    };
+    let trailers = match &made.body {
+        MadeBody::None | MadeBody::Length(_) => Vec::new(),
+        MadeBody::Chunked { trailers, .. } => trimmed(trailers),
+    };
+    message.is_whole
+        && message.method.as_bytes() == made.method
+        && message.target.as_bytes() == made.target
+        && message.fields == trimmed(&made.fields)
+        && message.body == made.content()
+        && message.trailers == trailers
+}
+
+/// Bytes are lost, doubled, moved or replaced by those that mean something.
+fn damage(random: &mut Random, input: &mut Vec<u8>) {
+    let at = random.below(input.len());
+    let byte = random.pick(b"\r\n \t:;,0123456789afAF/\0\x7f\x80\xffHTTP.-+\"");
+    match random.below(6) {
+        0 => input.insert(at, byte),
+        1 if !input.is_empty() => input[at] = byte,
+        2 if !input.is_empty() => drop(input.remove(at)),
+        3 => input.truncate(at),
+        4 => {
+            let end = (at + random.below(12)).min(input.len());
+            let piece = input[at..end].to_vec();
+            let to = random.below(input.len());
+            drop(input.splice(to..to, piece));
+        }
+        _ => {
+            let end = (at + random.below(12)).min(input.len());
+            drop(input.drain(at..end));
+        }
     }
 }
 

@@ -35,11 +35,9 @@ fn bootstrap() -> ExitCode {
         }
         Ok(Command::Print(text)) => print(text),
         Err(why) => {
+            let line = format!("bootstrap: {why}; see bootstrap --help\n");
             // Nobody can be told that stderr is closed; the exit status remains.
-            drop(writeln!(
-                std::io::stderr(),
-                "bootstrap: {why}; see bootstrap --help"
-            ));
+            drop(std::io::stderr().write_all(line.as_bytes()));
             ExitCode::from(EXIT_USAGE)
         }
     }

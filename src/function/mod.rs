@@ -34,8 +34,9 @@ pub fn exit_code(outcome: Result<(), StartError>) -> ExitCode {
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            // Nobody can be told that stderr is closed; the exit status remains.
-            drop(writeln!(std::io::stderr(), "coldstart: {error}"));
+            // One write, so that nothing gets into the line. Nobody can be told that stderr is closed; the exit status
+            // remains.
+            drop(std::io::stderr().write_all(format!("coldstart: {error}\n").as_bytes()));
             ExitCode::from(&error)
         }
     }

@@ -44,32 +44,38 @@ pub(crate) enum RecvFact {
 
 impl Recv {
     pub(crate) const fn on(self, fact: RecvFact) -> Self {
+        match self.step(fact) {
+            Some(state) => state,
+            None => {
+                debug_assert!(false, "a fact met a receiving state that cannot have it");
+                Self::Failed
+            }
+        }
+    }
+
+    /// `None` in an impossible cell.
+    const fn step(self, fact: RecvFact) -> Option<Self> {
         use RecvFact as F;
         match (self, fact) {
-            (Self::Idle | Self::Head, F::Bytes) => Self::Head,
-            (Self::Idle | Self::Head, F::HeadAndBody) => Self::Body,
-            (Self::Idle | Self::Head, F::HeadAlone) => Self::Done,
-            (Self::Body, F::BodyEnd) => Self::Done,
-            (Self::Idle | Self::Closed, F::EndOfInput) => Self::Closed,
-            (Self::Head | Self::Body | Self::Failed, F::EndOfInput) => Self::Failed,
-            (Self::Refused, F::EndOfInput) => Self::Refused,
+            (Self::Idle | Self::Head, F::Bytes) => Some(Self::Head),
+            (Self::Idle | Self::Head, F::HeadAndBody) => Some(Self::Body),
+            (Self::Idle | Self::Head, F::HeadAlone) => Some(Self::Done),
+            (Self::Body, F::BodyEnd) => Some(Self::Done),
+            (Self::Idle | Self::Closed, F::EndOfInput) => Some(Self::Closed),
+            (Self::Head | Self::Body | Self::Failed, F::EndOfInput) => Some(Self::Failed),
             // A half-close behind a whole request is told again once the answer has gone.
-            (Self::Done, F::EndOfInput) => Self::Done,
-            (Self::Idle | Self::Head | Self::Body, F::Refused) => Self::Refused,
-            (Self::Done, F::NextCycle) => Self::Idle,
+            (Self::Done, F::EndOfInput) => Some(Self::Done),
+            (Self::Refused, F::EndOfInput) => Some(Self::Refused),
+            (Self::Idle | Self::Head | Self::Body, F::Refused) => Some(Self::Refused),
+            (Self::Done, F::NextCycle) => Some(Self::Idle),
             (Self::Idle | Self::Head, F::BodyEnd | F::NextCycle)
             | (Self::Body, F::Bytes | F::HeadAndBody | F::HeadAlone | F::NextCycle)
             | (Self::Done, F::Bytes | F::HeadAndBody | F::HeadAlone | F::BodyEnd | F::Refused)
             | (
                 Self::Closed | Self::Refused | Self::Failed,
                 F::Bytes | F::HeadAndBody | F::HeadAlone | F::BodyEnd | F::Refused | F::NextCycle,
-            ) => Self::impossible(),
+            ) => None,
         }
-    }
-
-    const fn impossible() -> Self {
-        debug_assert!(false, "a fact met a receiving state that cannot have it");
-        Self::Failed
     }
 }
 
@@ -103,24 +109,28 @@ pub(crate) enum SendFact {
 
 impl Send {
     pub(crate) const fn on(self, fact: SendFact) -> Self {
-        use SendFact as F;
-        match (self, fact) {
-            (Self::Waiting, F::HeadAndBody) => Self::Body,
-            (Self::Waiting, F::HeadAlone) | (Self::Body, F::BodyEnd) => Self::Done,
-            (Self::Waiting | Self::Body | Self::Failed, F::Cut) => Self::Failed,
-            (Self::Done, F::NextCycle) => Self::Waiting,
-            (Self::Waiting, F::BodyEnd | F::NextCycle)
-            | (Self::Body, F::HeadAndBody | F::HeadAlone | F::NextCycle)
-            | (Self::Done, F::HeadAndBody | F::HeadAlone | F::BodyEnd | F::Cut)
-            | (Self::Failed, F::HeadAndBody | F::HeadAlone | F::BodyEnd | F::NextCycle) => {
-                Self::impossible()
+        match self.step(fact) {
+            Some(state) => state,
+            None => {
+                debug_assert!(false, "a fact met a sending state that cannot have it");
+                Self::Failed
             }
         }
     }
 
-    const fn impossible() -> Self {
-        debug_assert!(false, "a fact met a sending state that cannot have it");
-        Self::Failed
+    /// `None` in an impossible cell.
+    const fn step(self, fact: SendFact) -> Option<Self> {
+        use SendFact as F;
+        match (self, fact) {
+            (Self::Waiting, F::HeadAndBody) => Some(Self::Body),
+            (Self::Waiting, F::HeadAlone) | (Self::Body, F::BodyEnd) => Some(Self::Done),
+            (Self::Waiting | Self::Body | Self::Failed, F::Cut) => Some(Self::Failed),
+            (Self::Done, F::NextCycle) => Some(Self::Waiting),
+            (Self::Waiting, F::BodyEnd | F::NextCycle)
+            | (Self::Body, F::HeadAndBody | F::HeadAlone | F::NextCycle)
+            | (Self::Done, F::HeadAndBody | F::HeadAlone | F::BodyEnd | F::Cut)
+            | (Self::Failed, F::HeadAndBody | F::HeadAlone | F::BodyEnd | F::NextCycle) => None,
+        }
     }
 }
 
@@ -179,25 +189,158 @@ pub(crate) enum Next {
 
 /// The one question that the loop asks.
 pub(crate) const fn next(recv: Recv, send: Send, close: Close) -> Next {
+    match step(recv, send, close) {
+        Some(next) => next,
+        None => {
+            debug_assert!(false, "an answer without a request");
+            Next::Close
+        }
+    }
+}
+
+/// `None` in an impossible cell.
+const fn step(recv: Recv, send: Send, close: Close) -> Option<Next> {
     match (recv, send) {
-        (Recv::Idle, Send::Waiting) if close.is_set() => Next::Close,
-        (Recv::Idle | Recv::Head | Recv::Body, Send::Waiting) => Next::Read,
-        (Recv::Done, Send::Waiting) => Next::Wait,
-        (Recv::Body | Recv::Done, Send::Body) => Next::Write,
+        (Recv::Idle, Send::Waiting) if close.is_set() => Some(Next::Close),
+        (Recv::Idle | Recv::Head | Recv::Body, Send::Waiting) => Some(Next::Read),
+        (Recv::Done, Send::Waiting) => Some(Next::Wait),
+        (Recv::Body | Recv::Done, Send::Body) => Some(Next::Write),
         // An early answer: the rest of the body is thrown away, or the connection with it.
-        (Recv::Body, Send::Done) if close.is_set() => Next::Linger,
-        (Recv::Body, Send::Done) => Next::Read,
-        (Recv::Done, Send::Done) if close.is_set() => Next::Linger,
-        (Recv::Done, Send::Done) => Next::Read,
-        (Recv::Refused | Recv::Failed, Send::Done) => Next::Linger,
-        (Recv::Refused, Send::Waiting) => Next::Wait,
+        (Recv::Body, Send::Done) if close.is_set() => Some(Next::Linger),
+        (Recv::Body, Send::Done) => Some(Next::Read),
+        (Recv::Done, Send::Done) if close.is_set() => Some(Next::Linger),
+        (Recv::Done, Send::Done) => Some(Next::Read),
+        (Recv::Refused | Recv::Failed, Send::Done) => Some(Next::Linger),
+        (Recv::Refused, Send::Waiting) => Some(Next::Wait),
         (Recv::Refused, Send::Body)
         | (Recv::Failed, Send::Waiting | Send::Body)
         | (Recv::Closed, Send::Waiting)
-        | (_, Send::Failed) => Next::Close,
-        (Recv::Idle | Recv::Head | Recv::Closed, Send::Body | Send::Done) => {
-            debug_assert!(false, "an answer without a request");
-            Next::Close
+        | (_, Send::Failed) => Some(Next::Close),
+        (Recv::Idle | Recv::Head | Recv::Closed, Send::Body | Send::Done) => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use core::fmt::Debug;
+
+    use super::{Close, Recv, RecvFact, Send, SendFact, step};
+
+    const MAP: &str = include_str!("../README.md");
+    const RECV: [Recv; 7] = [
+        Recv::Idle,
+        Recv::Head,
+        Recv::Body,
+        Recv::Done,
+        Recv::Closed,
+        Recv::Refused,
+        Recv::Failed,
+    ];
+    const SEND: [Send; 4] = [Send::Waiting, Send::Body, Send::Done, Send::Failed];
+
+    /// A line a row: its name, then a cell a column.
+    fn table<R: Debug, C: Debug>(
+        rows: &[R],
+        columns: &[C],
+        cell: impl Fn(&R, &C) -> String,
+    ) -> String {
+        let line = |name: &str, cells: &[String]| {
+            let cells = cells
+                .iter()
+                .map(|cell| format!("{cell:<12}"))
+                .collect::<String>();
+            format!("{}\n", format!("{name:<8}{cells}").trim_end())
+        };
+        let names: Vec<String> = columns.iter().map(|column| format!("{column:?}")).collect();
+        let mut table = line("", &names);
+        for row in rows {
+            let cells: Vec<String> = columns.iter().map(|column| cell(row, column)).collect();
+            table.push_str(&line(&format!("{row:?}"), &cells));
+        }
+        table
+    }
+
+    fn shown<T: Debug>(cell: Option<T>) -> String {
+        cell.map_or_else(|| "·".to_owned(), |state| format!("{state:?}"))
+    }
+
+    /// Compares with the block of this name in the map.
+    fn assert_documented(name: &str, table: &str) {
+        let block = MAP
+            .split(&format!("```{name}\n"))
+            .nth(1)
+            .and_then(|rest| rest.split("```").next())
+            .unwrap_or_default();
+        assert_eq!(
+            block, table,
+            "src/README.md, block {name}; it should be:\n{table}"
+        );
+    }
+
+    #[test]
+    fn every_step_of_the_receiving_half_is_documented() {
+        let facts = [
+            RecvFact::Bytes,
+            RecvFact::HeadAndBody,
+            RecvFact::HeadAlone,
+            RecvFact::BodyEnd,
+            RecvFact::EndOfInput,
+            RecvFact::Refused,
+            RecvFact::NextCycle,
+        ];
+        assert_documented(
+            "recv",
+            &table(&RECV, &facts, |state, fact| shown(state.step(*fact))),
+        );
+    }
+
+    #[test]
+    fn every_step_of_the_sending_half_is_documented() {
+        let facts = [
+            SendFact::HeadAndBody,
+            SendFact::HeadAlone,
+            SendFact::BodyEnd,
+            SendFact::Cut,
+            SendFact::NextCycle,
+        ];
+        assert_documented(
+            "send",
+            &table(&SEND, &facts, |state, fact| shown(state.step(*fact))),
+        );
+    }
+
+    #[test]
+    fn everything_that_the_loop_is_told_is_documented() {
+        let cell = |recv: &Recv, send: &Send| {
+            let open = step(*recv, *send, Close::Unset);
+            let closing = step(*recv, *send, Close::PeerAsked);
+            if open == closing {
+                shown(open)
+            } else {
+                format!("{}/{}", shown(open), shown(closing))
+            }
+        };
+        assert_documented("next", &table(&RECV, &SEND, cell));
+    }
+
+    #[test]
+    fn the_first_reason_to_close_stays_and_all_reasons_act_alike() {
+        let reasons = [
+            Close::PeerAsked,
+            Close::PeerIsOld,
+            Close::PeerRefused,
+            Close::HandlerAsked,
+            Close::ServerStopping,
+            Close::BodyUnread,
+        ];
+        for reason in reasons {
+            assert_eq!(Close::Unset.or(reason), reason);
+            assert_eq!(reason.or(Close::Unset), reason);
+            assert_eq!(reason.or(Close::PeerAsked), reason);
+            for (recv, send) in RECV.iter().flat_map(|recv| SEND.map(|send| (*recv, send))) {
+                let told = step(recv, send, reason);
+                assert_eq!(told, step(recv, send, Close::PeerAsked));
+            }
         }
     }
 }

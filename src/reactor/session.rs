@@ -119,7 +119,9 @@ impl<S> Session<S> {
             Inflow::Drained | Inflow::Ready if readiness.has(Readiness::READABLE) => Inflow::Ready,
             inflow @ (Inflow::Drained | Inflow::Ready | Inflow::Ending) => inflow,
         };
-        if readiness.has(Readiness::BROKEN) && self.connection.next() != Next::Read {
+        // Behind our own end the peer's is no break: bytes left unread would reset the connection, and the last answer.
+        let is_open = self.stage == Stage::Open;
+        if is_open && readiness.has(Readiness::BROKEN) && self.connection.next() != Next::Read {
             // An answer is under way and nobody is left to take it.
             return Fate::Free;
         }
@@ -144,8 +146,8 @@ impl<S> Session<S> {
         self.drive(context)
     }
 
-    /// A deadline is past. The clock may have leapt over it while the process was frozen: what waits in the socket
-    /// counts first.
+    /// A deadline is past. The clock may have leapt over it while the process was frozen: what waits in the socket, or
+    /// has room in it, counts first.
     pub(super) fn on_deadline<O: Os<Socket = S>, H: Handler>(
         &mut self,
         waiting: Waiting,
@@ -153,7 +155,11 @@ impl<S> Session<S> {
     ) -> Fate {
         match waiting {
             Waiting::FirstByte | Waiting::Handler => self.drive(context),
-            Waiting::Write | Waiting::Linger => Fate::Free,
+            Waiting::Linger => Fate::Free,
+            Waiting::Write => match self.drive(context) {
+                Fate::Wait(Waiting::Write, Renewal::Same) => Fate::Free,
+                fate @ (Fate::Wait(..) | Fate::Again(..) | Fate::Free | Fate::HandOver(_)) => fate,
+            },
             Waiting::Head | Waiting::Body => {
                 let before = (self.input_len(), self.connection.announced());
                 if self.inflow == Inflow::Drained {
@@ -186,7 +192,13 @@ impl<S> Session<S> {
         if let Stage::Lingering(left) = self.stage {
             return self.linger(left, context);
         }
-        if let Some(work) = &mut self.work {
+        if let Some(work) = &mut self.work
+            && !work.out.is_empty()
+        {
+            debug_assert!(
+                context.scratch.out.is_empty(),
+                "bytes that were written before those that wait to be sent"
+            );
             std::mem::swap(&mut work.out, &mut context.scratch.out);
         }
         let fate = self.drive_open(context);

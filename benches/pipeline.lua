@@ -1,0 +1,12 @@
+-- Sixteen requests in one write, for wrk.
+init = function(args)
+  local requests = {}
+  for place = 1, 16 do
+    requests[place] = wrk.format("GET", "/hello")
+  end
+  request_text = table.concat(requests)
+end
+
+request = function()
+  return request_text
+end

@@ -1,0 +1,265 @@
+//! The tour's routes, each with the curl line that shows it.
+#![expect(
+    clippy::disallowed_methods,
+    reason = "a user's program starts threads and lets them sleep as it likes"
+)]
+
+use std::fs::File;
+use std::io;
+use std::net::TcpStream;
+use std::sync::mpsc;
+use std::thread;
+use std::time::Duration;
+
+use coldstart::{
+    Accept, Body, Bytes, Demand, Head, HeaderValue, Pause, Request, Response, Router,
+    ServerSentEvent, Status, Upgrade, Upload, blocking,
+};
+use sha2::{Digest, Sha256};
+use tungstenite::handshake::derive_accept_key;
+use tungstenite::protocol::{Role, WebSocket};
+
+/// Bytes that may wait between a thread and the loop, a stream.
+const STREAM_BYTES_MAX: usize = 64 * 1024;
+
+/// All routes of the tour.
+pub(crate) fn router() -> io::Result<Router> {
+    // One runtime of its own for all that is async: the server needs none, and does not mind one.
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(1)
+        .enable_time()
+        .build()?;
+    let slow = blocking(slow, 4);
+    Ok(Router::new()
+        .get("/", |_| Response::html(include_str!("index.html")))
+        .get("/stream", stream)
+        .get("/sse", events)
+        .accept("PUT", "/upload", |_| {
+            Accept::Stream(Box::new(HashingUpload::default()))
+        })
+        .accept("PUT", "/slow-upload", |_| {
+            Accept::Stream(Box::new(SlowUpload::new()))
+        })
+        .post("/small", |request| Response::bytes(request.body_bytes()))
+        .body_len_max(1024)
+        .get("/file", file)
+        .get("/zeros/{len}", zeros)
+        .get("/promised", move |request| promised(&runtime, request))
+        .get("/blocking", move |request| slow.answer(request))
+        .get("/websocket", |_| {
+            Response::text("this is a WebSocket\n")
+                .status(Status::UPGRADE_REQUIRED)
+                .header("upgrade", "websocket")
+        })
+        .accept("GET", "/websocket", web_socket))
+}
+
+/// `curl -N localhost:9000/stream`: ten lines, each as soon as it is there.
+fn stream(_: &Request<'_>) -> Response {
+    let (sender, body) = Body::channel(STREAM_BYTES_MAX);
+    thread::spawn(move || {
+        for number in 0..10 {
+            // Nobody is left to tell when the peer has gone: the work just ends.
+            if sender.send(format!("line {number}\n")).is_err() {
+                return;
+            }
+            thread::sleep(Duration::from_millis(100));
+        }
+        sender.finish();
+    });
+    Response::text(body)
+}
+
+/// `curl -N localhost:9000/sse`: five events; the page at `/` shows them arriving.
+fn events(_: &Request<'_>) -> Response {
+    let (events, response) = Response::event_stream(STREAM_BYTES_MAX);
+    thread::spawn(move || {
+        for number in 1..=5 {
+            let event = ServerSentEvent::new(format!("token {number}")).id(&number.to_string());
+            if events.send(&event).is_err() {
+                return;
+            }
+            thread::sleep(Duration::from_millis(300));
+        }
+        // The page closes the stream when it hears this; a browser would connect again otherwise.
+        if events
+            .send(&ServerSentEvent::new("bye").event("end"))
+            .is_ok()
+        {
+            events.finish();
+        }
+    });
+    response
+}
+
+/// `curl -T big.iso localhost:9000/upload`: counts and hashes an upload of any size; nothing of it is kept.
+#[derive(Default)]
+struct HashingUpload {
+    len: u64,
+    hash: Sha256,
+}
+
+impl Upload for HashingUpload {
+    fn on_piece(&mut self, piece: &[u8]) -> Demand {
+        self.len += piece.len() as u64;
+        self.hash.update(piece);
+        Demand::More
+    }
+
+    fn on_end(self: Box<Self>) -> Response {
+        let hash: String = self
+            .hash
+            .finalize()
+            .iter()
+            .map(|byte| format!("{byte:02x}"))
+            .collect();
+        Response::text(format!("{} bytes, SHA-256 {hash}\n", self.len))
+    }
+}
+
+/// `curl -T big.iso localhost:9000/slow-upload`: a consumer on a thread of its own, slower than the network; the upload
+/// pauses until it is ready for more.
+struct SlowUpload {
+    pieces: mpsc::Sender<(Vec<u8>, coldstart::Resume)>,
+    len: u64,
+}
+
+impl SlowUpload {
+    fn new() -> Self {
+        let (pieces, arrived) = mpsc::channel::<(Vec<u8>, coldstart::Resume)>();
+        thread::spawn(move || {
+            for (piece, resume) in arrived {
+                // As slow as a disk would be.
+                thread::sleep(Duration::from_micros(piece.len() as u64 / 64));
+                resume.resume();
+            }
+        });
+        Self { pieces, len: 0 }
+    }
+}
+
+impl Upload for SlowUpload {
+    fn on_piece(&mut self, piece: &[u8]) -> Demand {
+        self.len += piece.len() as u64;
+        let (pause, resume) = Pause::new();
+        match self.pieces.send((piece.to_vec(), resume)) {
+            Ok(()) => Demand::Pause(pause),
+            Err(_) => {
+                let failed = Response::text("the consumer has ended\n");
+                Demand::Answer(failed.status(Status::INTERNAL_SERVER_ERROR))
+            }
+        }
+    }
+
+    fn on_end(self: Box<Self>) -> Response {
+        Response::text(format!("{} bytes, at the consumer's pace\n", self.len))
+    }
+}
+
+/// `curl localhost:9000/file`, `curl -r 0-99 localhost:9000/file`: this program's own file, or a part of it, sent without
+/// holding it in memory.
+fn file(request: &Request<'_>) -> Response {
+    let opened = std::env::current_exe().and_then(File::open);
+    let measured = opened.and_then(|file| file.metadata().map(|metadata| (file, metadata.len())));
+    let (file, len) = match measured {
+        Ok(measured) => measured,
+        Err(error) => {
+            let why = format!("the file cannot be read: {error}\n");
+            return Response::text(why).status(Status::INTERNAL_SERVER_ERROR);
+        }
+    };
+    let Some((first, last)) = request
+        .header("range")
+        .and_then(|range| byte_range(range, len))
+    else {
+        return Response::bytes(Body::file(file, 0..len)).header("accept-ranges", "bytes");
+    };
+    match HeaderValue::parse(format!("bytes {first}-{last}/{len}")) {
+        Ok(content_range) => Response::bytes(Body::file(file, first..last + 1))
+            .status(Status::PARTIAL_CONTENT)
+            .header("content-range", content_range),
+        Err(_) => Response::new(Status::RANGE_NOT_SATISFIABLE),
+    }
+}
+
+/// The one range of `bytes=first-last` (RFC 9110 §14.1.2); any other form may be ignored, and is.
+fn byte_range(range: &str, len: u64) -> Option<(u64, u64)> {
+    let (first, last) = range.strip_prefix("bytes=")?.split_once('-')?;
+    let first: u64 = first.parse().ok()?;
+    let last: u64 = if last.is_empty() {
+        len - 1
+    } else {
+        last.parse().ok()?
+    };
+    (first <= last && first < len).then(|| (first, last.min(len - 1)))
+}
+
+/// `curl -s localhost:9000/zeros/2147483648 | wc -c`: a streamed answer of any size, as fast as the reader takes it.
+fn zeros(request: &Request<'_>) -> Response {
+    let Some(Ok(mut left)) = request.parameter("len").map(|len| len.parse::<u64>()) else {
+        return Response::text("how many zeros?\n").status(Status::BAD_REQUEST);
+    };
+    let (sender, body) = Body::channel(STREAM_BYTES_MAX);
+    thread::spawn(move || {
+        let piece = Bytes::from(vec![0; STREAM_BYTES_MAX]);
+        while left > 0 {
+            let len = left.min(piece.len() as u64);
+            left -= len;
+            if sender
+                .send(piece.slice(..usize::try_from(len).unwrap_or(0)))
+                .is_err()
+            {
+                return;
+            }
+        }
+        sender.finish();
+    });
+    Response::bytes(body)
+}
+
+/// `curl localhost:9000/promised`: the answer comes from a task of an async runtime.
+fn promised(runtime: &tokio::runtime::Runtime, request: &Request<'_>) -> Response {
+    let (response, reply) = Response::promised();
+    let path = request.path().to_owned();
+    runtime.spawn(async move {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+        reply.complete(Response::text(format!("{path} was answered by a task\n")));
+    });
+    response
+}
+
+/// `curl localhost:9000/blocking`: blocks a thread of a pool, and nobody else.
+fn slow(_: &Request<'_>) -> Response {
+    thread::sleep(Duration::from_millis(50));
+    let thread = thread::current();
+    Response::text(format!(
+        "answered by thread {:?}\n",
+        thread.name().unwrap_or("?")
+    ))
+}
+
+/// A real WebSocket that says everything back; `new WebSocket("ws://localhost:9000/websocket")` in a browser.
+fn web_socket(head: &Head<'_>) -> Accept {
+    let key = head
+        .header("sec-websocket-key")
+        .map(|key| derive_accept_key(key.as_bytes()));
+    let Some(Ok(accept)) = key.map(HeaderValue::parse) else {
+        // No key: an ordinary request, which the route's answer turns away.
+        return Accept::Buffer;
+    };
+    let upgrade = Upgrade::new("websocket", |stream, rest| {
+        // The peer closes, or breaks the protocol: both end this thread.
+        drop(say_everything_back(stream, &rest));
+    });
+    Accept::Upgrade(upgrade.header("sec-websocket-accept", accept))
+}
+
+fn say_everything_back(stream: TcpStream, rest: &[u8]) -> tungstenite::Result<()> {
+    let mut socket = WebSocket::from_partially_read(stream, rest.to_vec(), Role::Server, None);
+    loop {
+        let message = socket.read()?;
+        if message.is_text() || message.is_binary() {
+            socket.send(message)?;
+        }
+    }
+}

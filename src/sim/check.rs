@@ -1,0 +1,198 @@
+//! The check functions that fuzzers and tests share: any bytes in; a panic if what came of them must not be.
+
+use super::exchange::{Cuts, Ending, exchange};
+use super::reference::check_against_reference;
+use crate::h1::{AnswerHead, AnswerLength, Connection, Event, HeadIndex, HeadLimits};
+
+const DATE: &[u8; 29] = b"Sun, 06 Nov 1994 08:49:37 GMT";
+const CONTINUE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
+
+/// A whole connection: the first 8 bytes are the seed of its cuts.
+///
+/// # Panics
+///
+/// If the meaning or the answers depend on the cuts, or the reference says otherwise.
+pub fn check_connection(bytes: &[u8]) {
+    let (seed, input) = bytes.split_at_checked(8).unwrap_or((&[], bytes));
+    let seed = seed
+        .iter()
+        .fold(0, |seed, byte| seed << 8 | u64::from(*byte));
+    for cuts in [Cuts::Whole, Cuts::Every(1), Cuts::Seeded(seed)] {
+        assert_eq!(check_against_reference(input, cuts), Ok(()), "{cuts:?}");
+    }
+    for ending in [Ending::EndOfInput, Ending::Timeout] {
+        let whole = exchange(input, Cuts::Whole, ending);
+        let cut = exchange(input, Cuts::Seeded(seed), ending);
+        assert_eq!(whole.events, cut.events, "the cuts change the meaning");
+        assert_eq!(
+            without_continue(&whole.output),
+            without_continue(&cut.output),
+            "the cuts change the answers"
+        );
+    }
+}
+
+/// Whether `100 Continue` is sent depends on when the body comes; nothing else may.
+fn without_continue(output: &[u8]) -> Vec<u8> {
+    let mut rest = output;
+    let mut kept = Vec::new();
+    while let Some(byte) = rest.first() {
+        if let Some(behind) = rest.strip_prefix(CONTINUE) {
+            rest = behind;
+        } else {
+            kept.push(*byte);
+            rest = rest.get(1..).unwrap_or_default();
+        }
+    }
+    kept
+}
+
+/// A head: the bytes as they are, as field lines of a good request, and as its target.
+///
+/// # Panics
+///
+/// As [`check_connection`].
+pub fn check_head(bytes: &[u8]) {
+    let seed = [0; 8];
+    check_connection(&[&seed, bytes].concat());
+    check_connection(
+        &[
+            &seed,
+            &b"GET / HTTP/1.1\r\nHost: a\r\n"[..],
+            bytes,
+            b"\r\n\r\n",
+        ]
+        .concat(),
+    );
+    check_connection(&[&seed, &b"GET "[..], bytes, b" HTTP/1.1\r\nHost: a\r\n\r\n"].concat());
+    check_connection(&[&seed, &b"GET / HTTP/1.1\r\nHost: "[..], bytes, b"\r\n\r\n"].concat());
+}
+
+/// A chunked body.
+///
+/// # Panics
+///
+/// As [`check_connection`].
+pub fn check_chunked(bytes: &[u8]) {
+    let head = b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n";
+    check_connection(&[&[0; 8], &head[..], bytes].concat());
+}
+
+/// An answer with hostile fields: a byte for the status, one for the request, then names and values, each behind a
+/// byte with its length.
+///
+/// # Panics
+///
+/// If the answer's head is not what the server meant: another line, another framing, a byte that has no place.
+pub fn check_answer(bytes: &[u8]) {
+    let (choice, mut rest) = bytes.split_at_checked(2).unwrap_or((&[0, 0], &[]));
+    let mut texts = Vec::new();
+    while let Some((len, behind)) = rest.split_first() {
+        let (text, behind) = behind
+            .split_at_checked(usize::from(*len))
+            .unwrap_or((behind, &[]));
+        texts.push(text);
+        rest = behind;
+    }
+    let names: Vec<_> = texts
+        .chunks(2)
+        .map(|pair| String::from_utf8_lossy(pair[0]))
+        .collect();
+    let values = texts
+        .chunks(2)
+        .map(|pair| pair.get(1).copied().unwrap_or_default());
+    let fields: Vec<_> = names.iter().map(AsRef::as_ref).zip(values).collect();
+    let status = [200, 204, 205, 304, 404, 500][usize::from(choice[0]) % 6];
+    let request: &[u8] = [
+        &b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"[..],
+        b"HEAD / HTTP/1.1\r\nHost: a\r\n\r\n",
+        b"GET / HTTP/1.0\r\n\r\n",
+        b"GET / HTTP/1.0\r\nConnection: keep-alive\r\n\r\n",
+    ][usize::from(choice[1]) % 4];
+    for length in [AnswerLength::Known(5), AnswerLength::Unknown] {
+        let (output, refused) = answer(request, status, length, &fields);
+        check_answer_head(&output, status, fields.len() - refused);
+    }
+}
+
+fn answer(
+    request: &[u8],
+    status: u16,
+    length: AnswerLength,
+    fields: &[(&str, &[u8])],
+) -> (Vec<u8>, usize) {
+    let limits = HeadLimits {
+        head_len_max: 1024,
+        target_len_max: 64,
+        headers_max: 8,
+    };
+    let mut connection = Connection::new();
+    let polled = connection.poll(request, &mut HeadIndex::default(), &limits);
+    assert!(
+        matches!(polled, Ok((_, Event::Head { .. }))),
+        "a good request"
+    );
+    let mut output = Vec::new();
+    let head = AnswerHead {
+        status,
+        length,
+        date: DATE,
+    };
+    let refused = connection.encode_head(&mut output, &head, fields.iter().copied());
+    (output, refused)
+}
+
+/// Reads a head as a strict client would, and counts the fields that are the handler's.
+fn check_answer_head(output: &[u8], status: u16, kept: usize) {
+    let lines = output
+        .strip_suffix(b"\r\n\r\n")
+        .map(|head| head.split(|byte| *byte == b'\n'));
+    let mut lines = lines.into_iter().flatten();
+    let status_line = lines.next().unwrap_or_default();
+    assert!(
+        status_line.starts_with(format!("HTTP/1.1 {status} ").as_bytes()),
+        "a status line: {}",
+        status_line.escape_ascii()
+    );
+    let (mut own, mut handlers) = (Vec::new(), 0);
+    for line in lines {
+        let line = line.strip_suffix(b"\r").unwrap_or(line);
+        let is_good = |byte: &u8| matches!(byte, b'\t' | b' '..=b'~' | 0x80..);
+        assert!(
+            line.iter().all(is_good),
+            "a byte has no place: {}",
+            line.escape_ascii()
+        );
+        let colon = line.iter().position(|byte| *byte == b':');
+        let (name, _) = line.split_at(colon.unwrap_or(0));
+        let is_token =
+            |byte: &u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(byte);
+        assert!(
+            !name.is_empty() && name.iter().all(is_token),
+            "no name: {}",
+            line.escape_ascii()
+        );
+        match name.to_ascii_lowercase().as_slice() {
+            b"date" | b"content-length" | b"transfer-encoding" | b"connection" => own.push(name),
+            _ => handlers += 1,
+        }
+    }
+    assert_eq!(handlers, kept, "as many fields as were not refused");
+    let mut sorted = own.clone();
+    sorted.sort_unstable();
+    sorted.dedup();
+    assert_eq!(
+        sorted.len(),
+        own.len(),
+        "no field of the server's stands twice"
+    );
+    assert!(own.contains(&&b"Date"[..]), "each final answer has a date");
+    let framings = own
+        .iter()
+        .filter(|name| name.len() == 14 || name.len() == 17)
+        .count();
+    assert!(
+        framings <= 1 && (status != 204 || framings == 0),
+        "one framing at most"
+    );
+}

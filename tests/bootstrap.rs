@@ -1,0 +1,392 @@
+//! The program that is deployed, from outside: its routes, its arguments, its end.
+#![expect(
+    clippy::expect_used,
+    clippy::disallowed_methods,
+    clippy::print_stderr,
+    reason = "what a test cannot set up must fail it; one test is the body of a child process; a skip is to be seen"
+)]
+
+mod loopback;
+
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::process::{Command, Stdio};
+
+use coldstart::{Request, Response};
+
+use loopback::process::{Process, can_run, status};
+use loopback::{Client, eventually, free_port, get, pattern};
+
+const BOOTSTRAP: &str = env!("CARGO_BIN_EXE_bootstrap");
+const PORT_VARIABLES: [&str; 3] = ["FC_CUSTOM_LISTEN_PORT", "FC_SERVER_PORT", "PORT"];
+
+/// `bootstrap`, told of no port.
+fn bootstrap() -> Command {
+    told_nothing(BOOTSTRAP)
+}
+
+/// A program that is told of no port.
+fn told_nothing(program: &str) -> Command {
+    let mut command = Command::new(program);
+    for name in PORT_VARIABLES {
+        command.env_remove(name);
+    }
+    command
+}
+
+fn with_port(port: u16) -> Command {
+    let mut command = bootstrap();
+    command.args(["--port", &port.to_string()]);
+    command
+}
+
+/// Where `command` wants to listen, whether or not it can, and nothing else that it says.
+fn port_wanted(mut command: Command) -> String {
+    let mut process = Process::start(&mut command);
+    let line = process.line().expect("it says nothing");
+    if line.starts_with("coldstart: listening on ") {
+        assert_eq!(process.stop(), Some(0), "{line}");
+    } else {
+        eprintln!("NOTE: {line}");
+        assert_eq!(process.ended().code(), Some(69), "{line}");
+    }
+    assert_eq!(process.line(), None, "one line is enough");
+    let words = line
+        .split([' ', ':'])
+        .map(|word| word.trim_end_matches(':'));
+    words
+        .skip_while(|word| *word != "0.0.0.0")
+        .nth(1)
+        .expect("an address")
+        .to_owned()
+}
+
+/// The one line that a command ends with, and its exit status.
+fn failure(command: &mut Command) -> (String, Option<i32>) {
+    let mut process = Process::start(command);
+    let line = process.line().expect("it says nothing");
+    assert_eq!(process.line(), None, "one line is enough");
+    (line, process.ended().code())
+}
+
+#[test]
+fn every_route_answers_as_documented() {
+    let (mut server, address) = Process::serve(with_port);
+    let mut client = Client::connect(address);
+    for path in ["/", "/hello", "/hello?name=x"] {
+        let answer = client.ask(get(path));
+        assert_eq!(
+            (answer.status, answer.text().as_str()),
+            (200, "Hello, World!")
+        );
+        let content_type = answer.field("content-type").expect("a content type");
+        assert!(content_type.starts_with("text/plain"), "{content_type}");
+    }
+    let answer = client.ask(get("/healthz"));
+    assert_eq!((answer.status, answer.text().as_str()), (200, "ok"));
+    for path in ["/nowhere", "/hello/", "/echoes", "/healthz/x"] {
+        assert_eq!(client.ask(get(path)).status, 404, "{path}");
+    }
+    client.send("HEAD /hello HTTP/1.1\r\nHost: test\r\n\r\n");
+    let head = client.head().expect("an answer");
+    assert_eq!(
+        (head.status, head.field("content-length")),
+        (200, Some("13"))
+    );
+
+    let body = pattern(100_000);
+    for method in ["GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "BREW"] {
+        let len = body.len();
+        client.send(format!(
+            "{method} /echo HTTP/1.1\r\nHost: test\r\nContent-Type: a/b; c=d\r\nContent-Length: {len}\r\n\r\n"
+        ));
+        let answer = client.ask(&body);
+        assert_eq!((answer.status, &answer.body), (200, &body), "{method}");
+        assert_eq!(answer.field("content-type"), Some("a/b; c=d"));
+    }
+    let answer = client.ask(get("/echo"));
+    assert_eq!((answer.status, answer.body.len()), (200, 0));
+    assert_eq!(answer.field("content-type"), None);
+    // `localhost` on another loopback address stands for the network: it listens on all of them.
+    let elsewhere = SocketAddr::from(([127, 0, 0, 2], address.port()));
+    assert_eq!(Client::connect(elsewhere).ask(get("/healthz")).status, 200);
+    assert_eq!(server.stop(), Some(0));
+    assert_eq!(server.line(), None, "the line at the start is the only one");
+}
+
+#[test]
+fn help_and_version_go_to_stdout_and_start_nothing() {
+    for (argument, start) in [
+        ("--help", "bootstrap: "),
+        ("-h", "bootstrap: "),
+        ("--version", "bootstrap 0."),
+        ("-V", "bootstrap 0."),
+    ] {
+        let output = bootstrap().arg(argument).output().expect("a program");
+        assert_eq!(output.status.code(), Some(0));
+        assert!(output.stderr.is_empty());
+        let text = String::from_utf8(output.stdout).expect("text");
+        assert!(text.starts_with(start), "{text}");
+        if start.ends_with(": ") {
+            for word in [
+                "--port",
+                "FC_CUSTOM_LISTEN_PORT",
+                "9000",
+                "64",
+                "69",
+                "77",
+                "78",
+            ] {
+                assert!(text.contains(word), "{word} is not in the help");
+            }
+        }
+    }
+}
+
+#[test]
+fn the_port_is_the_argument_s_or_the_first_variable_s_that_is_not_empty() {
+    let (mut server, _) = Process::serve(|port| {
+        let mut command = bootstrap();
+        command.arg(format!("--port={port}"));
+        command
+            .env("FC_CUSTOM_LISTEN_PORT", "1")
+            .env("PORT", "no port");
+        command
+    });
+    assert_eq!(server.stop(), Some(0));
+    for first in 0..PORT_VARIABLES.len() {
+        let (mut server, _) = Process::serve(|port| {
+            let mut command = bootstrap();
+            for (place, name) in PORT_VARIABLES.iter().enumerate() {
+                let value = match place.cmp(&first) {
+                    std::cmp::Ordering::Less => String::new(),
+                    std::cmp::Ordering::Equal => port.to_string(),
+                    std::cmp::Ordering::Greater => "1".to_owned(),
+                };
+                command.env(name, value);
+            }
+            command
+        });
+        assert_eq!(server.stop(), Some(0));
+    }
+}
+
+#[test]
+fn the_port_is_9000_where_nobody_says_one() {
+    assert_eq!(port_wanted(bootstrap()), "9000");
+    let mut command = bootstrap();
+    for name in PORT_VARIABLES {
+        command.env(name, "");
+    }
+    assert_eq!(port_wanted(command), "9000");
+}
+
+#[test]
+fn a_port_in_use_is_named_in_one_line_with_exit_status_69() {
+    let taken = TcpListener::bind("0.0.0.0:0").expect("a free port");
+    let port = taken.local_addr().expect("a socket").port();
+    let (line, code) = failure(&mut with_port(port));
+    assert_eq!(code, Some(69), "{line}");
+    assert!(line.contains(&format!("0.0.0.0:{port}")), "{line}");
+    assert!(line.contains("another port"), "{line}");
+}
+
+#[test]
+fn an_argument_that_is_wrong_is_named_in_one_line_with_exit_status_64() {
+    for (arguments, named) in [
+        (&["--port", "abc"][..], "\"abc\""),
+        (&["--port", "0"], "\"0\""),
+        (&["--port", "65536"], "\"65536\""),
+        (&["--port", "-1"], "\"-1\""),
+        (&["--port", "+80"], "\"+80\""),
+        (&["--port", ""], "\"\""),
+        (&["--port=8o8o"], "\"8o8o\""),
+        (&["--port="], "\"\""),
+        (&["--port"], "--port"),
+        (&["--prot", "80"], "\"--prot\""),
+        (&["8080"], "\"8080\""),
+    ] {
+        let (line, code) = failure(bootstrap().args(arguments));
+        assert_eq!(code, Some(64), "{arguments:?}: {line}");
+        assert!(line.contains(named), "{line}");
+        assert!(line.contains("--help"), "{line}");
+    }
+}
+
+#[test]
+fn a_variable_that_is_no_port_is_named_in_one_line_with_exit_status_78() {
+    for name in PORT_VARIABLES {
+        for value in ["abc", "0", "65536", "-1", "+80", " 80", "80 ", "٣"] {
+            let (line, code) = failure(bootstrap().env(name, value));
+            assert_eq!(code, Some(78), "{name}={value}: {line}");
+            assert!(line.contains(name) && line.contains(value), "{line}");
+            assert!(line.contains("from 1 to 65535"), "{line}");
+        }
+    }
+}
+
+#[test]
+fn a_missing_permission_is_named_in_one_line_with_exit_status_77() {
+    let first = std::fs::read_to_string("/proc/sys/net/ipv4/ip_unprivileged_port_start");
+    if first.is_ok_and(|first| first.trim() == "0") {
+        eprintln!("SKIPPED: every port is anybody's on this machine");
+        return;
+    }
+    let uid = status(std::process::id(), "Uid").expect("a user");
+    let mut command = if uid.starts_with("0\t") {
+        let without = ["--bounding-set", "-net_bind_service"];
+        if !can_run(
+            "a missing permission",
+            &["setpriv", without[0], without[1], "true"],
+        ) {
+            return;
+        }
+        let mut command = told_nothing("setpriv");
+        command.args(without).arg(BOOTSTRAP);
+        command
+    } else {
+        bootstrap()
+    };
+    let (line, code) = failure(command.args(["--port", "81"]));
+    assert_eq!(code, Some(77), "{line}");
+    assert!(line.contains("0.0.0.0:81"), "{line}");
+    assert!(line.contains("1024"), "{line}");
+}
+
+#[test]
+fn either_signal_ends_it_with_exit_status_0() {
+    for name in ["TERM", "INT"] {
+        let (mut server, address) = Process::serve(with_port);
+        let mut client = Client::connect(address);
+        assert_eq!(client.ask(get("/healthz")).status, 200);
+        server.signal(name);
+        assert_eq!(server.ended().code(), Some(0), "{name}");
+        assert!(client.is_at_end());
+        assert_eq!(server.line(), None);
+    }
+}
+
+#[test]
+fn as_process_1_it_ends_on_a_signal_as_well() {
+    let root: &[&str] = &["unshare", "--pid", "--fork", "--kill-child"];
+    let user: &[&str] = &[
+        "unshare",
+        "--user",
+        "--map-root-user",
+        "--pid",
+        "--fork",
+        "--kill-child",
+    ];
+    let is_root = status(std::process::id(), "Uid").is_some_and(|uid| uid.starts_with("0\t"));
+    let unshare = if is_root { root } else { user };
+    if !can_run("process 1", &[unshare, &["true"]].concat()) {
+        return;
+    }
+    for name in ["TERM", "INT"] {
+        let (mut server, address) = Process::serve(|port| {
+            let mut command = told_nothing("unshare");
+            command.args(&unshare[1..]).arg(BOOTSTRAP);
+            command.args(["--port", &port.to_string()]);
+            command
+        });
+        server.id = child_of(server.id);
+        let ids = status(server.id, "NSpid").expect("a process");
+        assert!(ids.ends_with("\t1"), "it is not process 1: {ids}");
+        assert_eq!(Client::connect(address).ask(get("/healthz")).status, 200);
+        server.signal(name);
+        assert_eq!(server.ended().code(), Some(0), "{name}");
+    }
+}
+
+/// The only child of a process.
+fn child_of(id: u32) -> u32 {
+    let children = std::fs::read_to_string(format!("/proc/{id}/task/{id}/children"));
+    let children = children.expect("a process");
+    children.trim().parse().expect("one child")
+}
+
+#[test]
+fn closed_standard_streams_do_not_break_it() {
+    let script = "exec \"$0\" --port \"$1\" <&- >&- 2>&-";
+    let (mut server, address) = loop {
+        let port = free_port();
+        let mut command = told_nothing("sh");
+        command.args(["-c", script, BOOTSTRAP, &port.to_string()]);
+        let mut server = Process::start(&mut command);
+        let address = SocketAddr::from(([127, 0, 0, 1], port));
+        eventually("it listens, or has not had its port", || {
+            TcpStream::connect(address).is_ok() || server.has_ended()
+        });
+        if !server.has_ended() {
+            break (server, address);
+        }
+    };
+    let mut clients = [(); 4].map(|()| Client::connect(address));
+    for client in &mut clients {
+        assert_eq!(client.ask(get("/healthz")).text(), "ok");
+    }
+    for stream in 0..3 {
+        // A connection in a stream's place would be sent whatever is printed.
+        let link = std::fs::read_link(format!("/proc/{}/fd/{stream}", server.id));
+        assert_eq!(link.expect("a descriptor").to_str(), Some("/dev/null"));
+    }
+    assert_eq!(server.stop(), Some(0));
+    // Neither do they change what it says by its exit status.
+    let script = "exec \"$0\" --port nonsense <&- >&- 2>&-";
+    let refused = told_nothing("sh").args(["-c", script, BOOTSTRAP]).status();
+    assert_eq!(refused.expect("a shell").code(), Some(64));
+}
+
+/// Names the variable that makes the next function a server.
+const CHILD: &str = "COLDSTART_TEST_CHILD";
+
+#[test]
+#[ignore = "the body of a child process, started by the test below"]
+fn child() {
+    if std::env::var_os(CHILD).is_none() {
+        return;
+    }
+    let server = coldstart::Server::new().address(SocketAddr::from(([127, 0, 0, 1], 0)));
+    let run = |request: &Request<'_>| {
+        let script = String::from_utf8_lossy(request.body()).into_owned();
+        Response::bytes(output_of(&script))
+    };
+    server.run(run).expect("a server that failed");
+}
+
+/// What a script prints.
+fn output_of(script: &str) -> Vec<u8> {
+    let mut command = Command::new("sh");
+    let output = command.args(["-c", script]).stdin(Stdio::null()).output();
+    output.expect("a shell").stdout
+}
+
+#[test]
+fn a_child_that_a_handler_starts_inherits_no_signal_and_no_descriptor() {
+    let this = std::env::current_exe().expect("this program");
+    let mut command = Command::new(this);
+    command.args([
+        "--exact",
+        "child",
+        "--ignored",
+        "--nocapture",
+        "--test-threads=1",
+    ]);
+    let mut server = Process::start(command.env(CHILD, "1").stdout(Stdio::null()));
+    let mut client = Client::connect(server.address());
+    let mut outputs = |script: &str| {
+        let there = client.ask(loopback::post("/", script.as_bytes())).body;
+        let there = String::from_utf8(there).expect("text");
+        let here = String::from_utf8(output_of(script)).expect("text");
+        (there, here)
+    };
+    // Children of this process, which serves nothing and catches nothing, are the measure.
+    let (there, here) = outputs("grep -E '^Sig(Blk|Ign|Cgt)' /proc/self/status");
+    assert_eq!(there, here);
+    assert!(there.contains("SigBlk:\t0000000000000000"), "{there}");
+    let (there, here) =
+        outputs("for fd in /proc/self/fd/*; do readlink $fd; done | grep -c -E 'socket|event'");
+    assert_eq!(there, here, "descriptors of the server's");
+    let (there, _) = outputs("echo before; kill -TERM $$; echo behind");
+    assert_eq!(there, "before\n");
+    assert_eq!(server.stop(), Some(0));
+}

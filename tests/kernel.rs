@@ -1,0 +1,510 @@
+//! The real kernel: what the made-up world of the simulation claims is so.
+//!
+//! At most fifteen tests; whatever can be shown without a kernel is shown without one.
+#![expect(
+    clippy::expect_used,
+    clippy::disallowed_methods,
+    clippy::disallowed_types,
+    reason = "tests set up sockets by hand and look at the clock to bound their waits"
+)]
+
+mod loopback;
+
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::process::Command;
+use std::sync::mpsc::channel;
+use std::time::{Duration, Instant};
+
+use coldstart::{Accept, Event, Handler, Head, Request, Response, Timeouts, Upgrade};
+use socket2::{Domain, SockRef, Socket, Type};
+
+use loopback::process::{Process, processor_ticks, sleeps};
+use loopback::server::{Running, on_loopback};
+use loopback::{Client, eventually, get, outlast, pattern, post, unix_seconds};
+
+/// The path, or the body where there is one.
+fn echo(request: &Request<'_>) -> Response {
+    match request.body() {
+        [] => Response::text(request.path().to_owned()),
+        body => Response::bytes(body.to_vec()),
+    }
+}
+
+/// A client that takes only a little at once.
+fn narrow_client(address: SocketAddr) -> Client {
+    let socket = Socket::new(Domain::IPV4, Type::STREAM, None).expect("a socket");
+    socket.set_recv_buffer_size(4_096).expect("a socket");
+    socket.connect(&address.into()).expect("nobody listens");
+    Client::over(socket.into())
+}
+
+/// Connections of the server at `address`, by the number of their state in `tcp_states.h`.
+fn count_in_state(address: SocketAddr, state: u8) -> usize {
+    let table = std::fs::read_to_string("/proc/net/tcp").expect("/proc");
+    let port = format!(":{:04X}", address.port());
+    let state = format!("{state:02X}");
+    let rows = table.lines().skip(1).filter(|row| {
+        let mut columns = row.split_whitespace().skip(1);
+        let (local, _, of_row) = (columns.next(), columns.next(), columns.next());
+        local.is_some_and(|local| local.ends_with(&port)) && of_row == Some(&state)
+    });
+    rows.count()
+}
+
+const FIN_WAIT_1: u8 = 4;
+const TIME_WAIT: u8 = 6;
+
+#[test]
+fn requests_of_one_connection_are_answered_in_order_whether_or_not_they_wait_for_each_other() {
+    let server = Running::start(on_loopback(), echo);
+    let mut client = Client::connect(server.address);
+    for number in 0..50 {
+        let path = format!("/{number}");
+        assert_eq!(client.ask(get(&path)).text(), path);
+    }
+    let paths: Vec<String> = (0..300).map(|number| format!("/p{number}")).collect();
+    client.send(paths.iter().map(|path| get(path)).collect::<String>());
+    for path in &paths {
+        assert_eq!(client.answer().text(), *path);
+    }
+    server.stop();
+    assert!(client.is_at_end());
+}
+
+#[test]
+fn a_client_that_half_closes_behind_its_requests_is_answered_in_full() {
+    let body = pattern(3_000_000);
+    let (answer, expected) = (body.clone(), body);
+    let server = Running::start(on_loopback(), move |_| Response::bytes(answer.clone()));
+    let mut client = narrow_client(server.address);
+    client.send([get("/"), get("/")].concat());
+    client.end_output();
+    assert_eq!(client.answer().body, expected);
+    assert_eq!(client.answer().body, expected);
+    assert!(client.is_at_end());
+    server.stop();
+}
+
+/// Refuses everything at length, before the body comes.
+struct RefuseAtLength(Vec<u8>);
+
+impl Handler for RefuseAtLength {
+    fn accept(&mut self, _: &Head<'_>) -> Accept {
+        Accept::Refuse(Response::bytes(self.0.clone()))
+    }
+
+    fn call(&mut self, _: &Request<'_>) -> Response {
+        Response::text("unreached")
+    }
+}
+
+#[test]
+fn no_reset_eats_the_answer_to_a_peer_that_goes_on_sending() {
+    let server = Running::start(on_loopback(), echo);
+    let mut client = Client::connect(server.address);
+    client.send("POST / HTTP/1.1\r\nHost: test\r\nContent-Length: 99999999999\r\n\r\n");
+    for _ in 0..15 {
+        client.send([0; 4_096]);
+    }
+    client.end_output();
+    let answer = client.answer();
+    assert_eq!(
+        (answer.status, answer.field("connection")),
+        (413, Some("close"))
+    );
+    assert!(client.is_at_end());
+    server.stop();
+}
+
+#[test]
+fn no_reset_eats_an_answer_on_its_way_when_bytes_come_with_the_end_right_behind_them() {
+    let body = pattern(256 * 1024);
+    let server = Running::start_handler(on_loopback(), RefuseAtLength(body.clone()));
+    let mut client = narrow_client(server.address);
+    client.send("POST / HTTP/1.1\r\nHost: test\r\nContent-Length: 99999999999\r\n\r\n");
+    eventually("the server has ended its side", || {
+        count_in_state(server.address, FIN_WAIT_1) == 1
+    });
+    let sent = SockRef::from(client.stream()).send_with_flags(&[0; 4_096], libc::MSG_MORE);
+    assert_eq!(sent.expect("a socket that is open"), 4_096);
+    client.end_output();
+    assert_eq!(client.answer().body, body);
+    assert!(client.is_at_end());
+    server.stop();
+}
+
+#[test]
+fn connections_that_ask_nothing_are_silent_and_cost_nobody_anything() {
+    let server = Running::start(on_loopback(), echo);
+    let silent = Client::connect(server.address);
+    let mut half_open = Client::connect(server.address);
+    half_open.send("GET / HT");
+    for bytes in ["", "GET / HT", "GET / HTTP/1.1\r\nHost: test\r\n\r\n"] {
+        let reset = Client::connect(server.address);
+        reset.send(bytes);
+        let lingering = SockRef::from(reset.stream()).set_linger(Some(Duration::ZERO));
+        lingering.expect("a socket");
+    }
+    drop(TcpStream::connect(server.address));
+    let mut client = Client::connect(server.address);
+    assert_eq!(client.ask(get("/a")).text(), "/a");
+    silent.stream().set_nonblocking(true).expect("a socket");
+    let heard = silent.stream().peek(&mut [0]).map_err(|error| error.kind());
+    assert_eq!(heard, Err(std::io::ErrorKind::WouldBlock));
+    silent.stream().set_nonblocking(false).expect("a socket");
+    // Both may still ask.
+    assert_eq!(half_open.ask("TP/1.1\r\nHost: test\r\n\r\n").text(), "/");
+    let mut silent = silent;
+    assert_eq!(silent.ask(get("/late")).text(), "/late");
+    server.begin_stop();
+    server.ended().expect("a server that failed");
+    let told: Vec<Event> = server.events.try_iter().skip(1).collect();
+    assert_eq!(told, [Event::Draining(0), Event::Stopped(0)]);
+}
+
+#[test]
+fn a_slow_reader_gets_every_byte_of_large_and_small_answers_in_order() {
+    // Pieces of many sizes, so that one write takes whole ones, parts, and more than it can name at once.
+    let server = Running::start(on_loopback(), |request| {
+        let len = request.path().get(1..).and_then(|len| len.parse().ok());
+        Response::bytes(pattern(len.unwrap_or(0)))
+    });
+    let lens: Vec<usize> = (0..120)
+        .map(|number| number * number * 11 % 70_000)
+        .collect();
+    let mut client = narrow_client(server.address);
+    let requests: String = lens.iter().map(|len| get(&format!("/{len}"))).collect();
+    client.send(requests + &get("/9000000"));
+    for len in lens {
+        assert_eq!(client.answer().body, pattern(len), "{len}");
+    }
+    assert_eq!(client.answer().body, pattern(9_000_000));
+    assert_eq!(client.ask(get("/1")).body, pattern(1));
+    server.stop();
+}
+
+#[test]
+fn a_large_upload_arrives_whole_in_either_framing() {
+    let server = Running::start(on_loopback(), echo);
+    let mut client = Client::connect(server.address);
+    let body = pattern(20_000_001);
+    assert_eq!(client.ask(post("/", &body)).body, body);
+
+    client.send("POST / HTTP/1.1\r\nHost: test\r\nTransfer-Encoding: chunked\r\n\r\n");
+    for chunk in body.chunks(77_777) {
+        client.send(format!("{:x}\r\n", chunk.len()));
+        client.send([chunk, b"\r\n"].concat());
+    }
+    assert_eq!(client.ask("0\r\n\r\n").body, body);
+    server.stop();
+}
+
+/// Gives its sockets away, so that a test can look at them.
+struct GiveAway(std::sync::mpsc::Sender<TcpStream>);
+
+impl Handler for GiveAway {
+    fn accept(&mut self, _: &Head<'_>) -> Accept {
+        let to = self.0.clone();
+        Accept::Upgrade(Upgrade::new("socket", move |socket, _| {
+            drop(to.send(socket));
+        }))
+    }
+
+    fn call(&mut self, _: &Request<'_>) -> Response {
+        Response::text("no upgrade was offered")
+    }
+}
+
+#[test]
+fn accepted_sockets_have_the_options_of_the_listener() {
+    let seconds = Duration::from_secs;
+    let ask = |server: Running, sockets: std::sync::mpsc::Receiver<TcpStream>| {
+        let mut client = Client::connect(server.address);
+        client.send("GET / HTTP/1.1\r\nHost: a\r\nConnection: upgrade\r\nUpgrade: socket\r\n\r\n");
+        assert_eq!(client.head().expect("an answer").status, 101);
+        let socket = sockets.recv_timeout(loopback::PATIENCE).expect("a socket");
+        server.stop();
+        socket
+    };
+    let (to, sockets) = channel();
+    let options = on_loopback().tcp_keepalive(seconds(77), seconds(13), 5);
+    let socket = ask(Running::start_handler(options, GiveAway(to)), sockets);
+    let options = SockRef::from(&socket);
+    assert!(options.tcp_nodelay().expect("a socket"));
+    assert!(options.keepalive().expect("a socket"));
+    assert_eq!(options.tcp_keepalive_time().expect("a socket"), seconds(77));
+    assert_eq!(
+        options.tcp_keepalive_interval().expect("a socket"),
+        seconds(13)
+    );
+    assert_eq!(options.tcp_keepalive_retries().expect("a socket"), 5);
+
+    let (to, sockets) = channel();
+    let without = on_loopback().without_tcp_keepalive();
+    let socket = ask(Running::start_handler(without, GiveAway(to)), sockets);
+    assert!(!SockRef::from(&socket).keepalive().expect("a socket"));
+}
+
+#[test]
+fn a_port_can_be_had_again_right_after_a_stop() {
+    let server = Running::start(on_loopback(), echo);
+    let address = server.address;
+    let mut clients = [(); 3].map(|()| Client::connect(address));
+    for client in &mut clients {
+        assert_eq!(client.ask(get("/")).status, 200);
+    }
+    server.stop();
+    for client in &mut clients {
+        assert!(client.is_at_end());
+    }
+    drop(clients);
+    eventually("connections of the old server wait out their time", || {
+        count_in_state(address, TIME_WAIT) == 3
+    });
+    let server = Running::start(on_loopback().address(address), echo);
+    assert_eq!(Client::connect(address).ask(get("/again")).text(), "/again");
+    // While it runs, nobody else can have it.
+    assert!(TcpListener::bind(address).is_err());
+    server.stop();
+}
+
+#[test]
+fn a_server_out_of_descriptors_neither_spins_nor_goes_deaf() {
+    let (mut server, address) = Process::serve(|port| {
+        let mut command = Command::new("sh");
+        let script = "ulimit -n 20; exec \"$0\" --port \"$1\"";
+        let port = port.to_string();
+        command.args(["-c", script, env!("CARGO_BIN_EXE_bootstrap"), &port]);
+        command
+    });
+
+    let open = std::fs::read_dir(format!("/proc/{}/fd", server.id)).expect("a process");
+    let room = 20 - open.count();
+    let mut served = Vec::new();
+    for _ in 0..room {
+        let mut client = Client::connect(address);
+        assert_eq!(client.ask(get("/healthz")).text(), "ok");
+        served.push(client);
+    }
+    let mut waiting = [(); 2].map(|()| Client::connect(address));
+    for client in &waiting {
+        client.send(get("/healthz"));
+    }
+    let line = server.line().expect("a report");
+    assert!(line.contains("no descriptor left"), "{line}");
+
+    let (since, ticks, turns) = (
+        Instant::now(),
+        processor_ticks(server.id),
+        sleeps(server.id),
+    );
+    outlast(Duration::from_millis(1_500));
+    let ticks = processor_ticks(server.id) - ticks;
+    let turns = u128::from(sleeps(server.id) - turns);
+    let tenths = since.elapsed().as_millis() / 100;
+    assert!(
+        turns <= tenths + 2,
+        "{turns} turns in {tenths} tenths of a second"
+    );
+    assert!(ticks <= 20, "{ticks} hundredths of a second at work");
+
+    for client in &mut waiting {
+        // A place becomes free, and whoever waits next has it.
+        drop(served.pop());
+        assert_eq!(client.answer().text(), "ok");
+    }
+    assert_eq!(served[0].ask(get("/healthz")).text(), "ok");
+    assert_eq!(server.stop(), Some(0));
+    assert_eq!(server.line(), None, "one report is enough");
+}
+
+#[test]
+fn a_stop_finishes_what_runs_and_closes_the_rest_at_once() {
+    let (replies_in, replies) = channel();
+    let server = Running::start(on_loopback(), move |request| {
+        if request.path() != "/promised" {
+            return echo(request);
+        }
+        let (response, reply) = Response::promised();
+        drop(replies_in.send(reply));
+        response
+    });
+    let mut idle = Client::connect(server.address);
+    assert_eq!(idle.ask(get("/")).status, 200);
+    let mut fresh = Client::connect(server.address);
+    let mut running = Client::connect(server.address);
+    running.send(get("/promised"));
+    let reply = replies.recv_timeout(loopback::PATIENCE).expect("a reply");
+
+    server.begin_stop();
+    assert!(idle.is_at_end());
+    assert!(fresh.is_at_end());
+    let refused = TcpStream::connect(server.address).map_err(|error| error.kind());
+    assert_eq!(
+        refused.expect_err("nobody listens"),
+        std::io::ErrorKind::ConnectionRefused
+    );
+    assert!(!server.has_ended(), "a request is still running");
+
+    reply.complete(Response::text("kept"));
+    let answer = running.answer();
+    assert_eq!(answer.text(), "kept");
+    assert_eq!(answer.field("connection"), Some("close"));
+    assert!(running.is_at_end());
+    drop(running);
+    server.ended().expect("a server that failed");
+    let told: Vec<Event> = server.events.try_iter().skip(1).collect();
+    assert_eq!(told, [Event::Draining(1), Event::Stopped(0)]);
+}
+
+#[test]
+fn several_workers_all_answer_and_all_stop() {
+    let bound = on_loopback().workers(2).bind().expect("a free port");
+    let (address, stopper) = (bound.local_address(), bound.stopper());
+    let (ended_in, ended) = channel();
+    let serve = move || {
+        let name = |_: &Request<'_>| Response::text(format!("{:?}", std::thread::current().id()));
+        drop(ended_in.send(bound.run(name)));
+    };
+    std::thread::spawn(serve);
+    let mut clients = Vec::new();
+    let mut names = std::collections::BTreeSet::new();
+    // The kernel spreads connections by a hash of their addresses.
+    eventually("both workers have had a connection", || {
+        let mut client = Client::connect(address);
+        names.insert(client.ask(get("/")).text());
+        clients.push(client);
+        names.len() == 2
+    });
+    stopper.stop();
+    let outcome = ended.recv_timeout(loopback::PATIENCE);
+    outcome.expect("it never stopped").expect("it failed");
+    assert!(clients.iter_mut().all(Client::is_at_end));
+    assert!(TcpStream::connect(address).is_err());
+}
+
+/// Names the variable that makes the next function a server.
+const CHILD: &str = "COLDSTART_TEST_CHILD";
+/// Every time-out of the server in a child process.
+const SHORT: Duration = Duration::from_secs(1);
+
+#[test]
+#[ignore = "the body of a child process, started by the tests below"]
+fn child() {
+    if std::env::var_os(CHILD).is_none() {
+        return;
+    }
+    let timeouts = Timeouts::new().head(SHORT).body(SHORT).write(SHORT);
+    let server = coldstart::Server::new()
+        .address(SocketAddr::from(([127, 0, 0, 1], 0)))
+        .timeouts(timeouts);
+    let large = coldstart::Bytes::from(pattern(LARGE));
+    let served = server.run(|request| match request.path() {
+        "/large" => Response::bytes(large.clone()),
+        _ => echo(request),
+    });
+    served.expect("a server that failed");
+}
+
+const LARGE: usize = 12_000_000;
+
+fn start_child() -> Process {
+    let this = std::env::current_exe().expect("this program");
+    let mut command = Command::new(this);
+    command.args([
+        "--exact",
+        "child",
+        "--ignored",
+        "--nocapture",
+        "--test-threads=1",
+    ]);
+    Process::start(command.env(CHILD, "1").stdout(std::process::Stdio::null()))
+}
+
+#[test]
+fn whoever_waits_when_a_frozen_server_thaws_is_served_and_told_the_right_time() {
+    let mut server = start_child();
+    let address = server.address();
+    let mut idle = Client::connect(address);
+    let before = idle.ask(get("/"));
+    let (mut in_head, mut in_body, mut reader) = loop {
+        let since = Instant::now();
+        let in_head = Client::connect(address);
+        in_head.send("GET /head HTTP/1.1\r\nHo");
+        let in_body = Client::connect(address);
+        in_body.send("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 8\r\n\r\nbody");
+        let mut reader = narrow_client(address);
+        reader.send(get("/large"));
+        assert_eq!(reader.head().expect("an answer's head").status, 200);
+        // Each of them is known to the server before it freezes.
+        assert_eq!(idle.ask(get("/")).status, 200);
+        server.freeze();
+        if since.elapsed() < SHORT {
+            break (in_head, in_body, reader);
+        }
+        // The machine is busy: their time was up before the frost.
+        server.thaw();
+    };
+
+    idle.send(get("/idle"));
+    in_head.send("st: a\r\n\r\n");
+    in_body.send("-end");
+    let mut large = vec![0; 1_000_000];
+    reader.read_exact(&mut large);
+    outlast(SHORT + SHORT / 2);
+    let thawed_at = unix_seconds();
+    server.thaw();
+
+    let after = idle.answer();
+    assert_eq!(after.text(), "/idle");
+    assert_eq!(in_head.answer().text(), "/head");
+    assert_eq!(in_body.answer().text(), "body-end");
+    large.resize(LARGE, 0);
+    reader.read_exact(&mut large[1_000_000..]);
+    assert_eq!(large, pattern(LARGE));
+
+    let at = date_seconds(&after);
+    assert!((thawed_at..=unix_seconds()).contains(&at), "{}", after.head);
+    assert!(date_seconds(&before) < at, "{}", before.head);
+    assert_eq!(server.stop(), Some(0));
+}
+
+#[test]
+fn whoever_keeps_a_server_waiting_is_told_so_or_cut() {
+    let mut server = start_child();
+    let address = server.address();
+    let mut in_head = Client::connect(address);
+    in_head.send("GET /head HTTP/1.1\r\nHo");
+    let mut in_body = Client::connect(address);
+    in_body.send("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 8\r\n\r\nbody");
+    let reader = narrow_client(address);
+    reader.send(get("/large"));
+    for client in [&mut in_head, &mut in_body] {
+        assert_eq!(client.answer().status, 408);
+        assert!(client.is_at_end());
+    }
+    // It reads nothing, so it can only be cut: its connection leaves the kernel's table of those that are open.
+    eventually("the reader that reads nothing is cut", || {
+        count_in_state(address, ESTABLISHED) == 0
+    });
+    assert_eq!(server.stop(), Some(0));
+}
+
+const ESTABLISHED: u8 = 1;
+
+/// Seconds since 1970 of an answer's `Date`.
+fn date_seconds(answer: &loopback::Answer) -> u64 {
+    let date = answer.field("date").expect("a date");
+    let parts: Vec<&str> = date.split([' ', ':']).collect();
+    let number = |at: usize| parts[at].parse::<u64>().expect("a number");
+    let months = "JanFebMarAprMayJunJulAugSepOctNovDec";
+    let month = months.find(parts[2]).expect("a month") as u64 / 3 + 1;
+    let (year, day) = (number(3), number(1));
+    // Days since 1970 by counting March as the first month.
+    let (year, month) = match month {
+        1 | 2 => (year - 1, month + 9),
+        _ => (year, month - 3),
+    };
+    let days = year * 365 + year / 4 - year / 100 + year / 400 + (month * 153 + 2) / 5 + day;
+    (days - 719_469) * 86_400 + number(4) * 3_600 + number(5) * 60 + number(6)
+}

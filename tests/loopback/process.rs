@@ -1,0 +1,182 @@
+//! A server in a process of its own, and what the kernel tells of it.
+
+use std::ffi::OsStr;
+use std::fs;
+use std::io::{BufRead as _, BufReader};
+use std::net::SocketAddr;
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::mpsc::{Receiver, channel};
+use std::thread;
+
+use super::{PATIENCE, eventually, free_port};
+
+/// A child process; ended when dropped.
+#[derive(Debug)]
+pub(crate) struct Process {
+    child: Child,
+    lines: Receiver<String>,
+    /// The process that is meant, where it is a descendant of the child.
+    pub(crate) id: u32,
+}
+
+impl Process {
+    /// Starts `command` and reads the lines of its stderr.
+    pub(crate) fn start(command: &mut Command) -> Self {
+        let command = command.stdin(Stdio::null()).stderr(Stdio::piped());
+        let mut child = command.spawn().expect("a program that starts");
+        let stderr = child.stderr.take().expect("a pipe");
+        let (lines_in, lines) = channel();
+        thread::spawn(move || {
+            for line in BufReader::new(stderr).lines().map_while(Result::ok) {
+                if lines_in.send(line).is_err() {
+                    return;
+                }
+            }
+        });
+        let id = child.id();
+        Self { child, lines, id }
+    }
+
+    /// Starts what `command` gives for a free port, again if somebody takes that port meanwhile.
+    pub(crate) fn serve(command: impl Fn(u16) -> Command) -> (Self, SocketAddr) {
+        loop {
+            let port = free_port();
+            let process = Self::start(&mut command(port));
+            let line = process.line().expect("it says nothing");
+            if !line.contains("another process") {
+                let expected = format!("coldstart: listening on 0.0.0.0:{port}");
+                assert_eq!(line, expected, "it does not listen");
+                return (process, SocketAddr::from(([127, 0, 0, 1], port)));
+            }
+        }
+    }
+
+    /// The next line of its stderr; `None` once there are no more.
+    pub(crate) fn line(&self) -> Option<String> {
+        use std::sync::mpsc::RecvTimeoutError;
+        match self.lines.recv_timeout(PATIENCE) {
+            Ok(line) => Some(line),
+            Err(RecvTimeoutError::Disconnected) => None,
+            Err(RecvTimeoutError::Timeout) => panic!("no line came, and no end"),
+        }
+    }
+
+    pub(crate) fn has_ended(&mut self) -> bool {
+        self.child.try_wait().expect("a child").is_some()
+    }
+
+    /// Where its first line says that it listens.
+    pub(crate) fn address(&self) -> SocketAddr {
+        let line = self.line().expect("it says nothing");
+        let address = line.strip_prefix("coldstart: listening on ");
+        let address: SocketAddr = address
+            .and_then(|text| text.parse().ok())
+            .unwrap_or_else(|| panic!("it does not listen: {line}"));
+        SocketAddr::from(([127, 0, 0, 1], address.port()))
+    }
+
+    pub(crate) fn signal(&self, name: &str) {
+        signal(self.id, name);
+    }
+
+    /// Stops it in its tracks, as a platform does between requests.
+    pub(crate) fn freeze(&self) {
+        self.signal("STOP");
+        // A small letter is a process that is traced.
+        eventually("the process is frozen", || {
+            status(self.id, "State").is_some_and(|state| state.starts_with(['T', 't']))
+        });
+    }
+
+    pub(crate) fn thaw(&self) {
+        self.signal("CONT");
+    }
+
+    /// Waits for its end.
+    pub(crate) fn ended(&mut self) -> ExitStatus {
+        let mut ended = None;
+        eventually("the process has ended", || {
+            ended = self.child.try_wait().expect("a child");
+            ended.is_some()
+        });
+        ended.expect("it was just there")
+    }
+
+    /// Asks it to stop; its exit code.
+    pub(crate) fn stop(&mut self) -> Option<i32> {
+        self.signal("TERM");
+        self.ended().code()
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        if matches!(self.child.try_wait(), Ok(None)) {
+            if self.id != self.child.id() {
+                signal(self.id, "KILL");
+            }
+            drop(self.child.kill());
+            drop(self.child.wait());
+        }
+    }
+}
+
+fn signal(id: u32, name: &str) {
+    let sent = Command::new("sh")
+        .args(["-c", &format!("kill -{name} {id}")])
+        .status();
+    assert!(sent.is_ok_and(|status| status.success()), "no such process");
+}
+
+/// A field of `/proc/ID/status`.
+pub(crate) fn status(id: u32, field: &str) -> Option<String> {
+    field_of(
+        &fs::read_to_string(format!("/proc/{id}/status")).ok()?,
+        field,
+    )
+}
+
+/// A field of a `/proc` file of the form `name: value`.
+pub(crate) fn field_of(text: &str, field: &str) -> Option<String> {
+    text.lines().find_map(|line| {
+        let (name, value) = line.split_once(':')?;
+        (name == field).then(|| value.trim().to_owned())
+    })
+}
+
+/// Processor time that a process has used, in hundredths of a second.
+pub(crate) fn processor_ticks(id: u32) -> u64 {
+    let stat = fs::read_to_string(format!("/proc/{id}/stat")).expect("a process");
+    // Behind the name, which may hold anything, utime and stime are the 12th and 13th.
+    let behind = stat.rsplit(')').next().unwrap_or_default();
+    let fields = behind.split_whitespace().skip(11).take(2);
+    fields.filter_map(|field| field.parse::<u64>().ok()).sum()
+}
+
+/// How often a process has gone to sleep.
+pub(crate) fn sleeps(id: u32) -> u64 {
+    let count = status(id, "voluntary_ctxt_switches").and_then(|count| count.parse().ok());
+    count.expect("a process")
+}
+
+/// Whether a tool can be run. Without it a test says so and passes on a developer's machine, and fails where `CI=true`.
+pub(crate) fn can_run<S: AsRef<OsStr>>(what: &str, probe: &[S]) -> bool {
+    let [program, arguments @ ..] = probe else {
+        return false;
+    };
+    let done = Command::new(program)
+        .args(arguments)
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .status();
+    let can = done.is_ok_and(|status| status.success());
+    if !can {
+        assert!(
+            std::env::var_os("CI").is_none_or(|value| value != "true"),
+            "{what} cannot be tested here, and CI must"
+        );
+        eprintln!("SKIPPED: {what} cannot be tested here");
+    }
+    can
+}

@@ -1,0 +1,93 @@
+//! A server in this process, on a thread of its own.
+
+use std::net::SocketAddr;
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::thread;
+
+use coldstart::{Event, Handler, Observer, Request, Response, Server, StartError, Stopper};
+
+use super::PATIENCE;
+
+/// A server on a free port of 127.0.0.1 that no signal stops.
+pub(crate) fn on_loopback() -> Server {
+    Server::new()
+        .address(SocketAddr::from(([127, 0, 0, 1], 0)))
+        .without_signals()
+}
+
+/// A server that runs.
+#[derive(Debug)]
+pub(crate) struct Running {
+    pub(crate) address: SocketAddr,
+    pub(crate) events: Receiver<Event>,
+    stopper: Stopper,
+    ended: Receiver<Result<(), StartError>>,
+}
+
+impl Running {
+    pub(crate) fn start(
+        server: Server,
+        function: impl FnMut(&Request<'_>) -> Response + Send + 'static,
+    ) -> Self {
+        Self::start_handler(server, Function(function))
+    }
+
+    pub(crate) fn start_handler(server: Server, handler: impl Handler + Send + 'static) -> Self {
+        let (events_in, events) = channel();
+        let (ended_in, ended) = channel();
+        let bound = server.bind().expect("a free port");
+        let bound = bound.observer(Tell(events_in));
+        let (address, stopper) = (bound.local_address(), bound.stopper());
+        thread::spawn(move || ended_in.send(bound.run_handler(handler)));
+        Self {
+            address,
+            events,
+            stopper,
+            ended,
+        }
+    }
+
+    pub(crate) fn begin_stop(&self) {
+        self.stopper.stop();
+    }
+
+    /// What the server's thread returned.
+    pub(crate) fn ended(&self) -> Result<(), StartError> {
+        let ended = self.ended.recv_timeout(PATIENCE);
+        ended.expect("the server never stopped")
+    }
+
+    pub(crate) fn stop(self) {
+        self.begin_stop();
+        self.ended().expect("a server that failed");
+    }
+
+    pub(crate) fn has_ended(&self) -> bool {
+        self.ended.try_recv().is_ok()
+    }
+}
+
+/// A test that fails leaves no server behind.
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.stopper.stop();
+    }
+}
+
+struct Function<F>(F);
+
+impl<F: FnMut(&Request<'_>) -> Response> Handler for Function<F> {
+    fn call(&mut self, request: &Request<'_>) -> Response {
+        (self.0)(request)
+    }
+}
+
+#[derive(Debug)]
+struct Tell(Sender<Event>);
+
+impl Observer for Tell {
+    fn on(&mut self, event: Event) {
+        // A test that has seen enough no longer listens.
+        let _ = self.0.send(event);
+    }
+}

@@ -1,0 +1,401 @@
+//! The shape of the server from the kernel's side: which calls it makes, when it wakes, what memory it keeps.
+//!
+//! No test here measures time. Calls are counted with `strace`, memory with `/proc`.
+#![expect(
+    clippy::expect_used,
+    clippy::print_stderr,
+    reason = "what a test cannot set up must fail it; what was measured is told"
+)]
+
+mod loopback;
+
+use std::fs;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::process::Command;
+use std::time::Duration;
+
+use loopback::process::{Process, can_run, field_of};
+use loopback::{Client, eventually, get, outlast};
+
+const BOOTSTRAP: &str = env!("CARGO_BIN_EXE_bootstrap");
+
+/// `bootstrap` under `strace`, with one line a call in a file.
+struct Traced {
+    process: Process,
+    address: SocketAddr,
+    trace: PathBuf,
+}
+
+impl Traced {
+    /// `None` where `strace` can't be had.
+    fn start(name: &str) -> Option<Self> {
+        if !can_run(
+            "the calls to the kernel",
+            &["strace", "-o", "/dev/null", "true"],
+        ) {
+            return None;
+        }
+        let trace = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("{name}.strace"));
+        let (mut process, address) = Process::serve(|port| {
+            let mut command = Command::new("strace");
+            command.args(["-f", "-o"]).arg(&trace).arg(BOOTSTRAP);
+            command.args(["--port", &port.to_string()]);
+            command
+        });
+        // Signals go to the program; strace ends with it, and with its exit status.
+        let children = fs::read_to_string(format!("/proc/{0}/task/{0}/children", process.id));
+        process.id = children.ok()?.trim().parse().ok()?;
+        Some(Self {
+            process,
+            address,
+            trace,
+        })
+    }
+
+    /// The calls until now, by name and arguments; those that have not returned yet included.
+    fn calls(&self) -> Vec<String> {
+        let text = fs::read_to_string(&self.trace).expect("a trace");
+        let lines = text.lines().filter_map(|line| line.split_once(' '));
+        let calls = lines.map(|(_, call)| call.trim_start().to_owned());
+        calls.filter(|call| !call.starts_with("+++")).collect()
+    }
+
+    /// How many calls there are until now, once there is one that waits without end.
+    fn calls_at_rest(&self) -> Vec<String> {
+        let mut calls = Vec::new();
+        eventually("the server sleeps", || {
+            calls = self.calls();
+            calls
+                .last()
+                .is_some_and(|call| call.starts_with("epoll_wait(") && !call.contains(") = "))
+        });
+        calls
+    }
+}
+
+fn name(call: &str) -> &str {
+    call.split_once('(').map_or(call, |(name, _)| name)
+}
+
+fn count(calls: &[String], wanted: &str) -> usize {
+    calls.iter().filter(|call| name(call) == wanted).count()
+}
+
+/// Asks the kernel for the time only where it does not come without a call, and for memory when it likes.
+const BESIDE_THE_POINT: [&str; 5] = ["clock_gettime", "brk", "mmap", "munmap", "mremap"];
+
+#[test]
+fn nothing_comes_before_listen_that_could_come_after_it() {
+    let Some(mut traced) = Traced::start("start") else {
+        return;
+    };
+    let calls = traced.calls_at_rest();
+    let at = |wanted: &str| calls.iter().position(|call| name(call) == wanted);
+    let (socket, listen) = (
+        at("socket").expect("a socket"),
+        at("listen").expect("a call"),
+    );
+    let own: Vec<&str> = calls[socket..=listen]
+        .iter()
+        .map(|call| name(call))
+        .collect();
+    let set = "setsockopt";
+    assert_eq!(
+        own,
+        ["socket", set, set, set, set, set, set, "bind", "listen"]
+    );
+    for option in [
+        "SO_REUSEADDR, [1]",
+        "TCP_NODELAY, [1]",
+        "SO_KEEPALIVE, [1]",
+        "TCP_KEEPIDLE, [60]",
+    ] {
+        assert!(
+            calls[socket..listen]
+                .iter()
+                .any(|call| call.contains(option)),
+            "{option}"
+        );
+    }
+    assert!(calls[socket].contains("SOCK_CLOEXEC|SOCK_NONBLOCK"));
+
+    // What the loader and the runtime do is theirs; nothing of it waits, and the heap is asked for once.
+    let before = &calls[..socket];
+    for call in before {
+        let is_later = [
+            "clone", "fork", "futex", "epoll", "event", "pipe", "connect", "sleep", "select",
+            "signalfd",
+        ];
+        assert!(
+            !is_later.iter().any(|word| name(call).contains(word)),
+            "{call}"
+        );
+        assert!(
+            !name(call).contains("poll") || call.contains(", 0) = 0"),
+            "{call}"
+        );
+    }
+    let grown = before
+        .iter()
+        .filter(|call| call.starts_with("brk(0x"))
+        .count();
+    assert!(grown <= 1, "the heap has grown {grown} times");
+
+    assert_eq!(traced.process.stop(), Some(0));
+}
+
+#[test]
+fn between_listen_and_the_first_poll_there_is_only_what_the_poll_needs() {
+    let Some(mut traced) = Traced::start("poll") else {
+        return;
+    };
+    let calls = traced.calls_at_rest();
+    let listen = calls.iter().position(|call| name(call) == "listen");
+    let behind = calls[listen.expect("a call") + 1..]
+        .iter()
+        .map(|call| name(call));
+    let behind: Vec<&str> = behind
+        .filter(|name| !BESIDE_THE_POINT.contains(name))
+        .collect();
+    let signal = "rt_sigaction";
+    assert_eq!(
+        behind,
+        [
+            "eventfd2",
+            signal,
+            signal,
+            "epoll_create1",
+            "epoll_ctl",
+            "epoll_ctl",
+            "write",
+            "epoll_wait"
+        ]
+    );
+    assert_eq!(traced.process.stop(), Some(0));
+}
+
+/// The calls that serving takes, without those that are beside the point.
+fn served(calls: &[String]) -> Vec<&str> {
+    let names = calls.iter().map(|call| name(call));
+    names
+        .filter(|name| !BESIDE_THE_POINT.contains(name))
+        .collect()
+}
+
+#[test]
+fn a_request_costs_one_receive_and_one_send_and_its_share_of_a_poll() {
+    let Some(mut traced) = Traced::start("request") else {
+        return;
+    };
+    let mut client = Client::connect(traced.address);
+    assert_eq!(client.ask(get("/hello")).status, 200);
+    let mut seen = traced.calls_at_rest().len();
+    for _ in 0..1_000 {
+        assert_eq!(client.ask(get("/hello")).status, 200);
+    }
+    // The last call of those seen is the poll that the first request ended.
+    let cycle = ["recvfrom", "sendto", "epoll_wait"];
+    let calls = traced.calls_at_rest();
+    assert_eq!(served(&calls[seen..]), cycle.repeat(1_000));
+    seen = calls.len();
+
+    let sixteen = get("/hello").repeat(16);
+    for _ in 0..10 {
+        client.send(&sixteen);
+        for _ in 0..16 {
+            assert_eq!(client.answer().status, 200);
+        }
+    }
+    let calls = traced.calls_at_rest();
+    assert_eq!(served(&calls[seen..]), cycle.repeat(10), "pipelined");
+    seen = calls.len();
+
+    assert_eq!(client.ask(loopback::post("/echo", &[7; 1_024])).status, 200);
+    let calls = traced.calls_at_rest();
+    assert_eq!(served(&calls[seen..]), cycle, "an upload in one piece");
+    assert_eq!(traced.process.stop(), Some(0));
+}
+
+#[test]
+fn requests_that_come_together_share_one_poll() {
+    let Some(mut traced) = Traced::start("together") else {
+        return;
+    };
+    let mut clients = [(); 50].map(|()| Client::connect(traced.address));
+    for client in &mut clients {
+        assert_eq!(client.ask(get("/hello")).status, 200);
+    }
+    let seen = traced.calls_at_rest().len();
+    traced.process.freeze();
+    for client in &clients {
+        client.send(get("/hello"));
+    }
+    traced.process.thaw();
+    for client in &mut clients {
+        assert_eq!(client.answer().status, 200);
+    }
+    let calls = traced.calls_at_rest();
+    let calls = &calls[seen..];
+    assert_eq!((count(calls, "recvfrom"), count(calls, "sendto")), (50, 50));
+    // One that brings all of them, and the one that sleeps again.
+    assert_eq!(count(calls, "epoll_wait"), 2, "{calls:?}");
+    assert_eq!(traced.process.stop(), Some(0));
+}
+
+#[test]
+fn a_connection_costs_nothing_but_its_accept_its_watch_and_its_close() {
+    let Some(mut traced) = Traced::start("connection") else {
+        return;
+    };
+    let seen = traced.calls_at_rest().len();
+    let mut client = Client::connect(traced.address);
+    client.send(get("/hello"));
+    assert_eq!(client.answer().status, 200);
+    drop(client);
+    let mut calls = Vec::new();
+    eventually("the connection is closed", || {
+        calls = traced.calls_at_rest().split_off(seen);
+        count(&calls, "close") == 1
+    });
+    for (call, times) in [
+        ("sendto", 1),
+        ("epoll_ctl", 1),
+        ("close", 1),
+        ("setsockopt", 0),
+        ("shutdown", 0),
+    ] {
+        assert_eq!(count(&calls, call), times, "{call}: {calls:?}");
+    }
+    // One more of each to hear that nobody else waits, and that the request is still to come.
+    assert!(count(&calls, "accept4") <= 2, "{calls:?}");
+    assert!(count(&calls, "recvfrom") <= 3, "{calls:?}");
+    assert_eq!(traced.process.stop(), Some(0));
+}
+
+#[test]
+fn an_idle_server_never_wakes() {
+    let Some(mut traced) = Traced::start("idle") else {
+        return;
+    };
+    let _silent = Client::connect(traced.address);
+    let mut client = Client::connect(traced.address);
+    assert_eq!(client.ask(get("/hello")).status, 200);
+    // A head that began and ended in two pieces armed a deadline, which must be gone with it.
+    let reads = count(&traced.calls_at_rest(), "recvfrom");
+    client.send("GET /hello HTTP/1.1\r\nHo");
+    eventually("the first piece is read", || {
+        count(&traced.calls_at_rest(), "recvfrom") > reads
+    });
+    assert_eq!(client.ask("st: test\r\n\r\n").status, 200);
+    let before = traced.calls_at_rest();
+    let last = before.last().expect("a call");
+    assert!(last.contains("epoll_wait("), "{last}");
+    outlast(Duration::from_millis(1_500));
+    assert_eq!(traced.calls(), before);
+    assert_eq!(traced.process.stop(), Some(0));
+    let without_end = traced.calls();
+    let waits = without_end
+        .iter()
+        .rfind(|call| call.starts_with("epoll_wait("));
+    assert!(
+        waits.is_some_and(|call| call.contains(", -1) = ")),
+        "{waits:?}"
+    );
+}
+
+/// The bound of a process on its open descriptors, as it is and as it may be raised.
+fn descriptor_limits() -> (u64, u64) {
+    let limits = fs::read_to_string("/proc/self/limits").expect("/proc");
+    let line = limits
+        .lines()
+        .find(|line| line.starts_with("Max open files"));
+    let mut columns = line.expect("a limit").split_whitespace().skip(3);
+    let mut limit = || columns.next().and_then(|limit| limit.parse().ok());
+    (limit().unwrap_or(u64::MAX), limit().unwrap_or(u64::MAX))
+}
+
+/// How many connections can be open at both ends, up to `wanted`; makes this process's bound fit.
+fn connections_possible(wanted: u64) -> u64 {
+    let (soft, hard) = descriptor_limits();
+    let needed = wanted + 200;
+    if soft < needed {
+        let to = needed.min(hard);
+        let id = std::process::id().to_string();
+        let raised = Command::new("prlimit")
+            .args(["--pid", &id, &format!("--nofile={to}:{hard}")])
+            .status();
+        assert!(raised.is_ok_and(|status| status.success()), "prlimit");
+    }
+    let possible = wanted.min(hard.saturating_sub(200));
+    if possible < wanted {
+        eprintln!(
+            "NOTE: only {possible} connections of {wanted}: the hard limit is {hard} descriptors"
+        );
+    }
+    possible
+}
+
+/// Resident memory of a process, in bytes.
+fn resident(id: u32) -> i64 {
+    let text = fs::read_to_string(format!("/proc/{id}/smaps_rollup")).expect("a process");
+    let rss = field_of(&text, "Rss").expect("a field");
+    let kib: i64 = rss.trim_end_matches(" kB").parse().expect("a number");
+    kib * 1_024
+}
+
+fn descriptors(id: u32) -> usize {
+    fs::read_dir(format!("/proc/{id}/fd"))
+        .expect("a process")
+        .count()
+}
+
+#[test]
+fn ten_thousand_idle_connections_cost_little_and_leave_nothing() {
+    let connections = connections_possible(10_000);
+    let (mut server, address) = Process::serve(|port| {
+        let mut command = Command::new("sh");
+        let script = "ulimit -n \"$(ulimit -Hn)\"; exec \"$0\" --port \"$1\"";
+        command.args(["-c", script, BOOTSTRAP, &port.to_string()]);
+        command
+    });
+    let idle = descriptors(server.id);
+    let open = |count: u64| -> Vec<Client> {
+        let ask = |_| {
+            let mut client = Client::connect(address);
+            assert_eq!(client.ask(get("/hello")).status, 200);
+            client
+        };
+        (0..count).map(ask).collect()
+    };
+    let closed = || eventually("all are closed", || descriptors(server.id) == idle);
+
+    // Whatever is touched once is touched before.
+    drop(open(300));
+    closed();
+    let before = resident(server.id);
+    let mut peak = before;
+    for burst in ["first", "second"] {
+        let clients = open(connections);
+        let during = resident(server.id);
+        drop(clients);
+        closed();
+        let after = resident(server.id);
+        let count = i64::try_from(connections).expect("a number");
+        let each = (during - before) / count;
+        eprintln!(
+            "{burst} burst: {count} idle connections leave {each} bytes each; \
+             {before} bytes resident before, {during} with them, {after} after"
+        );
+        assert!(each <= 128, "{each} bytes each");
+        // Of a second burst an allocator may keep what the first one taught it to expect, and never more.
+        let bound = if burst == "first" {
+            before + 256 * 1_024
+        } else {
+            peak + 256 * 1_024
+        };
+        assert!(after <= bound, "{after} bytes are left");
+        peak = peak.max(during);
+    }
+    assert_eq!(server.stop(), Some(0));
+}

@@ -1,0 +1,438 @@
+//! The house rules that no lint keeps, each with a snippet that breaks it and one that does not.
+//!
+//! `src/README.md` says why they are there. A rule looks at a file's code without comments, literals and unit tests, at
+//! its literals, or at its text as it stands.
+
+#[path = "tidy/source.rs"]
+mod source;
+
+use std::path::Path;
+
+use source::{Finding, Source, declared, items, lines, literals, parts, walk, words};
+
+/// Lines of code, without comments and unit tests, that a file may have. Where the plan of the house had a smaller
+/// number, the commit that raised it says why.
+const CEILINGS: &[(&str, usize)] = &[
+    ("src/lib.rs", 120),
+    ("src/server.rs", 220),
+    ("src/handler.rs", 130),
+    ("src/router.rs", 245),
+    ("src/pattern.rs", 155),
+    ("src/request.rs", 200),
+    ("src/response.rs", 260),
+    ("src/body.rs", 320),
+    ("src/headers.rs", 200),
+    ("src/limits.rs", 140),
+    ("src/observe.rs", 100),
+    ("src/testing.rs", 155),
+    ("src/test_answer.rs", 145),
+    ("src/h1/mod.rs", 90),
+    ("src/h1/state.rs", 220),
+    ("src/h1/connection.rs", 380),
+    // Two paths over one grammar: httparse for the plain head, our own for all others.
+    ("src/h1/head.rs", 400),
+    ("src/h1/framing.rs", 255),
+    ("src/h1/decode.rs", 320),
+    ("src/h1/encode.rs", 300),
+    ("src/h1/refusal.rs", 120),
+    ("src/h1/date.rs", 70),
+    ("src/reactor/mod.rs", 280),
+    ("src/reactor/session.rs", 380),
+    ("src/reactor/table.rs", 150),
+    ("src/reactor/deadlines.rs", 140),
+    ("src/reactor/outbox.rs", 180),
+    ("src/reactor/mailbox.rs", 160),
+    ("src/reactor/pool.rs", 130),
+    ("src/bin/bootstrap.rs", 40),
+];
+/// What any other file of shipped code may have.
+const CEILING: usize = 500;
+
+/// The files that may have unsafe code: a signal handler, and the test that counts allocations.
+const ISLANDS: &[&str] = &["src/os/signal.rs", "tests/alloc.rs"];
+
+/// Fields that frame a message or say what becomes of its connection.
+const FRAMING_FIELDS: &[&str] = &[
+    "content-length",
+    "transfer-encoding",
+    "connection",
+    "keep-alive",
+    "expect",
+    "trailer",
+    "te",
+];
+
+/// Words that say nothing about what they name; the second list only in front of others.
+const EMPTY_WORDS: &[&str] = &["manager", "util", "utils", "common", "data", "info"];
+const EMPTY_VERBS: &[&str] = &["get", "handle", "do"];
+
+/// One rule: where it holds, what breaks it, and two snippets that show it.
+struct Rule {
+    why: &'static str,
+    applies: fn(&str) -> bool,
+    find: fn(&Source) -> Vec<Finding>,
+    bad: Snippet,
+    good: Snippet,
+}
+
+/// A path and the text of a file there.
+type Snippet = (&'static str, &'static str);
+
+#[test]
+fn h1_names_nothing_above_it_and_no_world() {
+    keep(&Rule {
+        why: "h1 could be a crate of its own: it names h1, limits and core, nothing else",
+        applies: |path| path.starts_with("src/h1/"),
+        find: |source| {
+            let mut found = words(
+                &source.shipped,
+                &["std", "mio", "socket2", "bytes::", "super::super"],
+            );
+            let ours = ["crate::h1", "crate::limits"];
+            found.extend(
+                words(&source.shipped, &["crate::"])
+                    .into_iter()
+                    .filter(|(at, _)| {
+                        let named = &source.shipped[*at..];
+                        !ours.iter().any(|path| named.starts_with(path))
+                    }),
+            );
+            found
+        },
+        bad: ("src/h1/head.rs", "use crate::headers::Headers;"),
+        good: (
+            "src/h1/head.rs",
+            "// std\nuse crate::limits::X;\n#[cfg(test)]\nmod tests { use std::io; }",
+        ),
+    });
+}
+
+#[test]
+fn the_reactor_compares_no_byte() {
+    keep(&Rule {
+        why: "the reactor moves bytes and has no literal of them",
+        applies: |path| path.starts_with("src/reactor/"),
+        find: |source| literals(source, |literal| literal.starts_with('b')),
+        bad: ("src/reactor/session.rs", "if bytes == b\"\\r\\n\" {}"),
+        good: (
+            "src/reactor/session.rs",
+            "/// b\"x\"\nfn f<'b>(_: &'b str) { g(\"b'x'\") }",
+        ),
+    });
+}
+
+#[test]
+fn only_one_file_names_the_kernel_crates() {
+    keep(&Rule {
+        why: "only src/os/real.rs names mio and socket2",
+        applies: |path| path.starts_with("src/") && path != "src/os/real.rs",
+        find: |source| words(&source.code, &["mio", "socket2"]),
+        bad: ("src/server.rs", "fn f(_: mio::Token) {}"),
+        good: ("src/server.rs", "let mio_like = \"mio\"; // mio"),
+    });
+}
+
+#[test]
+fn only_one_file_names_httparse() {
+    keep(&Rule {
+        why: "only src/h1/head.rs names httparse, whose leniencies it closes",
+        applies: |path| path.starts_with("src/") && path != "src/h1/head.rs",
+        find: |source| words(&source.code, &["httparse"]),
+        bad: ("src/h1/decode.rs", "use httparse::parse_chunk_size;"),
+        good: ("src/h1/decode.rs", "//! Not httparse."),
+    });
+}
+
+#[test]
+fn only_framing_and_encode_spell_framing_fields() {
+    keep(&Rule {
+        why: "only src/h1/framing.rs reads and src/h1/encode.rs writes framing fields; src/sim and src/testing.rs play \
+              the peer",
+        applies: |path| {
+            let spell = ["src/h1/framing.rs", "src/h1/encode.rs", "src/testing.rs"];
+            path.starts_with("src/") && !path.starts_with("src/sim/") && !spell.contains(&path)
+        },
+        find: |source| {
+            literals(source, |literal| {
+                let text = literal
+                    .trim_start_matches('b')
+                    .trim_matches('"')
+                    .to_lowercase();
+                let name = text.split(':').next().unwrap_or_default();
+                FRAMING_FIELDS.contains(&name.trim())
+            })
+        },
+        bad: ("src/server.rs", "headers.text(\"Content-Length\")"),
+        good: (
+            "src/server.rs",
+            "/// \"content-length\"\nlet content_length = \"the length\";",
+        ),
+    });
+}
+
+#[test]
+fn only_the_function_knows_the_platform() {
+    keep(&Rule {
+        why: "only src/function/, src/bin/ and platform/ know that a platform exists",
+        applies: |path| {
+            let know = ["src/function/", "src/bin/"];
+            path.starts_with("src/") && !know.iter().any(|start| path.starts_with(start))
+        },
+        find: |source| {
+            let named = ["x-fc", "fc_", "x_fc", "aliyun", "alibaba"];
+            let mut found = words(&source.shipped.to_lowercase(), &named);
+            found.extend(literals(source, |literal| {
+                !words(&literal.to_lowercase(), &named).is_empty()
+            }));
+            found
+        },
+        bad: ("src/server.rs", "env(\"FC_SERVER_PORT\")"),
+        good: (
+            "src/server.rs",
+            "//! FC_SERVER_PORT\nlet ifc_len = \"the platform\";",
+        ),
+    });
+}
+
+const SIXTY_LINES: &str = concat!(
+    "a;\na;\na;\na;\na;\na;\na;\na;\na;\na;\na;\na;\na;\na;\na;\na;\na;\na;\na;\na;\n",
+    "a;\na;\na;\na;\na;\na;\na;\na;\na;\na;\na;\na;\na;\na;\na;\na;\na;\na;\na;\na;\n",
+    "a;\na;\na;\na;\na;\na;\na;\na;\na;\na;\na;\na;\na;\na;\na;\na;\na;\na;\na;\na;\n",
+);
+
+#[test]
+fn files_stay_under_their_ceilings() {
+    keep(&Rule {
+        why: "a file has grown over its ceiling: split it, or argue in the commit that raises the number",
+        applies: |path| path.starts_with("src/") || path.starts_with("platform/src/"),
+        find: |source| {
+            let listed = CEILINGS.iter().find(|(path, _)| *path == source.path);
+            let ceiling = listed.map_or(CEILING, |(_, ceiling)| *ceiling);
+            let is_code = |line: &&str| !line.trim().is_empty();
+            let len = source.shipped.lines().filter(is_code).count();
+            let found = (0, format!("{len} lines of code, and {ceiling} at the most"));
+            Some(found).filter(|_| len > ceiling).into_iter().collect()
+        },
+        bad: ("src/bin/bootstrap.rs", SIXTY_LINES),
+        good: ("src/server.rs", SIXTY_LINES),
+    });
+}
+
+#[test]
+fn names_have_a_meaning() {
+    keep(&Rule {
+        why: "this name says nothing about the thing: give it the field's own word",
+        applies: |path| path.ends_with(".rs"),
+        find: |source| {
+            let stem = Path::new(&source.path).file_stem().unwrap_or_default();
+            let mut names = declared(&source.code);
+            names.push((0, stem.to_str().unwrap_or_default()));
+            let empty = |name: &&(usize, &str)| {
+                let parts = parts(name.1);
+                let starts_empty = parts.len() > 1 && EMPTY_VERBS.contains(&parts[0].as_str());
+                starts_empty
+                    || parts
+                        .iter()
+                        .any(|part| EMPTY_WORDS.contains(&part.as_str()))
+            };
+            let shown = |(at, name): &(usize, &str)| (*at, (*name).to_owned());
+            names.iter().filter(empty).map(shown).collect()
+        },
+        bad: (
+            "src/server.rs",
+            "fn get_name() {}\nstruct ConnectionManager;\nlet data = 1;",
+        ),
+        good: (
+            "src/server.rs",
+            "fn get() { map.get_mut(1); }\nstruct Handler;\nlet metadata = 1;",
+        ),
+    });
+}
+
+#[test]
+fn unsafe_code_stays_on_its_islands() {
+    keep(&Rule {
+        why: "unsafe code is on the islands that tests/tidy.rs lists; another needs a benchmark in its commit",
+        applies: |path| path.ends_with(".rs") && !ISLANDS.contains(&path),
+        find: |source| words(&source.code, &["unsafe"]),
+        bad: ("src/server.rs", "unsafe { f() }"),
+        good: ("src/server.rs", "//! unsafe\n#![deny(unsafe_code)]"),
+    });
+}
+
+#[test]
+fn nothing_is_left_undone() {
+    keep(&Rule {
+        why: "what is here is finished, and every test runs",
+        applies: |path| path.ends_with(".rs"),
+        find: |source| {
+            words(
+                &source.code,
+                &["#[ignore", "todo!", "unimplemented!", "dbg!"],
+            )
+        },
+        bad: ("tests/wire.rs", "#[ignore = \"slow\"]"),
+        good: ("tests/wire.rs", "self.ignored += 1; // todo!"),
+    });
+}
+
+#[test]
+fn lines_end_where_they_seem_to() {
+    keep(&Rule {
+        why: "no tabs and no white space at the end of a line",
+        applies: |path| {
+            let kinds = ["rs", "toml", "yml", "yaml", "sh"];
+            kinds.iter().any(|kind| path.ends_with(&format!(".{kind}")))
+        },
+        find: |source| {
+            let spoiled = |line: &str| line.contains('\t') || line.trim_end() != line;
+            lines(&source.text, spoiled)
+        },
+        bad: ("src/lib.rs", "mod h1; \nmod os;"),
+        good: ("src/lib.rs", "mod h1;\n\n    mod os;\n"),
+    });
+}
+
+#[test]
+fn no_file_knows_the_machine_it_was_written_on() {
+    keep(&Rule {
+        why: "a path of one machine, or a registry that only it reaches, has no place in the project",
+        applies: |_| true,
+        find: |source| {
+            lines(&source.text, |line| {
+                let paths = [
+                    concat!("/ho", "me/"),
+                    concat!("/ro", "ot/"),
+                    concat!("/wo", "rk/"),
+                ];
+                let source = line.trim_start().strip_prefix("source = \"registry+");
+                let is_elsewhere =
+                    |url: &str| url != "https://github.com/rust-lang/crates.io-index\"";
+                let hosts = [
+                    concat!("replace", "-with"),
+                    concat!("spar", "se+http"),
+                    concat!("index", "-url"),
+                ];
+                !words(line, &paths).is_empty()
+                    || !words(line, &hosts).is_empty()
+                    || source.is_some_and(is_elsewhere)
+            })
+        },
+        bad: ("README.md", concat!("see `/ho", "me/me/project`")),
+        good: (
+            "README.md",
+            "see `/code/bootstrap` and https://example.com/home/",
+        ),
+    });
+}
+
+#[test]
+fn every_file_says_what_it_is() {
+    keep(&Rule {
+        why: "a source file begins with a //! line that says what it is",
+        applies: |path| path.ends_with(".rs"),
+        find: |source| {
+            let found = (0, "no //! in the first line".to_owned());
+            Some(found)
+                .filter(|_| !source.text.starts_with("//! "))
+                .into_iter()
+                .collect()
+        },
+        bad: ("src/lib.rs", "mod h1;\n//! Late."),
+        good: ("src/lib.rs", "//! An HTTP server.\nmod h1;"),
+    });
+}
+
+#[test]
+fn tests_are_sentences() {
+    keep(&Rule {
+        why: "a test's name is a sentence that is true: three words at least, and `test` is not the first",
+        applies: |path| path.ends_with(".rs"),
+        find: |source| {
+            let marks = words(&source.code, &["#[test]"]);
+            let name = |(at, _): Finding| {
+                declared(&source.code[at..])
+                    .first()
+                    .map(|name| (at, name.1))
+            };
+            let names = marks.into_iter().filter_map(name);
+            let poor = |(_, name): &(usize, &str)| {
+                let parts = parts(name);
+                parts.len() < 3 || parts[0] == "test"
+            };
+            names
+                .filter(poor)
+                .map(|(at, name)| (at, name.to_owned()))
+                .collect()
+        },
+        bad: ("tests/wire.rs", "#[test]\nfn test_two_things() {}"),
+        good: (
+            "tests/wire.rs",
+            "#[test]\nfn a_chunk_is_whole() {}\nfn test() {}",
+        ),
+    });
+}
+
+#[test]
+fn a_struct_has_few_fields_and_at_most_one_bool() {
+    keep(&Rule {
+        why: "a bool in a struct is a state that nobody named: one at the most, and 12 fields",
+        applies: |path| path.starts_with("src/") || path.starts_with("platform/src/"),
+        find: |source| {
+            let structs = items(&source.shipped, "struct").into_iter();
+            let broken = structs.filter(|(_, _, body)| {
+                let fields = body.lines().filter(|line| line.contains(": ")).count();
+                fields > 12 || words(body, &[": bool"]).len() > 1
+            });
+            broken.map(|(at, head, _)| (at, head.to_owned())).collect()
+        },
+        bad: ("src/server.rs", "struct S {\n    a: bool,\n    b: bool,\n}"),
+        good: (
+            "src/server.rs",
+            "struct S;\nstruct T {\n    a: bool,\n}\nstruct U {\n    b: bool,\n}",
+        ),
+    });
+}
+
+#[test]
+fn no_function_takes_a_bool() {
+    keep(&Rule {
+        why: "`f(true)` says nothing where it is called: take an enum",
+        applies: |path| path.starts_with("src/") || path.starts_with("platform/src/"),
+        find: |source| {
+            let functions = items(&source.shipped, "fn").into_iter();
+            let takes = functions.filter(|(_, head, _)| !words(head, &[": bool"]).is_empty());
+            takes.map(|(at, head, _)| (at, head.to_owned())).collect()
+        },
+        bad: ("src/server.rs", "fn f(a: [u8; 2], b: bool) {}"),
+        good: (
+            "src/server.rs",
+            "fn f(a: u8) -> bool {\n    let b: bool = true;\n}",
+        ),
+    });
+}
+
+/// Shows on its snippets that the rule works, then holds every file to it.
+fn keep(rule: &Rule) {
+    for ((path, text), is_broken) in [(rule.bad, true), (rule.good, false)] {
+        assert!((rule.applies)(path), "the rule does not apply to {path}");
+        let found = (rule.find)(&Source::new(path.to_owned(), text.to_owned()));
+        assert_eq!(
+            !found.is_empty(),
+            is_broken,
+            "in {text:?} the rule finds {found:?}"
+        );
+    }
+    let mut broken = Vec::new();
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    walk(root, root, &mut |path, text| {
+        if (rule.applies)(&path) {
+            let source = Source::new(path, text);
+            for (at, what) in (rule.find)(&source) {
+                let line = source.text[..at].matches('\n').count() + 1;
+                broken.push(format!("{}:{line}: {what}", source.path));
+            }
+        }
+    });
+    assert!(broken.is_empty(), "{}\n{}", rule.why, broken.join("\n"));
+}
