@@ -170,8 +170,10 @@ enum SenderState {
 }
 
 enum ReceiverState {
-    /// The body has not reached the loop yet.
+    /// The body has not left the thread that made it.
     Unattached,
+    /// The body is on its way to the loop.
+    HandedOver,
     /// The loop wants to hear of news.
     Attached(Notify),
     /// The peer, or the answer, is gone.
@@ -386,6 +388,11 @@ impl BodySource {
         self.channel.room.notify_all();
     }
 
+    /// The body is on its way: whoever made it may wait for room now.
+    pub(crate) fn hand_over(&self) {
+        self.channel.lock().receiver = ReceiverState::HandedOver;
+    }
+
     pub(crate) fn take(&self) -> Piece {
         let mut queue = self.channel.lock();
         let Some(piece) = queue.pieces.pop_front() else {
@@ -438,6 +445,19 @@ mod tests {
         drop(body);
         assert_eq!(sender.send("6"), Err(SendError::PeerGone));
         assert!(sender.is_peer_gone());
+    }
+
+    #[test]
+    fn whoever_has_given_the_body_away_may_wait_for_room() {
+        let (sender, body) = Body::channel(1);
+        let (promised, reply) = crate::Response::promised();
+        sender.send("a").expect("room");
+        reply.complete(crate::Response::text(body));
+        std::thread::scope(|scope| {
+            scope.spawn(move || drop(promised));
+            // The peer's end lets go: that is heard, and not taken for a deadlock.
+            assert_eq!(sender.send("b"), Err(SendError::PeerGone));
+        });
     }
 
     #[test]

@@ -8,7 +8,7 @@ use bytes::Bytes;
 
 use crate::headers::{HeaderName, HeaderValue};
 use crate::request::{Head, Request};
-use crate::response::Response;
+use crate::response::{Response, Status};
 
 /// What answers requests. Functions and closures from `&Request` to [`Response`] need not implement it.
 ///
@@ -24,6 +24,12 @@ pub trait Handler {
 
     /// Answers a request whose body was buffered.
     fn call(&mut self, request: &Request<'_>) -> Response;
+
+    /// The answer where the handler gave none: it panicked, dropped its [`Reply`](crate::Reply), or has no thread free.
+    /// The default is 500 and says no more than that.
+    fn failure(&self) -> Response {
+        Response::text("the handler failed\n").status(Status::INTERNAL_SERVER_ERROR)
+    }
 }
 
 /// What to do with a request.

@@ -14,6 +14,7 @@ use crate::limits::{POOL_QUEUE_LEN_MAX, POOL_QUEUE_MAX};
 use crate::promise::Reply;
 use crate::request::{HEAD_LIMITS_OPEN, Head, Request, RequestBody};
 use crate::response::{Response, Status};
+use crate::task::Task;
 
 /// A handler whose [`call`](Handler::call) runs on a pool of threads and may block. Clones share the pool.
 ///
@@ -89,6 +90,10 @@ impl<H: Handler + Clone + Send + 'static> Handler for Blocking<H> {
     fn call(&mut self, request: &Request<'_>) -> Response {
         self.answer(request)
     }
+
+    fn failure(&self) -> Response {
+        self.handler.failure()
+    }
 }
 
 impl<H: Handler + Clone + Send + 'static> Blocking<H> {
@@ -97,6 +102,7 @@ impl<H: Handler + Clone + Send + 'static> Blocking<H> {
         let (response, reply) = Response::promised();
         let job = Job {
             request: KeptRequest::keep(request),
+            task: Task::current().waiting(),
             reply,
         };
         match self.pool.push(job) {
@@ -105,11 +111,19 @@ impl<H: Handler + Clone + Send + 'static> Blocking<H> {
                 if self.start_thread() {
                     response
                 } else {
-                    overloaded()
+                    self.overloaded()
                 }
             }
-            Pushed::Full => overloaded(),
+            Pushed::Full => self.overloaded(),
         }
+    }
+
+    fn overloaded(&self) -> Response {
+        self.handler
+            .failure()
+            .status(Status::SERVICE_UNAVAILABLE)
+            .header("retry-after", "1")
+            .body("all threads are busy\n")
     }
 
     /// Starts one more thread. Without any thread at all nobody would ever take the jobs that wait.
@@ -129,12 +143,6 @@ impl<H> fmt::Debug for Blocking<H> {
             .field("threads_max", &self.pool.threads_max)
             .finish_non_exhaustive()
     }
-}
-
-fn overloaded() -> Response {
-    Response::text("all threads are busy\n")
-        .status(Status::SERVICE_UNAVAILABLE)
-        .header("retry-after", "1")
 }
 
 /// Ends the pool when its last handler is gone.
@@ -175,6 +183,7 @@ enum Stage {
 
 struct Job {
     request: KeptRequest,
+    task: Task,
     reply: Reply,
 }
 
@@ -228,10 +237,16 @@ impl Pool {
     /// What a thread does until the pool is closed.
     fn work(&self, handler: &mut impl Handler) {
         let mut index = HeadIndex::default();
-        while let Some(Job { request, reply }) = self.next() {
+        while let Some(job) = self.next() {
+            let Job {
+                request,
+                task,
+                reply,
+            } = job;
             if reply.is_peer_gone() {
                 continue;
             }
+            let _scope = task.enter();
             // A panic drops the reply, which answers 500; the hook has reported it.
             let answer = catch_unwind(AssertUnwindSafe(|| {
                 request.show(&mut index, |request| handler.call(request))
@@ -291,5 +306,74 @@ impl KeptRequest {
         let head = Head::new(HeadView::new(&self.head, index));
         let request = Request::new(head, RequestBody::Shared(&self.body), &self.trailers);
         is_indexed.then(|| see(&request))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::{Arc, Mutex, PoisonError};
+
+    use super::{Blocking, Handler as _, KeptRequest};
+    use crate::h1::HeadIndex;
+    use crate::handler::FunctionHandler;
+    use crate::limits::POOL_QUEUE_MAX;
+    use crate::{Bytes, Request, Response, TestRequest};
+
+    fn with_request<T>(see: impl FnOnce(&Request<'_>) -> T) -> T {
+        let request = KeptRequest {
+            head: b"GET / HTTP/1.1\r\nHost: a\r\n\r\n".to_vec(),
+            body: Bytes::new(),
+            trailers: Vec::new(),
+        };
+        request
+            .show(&mut HeadIndex::default(), see)
+            .expect("a head")
+    }
+
+    #[test]
+    fn no_thread_runs_before_the_first_request() {
+        let mut pool = Blocking::new(FunctionHandler(|_: &Request<'_>| Response::text("a")), 4);
+        assert_eq!(pool.pool.lock().threads, 0);
+        assert_eq!(TestRequest::get("/").run_handler(&mut pool).text(), "a");
+        assert_eq!(pool.pool.lock().threads, 1);
+    }
+
+    #[test]
+    fn requests_beyond_the_queue_are_told_to_come_again() {
+        let gate = Arc::new(Mutex::new(()));
+        let closed = gate.lock().unwrap_or_else(PoisonError::into_inner);
+        let waits = Arc::clone(&gate);
+        let function = move |_: &Request<'_>| {
+            drop(waits.lock());
+            Response::text("done")
+        };
+        let mut pool = Blocking::new(FunctionHandler(function), 1);
+        // One runs, or is about to; the others wait.
+        let answers: Vec<Response> = (0..POOL_QUEUE_MAX + 2)
+            .map(|_| with_request(|request| pool.call(request)))
+            .collect();
+        let last = answers.last().expect("many");
+        assert_eq!(last.status_code(), 503);
+        assert_eq!(last.header_bytes("retry-after"), Some(&b"1"[..]));
+        drop(closed);
+        drop(answers);
+        // Whoever left is not worked for, and the next one is.
+        let next = TestRequest::get("/").run_handler(&mut pool).text();
+        assert!(next == "done" || next == "all threads are busy\n", "{next}");
+    }
+
+    #[test]
+    fn a_panic_costs_its_own_request_and_no_thread() {
+        let calls = Arc::new(Mutex::new(0));
+        let function = move |_: &Request<'_>| {
+            let mut calls = calls.lock().unwrap_or_else(PoisonError::into_inner);
+            *calls += 1;
+            assert!(*calls > 1, "the first call fails");
+            Response::text("well")
+        };
+        let mut pool = Blocking::new(FunctionHandler(function), 1);
+        assert_eq!(TestRequest::get("/").run_handler(&mut pool).status(), 500);
+        assert_eq!(TestRequest::get("/").run_handler(&mut pool).text(), "well");
+        assert_eq!(pool.pool.lock().threads, 1);
     }
 }

@@ -74,6 +74,7 @@ pub(crate) fn promise() -> (Promise, Reply) {
 impl Reply {
     /// Gives the answer. If the peer has gone meanwhile, it is dropped.
     pub fn complete(self, response: Response) {
+        response.hand_over();
         self.fill(Slot::Kept(Box::new(response)));
     }
 

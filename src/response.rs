@@ -4,7 +4,7 @@ use core::fmt;
 
 use bytes::Bytes;
 
-use crate::body::Body;
+use crate::body::{Body, Content};
 use crate::h1;
 use crate::headers::{HeaderName, HeaderValue};
 use crate::promise::{Promise, Reply, promise};
@@ -270,6 +270,13 @@ impl Response {
 
     pub(crate) const fn afterwards(&self) -> Afterwards {
         self.afterwards
+    }
+
+    /// The answer leaves the thread that made it.
+    pub(crate) fn hand_over(&self) {
+        if let Source::Body(Body(Content::Channel(source))) = &self.source {
+            source.hand_over();
+        }
     }
 
     pub(crate) fn take_source(&mut self) -> Source {

@@ -93,9 +93,8 @@ fn number_of(code: ExitCode) -> i32 {
 /// `coldstart::main!(start = run)` with `fn run() -> ExitCode`. Its arguments are [`arguments`](crate::arguments)'s.
 ///
 /// What is different from std's start: a stack overflow ends the process by SIGSEGV without a message of std's, the main
-/// thread has no name in a panic's message, and in static programs a panic's message has no backtrace. All else (panics
-/// are caught, SIGPIPE is ignored, stdout is flushed at the end) is as there. The code that prints backtraces is two
-/// fifths of a small static program, and in a stripped one it prints nothing but `<unknown>`.
+/// thread has no name in a panic's message. All else (panics are caught, SIGPIPE is ignored, stdout is flushed at the
+/// end) is as there.
 #[macro_export]
 macro_rules! main {
     (start = $program:expr) => {
@@ -107,20 +106,21 @@ macro_rules! main {
             // SAFETY: the vector is passed on as C gives it.
             unsafe { $crate::start::from_c(argv, $program) }
         }
-
-        $crate::__without_backtraces!();
     };
     ($function:expr) => {
         $crate::main!(start = || $crate::serve($function));
     };
 }
 
-/// Takes the places of the unwinder's functions that only a backtrace needs, so that the linker finds no use for the
-/// reader of debug information. They are in one object file of musl's unwinder with two that std's personality function
-/// refers to, which is why those are here as well: unwinding itself is untouched.
-#[doc(hidden)]
+/// Leaves the printer of backtraces out of a static program on musl: two fifths of a small one, and in a stripped one it
+/// prints nothing but `<unknown>`. Elsewhere it does nothing. Once a program, beside [`main!`](crate::main):
+/// `coldstart::without_backtraces!();`
+///
+/// It takes the places of the unwinder's functions that only a backtrace needs, so that the linker finds no use for the
+/// reader of debug information. They are in one object file of musl's unwinder with some that std's personality function
+/// refers to, which is why those are here as well: panics unwind and are caught as before.
 #[macro_export]
-macro_rules! __without_backtraces {
+macro_rules! without_backtraces {
     () => {
         #[cfg(all(target_env = "musl", target_feature = "crt-static", panic = "unwind"))]
         const _: () = {

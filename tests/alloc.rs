@@ -191,6 +191,35 @@ fn a_route_allocates_nothing() {
     assert_eq!(cost, 0);
 }
 
+/// With the fields that the platform sends.
+fn of_the_platform(method: &str, control_path: &str) -> String {
+    format!(
+        "{method} / HTTP/1.1\r\nHost: test\r\nx-fc-request-id: 1-65f0aa11-0badcafe-0123456789ab\r\n\
+         x-fc-control-path: {control_path}\r\n\r\n"
+    )
+}
+
+#[test]
+fn a_function_adds_no_allocation_to_an_http_call() {
+    for request in [get("/hello"), of_the_platform("GET", "/http-invoke")] {
+        let function = coldstart::Function::new().http_fn(greet).handler();
+        let cost = cost_a_round(function, 1, |client| {
+            assert_eq!(client.ask(&request).status, 200);
+        });
+        assert_eq!(cost, 0);
+    }
+}
+
+#[test]
+fn an_event_allocates_the_field_that_tells_its_outcome() {
+    let function = coldstart::Function::new().event(|_, _| Ok("done"));
+    let cost = cost_a_round(function.handler(), 1, |client| {
+        let answer = client.ask(of_the_platform("POST", "/invoke"));
+        assert_eq!(answer.text(), "done");
+    });
+    assert_eq!(cost, 1);
+}
+
 #[test]
 fn a_connection_that_comes_asks_and_goes_allocates_nothing() {
     // Some are accepted before those that went are noticed. Once there are more than there will ever be again.

@@ -1,9 +1,8 @@
 //! The program that is deployed, from outside: its routes, its arguments, its end.
 #![expect(
     clippy::expect_used,
-    clippy::disallowed_methods,
     clippy::print_stderr,
-    reason = "what a test cannot set up must fail it; one test is the body of a child process; a skip is to be seen"
+    reason = "what a test cannot set up must fail it, and a skip is to be seen"
 )]
 
 mod loopback;
@@ -13,11 +12,17 @@ use std::process::{Command, Stdio};
 
 use coldstart::{Request, Response};
 
-use loopback::process::{Process, can_run, status};
+use loopback::process::{Process, can_run, is_again, status};
 use loopback::{Client, eventually, free_port, get, pattern};
 
 const BOOTSTRAP: &str = env!("CARGO_BIN_EXE_bootstrap");
-const PORT_VARIABLES: [&str; 3] = ["FC_CUSTOM_LISTEN_PORT", "FC_SERVER_PORT", "PORT"];
+const PORT_VARIABLES: [&str; 5] = [
+    "FC_CUSTOM_LISTEN_PORT",
+    "FC_SERVER_PORT",
+    "_FAAS_RUNTIME_PORT",
+    "AWS_LWA_PORT",
+    "PORT",
+];
 
 /// `bootstrap`, told of no port.
 fn bootstrap() -> Command {
@@ -336,15 +341,8 @@ fn closed_standard_streams_do_not_break_it() {
     assert_eq!(refused.expect("a shell").code(), Some(64));
 }
 
-/// Names the variable that makes the next function a server.
-const CHILD: &str = "COLDSTART_TEST_CHILD";
-
-#[test]
-#[ignore = "the body of a child process, started by the test below"]
-fn child() {
-    if std::env::var_os(CHILD).is_none() {
-        return;
-    }
+/// Runs the scripts that it is sent.
+fn serve_scripts() {
     let server = coldstart::Server::new().address(SocketAddr::from(([127, 0, 0, 1], 0)));
     let run = |request: &Request<'_>| {
         let script = String::from_utf8_lossy(request.body()).into_owned();
@@ -362,16 +360,11 @@ fn output_of(script: &str) -> Vec<u8> {
 
 #[test]
 fn a_child_that_a_handler_starts_inherits_no_signal_and_no_descriptor() {
-    let this = std::env::current_exe().expect("this program");
-    let mut command = Command::new(this);
-    command.args([
-        "--exact",
-        "child",
-        "--ignored",
-        "--nocapture",
-        "--test-threads=1",
-    ]);
-    let mut server = Process::start(command.env(CHILD, "1").stdout(Stdio::null()));
+    if is_again() {
+        return serve_scripts();
+    }
+    let mut server =
+        Process::again("a_child_that_a_handler_starts_inherits_no_signal_and_no_descriptor");
     let mut client = Client::connect(server.address());
     let mut outputs = |script: &str| {
         let there = client.ask(loopback::post("/", script.as_bytes())).body;

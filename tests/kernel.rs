@@ -18,7 +18,7 @@ use std::time::{Duration, Instant};
 use coldstart::{Accept, Event, Handler, Head, Request, Response, Timeouts, Upgrade};
 use socket2::{Domain, SockRef, Socket, Type};
 
-use loopback::process::{Process, processor_ticks, sleeps};
+use loopback::process::{Process, is_again, processor_ticks, sleeps};
 use loopback::server::{Running, on_loopback};
 use loopback::{Client, eventually, get, outlast, pattern, post, unix_seconds};
 
@@ -383,17 +383,11 @@ fn several_workers_all_answer_and_all_stop() {
     assert!(TcpStream::connect(address).is_err());
 }
 
-/// Names the variable that makes the next function a server.
-const CHILD: &str = "COLDSTART_TEST_CHILD";
-/// Every time-out of the server in a child process.
+/// Every time-out of the server in a process of its own.
 const SHORT: Duration = Duration::from_secs(1);
+const LARGE: usize = 12_000_000;
 
-#[test]
-#[ignore = "the body of a child process, started by the tests below"]
-fn child() {
-    if std::env::var_os(CHILD).is_none() {
-        return;
-    }
+fn serve_impatiently() {
     let timeouts = Timeouts::new().head(SHORT).body(SHORT).write(SHORT);
     let server = coldstart::Server::new()
         .address(SocketAddr::from(([127, 0, 0, 1], 0)))
@@ -406,24 +400,14 @@ fn child() {
     served.expect("a server that failed");
 }
 
-const LARGE: usize = 12_000_000;
-
-fn start_child() -> Process {
-    let this = std::env::current_exe().expect("this program");
-    let mut command = Command::new(this);
-    command.args([
-        "--exact",
-        "child",
-        "--ignored",
-        "--nocapture",
-        "--test-threads=1",
-    ]);
-    Process::start(command.env(CHILD, "1").stdout(std::process::Stdio::null()))
-}
-
 #[test]
 fn whoever_waits_when_a_frozen_server_thaws_is_served_and_told_the_right_time() {
-    let mut server = start_child();
+    if is_again() {
+        return serve_impatiently();
+    }
+    let mut server = Process::again(
+        "whoever_waits_when_a_frozen_server_thaws_is_served_and_told_the_right_time",
+    );
     let address = server.address();
     let mut idle = Client::connect(address);
     let before = idle.ask(get("/"));
@@ -463,15 +447,18 @@ fn whoever_waits_when_a_frozen_server_thaws_is_served_and_told_the_right_time() 
     reader.read_exact(&mut large[1_000_000..]);
     assert_eq!(large, pattern(LARGE));
 
-    let at = date_seconds(&after);
+    let at = after.date_seconds();
     assert!((thawed_at..=unix_seconds()).contains(&at), "{}", after.head);
-    assert!(date_seconds(&before) < at, "{}", before.head);
+    assert!(before.date_seconds() < at, "{}", before.head);
     assert_eq!(server.stop(), Some(0));
 }
 
 #[test]
 fn whoever_keeps_a_server_waiting_is_told_so_or_cut() {
-    let mut server = start_child();
+    if is_again() {
+        return serve_impatiently();
+    }
+    let mut server = Process::again("whoever_keeps_a_server_waiting_is_told_so_or_cut");
     let address = server.address();
     let mut in_head = Client::connect(address);
     in_head.send("GET /head HTTP/1.1\r\nHo");
@@ -491,20 +478,3 @@ fn whoever_keeps_a_server_waiting_is_told_so_or_cut() {
 }
 
 const ESTABLISHED: u8 = 1;
-
-/// Seconds since 1970 of an answer's `Date`.
-fn date_seconds(answer: &loopback::Answer) -> u64 {
-    let date = answer.field("date").expect("a date");
-    let parts: Vec<&str> = date.split([' ', ':']).collect();
-    let number = |at: usize| parts[at].parse::<u64>().expect("a number");
-    let months = "JanFebMarAprMayJunJulAugSepOctNovDec";
-    let month = months.find(parts[2]).expect("a month") as u64 / 3 + 1;
-    let (year, day) = (number(3), number(1));
-    // Days since 1970 by counting March as the first month.
-    let (year, month) = match month {
-        1 | 2 => (year - 1, month + 9),
-        _ => (year, month - 3),
-    };
-    let days = year * 365 + year / 4 - year / 100 + year / 400 + (month * 153 + 2) / 5 + day;
-    (days - 719_469) * 86_400 + number(4) * 3_600 + number(5) * 60 + number(6)
-}

@@ -14,11 +14,14 @@ use source::{Finding, Source, declared, items, lines, literals, parts, walk, wor
 /// number, the commit that raised it says why.
 const CEILINGS: &[(&str, usize)] = &[
     ("src/lib.rs", 120),
-    ("src/server.rs", 220),
+    // The builder of a server and what it becomes; each setter has its doc.
+    ("src/server.rs", 235),
+    ("src/workers.rs", 190),
+    ("src/start_error.rs", 120),
     ("src/handler.rs", 130),
     ("src/router.rs", 245),
     ("src/pattern.rs", 155),
-    ("src/request.rs", 200),
+    ("src/request.rs", 205),
     ("src/response.rs", 260),
     ("src/body.rs", 320),
     ("src/headers.rs", 200),
@@ -30,26 +33,28 @@ const CEILINGS: &[(&str, usize)] = &[
     ("src/h1/state.rs", 220),
     ("src/h1/connection.rs", 380),
     // Two paths over one grammar: httparse for the plain head, our own for all others.
-    ("src/h1/head.rs", 400),
+    ("src/h1/head.rs", 410),
     ("src/h1/framing.rs", 255),
     ("src/h1/decode.rs", 320),
     ("src/h1/encode.rs", 300),
     ("src/h1/refusal.rs", 120),
     ("src/h1/date.rs", 70),
-    ("src/reactor/mod.rs", 280),
-    ("src/reactor/session.rs", 380),
+    // Six phases and the drain, each a method.
+    ("src/reactor/mod.rs", 345),
+    ("src/reactor/session.rs", 430),
     ("src/reactor/table.rs", 150),
-    ("src/reactor/deadlines.rs", 140),
+    ("src/reactor/deadlines.rs", 165),
     ("src/reactor/outbox.rs", 180),
     ("src/reactor/mailbox.rs", 160),
     ("src/reactor/pool.rs", 130),
-    ("src/bin/bootstrap.rs", 40),
+    // The plan had no command line, and no help to print.
+    ("src/bin/bootstrap.rs", 100),
 ];
 /// What any other file of shipped code may have.
 const CEILING: usize = 500;
 
-/// The files that may have unsafe code: a signal handler, and the test that counts allocations.
-const ISLANDS: &[&str] = &["src/os/signal.rs", "tests/alloc.rs"];
+/// The files that may have unsafe code: a signal handler, a start from C's `main`, and the test that counts allocations.
+const ISLANDS: &[&str] = &["src/os/signal.rs", "src/start.rs", "tests/alloc.rs"];
 
 /// Fields that frame a message or say what becomes of its connection.
 const FRAMING_FIELDS: &[&str] = &[
@@ -194,10 +199,10 @@ fn only_the_function_knows_the_platform() {
     });
 }
 
-const SIXTY_LINES: &str = concat!(
-    "a;\na;\na;\na;\na;\na;\na;\na;\na;\na;\na;\na;\na;\na;\na;\na;\na;\na;\na;\na;\n",
-    "a;\na;\na;\na;\na;\na;\na;\na;\na;\na;\na;\na;\na;\na;\na;\na;\na;\na;\na;\na;\n",
-    "a;\na;\na;\na;\na;\na;\na;\na;\na;\na;\na;\na;\na;\na;\na;\na;\na;\na;\na;\na;\n",
+const MANY_LINES: &str = concat!(
+    "a;\na;\na;\na;\na;\na;\na;\na;\na;\na;\na;\na;\na;\na;\na;\na;\na;\na;\na;\na;\na;\na;\na;\na;\na;\n",
+    "a;\na;\na;\na;\na;\na;\na;\na;\na;\na;\na;\na;\na;\na;\na;\na;\na;\na;\na;\na;\na;\na;\na;\na;\na;\n",
+    "a;\na;\na;\na;\na;\na;\na;\na;\na;\na;\na;\na;\na;\na;\na;\na;\na;\na;\na;\na;\na;\na;\na;\na;\na;\n",
 );
 
 #[test]
@@ -213,8 +218,8 @@ fn files_stay_under_their_ceilings() {
             let found = (0, format!("{len} lines of code, and {ceiling} at the most"));
             Some(found).filter(|_| len > ceiling).into_iter().collect()
         },
-        bad: ("src/bin/bootstrap.rs", SIXTY_LINES),
-        good: ("src/server.rs", SIXTY_LINES),
+        bad: ("src/h1/date.rs", MANY_LINES),
+        good: ("src/server.rs", MANY_LINES),
     });
 }
 
@@ -226,6 +231,8 @@ fn names_have_a_meaning() {
         find: |source| {
             let stem = Path::new(&source.path).file_stem().unwrap_or_default();
             let mut names = declared(&source.code);
+            // What the unwinder is to find bears the unwinder's name.
+            names.retain(|name| !name.1.starts_with("_Unwind_"));
             names.push((0, stem.to_str().unwrap_or_default()));
             let empty = |name: &&(usize, &str)| {
                 let parts = parts(name.1);

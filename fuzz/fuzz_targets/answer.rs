@@ -1,2 +1,3 @@
+//! Answers with hostile fields into bytes.
 #![no_main]
 libfuzzer_sys::fuzz_target!(|bytes: &[u8]| coldstart::sim::check_answer(bytes));

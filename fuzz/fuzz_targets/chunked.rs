@@ -1,2 +1,3 @@
+//! Chunked bodies.
 #![no_main]
 libfuzzer_sys::fuzz_target!(|bytes: &[u8]| coldstart::sim::check_chunked(bytes));

@@ -6,13 +6,21 @@
 
 use std::ffi::OsString;
 
-use crate::server::{DEFAULT_PORT, StartError};
+use crate::server::DEFAULT_PORT;
+use crate::start_error::StartError;
 
-/// Where a port is looked for, the first that is set and not empty (contract, section 2).
-const PORT_VARIABLES: [&str; 3] = ["FC_CUSTOM_LISTEN_PORT", "FC_SERVER_PORT", "PORT"];
+/// Where a port is looked for, the first that is set and not empty: the platform's own names (contract, section 2), then
+/// its neighbours' (section 8), the one that belongs to nobody last: it may be meant for another program.
+const PORT_VARIABLES: [&str; 5] = [
+    "FC_CUSTOM_LISTEN_PORT",
+    "FC_SERVER_PORT",
+    "_FAAS_RUNTIME_PORT",
+    "AWS_LWA_PORT",
+    "PORT",
+];
 
-/// The port that the platform wants the server to listen on: `FC_CUSTOM_LISTEN_PORT`, else `FC_SERVER_PORT`, else
-/// `PORT`, else 9000. An empty variable counts as absent.
+/// The port that the platform wants the server to listen on: `FC_CUSTOM_LISTEN_PORT`, else `FC_SERVER_PORT`, else that of
+/// a neighbouring platform, `_FAAS_RUNTIME_PORT`, `AWS_LWA_PORT` or `PORT`, else 9000. An empty variable counts as absent.
 ///
 /// # Errors
 ///
@@ -30,6 +38,11 @@ fn port_from(variable: impl Fn(&str) -> Option<OsString>) -> Result<u16, StartEr
         }
     }
     Ok(DEFAULT_PORT)
+}
+
+/// A variable; empty is absent.
+pub(super) fn variable(name: &str) -> Option<String> {
+    std::env::var(name).ok().filter(|value| !value.is_empty())
 }
 
 /// A port in decimal digits; `source` is named in the error.
@@ -78,6 +91,15 @@ mod tests {
             Ok(2)
         );
         assert_eq!(port(&[("PORT", "65535")]), Ok(65535));
+        assert_eq!(
+            port(&[
+                ("PORT", "1"),
+                ("AWS_LWA_PORT", "2"),
+                ("_FAAS_RUNTIME_PORT", "3")
+            ]),
+            Ok(3)
+        );
+        assert_eq!(port(&[("PORT", "1"), ("AWS_LWA_PORT", "2")]), Ok(2));
     }
 
     #[test]

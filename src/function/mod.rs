@@ -1,15 +1,27 @@
 //! The platform's contract, kept from inside: the only module that knows that there is a platform.
 
+mod builder;
+mod calls;
+mod context;
 mod environment;
+mod failure;
+mod record;
 
 use std::io::Write as _;
 use std::process::ExitCode;
 
+pub use builder::{Function, NoHttp};
+pub use context::{Context, Credentials};
 pub use environment::port_from_environment;
+pub use failure::FunctionError;
+#[cfg(feature = "log")]
+pub use record::log_to_stdout;
 
 use crate::request::Request;
 use crate::response::Response;
-use crate::server::{Server, StartError};
+use crate::server::Server;
+use crate::start_error::StartError;
+use crate::task::Task;
 
 /// Serves with a function or closure on `0.0.0.0` and the platform's port until SIGTERM, and gives the exit status of
 /// the process: 0 after a stop, else that of the [`StartError`], which is printed on stderr.
@@ -40,4 +52,11 @@ pub fn exit_code(outcome: Result<(), StartError>) -> ExitCode {
             ExitCode::from(&error)
         }
     }
+}
+
+/// Does `work` as part of the request with this id: log records that are written meanwhile carry it (contract, section
+/// 5). For threads of one's own; on the loop and on threads of the pool it is so by itself.
+pub fn in_request<T>(request_id: &str, work: impl FnOnce() -> T) -> T {
+    let _scope = Task::current().named(request_id).enter();
+    work()
 }

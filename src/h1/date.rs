@@ -53,7 +53,7 @@ fn two_digits(number: u64) -> [u8; 2] {
 
 /// Year, month (0–11) and day (1–31) of a day counted from 1970-01-01, by counting in years that begin in March,
 /// so that the leap day is a year's last.
-fn civil_from_days(days: u64) -> (u64, usize, u64) {
+pub(crate) fn civil_from_days(days: u64) -> (u64, usize, u64) {
     let shifted = days.saturating_add(719_468);
     let era = shifted / 146_097;
     let day_of_era = shifted % 146_097;

@@ -84,6 +84,10 @@ pub(crate) fn encode_head<'f>(
             refused = refused.saturating_add(1);
         } else {
             encode_field(out, name, value);
+            if name.eq_ignore_ascii_case("upgrade") {
+                // RFC 9110 §7.8: whoever sends the one sends the other.
+                out.extend_from_slice(b"Connection: Upgrade\r\n");
+            }
         }
     }
     match (head.status, head.length, terms.version) {
@@ -118,8 +122,7 @@ pub(crate) fn encode_switch<'f>(
 ) {
     encode_status_line(out, 101);
     for (name, value) in fields {
-        let is_upgrade = name.eq_ignore_ascii_case("upgrade");
-        if (is_upgrade || !is_server_field(name)) && is_sendable(name, value) {
+        if !is_server_field(name) && is_sendable(name, value) {
             encode_field(out, name, value);
         }
     }
@@ -170,7 +173,7 @@ fn is_server_field(name: &str) -> bool {
     let named = |field: &str| name.eq_ignore_ascii_case(field);
     match name.len() {
         4 => named("date"),
-        7 => named("trailer") || named("upgrade"),
+        7 => named("trailer"),
         10 => named("connection") || named("keep-alive"),
         14 => named("content-length"),
         17 => named("transfer-encoding"),
@@ -357,6 +360,17 @@ mod tests {
         let (text, refused) = head(200, AnswerLength::Known(0), TERMS, hostile);
         assert_eq!(refused, hostile.len());
         assert_eq!(text.matches("\r\n").count(), 4, "{text}");
+    }
+
+    #[test]
+    fn an_offer_to_upgrade_is_named_in_connection() {
+        let offer: &[(&str, &[u8])] = &[("Upgrade", b"websocket")];
+        let (text, refused) = head(426, AnswerLength::Known(0), TERMS, offer);
+        assert_eq!(refused, 0);
+        assert!(
+            text.contains("Upgrade: websocket\r\nConnection: Upgrade\r\n"),
+            "{text}"
+        );
     }
 
     #[test]

@@ -31,7 +31,7 @@ mod state;
 #[cfg(feature = "sim")]
 pub(crate) use connection::Misuse;
 pub(crate) use connection::{Connection, Event};
-pub(crate) use date::{DATE_LEN, imf_fixdate};
+pub(crate) use date::{DATE_LEN, civil_from_days, imf_fixdate};
 pub(crate) use encode::{AnswerHead, AnswerLength, reason_phrase};
 pub(crate) use framing::{BodyLength, UpgradeOffer};
 pub(crate) use head::{HeadIndex, HeadLimits, HeadView, Version, is_token_byte, trailer_fields};

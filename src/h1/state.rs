@@ -210,12 +210,16 @@ const fn step(recv: Recv, send: Send, close: Close) -> Option<Next> {
         (Recv::Body, Send::Done) => Some(Next::Read),
         (Recv::Done, Send::Done) if close.is_set() => Some(Next::Linger),
         (Recv::Done, Send::Done) => Some(Next::Read),
+        // An answer that was cut: the ones before it must still arrive.
+        (Recv::Body | Recv::Done, Send::Failed) => Some(Next::Linger),
         (Recv::Refused | Recv::Failed, Send::Done) => Some(Next::Linger),
         (Recv::Refused, Send::Waiting) => Some(Next::Wait),
         (Recv::Refused, Send::Body)
         | (Recv::Failed, Send::Waiting | Send::Body)
         | (Recv::Closed, Send::Waiting)
-        | (_, Send::Failed) => Some(Next::Close),
+        | (Recv::Idle | Recv::Head | Recv::Closed | Recv::Refused | Recv::Failed, Send::Failed) => {
+            Some(Next::Close)
+        }
         (Recv::Idle | Recv::Head | Recv::Closed, Send::Body | Send::Done) => None,
     }
 }

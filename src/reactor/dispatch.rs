@@ -14,13 +14,13 @@ use crate::handler::{Accept, Demand, Handler};
 use crate::limits::FILE_PIECE_LEN;
 use crate::observe;
 use crate::os::Os;
-use crate::promise::Promised;
+use crate::promise::{Promise, Promised};
 use crate::request::{Head, Request, RequestBody};
 use crate::response::{Afterwards, Response, Source, Status};
 
-use super::Context;
 use super::session::Session;
 use super::work::{Appetite, Intake, Supply};
+use super::{Context, Phase};
 
 /// Runs code of the user's. A panic is its own affair: the hook has reported it, and nothing of ours was half done.
 fn shielded<T>(run: impl FnOnce() -> T) -> Option<T> {
@@ -63,12 +63,18 @@ impl<S> Session<S> {
                 Err(refusal) => self.refuse(refusal, context),
             }
         }
-        (at, Appetite::Untried)
+        let is_over = at == input.len() && !self.connection.is_body_pending();
+        let appetite = if is_over {
+            Appetite::Starved
+        } else {
+            Appetite::Untried
+        };
+        (at, appetite)
     }
 
     /// Whether something else has to happen before more input is taken.
     fn is_held<O: Os, H: Handler>(&mut self, context: &Context<'_, O, H>) -> bool {
-        self.connection.next() != Next::Read
+        self.next() != Next::Read
             || context.requests_left == 0
             || context.scratch.out.len() > context.settings.limits.pending_out_len_max
             || self.is_paused(context)
@@ -84,6 +90,9 @@ impl<S> Session<S> {
     ) -> usize {
         context.requests_left = context.requests_left.saturating_sub(1);
         self.renew();
+        if context.phase != Phase::Serving {
+            self.connection.on_close(Close::ServerStopping);
+        }
         let index = std::mem::take(&mut context.scratch.index);
         let view = Head::new(HeadView::new(head, &index));
         let accept = shielded(|| context.handler.accept(&view));
@@ -320,7 +329,13 @@ impl<S> Session<S> {
 
     fn answer_panic<O: Os<Socket = S>, H: Handler>(&mut self, context: &mut Context<'_, O, H>) {
         context.observer.on(observe::Event::HandlerPanicked);
-        self.answer(failure(), context);
+        self.answer_failure(context);
+    }
+
+    fn answer_failure<O: Os<Socket = S>, H: Handler>(&mut self, context: &mut Context<'_, O, H>) {
+        let failure = shielded(|| context.handler.failure());
+        let bare = || Response::new(Status::INTERNAL_SERVER_ERROR);
+        self.answer(failure.unwrap_or_else(bare), context);
     }
 
     /// An upload whose body will never be whole hears of it.
@@ -365,6 +380,8 @@ impl<S> Session<S> {
                 self.encode_piece(bytes, context);
                 self.encode_end(context);
             }
+            // The head was the whole answer.
+            Content::File(part) if part.rest.is_empty() => {}
             Content::File(part) => self.work().supply = Supply::File(part),
             Content::Channel(source) => {
                 source.attach(context.notify());
@@ -437,11 +454,7 @@ impl<S> Session<S> {
         let Some(work) = &mut self.work else { return };
         match std::mem::take(&mut work.supply) {
             Supply::Nothing => {}
-            Supply::Promise(promise) => match promise.poll(|| context.notify()) {
-                Promised::Pending => work.supply = Supply::Promise(promise),
-                Promised::Kept(response) => self.answer(response, context),
-                Promised::Broken => self.answer(failure(), context),
-            },
+            Supply::Promise(promise) => self.supply_promise(promise, context),
             Supply::Upgrade(upgrade) => {
                 let fields = upgrade.fields.iter();
                 let fields = fields.map(|(name, value)| (name.as_str(), value.as_bytes()));
@@ -460,6 +473,35 @@ impl<S> Session<S> {
                     }
                 }
                 self.work().supply = Supply::Channel(source);
+            }
+        }
+    }
+
+    /// The promised answer, if it is here. It may be a promise in its turn, where one pool has handed on to another.
+    fn supply_promise<O: Os<Socket = S>, H: Handler>(
+        &mut self,
+        mut promise: Promise,
+        context: &mut Context<'_, O, H>,
+    ) {
+        loop {
+            match promise.poll(|| context.notify()) {
+                Promised::Pending => {
+                    self.work().supply = Supply::Promise(promise);
+                    return;
+                }
+                Promised::Broken => return self.answer_failure(context),
+                Promised::Kept(response) => self.answer(response, context),
+            }
+            let work = self.work();
+            match std::mem::take(&mut work.supply) {
+                Supply::Promise(next) => promise = next,
+                supply @ (Supply::Nothing
+                | Supply::Upgrade(_)
+                | Supply::File(_)
+                | Supply::Channel(_)) => {
+                    work.supply = supply;
+                    return;
+                }
             }
         }
     }
@@ -494,9 +536,4 @@ impl<S> Session<S> {
             Ok(0) | Err(_) => self.on_wrong_length(context),
         }
     }
-}
-
-/// The answer where the handler had none: it panicked, or dropped its promise.
-fn failure() -> Response {
-    Response::text("the handler failed\n").status(Status::INTERNAL_SERVER_ERROR)
 }

@@ -6,6 +6,8 @@
 
 mod deadlines;
 mod dispatch;
+#[cfg(feature = "sim")]
+mod gauge;
 mod mailbox;
 mod outbox;
 mod scratch;
@@ -25,7 +27,9 @@ use crate::observe::{Event, Observer};
 use crate::os::{Fault, Instant, Key, Occurrence, Os, Readiness};
 use crate::promise::Notify;
 
-use deadlines::Deadlines;
+use deadlines::{Deadlines, Waiting};
+#[cfg(feature = "sim")]
+pub(crate) use gauge::Gauge;
 use mailbox::Mailbox;
 use scratch::Scratch;
 use session::{Fate, Session};
@@ -57,8 +61,11 @@ struct Context<'a, O, H> {
     settings: &'a Settings,
     mailbox: &'a Arc<Mailbox>,
     observer: &'a mut dyn Observer,
+    phase: Phase,
     key: Key,
     requests_left: usize,
+    /// Bytes that were read from this session's peer.
+    received_len: usize,
 }
 
 impl<O, H> Context<'_, O, H> {
@@ -153,25 +160,29 @@ impl<O: Os, H: Handler> Reactor<O, H> {
     /// One turn: each phase is a method.
     pub(crate) fn turn(&mut self, found: &mut Vec<Occurrence>) -> Result<(), Fault> {
         found.clear();
-        self.poll(found)?;
+        let looked_at = self.poll(found)?;
         self.accept();
         self.mail(found);
         self.receive(found);
         self.flush();
-        self.expire(found.len());
+        if let Some(looked_at) = looked_at {
+            self.expire(looked_at);
+        }
         self.stop();
         Ok(())
     }
 
-    /// Sleeps until something happens. With nothing armed there is no time-out: an idle function never wakes.
-    fn poll(&mut self, found: &mut Vec<Occurrence>) -> Result<(), Fault> {
+    /// Sleeps until something happens. With nothing armed there is no time-out: an idle function never wakes. Returns when
+    /// it began to look, if a deadline was armed then.
+    fn poll(&mut self, found: &mut Vec<Occurrence>) -> Result<Option<Instant>, Fault> {
+        let looked_at = self.deadlines.next().map(|_| self.os.now());
         let timeout = self.timeout();
         self.os.poll(timeout, found)?;
         self.scratch.forget_time();
         if found.contains(&Occurrence::Listener) && self.accepting == Accepting::Drained {
             self.accepting = Accepting::Ready;
         }
-        Ok(())
+        Ok(looked_at)
     }
 
     fn timeout(&self) -> Option<Duration> {
@@ -237,11 +248,12 @@ impl<O: Os, H: Handler> Reactor<O, H> {
         if !found.contains(&Occurrence::Wake) {
             return;
         }
-        let mut keys = Vec::new();
+        let mut keys = std::mem::take(&mut self.scratch.keys);
         self.mailbox.take(&mut keys);
-        for key in keys {
+        for key in keys.drain(..) {
             self.drive(key, |session, context| session.drive(context));
         }
+        self.scratch.keys = keys;
     }
 
     /// Sessions of which the kernel has news. All answers to one read leave in one write before the next session.
@@ -260,21 +272,22 @@ impl<O: Os, H: Handler> Reactor<O, H> {
 
     /// Sessions that were cut short, so that others had their turn.
     fn flush(&mut self) {
-        for key in std::mem::take(&mut self.unfinished) {
+        let spare = std::mem::take(&mut self.scratch.keys);
+        let mut keys = std::mem::replace(&mut self.unfinished, spare);
+        // One that was cut short again by its own news is here twice, and would have a larger share each turn.
+        keys.sort_unstable();
+        keys.dedup();
+        for key in keys.drain(..) {
             self.drive(key, |session, context| session.drive(context));
         }
+        self.scratch.keys = keys;
     }
 
-    /// Deadlines, once nothing that has happened is left unseen: a thaw must not close a connection with a request.
-    fn expire(&mut self, found_len: usize) {
-        if self.deadlines.next().is_none()
-            || found_len >= EVENTS_A_POLL_MAX
-            || !self.unfinished.is_empty()
-        {
-            return;
-        }
-        let now = self.os.now();
-        while let Some((slot, waiting)) = self.deadlines.expired(now) {
+    /// Deadlines, behind all that has happened: a thaw must not close a connection with a request. So only those count
+    /// that were past when the poll began to look; and as a poll may bring a part of the news, or be interrupted and
+    /// bring none, each session looks once more itself before it gives its peer up.
+    fn expire(&mut self, looked_at: Instant) {
+        while let Some((slot, waiting)) = self.deadlines.expired(looked_at) {
             // Disarmed first: whatever comes of it arms anew.
             self.deadlines.disarm(slot);
             if let Some(key) = self.table.key_of(slot) {
@@ -304,17 +317,17 @@ impl<O: Os, H: Handler> Reactor<O, H> {
     }
 
     fn begin_drain(&mut self) {
+        self.phase = Phase::Draining(self.os.now().after(self.settings.timeouts.drain));
         // Whoever was let in by the kernel before the stop is still served.
-        while self.accepting == Accepting::Ready || self.accepting == Accepting::Drained {
+        if self.accepting == Accepting::Drained {
             self.accepting = Accepting::Ready;
-            self.accept();
-            if self.accepting == Accepting::Drained {
-                break;
-            }
         }
+        while self.accepting == Accepting::Ready {
+            self.accept();
+        }
+        // Nobody who sees an idle connection end may be let in again.
         self.accepting = Accepting::Over;
         self.os.stop_listening();
-        self.phase = Phase::Draining(self.os.now().after(self.settings.timeouts.drain));
         let busy = self.count_busy();
         self.observer.on(Event::Draining(busy));
         for key in self.table.keys() {
@@ -349,13 +362,17 @@ impl<O: Os, H: Handler> Reactor<O, H> {
             settings: &self.settings,
             mailbox: &self.mailbox,
             observer: &mut *self.observer,
+            phase: self.phase,
             key,
             requests_left: 0,
+            received_len: 0,
         };
         let fate = act(session, &mut context);
         self.scratch.out.clear();
         let os = &self.os;
         match fate {
+            // Nobody waits for a request that may never come while the server stops.
+            Fate::Wait(Waiting::FirstByte, _) if self.phase != Phase::Serving => self.free(key),
             Fate::Wait(waiting, renewal) => {
                 self.deadlines.arm(key.slot, waiting, renewal, || os.now());
             }

@@ -36,6 +36,13 @@ impl Outbox {
         self.len() == 0
     }
 
+    /// Memory that it keeps alive, sent or not.
+    #[cfg(feature = "sim")]
+    pub(super) fn memory_len(&self) -> usize {
+        let pieces: usize = self.pieces.iter().map(|(_, piece)| piece.len()).sum();
+        self.run.capacity().saturating_add(pieces)
+    }
+
     /// The run, for writing behind all that is in it.
     pub(super) const fn run(&mut self) -> &mut Vec<u8> {
         &mut self.run
@@ -92,7 +99,7 @@ impl Outbox {
     /// `len` more bytes have gone.
     fn advance(&mut self, mut len: usize) {
         while len > 0 {
-            let Some((before, piece)) = self.pieces.get(self.pieces_sent) else {
+            let Some((before, piece)) = self.pieces.get_mut(self.pieces_sent) else {
                 self.run_sent = self.run_sent.saturating_add(len).min(self.run.len());
                 break;
             };
@@ -104,12 +111,31 @@ impl Outbox {
             self.pieces_left = self.pieces_left.saturating_sub(of_piece);
             len = len.saturating_sub(of_piece);
             if self.run_sent == *before && self.piece_sent == piece.len() {
+                *piece = Bytes::new();
                 self.pieces_sent += 1;
                 self.piece_sent = 0;
             }
         }
         if self.is_empty() {
             self.clear();
+        } else {
+            self.release();
+        }
+    }
+
+    /// Forgets what has gone, once it is more than what has not: a reader that is never done must not make us keep all
+    /// that it ever read.
+    fn release(&mut self) {
+        if self.pieces_sent > self.pieces.len() / 2 {
+            self.pieces.drain(..self.pieces_sent);
+            self.pieces_sent = 0;
+        }
+        if self.run_sent > self.run.len() / 2 {
+            self.run.drain(..self.run_sent);
+            for (before, _) in &mut self.pieces {
+                *before = before.saturating_sub(self.run_sent);
+            }
+            self.run_sent = 0;
         }
     }
 

@@ -2,6 +2,7 @@
 
 use crate::h1::{DATE_LEN, HeadIndex, imf_fixdate};
 use crate::limits::READ_LEN_MAX;
+use crate::os::Key;
 
 use super::outbox::Outbox;
 
@@ -10,6 +11,8 @@ use super::outbox::Outbox;
 pub(super) struct Scratch {
     pub(super) index: HeadIndex,
     pub(super) out: Outbox,
+    /// An empty list's memory, which the mailbox and the phases use in turn.
+    pub(super) keys: Vec<Key>,
     read: Vec<u8>,
     date: Date,
 }

@@ -95,6 +95,15 @@ impl<S> Session<S> {
         self.renewal = Renewal::New;
     }
 
+    /// What to do once all pending bytes have gone. Where an answer is promised before all of its request has come, the
+    /// rest of that waits: it may not be wanted.
+    pub(super) fn next(&self) -> Next {
+        match &self.work {
+            Some(work) if matches!(work.supply, Supply::Promise(_)) => Next::Wait,
+            Some(_) | None => self.connection.next(),
+        }
+    }
+
     /// Whether a request is under way that a stop of the server would cut.
     pub(super) fn is_busy(&self) -> bool {
         self.stage == Stage::Open && !(self.connection.is_idle() && self.work.is_none())
@@ -121,28 +130,31 @@ impl<S> Session<S> {
         };
         // Behind our own end the peer's is no break: bytes left unread would reset the connection, and the last answer.
         let is_open = self.stage == Stage::Open;
-        if is_open && readiness.has(Readiness::BROKEN) && self.connection.next() != Next::Read {
-            // An answer is under way and nobody is left to take it.
+        if is_open
+            && readiness.has(Readiness::BROKEN)
+            && (self.next() != Next::Read || self.is_paused(context))
+        {
+            // It is not the peer's turn, and nobody is left to take an answer.
             return Fate::Free;
         }
         self.drive(context)
     }
 
-    /// The server stops: a request that is running is the last one of its connection.
+    /// The server stops: a request that has no answer yet is the last one of its connection. Where none is under way, one
+    /// may have come since the last look.
     pub(super) fn on_drain<O: Os<Socket = S>, H: Handler>(
         &mut self,
         context: &mut Context<'_, O, H>,
     ) -> Fate {
-        if self.stage == Stage::Open && self.connection.is_idle() && self.inflow == Inflow::Drained
-        {
-            // A request may have come since the last look.
-            self.inflow = Inflow::Ready;
-            let fate = self.drive(context);
-            if !matches!(fate, Fate::Wait(..)) {
-                return fate;
+        if self.stage == Stage::Open {
+            if self.connection.is_idle() {
+                if self.inflow == Inflow::Drained {
+                    self.inflow = Inflow::Ready;
+                }
+            } else if self.connection.is_unanswered() {
+                self.connection.on_close(Close::ServerStopping);
             }
         }
-        self.connection.on_close(Close::ServerStopping);
         self.drive(context)
     }
 
@@ -153,35 +165,22 @@ impl<S> Session<S> {
         waiting: Waiting,
         context: &mut Context<'_, O, H>,
     ) -> Fate {
-        match waiting {
-            Waiting::FirstByte | Waiting::Handler => self.drive(context),
-            Waiting::Linger => Fate::Free,
-            Waiting::Write => match self.drive(context) {
-                Fate::Wait(Waiting::Write, Renewal::Same) => Fate::Free,
-                fate @ (Fate::Wait(..) | Fate::Again(..) | Fate::Free | Fate::HandOver(_)) => fate,
-            },
-            Waiting::Head | Waiting::Body => {
-                let before = (self.input_len(), self.connection.announced());
-                if self.inflow == Inflow::Drained {
-                    self.inflow = Inflow::Ready;
-                }
-                let fate = self.drive(context);
-                let has_moved = before != (self.input_len(), self.connection.announced());
-                match fate {
-                    Fate::Wait(still, _) if still == waiting && !has_moved => {
-                        self.time_out(context)
-                    }
-                    Fate::Wait(still, _) if still == waiting => Fate::Wait(still, Renewal::New),
-                    Fate::Wait(..) | Fate::Again(..) | Fate::Free | Fate::HandOver(_) => fate,
-                }
-            }
+        if self.inflow == Inflow::Drained {
+            self.inflow = Inflow::Ready;
         }
-    }
-
-    fn input_len(&self) -> usize {
-        self.work.as_ref().map_or(0, |work| {
-            work.input.len().saturating_add(work.quota_len as usize)
-        })
+        match (self.drive(context), waiting) {
+            (Fate::Wait(still, Renewal::Same), Waiting::Head | Waiting::Body)
+                if still == waiting && context.received_len == 0 =>
+            {
+                self.time_out(context)
+            }
+            (Fate::Wait(still, _), Waiting::Head | Waiting::Body) if still == waiting => {
+                Fate::Wait(still, Renewal::New)
+            }
+            (Fate::Wait(Waiting::Write, Renewal::Same), Waiting::Write)
+            | (Fate::Wait(Waiting::Linger, _), Waiting::Linger) => Fate::Free,
+            (fate, _) => fate,
+        }
     }
 
     /// Goes on until the peer, the handler or the budget has to be waited for.
@@ -229,7 +228,7 @@ impl<S> Session<S> {
                 Written::Enough => return self.again(),
                 Written::Gone => return Fate::Free,
             }
-            match self.connection.next() {
+            match self.next() {
                 Next::Close => return Fate::Free,
                 Next::Linger => return self.begin_linger(context),
                 Next::Wait | Next::Write => {
@@ -278,6 +277,7 @@ impl<S> Session<S> {
                 Ok(())
             }
             Ok(len) => {
+                context.received_len = context.received_len.saturating_add(len);
                 // A short read has drained the socket, unless the end is known to lie behind it.
                 if len < READ_LEN_MAX && self.inflow == Inflow::Ready {
                     self.inflow = Inflow::Drained;
@@ -310,7 +310,8 @@ impl<S> Session<S> {
         }
         let (taken, appetite) = self.take(bytes, context);
         let rest = bytes.get(taken..).unwrap_or_default();
-        if !rest.is_empty() && self.is_wanted() {
+        let is_over = rest.is_empty() && appetite == Appetite::Starved;
+        if !is_over && self.is_wanted() {
             let work = self.work();
             work.input.extend_from_slice(rest);
             work.appetite = appetite;
@@ -322,10 +323,11 @@ impl<S> Session<S> {
             return;
         }
         let mut input = std::mem::take(&mut self.work().input);
-        let (taken, appetite) = self.take(&input, context);
+        let (taken, mut appetite) = self.take(&input, context);
         input.drain(..taken);
         if !self.is_wanted() {
             input.clear();
+            appetite = Appetite::Starved;
         }
         if input.is_empty() {
             input = Vec::new();
@@ -346,7 +348,7 @@ impl<S> Session<S> {
     fn has_untried_input(&self) -> bool {
         self.work
             .as_ref()
-            .is_some_and(|work| work.appetite == Appetite::Untried && !work.input.is_empty())
+            .is_some_and(|work| work.appetite == Appetite::Untried)
     }
 
     /// Whether an upload does not want more yet; if its pause is over, it goes on from here.

@@ -29,6 +29,7 @@ impl Work {
     /// Whether nothing of it is needed any more.
     pub(super) fn is_over(&self) -> bool {
         self.input.is_empty()
+            && self.appetite == Appetite::Starved
             && self.head.is_empty()
             && self.out.is_empty()
             && matches!(self.intake, Intake::Nothing)
@@ -42,7 +43,8 @@ pub(super) enum Appetite {
     /// Not before more bytes come.
     #[default]
     Starved,
-    /// It was left because something else had to happen first.
+    /// It was left because something else had to happen first. There may be no byte of it: the end of a body, or the
+    /// wish for `100 Continue`, is seen by looking.
     Untried,
 }
 

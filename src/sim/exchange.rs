@@ -22,7 +22,6 @@ const FIELDS: &[(&str, &[u8])] = &[
     ("Date", b"yesterday"),
     ("Keep-Alive", b"timeout=5"),
     ("Trailer", b"X-Later"),
-    ("Upgrade", b"websocket"),
     ("X-Split", b"a\r\nSet-Cookie: b"),
     ("X-Nul", b"a\0b"),
     ("X-Escape", b"a\x1b[2J"),

@@ -68,6 +68,23 @@ impl Answer {
     pub(crate) fn text(&self) -> String {
         String::from_utf8_lossy(&self.body).into_owned()
     }
+
+    /// Seconds since 1970 in its `Date`.
+    pub(crate) fn date_seconds(&self) -> u64 {
+        let date = self.field("date").expect("a date");
+        let parts: Vec<&str> = date.split([' ', ':']).collect();
+        let number = |at: usize| parts[at].parse::<u64>().expect("a number");
+        let months = "JanFebMarAprMayJunJulAugSepOctNovDec";
+        let month = months.find(parts[2]).expect("a month") as u64 / 3 + 1;
+        let (year, day) = (number(3), number(1));
+        // Days since 1970 by counting March as the first month.
+        let (year, month) = match month {
+            1 | 2 => (year - 1, month + 9),
+            _ => (year, month - 3),
+        };
+        let days = year * 365 + year / 4 - year / 100 + year / 400 + (month * 153 + 2) / 5 + day;
+        (days - 719_469) * 86_400 + number(4) * 3_600 + number(5) * 60 + number(6)
+    }
 }
 
 /// One connection to a server, seen from the other end.
@@ -133,6 +150,30 @@ impl Client {
         answer.body.resize(len, 0);
         self.0.read_exact(&mut answer.body)?;
         Ok(answer)
+    }
+
+    /// The next chunk of a chunked body; `None` behind the last one. An end before it is an error: the body was cut.
+    pub(crate) fn chunk(&mut self) -> io::Result<Option<Vec<u8>>> {
+        let mut size = String::new();
+        self.0.read_line(&mut size)?;
+        let digits = size
+            .strip_suffix("\r\n")
+            .ok_or(io::ErrorKind::UnexpectedEof)?;
+        let len = usize::from_str_radix(digits, 16).map_err(io::Error::other)?;
+        let mut chunk = vec![0; len + 2];
+        self.0.read_exact(&mut chunk)?;
+        assert_eq!(&chunk[len..], b"\r\n", "a chunk ends where it says");
+        chunk.truncate(len);
+        Ok((len > 0).then_some(chunk))
+    }
+
+    /// All chunks of a body, one behind the other.
+    pub(crate) fn chunked(&mut self) -> io::Result<Vec<u8>> {
+        let mut body = Vec::new();
+        while let Some(chunk) = self.chunk()? {
+            body.extend(chunk);
+        }
+        Ok(body)
     }
 
     /// The next bytes, uninterpreted.

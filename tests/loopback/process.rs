@@ -10,6 +10,14 @@ use std::thread;
 
 use super::{PATIENCE, eventually, free_port};
 
+/// Names the variable that makes a test the server for another run of itself.
+const AGAIN: &str = "COLDSTART_TEST_AGAIN";
+
+/// Whether this process was started with [`Process::again`].
+pub(crate) fn is_again() -> bool {
+    std::env::var_os(AGAIN).is_some()
+}
+
 /// A child process; ended when dropped.
 #[derive(Debug)]
 pub(crate) struct Process {
@@ -59,6 +67,13 @@ impl Process {
             Err(RecvTimeoutError::Disconnected) => None,
             Err(RecvTimeoutError::Timeout) => panic!("no line came, and no end"),
         }
+    }
+
+    /// Runs one test of this program again as a server in a process of its own; there [`is_again`] says so.
+    pub(crate) fn again(test: &str) -> Self {
+        let mut command = Command::new(std::env::current_exe().expect("this program"));
+        command.args(["--exact", test, "--nocapture", "--test-threads=1"]);
+        Self::start(command.env(AGAIN, "1").stdout(Stdio::null()))
     }
 
     pub(crate) fn has_ended(&mut self) -> bool {

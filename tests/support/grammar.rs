@@ -32,7 +32,7 @@ impl Random {
 const TOKEN: &[u8] = b"!#$%&'*+-.^_`|~019azAZ";
 const TARGET: &[u8] = b"abz019-._~%!$&'()*+,;=:@/?\"<>[]{}|\\^`";
 const VALUE: &[u8] = b"az09 \t:,;=\"(){}[]\\/@\x80\xe9\xff";
-const DATA: &[u8] = b"\0\r\n 0aGET/:\xff";
+const CONTENT_BYTES: &[u8] = b"\0\r\n 0aGET/:\xff";
 const EXTENSION: &[u8] = b"a=\"; \t,\\\xe9";
 
 /// A request in parts, each of which can be broken.
@@ -51,7 +51,7 @@ pub(crate) enum MadeBody {
     None,
     Length(Vec<u8>),
     Chunked {
-        /// Size lines and data.
+        /// Size lines and content.
         chunks: Vec<(Vec<u8>, Vec<u8>)>,
         trailers: Vec<(Vec<u8>, Vec<u8>)>,
     },
@@ -99,14 +99,14 @@ impl Made {
     fn add_body(&mut self, random: &mut Random) {
         match random.below(3) {
             1 => {
-                let data = random.bytes(DATA, 60);
+                let content = random.bytes(CONTENT_BYTES, 60);
                 let zeros = "0".repeat(random.below(4));
                 self.insert(
                     random,
                     b"Content-Length",
-                    format!("{zeros}{}", data.len()).as_bytes(),
+                    format!("{zeros}{}", content.len()).as_bytes(),
                 );
-                self.body = MadeBody::Length(data);
+                self.body = MadeBody::Length(content);
             }
             2 if self.version != "HTTP/1.0" => {
                 let coding = random.pick(&[&b"chunked"[..], b"Chunked", b"\t CHUNKED "]);
@@ -141,11 +141,11 @@ impl Made {
     pub(crate) fn body_bytes(&self) -> Vec<u8> {
         match &self.body {
             MadeBody::None => Vec::new(),
-            MadeBody::Length(data) => data.clone(),
+            MadeBody::Length(content) => content.clone(),
             MadeBody::Chunked { chunks, trailers } => {
                 let mut bytes = Vec::new();
-                for (size, data) in chunks {
-                    bytes.extend([size, &b"\r\n"[..], data, b"\r\n"].concat());
+                for (size, content) in chunks {
+                    bytes.extend([size, &b"\r\n"[..], content, b"\r\n"].concat());
                 }
                 bytes.extend(b"0\r\n");
                 bytes.extend(joined(&trailers.iter().map(field_line).collect::<Vec<_>>()));
@@ -162,7 +162,7 @@ impl Made {
     pub(crate) fn content(&self) -> Vec<u8> {
         match &self.body {
             MadeBody::None => Vec::new(),
-            MadeBody::Length(data) => data.clone(),
+            MadeBody::Length(content) => content.clone(),
             MadeBody::Chunked { chunks, .. } => {
                 chunks.iter().flat_map(|chunk| chunk.1.clone()).collect()
             }
@@ -199,16 +199,16 @@ fn made_fields(random: &mut Random, prefix: &[u8]) -> Vec<(Vec<u8>, Vec<u8>)> {
 }
 
 fn made_chunk(random: &mut Random) -> (Vec<u8>, Vec<u8>) {
-    let data = [b"x".to_vec(), random.bytes(DATA, 40)].concat();
+    let content = [b"x".to_vec(), random.bytes(CONTENT_BYTES, 40)].concat();
     let zeros = "0".repeat(random.below(4));
     let mut size = match random.below(2) {
-        0 => format!("{zeros}{:x}", data.len()),
-        _ => format!("{zeros}{:X}", data.len()),
+        0 => format!("{zeros}{:x}", content.len()),
+        _ => format!("{zeros}{:X}", content.len()),
     }
     .into_bytes();
     if random.below(3) == 0 {
         size.push(b';');
         size.extend(random.bytes(EXTENSION, 12));
     }
-    (size, data)
+    (size, content)
 }

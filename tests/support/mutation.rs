@@ -216,7 +216,7 @@ pub(crate) const MUTATIONS: &[Mutation] = &[
     ),
     (
         "a chunk is too long",
-        |_, made| chunk_data(made, b"x"),
+        |_, made| chunk_content(made, b"x"),
         &[400],
     ),
     (
@@ -333,7 +333,7 @@ fn size(random: &mut Random, made: &Made, sizes: &[&str]) -> Option<Vec<u8>> {
     )
 }
 
-fn chunk_data(made: &Made, more: &[u8]) -> Option<Vec<u8>> {
+fn chunk_content(made: &Made, more: &[u8]) -> Option<Vec<u8>> {
     let MadeBody::Chunked {
         mut chunks,
         trailers,

@@ -1,0 +1,48 @@
+//! A function of events: orders come as JSON, and their totals go out. `s.yaml` beside it deploys it.
+
+use std::process::ExitCode;
+
+use coldstart::{Context, Function, FunctionError};
+use serde::{Deserialize, Serialize};
+
+#[derive(Deserialize)]
+struct Order {
+    customer: String,
+    items: Vec<Item>,
+}
+
+#[derive(Deserialize)]
+struct Item {
+    price_cents: u64,
+    count: u64,
+}
+
+#[derive(Serialize)]
+struct Total {
+    customer: String,
+    total_cents: u64,
+}
+
+fn total(context: &Context<'_>, order: Order) -> Result<Total, FunctionError> {
+    if order.items.is_empty() {
+        return Err(FunctionError::new("an order has at least one item").error_type("EmptyOrder"));
+    }
+    let total_cents = order.items.iter().try_fold(0_u64, |total, item| {
+        total.checked_add(item.price_cents.checked_mul(item.count)?)
+    });
+    let total_cents = total_cents.ok_or_else(|| {
+        FunctionError::new("nobody has that much money").error_type("TotalTooLarge")
+    })?;
+    context.log(format_args!(
+        "{} items for {total_cents}",
+        order.items.len()
+    ));
+    Ok(Total {
+        customer: order.customer,
+        total_cents,
+    })
+}
+
+fn main() -> ExitCode {
+    Function::new().event_json(total).run()
+}

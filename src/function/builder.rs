@@ -1,0 +1,293 @@
+//! What a user writes down: which code is for which call.
+
+use core::fmt;
+use std::io::Write as _;
+use std::process::ExitCode;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use bytes::Bytes;
+
+use crate::handler::{FunctionHandler, Handler};
+use crate::pool::Blocking;
+use crate::request::Request;
+use crate::response::{Response, Status};
+use crate::server::{Bound, Server};
+use crate::start_error::StartError;
+
+use super::calls::{Answer, Calls, Contract};
+use super::context::Context;
+use super::environment::port_from_environment;
+use super::exit_code;
+use super::failure::{FunctionError, STATUS_FIELD};
+use super::record::Markers;
+
+/// The exit status where a start fails in the user's own code, after sysexits(3).
+const EXIT_INIT_FAILED: u8 = 70;
+
+/// A function: code for HTTP calls, events and hooks, and the platform's contract around it.
+///
+/// | a request with the control path | goes to | without |
+/// | --- | --- | --- |
+/// | `/http-invoke` | [`http`](Self::http), whatever its own path | 404 that says so |
+/// | `/invoke` | [`event`](Self::event) | 404 that says so |
+/// | `/initialize` | [`initializer`](Self::initializer) | 200 |
+/// | `/pre-stop`, `/pre-freeze` | [`pre_stop`](Self::pre_stop), [`pre_freeze`](Self::pre_freeze) | 200 |
+/// | none | by its path: `POST /invoke` and `POST /initialize`, `GET /pre-stop` and `GET /pre-freeze`; else `http` | |
+///
+/// Events and hooks that fail, or panic, are answered 404 with `x-fc-status: 404`, a panic in an HTTP call 500 with that
+/// field (contract, section 3); the process and all other calls go on.
+///
+/// ```no_run
+/// use coldstart::{Function, Response};
+///
+/// fn main() -> std::process::ExitCode {
+///     Function::new()
+///         .http_fn(|request| Response::text(format!("hello from {}\n", request.path())))
+///         .event(|context, payload| {
+///             context.log(format_args!("an event of {} bytes", payload.len()));
+///             Ok(payload.to_ascii_uppercase())
+///         })
+///         .run()
+/// }
+/// ```
+#[must_use = "a function does nothing until it runs"]
+pub struct Function<H = NoHttp> {
+    http: H,
+    contract: Contract,
+    server: Option<Server>,
+    init: Option<Box<dyn FnOnce() -> Result<(), FunctionError>>>,
+}
+
+impl Function<NoHttp> {
+    /// A function that has code for nothing yet.
+    pub const fn new() -> Self {
+        Self {
+            http: NoHttp,
+            contract: Contract {
+                event: None,
+                initializer: None,
+                pre_stop: None,
+                pre_freeze: None,
+                health: None,
+                markers: Markers::Off,
+            },
+            server: None,
+            init: None,
+        }
+    }
+}
+
+impl Default for Function<NoHttp> {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl<H> Function<H> {
+    /// Has a handler, such as a [`Router`](crate::Router), answer HTTP calls: any method, any path, as the caller sent
+    /// them (contract, section 3).
+    pub fn http<N: Handler>(self, handler: N) -> Function<N> {
+        Function {
+            http: handler,
+            contract: self.contract,
+            server: self.server,
+            init: self.init,
+        }
+    }
+
+    /// The same with a function or closure. (One method for both would make closures need type annotations.)
+    pub fn http_fn<F>(self, function: F) -> Function<impl Handler + Clone + Send + 'static>
+    where
+        F: FnMut(&Request<'_>) -> Response + Clone + Send + 'static,
+    {
+        self.http(FunctionHandler(function))
+    }
+
+    /// Answers events: the payload is all that the caller sent, the result all that it gets (contract, section 3).
+    pub fn event<B: Into<Bytes>>(
+        mut self,
+        answer: impl Fn(&Context<'_>, &[u8]) -> Result<B, FunctionError> + Send + Sync + 'static,
+    ) -> Self {
+        self.contract.event = Some(Box::new(move |context, payload| {
+            Ok(Response::bytes(answer(context, payload)?.into()))
+        }));
+        self
+    }
+
+    /// The same with JSON in and out. What is no JSON of the type fails with `errorType` `InvalidEvent`.
+    #[cfg(feature = "json")]
+    pub fn event_json<T: serde::de::DeserializeOwned, U: serde::Serialize>(
+        mut self,
+        answer: impl Fn(&Context<'_>, T) -> Result<U, FunctionError> + Send + Sync + 'static,
+    ) -> Self {
+        self.contract.event = Some(Box::new(move |context, payload| {
+            let event = serde_json::from_slice(payload).map_err(|error| {
+                FunctionError::new(format!("the event is not what is expected: {error}"))
+                    .error_type("InvalidEvent")
+            })?;
+            Ok(Response::json(serde_json::to_vec(&answer(
+                context, event,
+            )?)?))
+        }));
+        self
+    }
+
+    /// Runs on `POST /initialize`, until it has succeeded once: a call after that is answered without it, and one that
+    /// comes meanwhile waits for it (contract, section 4).
+    pub fn initializer(
+        mut self,
+        hook: impl Fn(&Context<'_>) -> Result<(), FunctionError> + Send + Sync + 'static,
+    ) -> Self {
+        let is_done = Mutex::new(false);
+        self.contract.initializer = hook_answer(move |context| {
+            // Poisoned by a panic of the hook: it has not succeeded.
+            let mut is_done = is_done.lock().unwrap_or_else(PoisonError::into_inner);
+            if !*is_done {
+                hook(context)?;
+                *is_done = true;
+            }
+            Ok(())
+        });
+        self
+    }
+
+    /// Runs on `GET /pre-stop`, the last request of an instance (contract, section 4).
+    pub fn pre_stop(
+        mut self,
+        hook: impl Fn(&Context<'_>) -> Result<(), FunctionError> + Send + Sync + 'static,
+    ) -> Self {
+        self.contract.pre_stop = hook_answer(hook);
+        self
+    }
+
+    /// Runs on `GET /pre-freeze`, which only the 2.0 generation sends (contract, section 4).
+    pub fn pre_freeze(
+        mut self,
+        hook: impl Fn(&Context<'_>) -> Result<(), FunctionError> + Send + Sync + 'static,
+    ) -> Self {
+        self.contract.pre_freeze = hook_answer(hook);
+        self
+    }
+
+    /// Answers health checks on this path with 200 (contract, section 2), at once and before the HTTP handler, also while
+    /// all threads are busy.
+    pub const fn health(mut self, path: &'static str) -> Self {
+        self.contract.health = Some(path);
+        self
+    }
+
+    /// Frames each call with marker lines in the log (contract, section 5): the 2.0 generation wants them, in 3.0 each
+    /// call would show twice. (Not `markers(true)`, which says nothing where it is read.) A handler that promises its
+    /// answer or sends it in pieces has ended when it returns.
+    pub const fn with_markers(mut self) -> Self {
+        self.contract.markers = Markers::On;
+        self
+    }
+
+    /// Runs between `listen` and the first answer: the port is open (contract, rule 3) whatever this takes, and who comes
+    /// meanwhile waits in the backlog. If it fails, the process ends with status 70 and says why.
+    pub fn init(mut self, init: impl FnOnce() -> Result<(), FunctionError> + 'static) -> Self {
+        self.init = Some(Box::new(init));
+        self
+    }
+
+    /// Serves on this server, with its address, bounds and time-outs; the environment is not asked for a port, see
+    /// [`port_from_environment`].
+    pub const fn server(mut self, server: Server) -> Self {
+        self.server = Some(server);
+        self
+    }
+}
+
+impl<H: Handler> Function<H> {
+    /// Serves on `0.0.0.0` and the platform's port until SIGTERM, and gives the exit status of the process, as
+    /// [`serve`](crate::serve) does. The code runs on the loop and must not block it.
+    #[must_use = "it is the exit status of the process"]
+    pub fn run(self) -> ExitCode {
+        self.start(Bound::run_handler)
+    }
+
+    /// The function as a handler, for a [`TestRequest`](crate::TestRequest) or a server of one's own.
+    ///
+    /// ```
+    /// use coldstart::{Function, TestRequest};
+    ///
+    /// let mut function = Function::new().event(|_, payload| Ok(payload.to_vec())).handler();
+    /// let answer = TestRequest::post("/invoke").body("ping").run_handler(&mut function);
+    /// assert_eq!(answer.header("x-fc-status"), Some("200"));
+    /// assert_eq!(answer.text(), "ping");
+    /// ```
+    #[must_use]
+    pub fn handler(self) -> impl Handler + use<H> {
+        Calls {
+            contract: Arc::new(self.contract),
+            http: self.http,
+        }
+    }
+
+    fn start(self, serve: impl FnOnce(Bound, Calls<H>) -> Result<(), StartError>) -> ExitCode {
+        let server = self.server.map_or_else(
+            || port_from_environment().map(|port| Server::new().port(port)),
+            Ok,
+        );
+        let bound = match server.and_then(Server::bind) {
+            Ok(bound) => bound,
+            Err(error) => return exit_code(Err(error)),
+        };
+        if let Some(init) = self.init {
+            // A stop that is asked for meanwhile is not lost.
+            if let Err(error) = bound.hear_signals() {
+                return exit_code(Err(error));
+            }
+            if let Err(error) = init() {
+                // Nobody can be told that stderr is closed; the exit status remains.
+                let line = format!("coldstart: init failed: {error}\n");
+                drop(std::io::stderr().write_all(line.as_bytes()));
+                return ExitCode::from(EXIT_INIT_FAILED);
+            }
+        }
+        let calls = Calls {
+            contract: Arc::new(self.contract),
+            http: self.http,
+        };
+        exit_code(serve(bound, calls))
+    }
+}
+
+impl<H: Handler + Clone + Send + 'static> Function<H> {
+    /// The same, with the code on up to `count` threads, on which it may block; see [`Blocking`].
+    #[must_use = "it is the exit status of the process"]
+    pub fn run_on_threads(self, count: usize) -> ExitCode {
+        self.start(|bound, calls| bound.run_handler(Blocking::new(calls, count)))
+    }
+}
+
+impl<H> fmt::Debug for Function<H> {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("Function").finish_non_exhaustive()
+    }
+}
+
+fn hook_answer(
+    hook: impl Fn(&Context<'_>) -> Result<(), FunctionError> + Send + Sync + 'static,
+) -> Option<Answer> {
+    Some(Box::new(move |context, _| {
+        hook(context).map(|()| Response::new(Status::OK))
+    }))
+}
+
+/// In the place of the HTTP handler where a function has none: it tells how to call the function, or how to mend it.
+#[derive(Clone, Copy, Debug, Default)]
+#[non_exhaustive]
+pub struct NoHttp;
+
+impl Handler for NoHttp {
+    fn call(&mut self, _: &Request<'_>) -> Response {
+        Response::text(
+            "this function answers events, and an HTTP call came: call it through the API or an event trigger, or give \
+             it an `http` handler\n",
+        )
+        .status(Status::NOT_FOUND)
+        .header(STATUS_FIELD, "404")
+    }
+}

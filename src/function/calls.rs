@@ -1,0 +1,211 @@
+//! Each request to what it is for: the control path decides (contract, sections 3 and 4).
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+
+use crate::handler::{Accept, Demand, Handler, Upload};
+use crate::request::{Head, Request};
+use crate::response::{Response, Status};
+use crate::task::Task;
+
+use super::context::Context;
+use super::failure::{FunctionError, STATUS_FIELD};
+use super::record::{Mark, Markers, Outcome};
+
+/// What a request is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Call {
+    Http,
+    Event,
+    Initialize,
+    PreStop,
+    PreFreeze,
+}
+
+impl Call {
+    /// Its name in marker lines.
+    pub(super) const fn name(self) -> &'static str {
+        match self {
+            Self::Http | Self::Event => "Invoke",
+            Self::Initialize => "Initialize",
+            Self::PreStop => "PreStop",
+            Self::PreFreeze => "PreFreeze",
+        }
+    }
+}
+
+/// An event function or a hook, which gets no payload and whose answer is empty.
+pub(super) type Answer =
+    Box<dyn Fn(&Context<'_>, &[u8]) -> Result<Response, FunctionError> + Send + Sync>;
+
+/// What a function has for calls that are not HTTP's.
+pub(super) struct Contract {
+    pub(super) event: Option<Answer>,
+    pub(super) initializer: Option<Answer>,
+    pub(super) pre_stop: Option<Answer>,
+    pub(super) pre_freeze: Option<Answer>,
+    pub(super) health: Option<&'static str>,
+    pub(super) markers: Markers,
+}
+
+impl Contract {
+    /// What the request is for, and its id, in one pass over its fields.
+    fn read(&self, head: Head<'_>) -> (Call, Task) {
+        let mut control_path: &[u8] = b"";
+        let mut task = Task::current().anew();
+        for (name, value) in head.headers().iter() {
+            if name.eq_ignore_ascii_case("x-fc-control-path") {
+                control_path = value;
+            } else if name.eq_ignore_ascii_case("x-fc-request-id") {
+                task = task.named(core::str::from_utf8(value).unwrap_or_default());
+            }
+        }
+        let call = match control_path {
+            b"" => self.read_path(head),
+            b"/invoke" => Call::Event,
+            b"/initialize" => Call::Initialize,
+            b"/pre-stop" => Call::PreStop,
+            b"/pre-freeze" => Call::PreFreeze,
+            // `/http-invoke`; one that is not known yet is the handler's to answer, too.
+            _ => Call::Http,
+        };
+        (call, task)
+    }
+
+    /// Without a control path there is no platform, or one that tells by the path. A web function on a neighbour's cloud
+    /// keeps its route `/invoke`; what a hook costs that is not there is nothing.
+    fn read_path(&self, head: Head<'_>) -> Call {
+        match (head.method(), head.path()) {
+            ("POST", "/invoke") if self.event.is_some() => Call::Event,
+            ("POST", "/initialize") => Call::Initialize,
+            ("GET", "/pre-stop") => Call::PreStop,
+            ("GET", "/pre-freeze") => Call::PreFreeze,
+            _ => Call::Http,
+        }
+    }
+
+    fn mark(&self, call: Call, task: Task) -> Mark {
+        let mark = Mark {
+            call,
+            task,
+            markers: self.markers,
+            outcome: Outcome::Success,
+        };
+        mark.begin()
+    }
+
+    /// Answers an event or a hook. A panic ends here: it was the function's, and it fails this one call.
+    fn answer(&self, call: Call, request: &Request<'_>) -> Result<Response, FunctionError> {
+        let answer = match call {
+            Call::Event | Call::Http => &self.event,
+            Call::Initialize => &self.initializer,
+            Call::PreStop => &self.pre_stop,
+            Call::PreFreeze => &self.pre_freeze,
+        };
+        let Some(answer) = answer else {
+            return match call {
+                Call::Event | Call::Http => Err(FunctionError::new(
+                    "this function answers HTTP calls, and an event came: call it through its HTTP trigger, or give it \
+                     an `event` function",
+                )
+                .error_type("NoEventFunction")),
+                Call::Initialize | Call::PreStop | Call::PreFreeze => {
+                    Ok(Response::new(Status::OK))
+                }
+            };
+        };
+        let context = Context::new(request.head());
+        match catch_unwind(AssertUnwindSafe(|| answer(&context, request.body()))) {
+            Ok(outcome) => outcome.inspect_err(|error| {
+                context.error(format_args!("{} failed: {error}", call.name()));
+            }),
+            Err(panic) => Err(FunctionError::from_panic(&*panic)),
+        }
+    }
+}
+
+/// A function as a handler: HTTP calls go to `http`, all others are answered by the contract.
+#[derive(Clone)]
+pub(super) struct Calls<H> {
+    pub(super) contract: Arc<Contract>,
+    pub(super) http: H,
+}
+
+impl<H: Handler> Handler for Calls<H> {
+    fn accept(&mut self, head: &Head<'_>) -> Accept {
+        let (call, task) = self.contract.read(*head);
+        if call != Call::Http {
+            return Accept::Buffer;
+        }
+        if self.contract.health == Some(head.path()) && matches!(head.method(), "GET" | "HEAD") {
+            // Here and not in `call`, which may have to wait for a thread.
+            return Accept::Refuse(Response::text("ok\n"));
+        }
+        let _scope = task.enter();
+        match self.http.accept(head) {
+            Accept::Stream(upload) => Accept::Stream(Box::new(MarkedUpload {
+                upload,
+                mark: self.contract.mark(call, task),
+            })),
+            Accept::Refuse(response) => {
+                drop(self.contract.mark(call, task));
+                Accept::Refuse(response)
+            }
+            accept @ (Accept::Buffer | Accept::BufferUpTo(_) | Accept::Upgrade(_)) => accept,
+        }
+    }
+
+    fn call(&mut self, request: &Request<'_>) -> Response {
+        let (call, task) = self.contract.read(request.head());
+        let _scope = task.enter();
+        let mut mark = self.contract.mark(call, task);
+        if call == Call::Http {
+            // Its panic is answered with `failure`.
+            return self.http.call(request);
+        }
+        match self.contract.answer(call, request) {
+            Ok(response) => response.header(STATUS_FIELD, "200"),
+            Err(error) => {
+                mark.outcome = Outcome::Failure;
+                error.response()
+            }
+        }
+    }
+
+    /// Of an HTTP call: the caller sees the status, the platform the field.
+    fn failure(&self) -> Response {
+        self.http.failure().header(STATUS_FIELD, "404")
+    }
+}
+
+/// An upload of the user's, which works for its request between the pieces, too.
+struct MarkedUpload {
+    upload: Box<dyn Upload>,
+    mark: Mark,
+}
+
+impl Upload for MarkedUpload {
+    fn body_len_max(&self) -> u64 {
+        self.upload.body_len_max()
+    }
+
+    fn on_piece(&mut self, piece: &[u8]) -> Demand {
+        let _scope = self.mark.task.enter();
+        self.mark.outcome = Outcome::Failure;
+        let demand = self.upload.on_piece(piece);
+        self.mark.outcome = Outcome::Success;
+        demand
+    }
+
+    fn on_end(self: Box<Self>) -> Response {
+        let Self { upload, mark } = *self;
+        let _scope = mark.task.enter();
+        upload.on_end()
+    }
+
+    fn on_cut(self: Box<Self>) {
+        let Self { upload, mark } = *self;
+        let _scope = mark.task.enter();
+        upload.on_cut();
+    }
+}

@@ -1,0 +1,178 @@
+//! What the platform says of a call.
+
+use core::fmt::{self, Display};
+use core::time::Duration;
+use std::time::Instant;
+
+use crate::request::Head;
+use crate::task::Task;
+
+use super::environment::variable;
+use super::record;
+
+/// What the platform says of a call, borrowed from the fields of its request (contract, section 3). A field that is
+/// absent or empty is `None`: the platform sends many empty ones.
+///
+/// Event functions and hooks are given theirs; a handler of HTTP calls makes its own.
+///
+/// ```
+/// use coldstart::{Context, Request, Response};
+///
+/// fn hello(request: &Request<'_>) -> Response {
+///     let context = Context::new(request.head());
+///     context.log("somebody says hello");
+///     Response::text(format!("hello from {}\n", context.region().unwrap_or("nowhere")))
+/// }
+/// ```
+#[derive(Clone, Copy)]
+pub struct Context<'a> {
+    head: Head<'a>,
+    arrived_at: Instant,
+}
+
+macro_rules! texts {
+    ($($name:ident $field:literal $what:literal;)*) => {$(
+        #[doc = concat!($what, ": `", $field, "` (contract, section 3).")]
+        #[must_use]
+        pub fn $name(&self) -> Option<&'a str> {
+            self.field($field)
+        }
+    )*};
+}
+
+macro_rules! levels {
+    ($($name:ident $level:literal;)*) => {$(
+        #[doc = concat!("Writes a log line of the level `", $level, "` to stdout (contract, section 5).")]
+        pub fn $name(&self, message: impl Display) {
+            record::write($level, self.request_id(), &message);
+        }
+    )*};
+}
+
+impl<'a> Context<'a> {
+    /// The context of the request with this head.
+    #[must_use]
+    pub fn new(head: Head<'a>) -> Self {
+        Self {
+            head,
+            arrived_at: Task::current().arrived_at(),
+        }
+    }
+
+    texts! {
+        request_id "x-fc-request-id" "The id under which the platform logs the call";
+        function_name "x-fc-function-name" "The function's name";
+        region "x-fc-region" "Where it runs";
+        account_id "x-fc-account-id" "Whose it is";
+        qualifier "x-fc-qualifier" "The version or alias that was called";
+        version_id "x-fc-version-id" "The version that runs";
+    }
+
+    // Not `info`, which says nothing as a name: it is the level of a line that needs none, as in `console.log`.
+    levels! {
+        log "INFO";
+        debug "DEBUG";
+        warn "WARN";
+        error "ERROR";
+    }
+
+    /// The memory of the instance in MB: `x-fc-function-memory` (contract, section 3).
+    #[must_use]
+    pub fn memory_mb(&self) -> Option<u32> {
+        self.number("x-fc-function-memory")
+    }
+
+    /// How often an asynchronous call was tried before: `x-fc-retry-count` (contract, section 3).
+    #[must_use]
+    pub fn retry_count(&self) -> Option<u32> {
+        self.number("x-fc-retry-count")
+    }
+
+    /// How long the call may take: `x-fc-function-timeout`, in seconds (contract, section 3).
+    #[must_use]
+    pub fn timeout(&self) -> Option<Duration> {
+        let seconds = self.number("x-fc-function-timeout")?;
+        Some(Duration::from_secs(u64::from(seconds)))
+    }
+
+    /// When the platform gives the call up: [`timeout`](Self::timeout) after the request was here as a whole, be it that it
+    /// then waited for a thread.
+    #[must_use]
+    pub fn deadline(&self) -> Option<Instant> {
+        self.arrived_at.checked_add(self.timeout()?)
+    }
+
+    /// The keys of the function's role (contract, sections 2 and 3): from the environment, where they are from Debian 11
+    /// on, else from the request's fields. Never of both: a secret fits its own id only.
+    #[must_use]
+    pub fn credentials(&self) -> Option<Credentials> {
+        let environment = Credentials::find(variable, |part| {
+            format!("ALIBABA_CLOUD_{}", part.to_uppercase().replace('-', "_"))
+        });
+        let field = |name: &str| self.field(name).map(str::to_owned);
+        environment.or_else(|| Credentials::find(field, |part| format!("x-fc-{part}")))
+    }
+
+    fn field(&self, name: &str) -> Option<&'a str> {
+        self.head.header(name).filter(|value| !value.is_empty())
+    }
+
+    fn number(&self, name: &str) -> Option<u32> {
+        self.field(name)?.parse().ok()
+    }
+}
+
+impl fmt::Debug for Context<'_> {
+    /// What is no secret.
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter
+            .debug_struct("Context")
+            .field("request_id", &self.request_id())
+            .field("function_name", &self.function_name())
+            .finish_non_exhaustive()
+    }
+}
+
+/// Keys with which a function speaks to other services as its role. `Debug` shows none of them.
+#[derive(Clone)]
+pub struct Credentials {
+    access_key_id: String,
+    access_key_secret: String,
+    security_token: Option<String>,
+}
+
+impl Credentials {
+    fn find(value: impl Fn(&str) -> Option<String>, name: impl Fn(&str) -> String) -> Option<Self> {
+        Some(Self {
+            access_key_id: value(&name("access-key-id"))?,
+            access_key_secret: value(&name("access-key-secret"))?,
+            security_token: value(&name("security-token")),
+        })
+    }
+
+    /// `x-fc-access-key-id`, `ALIBABA_CLOUD_ACCESS_KEY_ID` (contract, sections 2 and 3).
+    #[must_use]
+    pub fn access_key_id(&self) -> &str {
+        &self.access_key_id
+    }
+
+    /// `x-fc-access-key-secret`, `ALIBABA_CLOUD_ACCESS_KEY_SECRET` (contract, sections 2 and 3).
+    #[must_use]
+    pub fn access_key_secret(&self) -> &str {
+        &self.access_key_secret
+    }
+
+    /// `x-fc-security-token`, `ALIBABA_CLOUD_SECURITY_TOKEN` (contract, sections 2 and 3).
+    #[must_use]
+    pub fn security_token(&self) -> Option<&str> {
+        self.security_token.as_deref()
+    }
+}
+
+impl fmt::Debug for Credentials {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter
+            .debug_struct("Credentials")
+            .finish_non_exhaustive()
+    }
+}

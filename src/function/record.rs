@@ -1,0 +1,178 @@
+//! Log lines and marker lines on stdout (contract, section 5): each record is written at once, before the answer leaves.
+
+use core::fmt::Display;
+use std::io::{self, Write as _};
+use std::thread;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use crate::h1::civil_from_days;
+use crate::task::Task;
+
+use super::calls::Call;
+
+/// Bytes of a record that the platform keeps whole (contract, rule 9).
+const RECORD_LEN_MAX: usize = 32 * 1024;
+/// Room for the number of a part, as in ` (1/3)`, and the line's end.
+const TAIL_LEN_MAX: usize = 32;
+/// Where a call has no id.
+const NO_ID: &str = "-";
+
+/// Writes `<UTC yyyy-MM-ddTHH:mm:ss.fff> <requestId> [<Level>] <message>`. A record begins where a line begins with a
+/// date: further lines of the message are set in by a tab, and one that is too long goes on in records of its own.
+pub(super) fn write(level: &str, request_id: Option<&str>, message: &dyn Display) {
+    let head = format!(
+        "{} {:.64} [{level}] ",
+        timestamp(now()),
+        request_id.unwrap_or(NO_ID)
+    );
+    let text = message.to_string();
+    let text = text.trim_end().replace('\n', "\n\t");
+    let room = RECORD_LEN_MAX
+        .saturating_sub(head.len())
+        .saturating_sub(TAIL_LEN_MAX);
+    let parts = split(&text, room);
+    let mut out = io::stdout().lock();
+    for (number, part) in (1..).zip(&parts) {
+        let record = match parts.len() {
+            1 => format!("{head}{part}\n"),
+            count => format!("{head}{part} ({number}/{count})\n"),
+        };
+        // Nobody can be told that stdout is closed.
+        drop(out.write_all(record.as_bytes()));
+    }
+}
+
+/// Pieces of at most `len_max` bytes, cut between two characters; at least one.
+fn split(text: &str, len_max: usize) -> Vec<&str> {
+    let mut parts = Vec::with_capacity(1);
+    let mut rest = text;
+    while rest.len() > len_max {
+        let (part, behind) = rest.split_at(rest.floor_char_boundary(len_max.max(4)));
+        parts.push(part);
+        rest = behind;
+    }
+    parts.push(rest);
+    parts
+}
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the wall clock of the log lines, which the loop knows nothing of"
+)]
+fn now() -> u128 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH);
+    since.unwrap_or_default().as_millis()
+}
+
+fn timestamp(unix_milliseconds: u128) -> String {
+    let milliseconds = u64::try_from(unix_milliseconds).unwrap_or(u64::MAX);
+    let seconds = milliseconds / 1000;
+    let (year, month, day) = civil_from_days(seconds / 86_400);
+    let (hour, minute) = (seconds / 3600 % 24, seconds / 60 % 60);
+    let (second, fraction) = (seconds % 60, milliseconds % 1000);
+    let month = month.saturating_add(1);
+    format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{fraction:03}")
+}
+
+/// Whether each call is framed by marker lines.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Markers {
+    Off,
+    On,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Outcome {
+    Success,
+    Failure,
+}
+
+/// The time of a call: a marker line at its beginning and one at its end, however that comes.
+pub(super) struct Mark {
+    pub(super) call: Call,
+    pub(super) task: Task,
+    pub(super) markers: Markers,
+    pub(super) outcome: Outcome,
+}
+
+impl Mark {
+    pub(super) fn begin(self) -> Self {
+        self.write("Start", "");
+        self
+    }
+
+    fn write(&self, end: &str, error: &str) {
+        if self.markers == Markers::On {
+            let (call, id) = (self.call.name(), self.task.name().unwrap_or(NO_ID));
+            let line = format!("FC {call} {end} RequestId: {id}{error}\n");
+            drop(io::stdout().write_all(line.as_bytes()));
+        }
+    }
+}
+
+impl Drop for Mark {
+    fn drop(&mut self) {
+        if self.outcome == Outcome::Failure || thread::panicking() {
+            self.write("End", ", Error: Unhandled function error");
+        } else {
+            self.write("End", "");
+        }
+        // What a function printed without ending the line: the instance may be frozen once the answer is out.
+        drop(io::stdout().flush());
+    }
+}
+
+/// The `log` crate's records as the platform's log lines.
+#[cfg(feature = "log")]
+struct StdoutLog;
+
+#[cfg(feature = "log")]
+impl log::Log for StdoutLog {
+    fn enabled(&self, _: &log::Metadata<'_>) -> bool {
+        true
+    }
+
+    fn log(&self, record: &log::Record<'_>) {
+        let task = Task::current();
+        write(record.level().as_str(), task.name(), record.args());
+    }
+
+    fn flush(&self) {}
+}
+
+/// Makes the `log` crate's macros write the platform's log lines (contract, section 5), each with the id of the request
+/// that its thread works on: on the loop, on threads of the pool, and [`in_request`](crate::in_request). Whether this
+/// logger took the place: the first one keeps it. The level is `log`'s own affair, `log::set_max_level`; here it becomes
+/// that of the variable `LOG_LEVEL`, else `Info`.
+#[cfg(feature = "log")]
+pub fn log_to_stdout() -> bool {
+    let level = super::environment::variable("LOG_LEVEL").and_then(|level| level.parse().ok());
+    log::set_max_level(level.unwrap_or(log::LevelFilter::Info));
+    log::set_logger(&StdoutLog).is_ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{split, timestamp};
+
+    #[test]
+    fn a_timestamp_has_its_milliseconds_and_no_zone() {
+        for (milliseconds, text) in [
+            (0, "1970-01-01T00:00:00.000"),
+            (951_782_400_007, "2000-02-29T00:00:00.007"),
+            (1_709_251_199_999, "2024-02-29T23:59:59.999"),
+        ] {
+            assert_eq!(timestamp(milliseconds), text);
+        }
+    }
+
+    #[test]
+    fn a_long_text_is_cut_between_two_characters_and_nothing_is_lost() {
+        assert_eq!(split("", 8), [""]);
+        assert_eq!(split("12345678", 8), ["12345678"]);
+        let text = "aé€😀".repeat(50);
+        let parts = split(&text, 8);
+        assert!(parts.iter().all(|part| part.len() <= 8));
+        assert_eq!(parts.concat(), text);
+    }
+}

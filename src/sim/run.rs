@@ -1,0 +1,381 @@
+//! One run over a made-up world: chaos from a seed, then healing, then quiet.
+
+use core::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use super::cast::{closing_peer, draw_peer, healthy_peer};
+use super::dice::Dice;
+use super::faults::FaultRates;
+use super::kernel::Custody;
+use super::oracle::outstanding;
+use super::peer::Peer;
+use super::simulation::{Peaks, Stage};
+use super::world::{Actor, Stir};
+use crate::limits::Limits;
+
+/// The time-outs that all worlds have, in milliseconds: those of [`Timeouts::new`](crate::Timeouts::new).
+pub(super) const REQUEST_TIMEOUT: u64 = 30_000;
+pub(super) const DRAIN_TIMEOUT: u64 = 10_000;
+
+/// Turns that no run needs.
+const TURNS_MAX: u64 = 400_000;
+
+/// Whether each step is written down.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Tracing {
+    /// Nothing is.
+    Off,
+    /// Everything is.
+    On,
+}
+
+/// What a run that failed has to say.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Failure {
+    /// The seed it happened under.
+    pub seed: u64,
+    /// What is wrong.
+    pub what: String,
+    /// What happened until then, a line a step; empty unless it was traced.
+    pub trace: Vec<String>,
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            formatter,
+            "{}\nreplay: SIM_SEED={} cargo test --test sim",
+            self.what, self.seed
+        )
+    }
+}
+
+/// What a run was like, in numbers.
+#[derive(Clone, Debug, Default)]
+#[non_exhaustive]
+pub struct Report {
+    /// Connections that were accepted.
+    pub connections: u64,
+    /// Final answers that peers have read.
+    pub answers: u64,
+    /// Turns of the loop.
+    pub turns: u64,
+    /// Bytes both ways.
+    pub bytes: u64,
+    /// Calls of receive, send and watch.
+    pub calls: u64,
+    /// The most that one session held: input, head, body, output.
+    pub held_max: [usize; 4],
+    /// Reads of one connection although nothing had been said to wait.
+    pub needless_reads_max: u32,
+}
+
+impl Report {
+    /// The two together: sums of what was counted, the higher of what was measured.
+    #[must_use]
+    pub fn and(mut self, other: &Self) -> Self {
+        self.connections += other.connections;
+        self.answers += other.answers;
+        self.turns += other.turns;
+        self.bytes += other.bytes;
+        self.calls += other.calls;
+        for (own, others) in self.held_max.iter_mut().zip(other.held_max) {
+            *own = others.max(*own);
+        }
+        self.needless_reads_max = self.needless_reads_max.max(other.needless_reads_max);
+        self
+    }
+}
+
+/// Runs the world of this seed.
+///
+/// # Errors
+///
+/// Whatever is not true of it that must be true of all.
+pub fn run_seed(seed: u64, tracing: Tracing) -> Result<Report, Failure> {
+    let mut trace = Vec::new();
+    let outcome = catch_unwind(AssertUnwindSafe(|| {
+        let mut play = Play::new(seed, tracing);
+        let outcome = play.run();
+        trace = std::mem::take(&mut play.stage.state.borrow_mut().kernel.trace);
+        outcome
+    }));
+    let what = match outcome {
+        Ok(Ok(report)) => return Ok(report),
+        Ok(Err(what)) => what,
+        Err(panic) => {
+            let text = panic.downcast_ref::<String>().map(String::as_str);
+            let text = text.or_else(|| panic.downcast_ref::<&str>().copied());
+            format!("a panic: {}", text.unwrap_or("without words"))
+        }
+    };
+    Err(Failure { seed, what, trace })
+}
+
+struct Play {
+    stage: Stage,
+    dice: Dice,
+    ids: u64,
+}
+
+impl Play {
+    fn new(seed: u64, tracing: Tracing) -> Self {
+        let mut dice = Dice::new(seed);
+        let rates = FaultRates::drawn(&mut dice);
+        let limits = Limits::new()
+            .pending_out_len_max(dice.pick(&[0, 1000, 64 * 1024, 1024 * 1024]))
+            .pipeline_max(dice.pick(&[1, 2, 10, 128]))
+            .connections_max(dice.pick(&[1, 3, 10_000, 10_000]));
+        let stage = Stage::new(dice.fork(), rates, limits, tracing);
+        Self {
+            stage,
+            dice,
+            ids: 0,
+        }
+    }
+
+    fn add_peer(&mut self, at: u64, peer: Peer) {
+        let mut state = self.stage.state.borrow_mut();
+        let number = state.peers.len();
+        state.peers.push(peer);
+        state.at(at, Actor::Peer(number));
+    }
+
+    fn now(&self) -> u64 {
+        self.stage.state.borrow().kernel.now
+    }
+
+    fn run(&mut self) -> Result<Report, String> {
+        for _ in 0..self.dice.between(1, 16) {
+            let peer = draw_peer(&mut self.dice, &mut self.ids);
+            let at = self.now() + self.dice.millis(0, 20_000);
+            self.add_peer(at, peer);
+        }
+        if self.dice.is_hit(400) {
+            let at = self.now() + self.dice.millis(0, 40_000);
+            self.stage.state.borrow_mut().at(at, Actor::Stopper);
+        }
+        self.stage.settle(TURNS_MAX)?;
+        self.heal();
+        self.be_quiet()?;
+        self.audit()?;
+        if !self.stage.reactor.is_stopped() {
+            self.serve_healthy_peers()?;
+            self.end()?;
+        }
+        self.audit()?;
+        self.check_end()?;
+        Ok(self.report())
+    }
+
+    /// From here on everything works, and nobody is late.
+    fn heal(&mut self) {
+        let mut state = self.stage.state.borrow_mut();
+        state.kernel.note(|| "the world is healed".to_owned());
+        state.kernel.rates = FaultRates::CALM;
+        self.stage.elsewhere.borrow_mut().heal();
+        let now = state.kernel.now;
+        for number in 0..state.peers.len() {
+            state.peers[number].heal();
+            state.at(now, Actor::Peer(number));
+        }
+    }
+
+    /// Whatever still waits now waits for good.
+    fn be_quiet(&mut self) -> Result<(), String> {
+        let stir = self.stage.settle(TURNS_MAX)?;
+        if stir != Stir::Quiet {
+            return Err(format!("{stir:?} where quiet was due"));
+        }
+        if self.stage.reactor.is_stopped() {
+            return Ok(());
+        }
+        let state = self.stage.state.borrow();
+        let waiting = state
+            .peers
+            .iter()
+            .find_map(|peer| outstanding(peer, &state.kernel));
+        drop(state);
+        if let Some(waiting) = waiting {
+            // Where only the bound on connections keeps it out, that is no fault.
+            let is_full = self.stage.reactor.gauge().sessions >= self.stage.limits.connections_max;
+            if !is_full {
+                return Err(format!("a lost wake-up: {waiting}"));
+            }
+        }
+        let gauge = self.stage.reactor.gauge();
+        if gauge.sessions_with_work > 0 {
+            return Err(format!(
+                "{} idle sessions hold memory",
+                gauge.sessions_with_work
+            ));
+        }
+        Ok(())
+    }
+
+    fn serve_healthy_peers(&mut self) -> Result<(), String> {
+        if self.stage.limits.connections_max < 100 {
+            self.close_all()?;
+        }
+        for number in 0..3 {
+            let peer = if number == 1 {
+                closing_peer(&mut self.dice, &mut self.ids)
+            } else {
+                healthy_peer(&mut self.dice, &mut self.ids)
+            };
+            let now = self.now();
+            self.add_peer(now, peer);
+        }
+        self.be_quiet()
+    }
+
+    /// All peers leave.
+    fn close_all(&mut self) -> Result<(), String> {
+        let mut state = self.stage.state.borrow_mut();
+        for number in 0..state.peers.len() {
+            if let Some(link) = state.peers[number].link {
+                state.peers[number].leave();
+                state.kernel.peer_close(link);
+            }
+        }
+        drop(state);
+        self.be_quiet()?;
+        match self.stage.reactor.gauge().sessions {
+            0 => Ok(()),
+            left => Err(format!("{left} sessions are left, and no peer")),
+        }
+    }
+
+    /// The peers leave, or the server stops: either way nothing is left.
+    fn end(&mut self) -> Result<(), String> {
+        if self.dice.is_hit(500) {
+            return self.close_all();
+        }
+        let at = self.now();
+        self.stage.state.borrow_mut().at(at, Actor::Stopper);
+        self.stage.settle(TURNS_MAX)?;
+        let took = self.now() - at;
+        if took > 2_000 {
+            return Err(format!(
+                "idle connections kept the server from stopping for {took} ms"
+            ));
+        }
+        Ok(())
+    }
+
+    /// What is true of all that was handled.
+    fn audit(&self) -> Result<(), String> {
+        let state = self.stage.state.borrow();
+        let elsewhere = self.stage.elsewhere.borrow();
+        for peer in &state.peers {
+            let answered = peer.reader.whole.len();
+            let is_closed = peer
+                .reader
+                .whole
+                .last()
+                .is_some_and(|last| last.says_close());
+            for asked in peer.asked.iter().skip(answered) {
+                if let Some(errand) = asked.errand
+                    && is_closed
+                    && elsewhere.accepted.contains_key(&errand.id)
+                {
+                    return Err(format!(
+                        "{}: {errand} was handled behind the end",
+                        peer.name()
+                    ));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn check_end(&mut self) -> Result<(), String> {
+        let state = self.stage.state.borrow();
+        let counts = state.kernel.counts;
+        if counts.opened != counts.closed {
+            return Err(format!(
+                "{} opened, {} closed",
+                counts.opened, counts.closed
+            ));
+        }
+        if let Some(stopped_at) = state.kernel.stopped_at {
+            let took = state.kernel.now - stopped_at;
+            if !self.stage.reactor.is_stopped() {
+                return Err("it was told to stop and has not".to_owned());
+            }
+            if took > DRAIN_TIMEOUT + 1000 + state.kernel.frozen {
+                return Err(format!("it took {took} ms to stop"));
+            }
+        }
+        for id in 0..state.kernel.links_len() {
+            if state.kernel.custody(id) == Custody::Server {
+                return Err(format!("connection {id} is still held"));
+            }
+        }
+        drop(state);
+        self.check_upgrades()
+    }
+
+    /// What upgraded peers sent has reached whoever took their sockets.
+    fn check_upgrades(&self) -> Result<(), String> {
+        let state = self.stage.state.borrow();
+        let elsewhere = self.stage.elsewhere.borrow();
+        let detached: Vec<&Peer> = state
+            .peers
+            .iter()
+            .filter(|peer| {
+                peer.link
+                    .is_some_and(|link| state.kernel.custody(link) == Custody::Detached)
+            })
+            .collect();
+        for _ in &detached {
+            let (id, bytes) = elsewhere
+                .upgrades
+                .recv_timeout(core::time::Duration::from_secs(10))
+                .map_err(|_| "an upgraded connection reached nobody".to_owned())?;
+            let ends: Vec<usize> = detached
+                .iter()
+                .flat_map(|peer| peer.asked.iter().map(move |asked| (peer, asked)))
+                .filter(|(_, asked)| asked.errand.is_some_and(|errand| errand.id == id))
+                .map(|(peer, asked)| peer.sent - asked.end)
+                .collect();
+            if ends != [bytes.len()] || bytes.iter().any(|byte| *byte != b'u') {
+                return Err(format!(
+                    "{} bytes behind upgrade {id}, not {ends:?}",
+                    bytes.len()
+                ));
+            }
+        }
+        Ok(())
+    }
+
+    fn report(&self) -> Report {
+        let state = self.stage.state.borrow();
+        let counts = state.kernel.counts;
+        let answers = state
+            .peers
+            .iter()
+            .map(|peer| peer.reader.whole.len() as u64);
+        let Peaks { gauge, .. } = self.stage.peaks;
+        let links = 0..state.kernel.links_len();
+        Report {
+            connections: counts.opened,
+            answers: answers.sum(),
+            turns: self.stage.turns,
+            bytes: counts.bytes_in + counts.bytes_out,
+            calls: counts.receives + counts.sends + counts.watches,
+            held_max: [
+                gauge.input_max,
+                gauge.head_max,
+                gauge.body_max,
+                gauge.out_max,
+            ],
+            needless_reads_max: links
+                .map(|id| state.kernel.needless_reads(id))
+                .max()
+                .unwrap_or(0),
+        }
+    }
+}

@@ -1,0 +1,100 @@
+//! Why a server does not start: what the operator reads, and what the process exits with.
+
+use core::fmt;
+use std::io;
+use std::net::SocketAddr;
+use std::process::ExitCode;
+
+use crate::os::Fault;
+
+/// Why a server did not start, or could not go on. Each has its [`exit_code`](Self::exit_code).
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum StartError {
+    /// Another process has the address. Exit status 69.
+    AddressInUse(SocketAddr),
+    /// Ports below 1024 are for privileged processes. Exit status 77.
+    PermissionDenied(SocketAddr),
+    /// No interface of this machine has the address. Exit status 68.
+    AddressNotAvailable(SocketAddr),
+    /// A setting names no port. Exit status 78.
+    InvalidPort {
+        /// Where the value came from.
+        source: String,
+        /// The value.
+        value: String,
+    },
+    /// Anything else that the kernel denies. Exit status 71.
+    Os(io::Error),
+}
+
+impl StartError {
+    pub(crate) fn from_bind(address: SocketAddr, error: io::Error) -> Self {
+        let kind = error.kind();
+        if kind == io::ErrorKind::AddrInUse {
+            Self::AddressInUse(address)
+        } else if kind == io::ErrorKind::PermissionDenied {
+            Self::PermissionDenied(address)
+        } else if kind == io::ErrorKind::AddrNotAvailable {
+            Self::AddressNotAvailable(address)
+        } else {
+            Self::Os(error)
+        }
+    }
+
+    pub(crate) const fn from_os(error: io::Error) -> Self {
+        Self::Os(error)
+    }
+
+    pub(crate) fn from_fault(fault: Fault) -> Self {
+        match fault {
+            Fault::Other(number) if number != 0 => Self::Os(io::Error::from_raw_os_error(number)),
+            Fault::Exhausted => Self::Os(io::ErrorKind::OutOfMemory.into()),
+            Fault::Other(_) | Fault::Again | Fault::Gone => Self::Os(io::ErrorKind::Other.into()),
+        }
+    }
+
+    /// The exit status for it, after sysexits(3).
+    #[must_use]
+    pub const fn exit_code(&self) -> u8 {
+        match self {
+            Self::AddressNotAvailable(_) => 68,
+            Self::AddressInUse(_) => 69,
+            Self::Os(_) => 71,
+            Self::PermissionDenied(_) => 77,
+            Self::InvalidPort { .. } => 78,
+        }
+    }
+}
+
+impl fmt::Display for StartError {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::AddressInUse(address) => write!(
+                formatter,
+                "cannot listen on {address}: another process does; stop it or choose another port"
+            ),
+            Self::PermissionDenied(address) => write!(
+                formatter,
+                "cannot listen on {address}: permission denied; choose a port from 1024 up, or grant CAP_NET_BIND_SERVICE"
+            ),
+            Self::AddressNotAvailable(address) => write!(
+                formatter,
+                "cannot listen on {address}: this machine has no such address; use 0.0.0.0"
+            ),
+            Self::InvalidPort { source, value } => write!(
+                formatter,
+                "{source} is {value:?}, which is no port; give a number from 1 to 65535"
+            ),
+            Self::Os(error) => write!(formatter, "the server cannot run: {error}"),
+        }
+    }
+}
+
+impl core::error::Error for StartError {}
+
+impl From<&StartError> for ExitCode {
+    fn from(error: &StartError) -> Self {
+        Self::from(error.exit_code())
+    }
+}

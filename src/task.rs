@@ -1,0 +1,138 @@
+//! What a thread works on: the name of the request, and when it came. The pool carries it to its threads, so that
+//! whoever writes a log line there knows whose it is.
+
+use core::cell::Cell;
+use std::time::Instant;
+
+/// Bytes of a name that are kept; a UUID has 36.
+pub(crate) const NAME_LEN_MAX: usize = 64;
+
+thread_local! {
+    /// A pointer, so that the thread-local block stays within what libc has set aside for the first thread: a larger one
+    /// costs a system call before `main`. The first request with a name fills it, and it is kept for the next.
+    static CURRENT: Cell<Option<Box<Task>>> = const { Cell::new(None) };
+}
+
+/// The request that a thread works on.
+#[derive(Clone, Copy)]
+pub(crate) struct Task {
+    name: [u8; NAME_LEN_MAX],
+    name_len: usize,
+    arrived_at: Option<Instant>,
+}
+
+impl Task {
+    const NONE: Self = Self {
+        name: [0; NAME_LEN_MAX],
+        name_len: 0,
+        arrived_at: None,
+    };
+
+    /// What this thread works on.
+    pub(crate) fn current() -> Self {
+        let copy = |slot: &Cell<Option<Box<Self>>>| {
+            let current = slot.take();
+            let copy = current.as_deref().copied();
+            slot.set(current);
+            copy
+        };
+        // Of a thread that ends nothing is known any more.
+        CURRENT.try_with(copy).ok().flatten().unwrap_or(Self::NONE)
+    }
+
+    /// The same request under this name, of which [`NAME_LEN_MAX`] bytes are kept.
+    pub(crate) fn named(mut self, name: &str) -> Self {
+        let kept = name.get(..name.floor_char_boundary(NAME_LEN_MAX));
+        let kept = kept.unwrap_or_default().as_bytes();
+        for (slot, byte) in self.name.iter_mut().zip(kept) {
+            *slot = *byte;
+        }
+        self.name_len = kept.len();
+        self
+    }
+
+    /// Without a name yet.
+    pub(crate) const fn anew(self) -> Self {
+        Self {
+            name_len: 0,
+            ..self
+        }
+    }
+
+    /// The same, about to wait for a thread: its time counts from here on.
+    pub(crate) fn waiting(self) -> Self {
+        let arrived_at = Some(self.arrived_at());
+        Self { arrived_at, ..self }
+    }
+
+    /// When the request was here; now, unless it has waited.
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "the loop's clock stays on the loop; this runs wherever a handler does"
+    )]
+    pub(crate) fn arrived_at(self) -> Instant {
+        self.arrived_at.unwrap_or_else(Instant::now)
+    }
+
+    pub(crate) fn name(&self) -> Option<&str> {
+        let name = self.name.get(..self.name_len)?;
+        core::str::from_utf8(name)
+            .ok()
+            .filter(|name| !name.is_empty())
+    }
+
+    /// This thread works on it until the scope ends, in a panic too; then on what it did before.
+    pub(crate) fn enter(self) -> Scope {
+        Scope(self.replace())
+    }
+
+    fn replace(self) -> Self {
+        let mut slot = CURRENT.take();
+        let before = match &mut slot {
+            Some(current) => core::mem::replace(&mut **current, self),
+            None => {
+                slot = self.is_known().then(|| Box::new(self));
+                Self::NONE
+            }
+        };
+        CURRENT.set(slot);
+        before
+    }
+
+    const fn is_known(&self) -> bool {
+        self.name_len > 0 || self.arrived_at.is_some()
+    }
+}
+
+/// See [`Task::enter`].
+pub(crate) struct Scope(Task);
+
+impl Drop for Scope {
+    fn drop(&mut self) {
+        self.0.replace();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Task;
+
+    #[test]
+    fn a_scope_ends_where_it_began() {
+        let outer = Task::current().named("outer").enter();
+        {
+            let _inner = Task::current().named("inner").enter();
+            assert_eq!(Task::current().name(), Some("inner"));
+        }
+        assert_eq!(Task::current().name(), Some("outer"));
+        drop(outer);
+        assert_eq!(Task::current().name(), None);
+    }
+
+    #[test]
+    fn a_long_name_is_cut_between_two_characters() {
+        let name = format!("{}{}", "a".repeat(63), "é");
+        let task = Task::current().named(&name);
+        assert_eq!(task.name(), Some("a".repeat(63).as_str()));
+    }
+}

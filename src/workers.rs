@@ -1,0 +1,192 @@
+//! Several loops on one port, each on a thread of its own.
+
+use core::sync::atomic::AtomicBool;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::thread;
+
+use crate::handler::{FunctionHandler, Handler};
+use crate::limits::WORKERS_MAX;
+use crate::observe::{Event, Observer, StderrObserver};
+use crate::os::{PortSharing, Signals, Wake, signal};
+use crate::request::Request;
+use crate::response::Response;
+use crate::server::{Bound, Server, Stopper};
+use crate::start_error::StartError;
+
+/// Several loops; see [`Server::workers`].
+#[derive(Debug)]
+pub struct Workers {
+    server: Server,
+    count: usize,
+}
+
+impl Workers {
+    pub(crate) const fn new(server: Server, count: usize) -> Self {
+        Self { server, count }
+    }
+
+    /// Binds a socket for each loop and listens on it, and nothing else.
+    ///
+    /// # Errors
+    ///
+    /// As [`Server::bind`].
+    pub fn bind(self) -> Result<BoundWorkers, StartError> {
+        let Server {
+            mut options,
+            settings,
+            signals,
+        } = self.server;
+        options.sharing = PortSharing::Shared;
+        let mut workers = Vec::new();
+        for _ in 0..self.count.clamp(1, WORKERS_MAX) {
+            let server = Server {
+                options,
+                settings,
+                signals,
+            };
+            let bound = server.bind()?;
+            // A port that was chosen for the first is the port of all.
+            options.address = bound.address;
+            workers.push(bound);
+        }
+        Ok(BoundWorkers {
+            address: options.address,
+            stop: Arc::default(),
+            signals,
+            workers,
+        })
+    }
+
+    /// Serves with a function or closure, cloned for each loop.
+    ///
+    /// # Errors
+    ///
+    /// As [`Server::run`], and if the kernel starts no further thread.
+    pub fn run<F>(self, function: F) -> Result<(), StartError>
+    where
+        F: FnMut(&Request<'_>) -> Response + Clone + Send,
+    {
+        self.bind()?.run(function)
+    }
+
+    /// The same with a [`Handler`].
+    ///
+    /// # Errors
+    ///
+    /// As [`run`](Self::run).
+    pub fn run_handler(self, handler: impl Handler + Clone + Send) -> Result<(), StartError> {
+        self.bind()?.run_handler(handler)
+    }
+}
+
+/// Several loops that listen and do not serve yet.
+#[derive(Debug)]
+pub struct BoundWorkers {
+    address: SocketAddr,
+    stop: Arc<AtomicBool>,
+    signals: Signals,
+    workers: Vec<Bound>,
+}
+
+impl BoundWorkers {
+    /// Where they listen.
+    #[must_use]
+    pub const fn local_address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// What stops them all, from any thread.
+    #[must_use]
+    pub fn stopper(&self) -> Stopper {
+        Stopper {
+            flag: Arc::clone(&self.stop),
+            wakes: self.wakes(),
+        }
+    }
+
+    fn wakes(&self) -> Vec<Wake> {
+        self.workers
+            .iter()
+            .map(|worker| worker.wake.clone())
+            .collect()
+    }
+
+    /// Serves with a function or closure, cloned for each loop, until the server is stopped.
+    ///
+    /// # Errors
+    ///
+    /// As [`Bound::run`], and if the kernel starts no further thread.
+    pub fn run<F>(self, function: F) -> Result<(), StartError>
+    where
+        F: FnMut(&Request<'_>) -> Response + Clone + Send,
+    {
+        self.run_handler(FunctionHandler(function))
+    }
+
+    /// The same with a [`Handler`]. A loop that ends, for whatever reason, stops the others.
+    ///
+    /// # Errors
+    ///
+    /// As [`run`](Self::run).
+    pub fn run_handler(self, handler: impl Handler + Clone + Send) -> Result<(), StartError> {
+        if self.signals == Signals::Heard {
+            signal::install(&self.wakes()).map_err(StartError::from_os)?;
+        }
+        let stopper = self.stopper();
+        let mut workers = self.workers.into_iter().map(|mut worker| {
+            worker.stop = Arc::clone(&self.stop);
+            worker
+        });
+        let first = workers.next();
+        thread::scope(|scope| {
+            let mut threads = Vec::new();
+            let mut outcome = Ok(());
+            for worker in workers {
+                let worker = worker.observer(SilentStart(StderrObserver));
+                let (handler, end) = (handler.clone(), StopAtEnd(stopper.clone()));
+                let thread = thread::Builder::new().name("worker".to_owned());
+                match thread.spawn_scoped(scope, move || end.serve(worker, handler)) {
+                    Ok(thread) => threads.push(thread),
+                    Err(error) => {
+                        // The closure is gone, and with it `end`: those who run are told to stop.
+                        outcome = Err(StartError::from_os(error));
+                        break;
+                    }
+                }
+            }
+            if let (Some(first), Ok(())) = (first, &outcome) {
+                outcome = StopAtEnd(stopper).serve(first, handler);
+            }
+            let outcomes = threads.into_iter().filter_map(|thread| thread.join().ok());
+            outcomes.fold(outcome, Result::and)
+        })
+    }
+}
+
+/// Stops all workers when one of them ends.
+struct StopAtEnd(Stopper);
+
+impl StopAtEnd {
+    fn serve(self, worker: Bound, handler: impl Handler) -> Result<(), StartError> {
+        worker.serve(handler)
+    }
+}
+
+impl Drop for StopAtEnd {
+    fn drop(&mut self) {
+        self.0.stop();
+    }
+}
+
+/// One line that the server listens is enough.
+#[derive(Debug)]
+struct SilentStart<T>(T);
+
+impl<T: Observer> Observer for SilentStart<T> {
+    fn on(&mut self, event: Event) {
+        if !matches!(event, Event::Listening(_)) {
+            self.0.on(event);
+        }
+    }
+}

@@ -1,0 +1,170 @@
+//! Section 5: log lines and marker lines.
+
+use std::collections::HashMap;
+
+use crate::platform::{Call, Connection, Instance, example, under_test};
+
+/// `<UTC yyyy-MM-ddTHH:mm:ss.fff> <requestId> [<Level>] <message>`, taken apart behind the time.
+fn record(line: &str) -> Option<(&str, &str, &str)> {
+    let (time, rest) = line.split_once(' ')?;
+    let shape: String = time
+        .chars()
+        .map(|letter| if letter.is_ascii_digit() { '9' } else { letter })
+        .collect();
+    let (id, rest) = rest.split_once(" [")?;
+    let (level, message) = rest.split_once("] ")?;
+    (shape == "9999-99-99T99:99:99.999").then_some((id, level, message))
+}
+
+#[test]
+fn a_line_has_its_time_its_request_its_level_and_its_message() {
+    let instance = Instance::start(under_test(""));
+    instance.call(&Call::event("log a message").request_id("the-id"));
+    let stdout = instance.stdout_with("[INFO] a message");
+    let records: Vec<_> = stdout.lines().filter_map(record).collect();
+    let expected = [
+        ("the-id", "WARN", "a message"),
+        ("the-id", "INFO", "a message"),
+    ];
+    assert_eq!(records, expected, "{stdout}");
+    instance.call(&Call::plain("POST", "/invoke").body("log nameless"));
+    let stdout = instance.stdout_with("[INFO] nameless");
+    let last = stdout.lines().filter_map(record).next_back();
+    assert_eq!(last, Some(("-", "INFO", "nameless")), "{stdout}");
+}
+
+#[test]
+fn each_line_has_its_own_requests_id_among_200_at_once() {
+    for options in ["", "threads"] {
+        let instance = Instance::start(under_test(options));
+        let mut connections: Vec<Connection> = (0..200).map(|_| instance.connect()).collect();
+        let call = |number: usize| {
+            let token = format!("token-{number}");
+            let call = match number % 4 {
+                0 => Call::event(format!("log {token}")),
+                1 => Call::http("GET", &format!("/log?{token}")),
+                2 => Call::http("GET", &format!("/blocking-log?{token}")),
+                _ => Call::http("GET", &format!("/promise?{token}")),
+            };
+            call.request_id(&format!("id-of-{token}"))
+        };
+        for (number, connection) in connections.iter_mut().enumerate() {
+            connection.send(&call(number).to_bytes());
+        }
+        for (number, connection) in connections.iter_mut().enumerate() {
+            assert_eq!(connection.answer_to(&call(number)).status, 200);
+        }
+        let (_, stdout, _) = instance.stop();
+        let mut seen = HashMap::new();
+        for (id, _, message) in stdout.lines().filter_map(record) {
+            assert_eq!(id, format!("id-of-{message}"), "{stdout}");
+            *seen.entry(message.to_owned()).or_insert(0) += 1;
+        }
+        for number in 0..200 {
+            let lines = if number % 4 == 0 { 2 } else { 1 };
+            assert_eq!(seen.get(&format!("token-{number}")), Some(&lines));
+        }
+    }
+}
+
+#[test]
+fn a_record_over_32_kb_goes_on_in_records_that_say_so() {
+    let instance = Instance::start(under_test(""));
+    let message = "0123456789abcdéf".repeat(4500);
+    instance.call(&Call::event(format!("log {message}")).request_id("long"));
+    let (_, stdout, _) = instance.stop();
+    let parts: Vec<_> = stdout
+        .lines()
+        .filter(|line| line.contains("[WARN]"))
+        .collect();
+    assert_eq!(parts.len(), 3);
+    assert!(parts.iter().all(|part| part.len() < 32 * 1024), "each fits");
+    let mut whole = String::new();
+    for (place, part) in parts.iter().enumerate() {
+        let (id, _, text) = record(part).unwrap();
+        assert_eq!(id, "long");
+        whole.push_str(text.strip_suffix(&format!(" ({}/3)", place + 1)).unwrap());
+    }
+    assert!(whole == message, "nothing is lost");
+}
+
+#[test]
+fn a_message_of_many_lines_stays_one_record() {
+    let instance = Instance::start(under_test(""));
+    let forged = "2026-01-01T00:00:00.000 other [ERROR] forged";
+    instance.call(&Call::event(format!("log first\n{forged}\nlast\n")).request_id("mine"));
+    let (_, stdout, _) = instance.stop();
+    let records: Vec<_> = stdout.lines().filter_map(record).collect();
+    assert_eq!(
+        records,
+        [("mine", "WARN", "first"), ("mine", "INFO", "first")],
+        "{stdout}"
+    );
+    assert!(
+        stdout.contains(&format!("first\n\t{forged}\n\tlast\n")),
+        "{stdout}"
+    );
+}
+
+#[test]
+fn what_was_printed_is_out_before_the_answer_is() {
+    let instance = Instance::start(under_test(""));
+    let answer = instance.call(&Call::event("print without an end"));
+    instance.signal("-STOP");
+    assert_eq!(answer.status, 200);
+    // The process cannot write any more: this was written before.
+    instance.stdout_with("without an end");
+    instance.signal("-CONT");
+}
+
+#[test]
+fn markers_are_off_by_default() {
+    for function in [under_test(""), example("hello")] {
+        let instance = Instance::start(function);
+        instance.call(&Call::event("panic"));
+        instance.call(&Call::http("GET", "/"));
+        instance.call(&Call::pre_stop());
+        let (_, stdout, _) = instance.stop();
+        assert!(!stdout.contains("FC "), "{stdout}");
+    }
+}
+
+#[test]
+fn markers_frame_each_call_and_tell_which_failed() {
+    for options in ["markers", "markers threads"] {
+        let instance = Instance::start(under_test(options));
+        let failed = ", Error: Unhandled function error";
+        let cases = [
+            (Call::event("well"), "Invoke", ""),
+            (Call::event("fail it"), "Invoke", failed),
+            (Call::event("panic"), "Invoke", failed),
+            (Call::http("GET", "/teapot"), "Invoke", ""),
+            (Call::http("GET", "/panic"), "Invoke", failed),
+            (Call::http("GET", "/refuse"), "Invoke", ""),
+            (Call::http("POST", "/upload").body("fine"), "Invoke", ""),
+            (
+                Call::http("POST", "/upload").body("panic"),
+                "Invoke",
+                failed,
+            ),
+            (Call::initialize(), "Initialize", failed),
+            (Call::initialize(), "Initialize", failed),
+            (Call::initialize(), "Initialize", ""),
+            (Call::pre_freeze(), "PreFreeze", ""),
+            (Call::pre_stop(), "PreStop", ""),
+        ];
+        let mut expected = String::new();
+        for (number, (call, name, end)) in cases.into_iter().enumerate() {
+            instance.call(&call.request_id(&number.to_string()));
+            expected.push_str(&format!(
+                "FC {name} Start RequestId: {number}\nFC {name} End RequestId: {number}{end}\n"
+            ));
+        }
+        let (_, stdout, _) = instance.stop();
+        let markers: Vec<_> = stdout
+            .lines()
+            .filter(|line| line.starts_with("FC "))
+            .collect();
+        assert_eq!(markers.join("\n") + "\n", expected);
+    }
+}

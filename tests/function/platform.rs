@@ -1,0 +1,411 @@
+//! The platform's side of the contract, as far as the tests play it: instances, connections, calls.
+
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::path::PathBuf;
+use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
+use std::sync::{Arc, Condvar, Mutex, OnceLock};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+/// Longer than anything takes on a busy machine: whoever waits for it has found a fault.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
+
+/// What no output may ever show.
+pub(crate) const CANARIES: [&str; 3] = ["canary-key-id", "canary-key-secret", "canary-token"];
+
+/// Variables by which a server is told its port.
+pub(crate) const PORT_VARIABLES: [&str; 5] = [
+    "FC_CUSTOM_LISTEN_PORT",
+    "FC_SERVER_PORT",
+    "_FAAS_RUNTIME_PORT",
+    "AWS_LWA_PORT",
+    "PORT",
+];
+
+pub(crate) fn bootstrap() -> Command {
+    Command::new(env!("CARGO_BIN_EXE_bootstrap"))
+}
+
+/// One of `examples/`, built as it stands now.
+pub(crate) fn example(name: &str) -> Command {
+    static BUILT: OnceLock<PathBuf> = OnceLock::new();
+    let folder = BUILT.get_or_init(|| {
+        let test = std::env::current_exe().unwrap();
+        let profile_folder = test.parent().unwrap().parent().unwrap();
+        let mut build = Command::new(env!("CARGO"));
+        build.args(["build", "--quiet", "--examples", "--features", "json"]);
+        build
+            .arg("--target-dir")
+            .arg(profile_folder.parent().unwrap());
+        if profile_folder.ends_with("release") {
+            build.arg("--release");
+        }
+        build.current_dir(env!("CARGO_MANIFEST_DIR"));
+        assert!(build.status().unwrap().success(), "the examples are built");
+        profile_folder.join("examples")
+    });
+    Command::new(folder.join(name))
+}
+
+/// The function in `under_test.rs`, with these options, as a process of its own.
+pub(crate) fn under_test(options: &str) -> Command {
+    let mut command = Command::new(std::env::current_exe().unwrap());
+    command.args(["--exact", crate::under_test::NAME, "--nocapture"]);
+    command.env(crate::under_test::OPTIONS, options);
+    command
+}
+
+/// A port that was free just now.
+pub(crate) fn free_port() -> u16 {
+    let listener = TcpListener::bind((Ipv4Addr::UNSPECIFIED, 0)).unwrap();
+    listener.local_addr().unwrap().port()
+}
+
+/// All that a process has written to one of its outputs.
+#[derive(Default)]
+struct Output {
+    text: Mutex<Vec<u8>>,
+    news: Condvar,
+}
+
+impl Output {
+    fn read(self: &Arc<Self>, from: impl std::io::Read + Send + 'static) -> JoinHandle<()> {
+        let output = Arc::clone(self);
+        let read = move || {
+            let mut lines = BufReader::new(from);
+            let mut piece = [0; 4096];
+            while let Ok(len @ 1..) = lines.read(&mut piece) {
+                let mut text = output.text.lock().unwrap();
+                text.extend_from_slice(&piece[..len]);
+                output.news.notify_all();
+            }
+        };
+        std::thread::Builder::new().spawn(read).unwrap()
+    }
+
+    fn wait_for(&self, expected: &str) -> String {
+        let text = self.text.lock().unwrap();
+        let is_missing = |text: &mut Vec<u8>| !String::from_utf8_lossy(text).contains(expected);
+        let wait = self.news.wait_timeout_while(text, PATIENCE, is_missing);
+        let (text, outcome) = wait.unwrap();
+        let text = String::from_utf8_lossy(&text).into_owned();
+        assert!(!outcome.timed_out(), "no {expected:?} in {text:?}");
+        text
+    }
+
+    fn text(&self) -> String {
+        String::from_utf8_lossy(&self.text.lock().unwrap()).into_owned()
+    }
+}
+
+/// A process that serves, and what it writes.
+pub(crate) struct Instance {
+    child: Child,
+    pub(crate) port: u16,
+    pub(crate) stdin: ChildStdin,
+    outputs: [Arc<Output>; 2],
+    readers: Vec<JoinHandle<()>>,
+}
+
+impl Instance {
+    /// Starts a server with the platform's environment and waits until it serves.
+    pub(crate) fn start(command: Command) -> Self {
+        let instance = Self::launch(command, "FC_CUSTOM_LISTEN_PORT");
+        instance.stderr_with("listening on");
+        instance
+    }
+
+    /// Starts it with its port in this variable; it may not listen yet.
+    pub(crate) fn launch(mut command: Command, port_variable: &str) -> Self {
+        let port = free_port();
+        for variable in PORT_VARIABLES {
+            if !command.get_envs().any(|(name, _)| name == variable) {
+                command.env_remove(variable);
+            }
+        }
+        command.env(port_variable, port.to_string());
+        command
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
+        let mut child = command.spawn().unwrap();
+        let outputs = [Arc::<Output>::default(), Arc::<Output>::default()];
+        let readers = vec![
+            outputs[0].read(child.stdout.take().unwrap()),
+            outputs[1].read(child.stderr.take().unwrap()),
+        ];
+        Self {
+            port,
+            stdin: child.stdin.take().unwrap(),
+            child,
+            outputs,
+            readers,
+        }
+    }
+
+    pub(crate) fn connect(&self) -> Connection {
+        self.connect_to(Ipv4Addr::LOCALHOST)
+    }
+
+    pub(crate) fn connect_to(&self, address: Ipv4Addr) -> Connection {
+        let stream = TcpStream::connect(SocketAddr::from((address, self.port))).unwrap();
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        stream.set_nodelay(true).unwrap();
+        Connection(BufReader::new(stream))
+    }
+
+    /// One call on a connection of its own.
+    pub(crate) fn call(&self, call: &Call) -> Answer {
+        self.connect().call(call)
+    }
+
+    pub(crate) fn signal(&self, name: &str) {
+        let process = self.child.id().to_string();
+        let kill = Command::new("kill").args([name, &process]).status();
+        assert!(kill.unwrap().success(), "kill {name}");
+    }
+
+    pub(crate) fn stdout_with(&self, text: &str) -> String {
+        self.outputs[0].wait_for(text)
+    }
+
+    pub(crate) fn stderr_with(&self, text: &str) -> String {
+        self.outputs[1].wait_for(text)
+    }
+
+    /// Ends it with SIGTERM: its exit status, its stdout and its stderr.
+    pub(crate) fn stop(self) -> (ExitStatus, String, String) {
+        self.signal("-TERM");
+        self.end()
+    }
+
+    /// Waits for its end.
+    pub(crate) fn end(mut self) -> (ExitStatus, String, String) {
+        for reader in self.readers.drain(..) {
+            reader.join().unwrap();
+        }
+        let status = self.child.wait().unwrap();
+        let [stdout, stderr] = &self.outputs;
+        (status, stdout.text(), stderr.text())
+    }
+}
+
+impl Drop for Instance {
+    fn drop(&mut self) {
+        // It may have ended already.
+        drop(self.child.kill());
+        drop(self.child.wait());
+    }
+}
+
+/// A request as the platform sends it.
+#[derive(Clone)]
+pub(crate) struct Call {
+    pub(crate) request_line: String,
+    pub(crate) fields: Vec<(String, String)>,
+    pub(crate) body: Vec<u8>,
+}
+
+impl Call {
+    /// A request without any field of the platform's.
+    pub(crate) fn plain(method: &str, target: &str) -> Self {
+        Self {
+            request_line: format!("{method} {target} HTTP/1.1"),
+            fields: vec![("Host".into(), "127.0.0.1".into())],
+            body: Vec::new(),
+        }
+    }
+
+    /// A request with all the fields that the platform sends, many of them empty.
+    fn of_the_platform(method: &str, target: &str, control_path: &str) -> Self {
+        let [key_id, key_secret, token] = CANARIES;
+        [
+            ("x-fc-control-path", control_path),
+            ("x-fc-request-id", "1-65f0aa11-0badcafe-0123456789ab"),
+            ("X-Fc-Access-Key-Id", key_id),
+            ("x-fc-access-key-secret", key_secret),
+            ("x-fc-security-token", token),
+            ("x-fc-function-name", "orders"),
+            ("x-fc-function-handler", "index.handler"),
+            ("x-fc-function-memory", "512"),
+            ("x-fc-function-timeout", "60"),
+            ("x-fc-region", "cn-hangzhou"),
+            ("X-FC-Account-ID", "123456789"),
+            ("x-fc-qualifier", "LATEST"),
+            ("x-fc-version-id", ""),
+            ("x-fc-service-name", ""),
+            ("x-fc-service-logproject", ""),
+            ("x-fc-retry-count", "2"),
+        ]
+        .into_iter()
+        .fold(Self::plain(method, target), |call, (name, value)| {
+            call.field(name, value)
+        })
+    }
+
+    /// An HTTP call: method and path are the caller's.
+    pub(crate) fn http(method: &str, target: &str) -> Self {
+        Self::of_the_platform(method, target, "/http-invoke")
+    }
+
+    /// An API call with this payload.
+    pub(crate) fn event(payload: impl Into<Vec<u8>>) -> Self {
+        let call = Self::of_the_platform("POST", "/invoke", "/invoke");
+        call.field("content-type", "application/octet-stream")
+            .body(payload)
+    }
+
+    pub(crate) fn initialize() -> Self {
+        Self::of_the_platform("POST", "/initialize", "/initialize").body("")
+    }
+
+    pub(crate) fn pre_stop() -> Self {
+        Self::of_the_platform("GET", "/pre-stop", "/pre-stop")
+    }
+
+    pub(crate) fn pre_freeze() -> Self {
+        Self::of_the_platform("GET", "/pre-freeze", "/pre-freeze")
+    }
+
+    pub(crate) fn field(mut self, name: &str, value: &str) -> Self {
+        self.fields
+            .retain(|field| !field.0.eq_ignore_ascii_case(name));
+        self.fields.push((name.into(), value.into()));
+        self
+    }
+
+    pub(crate) fn request_id(self, id: &str) -> Self {
+        self.field("x-fc-request-id", id)
+    }
+
+    pub(crate) fn body(mut self, body: impl Into<Vec<u8>>) -> Self {
+        self.body = body.into();
+        let len = self.body.len().to_string();
+        self.field("Content-Length", &len)
+    }
+
+    pub(crate) fn to_bytes(&self) -> Vec<u8> {
+        let mut bytes = format!("{}\r\n", self.request_line).into_bytes();
+        for (name, value) in &self.fields {
+            bytes.extend_from_slice(format!("{name}: {value}\r\n").as_bytes());
+        }
+        bytes.extend_from_slice(b"\r\n");
+        bytes.extend_from_slice(&self.body);
+        bytes
+    }
+}
+
+/// A connection that the platform keeps.
+pub(crate) struct Connection(pub(crate) BufReader<TcpStream>);
+
+impl Connection {
+    pub(crate) fn call(&mut self, call: &Call) -> Answer {
+        self.send(&call.to_bytes());
+        self.answer_to(call)
+    }
+
+    pub(crate) fn send(&mut self, bytes: &[u8]) {
+        self.0.get_mut().write_all(bytes).unwrap();
+    }
+
+    /// The next answer. Without a body if the call was a HEAD.
+    pub(crate) fn answer_to(&mut self, call: &Call) -> Answer {
+        let mut answer = self.head();
+        let length = answer
+            .field("content-length")
+            .map(|len| len.parse().unwrap());
+        let is_bodiless = call.request_line.starts_with("HEAD ") || answer.status == 101;
+        if is_bodiless {
+        } else if let Some(length) = length {
+            answer.body = vec![0; length];
+            self.0.read_exact(&mut answer.body).unwrap();
+        } else if answer.field("transfer-encoding") == Some("chunked") {
+            while let Some(chunk) = self.chunk() {
+                answer.body.extend(chunk);
+            }
+        }
+        answer
+    }
+
+    pub(crate) fn head(&mut self) -> Answer {
+        let status_line = self.line();
+        let status = status_line.split(' ').nth(1).unwrap().parse().unwrap();
+        let mut fields = Vec::new();
+        loop {
+            let line = self.line();
+            let Some((name, value)) = line.split_once(": ") else {
+                break;
+            };
+            fields.push((name.to_ascii_lowercase(), value.to_owned()));
+        }
+        Answer {
+            status,
+            fields,
+            body: Vec::new(),
+        }
+    }
+
+    /// The next chunk; none at the end.
+    pub(crate) fn chunk(&mut self) -> Option<Vec<u8>> {
+        let len = usize::from_str_radix(&self.line(), 16).unwrap();
+        let mut chunk = vec![0; len];
+        self.0.read_exact(&mut chunk).unwrap();
+        assert_eq!(self.line(), "", "a chunk ends with its line");
+        (len > 0).then_some(chunk)
+    }
+
+    fn line(&mut self) -> String {
+        let mut line = String::new();
+        self.0.read_line(&mut line).unwrap();
+        assert!(line.ends_with("\r\n"), "the connection ended in {line:?}");
+        line.truncate(line.len() - 2);
+        line
+    }
+
+    /// Whether the server has said nothing, and not left, for this long.
+    pub(crate) fn is_silent_for(&mut self, time: Duration) -> bool {
+        self.0.get_ref().set_read_timeout(Some(time)).unwrap();
+        let silent = self
+            .0
+            .fill_buf()
+            .is_err_and(|error| error.kind() == std::io::ErrorKind::WouldBlock);
+        self.0.get_ref().set_read_timeout(Some(PATIENCE)).unwrap();
+        silent
+    }
+}
+
+/// What the server answered.
+#[derive(Debug)]
+pub(crate) struct Answer {
+    pub(crate) status: u16,
+    pub(crate) fields: Vec<(String, String)>,
+    pub(crate) body: Vec<u8>,
+}
+
+impl Answer {
+    pub(crate) fn field(&self, name: &str) -> Option<&str> {
+        let mut fields = self.fields.iter();
+        fields
+            .find(|field| field.0 == name)
+            .map(|field| field.1.as_str())
+    }
+
+    /// Status, `x-fc-status` and body.
+    pub(crate) fn outcome(&self) -> (u16, &str, String) {
+        let signal = self.field("x-fc-status").unwrap_or("");
+        (self.status, signal, self.text())
+    }
+
+    pub(crate) fn text(&self) -> String {
+        String::from_utf8_lossy(&self.body).into_owned()
+    }
+}
+
+/// Lets time pass, where nothing but the passing of time is the point.
+pub(crate) fn let_pass(time: Duration) {
+    let until = Instant::now() + time;
+    while let Some(left) = until.checked_duration_since(Instant::now()) {
+        std::thread::park_timeout(left);
+    }
+}

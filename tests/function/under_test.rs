@@ -1,0 +1,238 @@
+//! A function that does whatever a test needs: it runs in a process of its own, started from this very test.
+
+use std::io::Read as _;
+use std::process::ExitCode;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
+
+use coldstart::{
+    Accept, Blocking, Context, Credentials, Demand, Function, FunctionError, Handler, Head,
+    Request, Response, Server, Status, Timeouts, Upgrade, Upload, blocking, in_request,
+    port_from_environment,
+};
+
+/// Its place among the tests.
+pub(crate) const NAME: &str = "under_test::the_function_under_test_serves_when_it_is_started";
+/// The variable with what it is to be like: words with spaces between.
+pub(crate) const OPTIONS: &str = "FUNCTION_UNDER_TEST";
+
+/// How many it has with the option `threads`.
+pub(crate) const THREADS: usize = 16;
+
+/// How values end that the tests put into the environment.
+pub(crate) const OF_THE_ENVIRONMENT: &str = "-of-the-environment";
+
+/// Each of the server's time-outs where the option `short` is set.
+pub(crate) const SHORT: Duration = Duration::from_millis(300);
+
+#[test]
+fn the_function_under_test_serves_when_it_is_started() {
+    if let Ok(options) = std::env::var(OPTIONS) {
+        assert_eq!(run(&options), ExitCode::SUCCESS, "it ends well");
+    }
+}
+
+fn run(options: &str) -> ExitCode {
+    let has = |option| options.split(' ').any(|word| word == option);
+    assert!(coldstart::log_to_stdout(), "it is the first logger");
+    let blocking = blocking(answer, THREADS);
+    let mut function = Function::new()
+        .http(Http { blocking })
+        .event(event)
+        .initializer(initializer)
+        .pre_stop(|context| hook(context, "stopping"))
+        .pre_freeze(|context| hook(context, "freezing"))
+        .health("/healthz");
+    if has("markers") {
+        function = function.with_markers();
+    }
+    if has("short") {
+        let timeouts = Timeouts::new().head(SHORT).body(SHORT).write(SHORT);
+        let port = port_from_environment().unwrap();
+        function = function.server(Server::new().port(port).timeouts(timeouts.linger(SHORT)));
+    }
+    if has("waits") {
+        function = function.init(|| {
+            println!("init begins");
+            std::io::stdin().read_exact(&mut [0])?;
+            Ok(())
+        });
+    }
+    if has("fails") {
+        function = function.init(|| Err(FunctionError::new("the model is not there")));
+    }
+    if has("threads") {
+        function.run_on_threads(THREADS)
+    } else {
+        function.run()
+    }
+}
+
+/// Fails, then panics, then succeeds.
+fn initializer(context: &Context<'_>) -> Result<(), FunctionError> {
+    static TRIES: AtomicU32 = AtomicU32::new(0);
+    let tries = TRIES.fetch_add(1, Ordering::Relaxed);
+    context.log(format_args!("try {tries}"));
+    assert_ne!(tries, 1, "the initializer's panic");
+    if tries == 0 {
+        return Err(FunctionError::new("the first try fails").error_type("NotYet"));
+    }
+    Ok(())
+}
+
+fn hook(context: &Context<'_>, what: &str) -> Result<(), FunctionError> {
+    context.log(what);
+    if context.qualifier() == Some("failing") {
+        return Err(FunctionError::new("the hook fails"));
+    }
+    Ok(())
+}
+
+fn event(context: &Context<'_>, payload: &[u8]) -> Result<Vec<u8>, FunctionError> {
+    let text = String::from_utf8_lossy(payload);
+    match text.split_once(' ').unwrap_or((&text, "")) {
+        ("panic", _) => panic!("the event's panic"),
+        ("fail", "parse") => Ok(vec!["x".parse()?]),
+        ("fail", message) => Err(FunctionError::new(message).error_type("Planned")),
+        ("context", _) => Ok(show(context).into_bytes()),
+        ("log", message) => {
+            context.warn(message);
+            log::debug!("not at this level");
+            log::info!("{message}");
+            Ok(Vec::new())
+        }
+        ("wait", number) => {
+            context.log(format_args!("waiting {number}"));
+            std::io::stdin().read_exact(&mut [0])?;
+            Ok(Vec::new())
+        }
+        ("print", message) => {
+            print!("{message}");
+            Ok(Vec::new())
+        }
+        _ => Ok(payload.to_vec()),
+    }
+}
+
+fn show(context: &Context<'_>) -> String {
+    let credentials = context.credentials();
+    let left = context
+        .deadline()
+        .map(|at| at.saturating_duration_since(std::time::Instant::now()));
+    format!(
+        "{context:?} {credentials:?} has credentials: {}, whole of one place: {}\n{:?} {:?} {:?} {:?} {:?} {:?} {:?} {:?} {:?}\n{:?}",
+        credentials.as_ref().map_or("no", place_of),
+        credentials.as_ref().is_none_or(is_of_one_place),
+        context.request_id(),
+        context.function_name(),
+        context.region(),
+        context.account_id(),
+        context.qualifier(),
+        context.version_id(),
+        context.memory_mb(),
+        context.retry_count(),
+        context.timeout(),
+        left.map(|left| left.as_secs()),
+    )
+}
+
+/// Where the tests' credentials come from, which must not be shown themselves.
+fn place_of(credentials: &Credentials) -> &'static str {
+    if credentials.access_key_id().ends_with(OF_THE_ENVIRONMENT) {
+        "of the environment"
+    } else {
+        "of the fields"
+    }
+}
+
+fn is_of_one_place(credentials: &Credentials) -> bool {
+    let secret = [
+        Some(credentials.access_key_secret()),
+        credentials.security_token(),
+    ];
+    let id_is = credentials.access_key_id().ends_with(OF_THE_ENVIRONMENT);
+    secret
+        .into_iter()
+        .flatten()
+        .all(|part| part.ends_with(OF_THE_ENVIRONMENT) == id_is)
+}
+
+#[derive(Clone)]
+struct Http<B> {
+    blocking: Blocking<B>,
+}
+
+impl<B: Handler + Clone + Send + 'static> Handler for Http<B> {
+    fn accept(&mut self, head: &Head<'_>) -> Accept {
+        match head.path() {
+            "/upload" => Accept::Stream(Box::new(Counted(0))),
+            "/socket" => Accept::Upgrade(Upgrade::new("bytes", |_, _| ())),
+            "/refuse" => Accept::Refuse(Response::new(Status::FORBIDDEN)),
+            "/accept-panic" => panic!("the panic of an accept"),
+            _ => Accept::Buffer,
+        }
+    }
+
+    fn call(&mut self, request: &Request<'_>) -> Response {
+        if request.path().starts_with("/blocking") {
+            return self.blocking.answer(request);
+        }
+        answer(request)
+    }
+}
+
+fn answer(request: &Request<'_>) -> Response {
+    match request.path() {
+        "/panic" | "/blocking-panic" => panic!("the handler's panic"),
+        "/broken" => {
+            let (response, reply) = Response::promised();
+            drop(reply);
+            response
+        }
+        "/teapot" => Response::text("short and stout").status(Status::new(418).unwrap()),
+        "/debug" => Response::text(format!("{request:?} {:?}", request.head())),
+        "/large-fields" => Response::text("").header("x-filler", "a".repeat(7000).leak() as &str),
+        "/promise" => {
+            let (response, reply) = Response::promised();
+            let context = Context::new(request.head());
+            let id = context.request_id().unwrap_or_default().to_owned();
+            let token = request.query().unwrap_or_default().to_owned();
+            let work = move || in_request(&id, || log::info!("{token}"));
+            let thread = std::thread::Builder::new().spawn(move || {
+                work();
+                reply.complete(Response::new(Status::OK));
+            });
+            assert!(thread.is_ok(), "a thread is there");
+            response
+        }
+        "/log" | "/blocking-log" => {
+            log::info!("{}", request.query().unwrap_or_default());
+            Response::new(Status::OK)
+        }
+        _ => Response::bytes(request.body_bytes()).header(
+            "x-seen",
+            coldstart::HeaderValue::parse(format!(
+                "{} {}",
+                request.method(),
+                request.head().target()
+            ))
+            .unwrap(),
+        ),
+    }
+}
+
+/// Counts the bytes of a body, and logs in between.
+struct Counted(usize);
+
+impl Upload for Counted {
+    fn on_piece(&mut self, piece: &[u8]) -> Demand {
+        log::info!("a piece");
+        self.0 += piece.len();
+        assert_ne!(piece, b"panic", "the upload's panic");
+        Demand::More
+    }
+
+    fn on_end(self: Box<Self>) -> Response {
+        Response::text(self.0.to_string())
+    }
+}

@@ -1,0 +1,48 @@
+//! The whole loop over a made-up world, from a seed.
+//!
+//! `SIM_SEED=7 cargo test --test sim` replays one world with its trace; `SIM_SEEDS=100000` runs that many.
+#![expect(
+    clippy::disallowed_methods,
+    reason = "which worlds are run is read from the environment, at the edge"
+)]
+
+#[path = "sim/scenarios.rs"]
+mod scenarios;
+
+use coldstart::sim::{Report, Tracing, run_seed};
+
+/// Worlds that every run of the tests visits.
+const SEEDS: u64 = 400;
+
+/// A fault in the loop fails many worlds; so many are named.
+const FAILURES_SHOWN: usize = 20;
+
+fn number(variable: &str) -> Option<u64> {
+    std::env::var(variable).ok()?.parse().ok()
+}
+
+#[test]
+fn every_seeded_world_keeps_the_rules() {
+    if let Some(seed) = number("SIM_SEED") {
+        if let Err(failure) = run_seed(seed, Tracing::On) {
+            println!("{}", failure.trace.join("\n"));
+            panic!("{failure}");
+        }
+        return;
+    }
+    let seeds = number("SIM_SEEDS").unwrap_or(SEEDS);
+    let first = number("SIM_FIRST").unwrap_or(0);
+    let mut total = Report::default();
+    let mut failures = Vec::new();
+    for seed in first..first + seeds {
+        match run_seed(seed, Tracing::Off) {
+            Ok(report) => total = total.and(&report),
+            Err(failure) => failures.push(failure.to_string()),
+        }
+        if failures.len() == FAILURES_SHOWN {
+            break;
+        }
+    }
+    assert!(failures.is_empty(), "{}", failures.join("\n"));
+    println!("{seeds} worlds: {total:?}");
+}
