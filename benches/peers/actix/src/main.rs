@@ -1,3 +1,4 @@
+//! A peer: the same answer to the same request with actix-web.
 use actix_web::{App, HttpServer, web};
 
 #[actix_web::main]

@@ -1,3 +1,4 @@
+//! A peer: the same answer to the same request with axum.
 use axum::body::Bytes;
 use axum::routing::get;
 use axum::serve::ListenerExt as _;

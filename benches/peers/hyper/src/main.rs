@@ -1,3 +1,4 @@
+//! A peer: the same answer to the same request with hyper.
 use http_body_util::{BodyExt as _, Full};
 use hyper::body::{Bytes, Incoming};
 use hyper::service::service_fn;

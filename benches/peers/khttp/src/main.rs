@@ -1,3 +1,4 @@
+//! A peer: the same answer to the same request with khttp.
 use khttp::{Headers, Method, Server};
 
 fn main() {

@@ -1,3 +1,4 @@
+//! A peer: the same answer to the same request with may_minihttp.
 use std::io::{self, BufRead as _};
 
 use may_minihttp::{HttpServer, HttpService, Request, Response};

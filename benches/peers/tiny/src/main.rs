@@ -1,3 +1,4 @@
+//! A peer: the same answer to the same request with tiny_http.
 use tiny_http::{Method, Response, Server};
 
 fn main() {
