@@ -1,3 +1,5 @@
+//! The greeting and the echo, as actix's documentation writes them.
+
 use actix_web::{App, HttpServer, web};
 
 #[actix_web::main]

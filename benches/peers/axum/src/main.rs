@@ -1,3 +1,5 @@
+//! The greeting and the echo, as axum's documentation writes them.
+
 use axum::body::Bytes;
 use axum::routing::get;
 use axum::serve::ListenerExt as _;

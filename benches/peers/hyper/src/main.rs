@@ -1,3 +1,5 @@
+//! The greeting and the echo, as hyper's documentation writes them.
+
 use http_body_util::{BodyExt as _, Full};
 use hyper::body::{Bytes, Incoming};
 use hyper::service::service_fn;

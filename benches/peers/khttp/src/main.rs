@@ -1,3 +1,5 @@
+//! The greeting and the echo, as khttp's documentation writes them.
+
 use khttp::{Headers, Method, Server};
 
 fn main() {

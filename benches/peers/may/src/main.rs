@@ -1,3 +1,5 @@
+//! The greeting and the echo, as may_minihttp's documentation writes them.
+
 use std::io::{self, BufRead as _};
 
 use may_minihttp::{HttpServer, HttpService, Request, Response};

@@ -1,3 +1,5 @@
+//! The greeting and the echo, as tiny_http's documentation writes them.
+
 use tiny_http::{Method, Response, Server};
 
 fn main() {
