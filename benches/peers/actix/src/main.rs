@@ -1,4 +1,5 @@
-//! A peer: the same answer to the same request with actix-web.
+//! The greeting and the echo, as actix's documentation writes them.
+
 use actix_web::{App, HttpServer, web};
 
 #[actix_web::main]

@@ -1,4 +1,5 @@
-//! A peer: the same answer to the same request with axum.
+//! The greeting and the echo, as axum's documentation writes them.
+
 use axum::body::Bytes;
 use axum::routing::get;
 use axum::serve::ListenerExt as _;

@@ -1,4 +1,5 @@
-//! A peer: the same answer to the same request with hyper.
+//! The greeting and the echo, as hyper's documentation writes them.
+
 use http_body_util::{BodyExt as _, Full};
 use hyper::body::{Bytes, Incoming};
 use hyper::service::service_fn;

@@ -1,4 +1,5 @@
-//! A peer: the same answer to the same request with khttp.
+//! The greeting and the echo, as khttp's documentation writes them.
+
 use khttp::{Headers, Method, Server};
 
 fn main() {

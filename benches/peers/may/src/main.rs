@@ -1,4 +1,5 @@
-//! A peer: the same answer to the same request with may_minihttp.
+//! The greeting and the echo, as may_minihttp's documentation writes them.
+
 use std::io::{self, BufRead as _};
 
 use may_minihttp::{HttpServer, HttpService, Request, Response};

@@ -1,4 +1,5 @@
-//! A peer: the same answer to the same request with tiny_http.
+//! The greeting and the echo, as tiny_http's documentation writes them.
+
 use tiny_http::{Method, Response, Server};
 
 fn main() {
