@@ -1,4 +1,40 @@
-//! An HTTP/1.1 server for serverless functions.
+//! An HTTP/1.1 server for serverless functions: first byte at once, nothing held while idle, every byte judged.
+//!
+//! # A function
+//!
+//! ```no_run
+//! use coldstart::{Request, Response};
+//!
+//! fn hello(request: &Request<'_>) -> Response {
+//!     Response::text(format!("hello from {}\n", request.path()))
+//! }
+//!
+//! fn main() -> std::process::ExitCode {
+//!     coldstart::serve(hello)
+//! }
+//! ```
+//!
+//! [`serve`] listens on `0.0.0.0` and the platform's port, keeps idle connections for ever, and drains on SIGTERM.
+//! [`Function`] adds what the platform has beside plain HTTP: events, the initializer, hooks and health. [`Server`] is the
+//! server by itself, with its [`Limits`] and [`Timeouts`].
+//!
+//! # Where to go from a function
+//!
+//! - Several resources: [`Router`].
+//! - An answer that arrives piece by piece: [`Body::channel`], [`Response::event_stream`], [`Body::file`].
+//! - An answer from another thread or an async runtime: [`Response::promised`].
+//! - Work that blocks: [`blocking`] for a route, [`Server::threads`] for all. A function runs on the loop otherwise, and
+//!   whatever blocks in it keeps all connections waiting.
+//! - A body that is too large to hold, another protocol, a refusal before the body: [`Handler::accept`].
+//! - Several loops: [`Server::workers`].
+//! - A test with no server: [`TestRequest`].
+//!
+//! Framing (`Content-Length`, `Transfer-Encoding`, `Connection`) and `Date` are the server's. A literal field value just
+//! works; run-time text has to pass [`HeaderValue::parse`], so no line end ever gets into a head.
+//!
+//! # Features
+//!
+//! `json`: typed events, with serde. `log`: a back end for the log crate. `sim`: the made-up world of the tests.
 
 mod body;
 mod function;

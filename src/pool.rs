@@ -308,3 +308,72 @@ impl KeptRequest {
         is_indexed.then(|| see(&request))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::{Arc, Mutex, PoisonError};
+
+    use super::{Blocking, Handler as _, KeptRequest};
+    use crate::h1::HeadIndex;
+    use crate::handler::FunctionHandler;
+    use crate::limits::POOL_QUEUE_MAX;
+    use crate::{Bytes, Request, Response, TestRequest};
+
+    fn with_request<T>(see: impl FnOnce(&Request<'_>) -> T) -> T {
+        let request = KeptRequest {
+            head: b"GET / HTTP/1.1\r\nHost: a\r\n\r\n".to_vec(),
+            body: Bytes::new(),
+            trailers: Vec::new(),
+        };
+        request
+            .show(&mut HeadIndex::default(), see)
+            .expect("a head")
+    }
+
+    #[test]
+    fn no_thread_runs_before_the_first_request() {
+        let mut pool = Blocking::new(FunctionHandler(|_: &Request<'_>| Response::text("a")), 4);
+        assert_eq!(pool.pool.lock().threads, 0);
+        assert_eq!(TestRequest::get("/").run_handler(&mut pool).text(), "a");
+        assert_eq!(pool.pool.lock().threads, 1);
+    }
+
+    #[test]
+    fn requests_beyond_the_queue_are_told_to_come_again() {
+        let gate = Arc::new(Mutex::new(()));
+        let closed = gate.lock().unwrap_or_else(PoisonError::into_inner);
+        let waits = Arc::clone(&gate);
+        let function = move |_: &Request<'_>| {
+            drop(waits.lock());
+            Response::text("done")
+        };
+        let mut pool = Blocking::new(FunctionHandler(function), 1);
+        // One runs, or is about to; the others wait.
+        let answers: Vec<Response> = (0..POOL_QUEUE_MAX + 2)
+            .map(|_| with_request(|request| pool.call(request)))
+            .collect();
+        let last = answers.last().expect("many");
+        assert_eq!(last.status_code(), 503);
+        assert_eq!(last.header_bytes("retry-after"), Some(&b"1"[..]));
+        drop(closed);
+        drop(answers);
+        // Whoever left is not worked for, and the next one is.
+        let next = TestRequest::get("/").run_handler(&mut pool).text();
+        assert!(next == "done" || next == "all threads are busy\n", "{next}");
+    }
+
+    #[test]
+    fn a_panic_costs_its_own_request_and_no_thread() {
+        let calls = Arc::new(Mutex::new(0));
+        let function = move |_: &Request<'_>| {
+            let mut calls = calls.lock().unwrap_or_else(PoisonError::into_inner);
+            *calls += 1;
+            assert!(*calls > 1, "the first call fails");
+            Response::text("well")
+        };
+        let mut pool = Blocking::new(FunctionHandler(function), 1);
+        assert_eq!(TestRequest::get("/").run_handler(&mut pool).status(), 500);
+        assert_eq!(TestRequest::get("/").run_handler(&mut pool).text(), "well");
+        assert_eq!(pool.pool.lock().threads, 1);
+    }
+}

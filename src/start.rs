@@ -10,7 +10,7 @@
 
 use core::ffi::{CStr, c_char, c_int};
 use core::sync::atomic::{AtomicPtr, Ordering};
-use std::ffi::{OsStr, OsString};
+use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt as _;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::process::{ExitCode, Termination};
@@ -21,10 +21,11 @@ static ARGUMENTS: AtomicPtr<*const c_char> = AtomicPtr::new(core::ptr::null_mut(
 /// What the process ends with if the program panicked; std's start does the same.
 const EXIT_PANICKED: i32 = 101;
 
-/// The arguments of the command line, without the program's name, whichever start the program has.
+/// The arguments of the command line, without the program's name, behind [`main!`](crate::main); behind std's start there
+/// are none here, and `std::env::args_os` has them.
 ///
-/// Behind [`main!`](crate::main) `std::env::args_os` is empty where the C library is musl.
-pub fn arguments() -> impl Iterator<Item = OsString> {
+/// They are borrowed from where the kernel put them: nothing is allocated before the server listens.
+pub fn arguments() -> impl Iterator<Item = &'static OsStr> {
     let vector = ARGUMENTS.load(Ordering::Acquire);
     let mut at = 0_usize;
     let given = core::iter::from_fn(move || {
@@ -39,10 +40,9 @@ pub fn arguments() -> impl Iterator<Item = OsString> {
         at = at.saturating_add(1);
         // SAFETY: each pointer of the vector is a C string that lives as long as the process.
         let argument = unsafe { CStr::from_ptr(argument) };
-        Some(OsStr::from_bytes(argument.to_bytes()).to_owned())
+        Some(OsStr::from_bytes(argument.to_bytes()))
     });
-    let from_std = vector.is_null().then(std::env::args_os);
-    given.chain(from_std.into_iter().flatten()).skip(1)
+    given.skip(1)
 }
 
 /// Runs a program from C's `main`; the work of [`main!`](crate::main).

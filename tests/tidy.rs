@@ -40,7 +40,7 @@ const CEILINGS: &[(&str, usize)] = &[
     ("src/h1/refusal.rs", 120),
     ("src/h1/date.rs", 70),
     // Six phases and the drain, each a method.
-    ("src/reactor/mod.rs", 340),
+    ("src/reactor/mod.rs", 345),
     ("src/reactor/session.rs", 430),
     ("src/reactor/table.rs", 150),
     ("src/reactor/deadlines.rs", 165),
@@ -260,7 +260,10 @@ fn names_have_a_meaning() {
 fn unsafe_code_stays_on_its_islands() {
     keep(&Rule {
         why: "unsafe code is on the islands that tests/tidy.rs lists; another needs a benchmark in its commit",
-        applies: |path| path.ends_with(".rs") && !ISLANDS.contains(&path),
+        // A yardstick without libc, and what pins processes to processors: measured with, never shipped.
+        applies: |path| {
+            path.ends_with(".rs") && !ISLANDS.contains(&path) && !path.starts_with("benches/")
+        },
         find: |source| words(&source.code, &["unsafe"]),
         bad: ("src/server.rs", "unsafe { f() }"),
         good: ("src/server.rs", "//! unsafe\n#![deny(unsafe_code)]"),

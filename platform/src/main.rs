@@ -1,3 +1,70 @@
 //! `coldstart`: the platform's side of the custom runtime's contract, on a developer's machine.
 
-fn main() {}
+mod arguments;
+mod bench;
+mod caller_error;
+mod check;
+mod clock;
+mod console;
+mod deployment;
+mod environment;
+mod exit;
+mod gateway;
+mod instance;
+mod interrupt;
+mod pack;
+mod package;
+mod project;
+mod remains;
+mod remedy;
+mod run;
+mod template;
+mod watch;
+mod wire;
+
+use std::process::ExitCode;
+
+use clap::Parser as _;
+
+use arguments::{Arguments, Command};
+use exit::{Failure, Status};
+use interrupt::{Interrupt, Manner};
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    remains::adopt_orphans();
+    // A defect of ours must not leave the function running either.
+    let result = std::panic::catch_unwind(|| carry_out(&arguments.command));
+    interrupt::yield_to_signal();
+    remains::sweep();
+    match result.unwrap_or_else(|_| {
+        Err(Failure::machine(
+            "a defect in coldstart; its message is above",
+        ))
+    }) {
+        Ok(status) => status.into(),
+        Err(failure) => {
+            console::say(format!("{} {failure}", console::Tone::Bad.paint("error:")));
+            failure.status().into()
+        }
+    }
+}
+
+fn carry_out(command: &Command) -> Result<Status, Failure> {
+    match command {
+        Command::Run(arguments) => run::run(arguments, &Interrupt::listen(Manner::Orderly)?),
+        Command::Check(arguments) => {
+            Interrupt::listen(Manner::AtOnce)?;
+            check::check(arguments)
+        }
+        Command::Pack(arguments) => {
+            Interrupt::listen(Manner::AtOnce)?;
+            pack::pack(arguments)
+        }
+        Command::New(arguments) => template::new(arguments),
+        Command::Bench(arguments) => {
+            Interrupt::listen(Manner::AtOnce)?;
+            bench::bench(arguments)
+        }
+    }
+}

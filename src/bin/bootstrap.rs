@@ -1,6 +1,8 @@
 //! The reference function: what is deployed when there is nothing to deploy yet.
 #![no_main]
 
+use std::borrow::Cow;
+use std::ffi::OsStr;
 use std::io::Write as _;
 use std::process::ExitCode;
 
@@ -20,7 +22,7 @@ fn bootstrap() -> ExitCode {
         .http_fn(route)
         .event(|_, payload| Ok(payload.to_vec()));
     let given = coldstart::arguments();
-    match Command::parse(given.map(|argument| argument.to_string_lossy().into_owned())) {
+    match Command::parse(given.map(OsStr::to_string_lossy)) {
         Ok(Command::Serve(None)) => function.run(),
         Ok(Command::Serve(Some(port))) => function.server(Server::new().port(port)).run(),
         Ok(Command::Print(text)) => match std::io::stdout().write_all(text.as_bytes()) {
@@ -43,13 +45,13 @@ enum Command {
 }
 
 impl Command {
-    fn parse(mut given: impl Iterator<Item = String>) -> Result<Self, String> {
+    fn parse(mut given: impl Iterator<Item = Cow<'static, str>>) -> Result<Self, String> {
         let mut port = None;
         while let Some(argument) = given.next() {
-            let value = match (argument.as_str(), argument.strip_prefix("--port=")) {
+            let value = match (&*argument, argument.strip_prefix("--port=")) {
                 ("--help" | "-h", _) => return Ok(Self::Print(HELP)),
                 ("--version" | "-V", _) => return Ok(Self::Print(VERSION)),
-                (_, Some(value)) => value.to_owned(),
+                (_, Some(value)) => Cow::Owned(value.to_owned()),
                 ("--port", None) => given.next().unwrap_or_default(),
                 (_, None) => return Err(format!("{argument:?} is no argument of this program")),
             };

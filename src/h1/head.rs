@@ -16,6 +16,9 @@ use crate::limits::HEADERS_CEILING;
 
 /// Longest method that is taken, in bytes: the longest registered one has 17 (RFC 9110 §16.1.1).
 const METHOD_LEN_MAX: usize = 32;
+/// Field lines that the quick path has room for; a head with more takes the careful one. Room for as many as the limits
+/// allow would be two more pages of stack, which every start would have to fault in.
+const QUICK_HEADERS_MAX: usize = 64;
 /// A request line's bytes beside method and target: two spaces and `HTTP/1.1`.
 const VERSION_LEN_MAX: usize = 10;
 
@@ -244,8 +247,8 @@ pub(crate) fn trailer_fields<'a>(
 
 /// The quick path. `None` means: something is missing, wrong or unusual, and the careful path will say which.
 fn parse_at_once(input: &[u8], limits: &HeadLimits, index: &mut HeadIndex) -> Option<usize> {
-    let mut headers = [const { MaybeUninit::uninit() }; HEADERS_CEILING];
-    let room = headers.get_mut(..limits.headers_max)?;
+    let mut headers = [const { MaybeUninit::uninit() }; QUICK_HEADERS_MAX];
+    let room = headers.get_mut(..limits.headers_max.min(QUICK_HEADERS_MAX))?;
     let mut request = httparse::Request::new(&mut []);
     let Ok(httparse::Status::Complete(len)) = request.parse_with_uninit_headers(input, room) else {
         return None;
@@ -288,7 +291,9 @@ fn index_headers(section: &[u8], headers: &[httparse::Header<'_>], index: &mut H
     })
 }
 
-/// Indexes the fields of `section` from byte `start` on; it ends in an empty line.
+/// Indexes the fields of `section` from byte `start` on; it ends in an empty line. Never inlined: its room for fields
+/// would lie in the quick path's frame.
+#[inline(never)]
 fn index_fields(
     section: &[u8],
     start: usize,

@@ -310,7 +310,7 @@ impl<S> Session<S> {
     pub(super) fn time_out<O: Os<Socket = S>, H: Handler>(
         &mut self,
         context: &mut Context<'_, O, H>,
-    ) -> super::session::Fate {
+    ) -> super::fate::Fate {
         let refusal = self.connection.refuse(Refusal::Timeout);
         self.refuse(refusal, context);
         self.drive(context)

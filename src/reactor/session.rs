@@ -7,6 +7,7 @@ use crate::os::{Fault, Interest, Os, Readiness};
 
 use super::Context;
 use super::deadlines::{Renewal, Waiting};
+use super::fate::{Fate, Occasion, Written};
 use super::work::{Appetite, HandOver, Intake, Supply, Work};
 
 /// Batches of an answer's supply that are written in one turn before others have theirs.
@@ -30,31 +31,6 @@ enum Stage {
     Open,
     /// Our side has ended; so many bytes of the peer's are still thrown away.
     Lingering(usize),
-}
-
-/// What becomes of a session after it was driven.
-pub(super) enum Fate {
-    /// It waits for this.
-    Wait(Waiting, Renewal),
-    /// It has more to do, but others first.
-    Again(Waiting, Renewal),
-    /// It is over.
-    Free,
-    /// Its socket leaves HTTP.
-    HandOver(HandOver),
-}
-
-/// How far writing got.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Written {
-    /// Nothing waits to be sent.
-    All,
-    /// The socket is full.
-    Blocked,
-    /// There is more to send, but others first.
-    Enough,
-    /// Nobody is there.
-    Gone,
 }
 
 /// A connection's socket and all that is known of it.
@@ -109,8 +85,22 @@ impl<S> Session<S> {
         self.stage == Stage::Open && !(self.connection.is_idle() && self.work.is_none())
     }
 
+    /// Does what the occasion calls for.
+    pub(super) fn on<O: Os<Socket = S>, H: Handler>(
+        &mut self,
+        occasion: Occasion,
+        context: &mut Context<'_, O, H>,
+    ) -> Fate {
+        match occasion {
+            Occasion::GoOn => self.drive(context),
+            Occasion::Ready(readiness) => self.on_ready(readiness, context),
+            Occasion::Deadline(waiting) => self.on_deadline(waiting, context),
+            Occasion::Drain => self.on_drain(context),
+        }
+    }
+
     /// The kernel has news.
-    pub(super) fn on_ready<O: Os<Socket = S>, H: Handler>(
+    fn on_ready<O: Os<Socket = S>, H: Handler>(
         &mut self,
         readiness: Readiness,
         context: &mut Context<'_, O, H>,
@@ -142,10 +132,7 @@ impl<S> Session<S> {
 
     /// The server stops: a request that has no answer yet is the last one of its connection. Where none is under way, one
     /// may have come since the last look.
-    pub(super) fn on_drain<O: Os<Socket = S>, H: Handler>(
-        &mut self,
-        context: &mut Context<'_, O, H>,
-    ) -> Fate {
+    fn on_drain<O: Os<Socket = S>, H: Handler>(&mut self, context: &mut Context<'_, O, H>) -> Fate {
         if self.stage == Stage::Open {
             if self.connection.is_idle() {
                 if self.inflow == Inflow::Drained {
@@ -160,7 +147,7 @@ impl<S> Session<S> {
 
     /// A deadline is past. The clock may have leapt over it while the process was frozen: what waits in the socket, or
     /// has room in it, counts first.
-    pub(super) fn on_deadline<O: Os<Socket = S>, H: Handler>(
+    fn on_deadline<O: Os<Socket = S>, H: Handler>(
         &mut self,
         waiting: Waiting,
         context: &mut Context<'_, O, H>,

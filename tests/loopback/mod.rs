@@ -152,6 +152,30 @@ impl Client {
         Ok(answer)
     }
 
+    /// The next chunk of a chunked body; `None` behind the last one. An end before it is an error: the body was cut.
+    pub(crate) fn chunk(&mut self) -> io::Result<Option<Vec<u8>>> {
+        let mut size = String::new();
+        self.0.read_line(&mut size)?;
+        let digits = size
+            .strip_suffix("\r\n")
+            .ok_or(io::ErrorKind::UnexpectedEof)?;
+        let len = usize::from_str_radix(digits, 16).map_err(io::Error::other)?;
+        let mut chunk = vec![0; len + 2];
+        self.0.read_exact(&mut chunk)?;
+        assert_eq!(&chunk[len..], b"\r\n", "a chunk ends where it says");
+        chunk.truncate(len);
+        Ok((len > 0).then_some(chunk))
+    }
+
+    /// All chunks of a body, one behind the other.
+    pub(crate) fn chunked(&mut self) -> io::Result<Vec<u8>> {
+        let mut body = Vec::new();
+        while let Some(chunk) = self.chunk()? {
+            body.extend(chunk);
+        }
+        Ok(body)
+    }
+
     /// The next bytes, uninterpreted.
     pub(crate) fn read_exact(&mut self, into: &mut [u8]) {
         self.0.read_exact(into).expect("bytes that do not come");

@@ -1,0 +1,64 @@
+//! The floor: socket, setsockopt, bind, listen, accept, read, write, in that order and with nothing in between.
+//! `floor PORT` answers each connection's first bytes, whatever they are, with one greeting.
+#![no_std]
+#![no_main]
+
+use core::arch::{asm, global_asm};
+
+const GREETING: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Length: 13\r\n\r\nHello, World!";
+
+const READ: usize = 0;
+const WRITE: usize = 1;
+const CLOSE: usize = 3;
+const SOCKET: usize = 41;
+const ACCEPT: usize = 43;
+const BIND: usize = 49;
+const LISTEN: usize = 50;
+const SETSOCKOPT: usize = 54;
+const EXIT: usize = 60;
+
+global_asm!(".globl _start", "_start:", "mov rdi, rsp", "and rsp, -16", "call {serve}", serve = sym serve);
+
+fn call(number: usize, arguments: [usize; 5]) -> usize {
+    let result;
+    // SAFETY: the kernel's convention; pointers among the arguments are valid for the call.
+    unsafe {
+        asm!("syscall", inlateout("rax") number => result, in("rdi") arguments[0], in("rsi") arguments[1],
+            in("rdx") arguments[2], in("r10") arguments[3], in("r8") arguments[4], lateout("rcx") _, lateout("r11") _);
+    }
+    result
+}
+
+/// `stack` is what the kernel hands a program: the count of arguments, then pointers to them.
+unsafe extern "C" fn serve(stack: *const *const u8) -> ! {
+    let mut port = 0_u16;
+    // SAFETY: the program is started with the port as its first argument.
+    unsafe {
+        let mut digit = *stack.add(2);
+        while *digit != 0 {
+            port = port.wrapping_mul(10).wrapping_add(u16::from(*digit - b'0'));
+            digit = digit.add(1);
+        }
+    }
+    let [high, low] = port.to_be_bytes();
+    let address = [2_u8, 0, high, low, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
+    let one = 1_u32;
+    let listener = call(SOCKET, [2, 1, 0, 0, 0]);
+    call(SETSOCKOPT, [listener, 1, 2, (&raw const one).addr(), 4]);
+    if call(BIND, [listener, address.as_ptr().addr(), 16, 0, 0]) != 0 {
+        call(EXIT, [1, 0, 0, 0, 0]);
+    }
+    call(LISTEN, [listener, 1024, 0, 0, 0]);
+    let mut buffer = core::mem::MaybeUninit::<[u8; 1024]>::uninit();
+    loop {
+        let socket = call(ACCEPT, [listener, 0, 0, 0, 0]);
+        call(READ, [socket, buffer.as_mut_ptr().addr(), 1024, 0, 0]);
+        call(WRITE, [socket, GREETING.as_ptr().addr(), GREETING.len(), 0, 0]);
+        call(CLOSE, [socket, 0, 0, 0, 0]);
+    }
+}
+
+#[panic_handler]
+fn on_panic(_: &core::panic::PanicInfo<'_>) -> ! {
+    loop {}
+}

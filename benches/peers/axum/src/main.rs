@@ -1,0 +1,20 @@
+//! The greeting and the echo, as axum's documentation writes them.
+
+use axum::body::Bytes;
+use axum::routing::get;
+use axum::serve::ListenerExt as _;
+
+fn main() {
+    let port: u16 = std::env::args().nth(1).and_then(|port| port.parse().ok()).unwrap_or(9000);
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+    runtime.block_on(async move {
+        let router = axum::Router::new()
+            .route("/hello", get(async || "Hello, World!"))
+            .route("/echo", axum::routing::post(async |body: Bytes| body));
+        let listener = tokio::net::TcpListener::bind(("0.0.0.0", port)).await.expect("the port is free");
+        let listener = listener.tap_io(|socket| {
+            let _ = socket.set_nodelay(true);
+        });
+        axum::serve(listener, router).await.expect("it serves");
+    });
+}

@@ -1,0 +1,19 @@
+// net/http, as its documentation writes it, on one processor.
+package main
+
+import (
+	"io"
+	"net/http"
+	"os"
+	"runtime"
+)
+
+func main() {
+	runtime.GOMAXPROCS(1)
+	http.HandleFunc("/hello", func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+		io.WriteString(w, "Hello, World!")
+	})
+	http.HandleFunc("/echo", func(w http.ResponseWriter, r *http.Request) { io.Copy(w, r.Body) })
+	panic(http.ListenAndServe("0.0.0.0:"+os.Args[1], nil))
+}

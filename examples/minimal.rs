@@ -1,0 +1,11 @@
+//! The smallest function with the earliest first byte: `cargo build --profile dist --target x86_64-unknown-linux-musl
+//! --example minimal`. The benchmarks measure it beside `bootstrap`.
+#![no_main]
+
+use coldstart::{Request, Response};
+
+coldstart::main!(hello);
+
+fn hello(_: &Request<'_>) -> Response {
+    Response::text("Hello, World!")
+}

@@ -1,0 +1,289 @@
+//! The command line.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
+
+use crate::caller_error::Style;
+use crate::exit::STATUSES;
+
+/// The platform on your own machine: launch, call, check, measure and pack a custom-runtime function.
+#[derive(Debug, Parser)]
+#[command(name = "coldstart", version, after_help = STATUSES)]
+pub(crate) struct Arguments {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Start a function as the platform does, and route calls to it
+    #[command(after_help = STATUSES)]
+    Run(RunArguments),
+    /// Put a function's server through the contract's checks
+    #[command(after_help = STATUSES)]
+    Check(CheckArguments),
+    /// Measure cold starts and warm latency of one or several commands
+    #[command(after_help = STATUSES)]
+    Bench(BenchArguments),
+    /// Make the ZIP that is deployed, the same bytes every time
+    #[command(after_help = STATUSES)]
+    Pack(PackArguments),
+    /// Begin a function's project in Rust
+    #[command(after_help = STATUSES)]
+    New(NewArguments),
+}
+
+/// A flag that is there or not, as a type of its own.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Switch {
+    #[default]
+    Off,
+    On,
+}
+
+impl Switch {
+    pub(crate) fn is_on(self) -> bool {
+        self == Self::On
+    }
+}
+
+/// What is started, and with which settings; these go before an s.yaml's.
+#[derive(Debug, Args)]
+pub(crate) struct SourceArguments {
+    /// A directory, a ZIP, an s.yaml or a start file [default: the current directory]
+    pub(crate) source: Option<PathBuf>,
+    /// The resource of an s.yaml with several functions
+    #[arg(long, value_name = "NAME")]
+    pub(crate) resource: Option<String>,
+    /// The configured port [default: 9000]
+    #[arg(long, value_parser = clap::value_parser!(u16).range(1..))]
+    pub(crate) port: Option<u16>,
+    /// The runtime, whose Debian the start file must fit [default: custom.debian10]
+    #[arg(long, value_name = "NAME")]
+    pub(crate) runtime: Option<String>,
+    /// A variable for the function, NAME=VALUE; may be repeated
+    #[arg(long = "env", value_name = "NAME=VALUE", value_parser = variable)]
+    pub(crate) environment: Vec<(String, String)>,
+    /// How long the server may take to listen, in seconds [default: 120]
+    #[arg(long, value_name = "SECONDS", value_parser = seconds)]
+    pub(crate) start_timeout: Option<Duration>,
+    /// Send POST /initialize before the first call
+    #[arg(
+        long,
+        action = ArgAction::SetTrue, value_parser = switch
+    )]
+    pub(crate) initializer: Switch,
+    /// Send GET /pre-stop before the end
+    #[arg(
+        long,
+        action = ArgAction::SetTrue, value_parser = switch
+    )]
+    pub(crate) pre_stop: Switch,
+    /// The path of a health check
+    #[arg(long, value_name = "PATH")]
+    pub(crate) health: Option<String>,
+    /// The start command, in place of bootstrap
+    #[arg(last = true, value_name = "COMMAND")]
+    pub(crate) command: Vec<String>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct RunArguments {
+    #[command(flatten)]
+    pub(crate) source: SourceArguments,
+    /// Where the gateway listens
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8080")]
+    pub(crate) gateway: SocketAddr,
+    /// Whose error texts callers get
+    #[arg(long, value_enum, default_value_t)]
+    pub(crate) errors: Style,
+    /// Requests at a time for one instance [default: 20]
+    #[arg(long, value_parser = clap::value_parser!(u32).range(1..=200))]
+    pub(crate) concurrency: Option<u32>,
+    /// The function's time-out, in seconds [default: 60]
+    #[arg(long, value_name = "SECONDS", value_parser = seconds)]
+    pub(crate) timeout: Option<Duration>,
+    /// The function's memory, in MB [default: 512]
+    #[arg(long, value_name = "MB", value_parser = clap::value_parser!(u64).range(128..=32768))]
+    pub(crate) memory: Option<u64>,
+    /// Stop the process between requests, as the platform freezes an instance
+    #[arg(
+        long,
+        action = ArgAction::SetTrue, value_parser = switch
+    )]
+    pub(crate) freeze: Switch,
+    /// Start anew whenever a file of the source changes
+    #[arg(
+        long,
+        action = ArgAction::SetTrue, value_parser = switch
+    )]
+    pub(crate) watch: Switch,
+    /// Keep answering callers with the error when the start fails, and try again on each call
+    #[arg(
+        long,
+        action = ArgAction::SetTrue, value_parser = switch
+    )]
+    pub(crate) stay: Switch,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct CheckArguments {
+    #[command(flatten)]
+    pub(crate) source: SourceArguments,
+    /// Idle connections up to 131 s and a freeze of 60 s: past every common default
+    #[arg(
+        long,
+        action = ArgAction::SetTrue, value_parser = switch,
+        conflicts_with = "full"
+    )]
+    pub(crate) idle: Switch,
+    /// Idle connections up to 16 minutes: as long as the documents demand
+    #[arg(
+        long,
+        action = ArgAction::SetTrue, value_parser = switch
+    )]
+    pub(crate) full: Switch,
+    /// Only these checks, such as K1,S3
+    #[arg(long, value_name = "ID", value_delimiter = ',')]
+    pub(crate) only: Vec<String>,
+    /// A path whose handler fails or panics, for C2 and E1
+    #[arg(long, value_name = "PATH")]
+    pub(crate) fault_path: Option<String>,
+    /// A path that streams, for P6 [default: /]
+    #[arg(
+        long,
+        value_name = "PATH",
+        default_value = "/",
+        hide_default_value = true
+    )]
+    pub(crate) stream_path: String,
+    /// Print the result as JSON
+    #[arg(
+        long,
+        action = ArgAction::SetTrue, value_parser = switch
+    )]
+    pub(crate) json: Switch,
+    /// Write the result as JUnit XML
+    #[arg(long, value_name = "FILE")]
+    pub(crate) junit: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct BenchArguments {
+    /// A command to measure; may be repeated, the first is what the others are compared with
+    #[arg(long = "command", value_name = "COMMAND", required = true)]
+    pub(crate) commands: Vec<String>,
+    /// The code directory
+    #[arg(long, value_name = "DIRECTORY", default_value = ".")]
+    pub(crate) directory: PathBuf,
+    /// The configured port [default: 9000]
+    #[arg(long, value_parser = clap::value_parser!(u16).range(1..))]
+    pub(crate) port: Option<u16>,
+    /// Cold starts of each command
+    #[arg(long, default_value_t = 11, value_parser = clap::value_parser!(u32).range(1..=1000))]
+    pub(crate) starts: u32,
+    /// Warm requests of each command
+    #[arg(long, default_value_t = 2000, value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    pub(crate) requests: u32,
+    /// The path of the warm requests
+    #[arg(long, default_value = "/")]
+    pub(crate) path: String,
+    /// How long a server may take to listen, in seconds
+    #[arg(long, value_name = "SECONDS", value_parser = seconds, default_value = "30")]
+    pub(crate) start_timeout: Duration,
+    /// Write a page with plots
+    #[arg(long, value_name = "FILE")]
+    pub(crate) html: Option<PathBuf>,
+    /// Print the numbers as JSON
+    #[arg(
+        long,
+        action = ArgAction::SetTrue, value_parser = switch
+    )]
+    pub(crate) json: Switch,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct PackArguments {
+    /// A Rust project, a directory to pack, or one executable [default: the current directory]
+    pub(crate) source: Option<PathBuf>,
+    /// The ZIP [default: function.zip in the project or directory]
+    #[arg(long, short, value_name = "FILE")]
+    pub(crate) output: Option<PathBuf>,
+    /// The runtime that the executable must start on
+    #[arg(long, value_name = "NAME", default_value = "custom.debian10")]
+    pub(crate) runtime: String,
+    /// What cargo builds for
+    #[arg(long, default_value = "x86_64-unknown-linux-musl")]
+    pub(crate) target: String,
+    /// The directory starts with a command of the platform's image, so it needs no bootstrap
+    #[arg(
+        long,
+        action = ArgAction::SetTrue, value_parser = switch
+    )]
+    pub(crate) command: Switch,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct NewArguments {
+    /// The project's directory; its name is the function's
+    pub(crate) directory: PathBuf,
+    /// What the function does
+    #[arg(long, value_enum, default_value_t)]
+    pub(crate) kind: Kind,
+    /// Use the library at this path instead of the published one
+    #[arg(long, value_name = "DIRECTORY")]
+    pub(crate) library: Option<PathBuf>,
+}
+
+/// The templates of `new`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Kind {
+    /// Answers HTTP calls
+    #[default]
+    Http,
+    /// Answers events
+    Event,
+    /// Streams server-sent events
+    Sse,
+}
+
+/// `SetTrue` speaks of true and false; a struct of ours does not.
+#[expect(clippy::unnecessary_wraps, reason = "clap's parsers may fail")]
+fn switch(text: &str) -> Result<Switch, String> {
+    Ok(if text == "true" {
+        Switch::On
+    } else {
+        Switch::Off
+    })
+}
+
+fn variable(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((name, value)) if !name.is_empty() => Ok((name.to_owned(), value.to_owned())),
+        Some(_) | None => Err("expected NAME=VALUE".to_owned()),
+    }
+}
+
+fn seconds(text: &str) -> Result<Duration, String> {
+    let number: f64 = text
+        .parse()
+        .map_err(|_| "expected a number of seconds".to_owned())?;
+    let valid = (0.001..=86_400.0).contains(&number);
+    valid
+        .then(|| Duration::from_secs_f64(number))
+        .ok_or_else(|| "expected 0.001 to 86400 seconds".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory as _;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Arguments::command().debug_assert();
+    }
+}

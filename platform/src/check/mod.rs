@@ -1,0 +1,67 @@
+//! `coldstart check`: any server through the contract's checks, side by side where they wait.
+
+mod catalogue;
+mod ending;
+mod hooks;
+mod keepalive;
+mod lanes;
+mod logs;
+mod observation;
+mod parallel;
+mod payload;
+mod report;
+mod resources;
+mod start;
+mod subject;
+
+use crate::arguments::CheckArguments;
+use crate::exit::{Failure, Status};
+use crate::interrupt::yield_to_signal;
+use crate::project::Project;
+use crate::run::ensure_port_free;
+use observation::Verdict;
+use subject::{Depth, Subject};
+
+/// Runs the checks and reports them.
+pub(crate) fn check(arguments: &CheckArguments) -> Result<Status, Failure> {
+    for id in &arguments.only {
+        catalogue::find(id).ok_or_else(|| {
+            let known: Vec<&str> = catalogue::CHECKS.iter().map(|check| check.id).collect();
+            Failure::input(format!("there is no check `{id}`"))
+                .remedy(format!("there are {}", known.join(" ")))
+        })?;
+    }
+    let project = Project::resolve(&arguments.source)?;
+    ensure_port_free(project.settings.port)?;
+    let title = project.start.typed();
+    let depth = match (arguments.full.is_on(), arguments.idle.is_on()) {
+        (true, _) => Depth::Full,
+        (false, true) => Depth::Idle,
+        (false, false) => Depth::Quick,
+    };
+    let subject = Subject::new(
+        project,
+        depth,
+        arguments.fault_path.clone(),
+        arguments.stream_path.clone(),
+    );
+    let findings = lanes::run(&subject, &arguments.only);
+    yield_to_signal();
+    if let Some(path) = &arguments.junit {
+        let text = report::junit(&title, &findings);
+        std::fs::write(path, text).map_err(|error| Failure::file("write", path, &error))?;
+    }
+    if arguments.json.is_on() {
+        crate::console::give(report::json(&title, &findings));
+    } else {
+        report::table(&title, &findings, depth);
+    }
+    let has_failed = findings
+        .iter()
+        .any(|finding| finding.verdict == Verdict::Fail);
+    Ok(if has_failed {
+        Status::Unmet
+    } else {
+        Status::Done
+    })
+}

@@ -1,0 +1,124 @@
+//! The function's environment: the documented variables, and the few of this machine that an interpreter needs.
+//! The one place where this program reads its own environment.
+#![expect(clippy::disallowed_methods, reason = "this file is the fence")]
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use crate::clock;
+use crate::project::Settings;
+
+/// What an interpreter on a developer's machine cannot be found or started without.
+const PASSED_ON: [&str; 6] = ["PATH", "HOME", "LANG", "TMPDIR", "JAVA_HOME", "SYSTEMROOT"];
+
+/// The documented variables that describe the function.
+pub(crate) const DOCUMENTED: [&str; 14] = [
+    "FC_FUNC_CODE_PATH",
+    "FC_CUSTOM_LISTEN_PORT",
+    "FC_SERVER_PORT",
+    "FC_ACCOUNT_ID",
+    "FC_REGION",
+    "FC_FUNCTION_NAME",
+    "FC_FUNCTION_HANDLER",
+    "FC_FUNCTION_MEMORY_SIZE",
+    "FC_INSTANCE_ID",
+    "FC_SERVICE_NAME",
+    "ALIBABA_CLOUD_ACCESS_KEY_ID",
+    "ALIBABA_CLOUD_ACCESS_KEY_SECRET",
+    "ALIBABA_CLOUD_SECURITY_TOKEN",
+    "TZ",
+];
+
+/// How much of the documented environment a function is given.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Completeness {
+    #[default]
+    Full,
+    /// The port alone, which the function cannot guess.
+    PortOnly,
+    /// Every documented variable but the port is there and empty.
+    Empty,
+}
+
+/// Who the function is told that it is, credentials included: made up for each run, worth nothing anywhere.
+#[derive(Clone)]
+pub(crate) struct Identity {
+    pub(crate) account: String,
+    pub(crate) instance: String,
+    pub(crate) access_key_id: String,
+    pub(crate) access_key_secret: String,
+    pub(crate) security_token: String,
+}
+
+impl Identity {
+    /// A new one.
+    pub(crate) fn invent() -> Self {
+        Self {
+            account: "1234567890123456".to_owned(),
+            instance: format!("c-{:08x}-{:016x}", clock::random() >> 32, clock::random()),
+            access_key_id: format!("STS.local{:012x}", clock::random() >> 16),
+            access_key_secret: format!("secret-{:016x}", clock::random()),
+            security_token: format!("token-{:016x}{:016x}", clock::random(), clock::random()),
+        }
+    }
+
+    /// What may never appear in a log.
+    pub(crate) fn secrets(&self) -> [&str; 2] {
+        [&self.access_key_secret, &self.security_token]
+    }
+}
+
+impl std::fmt::Debug for Identity {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        out.debug_struct("Identity")
+            .field("instance", &self.instance)
+            .finish_non_exhaustive()
+    }
+}
+
+/// The whole environment of an instance.
+pub(crate) fn variables(
+    settings: &Settings,
+    identity: &Identity,
+    code: &Path,
+    completeness: Completeness,
+) -> BTreeMap<String, String> {
+    let mut all = BTreeMap::new();
+    for name in PASSED_ON {
+        if let Ok(value) = std::env::var(name) {
+            all.insert(name.to_owned(), value);
+        }
+    }
+    let documented = documented(settings, identity, code);
+    for (name, value) in DOCUMENTED.into_iter().zip(documented) {
+        let is_port = name == "FC_CUSTOM_LISTEN_PORT";
+        match completeness {
+            Completeness::Empty if !is_port => all.insert(name.to_owned(), String::new()),
+            Completeness::PortOnly if !is_port => None,
+            Completeness::Full | Completeness::Empty | Completeness::PortOnly => {
+                all.insert(name.to_owned(), value)
+            }
+        };
+    }
+    all.extend(settings.environment.clone());
+    all
+}
+
+fn documented(settings: &Settings, identity: &Identity, code: &Path) -> [String; 14] {
+    [
+        code.to_string_lossy().into_owned(),
+        settings.port.to_string(),
+        settings.port.to_string(),
+        identity.account.clone(),
+        settings.region.clone(),
+        settings.function_name.clone(),
+        settings.handler.clone(),
+        settings.memory_mb.to_string(),
+        identity.instance.clone(),
+        String::new(),
+        identity.access_key_id.clone(),
+        identity.access_key_secret.clone(),
+        identity.security_token.clone(),
+        "UTC".to_owned(),
+    ]
+}

@@ -1,0 +1,102 @@
+//! What an operator gets when `coldstart` itself cannot go on: one line and an exit status.
+
+use std::fmt;
+use std::io;
+use std::path::Path;
+use std::process::ExitCode;
+
+/// The documented exit statuses; `--help` and the README list them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Status {
+    /// All went well.
+    Done = 0,
+    /// A check failed.
+    Unmet = 1,
+    /// The source cannot be used: missing, malformed, unsafe.
+    Input = 3,
+    /// The function did not start.
+    NotStarted = 4,
+    /// A port that is needed is taken.
+    PortTaken = 5,
+    /// This machine refused: files, processes, a build.
+    Machine = 6,
+    /// Ended by a signal before the work was done.
+    Interrupted = 130,
+}
+
+impl From<Status> for ExitCode {
+    fn from(status: Status) -> Self {
+        Self::from(status as u8)
+    }
+}
+
+/// The list of exit statuses as `--help` shows it.
+pub(crate) const STATUSES: &str = "Exit status:
+  0    done; every check passed
+  1    a check failed
+  2    the command line was wrong
+  3    the source cannot be used: missing, malformed or unsafe file, ZIP or s.yaml
+  4    the function did not start
+  5    a port that is needed is taken
+  6    this machine refused: a file, a process, a build
+  130  interrupted";
+
+/// Why `coldstart` stops, and what would mend it.
+#[derive(Debug)]
+pub(crate) struct Failure {
+    status: Status,
+    message: String,
+    remedy: Option<String>,
+}
+
+impl Failure {
+    /// The source named on the command line cannot be used.
+    pub(crate) fn input(message: impl Into<String>) -> Self {
+        Self::new(Status::Input, message)
+    }
+
+    /// This machine refused something that should have worked.
+    pub(crate) fn machine(message: impl Into<String>) -> Self {
+        Self::new(Status::Machine, message)
+    }
+
+    /// A file operation failed.
+    pub(crate) fn file(verb: &str, path: &Path, error: &io::Error) -> Self {
+        Self::machine(format!("cannot {verb} {}: {error}", path.display()))
+    }
+
+    /// Any status with its line.
+    pub(crate) fn new(status: Status, message: impl Into<String>) -> Self {
+        Self {
+            status,
+            message: message.into(),
+            remedy: None,
+        }
+    }
+
+    /// Adds what to do about it.
+    pub(crate) fn remedy(mut self, remedy: impl Into<String>) -> Self {
+        self.remedy = Some(remedy.into());
+        self
+    }
+
+    /// The status that the process ends with.
+    pub(crate) const fn status(&self) -> Status {
+        self.status
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // One line whatever a parser or the kernel put into the message.
+        let line = self
+            .message
+            .split_whitespace()
+            .collect::<Vec<_>>()
+            .join(" ");
+        out.write_str(&line)?;
+        self.remedy
+            .as_ref()
+            .map_or(Ok(()), |remedy| write!(out, "; {remedy}"))
+    }
+}

@@ -1,0 +1,98 @@
+//! The gateway's own socket: one thread a caller's connection.
+
+use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use super::call::{After, serve};
+use super::fleet::Fleet;
+use crate::exit::{Failure, Status};
+use crate::wire::Wire;
+
+const CONNECTIONS_MAX: usize = 1024;
+/// Twice the platform's limits, so that too much is answered and not cut off.
+const HEAD_LEN_MAX: usize = 64 * 1024;
+const IDLE: Duration = Duration::from_secs(3600);
+const LINGER: Duration = Duration::from_secs(1);
+
+/// Takes the address; taken already is the operator's to solve.
+pub(crate) fn bind(address: SocketAddr) -> Result<TcpListener, Failure> {
+    TcpListener::bind(address).map_err(|error| {
+        Failure::new(
+            Status::PortTaken,
+            format!("the gateway cannot listen on {address}: {error}"),
+        )
+        .remedy("choose another address with --gateway, such as 127.0.0.1:8081")
+    })
+}
+
+/// Serves callers on threads of their own until the program ends.
+pub(crate) fn spawn(listener: TcpListener, fleet: &Arc<Fleet>) -> std::io::Result<()> {
+    let fleet = Arc::clone(fleet);
+    thread::Builder::new()
+        .name("gateway".to_owned())
+        .spawn(move || accept(&listener, &fleet))
+        .map(drop)
+}
+
+fn accept(listener: &TcpListener, fleet: &Arc<Fleet>) {
+    let open = Arc::new(AtomicUsize::new(0));
+    for caller in listener.incoming() {
+        let Ok(caller) = caller else {
+            // Descriptors are short: the backlog waits until one is free.
+            thread::sleep(Duration::from_millis(50));
+            continue;
+        };
+        if open.fetch_add(1, Ordering::Relaxed) >= CONNECTIONS_MAX {
+            open.fetch_sub(1, Ordering::Relaxed);
+            continue;
+        }
+        let (fleet, counted) = (Arc::clone(fleet), Arc::clone(&open));
+        let serving = move || {
+            serve_connection(caller, &fleet);
+            counted.fetch_sub(1, Ordering::Relaxed);
+        };
+        if thread::Builder::new()
+            .name("caller".to_owned())
+            .spawn(serving)
+            .is_err()
+        {
+            open.fetch_sub(1, Ordering::Relaxed);
+        }
+    }
+}
+
+fn serve_connection(caller: TcpStream, fleet: &Arc<Fleet>) {
+    let Ok(mut wire) = Wire::of(caller) else {
+        return;
+    };
+    loop {
+        match wire.read_request(HEAD_LEN_MAX, Instant::now() + IDLE) {
+            Ok(Some(request)) => {
+                if serve(fleet, request, &mut wire) == After::Close {
+                    break;
+                }
+            }
+            Ok(None) => return,
+            Err(_) => {
+                wire.send(
+                    b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\nConnection: close\r\n\r\n",
+                )
+                .ok();
+                break;
+            }
+        }
+    }
+    linger(&mut wire);
+}
+
+/// Reads what still comes: closing over unread bytes would reset the connection and eat the answer.
+fn linger(wire: &mut Wire) {
+    wire.stream().shutdown(Shutdown::Write).ok();
+    let deadline = Instant::now() + LINGER;
+    while wire.fill(deadline).unwrap_or(false) {
+        wire.take(usize::MAX);
+    }
+}

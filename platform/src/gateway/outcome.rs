@@ -1,0 +1,93 @@
+//! What the developer sees of each call: the function's lines with the request's id, and one line at its end.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, SystemTime};
+
+use crate::clock::{human, stamp_millis};
+use crate::console::{Tone, give, say};
+use crate::instance::launch::Witness;
+
+/// Tells the terminal what the function writes and what becomes of its calls.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Reporter {
+    active: Arc<Mutex<Vec<String>>>,
+}
+
+/// One finished call.
+#[derive(Debug)]
+pub(crate) struct Outcome<'a> {
+    pub(crate) request_id: &'a str,
+    pub(crate) what: &'a str,
+    pub(crate) status: u16,
+    pub(crate) verdict: Verdict,
+    pub(crate) took: Duration,
+    pub(crate) memory_kb: u64,
+    pub(crate) memory_max_mb: u64,
+}
+
+/// How the platform counts a call.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Verdict {
+    Success,
+    /// The function said so with `x-fc-status: 404`.
+    FunctionError,
+    /// The platform answered in its place.
+    Platform(String),
+}
+
+impl Reporter {
+    /// A call begins; its id marks the lines that the function writes meanwhile.
+    pub(crate) fn begin(&self, request_id: &str) {
+        self.lock().push(request_id.to_owned());
+    }
+
+    /// A call is over.
+    pub(crate) fn end(&self, outcome: &Outcome<'_>) {
+        self.lock().retain(|id| id != outcome.request_id);
+        let tone = match outcome.verdict {
+            Verdict::Success if outcome.status < 500 => Tone::Good,
+            Verdict::Success => Tone::Caution,
+            Verdict::FunctionError | Verdict::Platform(_) => Tone::Bad,
+        };
+        let remark = match &outcome.verdict {
+            Verdict::Success => String::new(),
+            Verdict::FunctionError => ", function error".to_owned(),
+            Verdict::Platform(message) => format!(", {message}"),
+        };
+        let megabytes = format!(
+            "{}.{} of {} MB",
+            outcome.memory_kb / 1024,
+            outcome.memory_kb % 1024 * 10 / 1024,
+            outcome.memory_max_mb
+        );
+        say(format!(
+            "{} {} {} {} in {}, memory {megabytes}{remark}",
+            Tone::Quiet.paint(stamp_millis(SystemTime::now())),
+            outcome.request_id,
+            outcome.what,
+            tone.paint(outcome.status),
+            human(outcome.took),
+        ));
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, Vec<String>> {
+        self.active.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Witness for Reporter {
+    fn on_line(&self, line: &str) {
+        let active = self.lock();
+        // With several calls at a time nobody knows whose line it is, the platform's log neither.
+        let id = match active.as_slice() {
+            [only] => only.clone(),
+            [] | [_, ..] => "-".to_owned(),
+        };
+        drop(active);
+        give(format!("{} {id} {line}", stamp_millis(SystemTime::now())));
+    }
+
+    fn on_remark(&self, remark: &str) {
+        say(format!("{} {remark}", Tone::Caution.paint("note:")));
+    }
+}

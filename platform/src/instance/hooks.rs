@@ -1,0 +1,93 @@
+//! The requests that the platform itself sends to an instance: `/initialize`, the health check, `/pre-stop`.
+
+use std::thread;
+use std::time::{Duration, Instant};
+
+use super::Instance;
+use super::phase::Step;
+use crate::clock;
+use crate::gateway::headers;
+use crate::project::{Health, Settings};
+use crate::wire::Wire;
+use crate::wire::exchange::{Call, Reply};
+
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
+
+/// A hook's path is also its control path.
+pub(crate) const INITIALIZE: &str = "/initialize";
+pub(crate) const PRE_STOP: &str = "/pre-stop";
+
+/// Sends `POST /initialize`; the error says what came instead of a 2xx.
+pub(crate) fn initialize(
+    instance: &Instance,
+    settings: &Settings,
+    timeout: Duration,
+) -> Result<Reply, String> {
+    send(instance, settings, "POST", INITIALIZE, timeout)
+}
+
+/// Sends `GET /pre-stop`. The platform ends the instance whatever comes back.
+pub(crate) fn pre_stop(
+    instance: &Instance,
+    settings: &Settings,
+    timeout: Duration,
+) -> Result<Reply, String> {
+    instance.on(Step::StopAsked);
+    send(instance, settings, "GET", PRE_STOP, timeout)
+}
+
+/// The first health check: as many tries as the threshold allows. The error holds the last status, if there was one.
+pub(crate) fn first_health(instance: &Instance, health: &Health) -> Result<(), Option<u16>> {
+    thread::sleep(health.initial_delay);
+    let mut last = None;
+    for attempt in 0..health.failures_max {
+        if attempt > 0 {
+            // The process's end would end the waiting as well.
+            instance.process.wait(health.period);
+        }
+        match health_status(instance, health) {
+            Some(status) if (200..400).contains(&status) => return Ok(()),
+            status => last = status,
+        }
+    }
+    Err(last)
+}
+
+/// One health check's status; none when nothing came in time.
+pub(crate) fn health_status(instance: &Instance, health: &Health) -> Option<u16> {
+    let began = Instant::now();
+    let mut wire = Wire::dial(instance.address(), health.timeout).ok()?;
+    let left = health.timeout.saturating_sub(began.elapsed());
+    wire.call(&Call::new("GET", &health.path), left)
+        .ok()
+        .map(|reply| reply.answer.status)
+}
+
+fn send(
+    instance: &Instance,
+    settings: &Settings,
+    method: &str,
+    path: &str,
+    timeout: Duration,
+) -> Result<Reply, String> {
+    let call = Call::new(method, path).fields(headers::of_platform(
+        &clock::hook_id(),
+        path,
+        settings,
+        &instance.identity,
+    ));
+    let mut wire =
+        Wire::dial(instance.address(), CONNECT_TIMEOUT).map_err(|fault| fault.to_string())?;
+    let reply = wire
+        .call(&call, timeout)
+        .map_err(|fault| fault.to_string())?;
+    if (200..300).contains(&reply.answer.status) {
+        Ok(reply)
+    } else {
+        Err(format!(
+            "{method} {path} answered {}: {}",
+            reply.answer.status,
+            reply.text().trim()
+        ))
+    }
+}

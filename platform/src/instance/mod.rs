@@ -1,0 +1,118 @@
+//! One instance of the function: its process, its life, and how it comes up.
+
+pub(crate) mod hooks;
+pub(crate) mod launch;
+pub(crate) mod listeners;
+pub(crate) mod logs;
+pub(crate) mod phase;
+pub(crate) mod probe;
+pub(crate) mod process;
+pub(crate) mod timeline;
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use rustix::process::Signal;
+
+use crate::environment::Identity;
+
+use logs::Logs;
+use phase::{Life, Step};
+use process::Process;
+use timeline::Timeline;
+
+/// How often the memory is looked at.
+const MEMORY_PERIOD: Duration = Duration::from_millis(100);
+
+/// A launched function.
+#[derive(Debug)]
+pub(crate) struct Instance {
+    /// The server's process and everything it started.
+    pub(crate) process: Arc<Process>,
+    /// What it wrote.
+    pub(crate) logs: Arc<Logs>,
+    /// The credentials that it was given.
+    pub(crate) identity: Identity,
+    /// When each step of the start was reached.
+    pub(crate) timeline: Timeline,
+    life: Mutex<Life>,
+    port: u16,
+}
+
+impl Instance {
+    /// Where the router dials. A server on 0.0.0.0 answers at every address of the loopback network; one on
+    /// 127.0.0.1 answers at 127.0.0.1 alone, as it would refuse a router that comes from outside.
+    pub(crate) const fn address(&self) -> SocketAddr {
+        router_address(self.port)
+    }
+
+    /// The port that it should listen on.
+    pub(crate) const fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// Reports a fact to the life; an impossible one changes nothing.
+    pub(crate) fn on(&self, step: Step) {
+        let mut life = self.life.lock().unwrap_or_else(PoisonError::into_inner);
+        life.on(step);
+    }
+
+    /// Stops every thread of the instance until it is thawed.
+    pub(crate) fn freeze(&self) {
+        self.process.signal(Signal::STOP);
+        self.on(Step::Froze);
+    }
+
+    /// Ends the instance when it needs more memory than the function has, as the platform does. Looks every now and
+    /// then on a thread of its own, which ends with the instance.
+    pub(crate) fn guard_memory(
+        &self,
+        limit_mb: u64,
+        tell: impl Fn(String) + Send + 'static,
+    ) -> std::io::Result<()> {
+        let process = Arc::downgrade(&self.process);
+        let guarding = move || {
+            while let Some(process) = process.upgrade() {
+                let used = process.usage().memory_kb / 1024;
+                if used > limit_mb {
+                    tell(format!(
+                        "out of memory: {used} MB of {limit_mb} MB, the instance is ended"
+                    ));
+                    process.kill();
+                }
+                if process.wait(MEMORY_PERIOD).is_some() {
+                    return;
+                }
+            }
+        };
+        std::thread::Builder::new()
+            .name("memory".to_owned())
+            .spawn(guarding)
+            .map(drop)
+    }
+
+    /// Lets it run again.
+    pub(crate) fn thaw(&self) {
+        self.process.signal(Signal::CONT);
+        self.on(Step::Thawed);
+    }
+
+    /// Ends the process and all that it started, at once.
+    pub(crate) fn kill(&self) {
+        self.process.kill();
+        self.on(Step::Ended);
+    }
+}
+
+/// No instance outlives whoever holds it, whichever way that ends.
+impl Drop for Instance {
+    fn drop(&mut self) {
+        self.process.kill();
+    }
+}
+
+/// A loopback address that only a server bound to every address answers.
+pub(crate) const fn router_address(port: u16) -> SocketAddr {
+    SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::new(127, 0, 0, 2)), port)
+}

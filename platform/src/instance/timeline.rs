@@ -1,0 +1,111 @@
+//! When each step of a cold start was reached, and its picture.
+
+use std::time::{Duration, Instant};
+
+use crate::clock::human;
+use crate::console::Tone;
+
+const BAR_WIDTH: f64 = 30.0;
+
+/// A part of the cold start.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Part {
+    /// Resolve, extract, look at the start file.
+    Prepare,
+    /// Start the process.
+    Launch,
+    /// From the process's start until the port answers.
+    Listen,
+    Initialize,
+    Health,
+    /// From the first call's arrival until its answer begins.
+    FirstByte,
+}
+
+impl Part {
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Prepare => "prepare",
+            Self::Launch => "launch",
+            Self::Listen => "listen",
+            Self::Initialize => "initialize",
+            Self::Health => "health",
+            Self::FirstByte => "first byte",
+        }
+    }
+}
+
+/// The parts in their order, with how long each took.
+#[derive(Clone, Debug)]
+pub(crate) struct Timeline {
+    parts: Vec<(Part, Duration)>,
+    last: Instant,
+}
+
+impl Timeline {
+    /// Begins now.
+    pub(crate) fn begin() -> Self {
+        Self {
+            parts: Vec::new(),
+            last: Instant::now(),
+        }
+    }
+
+    /// A part is over.
+    pub(crate) fn reached(&mut self, part: Part) {
+        let now = Instant::now();
+        self.parts.push((part, now - self.last));
+        self.last = now;
+    }
+
+    /// A part that was timed elsewhere.
+    pub(crate) fn with(&self, part: Part, took: Duration) -> Self {
+        let mut longer = self.clone();
+        longer.parts.push((part, took));
+        longer
+    }
+
+    /// How long a part took.
+    pub(crate) fn of(&self, part: Part) -> Option<Duration> {
+        self.parts
+            .iter()
+            .find(|(known, _)| *known == part)
+            .map(|(_, took)| *took)
+    }
+
+    /// All parts together.
+    pub(crate) fn total(&self) -> Duration {
+        self.parts.iter().map(|(_, took)| *took).sum()
+    }
+
+    /// A line a part, as a bar over the whole.
+    pub(crate) fn picture(&self) -> Vec<String> {
+        let total = self.total().as_secs_f64().max(f64::EPSILON);
+        let mut before = 0.0;
+        let mut lines: Vec<String> = Vec::new();
+        for (part, took) in &self.parts {
+            let share = took.as_secs_f64() / total * BAR_WIDTH;
+            let bar: String = (0..30_u8)
+                .map(f64::from)
+                .map(|cell| cell_at(cell, before, share))
+                .collect();
+            lines.push(format!(
+                "  {:<10} {:>9}  {}",
+                part.name(),
+                human(*took),
+                Tone::Good.paint(bar.trim_end())
+            ));
+            before += share;
+        }
+        lines.push(format!("  {:<10} {:>9}", "together", human(self.total())));
+        lines
+    }
+}
+
+fn cell_at(cell: f64, from: f64, length: f64) -> char {
+    if cell + 1.0 > from && cell < from + length {
+        '▇'
+    } else {
+        ' '
+    }
+}

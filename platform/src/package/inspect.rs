@@ -1,0 +1,310 @@
+//! The start file as the platform sees it, before anything runs: checks S1 and S2.
+
+use std::fs;
+use std::io::Read;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+
+use super::elf::{self, Executable, Machine};
+use crate::caller_error::{CallerError, LogTail};
+
+const NOT_FOUND: i32 = 127;
+const NO_SUCH_FILE: i32 = 2;
+const EXEC_FORMAT: i32 = 8;
+/// An executable is read whole up to here; ELF headers of larger ones still lie in front.
+const READ_LEN_MAX: u64 = 256 * 1024 * 1024;
+const GLIBC_LOADER: &str = "/lib64/ld-linux-x86-64.so.2";
+/// What every Debian image carries without being asked.
+const SYSTEM_LIBRARIES: [&str; 12] = [
+    "libc.so.6",
+    "libm.so.6",
+    "libpthread.so.0",
+    "libdl.so.2",
+    "librt.so.1",
+    "libutil.so.1",
+    "libresolv.so.2",
+    "libgcc_s.so.1",
+    "libstdc++.so.6",
+    "libz.so.1",
+    "libcrypt.so.1",
+    "ld-linux-x86-64.so.2",
+];
+
+/// The Debian that a runtime's name stands for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Debian {
+    Nine,
+    #[default]
+    Ten,
+    Eleven,
+    Twelve,
+}
+
+impl Debian {
+    /// From `custom`, `custom.debian10`, ….
+    pub(crate) fn of_runtime(runtime: &str) -> Option<Self> {
+        match runtime {
+            "custom" => Some(Self::Nine),
+            "custom.debian10" => Some(Self::Ten),
+            "custom.debian11" => Some(Self::Eleven),
+            "custom.debian12" => Some(Self::Twelve),
+            _ => None,
+        }
+    }
+
+    /// The C library it carries.
+    pub(crate) const fn glibc(self) -> (u32, u32) {
+        match self {
+            Self::Nine => (2, 24),
+            Self::Ten => (2, 28),
+            Self::Eleven => (2, 31),
+            Self::Twelve => (2, 36),
+        }
+    }
+
+    /// Its number.
+    pub(crate) const fn number(self) -> u32 {
+        match self {
+            Self::Nine => 9,
+            Self::Ten => 10,
+            Self::Eleven => 11,
+            Self::Twelve => 12,
+        }
+    }
+}
+
+/// What keeps a start file from starting.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Fault {
+    Missing { looked_for: String },
+    BelowTopFolder { folder: String },
+    NotExecutable,
+    Unreadable { why: String },
+    ForeignMachine { machine: String },
+    NoProgram,
+    WindowsLineEnds { interpreter: String },
+    InterpreterMissing { interpreter: String },
+    LoaderMissing { loader: String },
+    LibrariesMissing { names: Vec<String> },
+    GlibcTooNew { needs: (u32, u32), debian: Debian },
+}
+
+impl Fault {
+    /// What was seen.
+    pub(crate) fn seen(&self) -> String {
+        match self {
+            Self::Missing { looked_for } => format!("there is no {looked_for}"),
+            Self::BelowTopFolder { folder } => {
+                format!("the package has one top folder, `{folder}/`, and bootstrap lies inside it")
+            }
+            Self::NotExecutable => "the execute bit of bootstrap is not set".to_owned(),
+            Self::Unreadable { why } => format!("bootstrap cannot be read: {why}"),
+            Self::ForeignMachine { machine } => {
+                format!("bootstrap is built for {machine}, the platform is x86-64")
+            }
+            Self::NoProgram => "bootstrap is neither an ELF file nor a script with `#!`".to_owned(),
+            Self::WindowsLineEnds { interpreter } => {
+                format!("bootstrap has CRLF line ends: the kernel looks for `{interpreter}\\r`")
+            }
+            Self::InterpreterMissing { interpreter } => {
+                format!("the script's interpreter {interpreter} is missing")
+            }
+            Self::LoaderMissing { loader } => {
+                format!("the dynamic loader {loader} is not on the platform")
+            }
+            Self::LibrariesMissing { names } => {
+                format!(
+                    "shared libraries that the platform lacks: {}",
+                    names.join(", ")
+                )
+            }
+            Self::GlibcTooNew { needs, debian } => format!(
+                "needs GLIBC_{}.{}, Debian {} has {}.{}",
+                needs.0,
+                needs.1,
+                debian.number(),
+                debian.glibc().0,
+                debian.glibc().1
+            ),
+        }
+    }
+
+    /// How to mend it.
+    pub(crate) const fn remedy(&self) -> &'static str {
+        match self {
+            Self::Missing { .. } => {
+                "put an executable file named bootstrap at the root of the package, or configure command and args"
+            }
+            Self::BelowTopFolder { .. } => {
+                "zip the folder's content, not the folder: cd into it, then zip -r ../code.zip ."
+            }
+            Self::NotExecutable => {
+                "chmod 755 bootstrap before zipping; a ZIP made on Windows loses the bit, coldstart pack sets it"
+            }
+            Self::Unreadable { .. } => "make bootstrap a readable regular file",
+            Self::ForeignMachine { .. } => {
+                "build for x86-64: Rust --target x86_64-unknown-linux-musl, Go GOOS=linux GOARCH=amd64"
+            }
+            Self::NoProgram => {
+                "begin a script with #!/bin/sh (or another interpreter), or build a Linux executable"
+            }
+            Self::WindowsLineEnds { .. } => {
+                "save it with LF line ends: sed -i 's/\\r$//' bootstrap"
+            }
+            Self::InterpreterMissing { .. } => {
+                "name an interpreter that the platform's image has, such as #!/bin/bash"
+            }
+            Self::LoaderMissing { .. } | Self::LibrariesMissing { .. } => {
+                "link statically: Rust --target x86_64-unknown-linux-musl, Go CGO_ENABLED=0"
+            }
+            Self::GlibcTooNew { .. } => {
+                "link statically (Rust: --target x86_64-unknown-linux-musl), or choose a newer runtime such as custom.debian12"
+            }
+        }
+    }
+
+    /// What a caller gets when the platform meets this file; none where only the run will tell.
+    pub(crate) fn caller_error(&self, command: &str) -> Option<CallerError> {
+        let exited = |code| {
+            Some(CallerError::Exited {
+                code,
+                command: command.to_owned(),
+                logs: LogTail::default(),
+            })
+        };
+        match self {
+            Self::Missing { .. } | Self::BelowTopFolder { .. } => Some(CallerError::FileNotFound),
+            Self::NotExecutable => Some(CallerError::FilePermission),
+            Self::ForeignMachine { .. } | Self::NoProgram => exited(EXEC_FORMAT),
+            Self::LoaderMissing { .. } | Self::InterpreterMissing { .. } => exited(NO_SUCH_FILE),
+            Self::LibrariesMissing { .. } => exited(NOT_FOUND),
+            Self::GlibcTooNew { .. } => exited(1),
+            Self::WindowsLineEnds { .. } | Self::Unreadable { .. } => None,
+        }
+    }
+}
+
+/// The faults of the start file in a code directory; an empty list means that the platform can start it.
+pub(crate) fn start_file(code: &Path, name: &str, debian: Debian) -> Vec<Fault> {
+    let path = code.join(name);
+    let Ok(metadata) = fs::metadata(&path) else {
+        return vec![missing(code, name)];
+    };
+    if !metadata.is_file() {
+        return vec![Fault::Unreadable {
+            why: "it is not a regular file".to_owned(),
+        }];
+    }
+    let mut faults = Vec::new();
+    if metadata.permissions().mode() & 0o111 == 0 {
+        faults.push(Fault::NotExecutable);
+    }
+    match read_front(&path) {
+        Ok(bytes) => faults.extend(content(&path, &bytes, debian)),
+        Err(error) => faults.push(Fault::Unreadable {
+            why: error.to_string(),
+        }),
+    }
+    faults
+}
+
+fn missing(code: &Path, name: &str) -> Fault {
+    let mut entries = fs::read_dir(code)
+        .into_iter()
+        .flatten()
+        .flatten()
+        .map(|entry| entry.path());
+    if let (Some(only), None) = (entries.next(), entries.next())
+        && only.join(name).is_file()
+    {
+        let folder = only
+            .file_name()
+            .unwrap_or_default()
+            .to_string_lossy()
+            .into_owned();
+        return Fault::BelowTopFolder { folder };
+    }
+    Fault::Missing {
+        looked_for: format!("file {name} at the root of the code directory"),
+    }
+}
+
+fn read_front(path: &PathBuf) -> std::io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    fs::File::open(path)?
+        .take(READ_LEN_MAX)
+        .read_to_end(&mut bytes)?;
+    Ok(bytes)
+}
+
+fn content(path: &Path, bytes: &[u8], debian: Debian) -> Vec<Fault> {
+    if bytes.starts_with(b"\x7fELF") {
+        return match elf::read(bytes) {
+            Ok(facts) => executable(path, facts, debian),
+            Err(why) => vec![Fault::Unreadable { why }],
+        };
+    }
+    bytes.strip_prefix(b"#!").map_or_else(
+        || vec![Fault::NoProgram],
+        |rest| script(rest).into_iter().collect(),
+    )
+}
+
+fn script(after_mark: &[u8]) -> Option<Fault> {
+    let line = after_mark
+        .split(|byte| *byte == b'\n')
+        .next()
+        .unwrap_or_default();
+    let text = String::from_utf8_lossy(line);
+    let mut words = text.split_whitespace();
+    let interpreter = words.next().unwrap_or_default().to_owned();
+    if line.ends_with(b"\r") {
+        let named = words.next_back().map_or(interpreter, str::to_owned);
+        return Some(Fault::WindowsLineEnds { interpreter: named });
+    }
+    (!Path::new(&interpreter).exists()).then_some(Fault::InterpreterMissing { interpreter })
+}
+
+fn executable(path: &Path, facts: Executable, debian: Debian) -> Vec<Fault> {
+    if let Machine::Other(machine) = facts.machine {
+        return vec![Fault::ForeignMachine { machine }];
+    }
+    let mut faults = Vec::new();
+    if let Some(loader) = facts.interpreter.filter(|loader| loader != GLIBC_LOADER) {
+        faults.push(Fault::LoaderMissing { loader });
+    }
+    let is_missing = |name: &String| {
+        !SYSTEM_LIBRARIES.contains(&name.as_str()) && !elf::is_bundled(name, path, &facts.run_paths)
+    };
+    let names: Vec<String> = facts
+        .libraries
+        .iter()
+        .filter(|name| is_missing(name))
+        .cloned()
+        .collect();
+    if !names.is_empty() && faults.is_empty() {
+        faults.push(Fault::LibrariesMissing { names });
+    }
+    if let Some(needs) = facts.glibc.filter(|needs| *needs > debian.glibc()) {
+        faults.push(Fault::GlibcTooNew { needs, debian });
+    }
+    faults
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn scripts_are_judged_by_their_first_line() {
+        assert_eq!(script(b"/bin/sh\necho\r\n"), None);
+        let crlf = Fault::WindowsLineEnds {
+            interpreter: "bash".to_owned(),
+        };
+        assert_eq!(script(b"/usr/bin/env bash\r\n"), Some(crlf));
+        let absent = Fault::InterpreterMissing {
+            interpreter: "/no/such".to_owned(),
+        };
+        assert_eq!(script(b"/no/such\n"), Some(absent));
+    }
+}

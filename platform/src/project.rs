@@ -1,0 +1,419 @@
+//! From what was named on the command line to a code directory, a start command and settings.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use serde_json::Value;
+use tempfile::TempDir;
+
+use crate::arguments::SourceArguments;
+use crate::deployment::{Deployment, HealthCheckConfig, HookConfig, Props, scalar_text};
+use crate::exit::Failure;
+use crate::package::extract::extract;
+use crate::package::inspect::Debian;
+use crate::remains;
+
+/// The platform's default, and the documented one of each number.
+const PORT: u16 = 9000;
+const START_TIMEOUT: Duration = Duration::from_secs(120);
+const TIMEOUT: Duration = Duration::from_secs(60);
+const HOOK_TIMEOUT: Duration = Duration::from_secs(30);
+const MEMORY_MB: u64 = 512;
+const CONCURRENCY: u32 = 20;
+const CONCURRENCY_MAX: u32 = 200;
+const START_FILE: &str = "bootstrap";
+
+/// A function, ready to be launched.
+#[derive(Debug)]
+pub(crate) struct Project {
+    /// The code directory, which is the working directory.
+    pub(crate) code: PathBuf,
+    /// What starts it.
+    pub(crate) start: Start,
+    /// Everything that is configured.
+    pub(crate) settings: Settings,
+    /// What `--watch` looks at.
+    pub(crate) watched: PathBuf,
+    /// Keeps an extracted package until the end.
+    _scratch: Option<Scratch>,
+}
+
+/// The start command.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Start {
+    /// A file of the code directory; `bootstrap` unless another was named.
+    File(String),
+    /// `command` and `args`, joined.
+    Command(Vec<String>),
+}
+
+impl Start {
+    /// As the platform's error texts show it.
+    pub(crate) fn shown(&self) -> String {
+        match self {
+            Self::File(_) => "/code/bootstrap".to_owned(),
+            Self::Command(words) => words.join(" "),
+        }
+    }
+
+    /// As an operator would type it.
+    pub(crate) fn typed(&self) -> String {
+        match self {
+            Self::File(name) => format!("./{name}"),
+            Self::Command(words) => words.join(" "),
+        }
+    }
+}
+
+/// The function's configuration.
+#[derive(Clone, Debug)]
+pub(crate) struct Settings {
+    pub(crate) port: u16,
+    pub(crate) port_origin: PortOrigin,
+    pub(crate) region: String,
+    pub(crate) function_name: String,
+    pub(crate) handler: String,
+    pub(crate) memory_mb: u64,
+    pub(crate) timeout: Duration,
+    pub(crate) start_timeout: Duration,
+    /// Requests at a time, if that is configured.
+    pub(crate) concurrency: Option<u32>,
+    pub(crate) environment: BTreeMap<String, String>,
+    pub(crate) hooks: Hooks,
+    pub(crate) debian: Debian,
+}
+
+/// Was the port chosen or is it the default?
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum PortOrigin {
+    Default,
+    Configured,
+}
+
+/// What the platform sends besides calls; only what is configured.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Hooks {
+    pub(crate) initializer: Option<Duration>,
+    pub(crate) pre_stop: Option<Duration>,
+    pub(crate) health: Option<Health>,
+}
+
+/// The custom health check.
+#[derive(Clone, Debug)]
+pub(crate) struct Health {
+    pub(crate) path: String,
+    pub(crate) initial_delay: Duration,
+    pub(crate) period: Duration,
+    pub(crate) timeout: Duration,
+    pub(crate) failures_max: u32,
+}
+
+impl Project {
+    /// Finds out what was meant, and extracts a package.
+    pub(crate) fn resolve(arguments: &SourceArguments) -> Result<Self, Failure> {
+        let named = arguments
+            .source
+            .clone()
+            .unwrap_or_else(|| PathBuf::from("."));
+        let metadata = fs::metadata(&named).map_err(|error| {
+            Failure::input(format!("cannot use {}: {error}", named.display()))
+                .remedy("name a directory, a ZIP, an s.yaml, or put a command after --")
+        })?;
+        let mut project = if metadata.is_dir() {
+            Self::of_directory(&named, arguments)?
+        } else if has_extension(&named, &["yaml", "yml"]) {
+            Self::of_deployment(&named, arguments)?
+        } else if is_zip(&named) {
+            Self::of_code(&named, Start::File(START_FILE.to_owned()))?
+        } else {
+            Self::of_start_file(&named)?
+        };
+        if !arguments.command.is_empty() {
+            project.start = Start::Command(arguments.command.clone());
+        }
+        project.settings.take(arguments)?;
+        Ok(project)
+    }
+
+    /// A code directory with a command, without any file of settings.
+    pub(crate) fn of_command(code: &Path, words: Vec<String>) -> Result<Self, Failure> {
+        Self::of_code(code, Start::Command(words))
+    }
+
+    /// The same function with its code elsewhere.
+    pub(crate) fn at(&self, code: &Path) -> Self {
+        Self {
+            code: code.to_owned(),
+            start: self.start.clone(),
+            settings: self.settings.clone(),
+            watched: code.to_owned(),
+            _scratch: None,
+        }
+    }
+
+    fn of_directory(folder: &Path, arguments: &SourceArguments) -> Result<Self, Failure> {
+        let deployment = ["s.yaml", "s.yml"]
+            .map(|name| folder.join(name))
+            .into_iter()
+            .find(|path| path.is_file());
+        let is_about_a_command = !arguments.command.is_empty() && arguments.source.is_none();
+        match deployment {
+            Some(path) if !is_about_a_command => Self::of_deployment(&path, arguments),
+            Some(_) | None => Self::of_code(folder, Start::File(START_FILE.to_owned())),
+        }
+    }
+
+    fn of_deployment(path: &Path, arguments: &SourceArguments) -> Result<Self, Failure> {
+        let deployment = Deployment::read(path, arguments.resource.as_deref())?;
+        let settings = Settings::of_props(&deployment.props)
+            .map_err(|reason| Failure::input(format!("{}: {reason}", path.display())))?;
+        let code = match &deployment.props.code {
+            None => deployment.folder.clone(),
+            Some(Value::String(relative)) => deployment.folder.join(relative),
+            Some(_) => {
+                return Err(Failure::input(format!(
+                    "{}: `code` is not a path on this machine",
+                    path.display()
+                )));
+            }
+        };
+        if !code.exists() {
+            return Err(Failure::input(format!(
+                "{}: its `code` {} does not exist",
+                path.display(),
+                code.display()
+            ))
+            .remedy("build it first; for a Rust project: coldstart pack"));
+        }
+        let config = &deployment.props.custom_runtime_config;
+        let words: Vec<String> = config.command.iter().chain(&config.args).cloned().collect();
+        let start = if words.is_empty() {
+            Start::File(START_FILE.to_owned())
+        } else {
+            Start::Command(words)
+        };
+        let mut project = Self::of_code(&code, start)?;
+        project.settings = settings;
+        // A change of the file itself is a change as well.
+        if code.starts_with(&deployment.folder) {
+            project.watched = deployment.folder;
+        }
+        Ok(project)
+    }
+
+    /// One file is a package with nothing else in it.
+    fn of_start_file(path: &Path) -> Result<Self, Failure> {
+        let scratch = Scratch::new()?;
+        let start = scratch.path().join(START_FILE);
+        fs::copy(path, &start).map_err(|error| Failure::file("copy", path, &error))?;
+        let mut project = Self::of_code(scratch.path(), Start::File(START_FILE.to_owned()))?;
+        path.clone_into(&mut project.watched);
+        project._scratch = Some(scratch);
+        Ok(project)
+    }
+
+    fn of_code(code: &Path, start: Start) -> Result<Self, Failure> {
+        let watched = code.to_owned();
+        let extracted = if code.is_dir() {
+            None
+        } else {
+            Some(Scratch::extracted(code)?)
+        };
+        let folder = extracted
+            .as_ref()
+            .map_or(code, |extracted| extracted.path());
+        let code = folder
+            .canonicalize()
+            .map_err(|error| Failure::file("open", folder, &error))?;
+        Ok(Self {
+            code,
+            start,
+            settings: Settings::default(),
+            watched,
+            _scratch: extracted,
+        })
+    }
+}
+
+/// A temporary folder, which a signal removes as well.
+#[derive(Debug)]
+pub(crate) struct Scratch {
+    folder: TempDir,
+    _remembered: remains::Folder,
+}
+
+impl Scratch {
+    /// A new empty one.
+    pub(crate) fn new() -> Result<Self, Failure> {
+        let make = || tempfile::Builder::new().prefix("coldstart-").tempdir();
+        let made = remains::Folder::make(make, TempDir::path);
+        let (folder, remembered) = made.map_err(|error| {
+            Failure::machine(format!("cannot make a temporary folder: {error}"))
+        })?;
+        Ok(Self {
+            folder,
+            _remembered: remembered,
+        })
+    }
+
+    /// Where it is.
+    pub(crate) fn path(&self) -> &Path {
+        self.folder.path()
+    }
+
+    fn extracted(archive: &Path) -> Result<Self, Failure> {
+        let scratch = Self::new()?;
+        extract(archive, scratch.path())?;
+        Ok(scratch)
+    }
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            port: PORT,
+            port_origin: PortOrigin::Default,
+            region: "cn-hangzhou".to_owned(),
+            function_name: "local".to_owned(),
+            handler: "index.handler".to_owned(),
+            memory_mb: MEMORY_MB,
+            timeout: TIMEOUT,
+            start_timeout: START_TIMEOUT,
+            concurrency: None,
+            environment: BTreeMap::new(),
+            hooks: Hooks::default(),
+            debian: Debian::default(),
+        }
+    }
+}
+
+impl Settings {
+    /// How many requests an instance takes at a time.
+    pub(crate) fn concurrency_max(&self) -> u32 {
+        self.concurrency.unwrap_or(CONCURRENCY)
+    }
+
+    /// How many it may be asked to take.
+    pub(crate) fn concurrency_tested(&self) -> u32 {
+        self.concurrency.unwrap_or(CONCURRENCY_MAX)
+    }
+
+    fn of_props(props: &Props) -> Result<Self, String> {
+        let mut settings = Self::default();
+        let runtime = props.runtime.as_deref().unwrap_or("custom");
+        settings.debian = debian_of(runtime)?;
+        if let Some(value) = props
+            .custom_runtime_config
+            .port
+            .as_ref()
+            .or(props.ca_port.as_ref())
+        {
+            let text = scalar_text(value);
+            let port = text.parse().ok().filter(|port| *port > 0);
+            settings.port = port.ok_or_else(|| format!("port `{text}` is no port"))?;
+            settings.port_origin = PortOrigin::Configured;
+        }
+        let text = |field: &Option<String>, default: &str| {
+            field.clone().unwrap_or_else(|| default.to_owned())
+        };
+        settings.region = text(&props.region, &settings.region);
+        settings.function_name = text(&props.function_name, &settings.function_name);
+        settings.handler = text(&props.handler, &settings.handler);
+        settings.memory_mb = props.memory_size.unwrap_or(settings.memory_mb);
+        settings.timeout = props.timeout.map_or(settings.timeout, Duration::from_secs);
+        settings.concurrency = props
+            .instance_concurrency
+            .map(|limit| limit.clamp(1, CONCURRENCY_MAX));
+        settings.environment = props
+            .environment_variables
+            .iter()
+            .map(|(name, value)| (name.clone(), scalar_text(value)))
+            .collect();
+        let lifecycle = &props.instance_lifecycle_config;
+        let timeout = |hook: &HookConfig| hook.timeout.map_or(HOOK_TIMEOUT, Duration::from_secs);
+        settings.hooks = Hooks {
+            initializer: lifecycle.initializer.as_ref().map(timeout),
+            pre_stop: lifecycle.pre_stop.as_ref().map(timeout),
+            health: props
+                .custom_runtime_config
+                .health_check_config
+                .as_ref()
+                .and_then(Health::of_config),
+        };
+        Ok(settings)
+    }
+
+    fn take(&mut self, arguments: &SourceArguments) -> Result<(), Failure> {
+        if let Some(runtime) = &arguments.runtime {
+            self.debian = debian_of(runtime).map_err(Failure::input)?;
+        }
+        if let Some(port) = arguments.port {
+            self.port = port;
+            self.port_origin = PortOrigin::Configured;
+        }
+        self.start_timeout = arguments.start_timeout.unwrap_or(self.start_timeout);
+        self.environment
+            .extend(arguments.environment.iter().cloned());
+        if arguments.initializer.is_on() {
+            self.hooks.initializer.get_or_insert(HOOK_TIMEOUT);
+        }
+        if arguments.pre_stop.is_on() {
+            self.hooks.pre_stop.get_or_insert(HOOK_TIMEOUT);
+        }
+        if let Some(path) = &arguments.health {
+            self.hooks.health = Some(Health::at(path.clone()));
+        }
+        Ok(())
+    }
+}
+
+fn debian_of(runtime: &str) -> Result<Debian, String> {
+    Debian::of_runtime(runtime).ok_or_else(|| {
+        format!("runtime `{runtime}` is no custom runtime; custom.debian12 is the newest")
+    })
+}
+
+impl Health {
+    /// The documented defaults.
+    fn at(path: String) -> Self {
+        Self {
+            path,
+            initial_delay: Duration::ZERO,
+            period: Duration::from_secs(3),
+            timeout: Duration::from_secs(1),
+            failures_max: 3,
+        }
+    }
+
+    fn of_config(config: &HealthCheckConfig) -> Option<Self> {
+        let path = config
+            .http_get_url
+            .clone()
+            .filter(|path| !path.is_empty())?;
+        let default = Self::at(path);
+        let seconds = |field: Option<u64>, default| field.map_or(default, Duration::from_secs);
+        Some(Self {
+            initial_delay: seconds(config.initial_delay_seconds, default.initial_delay),
+            period: seconds(config.period_seconds, default.period),
+            timeout: seconds(config.timeout_seconds, default.timeout),
+            failures_max: config
+                .failure_threshold
+                .unwrap_or(default.failures_max)
+                .max(1),
+            path: default.path,
+        })
+    }
+}
+
+fn has_extension(path: &Path, extensions: &[&str]) -> bool {
+    path.extension()
+        .is_some_and(|end| extensions.iter().any(|one| end.eq_ignore_ascii_case(one)))
+}
+
+/// A ZIP by its name, or by its first bytes; a JAR is a program's file, not a package.
+fn is_zip(path: &Path) -> bool {
+    let begins_like_one = || fs::read(path).is_ok_and(|bytes| bytes.starts_with(b"PK\x03\x04"));
+    has_extension(path, &["zip"]) || (path.extension().is_none() && begins_like_one())
+}

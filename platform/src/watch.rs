@@ -1,0 +1,71 @@
+//! Notices that a source has changed: names, lengths and times of its files, looked at every now and then.
+
+use std::collections::hash_map::DefaultHasher;
+use std::fs;
+use std::hash::{Hash, Hasher};
+use std::path::Path;
+
+/// A tree larger than this is looked at only in part.
+const FILES_MAX: usize = 20_000;
+const SKIPPED: [&str; 4] = [".git", "node_modules", "target", "__pycache__"];
+
+/// A look at a source that later looks are compared with.
+#[derive(Debug)]
+pub(crate) struct Watch {
+    seen: u64,
+    settling: Option<u64>,
+}
+
+impl Watch {
+    /// Takes the first look.
+    pub(crate) fn begin(source: &Path) -> Self {
+        Self {
+            seen: look(source),
+            settling: None,
+        }
+    }
+
+    /// Has it changed, and come to rest? A build writes for a while.
+    pub(crate) fn has_changed(&mut self, source: &Path) -> bool {
+        let now = look(source);
+        if now == self.seen {
+            self.settling = None;
+            return false;
+        }
+        if self.settling != Some(now) {
+            self.settling = Some(now);
+            return false;
+        }
+        self.seen = now;
+        self.settling = None;
+        true
+    }
+}
+
+fn look(source: &Path) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    let mut paths = vec![source.to_owned()];
+    let mut files = 0;
+    while let Some(path) = paths.pop() {
+        files += 1;
+        let Ok(metadata) = fs::metadata(&path) else {
+            continue;
+        };
+        if metadata.is_dir() {
+            let entries = fs::read_dir(&path).into_iter().flatten().flatten();
+            let mut inside: Vec<_> = entries.map(|entry| entry.path()).collect();
+            inside.retain(|path| {
+                path.file_name()
+                    .is_none_or(|name| !SKIPPED.iter().any(|skipped| name == *skipped))
+            });
+            inside.sort();
+            paths.extend(inside);
+        } else {
+            (path, metadata.len(), metadata.modified().ok()).hash(&mut hasher);
+        }
+        if files > FILES_MAX {
+            break;
+        }
+    }
+    hasher.finish()
+}

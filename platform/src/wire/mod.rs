@@ -1,0 +1,213 @@
+//! HTTP/1.1 on blocking sockets, in the open: the platform's side has to send what a client library would hide
+//! (half a request, a reset, a connection held idle) and to see what one would smooth over (who closed, and when).
+
+pub(crate) mod body;
+pub(crate) mod exchange;
+pub(crate) mod head;
+
+use std::fmt;
+use std::io::{self, Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::time::{Duration, Instant};
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::net::sockopt::set_tcp_quickack;
+
+const READ_LEN: usize = 64 * 1024;
+
+/// What can go wrong between two ends of a connection.
+#[derive(Debug)]
+pub(crate) enum Fault {
+    /// Nobody accepted.
+    Refused(io::Error),
+    /// The peer closed before the first byte of an answer.
+    Closed,
+    /// The peer closed inside a message.
+    ClosedMidway,
+    /// Nothing came before the deadline.
+    TimedOut,
+    /// Whoever the answer is for has left meanwhile.
+    CallerLeft,
+    /// The bytes are no HTTP/1.1.
+    Malformed(String),
+    /// A head longer than allowed.
+    HeadTooLong,
+    /// The kernel's word for anything else.
+    Broken(io::Error),
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Refused(error) => write!(out, "could not connect: {error}"),
+            Self::Closed => out.write_str("the server closed the connection without an answer"),
+            Self::ClosedMidway => {
+                out.write_str("the server closed the connection in the middle of its answer")
+            }
+            Self::TimedOut => out.write_str("no answer in time"),
+            Self::CallerLeft => out.write_str("the caller has left"),
+            Self::Malformed(why) => write!(out, "malformed HTTP: {why}"),
+            Self::HeadTooLong => out.write_str("the head is longer than allowed"),
+            Self::Broken(error) => write!(out, "{error}"),
+        }
+    }
+}
+
+impl From<io::Error> for Fault {
+    fn from(error: io::Error) -> Self {
+        use io::ErrorKind::{
+            BrokenPipe, ConnectionAborted, ConnectionRefused, ConnectionReset, TimedOut, WouldBlock,
+        };
+        let kind = error.kind();
+        if [WouldBlock, TimedOut].contains(&kind) {
+            Self::TimedOut
+        } else if [ConnectionReset, BrokenPipe, ConnectionAborted].contains(&kind) {
+            Self::Closed
+        } else if kind == ConnectionRefused {
+            Self::Refused(error)
+        } else {
+            Self::Broken(error)
+        }
+    }
+}
+
+/// A connection with the bytes that were read and not yet used.
+#[derive(Debug)]
+pub(crate) struct Wire {
+    stream: TcpStream,
+    unread: Vec<u8>,
+    /// Where reads land first: zeroed once, not at each read.
+    landing: Vec<u8>,
+    /// Whose departure ends the reading.
+    caller: Option<TcpStream>,
+}
+
+impl Wire {
+    /// Connects.
+    pub(crate) fn dial(address: SocketAddr, patience: Duration) -> Result<Self, Fault> {
+        let stream = TcpStream::connect_timeout(&address, patience).map_err(Fault::Refused)?;
+        Ok(Self::of(stream)?)
+    }
+
+    /// Takes a connection over.
+    pub(crate) fn of(stream: TcpStream) -> io::Result<Self> {
+        stream.set_nodelay(true)?;
+        Ok(Self {
+            stream,
+            unread: Vec::new(),
+            landing: Vec::new(),
+            caller: None,
+        })
+    }
+
+    /// The socket, for what only a socket can do.
+    pub(crate) const fn stream(&self) -> &TcpStream {
+        &self.stream
+    }
+
+    /// The reading end for another thread, with what was read and not used.
+    pub(crate) fn take_over(&mut self) -> io::Result<Self> {
+        let stream = self.stream.try_clone()?;
+        Ok(Self {
+            stream,
+            unread: std::mem::take(&mut self.unread),
+            landing: Vec::new(),
+            caller: None,
+        })
+    }
+
+    /// From now on reading ends when this caller leaves.
+    pub(crate) fn read_for(&mut self, caller: &TcpStream) -> io::Result<()> {
+        self.caller = Some(caller.try_clone()?);
+        Ok(())
+    }
+
+    /// Nobody waits for what is read any more.
+    pub(crate) fn read_for_nobody(&mut self) {
+        self.caller = None;
+    }
+
+    /// The bytes that were read and not used.
+    pub(crate) fn unread(&self) -> &[u8] {
+        &self.unread
+    }
+
+    /// Takes bytes from the front.
+    pub(crate) fn take(&mut self, length: usize) -> Vec<u8> {
+        let rest = self.unread.split_off(length.min(self.unread.len()));
+        std::mem::replace(&mut self.unread, rest)
+    }
+
+    /// Sends all of it.
+    pub(crate) fn send(&self, bytes: &[u8]) -> Result<(), Fault> {
+        (&self.stream).write_all(bytes).map_err(Fault::from)
+    }
+
+    /// Reads more; `false` at the end of the stream.
+    pub(crate) fn fill(&mut self, deadline: Instant) -> Result<bool, Fault> {
+        let left = deadline.saturating_duration_since(Instant::now());
+        if left.is_zero() {
+            return Err(Fault::TimedOut);
+        }
+        if let Some(caller) = &self.caller {
+            match answer_or_departure(&self.stream, caller, left) {
+                First::Answer => {}
+                First::CallerGone => return Err(Fault::CallerLeft),
+                First::Neither => return Err(Fault::TimedOut),
+            }
+        }
+        self.stream.set_read_timeout(Some(left))?;
+        // Many servers write head and body apart; a delayed acknowledgement between the two costs 40 ms each time.
+        set_tcp_quickack(&self.stream, true).ok();
+        self.landing.resize(READ_LEN, 0);
+        loop {
+            match self.stream.read(&mut self.landing) {
+                Ok(length) => {
+                    self.unread.extend_from_slice(&self.landing[..length]);
+                    return Ok(length > 0);
+                }
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+    }
+}
+
+/// Waits until there is something to read, an end included.
+pub(crate) fn readable_within(stream: &TcpStream, patience: Duration) -> bool {
+    let mut one = [PollFd::new(stream, PollFlags::IN | PollFlags::RDHUP)];
+    poll(&mut one, Some(&timespec(patience))).is_ok_and(|ready| ready > 0)
+}
+
+/// Which of two connections has something to say first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum First {
+    Answer,
+    CallerGone,
+    Neither,
+}
+
+/// Waits for the server's bytes or the caller's departure.
+fn answer_or_departure(server: &TcpStream, caller: &TcpStream, patience: Duration) -> First {
+    let mut both = [
+        PollFd::new(server, PollFlags::IN | PollFlags::RDHUP),
+        PollFd::new(caller, PollFlags::RDHUP | PollFlags::HUP | PollFlags::ERR),
+    ];
+    if poll(&mut both, Some(&timespec(patience))).is_err() {
+        return First::Neither;
+    }
+    if !both[0].revents().is_empty() {
+        First::Answer
+    } else if both[1].revents().is_empty() {
+        First::Neither
+    } else {
+        First::CallerGone
+    }
+}
+
+fn timespec(duration: Duration) -> Timespec {
+    Timespec {
+        tv_sec: i64::try_from(duration.as_secs()).unwrap_or(i64::MAX),
+        tv_nsec: i64::from(duration.subsec_nanos()),
+    }
+}

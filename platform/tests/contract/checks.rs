@@ -1,0 +1,168 @@
+//! What `check` reports, in each of its forms.
+
+use crate::support::{
+    DEADLINE, coldstart, file, free_port, interpreter, runs, server, stderr, stdout,
+};
+
+#[test]
+fn a_file_that_cannot_start_fails_and_the_rest_is_not_applicable() {
+    let folder = tempfile::tempdir().expect("a folder");
+    file(folder.path(), "bootstrap", "#!/bin/sh\n", 0o644);
+    let port = free_port().to_string();
+    let source = folder.path().to_str().expect("text");
+    let output = coldstart(&["check", source, "--port", &port]);
+    assert_eq!(output.status.code(), Some(1), "{}", stderr(&output));
+    let table = stdout(&output);
+    assert!(table.contains("FAIL S1 "), "{table}");
+    assert!(table.contains("CAFilePermission"), "{table}");
+    assert!(table.contains("FAIL S3 "), "{table}");
+    assert!(table.contains("-    K1 "), "{table}");
+    assert!(
+        table.contains("0 passed") || table.contains("1 passed"),
+        "{table}"
+    );
+}
+
+#[test]
+fn a_loopback_bind_fails_with_rule_error_and_remedy() {
+    let Some(python) = interpreter(&["python3", "python"]) else {
+        return;
+    };
+    let port = free_port().to_string();
+    let script = server("server.py");
+    let folder = tempfile::tempdir().expect("a folder");
+    let junit = folder.path().join("report.xml");
+    let output = coldstart(&[
+        "check",
+        "--port",
+        &port,
+        "--env",
+        "HOST=127.0.0.1",
+        "--junit",
+        junit.to_str().expect("text"),
+        "--",
+        &python,
+        &script,
+    ]);
+    assert_eq!(output.status.code(), Some(1), "{}", stderr(&output));
+    let table = stdout(&output);
+    for expected in [
+        "FAIL S3 ",
+        "which the platform's router cannot reach",
+        "rule:   bind 0.0.0.0 and accept within 120 s of the launch",
+        &format!("Function instance health check failed on port {port} in 120 seconds.\\nLogs:"),
+        "mend:   bind '0.0.0.0'",
+    ] {
+        assert!(table.contains(expected), "{expected} in {table}");
+    }
+    assert!(
+        !table.contains('\u{1b}'),
+        "colours where there is no terminal: {table}"
+    );
+    let report = std::fs::read_to_string(&junit).expect("the report");
+    assert!(
+        report.contains("<testcase classname=\"contract\" name=\"S3 "),
+        "{report}"
+    );
+    assert!(report.contains("<failure message="), "{report}");
+    assert!(report.contains("tests=\"33\""), "{report}");
+}
+
+#[test]
+fn single_checks_can_be_asked_for() {
+    let Some(python) = interpreter(&["python3", "python"]) else {
+        return;
+    };
+    let port = free_port().to_string();
+    let script = server("server.py");
+    let output = coldstart(&[
+        "check", "--port", &port, "--only", "S3,K2", "--json", "--", &python, &script,
+    ]);
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    let report: serde_json::Value = serde_json::from_slice(&output.stdout).expect("JSON");
+    let ids: Vec<&str> = report["checks"]
+        .as_array()
+        .expect("a list")
+        .iter()
+        .filter_map(|check| check["id"].as_str())
+        .collect();
+    assert_eq!(ids, ["S3", "K2"]);
+    assert_eq!(report["passed"], 2);
+    let unknown = coldstart(&["check", "--only", "Z9", "--", "true"]);
+    assert_eq!(unknown.status.code(), Some(3));
+    assert!(
+        stderr(&unknown).contains("there is no check `Z9`"),
+        "{}",
+        stderr(&unknown)
+    );
+}
+
+#[test]
+fn a_server_with_its_port_built_in_fails_only_that() {
+    let Some(python) = interpreter(&["python3", "python"]) else {
+        return;
+    };
+    let port = free_port().to_string();
+    let script = server("server.py");
+    let setting = format!("OTHER_PORT={port}");
+    let output = coldstart(&[
+        "check", "--port", &port, "--env", &setting, "--only", "S3,S4,S7", "--json", "--", &python,
+        &script,
+    ]);
+    let report: serde_json::Value = serde_json::from_slice(&output.stdout).expect("JSON");
+    let verdicts: Vec<&str> = report["checks"]
+        .as_array()
+        .expect("a list")
+        .iter()
+        .filter_map(|check| check["verdict"].as_str())
+        .collect();
+    // The port was chosen with --port and is the server's own, so it is served: a warning.
+    assert_eq!(verdicts, ["pass", "warn", "pass"], "{report:#}");
+}
+
+#[test]
+fn an_interrupted_check_leaves_nothing() {
+    let Some(python) = interpreter(&["python3", "python"]) else {
+        return;
+    };
+    let scratch = tempfile::tempdir().expect("a folder");
+    let code = tempfile::tempdir().expect("a folder");
+    let script = format!(
+        "#!/bin/sh\nexec {python} {} \"$FC_FUNC_CODE_PATH\"\n",
+        server("server.py")
+    );
+    let source = file(code.path(), "bootstrap", script, 0o755);
+    let port = free_port().to_string();
+    let mut process = std::process::Command::new(env!("CARGO_BIN_EXE_coldstart"))
+        .args(["check", source.to_str().expect("text"), "--port", &port])
+        .env("TMPDIR", scratch.path())
+        .stdout(std::process::Stdio::null())
+        .spawn()
+        .expect("it starts");
+    // The package's folder is in the function's command line, so no other test's function is meant.
+    let mark = scratch.path().to_str().expect("text").to_owned();
+    let own = format!("server.py {mark}");
+    let deadline = std::time::Instant::now() + DEADLINE;
+    while !runs(&own) {
+        assert!(std::time::Instant::now() < deadline, "never launched");
+        std::thread::sleep(std::time::Duration::from_millis(5));
+    }
+    let id = process.id().to_string();
+    assert!(
+        std::process::Command::new("kill")
+            .args(["-INT", &id])
+            .status()
+            .expect("kill")
+            .success(),
+        "signalled"
+    );
+    assert_eq!(process.wait().expect("it ends").code(), Some(130));
+    assert!(!runs(&own), "a function is left behind");
+    assert_eq!(
+        std::fs::read_dir(scratch.path())
+            .expect("the folder")
+            .count(),
+        0,
+        "a folder is left behind"
+    );
+}

@@ -1,0 +1,471 @@
+//! What passes the gateway, in both directions, and what it answers itself.
+
+use std::fs;
+use std::io::{Read, Write};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use crate::support::{DEADLINE, Gateway, Reply, file, free_port, interpreter, server};
+
+const INVOCATIONS: &str = "/2023-03-30/functions/local/invocations";
+
+#[test]
+fn http_calls_pass_with_the_platforms_headers() {
+    let Some(gateway) = Gateway::lab(&[]) else {
+        return;
+    };
+    let target = "/a%20b/%E4%BD%A0?x=1&y=%2F";
+    let reply = gateway.call_with(
+        "PUT",
+        target,
+        &["X-Fc-Function-Name: forged", "X-Client: kept"],
+        "body",
+    );
+    let seen = reply.json();
+    assert_eq!(
+        (&seen["method"], &seen["target"], &seen["body"]),
+        (&"PUT".into(), &target.into(), &"body".into())
+    );
+    let headers = &seen["headers"];
+    for (name, value) in [
+        ("x-fc-control-path", "/http-invoke"),
+        ("x-fc-function-name", "local"),
+        ("x-fc-function-memory", "512"),
+        ("x-fc-base-path", "/a%20b/%E4%BD%A0"),
+        ("x-fc-service-name", ""),
+        ("x-fc-version-id", ""),
+        ("x-client", "kept"),
+    ] {
+        assert_eq!(headers[name], value, "{name} in {headers}");
+    }
+    let names = [
+        "request-id",
+        "access-key-id",
+        "access-key-secret",
+        "security-token",
+        "account-id",
+        "region",
+        "qualifier",
+    ];
+    for name in names {
+        let value = headers[format!("x-fc-{name}")].as_str().unwrap_or_default();
+        assert!(!value.is_empty(), "x-fc-{name} in {headers}");
+    }
+    assert!(
+        headers.get("connection").is_none() && headers.get("keep-alive").is_none(),
+        "{headers}"
+    );
+    let id = headers["x-fc-request-id"].as_str().expect("text");
+    assert!(
+        reply.head.contains(&format!("x-fc-request-id: {id}")),
+        "{}",
+        reply.head
+    );
+    assert!(reply.head.contains("x-own: yes"), "{}", reply.head);
+    for reserved in ["server:", "x-fc-secret", "date:"] {
+        assert!(
+            !reply.head.contains(reserved),
+            "{reserved} in {}",
+            reply.head
+        );
+    }
+}
+
+#[test]
+fn a_user_route_named_as_the_platforms_stays_the_users() {
+    let Some(gateway) = Gateway::lab(&[]) else {
+        return;
+    };
+    let seen = gateway.call("GET", "/invoke?mine", "").json();
+    assert_eq!(seen["headers"]["x-fc-control-path"], "/http-invoke");
+}
+
+#[test]
+fn api_calls_give_the_body_alone() {
+    let Some(gateway) = Gateway::lab(&[]) else {
+        return;
+    };
+    let reply = gateway.call("POST", INVOCATIONS, "12345");
+    assert_eq!((reply.status, reply.body.as_str()), (200, "event of 5"));
+    assert!(!reply.head.contains("x-own"), "{}", reply.head);
+    assert!(reply.head.contains("x-fc-request-id: 1-"), "{}", reply.head);
+    let failed = gateway.call("POST", INVOCATIONS, "fail");
+    assert_eq!((failed.status, failed.body.as_str()), (200, "it failed"));
+    assert!(
+        failed
+            .head
+            .contains("x-fc-error-type: unhandledinvocationerror"),
+        "{}",
+        failed.head
+    );
+    gateway.wait_for("function error");
+}
+
+#[test]
+fn asynchronous_calls_are_taken_and_run_later() {
+    let Some(gateway) = Gateway::lab(&[]) else {
+        return;
+    };
+    let reply = gateway.call_with(
+        "POST",
+        INVOCATIONS,
+        &["X-Fc-Invocation-Type: Async"],
+        "1234567",
+    );
+    assert_eq!((reply.status, reply.body.as_str()), (202, ""));
+    assert!(reply.head.contains("x-fc-request-id: 1-"), "{}", reply.head);
+    gateway.wait_for("event 7");
+    gateway.wait_for("async event 201");
+    let large = "x".repeat(128 * 1024 + 1);
+    let refused = gateway.call_with(
+        "POST",
+        INVOCATIONS,
+        &["X-Fc-Invocation-Type: Async"],
+        &large,
+    );
+    assert_eq!(
+        (refused.status, &refused.json()["Code"]),
+        (400, &"InvalidArgument".into())
+    );
+}
+
+#[test]
+fn connections_to_the_function_are_used_again() {
+    let Some(gateway) = Gateway::lab(&[]) else {
+        return;
+    };
+    let first = gateway.call("GET", "/", "").json()["connection"].clone();
+    let second = gateway.call("POST", "/", "").json()["connection"].clone();
+    assert_eq!(first, second);
+}
+
+#[test]
+fn on_a_connection_that_was_closed_a_get_is_tried_again_and_a_post_is_not() {
+    let Some(gateway) = Gateway::lab(&[]) else {
+        return;
+    };
+    assert_eq!(gateway.call("GET", "/drop", "").body, "dropping");
+    assert_eq!(gateway.call("GET", "/", "").status, 200);
+    // The connection of that call is in the pool again; the next one closes it.
+    assert_eq!(gateway.call("GET", "/drop", "").body, "dropping");
+    let reply = gateway.call("POST", "/", "x");
+    assert_eq!(reply.status, 502);
+    assert_eq!(
+        reply.json()["Message"],
+        "Process exited unexpectedly before completing request"
+    );
+}
+
+#[test]
+fn more_requests_than_the_limit_are_refused() {
+    let Some(gateway) = Gateway::lab(&["--concurrency", "2"]) else {
+        return;
+    };
+    let mut waiting: Vec<_> = (0..2)
+        .map(|_| {
+            let mut stream = gateway.connect();
+            stream
+                .write_all(b"GET /stream HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
+                .expect("sent");
+            read_until(&mut stream, "first");
+            stream
+        })
+        .collect();
+    let refused = gateway.call("GET", "/", "");
+    assert_eq!(
+        (refused.status, &refused.json()["Code"]),
+        (429, &"ResourceExhausted".into())
+    );
+    // The function is full as long as they wait: only the lab itself could let them go.
+    waiting.pop();
+    let deadline = Instant::now() + DEADLINE;
+    while gateway.call("GET", "/release", "").status != 200 {
+        assert!(
+            Instant::now() < deadline,
+            "the place of a caller that left is never free"
+        );
+        thread::sleep(Duration::from_millis(10));
+    }
+    let mut last = waiting.pop().expect("the other");
+    assert!(
+        read_until(&mut last, "0\r\n\r\n").contains("second"),
+        "served to the end"
+    );
+}
+
+#[test]
+fn a_function_that_is_too_slow_is_cut_off() {
+    let Some(gateway) = Gateway::lab(&["--timeout", "1.5"]) else {
+        return;
+    };
+    let reply = gateway.call("GET", "/never", "");
+    assert_eq!(reply.status, 504);
+    assert_eq!(
+        reply.json()["Message"],
+        "Function time out after 1.5 seconds"
+    );
+    let event = gateway.call("GET", "/", "");
+    assert_eq!(event.status, 200, "the next call is served");
+}
+
+#[test]
+fn requests_beyond_the_limits_are_refused() {
+    let Some(gateway) = Gateway::lab(&[]) else {
+        return;
+    };
+    let field = format!("X-Big: {}", "b".repeat(8 * 1024));
+    let long = format!("/{}", "p".repeat(4 * 1024));
+    let mut stream = gateway.connect();
+    stream
+        .write_all(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 33554433\r\n\r\n")
+        .expect("sent");
+    let replies = [
+        gateway.call_with("GET", "/", &[&field], ""),
+        gateway.call("GET", &long, ""),
+        Reply::read(&mut stream),
+    ];
+    for (reply, what) in replies.iter().zip(["headers", "path", "body"]) {
+        assert_eq!(
+            (reply.status, &reply.json()["Code"]),
+            (400, &"InvalidArgument".into()),
+            "{what}"
+        );
+        assert!(
+            reply.json()["Message"]
+                .as_str()
+                .expect("text")
+                .contains(what),
+            "{reply:?}"
+        );
+    }
+}
+
+#[test]
+fn answers_that_no_router_passes_on_are_replaced() {
+    let Some(gateway) = Gateway::lab(&[]) else {
+        return;
+    };
+    for target in ["/big-head", "/broken"] {
+        let reply = gateway.call("GET", target, "");
+        assert_eq!(
+            (reply.status, &reply.json()["Code"]),
+            (502, &"BadResponse".into()),
+            "{target}"
+        );
+    }
+}
+
+#[test]
+fn a_crash_gives_502_and_the_next_call_a_new_instance() {
+    let Some(gateway) = Gateway::lab(&[]) else {
+        return;
+    };
+    let before = gateway.call("GET", "/", "").json()["process"].clone();
+    let crashed = gateway.call("GET", "/crash", "");
+    assert_eq!(crashed.status, 502);
+    assert_eq!(
+        crashed.json()["Message"],
+        "Process exited unexpectedly before completing request"
+    );
+    let after = gateway.call("GET", "/", "").json()["process"].clone();
+    assert_ne!(before, after);
+}
+
+#[test]
+fn a_function_that_needs_more_memory_than_it_has_is_ended() {
+    let Some(gateway) = Gateway::lab(&["--memory", "128"]) else {
+        return;
+    };
+    let reply = gateway.call("GET", "/memory", "");
+    assert_eq!(reply.status, 502);
+    assert_eq!(
+        reply.json()["Message"],
+        "Process exited unexpectedly before completing request"
+    );
+    gateway.wait_for("out of memory: ");
+    assert_eq!(
+        gateway.call("GET", "/", "").status,
+        200,
+        "a new instance serves"
+    );
+}
+
+#[test]
+fn a_caller_that_leaves_is_noted_and_the_function_lives() {
+    let Some(gateway) = Gateway::lab(&[]) else {
+        return;
+    };
+    let mut stream = gateway.connect();
+    stream
+        .write_all(b"GET /never HTTP/1.1\r\nHost: a\r\n\r\n")
+        .expect("sent");
+    gateway.wait_for(" never");
+    drop(stream);
+    gateway.wait_for("499 in");
+    gateway.wait_for("ClientClosedRequest Invocation canceled by client");
+    assert_eq!(gateway.call("GET", "/", "").status, 200);
+}
+
+#[test]
+fn a_stream_passes_piece_by_piece() {
+    let Some(gateway) = Gateway::lab(&[]) else {
+        return;
+    };
+    let mut stream = gateway.connect();
+    stream
+        .write_all(b"GET /stream HTTP/1.1\r\nHost: a\r\n\r\n")
+        .expect("sent");
+    // The function sends the rest only after the release, so the first piece has passed before the end.
+    let first = read_until(&mut stream, "first");
+    assert!(
+        first.to_lowercase().contains("transfer-encoding: chunked"),
+        "{first}"
+    );
+    assert!(!first.contains("second"), "{first}");
+    assert_eq!(gateway.call("GET", "/release", "").body, "released");
+    assert!(
+        read_until(&mut stream, "0\r\n\r\n").contains("second"),
+        "the rest"
+    );
+}
+
+#[test]
+fn a_caller_of_http_1_0_gets_a_stream_without_chunks() {
+    let Some(gateway) = Gateway::lab(&[]) else {
+        return;
+    };
+    assert_eq!(gateway.call("GET", "/release", "").body, "released");
+    let mut stream = gateway.connect();
+    stream
+        .write_all(b"GET /stream HTTP/1.0\r\n\r\n")
+        .expect("sent");
+    let reply = Reply::read(&mut stream);
+    assert_eq!(reply.body, "firstsecond");
+    assert!(!reply.head.contains("transfer-encoding"), "{}", reply.head);
+}
+
+#[test]
+fn an_upload_passes_piece_by_piece() {
+    let Some(gateway) = Gateway::lab(&[]) else {
+        return;
+    };
+    let mut stream = gateway.connect();
+    stream
+        .write_all(
+            b"POST /upload HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n3\r\none\r\n",
+        )
+        .expect("sent");
+    assert!(
+        read_until(&mut stream, "one").contains("200 OK"),
+        "the first piece is back before the second is sent"
+    );
+    stream.write_all(b"3\r\ntwo\r\n0\r\n\r\n").expect("sent");
+    assert!(
+        read_until(&mut stream, "0\r\n\r\n").contains("two"),
+        "the rest"
+    );
+}
+
+#[test]
+fn an_upgrade_passes_bytes_both_ways() {
+    let Some(gateway) = Gateway::lab(&[]) else {
+        return;
+    };
+    let mut stream = gateway.connect();
+    let head =
+        b"GET /socket HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n";
+    stream.write_all(head).expect("sent");
+    let answer = read_until(&mut stream, "\r\n\r\n").to_lowercase();
+    assert!(
+        answer.starts_with("http/1.1 101") && answer.contains("upgrade: websocket"),
+        "{answer}"
+    );
+    for message in ["\u{1}ping", "and again"] {
+        stream.write_all(message.as_bytes()).expect("sent");
+        assert_eq!(read_until(&mut stream, message), message);
+    }
+}
+
+#[test]
+fn between_requests_a_frozen_function_stands_still() {
+    let Some(gateway) = Gateway::lab(&["--freeze"]) else {
+        return;
+    };
+    let process = gateway.call("GET", "/", "").json()["process"].to_string();
+    let state = || {
+        let line = fs::read_to_string(format!("/proc/{process}/stat")).unwrap_or_default();
+        line.rsplit_once(") ")
+            .and_then(|(_, rest)| rest.chars().next())
+    };
+    let deadline = Instant::now() + DEADLINE;
+    while state() != Some('T') {
+        assert!(Instant::now() < deadline, "it never stops: {:?}", state());
+        thread::sleep(Duration::from_millis(5));
+    }
+    assert_eq!(gateway.call("POST", "/", "x").status, 200, "and it goes on");
+}
+
+#[test]
+fn with_stay_callers_get_the_error_and_the_next_try_may_work() {
+    let Some(python) = interpreter(&["python3", "python"]) else {
+        return;
+    };
+    let folder = tempfile::tempdir().expect("a folder");
+    let port = free_port().to_string();
+    let directory = folder.path().to_str().expect("text").to_owned();
+    let gateway = Gateway::start(&[&directory, "--port", &port, "--stay"]);
+    let refused = gateway.call("GET", "/", "");
+    assert_eq!(
+        (refused.status, &refused.json()["Code"]),
+        (412, &"CAFileNotFound".into())
+    );
+    assert!(
+        refused.head.contains("x-fc-request-id: 1-"),
+        "{}",
+        refused.head
+    );
+    let script = format!("#!/bin/sh\nexec {python} {}\n", server("lab.py"));
+    file(folder.path(), "bootstrap", script, 0o755);
+    assert_eq!(gateway.call("GET", "/", "").status, 200);
+}
+
+#[test]
+fn with_watch_a_change_starts_anew() {
+    let Some(python) = interpreter(&["python3", "python"]) else {
+        return;
+    };
+    let folder = tempfile::tempdir().expect("a folder");
+    let port = free_port().to_string();
+    let script = |mark: &str| {
+        format!(
+            "#!/bin/sh\necho version {mark}\nexec {python} {}\n",
+            server("lab.py")
+        )
+    };
+    file(folder.path(), "bootstrap", script("one"), 0o755);
+    let gateway = Gateway::start(&[
+        folder.path().to_str().expect("text"),
+        "--port",
+        &port,
+        "--watch",
+    ]);
+    gateway.wait_for("version one");
+    file(folder.path(), "bootstrap", script("two, and longer"), 0o755);
+    gateway.wait_for("version two, and longer");
+    let deadline = Instant::now() + DEADLINE;
+    while gateway.call("GET", "/", "").status != 200 {
+        assert!(Instant::now() < deadline, "it never serves again");
+    }
+}
+
+/// Reads until the text has come, and gives everything up to there and what came with it.
+fn read_until(stream: &mut std::net::TcpStream, text: &str) -> String {
+    let mut seen = String::new();
+    let mut buffer = [0; 4096];
+    while !seen.contains(text) {
+        let length = stream.read(&mut buffer).expect("something to read");
+        assert!(length > 0, "closed after {seen:?}");
+        seen.push_str(&String::from_utf8_lossy(&buffer[..length]));
+    }
+    seen
+}

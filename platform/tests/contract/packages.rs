@@ -1,0 +1,395 @@
+//! Packages: taken apart safely, put together the same way every time; and new projects.
+
+use std::fs;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use zip::ZipWriter;
+use zip::write::SimpleFileOptions;
+
+use crate::support::{
+    Gateway, caller_error, coldstart, coldstart_in, file, free_port, interpreter, server, stderr,
+    stdout,
+};
+
+fn archive(folder: &Path, name: &str, fill: impl FnOnce(&mut ZipWriter<fs::File>)) -> PathBuf {
+    let path = folder.join(name);
+    let mut zip = ZipWriter::new(fs::File::create(&path).expect("a file"));
+    fill(&mut zip);
+    zip.finish().expect("finished");
+    path
+}
+
+fn mode(mode: u32) -> SimpleFileOptions {
+    SimpleFileOptions::default().unix_permissions(mode)
+}
+
+fn entry(zip: &mut ZipWriter<fs::File>, name: &str, options: SimpleFileOptions, content: &[u8]) {
+    zip.start_file(name, options).expect("an entry");
+    zip.write_all(content).expect("its content");
+}
+
+/// What `run` says of a package that does not start, and that it left nothing behind.
+fn refused(path: &Path, status: i32) -> std::process::Output {
+    let scratch = tempfile::tempdir().expect("a folder");
+    let port = free_port().to_string();
+    let output = Command::new(env!("CARGO_BIN_EXE_coldstart"))
+        .args([
+            "run",
+            "--gateway",
+            "127.0.0.1:0",
+            "--port",
+            &port,
+            path.to_str().expect("text"),
+        ])
+        .env("TMPDIR", scratch.path())
+        .env("NO_COLOR", "1")
+        .output()
+        .expect("it runs");
+    assert_eq!(output.status.code(), Some(status), "{}", stderr(&output));
+    assert_eq!(
+        fs::read_dir(scratch.path()).expect("the folder").count(),
+        0,
+        "something is left behind"
+    );
+    output
+}
+
+#[test]
+fn a_package_is_extracted_and_started() {
+    let Some(python) = interpreter(&["python3", "python"]) else {
+        return;
+    };
+    let folder = tempfile::tempdir().expect("a folder");
+    let script = format!("#!/bin/sh\nexec {python} server.py\n");
+    let path = archive(folder.path(), "code.zip", |zip| {
+        entry(zip, "bootstrap", mode(0o755), script.as_bytes());
+        entry(
+            zip,
+            "server.py",
+            mode(0o644),
+            &fs::read(server("server.py")).expect("the server"),
+        );
+        zip.add_symlink("link.py", "server.py", mode(0o777))
+            .expect("a link");
+    });
+    let port = free_port().to_string();
+    let mut gateway = Gateway::start(&[path.to_str().expect("text"), "--port", &port]);
+    assert_eq!(gateway.call("GET", "/", "").body, "GET /\n");
+    let seen = gateway.wait_for("ready:");
+    let code = seen
+        .split_once(" in ")
+        .and_then(|(_, rest)| rest.split_once(','))
+        .expect("the place")
+        .0;
+    assert!(Path::new(code).join("link.py").is_symlink(), "{code}");
+    assert_eq!(gateway.interrupt(), Some(0));
+    assert!(!Path::new(code).exists(), "{code} is left behind");
+}
+
+#[test]
+fn a_top_folder_is_found_out() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = archive(folder.path(), "code.zip", |zip| {
+        entry(zip, "demo/bootstrap", mode(0o755), b"#!/bin/sh\n");
+    });
+    let output = refused(&path, 4);
+    assert_eq!(caller_error(&output)["Code"], "CAFileNotFound");
+    assert!(
+        stderr(&output).contains("one top folder, `demo/`, and bootstrap lies inside it"),
+        "{}",
+        stderr(&output)
+    );
+    assert!(
+        stderr(&output).contains("zip the folder's content"),
+        "{}",
+        stderr(&output)
+    );
+}
+
+#[test]
+fn a_package_without_modes_is_found_out() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = archive(folder.path(), "code.zip", |zip| {
+        entry(zip, "bootstrap", mode(0o644), b"#!/bin/sh\n");
+    });
+    let mut bytes = fs::read(&path).expect("the archive");
+    // As Windows writes it: made by FAT, without external attributes.
+    let at = bytes
+        .windows(4)
+        .position(|window| window == b"PK\x01\x02")
+        .expect("the directory");
+    bytes[at + 5] = 0;
+    bytes[at + 38..at + 42].fill(0);
+    fs::write(&path, bytes).expect("written");
+    let output = refused(&path, 4);
+    assert_eq!(caller_error(&output)["Code"], "CAFilePermission");
+    assert!(
+        stderr(&output).contains("a ZIP made on Windows loses the bit"),
+        "{}",
+        stderr(&output)
+    );
+}
+
+#[test]
+fn packages_that_reach_outside_are_refused() {
+    let folder = tempfile::tempdir().expect("a folder");
+    for name in ["../evil", "/tmp/coldstart-evil", "a/../../evil", "..\\evil"] {
+        let path = archive(folder.path(), "code.zip", |zip| {
+            entry(zip, name, mode(0o644), b"x");
+        });
+        let told = stderr(&refused(&path, 3));
+        assert!(
+            told.contains("path traversal") || told.contains("cannot be extracted"),
+            "{name}: {told}"
+        );
+    }
+    assert!(
+        !Path::new("/tmp/coldstart-evil").exists() && !folder.path().join("evil").exists(),
+        "nothing was written"
+    );
+    let path = archive(folder.path(), "code.zip", |zip| {
+        zip.add_symlink("out", "../../etc", mode(0o777))
+            .expect("a link");
+        entry(zip, "out/passwd", mode(0o644), b"x");
+    });
+    let told = stderr(&refused(&path, 3));
+    assert!(told.contains("outside the code directory"), "{told}");
+}
+
+#[test]
+fn bombs_are_refused() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = archive(folder.path(), "code.zip", |zip| {
+        zip.start_file("zeros", mode(0o644)).expect("an entry");
+        for _ in 0..64 {
+            zip.write_all(&vec![0; 1024 * 1024]).expect("zeros");
+        }
+    });
+    assert!(
+        path.metadata().expect("its size").len() < 100_000,
+        "deflated"
+    );
+    let told = stderr(&refused(&path, 3));
+    assert!(told.contains("a ZIP bomb"), "{told}");
+    assert_eq!(told.lines().count(), 1, "{told}");
+}
+
+#[test]
+fn packing_sets_the_bit_and_gives_the_same_bytes_again() {
+    let folder = tempfile::tempdir().expect("a folder");
+    file(
+        folder.path(),
+        "code/bootstrap",
+        "#!/bin/sh\nexec true\n",
+        0o644,
+    );
+    file(folder.path(), "code/lib/helper.txt", "help", 0o600);
+    file(folder.path(), "code/.git/HEAD", "private", 0o644);
+    let pack = |name: &str| {
+        let output = coldstart_in(folder.path(), &["pack", "code", "-o", name]);
+        assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+        stdout(&output)
+    };
+    let first = pack("one.zip");
+    // Another time of change is no other content.
+    file(
+        folder.path(),
+        "code/bootstrap",
+        "#!/bin/sh\nexec true\n",
+        0o755,
+    );
+    let second = pack("two.zip");
+    let sum = |text: &str| text.lines().last().expect("a line").to_owned();
+    assert!(sum(&first).starts_with("sha256 "), "{first}");
+    assert_eq!(sum(&first), sum(&second));
+    let bytes = fs::read(folder.path().join("one.zip")).expect("the package");
+    assert_eq!(
+        bytes,
+        fs::read(folder.path().join("two.zip")).expect("the package")
+    );
+    let mut zip = zip::ZipArchive::new(std::io::Cursor::new(bytes)).expect("a ZIP");
+    assert_eq!(zip.len(), 2, "no .git");
+    assert_eq!(
+        zip.by_name("bootstrap")
+            .expect("the start file")
+            .unix_mode(),
+        Some(0o100_755)
+    );
+    assert_eq!(
+        zip.by_name("lib/helper.txt")
+            .expect("the other")
+            .unix_mode(),
+        Some(0o100_644)
+    );
+}
+
+#[test]
+fn what_would_not_start_is_not_packed() {
+    let folder = tempfile::tempdir().expect("a folder");
+    fs::create_dir(folder.path().join("empty")).expect("created");
+    file(folder.path(), "crlf/bootstrap", "#!/bin/bash\r\n", 0o755);
+    let mut foreign = fs::read(env!("CARGO_BIN_EXE_coldstart")).expect("an executable");
+    foreign[18..20].copy_from_slice(&183_u16.to_le_bytes());
+    file(folder.path(), "foreign", foreign, 0o755);
+    for (source, expected) in [
+        ("empty", "there is no file bootstrap"),
+        ("crlf", "CRLF line ends"),
+        ("foreign", "ARM64"),
+    ] {
+        let output = coldstart_in(folder.path(), &["pack", source, "-o", "out.zip"]);
+        assert_eq!(output.status.code(), Some(3), "{source}");
+        assert!(stderr(&output).contains(expected), "{}", stderr(&output));
+        assert!(!folder.path().join("out.zip").exists(), "{source}");
+    }
+}
+
+#[test]
+fn a_glibc_that_is_too_new_is_found_out() {
+    // The test's own executable is linked with this machine's glibc, which Debian 9 does not have.
+    let program = env!("CARGO_BIN_EXE_coldstart");
+    let folder = tempfile::tempdir().expect("a folder");
+    let output = coldstart_in(
+        folder.path(),
+        &["pack", program, "--runtime", "custom", "-o", "out.zip"],
+    );
+    assert_eq!(output.status.code(), Some(3), "{}", stderr(&output));
+    assert!(
+        stderr(&output).contains("Debian 9 has 2.24"),
+        "{}",
+        stderr(&output)
+    );
+}
+
+#[test]
+fn a_new_project_does_not_overwrite_and_has_a_name() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let new = |name: &str| coldstart_in(folder.path(), &["new", name]);
+    assert_eq!(new("demo").status.code(), Some(0));
+    let again = new("demo");
+    assert_eq!(again.status.code(), Some(3));
+    assert!(
+        stderr(&again).contains("exists already"),
+        "{}",
+        stderr(&again)
+    );
+    assert_eq!(new("Not A Name").status.code(), Some(3));
+}
+
+/// Builds, tests, packs and checks each kind as it is. The library is this repository's.
+fn project_is_whole(kind: &str) {
+    let library = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .parent()
+        .expect("the repository");
+    // Names of their own: cargo tells packages in one target directory apart by name, wherever they lie.
+    let name = format!("demo-{kind}");
+    let folder = tempfile::tempdir().expect("a folder");
+    let library = library.to_str().expect("text");
+    let output = coldstart_in(
+        folder.path(),
+        &["new", &name, "--kind", kind, "--library", library],
+    );
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    let project = folder.path().join(&name);
+    // Shared by the three kinds, so that the library is built once.
+    let target = Path::new(env!("CARGO_TARGET_TMPDIR")).join("projects");
+    let _one_at_a_time = BUILDS.lock();
+    let tested = Command::new("cargo")
+        .args(["test", "-q"])
+        .current_dir(&project)
+        .env("CARGO_TARGET_DIR", &target)
+        .output();
+    let tested = tested.expect("cargo runs");
+    assert!(
+        tested.status.success(),
+        "{}{}",
+        stdout(&tested),
+        stderr(&tested)
+    );
+    let packed = Command::new(env!("CARGO_BIN_EXE_coldstart"))
+        .arg("pack")
+        .current_dir(&project)
+        .env("CARGO_TARGET_DIR", &target)
+        .output()
+        .expect("it runs");
+    assert_eq!(packed.status.code(), Some(0), "{}", stderr(&packed));
+    let port = free_port().to_string();
+    let checked = coldstart_in(&project, &["check", "--port", &port]);
+    assert_eq!(checked.status.code(), Some(0), "{}", stdout(&checked));
+    assert!(
+        stdout(&checked).contains(" 0 failed, 0 warnings"),
+        "{}",
+        stdout(&checked)
+    );
+}
+
+static BUILDS: std::sync::Mutex<()> = std::sync::Mutex::new(());
+
+#[test]
+fn a_new_http_project_is_whole() {
+    project_is_whole("http");
+}
+
+#[test]
+fn a_new_event_project_is_whole() {
+    project_is_whole("event");
+}
+
+#[test]
+fn a_new_sse_project_is_whole() {
+    project_is_whole("sse");
+}
+
+#[test]
+fn statuses_are_documented() {
+    for command in ["run", "check", "bench", "pack", "new"] {
+        let output = coldstart(&[command, "--help"]);
+        assert_eq!(output.status.code(), Some(0));
+        assert!(stdout(&output).contains("Exit status:"), "{command}");
+    }
+    assert_eq!(coldstart(&["no-such-command"]).status.code(), Some(2));
+}
+
+#[test]
+fn our_own_bootstrap_is_packed_and_passes_every_check() {
+    let repository = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .parent()
+        .expect("the repository");
+    let target = Path::new(env!("CARGO_TARGET_TMPDIR")).join("projects");
+    let folder = tempfile::tempdir().expect("a folder");
+    let one_at_a_time = BUILDS.lock();
+    let packed = Command::new(env!("CARGO_BIN_EXE_coldstart"))
+        .args([
+            "pack",
+            repository.to_str().expect("text"),
+            "-o",
+            "bootstrap.zip",
+            "--runtime",
+            "custom",
+        ])
+        .current_dir(folder.path())
+        .env("CARGO_TARGET_DIR", &target)
+        .output()
+        .expect("it runs");
+    drop(one_at_a_time);
+    assert_eq!(packed.status.code(), Some(0), "{}", stderr(&packed));
+    let port = free_port().to_string();
+    let checked = coldstart_in(
+        folder.path(),
+        &[
+            "check",
+            "bootstrap.zip",
+            "--runtime",
+            "custom",
+            "--port",
+            &port,
+        ],
+    );
+    assert_eq!(checked.status.code(), Some(0), "{}", stdout(&checked));
+    assert!(
+        stdout(&checked).contains(" 0 failed, 0 warnings"),
+        "{}",
+        stdout(&checked)
+    );
+}

@@ -1,0 +1,390 @@
+//! What keeps a function from starting, from the file to the last hook, and what callers are told.
+
+use std::fs;
+use std::path::Path;
+
+use serde_json::Value;
+
+use crate::support::{
+    Gateway, caller_error, coldstart, coldstart_in, file, free_port, interpreter, runs, server,
+    stderr, stdout,
+};
+
+fn run_in(folder: &Path) -> (Value, String) {
+    let port = free_port().to_string();
+    let output = coldstart_in(
+        folder,
+        &["run", ".", "--gateway", "127.0.0.1:0", "--port", &port],
+    );
+    assert_eq!(output.status.code(), Some(4), "{}", stderr(&output));
+    (caller_error(&output), stderr(&output))
+}
+
+#[test]
+fn a_missing_start_file_is_told() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (error, told) = run_in(folder.path());
+    assert_eq!(error["Code"], "CAFileNotFound");
+    assert!(
+        error["Message"]
+            .as_str()
+            .expect("text")
+            .ends_with("the file /code/bootstrap is not exist"),
+        "{error}"
+    );
+    assert!(told.contains("callers get 412 CAFileNotFound"), "{told}");
+}
+
+#[test]
+fn a_start_file_without_the_execute_bit_is_told() {
+    let folder = tempfile::tempdir().expect("a folder");
+    file(folder.path(), "bootstrap", "#!/bin/sh\n", 0o644);
+    let (error, told) = run_in(folder.path());
+    assert_eq!(error["Code"], "CAFilePermission");
+    let message = error["Message"].as_str().expect("text");
+    assert!(
+        message.ends_with("bootstrap file don't have execute permissions"),
+        "{error}"
+    );
+    assert!(told.contains("chmod 755 bootstrap"), "{told}");
+}
+
+#[test]
+fn crlf_line_ends_are_told() {
+    let folder = tempfile::tempdir().expect("a folder");
+    file(
+        folder.path(),
+        "bootstrap",
+        "#!/usr/bin/env bash\r\nexec true\r\n",
+        0o755,
+    );
+    let (error, told) = run_in(folder.path());
+    assert_eq!(error["Code"], "CAExited");
+    let message = error["Message"].as_str().expect("text");
+    let start = "Function instance exited unexpectedly(code 127, message:key has expired) with start command \
+                 '/code/bootstrap '. Logs:";
+    assert!(message.starts_with(start), "{message}");
+    assert!(
+        message.contains("bash\\r") || message.contains("bash\r"),
+        "{message}"
+    );
+    assert!(told.contains("CRLF line ends"), "{told}");
+    assert!(told.contains("sed -i 's/\\r$//' bootstrap"), "{told}");
+}
+
+#[test]
+fn a_foreign_architecture_is_told() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let mut bytes = fs::read(env!("CARGO_BIN_EXE_coldstart")).expect("an executable");
+    // The machine's number in the ELF header: 183 is ARM64.
+    bytes[18..20].copy_from_slice(&183_u16.to_le_bytes());
+    file(folder.path(), "bootstrap", bytes, 0o755);
+    let (error, told) = run_in(folder.path());
+    let message = "Function instance exited unexpectedly(code 8, message:exec format error) with start command \
+                   '/code/bootstrap '. Logs:";
+    assert_eq!(
+        (&error["Code"], &error["Message"]),
+        (&"CAExited".into(), &message.into())
+    );
+    assert!(
+        told.contains("built for ARM64 (aarch64), the platform is x86-64"),
+        "{told}"
+    );
+}
+
+#[test]
+fn a_command_that_does_not_exist_is_told() {
+    let port = free_port().to_string();
+    let output = coldstart(&[
+        "run",
+        "--gateway",
+        "127.0.0.1:0",
+        "--port",
+        &port,
+        "--",
+        "no-such-program",
+        "x",
+    ]);
+    assert_eq!(output.status.code(), Some(4), "{}", stderr(&output));
+    let message = "Function instance exited unexpectedly(code 2, message:no such file or directory) with start command \
+                   'no-such-program x '. Logs:";
+    assert_eq!(caller_error(&output)["Message"], message);
+    assert!(
+        stderr(&output).contains("the command does not exist here"),
+        "{}",
+        stderr(&output)
+    );
+}
+
+#[test]
+fn a_health_check_that_fails_is_told() {
+    let Some(python) = interpreter(&["python3", "python"]) else {
+        return;
+    };
+    let port = free_port();
+    let folder = tempfile::tempdir().expect("a folder");
+    fs::copy(server("lab.py"), folder.path().join("lab.py")).expect("copied");
+    let yaml = format!(
+        "edition: 3.0.0\nname: lab\nresources:\n  lab:\n    component: fc3\n    props:\n      runtime: custom\n\
+         \x20     environmentVariables: {{HEALTH: 500 Broken}}\n      code: .\n      customRuntimeConfig:\n\
+         \x20       command: [{python}]\n        args: [lab.py]\n        port: {port}\n        healthCheckConfig:\n\
+         \x20         httpGetUrl: /health\n          periodSeconds: 1\n          failureThreshold: 2\n"
+    );
+    file(folder.path(), "s.yaml", yaml, 0o644);
+    let output = coldstart_in(folder.path(), &["run", "--gateway", "127.0.0.1:0"]);
+    assert_eq!(output.status.code(), Some(4), "{}", stderr(&output));
+    let error = caller_error(&output);
+    assert_eq!(error["Code"], "FunctionNotStarted");
+    let message = error["Message"].as_str().expect("text");
+    assert!(
+        message.ends_with("check function health failed with status code: 500"),
+        "{message}"
+    );
+}
+
+#[test]
+fn an_initializer_that_fails_is_told() {
+    let Some(python) = interpreter(&["python3", "python"]) else {
+        return;
+    };
+    let port = free_port().to_string();
+    let lab = server("lab.py");
+    let options = [
+        "run",
+        "--gateway",
+        "127.0.0.1:0",
+        "--port",
+        &port,
+        "--initializer",
+        "--env",
+        "INITIALIZE=500 Broken",
+    ];
+    let mut all = options.to_vec();
+    all.extend(["--", &python, &lab]);
+    let output = coldstart(&all);
+    assert_eq!(output.status.code(), Some(4), "{}", stderr(&output));
+    let message = caller_error(&output)["Message"]
+        .as_str()
+        .expect("text")
+        .to_owned();
+    assert!(
+        message.contains("POST /initialize answered 500: no database"),
+        "{message}"
+    );
+}
+
+#[test]
+fn hooks_are_sent_in_their_order_and_nothing_is_left() {
+    let Some(mut gateway) = Gateway::lab(&[
+        "--initializer",
+        "--pre-stop",
+        "--health",
+        "/health",
+        "--env",
+        "EARLY=hooks-lab",
+    ]) else {
+        return;
+    };
+    let process = gateway.call("GET", "/", "").json()["process"].to_string();
+    assert_eq!(gateway.interrupt(), Some(0));
+    let seen = gateway.wait_for("pre-stop: done");
+    let at = |text: &str| {
+        seen.find(text)
+            .unwrap_or_else(|| panic!("no {text} in {seen}"))
+    };
+    assert!(at("initialize /initialize") < at("is healthy"), "{seen}");
+    assert!(at("is healthy") < at("ready:"), "{seen}");
+    assert!(at("ready:") < at("stopping"), "{seen}");
+    assert!(
+        !Path::new("/proc").join(process).exists(),
+        "the function is gone"
+    );
+}
+
+#[test]
+fn an_end_in_the_middle_of_a_call_leaves_nothing() {
+    let Some(mut gateway) = Gateway::lab(&["--freeze"]) else {
+        return;
+    };
+    let process = gateway.call("GET", "/", "").json()["process"].to_string();
+    let mut stream = gateway.connect();
+    std::io::Write::write_all(&mut stream, b"GET /never HTTP/1.1\r\nHost: a\r\n\r\n")
+        .expect("sent");
+    gateway.wait_for(" never");
+    assert_eq!(gateway.interrupt(), Some(0));
+    assert!(
+        !Path::new("/proc").join(process).exists(),
+        "the function is gone"
+    );
+}
+
+#[test]
+fn a_timeline_is_drawn() {
+    let Some(gateway) = Gateway::lab(&["--initializer"]) else {
+        return;
+    };
+    gateway.call("GET", "/", "");
+    let seen = gateway.wait_for("first byte");
+    for part in ["prepare", "launch", "listen", "initialize", "together"] {
+        assert!(seen.contains(&format!("  {part}")), "{part} in {seen}");
+    }
+}
+
+#[test]
+fn sources_that_cannot_be_used_are_told_in_one_line() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let yaml = file(folder.path(), "bad/s.yaml", "resources: [", 0o644);
+    let zip = file(folder.path(), "broken.zip", "PK\x03\x04 and no more", 0o644);
+    let elsewhere = file(
+        folder.path(),
+        "else/s.yaml",
+        "resources: {a: {component: fc3, props: {code: ./none}}}",
+        0o644,
+    );
+    let runtime = file(
+        folder.path(),
+        "rt/s.yaml",
+        "resources: {a: {component: fc3, props: {runtime: python3.10}}}",
+        0o644,
+    );
+    let cases = [
+        ("/no/such/place", "cannot use /no/such/place"),
+        (yaml.to_str().expect("text"), "malformed YAML"),
+        (zip.to_str().expect("text"), "cannot be extracted"),
+        (elsewhere.to_str().expect("text"), "./none does not exist"),
+        (
+            runtime.to_str().expect("text"),
+            "`python3.10` is no custom runtime",
+        ),
+    ];
+    for (source, expected) in cases {
+        let output = coldstart(&["run", "--gateway", "127.0.0.1:0", source]);
+        assert_eq!(output.status.code(), Some(3), "{source}");
+        let told = stderr(&output);
+        assert!(
+            told.starts_with("error: ") && told.contains(expected),
+            "{told}"
+        );
+        assert_eq!(told.lines().count(), 1, "{told}");
+        assert_eq!(stdout(&output), "", "{source}");
+    }
+}
+
+#[test]
+fn ports_that_are_taken_are_told() {
+    let taken = std::net::TcpListener::bind("0.0.0.0:0").expect("a port");
+    let port = taken.local_addr().expect("its number").port();
+    let gateway = coldstart(&[
+        "run",
+        "--gateway",
+        &format!("127.0.0.1:{port}"),
+        "--",
+        "true",
+    ]);
+    assert_eq!(gateway.status.code(), Some(5), "{}", stderr(&gateway));
+    assert!(
+        stderr(&gateway).contains("the gateway cannot listen on"),
+        "{}",
+        stderr(&gateway)
+    );
+    let function = coldstart(&[
+        "run",
+        "--gateway",
+        "127.0.0.1:0",
+        "--port",
+        &port.to_string(),
+        "--",
+        "true",
+    ]);
+    assert_eq!(function.status.code(), Some(5), "{}", stderr(&function));
+    assert!(
+        stderr(&function).contains("the function's port"),
+        "{}",
+        stderr(&function)
+    );
+}
+
+#[test]
+fn a_process_that_has_left_its_group_is_ended_as_well() {
+    let Some(python) = interpreter(&["python3", "python"]) else {
+        return;
+    };
+    let folder = tempfile::tempdir().expect("a folder");
+    // Unlike any other number of seconds on this machine.
+    let seconds = format!("{}", 600_000 + std::process::id());
+    let script = format!(
+        "#!/bin/sh\nsetsid sleep {seconds} >/dev/null 2>&1 &\nexec {python} {}\n",
+        server("lab.py")
+    );
+    file(folder.path(), "bootstrap", script, 0o755);
+    let port = free_port().to_string();
+    let mut gateway = Gateway::start(&[folder.path().to_str().expect("text"), "--port", &port]);
+    let own = format!("sleep {seconds}");
+    assert!(runs(&own), "it was started");
+    assert_eq!(gateway.interrupt(), Some(0));
+    assert!(!runs(&own), "it is left behind");
+}
+
+#[test]
+fn an_interrupted_start_leaves_nothing() {
+    let Some(python) = interpreter(&["python3", "python"]) else {
+        return;
+    };
+    let port = free_port().to_string();
+    let script = server("server.py");
+    let mark = format!("DELAY=41.{port}");
+    let program = env!("CARGO_BIN_EXE_coldstart");
+    let mut process = std::process::Command::new(program)
+        .args([
+            "run",
+            "--gateway",
+            "127.0.0.1:0",
+            "--port",
+            &port,
+            "--env",
+            &mark,
+            "--",
+            &python,
+            &script,
+            &mark,
+        ])
+        .stdout(std::process::Stdio::null())
+        .stderr(std::process::Stdio::null())
+        .spawn()
+        .expect("it starts");
+    let own = format!("server.py {mark}");
+    let deadline = std::time::Instant::now() + crate::support::DEADLINE;
+    while !runs(&format!("{script} {mark}")) || !started_by(process.id(), &own) {
+        assert!(std::time::Instant::now() < deadline, "never launched");
+        std::thread::sleep(std::time::Duration::from_millis(5));
+    }
+    let id = process.id().to_string();
+    assert!(
+        std::process::Command::new("kill")
+            .args(["-INT", &id])
+            .status()
+            .expect("kill")
+            .success(),
+        "signalled"
+    );
+    process.wait().expect("it ends");
+    assert!(!runs(&own), "the function is gone");
+}
+
+/// Is there a child of the program with this command line?
+fn started_by(parent: u32, text: &str) -> bool {
+    fs::read_dir("/proc")
+        .expect("/proc")
+        .flatten()
+        .any(|entry| {
+            let stat = fs::read_to_string(entry.path().join("stat")).unwrap_or_default();
+            let of_parent = stat
+                .rsplit_once(") ")
+                .is_some_and(|(_, rest)| rest.split(' ').nth(1) == Some(&parent.to_string()));
+            let line = fs::read(entry.path().join("cmdline")).unwrap_or_default();
+            of_parent
+                && String::from_utf8_lossy(&line)
+                    .replace('\0', " ")
+                    .contains(text)
+        })
+}

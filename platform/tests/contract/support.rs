@@ -1,0 +1,314 @@
+//! What the tests share: the program under test, servers, and a client that shows every byte.
+
+use std::fs;
+use std::io::{Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex};
+use std::thread;
+use std::time::{Duration, Instant};
+
+/// Generous: a busy machine is no defect.
+pub(crate) const DEADLINE: Duration = Duration::from_secs(60);
+const PROGRAM: &str = env!("CARGO_BIN_EXE_coldstart");
+
+/// A port for one test, below what the kernel gives to outgoing connections.
+pub(crate) fn free_port() -> u16 {
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    let offset = std::process::id().wrapping_mul(131) % 3_000;
+    loop {
+        let number = NEXT.fetch_add(1, Ordering::Relaxed);
+        let port = u16::try_from(6_000 + (offset + number) % 5_000).expect("a port");
+        if TcpListener::bind(("0.0.0.0", port)).is_ok() {
+            return port;
+        }
+    }
+}
+
+/// The first of the programs that this machine has; none is [`missing`].
+#[expect(
+    clippy::disallowed_methods,
+    reason = "tests read the environment that they run in"
+)]
+pub(crate) fn interpreter(names: &[&str]) -> Option<String> {
+    let folders = std::env::var_os("PATH").unwrap_or_default();
+    let has =
+        |name: &&&str| std::env::split_paths(&folders).any(|folder| folder.join(name).is_file());
+    match names.iter().find(has) {
+        Some(name) => Some((*name).to_owned()),
+        None => missing(&names.join(" or ")),
+    }
+}
+
+/// The Node server of the page, with the Express that it stands on.
+pub(crate) fn express_server() -> Option<String> {
+    if Path::new(&server("node/node_modules/express")).is_dir() {
+        Some(server("node/server.js"))
+    } else {
+        missing("Express for Node")
+    }
+}
+
+/// What a test needs and this machine has not: a skip that everybody sees, and a failure in CI.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "tests read the environment that they run in"
+)]
+fn missing<T>(what: &str) -> Option<T> {
+    assert!(
+        std::env::var("CI").as_deref() != Ok("true"),
+        "CI has no {what}; platform/ci-setup installs it"
+    );
+    let line = format!("SKIPPED: this machine has no {what}; platform/ci-setup installs it\n");
+    // Past the test harness, which would swallow it.
+    std::io::stderr()
+        .write_all(line.as_bytes())
+        .expect("standard error");
+    None
+}
+
+/// A file of `tests/servers`.
+pub(crate) fn server(name: &str) -> String {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("tests/servers")
+        .join(name);
+    path.to_string_lossy().into_owned()
+}
+
+/// Runs the program to its end.
+pub(crate) fn coldstart(arguments: &[&str]) -> Output {
+    coldstart_in(Path::new("."), arguments)
+}
+
+/// The same in a directory.
+pub(crate) fn coldstart_in(folder: &Path, arguments: &[&str]) -> Output {
+    let mut command = Command::new(PROGRAM);
+    command
+        .args(arguments)
+        .current_dir(folder)
+        .stdin(Stdio::null())
+        .env("NO_COLOR", "1");
+    command.output().expect("coldstart runs")
+}
+
+/// Standard output as text.
+pub(crate) fn stdout(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}
+
+/// Standard error as text.
+pub(crate) fn stderr(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+/// The error that callers get, from the output of a `run` that did not start.
+pub(crate) fn caller_error(output: &Output) -> serde_json::Value {
+    let text = stdout(output);
+    let line = text.lines().find(|line| line.starts_with('{'));
+    let line = line.unwrap_or_else(|| panic!("no error in {text}{}", stderr(output)));
+    serde_json::from_str(line).expect("JSON")
+}
+
+/// A `coldstart run` that serves.
+pub(crate) struct Gateway {
+    process: Child,
+    pub(crate) address: String,
+    /// Both outputs, as far as they have come.
+    pub(crate) output: Arc<Mutex<String>>,
+}
+
+impl Gateway {
+    /// Starts and waits until it is ready for callers.
+    pub(crate) fn start(arguments: &[&str]) -> Self {
+        let mut command = Command::new(PROGRAM);
+        command
+            .args(["run", "--gateway", "127.0.0.1:0"])
+            .args(arguments)
+            .env("NO_COLOR", "1");
+        command
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
+        let mut process = command.spawn().expect("coldstart starts");
+        let output = Arc::new(Mutex::new(String::new()));
+        collect(process.stdout.take().expect("its output"), &output);
+        collect(process.stderr.take().expect("its errors"), &output);
+        let mut gateway = Self {
+            process,
+            address: String::new(),
+            output,
+        };
+        let ready = gateway.wait_for("ready: http://");
+        let rest = ready.split_once("ready: http://").expect("the line").1;
+        rest.split_whitespace()
+            .next()
+            .expect("an address")
+            .clone_into(&mut gateway.address);
+        gateway
+    }
+
+    /// The lab function behind a gateway.
+    pub(crate) fn lab(arguments: &[&str]) -> Option<Self> {
+        let python = interpreter(&["python3", "python"])?;
+        let port = free_port().to_string();
+        let lab = server("lab.py");
+        let mut all = vec!["--port", &port];
+        all.extend(arguments);
+        all.extend(["--", &python, &lab]);
+        Some(Self::start(&all))
+    }
+
+    /// Waits until the output holds the text, and gives all of it.
+    pub(crate) fn wait_for(&self, text: &str) -> String {
+        let deadline = Instant::now() + DEADLINE;
+        loop {
+            let seen = self.output.lock().expect("the output").clone();
+            if seen.contains(text) {
+                return seen;
+            }
+            assert!(Instant::now() < deadline, "`{text}` never came in:\n{seen}");
+            thread::sleep(Duration::from_millis(5));
+        }
+    }
+
+    /// A connection to the gateway.
+    pub(crate) fn connect(&self) -> TcpStream {
+        let stream = TcpStream::connect(&self.address).expect("the gateway listens");
+        stream.set_read_timeout(Some(DEADLINE)).expect("a time-out");
+        stream
+    }
+
+    /// One call on a connection of its own.
+    pub(crate) fn call(&self, method: &str, target: &str, body: &str) -> Reply {
+        self.call_with(method, target, &[], body)
+    }
+
+    /// The same with header lines.
+    pub(crate) fn call_with(
+        &self,
+        method: &str,
+        target: &str,
+        fields: &[&str],
+        body: &str,
+    ) -> Reply {
+        let mut stream = self.connect();
+        let fields: String = fields.iter().map(|field| format!("{field}\r\n")).collect();
+        let head = format!(
+            "{method} {target} HTTP/1.1\r\nHost: gateway\r\nConnection: close\r\n{fields}Content-Length: {}\r\n\r\n",
+            body.len()
+        );
+        stream.write_all((head + body).as_bytes()).ok();
+        Reply::read(&mut stream)
+    }
+
+    /// Ends it as Ctrl-C does, and waits for the end.
+    pub(crate) fn interrupt(&mut self) -> Option<i32> {
+        let id = self.process.id().to_string();
+        assert!(
+            Command::new("kill")
+                .args(["-INT", &id])
+                .status()
+                .expect("kill")
+                .success(),
+            "signalled"
+        );
+        let deadline = Instant::now() + DEADLINE;
+        loop {
+            if let Some(status) = self.process.try_wait().expect("waited") {
+                return status.code();
+            }
+            assert!(Instant::now() < deadline, "it does not end");
+            thread::sleep(Duration::from_millis(5));
+        }
+    }
+}
+
+impl Drop for Gateway {
+    fn drop(&mut self) {
+        // SIGTERM, so that it ends its own processes; then for certain.
+        let id = self.process.id().to_string();
+        Command::new("kill")
+            .args(["-TERM", &id])
+            .stderr(Stdio::null())
+            .status()
+            .ok();
+        let deadline = Instant::now() + Duration::from_secs(10);
+        while Instant::now() < deadline && matches!(self.process.try_wait(), Ok(None)) {
+            thread::sleep(Duration::from_millis(5));
+        }
+        self.process.kill().ok();
+        self.process.wait().ok();
+    }
+}
+
+fn collect(mut from: impl Read + Send + 'static, into: &Arc<Mutex<String>>) {
+    let into = Arc::clone(into);
+    thread::spawn(move || {
+        let mut buffer = [0; 4096];
+        while let Ok(length) = from.read(&mut buffer) {
+            if length == 0 {
+                return;
+            }
+            into.lock()
+                .expect("the output")
+                .push_str(&String::from_utf8_lossy(&buffer[..length]));
+        }
+    });
+}
+
+/// A whole answer.
+#[derive(Debug)]
+pub(crate) struct Reply {
+    pub(crate) status: u16,
+    pub(crate) head: String,
+    pub(crate) body: String,
+}
+
+impl Reply {
+    /// Reads to the end of the connection.
+    pub(crate) fn read(stream: &mut TcpStream) -> Self {
+        let mut bytes = Vec::new();
+        stream.read_to_end(&mut bytes).ok();
+        let text = String::from_utf8_lossy(&bytes).into_owned();
+        let (head, body) = text
+            .split_once("\r\n\r\n")
+            .unwrap_or_else(|| panic!("no answer: {text:?}"));
+        let status = head
+            .split(' ')
+            .nth(1)
+            .and_then(|status| status.parse().ok());
+        Self {
+            status: status.expect("a status"),
+            head: head.to_lowercase(),
+            body: body.to_owned(),
+        }
+    }
+
+    /// The body as JSON.
+    pub(crate) fn json(&self) -> serde_json::Value {
+        serde_json::from_str(&self.body).unwrap_or_else(|error| panic!("{error} in {self:?}"))
+    }
+}
+
+/// Writes a file, executable or not.
+pub(crate) fn file(folder: &Path, name: &str, content: impl AsRef<[u8]>, mode: u32) -> PathBuf {
+    let path = folder.join(name);
+    fs::create_dir_all(path.parent().expect("a folder")).expect("created");
+    fs::write(&path, content).expect("written");
+    fs::set_permissions(&path, fs::Permissions::from_mode(mode)).expect("the mode");
+    path
+}
+
+/// Does a process with this text in its command line run?
+pub(crate) fn runs(text: &str) -> bool {
+    let processes = fs::read_dir("/proc").expect("/proc").flatten();
+    let mut lines = processes.filter_map(|entry| fs::read(entry.path().join("cmdline")).ok());
+    lines.any(|line| {
+        String::from_utf8_lossy(&line)
+            .replace('\0', " ")
+            .contains(text)
+    })
+}

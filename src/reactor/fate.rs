@@ -1,0 +1,44 @@
+//! Between the loop and a session: why it is driven, and what becomes of it then.
+
+use crate::os::Readiness;
+
+use super::deadlines::{Renewal, Waiting};
+use super::work::HandOver;
+
+/// Why a session is driven.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Occasion {
+    /// It was just accepted, was cut short, or has news from another thread.
+    GoOn,
+    /// The kernel has news.
+    Ready(Readiness),
+    /// What it waits for has not come in its time.
+    Deadline(Waiting),
+    /// The server stops.
+    Drain,
+}
+
+/// What becomes of a session after it was driven.
+pub(super) enum Fate {
+    /// It waits for this.
+    Wait(Waiting, Renewal),
+    /// It has more to do, but others first.
+    Again(Waiting, Renewal),
+    /// It is over.
+    Free,
+    /// Its socket leaves HTTP.
+    HandOver(HandOver),
+}
+
+/// How far writing got.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Written {
+    /// Nothing waits to be sent.
+    All,
+    /// The socket is full.
+    Blocked,
+    /// There is more to send, but others first.
+    Enough,
+    /// Nobody is there.
+    Gone,
+}

@@ -1,0 +1,296 @@
+//! Each route of the tour, used over loopback as its curl line uses it.
+#![expect(clippy::expect_used, reason = "what a test cannot set up must fail it")]
+
+mod loopback;
+
+use std::io::{Read as _, Write as _};
+use std::net::{SocketAddr, TcpStream};
+use std::path::PathBuf;
+use std::process::Command;
+
+use loopback::process::{Process, status};
+use loopback::{Client, eventually, get, pattern, post};
+use sha2::{Digest as _, Sha256};
+use tungstenite::Message;
+
+/// What `cargo test` has built beside this test.
+fn tour() -> PathBuf {
+    let this = std::env::current_exe().expect("this program");
+    let built = this.ancestors().nth(2).expect("the folder of the build");
+    let tour = built.join("examples/tour");
+    assert!(tour.exists(), "build it first: cargo build --example tour");
+    tour
+}
+
+fn start() -> (Process, SocketAddr) {
+    Process::serve(|port| {
+        let mut command = Command::new(tour());
+        command.arg(port.to_string());
+        command
+    })
+}
+
+#[test]
+fn a_stream_arrives_line_by_line() {
+    let (mut server, address) = start();
+    let mut client = Client::connect(address);
+    client.send(get("/stream"));
+    let head = client.head().expect("a head");
+    assert_eq!(head.field("transfer-encoding"), Some("chunked"));
+    assert_eq!(head.field("content-length"), None);
+    for number in 0..10 {
+        // A line a chunk: none waited for the next one.
+        let line = client.chunk().expect("a chunk").expect("not the last");
+        assert_eq!(line, format!("line {number}\n").as_bytes());
+    }
+    assert_eq!(client.chunk().expect("the last chunk"), None);
+    assert_eq!(
+        client.ask(get("/promised")).status,
+        200,
+        "the connection persists"
+    );
+    assert_eq!(server.stop(), Some(0));
+}
+
+#[test]
+fn an_old_client_gets_a_stream_that_ends_with_the_connection() {
+    let (_server, address) = start();
+    let mut client = Client::connect(address);
+    client.send("GET /stream HTTP/1.0\r\n\r\n");
+    let head = client.head().expect("a head");
+    assert_eq!(head.field("transfer-encoding"), None);
+    assert_eq!(head.field("connection"), Some("close"));
+    let body = client.rest().expect("a body");
+    assert!(
+        body.ends_with(b"line 9\n"),
+        "{}",
+        String::from_utf8_lossy(&body)
+    );
+}
+
+#[test]
+fn events_arrive_one_by_one() {
+    let (_server, address) = start();
+    let mut client = Client::connect(address);
+    client.send(get("/sse"));
+    let head = client.head().expect("a head");
+    assert_eq!(head.field("content-type"), Some("text/event-stream"));
+    for number in 1..=5 {
+        let event = client.chunk().expect("a chunk").expect("not the last");
+        assert_eq!(
+            event,
+            format!("id: {number}\ndata: token {number}\n\n").as_bytes()
+        );
+    }
+    let end = client.chunked().expect("an end");
+    assert_eq!(end, b"event: end\ndata: bye\n\n");
+}
+
+#[test]
+fn an_upload_is_counted_and_hashed_in_both_framings() {
+    let (_server, address) = start();
+    let mut client = Client::connect(address);
+    let body = pattern(1_000_000);
+    let hash: String = Sha256::digest(&body)
+        .iter()
+        .map(|byte| format!("{byte:02x}"))
+        .collect();
+    let expected = format!("{} bytes, SHA-256 {hash}\n", body.len());
+    let head = format!(
+        "PUT /upload HTTP/1.1\r\nHost: a\r\nContent-Length: {}\r\n\r\n",
+        body.len()
+    );
+    assert_eq!(
+        client.ask([head.as_bytes(), &body].concat()).text(),
+        expected
+    );
+    client.send("PUT /upload HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n");
+    for piece in body.chunks(70_001) {
+        client.send(format!("{:x}\r\n", piece.len()));
+        client.send(piece);
+        client.send("\r\n");
+    }
+    client.send("0\r\n\r\n");
+    assert_eq!(client.answer().text(), expected);
+}
+
+#[test]
+fn a_slow_consumer_slows_the_upload_and_nobody_else() {
+    let (_server, address) = start();
+    let mut slow = Client::connect(address);
+    let body = pattern(3_000_000);
+    let head = format!(
+        "PUT /slow-upload HTTP/1.1\r\nHost: a\r\nContent-Length: {}\r\n\r\n",
+        body.len()
+    );
+    slow.send(head);
+    let mut sending = slow.stream().try_clone().expect("a descriptor");
+    let other = std::thread::scope(|scope| {
+        let sender = scope.spawn(|| sending.write_all(&body).expect("an upload that is taken"));
+        let other = Client::connect(address).ask(get("/promised")).status;
+        sender.join().map(|()| other)
+    });
+    assert_eq!(other.expect("no panic"), 200);
+    assert_eq!(
+        slow.answer().text(),
+        "3000000 bytes, at the consumer's pace\n"
+    );
+}
+
+#[test]
+fn a_route_bounds_its_own_bodies() {
+    let (_server, address) = start();
+    let mut client = Client::connect(address);
+    assert_eq!(client.ask(post("/small", &[b'x'; 1024])).body.len(), 1024);
+    let refused = client.ask(post("/small", &[b'x'; 1025]));
+    assert_eq!(
+        (refused.status, refused.field("connection")),
+        (413, Some("close"))
+    );
+}
+
+#[test]
+fn a_file_is_sent_whole_or_in_part() {
+    let (_server, address) = start();
+    let file = std::fs::read(tour()).expect("the program's own file");
+    let mut client = Client::connect(address);
+    assert!(client.ask(get("/file")).body == file, "another file");
+    let part = client.ask("GET /file HTTP/1.1\r\nHost: a\r\nRange: bytes=1-100\r\n\r\n");
+    assert_eq!((part.status, part.body), (206, file[1..=100].to_vec()));
+    let range = format!("bytes 1-100/{}", file.len());
+    let head = client.ask("GET /file HTTP/1.1\r\nHost: a\r\nRange: bytes=1-100\r\n\r\n");
+    assert_eq!(head.field("content-range"), Some(range.as_str()));
+}
+
+#[test]
+fn a_task_of_a_runtime_answers_and_pipelined_requests_wait_in_order() {
+    let (_server, address) = start();
+    let mut client = Client::connect(address);
+    client.send(
+        [
+            get("/promised"),
+            post_text("/small", "second"),
+            get("/blocking"),
+        ]
+        .concat(),
+    );
+    assert_eq!(client.answer().text(), "/promised was answered by a task\n");
+    assert_eq!(client.answer().text(), "second");
+    assert_eq!(client.answer().text(), "answered by thread \"handler\"\n");
+}
+
+fn post_text(path: &str, text: &str) -> String {
+    String::from_utf8(post(path, text.as_bytes())).expect("text")
+}
+
+#[test]
+fn a_blocking_route_keeps_nobody_else_waiting() {
+    let (_server, address) = start();
+    let slow: Vec<Client> = (0..8)
+        .map(|_| {
+            let client = Client::connect(address);
+            client.send(get("/blocking"));
+            client
+        })
+        .collect();
+    assert_eq!(Client::connect(address).ask(get("/")).status, 200);
+    for mut client in slow {
+        assert_eq!(client.answer().status, 200);
+    }
+}
+
+#[test]
+fn a_web_socket_says_everything_back() {
+    let (_server, address) = start();
+    let stream = TcpStream::connect(address).expect("it listens");
+    let url = format!("ws://{address}/websocket");
+    let (mut socket, response) = tungstenite::client(url, stream).expect("a handshake");
+    assert_eq!(response.status().as_u16(), 101);
+    for message in [Message::text("hello"), Message::binary(pattern(100_000))] {
+        socket.send(message.clone()).expect("room");
+        assert_eq!(socket.read().expect("an echo"), message);
+    }
+    socket.close(None).expect("a socket that is open");
+    eventually("the closing handshake is over", || socket.read().is_err());
+}
+
+#[test]
+fn a_web_socket_sees_what_came_with_its_request() {
+    let (_server, address) = start();
+    let mut client = Client::connect(address);
+    // A masked text frame "Hi" right behind the request (RFC 6455 §5.2), with a mask of zeros.
+    client.send(
+        b"GET /websocket HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
+          Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n\
+          \x81\x82\0\0\0\0Hi",
+    );
+    let head = client.head().expect("a head");
+    assert_eq!(head.status, 101);
+    assert_eq!(
+        head.field("sec-websocket-accept"),
+        Some("s3pPLMBiTxaQ9kYGzzhZRbK+xOo=")
+    );
+    let mut echo = [0; 4];
+    client.read_exact(&mut echo);
+    assert_eq!(&echo, b"\x81\x02Hi");
+    let plain = Client::connect(address).ask(get("/websocket"));
+    assert_eq!(
+        (plain.status, plain.field("upgrade")),
+        (426, Some("websocket"))
+    );
+}
+
+/// What passes through the next two tests: more than any buffer, and more than memory would be on the platform.
+const LARGE: u64 = 2 * 1024 * 1024 * 1024;
+/// Resident memory that is the server's own, in KiB; the rest is its file, which is not built for size here.
+const RESIDENT_MAX: u64 = 8 * 1024;
+
+/// `RssAnon`, in KiB.
+fn resident(server: &Process) -> u64 {
+    let field = status(server.id, "RssAnon").expect("a process");
+    field.trim_end_matches(" kB").parse().expect("a number")
+}
+
+#[test]
+fn an_upload_of_two_gibibytes_is_not_held() {
+    let (server, address) = start();
+    let mut client = Client::connect(address);
+    client.send(format!(
+        "PUT /upload HTTP/1.1\r\nHost: a\r\nContent-Length: {LARGE}\r\n\r\n"
+    ));
+    let piece = vec![0; 1024 * 1024];
+    let mut peak = 0;
+    for _ in 0..LARGE / 1024 / 1024 {
+        client.send(&piece);
+        peak = peak.max(resident(&server));
+    }
+    let answer = client.answer().text();
+    assert!(
+        answer.starts_with("2147483648 bytes, SHA-256 a7c744c13cc101ed66c29f672f92455547889cc5")
+    );
+    assert!(peak < RESIDENT_MAX, "{peak} KiB");
+}
+
+#[test]
+fn an_answer_of_two_gibibytes_is_not_held() {
+    let (server, address) = start();
+    let mut stream = TcpStream::connect(address).expect("it listens");
+    stream
+        .write_all(b"GET /zeros/2147483648 HTTP/1.0\r\n\r\n")
+        .expect("room");
+    let (mut taken, mut peak) = (0_u64, 0);
+    let mut buffer = vec![0; 1024 * 1024];
+    loop {
+        let len = stream.read(&mut buffer).expect("a stream");
+        if len == 0 {
+            break;
+        }
+        taken += len as u64;
+        if taken.is_multiple_of(64) {
+            peak = peak.max(resident(&server));
+        }
+    }
+    peak = peak.max(resident(&server));
+    assert!(taken > LARGE && taken < LARGE + 1024, "{taken} bytes");
+    assert!(peak < RESIDENT_MAX, "{peak} KiB");
+}
