@@ -349,6 +349,14 @@ impl Play {
                 counts.opened, counts.closed
             ));
         }
+        // A read for each piece of news, each connection and each bufferful; what is asked in vain is counted below.
+        let receives_max = 3 * (counts.edges + counts.opened) + counts.bytes_in / 16_384 + 50;
+        if counts.receives > receives_max {
+            return Err(format!(
+                "{} reads, and {receives_max} at the most",
+                counts.receives
+            ));
+        }
         if let Some(stopped_at) = state.kernel.stopped_at() {
             let took = state.kernel.now - stopped_at;
             if !self.stage.reactor.is_stopped() {
