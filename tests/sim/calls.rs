@@ -60,3 +60,23 @@ fn nobody_who_has_gone_leaves_a_deadline_behind() {
     world.run();
     assert_eq!(world.sleep(), None);
 }
+
+#[test]
+fn a_connection_that_only_lingers_does_not_count_as_busy_when_the_server_stops() {
+    let mut world = Scenario::default();
+    let peer = world.connect();
+    world.send(peer, "nonsense\r\n\r\n");
+    world.run();
+    world.stop();
+    world.wait(Duration::from_secs(2));
+    assert!(world.is_stopped());
+    let reported = world.events();
+    assert!(
+        reported.contains(&coldstart::Event::Draining(0)),
+        "{reported:?}"
+    );
+    assert!(
+        reported.contains(&coldstart::Event::Stopped(0)),
+        "{reported:?}"
+    );
+}
