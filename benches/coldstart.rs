@@ -138,7 +138,7 @@ fn run(programs: &[Program], rounds: usize, prepare: impl Fn(&Program)) -> Vec<S
             port = if port > 20_000 { 10_000 } else { port + 1 };
             prepare(program);
             // Every start has the same one before it: whoever followed a large program would find the caches cold.
-            let _ = measure(floor, port + 10_000);
+            let _unused = measure(floor, port + 10_000);
             let start = measure(program, port);
             // The first round warms.
             if round > 0 {

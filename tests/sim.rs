@@ -9,7 +9,7 @@
 #[path = "sim/scenarios.rs"]
 mod scenarios;
 
-use coldstart::sim::{Report, Tracing, run_seed};
+use coldstart::sim::{Report, Tracing, run_seed, sweep_single_faults};
 
 /// Worlds that every run of the tests visits.
 const SEEDS: u64 = 400;
@@ -45,4 +45,12 @@ fn every_seeded_world_keeps_the_rules() {
     }
     assert!(failures.is_empty(), "{}", failures.join("\n"));
     println!("{seeds} worlds: {total:?}");
+}
+
+#[test]
+fn every_single_fault_is_survived() {
+    match sweep_single_faults() {
+        Ok(plays) => println!("{plays} plays"),
+        Err(what) => panic!("{what}"),
+    }
 }

@@ -1,9 +1,5 @@
 //! Each route of the tour, used over loopback as its curl line uses it.
-#![expect(
-    clippy::expect_used,
-    clippy::panic,
-    reason = "what a test cannot set up must fail it"
-)]
+#![expect(clippy::expect_used, reason = "what a test cannot set up must fail it")]
 
 mod loopback;
 

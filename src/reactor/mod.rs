@@ -335,14 +335,9 @@ impl<O: Os, H: Handler> Reactor<O, H> {
     }
 
     fn count_busy(&mut self) -> usize {
-        let keys = self.table.keys();
-        keys.iter()
-            .filter(|key| {
-                self.table
-                    .find(**key)
-                    .is_some_and(|session| session.is_busy())
-            })
-            .count()
+        let keys = self.table.keys().into_iter();
+        let busy = keys.filter(|key| self.table.find(*key).is_some_and(|one| one.is_busy()));
+        busy.count()
     }
 
     /// Lets a session do what it can, and sees to what it says. One body for all occasions: a copy for each, which a

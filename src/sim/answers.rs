@@ -71,19 +71,23 @@ impl Reader {
         let is_begun = match self.place {
             Place::Head => !self.pending.is_empty(),
             Place::Over => false,
-            _ => true,
+            Place::Length(_)
+            | Place::ChunkSize
+            | Place::Chunk(_)
+            | Place::LastLine
+            | Place::UntilEnd => true,
         };
         is_begun.then_some(&self.current)
     }
 
-    /// Takes bytes; `is_head` says of a request's place in order whether it was HEAD.
+    /// Takes bytes; `wanted` says what the request at a place in order asked for.
     pub(super) fn feed(
         &mut self,
         bytes: &[u8],
-        is_head: impl Fn(usize) -> bool,
+        wanted: impl Fn(usize) -> Wanted,
     ) -> Result<(), String> {
         self.pending.extend_from_slice(bytes);
-        while self.step(&is_head)? {}
+        while self.step(&wanted)? {}
         Ok(())
     }
 
@@ -103,9 +107,9 @@ impl Reader {
         self.whole.push(std::mem::take(&mut self.current));
     }
 
-    fn step(&mut self, is_head: impl Fn(usize) -> bool) -> Result<bool, String> {
+    fn step(&mut self, wanted: impl Fn(usize) -> Wanted) -> Result<bool, String> {
         match self.place {
-            Place::Head => self.take_head(is_head),
+            Place::Head => self.take_head(wanted),
             Place::Length(left) => {
                 let taken = self.take_body(left);
                 self.place = Place::Length(left - taken);
@@ -181,7 +185,7 @@ impl Reader {
             .map_err(|_| "a line that is no text".to_owned())
     }
 
-    fn take_head(&mut self, is_head: impl Fn(usize) -> bool) -> Result<bool, String> {
+    fn take_head(&mut self, wanted: impl Fn(usize) -> Wanted) -> Result<bool, String> {
         let Some(end) = self.pending.windows(4).position(|four| four == b"\r\n\r\n") else {
             return Ok(false);
         };
@@ -211,14 +215,14 @@ impl Reader {
             fields,
             body: Vec::new(),
         };
-        self.place = self.framing(Silence::from(is_head(self.whole.len())))?;
+        self.place = self.framing(wanted(self.whole.len()))?;
         if self.place == Place::Length(0) {
             self.finish();
         }
         Ok(true)
     }
 
-    fn framing(&self, silence: Silence) -> Result<Place, String> {
+    fn framing(&self, wanted: Wanted) -> Result<Place, String> {
         let length = self.current.field("content-length");
         let coding = self.current.field("transfer-encoding");
         let bodiless = self.current.status < 200 || matches!(self.current.status, 204 | 304);
@@ -226,7 +230,7 @@ impl Reader {
             (Some(_), Some(_)) => Err("both framings in one answer".to_owned()),
             (None, None) if bodiless => Ok(Place::Length(0)),
             _ if bodiless => Err("framing where there is no body".to_owned()),
-            _ if silence == Silence::Kept => Ok(Place::Length(0)),
+            _ if wanted == Wanted::HeadAlone => Ok(Place::Length(0)),
             (Some(length), None) => length
                 .parse()
                 .map(Place::Length)
@@ -239,15 +243,10 @@ impl Reader {
     }
 }
 
-/// Whether the answer is one to HEAD.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Silence {
-    Kept,
-    Broken,
-}
-
-impl From<bool> for Silence {
-    fn from(is_head: bool) -> Self {
-        if is_head { Self::Kept } else { Self::Broken }
-    }
+/// Which part of an answer was asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Wanted {
+    Everything,
+    /// HEAD: no body, whatever its length.
+    HeadAlone,
 }

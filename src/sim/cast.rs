@@ -287,12 +287,7 @@ fn expectant(scribe: &mut Scribe<'_>) {
         let (head, body) = scribe.request(&draft);
         scribe.send(head);
         // A peer that is refused need not send the body; one that waited in vain may.
-        let is_refused = match draft.task {
-            Task::Refuse | Task::RefuseLater(_) | Task::PanicOnAccept => true,
-            Task::Limit(len) => draft.body_len > len && draft.framing == Framing::Length,
-            _ => false,
-        };
-        if is_refused {
+        if draft.is_refused_by_its_head() {
             scribe.await_all();
             return;
         }

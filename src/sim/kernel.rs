@@ -3,106 +3,20 @@
 //! It keeps what the manual pages promise and nothing more: an edge is told once; a short read or write means that
 //! nothing more was there, and that the rest comes with an edge of its own; a level is looked at when an edge is told.
 
+mod link;
+mod outside;
+
 use std::collections::{BTreeSet, VecDeque};
 
 use super::dice::Dice;
 use super::faults::{Call, FaultRates, Injection};
+use super::run::Tracing;
 use crate::os::{Fault, Interest, Key, Occurrence, Readiness};
+pub(super) use link::{Custody, Flow, LinkId};
+use link::{Link, PeerEnd, Scarcity, Told};
 
-/// A connection, for as long as the world stands.
-pub(super) type LinkId = usize;
-
-/// One direction of a connection.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Flow {
-    Open,
-    /// Ended in order: behind the bytes that wait there are no more.
-    Ended,
-    /// Reset.
-    Broken,
-}
-
-/// In whose hands the server's end is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Custody {
-    Backlog,
-    Server,
-    Closed,
-    /// Handed over: no longer the loop's.
-    Detached,
-}
-
-/// Whether the server knows that nothing waits for it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Told {
-    Nothing,
-    Drained,
-}
-
-/// Whether a write has found the socket full since room was last told of.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Scarcity {
-    None,
-    Met,
-}
-
-/// Whether the peer's process still has its end.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum PeerEnd {
-    Held,
-    Closed,
-}
-
-/// Bytes of the peer's that the kernel keeps until the server reads.
-const INBOUND_LEN_MAX: usize = 256 * 1024;
-
-/// One connection, seen from between its ends.
-#[derive(Debug)]
-pub(super) struct Link {
-    pub(super) custody: Custody,
-    inbound: VecDeque<u8>,
-    inbound_flow: Flow,
-    outbound: VecDeque<u8>,
-    outbound_flow: Flow,
-    /// Bytes that wait for the peer at the most: the send buffer and the peer's window together.
-    outbound_len_max: usize,
-    interest: Interest,
-    key: Option<Key>,
-    told: Told,
-    scarcity: Scarcity,
-    peer_end: PeerEnd,
-    /// Why the peer can't expect its answers: a fault was injected here.
-    excuse: Option<&'static str>,
-    /// Reads although the server had been told that nothing waits.
-    needless_reads: u32,
-}
-
-impl Link {
-    fn readiness(&self) -> Readiness {
-        let mut readiness = Readiness::NOTHING;
-        if !self.inbound.is_empty() || self.inbound_flow != Flow::Open {
-            readiness = readiness.with(Readiness::READABLE);
-        }
-        if self.inbound_flow != Flow::Open {
-            readiness = readiness.with(Readiness::ENDED);
-        }
-        let is_broken = self.inbound_flow == Flow::Broken;
-        // EPOLLHUP: reset, or ended on both sides.
-        if is_broken || (self.inbound_flow == Flow::Ended && self.outbound_flow != Flow::Open) {
-            readiness = readiness.with(Readiness::BROKEN);
-        }
-        if self.interest == Interest::InputAndRoom && (is_broken || self.has_wide_room()) {
-            readiness = readiness.with(Readiness::WRITABLE);
-        }
-        readiness
-    }
-
-    /// The kernel tells of room once a third of it is free.
-    fn has_wide_room(&self) -> bool {
-        self.outbound.len().saturating_mul(3) <= self.outbound_len_max.saturating_mul(2)
-            && self.outbound.len() < self.outbound_len_max
-    }
-}
+/// What the clock shows when a world begins, in milliseconds.
+const START: u64 = 1_000_000;
 
 /// What happened, in numbers.
 #[derive(Clone, Copy, Debug, Default)]
@@ -131,67 +45,92 @@ impl Counts {
     }
 }
 
+/// The socket that listens.
+#[derive(Debug)]
+struct Listener {
+    backlog: VecDeque<LinkId>,
+    flow: Flow,
+    edge: Told,
+    exhausted_until: u64,
+    /// When the server gave it back.
+    stopped_at: Option<u64>,
+}
+
+/// What goes wrong.
+#[derive(Debug)]
+pub(super) struct Chance {
+    pub(super) rates: FaultRates,
+    pub(super) injection: Injection,
+    pub(super) dice: Dice,
+}
+
+/// What is known of a run afterwards.
+#[derive(Debug)]
+pub(super) struct Record {
+    /// What the server must never do, and did.
+    pub(super) violations: Vec<String>,
+    pub(super) trace: Vec<String>,
+    tracing: Tracing,
+}
+
 #[derive(Debug)]
 pub(super) struct Kernel {
     pub(super) now: u64,
+    /// Milliseconds during which the machine was frozen.
+    pub(super) frozen: u64,
     links: Vec<Link>,
-    backlog: VecDeque<LinkId>,
-    listener: Flow,
-    has_listener_edge: Told,
+    listener: Listener,
     /// Links whose edge has not been told, in order.
     ready: VecDeque<LinkId>,
     /// Links whose peers have something to see.
     pub(super) touched: BTreeSet<LinkId>,
-    exhausted_until: u64,
-    /// When the server stopped to listen.
-    pub(super) stopped_at: Option<u64>,
-    /// Milliseconds during which the machine was frozen.
-    pub(super) frozen: u64,
+    /// Keys of links that are no more.
     retired: Vec<Key>,
-    pub(super) rates: FaultRates,
-    pub(super) injection: Injection,
-    pub(super) dice: Dice,
+    pub(super) chance: Chance,
     pub(super) counts: Counts,
-    /// What the server must never do, and did.
-    pub(super) violations: Vec<String>,
-    pub(super) trace: Vec<String>,
-    pub(super) tracing: super::run::Tracing,
+    pub(super) record: Record,
 }
 
 impl Kernel {
-    pub(super) fn new(dice: Dice, rates: FaultRates, tracing: super::run::Tracing) -> Self {
+    pub(super) fn new(dice: Dice, rates: FaultRates, tracing: Tracing) -> Self {
         Self {
-            now: 1_000_000,
+            now: START,
+            frozen: 0,
             links: Vec::new(),
-            backlog: VecDeque::new(),
-            listener: Flow::Open,
-            has_listener_edge: Told::Drained,
+            listener: Listener {
+                backlog: VecDeque::new(),
+                flow: Flow::Open,
+                edge: Told::Drained,
+                exhausted_until: 0,
+                stopped_at: None,
+            },
             ready: VecDeque::new(),
             touched: BTreeSet::new(),
-            exhausted_until: 0,
-            stopped_at: None,
-            frozen: 0,
             retired: Vec::new(),
-            rates,
-            injection: Injection::default(),
-            dice,
+            chance: Chance {
+                rates,
+                injection: Injection::default(),
+                dice,
+            },
             counts: Counts::default(),
-            violations: Vec::new(),
-            trace: Vec::new(),
-            tracing,
+            record: Record {
+                violations: Vec::new(),
+                trace: Vec::new(),
+                tracing,
+            },
         }
     }
 
     pub(super) fn note(&mut self, what: impl FnOnce() -> String) {
-        if self.tracing == super::run::Tracing::On {
-            let line = format!("{:>9} ms  {}", self.now - 1_000_000, what());
-            self.trace.push(line);
+        if self.record.tracing == Tracing::On {
+            let line = format!("{:>9} ms  {}", self.now - START, what());
+            self.record.trace.push(line);
         }
     }
 
     pub(super) fn violate(&mut self, what: String) {
         self.note(|| format!("VIOLATION {what}"));
-        self.violations.push(what);
+        self.record.violations.push(what);
     }
 
     /// The server's end of a link, which must be in the server's hands.
@@ -204,25 +143,26 @@ impl Kernel {
     }
 
     fn edge(&mut self, id: LinkId) {
-        if self.links[id].interest != Interest::Nothing && !self.ready.contains(&id) {
+        if self.links[id].watch.interest != Interest::Nothing && !self.ready.contains(&id) {
             self.ready.push_back(id);
         }
     }
 
     fn fault(&mut self, call: Call, id: Option<LinkId>) -> Option<Fault> {
-        let fault = match self.injection.on_call(call) {
-            None => self.rates.on_call(call, &mut self.dice),
+        let fault = match self.chance.injection.on_call(call) {
+            None => self.chance.rates.on_call(call, &mut self.chance.dice),
             injected => injected,
         }?;
         self.note(|| format!("fault {fault:?} in {call:?} of {id:?}"));
-        let link = &mut self.links[id?];
+        let Some(id) = id else { return Some(fault) };
+        let link = &mut self.links[id];
         match fault {
             Fault::Again => {}
             Fault::Gone => {
                 link.excuse = Some("reset by a fault");
                 link.inbound_flow = Flow::Broken;
                 link.outbound_flow = Flow::Broken;
-                self.touched.extend(id);
+                self.touched.insert(id);
             }
             Fault::Exhausted | Fault::Other(_) => link.excuse = Some("cut by a fault"),
         }
@@ -233,77 +173,101 @@ impl Kernel {
 /// What the server's loop calls.
 impl Kernel {
     pub(super) fn has_news(&self) -> bool {
-        !self.ready.is_empty() || self.has_listener_edge == Told::Nothing
+        !self.ready.is_empty() || self.listener.edge == Told::Nothing
     }
 
     /// Tells some of the edges that wait, in any order.
     pub(super) fn tell(&mut self, found: &mut Vec<Occurrence>) {
-        if self.has_listener_edge == Told::Nothing {
-            self.has_listener_edge = Told::Drained;
+        if self.listener.edge == Told::Nothing {
+            self.listener.edge = Told::Drained;
             found.push(Occurrence::Listener);
         }
-        let count = self.ready.len().min(self.rates.events_a_poll);
+        let count = self.ready.len().min(self.chance.rates.events_a_poll);
         for id in self.ready.drain(..count).collect::<Vec<_>>() {
             let link = &mut self.links[id];
             let readiness = link.readiness();
             // A level that has gone meanwhile is not told.
-            if let Some(key) = link.key
+            if let Some(key) = link.watch.key
                 && readiness != Readiness::NOTHING
             {
-                link.told = Told::Nothing;
+                link.watch.told = Told::Nothing;
                 self.counts.edges += 1;
                 self.note(|| format!("event for {id}: {readiness:?}"));
                 found.push(Occurrence::Socket(key, readiness));
             }
         }
-        self.dice.shuffle(found);
+        self.chance.dice.shuffle(found);
     }
 
     /// Events that nobody should rely on: for keys of the past, and for sockets with no news.
     pub(super) fn mislead(&mut self, found: &mut Vec<Occurrence>) {
-        let readiness = self.dice.pick(&[
+        let readiness = self.chance.dice.pick(&[
             Readiness::READABLE,
             Readiness::WRITABLE,
             Readiness::READABLE.with(Readiness::WRITABLE),
         ]);
-        let mut keys: Vec<Key> = self.links.iter().filter_map(|link| link.key).collect();
-        if self.dice.is_hit(300) || keys.is_empty() {
+        let mut keys: Vec<Key> = self
+            .links
+            .iter()
+            .filter_map(|link| link.watch.key)
+            .collect();
+        if self.chance.dice.is_hit(300) || keys.is_empty() {
             keys.clone_from(&self.retired);
         }
-        if !keys.is_empty() && self.dice.is_hit(self.rates.spurious) {
-            let key = self.dice.pick(&keys);
-            for link in self.links.iter_mut().filter(|link| link.key == Some(key)) {
-                link.told = Told::Nothing;
+        // Where there is news already, a second event would hide a read that none asked for.
+        let is_told = |key: &Key| {
+            let told = found.iter();
+            told.copied()
+                .any(|one| matches!(one, Occurrence::Socket(other, _) if other == *key))
+        };
+        keys.retain(|key| !is_told(key));
+        if !keys.is_empty() && self.chance.dice.is_hit(self.chance.rates.spurious) {
+            let key = self.chance.dice.pick(&keys);
+            for link in self
+                .links
+                .iter_mut()
+                .filter(|link| link.watch.key == Some(key))
+            {
+                link.watch.told = Told::Nothing;
             }
             found.push(Occurrence::Socket(key, readiness));
         }
-        if self.dice.is_hit(self.rates.spurious) {
-            found.push(self.dice.pick(&[Occurrence::Listener, Occurrence::Wake]));
+        if self.chance.dice.is_hit(self.chance.rates.spurious) {
+            found.push(
+                self.chance
+                    .dice
+                    .pick(&[Occurrence::Listener, Occurrence::Wake]),
+            );
         }
     }
 
     pub(super) fn accept(&mut self) -> Result<LinkId, Fault> {
         self.counts.accepts += 1;
-        let Some(id) = self.backlog.front().copied() else {
+        let Some(id) = self.listener.backlog.front().copied() else {
             return Err(Fault::Again);
         };
-        if self.now < self.exhausted_until {
+        if self.now < self.listener.exhausted_until {
             return Err(Fault::Exhausted);
         }
         match self.fault(Call::Accept, None) {
             None => {}
             Some(Fault::Exhausted) => {
-                self.exhausted_until = self.now + self.dice.millis(0, 900);
+                self.listener.exhausted_until = self.now + self.chance.dice.millis(0, 900);
                 return Err(Fault::Exhausted);
+            }
+            Some(Fault::Again) => {
+                // Whoever waits came a moment later.
+                self.listener.edge = Told::Nothing;
+                return Err(Fault::Again);
             }
             Some(fault) => {
                 // The peer that waited has been reset.
-                self.backlog.pop_front();
+                self.listener.backlog.pop_front();
                 self.refuse(id);
                 return Err(fault);
             }
         }
-        self.backlog.pop_front();
+        self.listener.backlog.pop_front();
         self.links[id].custody = Custody::Server;
         self.counts.opened += 1;
         self.note(|| format!("accept {id}"));
@@ -312,7 +276,7 @@ impl Kernel {
 
     /// No descriptor is left for so many milliseconds.
     pub(super) const fn exhaust(&mut self, millis: u64) {
-        self.exhausted_until = self.now + millis;
+        self.listener.exhausted_until = self.now + millis;
     }
 
     fn refuse(&mut self, id: LinkId) {
@@ -325,9 +289,9 @@ impl Kernel {
     }
 
     pub(super) fn stop_listening(&mut self) {
-        self.listener = Flow::Ended;
-        self.stopped_at = Some(self.now);
-        for id in std::mem::take(&mut self.backlog) {
+        self.listener.flow = Flow::Ended;
+        self.listener.stopped_at = Some(self.now);
+        for id in std::mem::take(&mut self.listener.backlog) {
             self.refuse(id);
         }
     }
@@ -343,15 +307,15 @@ impl Kernel {
         if !self.held(id, Call::Watch) {
             return Err(Fault::Other(9));
         }
-        if self.links[id].interest != before {
+        if self.links[id].watch.interest != before {
             self.violate(format!("connection {id} is watched as it was not before"));
         }
         if let Some(fault) = self.fault(Call::Watch, Some(id)) {
             return Err(fault);
         }
         let link = &mut self.links[id];
-        link.interest = now;
-        link.key = Some(key);
+        link.watch.interest = now;
+        link.watch.key = Some(key);
         // EPOLL_CTL_ADD and EPOLL_CTL_MOD look at the level once.
         if link.readiness() != Readiness::NOTHING {
             self.edge(id);
@@ -364,24 +328,26 @@ impl Kernel {
         if !self.held(id, Call::Receive) {
             return Err(Fault::Other(9));
         }
-        if self.links[id].told == Told::Drained {
-            self.links[id].needless_reads += 1;
+        let link = &mut self.links[id];
+        if link.watch.told == Told::Drained && link.inbound_flow == Flow::Open {
+            link.needless_reads += 1;
+            self.note(|| format!("needless read of {id}"));
         }
         if let Some(fault) = self.fault(Call::Receive, Some(id)) {
             if fault == Fault::Again {
                 // What waits came a moment later.
-                self.links[id].told = Told::Drained;
+                self.links[id].watch.told = Told::Drained;
                 if self.links[id].readiness() != Readiness::NOTHING {
                     self.edge(id);
                 }
             }
             return Err(fault);
         }
-        let is_short = self.dice.is_hit(self.rates.short);
-        let dealt = self.dice.skewed(buffer.len().max(1));
+        let is_short = self.chance.dice.is_hit(self.chance.rates.short);
+        let dealt = self.chance.dice.skewed(buffer.len().max(1));
         let link = &mut self.links[id];
         if link.inbound.is_empty() {
-            link.told = Told::Drained;
+            link.watch.told = Told::Drained;
             return match link.inbound_flow {
                 Flow::Open => Err(Fault::Again),
                 Flow::Ended => Ok(0),
@@ -396,7 +362,7 @@ impl Kernel {
             *place = byte;
         }
         if len < buffer.len() {
-            link.told = Told::Drained;
+            link.watch.told = Told::Drained;
             if !link.inbound.is_empty() {
                 // The rest came a moment later.
                 self.edge(id);
@@ -444,8 +410,8 @@ impl Kernel {
             }
             return Err(fault);
         }
-        let is_short = self.dice.is_hit(self.rates.short);
-        let dealt = self.dice.skewed(offered.max(1));
+        let is_short = self.chance.dice.is_hit(self.chance.rates.short);
+        let dealt = self.chance.dice.skewed(offered.max(1));
         let link = &mut self.links[id];
         let room = link.outbound_len_max.saturating_sub(link.outbound.len());
         let mut len = offered.min(room);
@@ -523,132 +489,8 @@ impl Kernel {
 
     fn forget(&mut self, id: LinkId) {
         let link = &mut self.links[id];
-        link.interest = Interest::Nothing;
-        self.retired.extend(link.key.take());
+        link.watch.interest = Interest::Nothing;
+        self.retired.extend(link.watch.key.take());
         self.ready.retain(|other| *other != id);
-    }
-}
-
-/// What peers do.
-impl Kernel {
-    /// `None`: nobody listens.
-    pub(super) fn connect(&mut self, outbound_len_max: usize) -> Option<LinkId> {
-        if self.listener != Flow::Open {
-            return None;
-        }
-        let id = self.links.len();
-        self.links.push(Link {
-            custody: Custody::Backlog,
-            inbound: VecDeque::new(),
-            inbound_flow: Flow::Open,
-            outbound: VecDeque::new(),
-            outbound_flow: Flow::Open,
-            outbound_len_max,
-            interest: Interest::Nothing,
-            key: None,
-            told: Told::Nothing,
-            scarcity: Scarcity::None,
-            peer_end: PeerEnd::Held,
-            excuse: None,
-            needless_reads: 0,
-        });
-        self.backlog.push_back(id);
-        self.has_listener_edge = Told::Nothing;
-        self.note(|| format!("peer connects as {id}"));
-        Some(id)
-    }
-
-    /// How many of the bytes the kernel takes.
-    pub(super) fn peer_send(&mut self, id: LinkId, bytes: &[u8]) -> usize {
-        let link = &mut self.links[id];
-        if link.custody == Custody::Closed || link.inbound_flow != Flow::Open {
-            // Nobody takes them: the answer to bytes behind a close is a reset.
-            self.reset(id);
-            return bytes.len();
-        }
-        if link.custody == Custody::Detached {
-            return bytes.len();
-        }
-        let len = bytes.len().min(INBOUND_LEN_MAX - link.inbound.len());
-        link.inbound.extend(&bytes[..len]);
-        self.note(|| format!("peer {id} sends {}", bytes[..len.min(60)].escape_ascii()));
-        if len > 0 {
-            self.edge(id);
-        }
-        len
-    }
-
-    pub(super) fn peer_end(&mut self, id: LinkId) {
-        self.note(|| format!("peer {id} ends its side"));
-        if self.links[id].inbound_flow == Flow::Open {
-            self.links[id].inbound_flow = Flow::Ended;
-            self.edge(id);
-        }
-    }
-
-    /// The peer closes: an end, and a reset for whatever still comes or was not read.
-    pub(super) fn peer_close(&mut self, id: LinkId) {
-        self.links[id].peer_end = PeerEnd::Closed;
-        if self.links[id].outbound.is_empty() {
-            self.peer_end(id);
-        } else {
-            self.reset(id);
-        }
-    }
-
-    pub(super) fn reset(&mut self, id: LinkId) {
-        self.note(|| format!("connection {id} is reset"));
-        let link = &mut self.links[id];
-        link.inbound_flow = Flow::Broken;
-        link.outbound_flow = Flow::Broken;
-        link.outbound.clear();
-        self.touched.insert(id);
-        self.edge(id);
-    }
-
-    /// At most `len_max` bytes, and how the direction stands once none are left.
-    pub(super) fn peer_read(&mut self, id: LinkId, len_max: usize) -> (Vec<u8>, Flow) {
-        let link = &mut self.links[id];
-        let len = link.outbound.len().min(len_max);
-        let bytes: Vec<u8> = link.outbound.drain(..len).collect();
-        let flow = if link.outbound.is_empty() {
-            link.outbound_flow
-        } else {
-            Flow::Open
-        };
-        if len > 0 {
-            self.tell_of_room(id);
-        }
-        (bytes, flow)
-    }
-
-    fn tell_of_room(&mut self, id: LinkId) {
-        let link = &mut self.links[id];
-        if link.scarcity == Scarcity::Met && link.has_wide_room() {
-            link.scarcity = Scarcity::None;
-            if link.interest == Interest::InputAndRoom {
-                self.edge(id);
-            }
-        }
-    }
-
-    pub(super) fn outbound_len(&self, id: LinkId) -> usize {
-        self.links[id].outbound.len()
-    }
-
-    pub(super) fn custody(&self, id: LinkId) -> Custody {
-        self.links[id].custody
-    }
-
-    pub(super) fn excuse(&self, id: LinkId) -> Option<&'static str> {
-        self.links[id].excuse
-    }
-
-    pub(super) fn needless_reads(&self, id: LinkId) -> u32 {
-        self.links[id].needless_reads
-    }
-
-    pub(super) fn links_len(&self) -> usize {
-        self.links.len()
     }
 }

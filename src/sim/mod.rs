@@ -17,6 +17,7 @@ mod run;
 mod scenario;
 mod scribe;
 mod simulation;
+mod sweep;
 mod task;
 mod world;
 
@@ -25,3 +26,4 @@ pub use exchange::{Cuts, Ending, Exchange, Message, exchange};
 pub use reference::{End, Meaning, check_against_reference, meaning};
 pub use run::{Failure, Report, Tracing, run_seed};
 pub use scenario::{Heard, PeerId, Scenario};
+pub use sweep::sweep_single_faults;

@@ -1,24 +1,11 @@
 //! What is true of every run: one right answer to each request, in order, and nothing behind the end.
 
-use super::answers::Answer;
+use super::answers::{Answer, Wanted};
 use super::kernel::{Custody, Flow, Kernel};
 use super::peer::{Asked, ContinueRule, Pace, Peer, Standing};
 use super::task::{Afterwards, Task, UploadPlan, Wholeness};
 use super::world::WallClock;
 use crate::h1::imf_fixdate;
-
-/// Whether the peer has ended its own side before.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum OwnSide {
-    Open,
-    Ended,
-}
-
-impl From<bool> for OwnSide {
-    fn from(is_ended: bool) -> Self {
-        if is_ended { Self::Ended } else { Self::Open }
-    }
-}
 
 /// Bytes behind the last request that the server must read, so that no reset eats its answer.
 const LINGER_LEN: usize = 64 * 1024;
@@ -74,7 +61,7 @@ fn judge_answer(peer: &Peer, asked: &Asked, answer: &Answer, at: u64) -> Result<
     if asked.whole_at.is_none() && answer.status < 300 && !is_early(asked) {
         return Err("the request is not whole".to_owned());
     }
-    if asked.is_head {
+    if asked.wanted == Wanted::HeadAlone {
         return if answer.body.is_empty() {
             Ok(())
         } else {
@@ -134,7 +121,7 @@ fn is_early(asked: &Asked) -> bool {
 fn judge_close(asked: &Asked, answer: &Answer, kernel: &Kernel) -> Result<(), String> {
     match (asked.expected.afterwards, answer.says_close()) {
         (Afterwards::Ends, false) => Err("it does not say close".to_owned()),
-        (Afterwards::Stays, true) if answer.status != 408 && kernel.stopped_at.is_none() => {
+        (Afterwards::Stays, true) if answer.status != 408 && kernel.stopped_at().is_none() => {
             Err("it says close".to_owned())
         }
         (Afterwards::Ends | Afterwards::MayEnd | Afterwards::Stays, _) => Ok(()),
@@ -158,14 +145,14 @@ fn judge_date(asked: &Asked, answer: &Answer, wall: &WallClock) -> Result<(), St
     }
 }
 
-/// The server has ended the connection: may it?
-pub(super) fn judge_end(peer: &Peer, own: OwnSide, kernel: &Kernel) -> Result<(), String> {
+/// The server has ended the connection, which stood so `before`: may it?
+pub(super) fn judge_end(peer: &Peer, before: Standing, kernel: &Kernel) -> Result<(), String> {
     let Some(link) = peer.link else { return Ok(()) };
     if kernel.excuse(link).is_some() || matches!(peer.pace, Pace::Never | Pace::Awake) {
         return Ok(());
     }
     let is_past_drain = kernel
-        .stopped_at
+        .stopped_at()
         .is_some_and(|at| at + super::run::DRAIN_TIMEOUT <= kernel.now);
     if is_past_drain {
         return Ok(());
@@ -198,14 +185,14 @@ pub(super) fn judge_end(peer: &Peer, own: OwnSide, kernel: &Kernel) -> Result<()
         .get(answered)
         .filter(|next| next.begun_at.is_some())
     else {
-        let may_end = own == OwnSide::Ended || kernel.stopped_at.is_some();
+        let may_end = before == Standing::HalfClosed || kernel.stopped_at().is_some();
         return if may_end {
             Ok(())
         } else {
             Err("an idle connection was closed".to_owned())
         };
     };
-    judge_unanswered(peer, next, own, kernel)
+    judge_unanswered(peer, next, before, kernel)
 }
 
 /// Whether the peer has sent so much behind this request that a reset may eat the answer.
@@ -217,7 +204,7 @@ fn is_drowned(peer: &Peer, number: usize) -> bool {
 fn judge_unanswered(
     peer: &Peer,
     next: &Asked,
-    own: OwnSide,
+    before: Standing,
     kernel: &Kernel,
 ) -> Result<(), String> {
     let is_reset = peer.standing == Standing::Ended(Flow::Broken);
@@ -225,12 +212,12 @@ fn judge_unanswered(
     if is_drowned {
         return Ok(());
     }
-    match (next.whole_at, kernel.stopped_at) {
-        (None, _) if own == OwnSide::Ended || kernel.stopped_at.is_some() => Ok(()),
+    match (next.whole_at, kernel.stopped_at()) {
+        (None, _) if before == Standing::HalfClosed || kernel.stopped_at().is_some() => Ok(()),
         // A cut may come before the first byte: the handler failed before anything was sent.
         (Some(_), _) if next.expected.wholeness == Wholeness::Cut => Ok(()),
         (_, Some(stopped_at)) => match next.whole_at {
-            Some(whole_at) if whole_at < stopped_at && kernel.rates.short == 0 => {
+            Some(whole_at) if whole_at < stopped_at && kernel.chance.rates.short == 0 => {
                 Err("a request that had come before the stop was dropped".to_owned())
             }
             Some(_) | None => Ok(()),

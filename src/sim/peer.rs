@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use super::answers::Reader;
+use super::answers::{Reader, Wanted};
 use super::kernel::{Flow, Kernel, LinkId};
 use super::task::{Errand, Expected};
 use super::world::WallClock;
@@ -46,7 +46,7 @@ pub(super) enum ContinueRule {
 pub(super) struct Asked {
     /// `None`: bytes that are no request.
     pub(super) errand: Option<Errand>,
-    pub(super) is_head: bool,
+    pub(super) wanted: Wanted,
     pub(super) expected: Expected,
     pub(super) continue_rule: ContinueRule,
     /// The place of its first byte in all that the peer sends, and the one behind its last.
@@ -194,17 +194,18 @@ impl Peer {
         }
         let asked = &self.asked;
         let fed = self.reader.feed(&bytes, |number| {
-            asked.get(number).is_some_and(|asked| asked.is_head)
+            asked
+                .get(number)
+                .map_or(Wanted::Everything, |asked| asked.wanted)
         });
         let mut verdict = fed.and_then(|()| super::oracle::judge_answers(self, at, kernel, wall));
         if flow != Flow::Open {
             kernel.note(|| format!("peer {link} finds its connection {flow:?}"));
-            let is_half_closed = self.standing == Standing::HalfClosed;
-            self.standing = Standing::Ended(flow);
+            let before = std::mem::replace(&mut self.standing, Standing::Ended(flow));
             self.reader.end();
             verdict = verdict
                 .and_then(|()| super::oracle::judge_answers(self, at, kernel, wall))
-                .and_then(|()| super::oracle::judge_end(self, is_half_closed.into(), kernel));
+                .and_then(|()| super::oracle::judge_end(self, before, kernel));
         }
         if let Err(what) = verdict {
             kernel.violate(format!("{}: {what}", self.name()));

@@ -1,17 +1,19 @@
 //! One run over a made-up world: chaos from a seed, then healing, then quiet.
 
+use core::any::Any;
 use core::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use super::cast::{closing_peer, draw_peer, healthy_peer};
 use super::dice::Dice;
-use super::faults::FaultRates;
+use super::faults::{Call, FaultRates};
 use super::kernel::Custody;
 use super::oracle::outstanding;
 use super::peer::Peer;
 use super::simulation::{Peaks, Stage};
 use super::world::{Actor, Stir};
 use crate::limits::Limits;
+use crate::os::Fault;
 
 /// The time-outs that all worlds have, in milliseconds: those of [`Timeouts::new`](crate::Timeouts::new).
 pub(super) const REQUEST_TIMEOUT: u64 = 30_000;
@@ -19,6 +21,9 @@ pub(super) const DRAIN_TIMEOUT: u64 = 10_000;
 
 /// Turns that no run needs.
 const TURNS_MAX: u64 = 400_000;
+
+/// Reads of one connection although nothing was said to wait: a look before a time-out, and one when the server stops.
+const NEEDLESS_READS_MAX: u32 = 4;
 
 /// Whether each step is written down.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -97,31 +102,36 @@ impl Report {
 pub fn run_seed(seed: u64, tracing: Tracing) -> Result<Report, Failure> {
     let mut trace = Vec::new();
     let outcome = catch_unwind(AssertUnwindSafe(|| {
-        let mut play = Play::new(seed, tracing);
-        let outcome = play.run();
-        trace = std::mem::take(&mut play.stage.state.borrow_mut().kernel.trace);
+        let mut play = Play::drawn(seed, tracing);
+        let outcome = play.run_to_the_end();
+        trace = play.take_trace();
         outcome
     }));
     let what = match outcome {
         Ok(Ok(report)) => return Ok(report),
         Ok(Err(what)) => what,
-        Err(panic) => {
-            let text = panic.downcast_ref::<String>().map(String::as_str);
-            let text = text.or_else(|| panic.downcast_ref::<&str>().copied());
-            format!("a panic: {}", text.unwrap_or("without words"))
-        }
+        Err(panic) => words_of(&*panic),
     };
     Err(Failure { seed, what, trace })
 }
 
-struct Play {
+/// What a panic said.
+pub(super) fn words_of(panic: &(dyn Any + Send)) -> String {
+    let text = panic.downcast_ref::<String>().map(String::as_str);
+    let text = text.or_else(|| panic.downcast_ref::<&str>().copied());
+    format!("a panic: {}", text.unwrap_or("without words"))
+}
+
+/// A stage and those who come to it.
+pub(super) struct Play {
     stage: Stage,
     dice: Dice,
     ids: u64,
 }
 
 impl Play {
-    fn new(seed: u64, tracing: Tracing) -> Self {
+    /// Everything in it is drawn from the seed.
+    fn drawn(seed: u64, tracing: Tracing) -> Self {
         let mut dice = Dice::new(seed);
         let rates = FaultRates::drawn(&mut dice);
         let limits = Limits::new()
@@ -129,6 +139,26 @@ impl Play {
             .pipeline_max(dice.pick(&[1, 2, 10, 128]))
             .connections_max(dice.pick(&[1, 3, 10_000, 10_000]));
         let stage = Stage::new(dice.fork(), rates, limits, tracing);
+        let mut play = Self {
+            stage,
+            dice,
+            ids: 0,
+        };
+        for _ in 0..play.dice.between(1, 16) {
+            let peer = draw_peer(&mut play.dice, &mut play.ids);
+            let at = play.now() + play.dice.millis(0, 20_000);
+            play.add_peer(at, peer);
+        }
+        if play.dice.is_hit(400) {
+            let at = play.now() + play.dice.millis(0, 40_000);
+            play.stop_at(at);
+        }
+        play
+    }
+
+    /// An empty one, with the usual bounds.
+    pub(super) fn staged(mut dice: Dice, rates: FaultRates, tracing: Tracing) -> Self {
+        let stage = Stage::new(dice.fork(), rates, Limits::new(), tracing);
         Self {
             stage,
             dice,
@@ -136,27 +166,46 @@ impl Play {
         }
     }
 
-    fn add_peer(&mut self, at: u64, peer: Peer) {
+    /// These peers come, one shortly behind the other.
+    pub(super) fn enter(&mut self, peers: Vec<Peer>, ids: u64) {
+        self.ids = ids;
+        for (number, peer) in peers.into_iter().enumerate() {
+            let at = self.now() + number as u64;
+            self.add_peer(at, peer);
+        }
+    }
+
+    pub(super) fn inject(&self, injection: Option<(usize, Fault)>) {
+        self.stage.state.borrow_mut().kernel.chance.injection.at = injection;
+    }
+
+    /// The calls that the loop has made.
+    pub(super) fn calls(&self) -> Vec<Call> {
+        let state = self.stage.state.borrow();
+        state.kernel.chance.injection.calls.clone()
+    }
+
+    pub(super) fn take_trace(&self) -> Vec<String> {
+        std::mem::take(&mut self.stage.state.borrow_mut().kernel.record.trace)
+    }
+
+    fn add_peer(&self, at: u64, peer: Peer) {
         let mut state = self.stage.state.borrow_mut();
         let number = state.peers.len();
         state.peers.push(peer);
         state.at(at, Actor::Peer(number));
     }
 
+    fn stop_at(&self, at: u64) {
+        self.stage.state.borrow_mut().at(at, Actor::Stopper);
+    }
+
     fn now(&self) -> u64 {
         self.stage.state.borrow().kernel.now
     }
 
-    fn run(&mut self) -> Result<Report, String> {
-        for _ in 0..self.dice.between(1, 16) {
-            let peer = draw_peer(&mut self.dice, &mut self.ids);
-            let at = self.now() + self.dice.millis(0, 20_000);
-            self.add_peer(at, peer);
-        }
-        if self.dice.is_hit(400) {
-            let at = self.now() + self.dice.millis(0, 40_000);
-            self.stage.state.borrow_mut().at(at, Actor::Stopper);
-        }
+    /// Chaos, then healing, then quiet; and at the last nothing is left.
+    pub(super) fn run_to_the_end(&mut self) -> Result<Report, String> {
         self.stage.settle(TURNS_MAX)?;
         self.heal();
         self.be_quiet()?;
@@ -171,10 +220,10 @@ impl Play {
     }
 
     /// From here on everything works, and nobody is late.
-    fn heal(&mut self) {
+    fn heal(&self) {
         let mut state = self.stage.state.borrow_mut();
         state.kernel.note(|| "the world is healed".to_owned());
-        state.kernel.rates = FaultRates::CALM;
+        state.kernel.chance.rates = FaultRates::CALM;
         self.stage.elsewhere.borrow_mut().heal();
         let now = state.kernel.now;
         for number in 0..state.peers.len() {
@@ -254,7 +303,7 @@ impl Play {
             return self.close_all();
         }
         let at = self.now();
-        self.stage.state.borrow_mut().at(at, Actor::Stopper);
+        self.stop_at(at);
         self.stage.settle(TURNS_MAX)?;
         let took = self.now() - at;
         if took > 2_000 {
@@ -291,7 +340,7 @@ impl Play {
         Ok(())
     }
 
-    fn check_end(&mut self) -> Result<(), String> {
+    fn check_end(&self) -> Result<(), String> {
         let state = self.stage.state.borrow();
         let counts = state.kernel.counts;
         if counts.opened != counts.closed {
@@ -300,7 +349,7 @@ impl Play {
                 counts.opened, counts.closed
             ));
         }
-        if let Some(stopped_at) = state.kernel.stopped_at {
+        if let Some(stopped_at) = state.kernel.stopped_at() {
             let took = state.kernel.now - stopped_at;
             if !self.stage.reactor.is_stopped() {
                 return Err("it was told to stop and has not".to_owned());
@@ -312,6 +361,14 @@ impl Play {
         for id in 0..state.kernel.links_len() {
             if state.kernel.custody(id) == Custody::Server {
                 return Err(format!("connection {id} is still held"));
+            }
+        }
+        for id in 0..state.kernel.links_len() {
+            let needless = state.kernel.needless_reads(id);
+            if needless > NEEDLESS_READS_MAX {
+                return Err(format!(
+                    "{needless} reads of connection {id} that nobody asked for"
+                ));
             }
         }
         drop(state);

@@ -1,4 +1,9 @@
 //! A made-up world by hand: each step is a test's own.
+#![expect(
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a scenario is a test, and each step of it may fail"
+)]
 
 use core::time::Duration;
 
@@ -178,7 +183,7 @@ impl Scenario {
 
     fn accept(&self, outcome: Result<(), String>) {
         if let Err(what) = outcome {
-            let trace = self.stage.state.borrow().kernel.trace.join("\n");
+            let trace = self.stage.state.borrow().kernel.record.trace.join("\n");
             panic!("{trace}\n{what}");
         }
     }
@@ -203,6 +208,7 @@ impl Scenario {
             .state
             .borrow_mut()
             .kernel
+            .chance
             .injection
             .interrupt_next_poll();
     }

@@ -1,5 +1,6 @@
 //! Requests and garbage as bytes, and what each has to be answered.
 
+use super::answers::Wanted;
 use super::dice::Dice;
 use super::peer::{Asked, ContinueRule, Cue, Peer};
 use super::task::{Afterwards, Ending, Errand, Expected, Task, UploadPlan, expected, pattern};
@@ -33,6 +34,19 @@ impl Draft {
             framing: Framing::Length,
             fields: "",
         }
+    }
+
+    /// Whether the answer is known before the body.
+    pub(super) fn is_refused_by_its_head(&self) -> bool {
+        let is_too_long = match self.framing {
+            Framing::Length => matches!(self.task, Task::Limit(len) if self.body_len > len),
+            Framing::Chunked => false,
+        };
+        is_too_long
+            || matches!(
+                self.task,
+                Task::Refuse | Task::RefuseLater(_) | Task::PanicOnAccept
+            )
     }
 }
 
@@ -143,16 +157,15 @@ impl<'a> Scribe<'a> {
             expected.afterwards = Afterwards::Ends;
         }
         let is_expectant = draft.fields == EXPECT && !body.is_empty();
-        let is_never_wanted = match errand.task {
-            Task::Refuse | Task::RefuseLater(_) | Task::PanicOnAccept => true,
-            Task::Limit(len) => body.len() > len && draft.framing == Framing::Length,
-            _ => false,
-        };
         self.ask(Asked {
             errand: Some(errand),
-            is_head: draft.method == "HEAD",
+            wanted: if draft.method == "HEAD" {
+                Wanted::HeadAlone
+            } else {
+                Wanted::Everything
+            },
             expected,
-            continue_rule: if is_expectant && !is_never_wanted {
+            continue_rule: if is_expectant && !draft.is_refused_by_its_head() {
                 ContinueRule::AtMostOnce
             } else {
                 ContinueRule::Never
@@ -213,7 +226,7 @@ impl<'a> Scribe<'a> {
         bytes.push_str(POISON);
         self.ask(Asked {
             errand: None,
-            is_head: false,
+            wanted: Wanted::Everything,
             expected: Expected::refusal(status),
             continue_rule: ContinueRule::Never,
             start: self.written,

@@ -1,4 +1,8 @@
 //! A server in a made-up world, turn by turn, with a watchdog over each.
+#![expect(
+    clippy::expect_used,
+    reason = "a machine without a temporary file can't play this"
+)]
 
 use core::sync::atomic::{AtomicUsize, Ordering};
 use std::cell::RefCell;
@@ -113,7 +117,7 @@ impl Stage {
         self.reactor
             .turn(&mut self.found)
             .map_err(|fault| format!("the loop gave up: {fault:?}"))?;
-        let mut violations = std::mem::take(&mut self.state.borrow_mut().kernel.violations);
+        let mut violations = std::mem::take(&mut self.state.borrow_mut().kernel.record.violations);
         violations.append(&mut self.elsewhere.borrow_mut().violations);
         if let Some(violation) = violations.into_iter().next() {
             return Err(violation);

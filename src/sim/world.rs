@@ -96,7 +96,7 @@ impl State {
         }
         for link in std::mem::take(&mut self.kernel.touched) {
             if let Some(peer) = self.peers.iter().position(|peer| peer.link == Some(link)) {
-                let at = self.kernel.now + self.kernel.dice.millis(0, 20);
+                let at = self.kernel.now + self.kernel.chance.dice.millis(0, 20);
                 self.at(at, Actor::Peer(peer));
             }
         }
@@ -134,8 +134,12 @@ impl State {
         self.stir = Stir::Busy;
         self.let_clocks_run();
         self.act();
-        let is_interrupted = self.kernel.dice.is_hit(self.kernel.rates.interrupted);
-        if is_interrupted || self.kernel.injection.on_call(Call::Poll).is_some() {
+        let is_interrupted = self
+            .kernel
+            .chance
+            .dice
+            .is_hit(self.kernel.chance.rates.interrupted);
+        if is_interrupted || self.kernel.chance.injection.on_call(Call::Poll).is_some() {
             return;
         }
         let now = self.kernel.now;
@@ -175,8 +179,13 @@ impl State {
             return false;
         }
         self.kernel.now = self.kernel.now.max(next);
-        if self.kernel.dice.is_hit(self.kernel.rates.freeze) {
-            let minutes = self.kernel.dice.millis(1, 30);
+        if self
+            .kernel
+            .chance
+            .dice
+            .is_hit(self.kernel.chance.rates.freeze)
+        {
+            let minutes = self.kernel.chance.dice.millis(1, 30);
             self.kernel.now += minutes * 60_000;
             self.kernel.frozen += minutes * 60_000;
             self.kernel
@@ -186,12 +195,12 @@ impl State {
     }
 
     fn let_clocks_run(&mut self) {
-        let rates = self.kernel.rates;
+        let rates = self.kernel.chance.rates;
         if self.horizon == u64::MAX {
-            self.kernel.now += self.kernel.dice.millis(0, 2) / 2;
+            self.kernel.now += self.kernel.chance.dice.millis(0, 2) / 2;
         }
-        if self.kernel.dice.is_hit(rates.wall_leap) {
-            let leap = self.kernel.dice.millis(0, 20_000_000);
+        if self.kernel.chance.dice.is_hit(rates.wall_leap) {
+            let leap = self.kernel.chance.dice.millis(0, 20_000_000);
             self.wall.offset = (self.wall.offset + leap).saturating_sub(10_000_000);
         }
         let second = self.wall.offset + self.kernel.now / 1000;

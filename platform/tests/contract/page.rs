@@ -5,7 +5,8 @@ use std::process::Command;
 use std::sync::OnceLock;
 
 use crate::support::{
-    Gateway, caller_error, coldstart, file, free_port, interpreter, server, stderr, stdout,
+    Gateway, caller_error, coldstart, express_server, file, free_port, interpreter, server, stderr,
+    stdout,
 };
 
 /// The start commands of the page, with the files where this machine has them.
@@ -15,7 +16,7 @@ fn command(language: &str) -> Option<Vec<String>> {
             interpreter(&["python", "python3"])?,
             server("server.py"),
         ]),
-        "node" => Some(vec![interpreter(&["node"])?, server("node/server.js")]),
+        "node" => Some(vec![interpreter(&["node"])?, express_server()?]),
         "php" => Some(vec![interpreter(&["php"])?, server("server.php")]),
         "java" => {
             let words = [interpreter(&["java"])?, "-jar".to_owned(), demo_jar()?];

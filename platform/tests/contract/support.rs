@@ -28,7 +28,7 @@ pub(crate) fn free_port() -> u16 {
     }
 }
 
-/// The first of the programs that this machine has. None is a skip that everybody sees, and a failure in CI.
+/// The first of the programs that this machine has; none is [`missing`].
 #[expect(
     clippy::disallowed_methods,
     reason = "tests read the environment that they run in"
@@ -37,17 +37,32 @@ pub(crate) fn interpreter(names: &[&str]) -> Option<String> {
     let folders = std::env::var_os("PATH").unwrap_or_default();
     let has =
         |name: &&&str| std::env::split_paths(&folders).any(|folder| folder.join(name).is_file());
-    if let Some(name) = names.iter().find(has) {
-        return Some((*name).to_owned());
+    match names.iter().find(has) {
+        Some(name) => Some((*name).to_owned()),
+        None => missing(&names.join(" or ")),
     }
+}
+
+/// The Node server of the page, with the Express that it stands on.
+pub(crate) fn express_server() -> Option<String> {
+    if Path::new(&server("node/node_modules/express")).is_dir() {
+        Some(server("node/server.js"))
+    } else {
+        missing("Express for Node")
+    }
+}
+
+/// What a test needs and this machine has not: a skip that everybody sees, and a failure in CI.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "tests read the environment that they run in"
+)]
+fn missing<T>(what: &str) -> Option<T> {
     assert!(
         std::env::var("CI").as_deref() != Ok("true"),
-        "CI has no {names:?}; platform/ci-setup installs it"
+        "CI has no {what}; platform/ci-setup installs it"
     );
-    let line = format!(
-        "SKIPPED: this machine has no {}; platform/ci-setup installs it\n",
-        names.join(" or ")
-    );
+    let line = format!("SKIPPED: this machine has no {what}; platform/ci-setup installs it\n");
     // Past the test harness, which would swallow it.
     std::io::stderr()
         .write_all(line.as_bytes())
