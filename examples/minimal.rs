@@ -5,6 +5,7 @@
 use coldstart::{Request, Response};
 
 coldstart::main!(hello);
+coldstart::without_backtraces!();
 
 fn hello(_: &Request<'_>) -> Response {
     Response::text("Hello, World!")

@@ -1,8 +1,8 @@
 //! What the operator hears.
 
-use std::net::SocketAddr;
-
+use core::fmt::{self, Write as _};
 use std::io::Write as _;
+use std::net::SocketAddr;
 
 /// Something worth telling the operator. The peer's faults are not: they are answered, and anybody can send garbage.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,7 +29,7 @@ pub enum Event {
 }
 
 /// Hears of events, on the loop's thread.
-pub trait Observer: Send + core::fmt::Debug {
+pub trait Observer: Send + fmt::Debug {
     /// Something has happened.
     fn on(&mut self, event: Event);
 }
@@ -41,29 +41,71 @@ pub struct StderrObserver;
 
 impl Observer for StderrObserver {
     fn on(&mut self, event: Event) {
-        let line = match event {
-            Event::Listening(address) => format!("listening on {address}"),
-            Event::BodyLengthWrong => "a handler's body differs from its announced length; \
-                 the connection was closed"
-                .to_owned(),
-            Event::FieldsLeftOut(count) => format!(
-                "{count} field(s) of a handler left out: framing, Connection and Date are the server's"
+        let mut line = Line::default();
+        let written = match event {
+            Event::Listening(address) => writeln!(line, "coldstart: listening on {address}"),
+            Event::BodyLengthWrong => line.write_str(
+                "coldstart: a handler's body differs from its announced length; \
+                 the connection was closed\n",
             ),
-            Event::DescriptorsExhausted => "no descriptor left for a new connection; \
-                 raise `ulimit -n` or lower connections_max"
-                .to_owned(),
-            Event::ThreadNotStarted => "the kernel starts no further thread; \
-                 see `ulimit -u` and the memory limit"
-                .to_owned(),
-            Event::Stopped(cut) if cut > 0 => {
-                format!("stopped; {cut} connection(s) were cut in the middle of a request")
-            }
+            Event::FieldsLeftOut(count) => writeln!(
+                line,
+                "coldstart: {count} field(s) of a handler left out: \
+                 framing, Connection and Date are the server's"
+            ),
+            Event::DescriptorsExhausted => line.write_str(
+                "coldstart: no descriptor left for a new connection; \
+                 raise `ulimit -n` or lower connections_max\n",
+            ),
+            Event::ThreadNotStarted => line.write_str(
+                "coldstart: the kernel starts no further thread; \
+                 see `ulimit -u` and the memory limit\n",
+            ),
+            Event::Stopped(cut) if cut > 0 => writeln!(
+                line,
+                "coldstart: stopped; {cut} connection(s) were cut in the middle of a request"
+            ),
             Event::Refused(..)
             | Event::HandlerPanicked
             | Event::Draining(_)
             | Event::Stopped(_) => return,
         };
+        debug_assert!(written.is_ok(), "a line has room for the longest message");
         // One write a line, so that no other thread's output gets into it. Nobody can be told that stderr is closed.
-        drop(std::io::stderr().write_all(format!("coldstart: {line}\n").as_bytes()));
+        drop(std::io::stderr().write_all(line.as_bytes()));
+    }
+}
+
+/// Longer than the longest line: the one about fields left out, with a count of 20 digits.
+const LINE_LEN_MAX: usize = 160;
+
+/// A line in the making, on the stack: the first one is written at the start, where an allocation costs a page.
+struct Line {
+    bytes: [u8; LINE_LEN_MAX],
+    len: usize,
+}
+
+impl Default for Line {
+    fn default() -> Self {
+        Self {
+            bytes: [0; LINE_LEN_MAX],
+            len: 0,
+        }
+    }
+}
+
+impl Line {
+    fn as_bytes(&self) -> &[u8] {
+        self.bytes.get(..self.len).unwrap_or_default()
+    }
+}
+
+impl fmt::Write for Line {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        let end = self.len.saturating_add(text.len());
+        let room = self.bytes.get_mut(self.len..end).ok_or(fmt::Error)?;
+        room.copy_from_slice(text.as_bytes());
+        self.len = end;
+        Ok(())
     }
 }

@@ -2,6 +2,7 @@
 
 #![expect(dead_code, reason = "each benchmark uses its own part")]
 
+pub(crate) mod load;
 pub(crate) mod machine;
 pub(crate) mod programs;
 

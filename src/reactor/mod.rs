@@ -21,9 +21,7 @@ use std::sync::Arc;
 
 use crate::h1::HeadLimits;
 use crate::handler::Handler;
-use crate::limits::{
-    ACCEPTS_A_TURN_MAX, EVENTS_A_POLL_MAX, EXHAUSTED_REPORT, EXHAUSTED_RETRY, Limits, Timeouts,
-};
+use crate::limits::{ACCEPTS_A_TURN_MAX, EXHAUSTED_REPORT, EXHAUSTED_RETRY, Limits, Timeouts};
 use crate::observe::{Event, Observer};
 use crate::os::{Fault, Instant, Key, Occurrence, Os, Readiness};
 use crate::promise::Notify;
@@ -152,7 +150,8 @@ impl<O: Os, H: Handler> Reactor<O, H> {
     ///
     /// The kernel's poll itself fails.
     pub(crate) fn run(&mut self) -> Result<(), Fault> {
-        let mut found = Vec::with_capacity(EVENTS_A_POLL_MAX);
+        // It grows to as many as ever come at once.
+        let mut found = Vec::new();
         while self.phase != Phase::Stopped {
             self.turn(&mut found)?;
         }

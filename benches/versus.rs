@@ -1,0 +1,258 @@
+//! Requests a second, processor time a request, latency and memory, beside a limit and other servers.
+//!
+//! `cargo bench --bench versus -- [rounds=3] [ms=500] [rate=10000] [only=ours] [also=FILE] [scenario=NAME]`. In each round
+//! every scenario is put to every server once, each freshly started, in turn. The server has one core and the load the
+//! other, on loopback; medians over the rounds. What a server cannot do (nginx echoes no body) is left out.
+
+#![expect(
+    unsafe_code,
+    clippy::print_stdout,
+    clippy::print_stderr,
+    clippy::expect_used,
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    clippy::disallowed_methods,
+    reason = "a benchmark times, prints, starts processes and may give up"
+)]
+
+mod support;
+
+use std::time::Duration;
+
+use support::load::{Lifetime, Load, Pace, Plan};
+use support::machine::{Child, OUR_CORE, pin};
+use support::programs::{self, Program};
+use support::{Table, median, percentile, setting, text_setting, text_settings};
+
+const GET: &[u8] =
+    b"GET /hello HTTP/1.1\r\nHost: localhost:9000\r\nUser-Agent: versus/1\r\nAccept: */*\r\n\r\n";
+const GET_CLOSE: &[u8] = b"GET /hello HTTP/1.1\r\nHost: localhost:9000\r\nUser-Agent: versus/1\r\nConnection: close\r\n\r\n";
+const WARM_UP: Duration = Duration::from_millis(100);
+const IDLE_CONNECTIONS: usize = 4000;
+
+/// A scenario by its name.
+fn scenarios(rate: usize) -> Vec<(&'static str, Plan)> {
+    let plain = |connections| Plan {
+        request: GET.to_vec(),
+        depth: 1,
+        connections,
+        lifetime: Lifetime::KeptAlive,
+        pace: Pace::Closed,
+    };
+    let mut post =
+        b"POST /echo HTTP/1.1\r\nHost: localhost:9000\r\nContent-Length: 1024\r\n\r\n".to_vec();
+    post.resize(post.len() + 1024, b'x');
+    let request = GET_CLOSE.to_vec();
+    vec![
+        ("plain-1", plain(1)),
+        ("plain-64", plain(64)),
+        ("plain-1024", plain(1024)),
+        ("plain-8000", plain(8000)),
+        (
+            "pipelined-64",
+            Plan {
+                depth: 16,
+                ..plain(64)
+            },
+        ),
+        (
+            "post-64",
+            Plan {
+                request: post,
+                ..plain(64)
+            },
+        ),
+        (
+            "close-64",
+            Plan {
+                request,
+                lifetime: Lifetime::OneRequest,
+                ..plain(64)
+            },
+        ),
+        (
+            "rate-64",
+            Plan {
+                pace: Pace::Rate(rate as f64),
+                ..plain(64)
+            },
+        ),
+        ("idle", plain(IDLE_CONNECTIONS)),
+    ]
+}
+
+/// The figures of one server in one scenario, a round each.
+#[derive(Default)]
+struct Series {
+    requests_a_second: Vec<f64>,
+    cpu_a_request: Vec<f64>,
+    latency: [Vec<f64>; 3],
+    memory: Vec<f64>,
+    memory_a_connection: Vec<f64>,
+}
+
+fn main() {
+    let (rounds, duration) = (
+        setting("rounds", 3),
+        Duration::from_millis(setting("ms", 500) as u64),
+    );
+    let wanted = text_setting("scenario");
+    let mut scenarios = scenarios(setting("rate", 10_000));
+    scenarios.retain(|(name, _)| {
+        wanted
+            .as_deref()
+            .is_none_or(|wanted| name.starts_with(wanted))
+    });
+    let mut programs = vec![programs::limit()];
+    programs.extend(
+        programs::ours()
+            .into_iter()
+            .filter(|program| program.name != "minimal"),
+    );
+    programs.extend(text_settings("also").map(|path| programs::also(&path)));
+    if text_setting("only").as_deref() != Some("ours") {
+        programs.extend(
+            programs::peers()
+                .into_iter()
+                .filter(|program| program.name != "hyper-glibc"),
+        );
+    }
+    allow_descriptors();
+    pin(OUR_CORE);
+    let mut series: Vec<Vec<Series>> = scenarios
+        .iter()
+        .map(|_| programs.iter().map(|_| Series::default()).collect())
+        .collect();
+    let mut port = 10_000_u16;
+    for round in 0..rounds {
+        eprintln!("round {} of {rounds}", round + 1);
+        for ((name, plan), series) in scenarios.iter().zip(&mut series) {
+            for (program, series) in programs.iter().zip(series) {
+                port = if port > 30_000 { 10_000 } else { port + 1 };
+                if measure(program, port, plan, duration, series).is_none() {
+                    eprintln!("  {name}: {} fails", program.name);
+                }
+            }
+        }
+    }
+    report(&scenarios, &programs, &series);
+}
+
+fn measure(
+    program: &Program,
+    port: u16,
+    plan: &Plan,
+    duration: Duration,
+    series: &mut Series,
+) -> Option<()> {
+    let child = Child::start(&program.path, &program.arguments(port), port);
+    let mut single = plan.clone();
+    single.connections = 1;
+    single.pace = Pace::Closed;
+    drop(Load::new(port, single)?.run(Duration::from_millis(10))?);
+    let memory_before = child.memory();
+    let mut load = Load::new(port, plan.clone())?;
+    load.run(WARM_UP)?;
+    let cpu_before = child.cpu();
+    let outcome = load.run(duration)?;
+    // The last answers have been read; what the server does behind them is part of its cost.
+    std::thread::sleep(Duration::from_millis(20));
+    let cpu = child.cpu().saturating_sub(cpu_before);
+    series
+        .requests_a_second
+        .push(outcome.requests as f64 / outcome.elapsed.as_secs_f64());
+    series
+        .cpu_a_request
+        .push(cpu.as_secs_f64() * 1e6 / outcome.requests as f64);
+    for (figures, percent) in series.latency.iter_mut().zip([50.0, 99.0, 99.9]) {
+        figures.push(percentile(&outcome.latencies, percent));
+    }
+    let memory = child.memory();
+    series.memory.push(memory as f64);
+    series
+        .memory_a_connection
+        .push(memory.saturating_sub(memory_before) as f64 / plan.connections as f64);
+    drop(load);
+    child.end();
+    Some(())
+}
+
+fn report(scenarios: &[(&'static str, Plan)], programs: &[Program], series: &[Vec<Series>]) {
+    let columns = [
+        "scenario",
+        "program",
+        "requests_s",
+        "cpu_us",
+        "cpu_x",
+        "p50_us",
+        "p99_us",
+        "p999_us",
+        "rss_bytes",
+        "connection_bytes",
+    ];
+    let mut table = Table::new("versus", "cargo bench --bench versus", &columns);
+    for ((name, _), series) in scenarios.iter().zip(series) {
+        println!(
+            "\n{name:<14} {:>12} {:>12} {:>6} {:>26} {:>10} {:>12}",
+            "requests/s", "CPU a req.", "×", "p50 / p99 / p99.9 µs", "memory", "a connection"
+        );
+        let limit = series
+            .first()
+            .map_or(f64::NAN, |limit| median(&limit.cpu_a_request));
+        for (program, series) in programs.iter().zip(series) {
+            if series.cpu_a_request.is_empty() {
+                continue;
+            }
+            let cpu = median(&series.cpu_a_request);
+            let [p50, p99, p999] = &series.latency;
+            let cells = [
+                (*name).to_owned(),
+                program.name.to_owned(),
+                format!("{:.0}", median(&series.requests_a_second)),
+                format!("{cpu:.3}"),
+                format!("{:.2}", cpu / limit),
+                format!("{:.0}", median(p50)),
+                format!("{:.0}", median(p99)),
+                format!("{:.0}", median(p999)),
+                format!("{:.0}", median(&series.memory)),
+                format!("{:.0}", median(&series.memory_a_connection)),
+            ];
+            let [
+                _,
+                program,
+                requests,
+                cpu,
+                x,
+                p50,
+                p99,
+                p999,
+                rss,
+                connection,
+            ] = &cells;
+            let latency = if p50 == "NaN" {
+                String::new()
+            } else {
+                format!("{p50} / {p99} / {p999}")
+            };
+            println!(
+                "{program:<14} {requests:>12} {cpu:>9} µs {x:>6} {latency:>26} {rss:>10} {connection:>12}"
+            );
+            table.row(&cells);
+        }
+    }
+    table.save();
+}
+
+/// As many descriptors as the machine lets us and our children have.
+fn allow_descriptors() {
+    // SAFETY: the structure is ours.
+    unsafe {
+        let mut limit = libc::rlimit {
+            rlim_cur: 0,
+            rlim_max: 0,
+        };
+        libc::getrlimit(libc::RLIMIT_NOFILE, &raw mut limit);
+        limit.rlim_cur = limit.rlim_max.min(100_000);
+        libc::setrlimit(libc::RLIMIT_NOFILE, &raw const limit);
+    }
+}
