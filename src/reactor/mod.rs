@@ -36,6 +36,9 @@ use session::Session;
 use table::Table;
 use work::HandOver;
 
+/// Room for occurrences that a loop begins with.
+const EVENTS_KEPT: usize = 16;
+
 /// What a server is told once and for all.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Settings {
@@ -150,8 +153,8 @@ impl<O: Os, H: Handler> Reactor<O, H> {
     ///
     /// The kernel's poll itself fails.
     pub(crate) fn run(&mut self) -> Result<(), Fault> {
-        // It grows to as many as ever come at once.
-        let mut found = Vec::new();
+        // It grows to as many as ever come at once; a few fit into the heap's first page.
+        let mut found = Vec::with_capacity(EVENTS_KEPT);
         while self.phase != Phase::Stopped {
             self.turn(&mut found)?;
         }
