@@ -101,6 +101,17 @@ impl HeaderValue {
     pub fn as_bytes(&self) -> &[u8] {
         &self.0
     }
+
+    /// One of our own literals, checked when it is compiled.
+    pub(crate) const fn literal(text: &'static str) -> Self {
+        let bytes = text.as_bytes();
+        let mut at = 0;
+        while at < bytes.len() {
+            assert!(bytes[at] >= b' ' && bytes[at] < 0x7f, "a plain literal");
+            at += 1;
+        }
+        Self(Bytes::from_static(bytes))
+    }
 }
 
 impl fmt::Debug for HeaderValue {
@@ -186,14 +197,19 @@ impl<'a> Headers<'a> {
 
     /// The values of all lines of this name, in the order in which they came.
     pub fn all(self, name: &str) -> impl Iterator<Item = &'a [u8]> {
-        self.iter()
-            .filter(move |field| field.0.eq_ignore_ascii_case(name))
+        self.raw()
+            .filter(move |field| field.0.eq_ignore_ascii_case(name.as_bytes()))
             .map(|field| field.1)
     }
 
     /// All lines in the order in which they came: name as sent, value without white space around it.
     pub fn iter(self) -> impl ExactSizeIterator<Item = (&'a str, &'a [u8])> + Clone {
         self.head.fields()
+    }
+
+    /// The same with names as bytes, for those who only compare them.
+    pub(crate) fn raw(self) -> impl Iterator<Item = (&'a [u8], &'a [u8])> {
+        self.head.raw_fields()
     }
 
     /// The number of field lines.

@@ -20,13 +20,24 @@ pub(crate) const HEAD_LIMITS_OPEN: HeadLimits = HeadLimits {
 #[derive(Clone, Copy)]
 pub struct Head<'a> {
     view: HeadView<'a>,
+    /// Path and query apart: found once, asked for often.
+    path: &'a str,
+    query: Option<&'a str>,
     parameters: &'a [(&'a str, &'a str)],
 }
 
 impl<'a> Head<'a> {
-    pub(crate) const fn new(view: HeadView<'a>) -> Self {
+    pub(crate) fn new(view: HeadView<'a>) -> Self {
+        let target = view.path_and_query();
+        let mark = target.bytes().position(|byte| byte == b'?');
+        let (path, query) = match mark.and_then(|mark| target.split_at_checked(mark)) {
+            Some((path, rest)) => (path, rest.get(1..)),
+            None => (target, None),
+        };
         Self {
             view,
+            path: if path.is_empty() { "/" } else { path },
+            query,
             parameters: &[],
         }
     }
@@ -49,12 +60,8 @@ impl<'a> Head<'a> {
 
     /// The path as it was sent, with its percent-encodings; never empty. `*` for `OPTIONS *`.
     #[must_use]
-    pub fn path(self) -> &'a str {
-        let target = self.view.path_and_query();
-        match target.split_once('?').map_or(target, |(path, _)| path) {
-            "" => "/",
-            path => path,
-        }
+    pub const fn path(self) -> &'a str {
+        self.path
     }
 
     /// The path with its percent-encodings replaced; a part that is not UTF-8 becomes U+FFFD.
@@ -65,11 +72,8 @@ impl<'a> Head<'a> {
 
     /// What stands behind the first `?`, as it was sent.
     #[must_use]
-    pub fn query(self) -> Option<&'a str> {
-        self.view
-            .path_and_query()
-            .split_once('?')
-            .map(|(_, query)| query)
+    pub const fn query(self) -> Option<&'a str> {
+        self.query
     }
 
     /// The host that the request is for: of an absolute-form target, else of the `Host` field (RFC 9112 §3.3).
@@ -170,13 +174,13 @@ impl<'a> Request<'a> {
 
     /// See [`Head::path`].
     #[must_use]
-    pub fn path(&self) -> &'a str {
+    pub const fn path(&self) -> &'a str {
         self.head.path()
     }
 
     /// See [`Head::query`].
     #[must_use]
-    pub fn query(&self) -> Option<&'a str> {
+    pub const fn query(&self) -> Option<&'a str> {
         self.head.query()
     }
 

@@ -140,7 +140,7 @@ impl Response {
     #[must_use]
     pub fn text(body: impl Into<Body>) -> Self {
         Self::new(Status::OK)
-            .content_type("text/plain; charset=utf-8")
+            .content_type(const { HeaderValue::literal("text/plain; charset=utf-8") })
             .body(body)
     }
 
@@ -148,7 +148,7 @@ impl Response {
     #[must_use]
     pub fn html(body: impl Into<Body>) -> Self {
         Self::new(Status::OK)
-            .content_type("text/html; charset=utf-8")
+            .content_type(const { HeaderValue::literal("text/html; charset=utf-8") })
             .body(body)
     }
 
@@ -156,7 +156,7 @@ impl Response {
     #[must_use]
     pub fn json(body: impl Into<Body>) -> Self {
         Self::new(Status::OK)
-            .content_type("application/json")
+            .content_type(const { HeaderValue::literal("application/json") })
             .body(body)
     }
 
@@ -164,7 +164,7 @@ impl Response {
     #[must_use]
     pub fn bytes(body: impl Into<Body>) -> Self {
         Self::new(Status::OK)
-            .content_type("application/octet-stream")
+            .content_type(const { HeaderValue::literal("application/octet-stream") })
             .body(body)
     }
 

@@ -53,10 +53,10 @@ impl Contract {
     fn read(&self, head: Head<'_>) -> (Call, Task) {
         let mut control_path: &[u8] = b"";
         let mut task = Task::current().anew();
-        for (name, value) in head.headers().iter() {
-            if name.eq_ignore_ascii_case("x-fc-control-path") {
+        for (name, value) in head.headers().raw() {
+            if name.eq_ignore_ascii_case(b"x-fc-control-path") {
                 control_path = value;
-            } else if name.eq_ignore_ascii_case("x-fc-request-id") {
+            } else if name.eq_ignore_ascii_case(b"x-fc-request-id") {
                 task = task.named(core::str::from_utf8(value).unwrap_or_default());
             }
         }

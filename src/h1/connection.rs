@@ -1,9 +1,10 @@
 //! The glue: bytes in, events out; the parts of an answer in, bytes out.
 
+use super::byteset::is_token_byte;
 use super::decode::{Decoded, Decoder};
 use super::encode::{self, AnswerHead, Asked, BodyFraming, Terms, body_framing, encode_head};
 use super::framing::{self, BodyLength, Expectation, Framing, Persistence, UpgradeOffer};
-use super::head::{self, HeadIndex, HeadLimits, HeadView, Scan, Version, is_token_byte};
+use super::head::{self, HeadIndex, HeadLimits, HeadView, Scan, Version};
 use super::refusal::Refusal;
 use super::state::{Close, Next, Recv, RecvFact, Send, SendFact, next};
 

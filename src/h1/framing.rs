@@ -2,7 +2,8 @@
 //!
 //! What two servers could read differently is refused (RFC 9112 §11.2). One pass over the field lines.
 
-use super::head::{HeadView, TargetForm, Version, is_token_byte};
+use super::byteset::{is_name_byte, is_token_byte};
+use super::head::{HeadView, TargetForm, Version};
 use super::refusal::Refusal;
 use super::state::Close;
 
@@ -91,24 +92,24 @@ impl ConnectionOptions {
 pub(crate) fn read(head: HeadView<'_>) -> Result<Framing, Refusal> {
     let mut seen = Seen::default();
     let version = head.version();
-    for (name, value) in head.fields() {
+    for (name, value) in head.raw_fields() {
         // The length tells nearly all other fields apart, without a look at a byte.
         match name.len() {
-            4 if name.eq_ignore_ascii_case("host") => once(&mut seen.host, value, Refusal::Host)?,
+            4 if name.eq_ignore_ascii_case(b"host") => once(&mut seen.host, value, Refusal::Host)?,
             // HTTP/1.0 has no expectations, in however many lines (RFC 9110 §10.1.1).
-            6 if version == Version::Http11 && name.eq_ignore_ascii_case("expect") => {
+            6 if version == Version::Http11 && name.eq_ignore_ascii_case(b"expect") => {
                 once(&mut seen.expect, value, Refusal::Expectation)?;
             }
-            7 if name.eq_ignore_ascii_case("upgrade") => seen.upgrade = Some(value),
-            10 if name.eq_ignore_ascii_case("connection") => seen.connection.read(value),
-            14 if name.eq_ignore_ascii_case("content-length") => {
+            7 if name.eq_ignore_ascii_case(b"upgrade") => seen.upgrade = Some(value),
+            10 if name.eq_ignore_ascii_case(b"connection") => seen.connection.read(value),
+            14 if name.eq_ignore_ascii_case(b"content-length") => {
                 once(
                     &mut seen.length,
                     parse_length(value)?,
                     Refusal::ContentLength,
                 )?;
             }
-            17 if name.eq_ignore_ascii_case("transfer-encoding") => {
+            17 if name.eq_ignore_ascii_case(b"transfer-encoding") => {
                 once(&mut seen.coding, value, Refusal::TransferEncoding)?;
             }
             _ => {}
@@ -290,16 +291,11 @@ const fn is_address_byte(byte: u8) -> bool {
 fn is_registered_name(name: &[u8]) -> bool {
     let mut bytes = name.iter();
     while let Some(byte) = bytes.next() {
-        let is_good = match byte {
-            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => true,
-            b'!' | b'$' | b'&' | b'\'' | b'(' | b')' | b'*' | b'+' | b',' | b';' | b'=' => true,
-            b'%' => {
-                let mut hex = || bytes.next().is_some_and(u8::is_ascii_hexdigit);
-                hex() && hex()
-            }
-            _ => false,
-        };
-        if !is_good {
+        if is_name_byte(*byte) {
+            continue;
+        }
+        let mut hex = || bytes.next().is_some_and(u8::is_ascii_hexdigit);
+        if *byte != b'%' || !(hex() && hex()) {
             return false;
         }
     }

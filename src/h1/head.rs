@@ -10,6 +10,7 @@
 
 use core::mem::MaybeUninit;
 
+use super::byteset::is_token_byte;
 use super::framing;
 use super::refusal::Refusal;
 use crate::limits::HEADERS_CEILING;
@@ -124,7 +125,14 @@ impl<'a> HeadView<'a> {
     }
 
     pub(crate) fn method(self) -> &'a str {
-        text(self.index.method.of(self.bytes))
+        // A look at the length and one comparison; turning bytes into text reads each of them.
+        match self.index.method.of(self.bytes) {
+            b"GET" => "GET",
+            b"POST" => "POST",
+            b"HEAD" => "HEAD",
+            b"PUT" => "PUT",
+            other => text(other),
+        }
     }
 
     /// The target as it was sent.
@@ -161,11 +169,16 @@ impl<'a> HeadView<'a> {
 
     /// The field lines in the order in which they came: name as sent, value trimmed.
     pub(crate) fn fields(self) -> impl ExactSizeIterator<Item = (&'a str, &'a [u8])> + Clone {
+        self.raw_fields().map(|(name, value)| (text(name), value))
+    }
+
+    /// The same for those who only compare names.
+    pub(crate) fn raw_fields(self) -> impl ExactSizeIterator<Item = (&'a [u8], &'a [u8])> + Clone {
         let bytes = self.bytes;
         self.index
             .fields
             .iter()
-            .map(move |field| (text(field.name.of(bytes)), field.value.of(bytes)))
+            .map(move |field| (field.name.of(bytes), field.value.of(bytes)))
     }
 }
 
@@ -487,13 +500,6 @@ fn scheme_len(target: &[u8]) -> Option<usize> {
                 .is_some_and(|start| start.eq_ignore_ascii_case(scheme))
         })
         .map(<[u8]>::len)
-}
-
-/// RFC 9110 §5.6.2: a byte that may stand in a token.
-pub(crate) const fn is_token_byte(byte: u8) -> bool {
-    matches!(byte,
-        b'!' | b'#' | b'$' | b'%' | b'&' | b'\'' | b'*' | b'+' | b'-' | b'.' | b'^' | b'_' | b'`' | b'|' | b'~'
-        | b'0'..=b'9' | b'a'..=b'z' | b'A'..=b'Z')
 }
 
 #[cfg(test)]
