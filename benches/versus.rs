@@ -26,7 +26,7 @@ use support::{Table, median, percentile, setting, text_setting, text_settings};
 
 const GET: &[u8] =
     b"GET /hello HTTP/1.1\r\nHost: localhost:9000\r\nUser-Agent: versus/1\r\nAccept: */*\r\n\r\n";
-const GET_CLOSE: &[u8] = b"GET /hello HTTP/1.1\r\nHost: localhost:9000\r\nUser-Agent: versus/1\r\nConnection: close\r\n\r\n";
+const CLOSING_GET: &[u8] = b"GET /hello HTTP/1.1\r\nHost: localhost:9000\r\nUser-Agent: versus/1\r\nConnection: close\r\n\r\n";
 const WARM_UP: Duration = Duration::from_millis(100);
 const IDLE_CONNECTIONS: usize = 4000;
 
@@ -42,7 +42,7 @@ fn scenarios(rate: usize) -> Vec<(&'static str, Plan)> {
     let mut post =
         b"POST /echo HTTP/1.1\r\nHost: localhost:9000\r\nContent-Length: 1024\r\n\r\n".to_vec();
     post.resize(post.len() + 1024, b'x');
-    let request = GET_CLOSE.to_vec();
+    let request = CLOSING_GET.to_vec();
     vec![
         ("plain-1", plain(1)),
         ("plain-64", plain(64)),
