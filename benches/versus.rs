@@ -24,16 +24,16 @@ use support::machine::{Child, OUR_CORE, pin};
 use support::programs::{self, Program};
 use support::{Table, median, percentile, setting, text_setting, text_settings};
 
-const GET: &[u8] =
+const REQUEST: &[u8] =
     b"GET /hello HTTP/1.1\r\nHost: localhost:9000\r\nUser-Agent: versus/1\r\nAccept: */*\r\n\r\n";
-const CLOSING_GET: &[u8] = b"GET /hello HTTP/1.1\r\nHost: localhost:9000\r\nUser-Agent: versus/1\r\nConnection: close\r\n\r\n";
+const ONE_REQUEST: &[u8] = b"GET /hello HTTP/1.1\r\nHost: localhost:9000\r\nUser-Agent: versus/1\r\nConnection: close\r\n\r\n";
 const WARM_UP: Duration = Duration::from_millis(100);
 const IDLE_CONNECTIONS: usize = 4000;
 
 /// A scenario by its name.
 fn scenarios(rate: usize) -> Vec<(&'static str, Plan)> {
     let plain = |connections| Plan {
-        request: GET.to_vec(),
+        request: REQUEST.to_vec(),
         depth: 1,
         connections,
         lifetime: Lifetime::KeptAlive,
@@ -42,7 +42,7 @@ fn scenarios(rate: usize) -> Vec<(&'static str, Plan)> {
     let mut post =
         b"POST /echo HTTP/1.1\r\nHost: localhost:9000\r\nContent-Length: 1024\r\n\r\n".to_vec();
     post.resize(post.len() + 1024, b'x');
-    let request = CLOSING_GET.to_vec();
+    let request = ONE_REQUEST.to_vec();
     vec![
         ("plain-1", plain(1)),
         ("plain-64", plain(64)),

@@ -4,6 +4,7 @@ use std::io::IoSlice;
 
 use bytes::Bytes;
 
+use crate::h1::put;
 use crate::limits::{COPY_LEN_MAX, SLICES_A_WRITE_MAX, SPARE_LEN_MAX};
 
 /// What waits to be sent, in order.
@@ -51,7 +52,7 @@ impl Outbox {
     /// Appends a piece: copied if it is small, else shared.
     pub(super) fn push(&mut self, piece: Bytes) {
         if piece.len() <= COPY_LEN_MAX {
-            self.run.extend_from_slice(&piece);
+            put(&mut self.run, &piece);
         } else {
             self.pieces_left = self.pieces_left.saturating_add(piece.len());
             self.pieces.push((self.run.len(), piece));
