@@ -192,8 +192,11 @@ fn hooks_are_sent_in_their_order_and_nothing_is_left() {
         seen.find(text)
             .unwrap_or_else(|| panic!("no {text} in {seen}"))
     };
-    assert!(at("initialize /initialize") < at("is healthy"), "{seen}");
-    assert!(at("is healthy") < at("ready:"), "{seen}");
+    // What the function prints comes on a way of its own, at any time; the order is the platform's to tell.
+    at("initialize /initialize");
+    assert!(at("is healthy") < at("  initialize "), "{seen}");
+    assert!(at("  initialize ") < at("  health "), "{seen}");
+    assert!(at("  health ") < at("ready:"), "{seen}");
     assert!(at("ready:") < at("stopping"), "{seen}");
     assert!(
         !Path::new("/proc").join(process).exists(),
