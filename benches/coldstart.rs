@@ -9,8 +9,6 @@
     clippy::print_stdout,
     clippy::expect_used,
     clippy::panic,
-    clippy::cast_possible_truncation,
-    clippy::cast_sign_loss,
     clippy::disallowed_methods,
     reason = "a benchmark times, prints, starts processes and may give up"
 )]

@@ -8,9 +8,6 @@
     unsafe_code,
     clippy::print_stdout,
     clippy::print_stderr,
-    clippy::expect_used,
-    clippy::cast_possible_truncation,
-    clippy::cast_sign_loss,
     clippy::disallowed_methods,
     reason = "a benchmark times, prints, starts processes and may give up"
 )]

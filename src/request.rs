@@ -20,7 +20,8 @@ pub(crate) const HEAD_LIMITS_OPEN: HeadLimits = HeadLimits {
 #[derive(Clone, Copy)]
 pub struct Head<'a> {
     view: HeadView<'a>,
-    /// Path and query apart: found once, asked for often.
+    /// Method, path and query: found once, asked for often.
+    method: &'a str,
     path: &'a str,
     query: Option<&'a str>,
     parameters: &'a [(&'a str, &'a str)],
@@ -36,6 +37,7 @@ impl<'a> Head<'a> {
         };
         Self {
             view,
+            method: view.method(),
             path: if path.is_empty() { "/" } else { path },
             query,
             parameters: &[],
@@ -48,8 +50,8 @@ impl<'a> Head<'a> {
 
     /// The method as it was sent; methods have a case (RFC 9110 §9.1).
     #[must_use]
-    pub fn method(self) -> &'a str {
-        self.view.method()
+    pub const fn method(self) -> &'a str {
+        self.method
     }
 
     /// The request target as it was sent, in whichever of its four forms (RFC 9112 §3.2).
@@ -168,7 +170,7 @@ impl<'a> Request<'a> {
 
     /// See [`Head::method`].
     #[must_use]
-    pub fn method(&self) -> &'a str {
+    pub const fn method(&self) -> &'a str {
         self.head.method()
     }
 

@@ -33,7 +33,7 @@ const CEILINGS: &[(&str, usize)] = &[
     ("src/h1/state.rs", 220),
     ("src/h1/connection.rs", 380),
     // Two paths over one grammar: httparse for the plain head, our own for all others.
-    ("src/h1/head.rs", 415),
+    ("src/h1/head.rs", 420),
     ("src/h1/framing.rs", 255),
     ("src/h1/decode.rs", 320),
     ("src/h1/encode.rs", 300),

@@ -1,6 +1,15 @@
 //! What the timed benchmarks share: the programs, how they are built and started, and what is made of the figures.
 
-#![expect(dead_code, reason = "each benchmark uses its own part")]
+#![expect(
+    dead_code,
+    unsafe_code,
+    clippy::print_stdout,
+    clippy::expect_used,
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    clippy::disallowed_methods,
+    reason = "benchmarks time, print, start processes and may give up; each uses its own part"
+)]
 
 pub(crate) mod load;
 pub(crate) mod machine;

@@ -165,7 +165,7 @@ impl Connection {
     fn on_head(&mut self, head: HeadView<'_>, framing: &Framing) {
         self.version = head.version();
         self.persistence = framing.persistence;
-        self.asked = if head.method() == "HEAD" {
+        self.asked = if head.is_method(b"HEAD") {
             Asked::HeadOnly
         } else {
             Asked::Everything

@@ -135,6 +135,10 @@ impl<'a> HeadView<'a> {
         }
     }
 
+    pub(crate) fn is_method(self, method: &[u8]) -> bool {
+        self.index.method.of(self.bytes) == method
+    }
+
     /// The target as it was sent.
     pub(crate) fn target(self) -> &'a str {
         text(self.index.target.of(self.bytes))
