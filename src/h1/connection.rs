@@ -232,10 +232,11 @@ impl Connection {
         self.recv == Recv::Done && self.send == Send::Done
     }
 
-    /// Refuses a request that has begun, for a reason that its bytes alone do not show.
-    pub(crate) fn refuse(&mut self, refusal: Refusal) -> Refusal {
+    /// Refuses a request that has begun, for a reason that its bytes alone do not show; `begun` is what has come of a
+    /// head that is not whole.
+    pub(crate) fn refuse(&mut self, refusal: Refusal, begun: &[u8]) -> Refusal {
         if self.recv == Recv::Idle || self.recv == Recv::Head {
-            self.forget_request(&[]);
+            self.forget_request(begun);
         }
         self.on_refused();
         refusal
