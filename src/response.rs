@@ -240,15 +240,21 @@ impl Response {
 
     /// The fields set so far, as they will be sent.
     pub fn headers(&self) -> impl Iterator<Item = (&str, &[u8])> {
-        let content_type = self
-            .content_type
+        let content_type = self.content_type_bytes().into_iter();
+        content_type
+            .map(|value| ("Content-Type", value))
+            .chain(self.fields())
+    }
+
+    pub(crate) fn content_type_bytes(&self) -> Option<&[u8]> {
+        self.content_type.as_ref().map(HeaderValue::as_bytes)
+    }
+
+    /// All fields but the content type.
+    pub(crate) fn fields(&self) -> impl Iterator<Item = (&str, &[u8])> {
+        self.fields
             .iter()
-            .map(|value| ("Content-Type", value.as_bytes()));
-        let fields = self
-            .fields
-            .iter()
-            .map(|(name, value)| (name.as_str(), value.as_bytes()));
-        content_type.chain(fields)
+            .map(|(name, value)| (name.as_str(), value.as_bytes()))
     }
 
     /// The value of the first field of this name.
@@ -277,6 +283,10 @@ impl Response {
         if let Source::Body(Body(Content::Channel(source))) = &self.source {
             source.hand_over();
         }
+    }
+
+    pub(crate) const fn source(&mut self) -> &mut Source {
+        &mut self.source
     }
 
     pub(crate) fn take_source(&mut self) -> Source {

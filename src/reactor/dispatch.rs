@@ -357,12 +357,9 @@ impl<S> Session<S> {
         mut response: Response,
         context: &mut Context<'_, O, H>,
     ) {
-        let body = match response.take_source() {
-            Source::Promise(promise) => {
-                self.work().supply = Supply::Promise(promise);
-                return;
-            }
-            Source::Body(body) => body,
+        let length = match response.source() {
+            Source::Promise(_) => return self.supply_from(response.take_source(), context),
+            Source::Body(body) => body.len(),
         };
         if let Some(work) = &mut self.work {
             // An early answer: nothing of the request is wanted any more.
@@ -371,50 +368,56 @@ impl<S> Session<S> {
         if response.afterwards() == Afterwards::Close {
             self.connection.on_close(Close::HandlerAsked);
         }
-        self.encode_head(&response, &body, context);
+        self.encode_head(&response, length, context);
         if self.connection.has_no_body() {
             return;
         }
-        match body.0 {
-            Content::Whole(bytes) => {
-                self.encode_piece(bytes, context);
-                self.encode_end(context);
-            }
+        if let Source::Body(Body(Content::Whole(bytes))) = response.source() {
+            // Where it lies: most are small, and are copied from there.
+            self.encode_piece(bytes, context);
+            self.encode_end(context);
+        } else {
+            self.supply_from(response.take_source(), context);
+        }
+    }
+
+    /// What is to come of an answer comes from here.
+    fn supply_from<O: Os, H>(&mut self, source: Source, context: &Context<'_, O, H>) {
+        match source {
             // The head was the whole answer.
-            Content::File(part) if part.rest.is_empty() => {}
-            Content::File(part) => self.work().supply = Supply::File(part),
-            Content::Channel(source) => {
+            Source::Body(Body(Content::File(part))) if part.rest.is_empty() => {}
+            Source::Body(Body(Content::File(part))) => self.work().supply = Supply::File(part),
+            Source::Body(Body(Content::Channel(source))) => {
                 source.attach(context.notify());
                 self.work().supply = Supply::Channel(source);
             }
+            Source::Body(Body(Content::Whole(_))) => {}
+            Source::Promise(promise) => self.work().supply = Supply::Promise(promise),
         }
     }
 
     fn encode_head<O: Os, H>(
         &mut self,
         response: &Response,
-        body: &Body,
+        length: Option<u64>,
         context: &mut Context<'_, O, H>,
     ) {
-        let length = body
-            .len()
-            .map_or(AnswerLength::Unknown, AnswerLength::Known);
-        let os = &*context.os;
-        let date = context.scratch.date(|| os.unix_seconds());
+        let (os, scratch) = (&*context.os, &mut *context.scratch);
         let head = AnswerHead {
             status: response.status_code(),
-            length,
-            date: &date,
+            length: length.map_or(AnswerLength::Unknown, AnswerLength::Known),
+            content_type: response.content_type_bytes(),
+            date: scratch.date.text(|| os.unix_seconds()),
         };
-        let left_out =
-            self.connection
-                .encode_head(context.scratch.out.run(), &head, response.headers());
+        let left_out = self
+            .connection
+            .encode_head(scratch.out.run(), &head, response.fields());
         if left_out > 0 {
             context.observer.on(observe::Event::FieldsLeftOut(left_out));
         }
     }
 
-    fn encode_piece<O: Os, H>(&mut self, piece: Bytes, context: &mut Context<'_, O, H>) {
+    fn encode_piece<O: Os, H>(&mut self, piece: &mut Bytes, context: &mut Context<'_, O, H>) {
         if piece.is_empty() {
             return;
         }
@@ -466,7 +469,7 @@ impl<S> Session<S> {
             Supply::Channel(source) => {
                 while context.scratch.out.len() < FILE_PIECE_LEN {
                     match source.take() {
-                        Piece::Bytes(piece) => self.encode_piece(piece, context),
+                        Piece::Bytes(mut piece) => self.encode_piece(&mut piece, context),
                         Piece::Pending => break,
                         Piece::Finished => return self.encode_end(context),
                         Piece::Cut => return self.connection.cut(),
@@ -523,7 +526,7 @@ impl<S> Session<S> {
             Ok(len @ 1..) => {
                 piece.truncate(len);
                 part.rest.start = part.rest.start.saturating_add(len as u64);
-                self.encode_piece(Bytes::from(piece), context);
+                self.encode_piece(&mut Bytes::from(piece), context);
                 if part.rest.start < part.rest.end {
                     self.work().supply = Supply::File(part);
                 } else {

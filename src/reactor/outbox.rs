@@ -49,13 +49,13 @@ impl Outbox {
         &mut self.run
     }
 
-    /// Appends a piece: copied if it is small, else shared.
-    pub(super) fn push(&mut self, piece: Bytes) {
+    /// Appends a piece: copied if it is small, else taken.
+    pub(super) fn push(&mut self, piece: &mut Bytes) {
         if piece.len() <= COPY_LEN_MAX {
-            put(&mut self.run, &piece);
+            put(&mut self.run, piece);
         } else {
             self.pieces_left = self.pieces_left.saturating_add(piece.len());
-            self.pieces.push((self.run.len(), piece));
+            self.pieces.push((self.run.len(), std::mem::take(piece)));
         }
     }
 
@@ -169,7 +169,7 @@ mod tests {
                 expected.extend_from_slice(&small);
                 if number % 3 == 0 {
                     let large = vec![number ^ 0xff; COPY_LEN_MAX + usize::from(number)];
-                    outbox.push(Bytes::from(large.clone()));
+                    outbox.push(&mut Bytes::from(large.clone()));
                     expected.extend_from_slice(&large);
                 }
             }
