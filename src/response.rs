@@ -139,33 +139,47 @@ impl Response {
     /// 200 with `text/plain; charset=utf-8`.
     #[must_use]
     pub fn text(body: impl Into<Body>) -> Self {
-        Self::new(Status::OK)
-            .content_type(const { HeaderValue::literal("text/plain; charset=utf-8") })
-            .body(body)
+        Self::of_type(
+            const { HeaderValue::literal("text/plain; charset=utf-8") },
+            body.into(),
+        )
     }
 
     /// 200 with `text/html; charset=utf-8`.
     #[must_use]
     pub fn html(body: impl Into<Body>) -> Self {
-        Self::new(Status::OK)
-            .content_type(const { HeaderValue::literal("text/html; charset=utf-8") })
-            .body(body)
+        Self::of_type(
+            const { HeaderValue::literal("text/html; charset=utf-8") },
+            body.into(),
+        )
     }
 
     /// 200 with `application/json`; the body is JSON already.
     #[must_use]
     pub fn json(body: impl Into<Body>) -> Self {
-        Self::new(Status::OK)
-            .content_type(const { HeaderValue::literal("application/json") })
-            .body(body)
+        Self::of_type(
+            const { HeaderValue::literal("application/json") },
+            body.into(),
+        )
     }
 
     /// 200 with `application/octet-stream`.
     #[must_use]
     pub fn bytes(body: impl Into<Body>) -> Self {
-        Self::new(Status::OK)
-            .content_type(const { HeaderValue::literal("application/octet-stream") })
-            .body(body)
+        Self::of_type(
+            const { HeaderValue::literal("application/octet-stream") },
+            body.into(),
+        )
+    }
+
+    const fn of_type(content_type: HeaderValue, body: Body) -> Self {
+        Self {
+            status: Status::OK,
+            afterwards: Afterwards::Persist,
+            content_type: Some(content_type),
+            fields: Vec::new(),
+            source: Source::Body(body),
+        }
     }
 
     /// An answer that comes later: return the response, and complete the reply from any thread or runtime. Requests

@@ -249,11 +249,16 @@ const fn is_value_byte(byte: u8) -> bool {
     matches!(byte, b'\t' | b' '..=b'~' | 0x80..)
 }
 
+#[inline]
 fn encode_status_line(out: &mut Vec<u8>, status: u16) {
     if status == 200 {
         out.extend_from_slice(b"HTTP/1.1 200 OK\r\n");
-        return;
+    } else {
+        encode_other_status_line(out, status);
     }
+}
+
+fn encode_other_status_line(out: &mut Vec<u8>, status: u16) {
     out.extend_from_slice(b"HTTP/1.1 ");
     encode_decimal(out, u64::from(status));
     out.push(b' ');
