@@ -124,16 +124,24 @@ impl Connection {
         index: &mut HeadIndex,
         limits: &HeadLimits,
     ) -> Result<(usize, Event<'a>), Refusal> {
-        if self.recv == Recv::Idle {
-            let skipped = self.skip_empty_line(input)?;
-            if skipped > 0 {
-                return Ok((skipped, Event::EmptyLine));
-            }
-        }
         match input.first() {
             None => return Ok((0, Event::NeedInput)),
-            Some(byte) if !is_token_byte(*byte) => return Err(Refusal::Method),
-            Some(_) => {}
+            Some(byte) if is_token_byte(*byte) && self.empty_line != EmptyLine::Half => {}
+            Some(_) => {
+                let skipped = match self.recv {
+                    Recv::Idle => self.skip_empty_line(input)?,
+                    Recv::Head
+                    | Recv::Body
+                    | Recv::Done
+                    | Recv::Closed
+                    | Recv::Refused
+                    | Recv::Failed => 0,
+                };
+                return match skipped {
+                    0 => Err(Refusal::Method),
+                    _ => Ok((skipped, Event::EmptyLine)),
+                };
+            }
         }
         let Some(len) = head::parse(input, &mut self.scan, limits, index)? else {
             self.recv = self.recv.on(RecvFact::Bytes);

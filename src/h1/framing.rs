@@ -2,7 +2,7 @@
 //!
 //! What two servers could read differently is refused (RFC 9112 §11.2). One pass over the field lines.
 
-use super::byteset::{is_name_byte, is_token_byte};
+use super::byteset::{is_named, is_token_byte, name_len};
 use super::head::{HeadView, TargetForm, Version};
 use super::refusal::Refusal;
 use super::state::Close;
@@ -95,21 +95,21 @@ pub(crate) fn read(head: HeadView<'_>) -> Result<Framing, Refusal> {
     for (name, value) in head.raw_fields() {
         // The length tells nearly all other fields apart, without a look at a byte.
         match name.len() {
-            4 if name.eq_ignore_ascii_case(b"host") => once(&mut seen.host, value, Refusal::Host)?,
+            4 if is_named(name, b"host") => once(&mut seen.host, value, Refusal::Host)?,
             // HTTP/1.0 has no expectations, in however many lines (RFC 9110 §10.1.1).
-            6 if version == Version::Http11 && name.eq_ignore_ascii_case(b"expect") => {
+            6 if version == Version::Http11 && is_named(name, b"expect") => {
                 once(&mut seen.expect, value, Refusal::Expectation)?;
             }
-            7 if name.eq_ignore_ascii_case(b"upgrade") => seen.upgrade = Some(value),
-            10 if name.eq_ignore_ascii_case(b"connection") => seen.connection.read(value),
-            14 if name.eq_ignore_ascii_case(b"content-length") => {
+            7 if is_named(name, b"upgrade") => seen.upgrade = Some(value),
+            10 if is_named(name, b"connection") => seen.connection.read(value),
+            14 if is_named(name, b"content-length") => {
                 once(
                     &mut seen.length,
                     parse_length(value)?,
                     Refusal::ContentLength,
                 )?;
             }
-            17 if name.eq_ignore_ascii_case(b"transfer-encoding") => {
+            17 if is_named(name, b"transfer-encoding") => {
                 once(&mut seen.coding, value, Refusal::TransferEncoding)?;
             }
             _ => {}
@@ -242,31 +242,23 @@ pub(crate) fn is_framing_field(name: &str) -> bool {
 
 /// RFC 9110 §7.2: `uri-host [ ":" port ]`, or nothing at all. Userinfo has no place in it.
 pub(crate) fn is_host(value: &[u8]) -> bool {
-    let (host, port) = match value {
-        [b'[', rest @ ..] => {
-            let Some(end) = rest.iter().position(|byte| *byte == b']') else {
-                return false;
-            };
-            let (address, behind) = rest.split_at_checked(end).unwrap_or_default();
-            if address.is_empty() || !address.iter().all(|byte| is_address_byte(*byte)) {
-                return false;
-            }
-            (&b""[..], behind.get(1..).unwrap_or_default())
-        }
-        _ => {
-            let end = value
-                .iter()
-                .position(|byte| *byte == b':')
-                .unwrap_or(value.len());
-            value.split_at_checked(end).unwrap_or_default()
-        }
+    let port = match value {
+        [b'[', rest @ ..] => behind_address(rest),
+        _ => Some(behind_registered_name(value)),
     };
-    let port_is_good = match port {
-        [] => true,
-        [b':', digits @ ..] => digits.iter().all(u8::is_ascii_digit),
-        _ => false,
-    };
-    port_is_good && is_registered_name(host)
+    match port {
+        Some([b':', digits @ ..]) => digits.iter().all(u8::is_ascii_digit),
+        Some([]) => true,
+        Some(_) | None => false,
+    }
+}
+
+/// RFC 3986 §3.2.2: what stands behind an IP literal whose bracket is open.
+fn behind_address(literal: &[u8]) -> Option<&[u8]> {
+    let end = literal.iter().position(|byte| *byte == b']')?;
+    let (address, behind) = literal.split_at_checked(end)?;
+    let is_address = !address.is_empty() && address.iter().all(|byte| is_address_byte(*byte));
+    behind.get(1..).filter(|_| is_address)
 }
 
 /// RFC 9112 §3.2.3: authority-form, for CONNECT, has both a host and a port, which must be one that can be connected to
@@ -287,17 +279,15 @@ const fn is_address_byte(byte: u8) -> bool {
     byte.is_ascii_hexdigit() || matches!(byte, b':' | b'.' | b'v' | b'V' | b'-' | b'_' | b'~')
 }
 
-/// RFC 3986 §3.2.2: unreserved, sub-delims and whole percent-encodings.
-fn is_registered_name(name: &[u8]) -> bool {
-    let mut bytes = name.iter();
-    while let Some(byte) = bytes.next() {
-        if is_name_byte(*byte) {
-            continue;
-        }
-        let mut hex = || bytes.next().is_some_and(u8::is_ascii_hexdigit);
-        if *byte != b'%' || !(hex() && hex()) {
-            return false;
+/// RFC 3986 §3.2.2: what stands behind unreserved bytes, sub-delims and whole percent-encodings.
+fn behind_registered_name(mut name: &[u8]) -> &[u8] {
+    loop {
+        name = name.get(name_len(name)..).unwrap_or_default();
+        match name {
+            [b'%', high, low, rest @ ..] if high.is_ascii_hexdigit() && low.is_ascii_hexdigit() => {
+                name = rest;
+            }
+            _ => return name,
         }
     }
-    true
 }

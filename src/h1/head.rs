@@ -1,25 +1,25 @@
 //! A head as ranges into the bytes it came in; the only file that names httparse.
 //!
-//! Most heads arrive whole and plain: one pass of httparse, whose leniencies are closed here, indexes them. All others
-//! take the careful path, which remembers where it stopped, judges line by line and knows which status fits. What the
-//! careful path says of a head never depends on how the bytes were cut.
+//! Most heads arrive whole and plain: one pass, which takes nothing unusual and says nothing of what it does not take,
+//! indexes them. All others take the careful path, which remembers where it stopped, judges line by line, reads fields
+//! with httparse, whose leniencies are closed here, and knows which status fits. What it says of a head never depends on
+//! how the bytes were cut.
 #![expect(
     clippy::disallowed_types,
     reason = "this file is the fence around httparse"
 )]
 
-use core::mem::MaybeUninit;
+mod plain;
 
-use super::byteset::is_token_byte;
+use super::byteset::{is_token_byte, target_len};
 use super::framing;
 use super::refusal::Refusal;
 use crate::limits::HEADERS_CEILING;
 
+use plain::parse_at_once;
+
 /// Longest method that is taken, in bytes: the longest registered one has 17 (RFC 9110 §16.1.1).
 const METHOD_LEN_MAX: usize = 32;
-/// Field lines that the quick path has room for; a head with more takes the careful one. Room for as many as the limits
-/// allow would be two more pages of stack, which every start would have to fault in.
-const QUICK_HEADERS_MAX: usize = 64;
 /// A request line's bytes beside method and target: two spaces and `HTTP/1.1`.
 const VERSION_LEN_MAX: usize = 10;
 
@@ -243,6 +243,10 @@ pub(crate) fn parse_trailers(
         return Ok(None);
     };
     *scan = Scan::NEW;
+    if end == 2 {
+        // An empty section is its empty line alone.
+        return Ok(Some(end));
+    }
     for (name, _) in trailer_fields(input.get(..end).unwrap_or_default(), limits)? {
         if framing::is_framing_field(name) {
             return Err(Refusal::TrailerField);
@@ -260,34 +264,6 @@ pub(crate) fn trailer_fields<'a>(
     index_fields(section, 0, limits, &mut index)?;
     let named = |field: &FieldSpan| (text(field.name.of(section)), field.value.of(section));
     Ok(index.fields.iter().map(named).collect())
-}
-
-/// The quick path. `None` means: something is missing, wrong or unusual, and the careful path will say which.
-fn parse_at_once(input: &[u8], limits: &HeadLimits, index: &mut HeadIndex) -> Option<usize> {
-    let mut headers = [const { MaybeUninit::uninit() }; QUICK_HEADERS_MAX];
-    let room = headers.get_mut(..limits.headers_max.min(QUICK_HEADERS_MAX))?;
-    let mut request = httparse::Request::new(&mut []);
-    let Ok(httparse::Status::Complete(len)) = request.parse_with_uninit_headers(input, room) else {
-        return None;
-    };
-    let head = input.get(..len)?;
-    if len > limits.head_len_max || !head.ends_with(b"\r\n\r\n") {
-        return None;
-    }
-    let method = request.method?;
-    let target = request.path?.as_bytes();
-    if method.len() > METHOD_LEN_MAX || target.len() > limits.target_len_max {
-        return None;
-    }
-    index.version = if request.version? == 1 {
-        Version::Http11
-    } else {
-        Version::Http10
-    };
-    index.method = Span::new(0, method.len());
-    index.target = Span::within(head, target);
-    index_target(method.as_bytes(), target, index).ok()?;
-    index_headers(head, request.headers, index).then_some(len)
 }
 
 /// Where the fields lie in `section`. False if one of them does not begin behind a CRLF: httparse takes a bare LF too.
@@ -447,16 +423,16 @@ const fn parse_version(version: &[u8]) -> Result<Version, Refusal> {
     }
 }
 
-/// RFC 9112 §3.2: which of the four forms the target has, and whether the method takes it.
+/// RFC 9112 §3.2: a target has no byte that it may not have, and a form that the method takes.
 fn index_target(method: &[u8], target: &[u8], index: &mut HeadIndex) -> Result<(), Refusal> {
-    let forbidden = |byte: u8| byte <= b' ' || byte >= 0x7f || byte == b'#';
-    // One flag over all bytes and no early end: this is a loop that the compiler turns into vector code.
-    if target
-        .iter()
-        .fold(false, |found, byte| found | forbidden(*byte))
-    {
+    if target_len(target) < target.len() {
         return Err(Refusal::Target);
     }
+    index_form(method, target, index)
+}
+
+/// RFC 9112 §3.2: which of the four forms the target has, and whether the method takes it.
+fn index_form(method: &[u8], target: &[u8], index: &mut HeadIndex) -> Result<(), Refusal> {
     index.authority = Span::default();
     let is_connect = method == b"CONNECT";
     index.form = match target {
