@@ -614,9 +614,12 @@ mod tests {
         assert_eq!(connection.next(), Next::Linger);
         let mut whole = answered(AnswerLength::Known(2));
         assert_eq!(whole.encode_piece_start(&mut out, 2), Ok(()));
-        // Its last byte is its end, told or not.
-        assert_eq!(whole.encode_end(&mut out), Ok(()));
-        assert_eq!(whole.next(), Next::Read);
+        whole.encode_piece_end(&mut out);
+        assert_eq!(whole.next(), Next::Read, "its last byte is its end");
+        let mut told = answered(AnswerLength::Known(2));
+        assert_eq!(told.encode_piece_start(&mut out, 2), Ok(()));
+        assert_eq!(told.encode_end(&mut out), Ok(()));
+        assert_eq!(told.next(), Next::Read);
         assert_eq!(out, b"", "a length needs no frames");
     }
 
