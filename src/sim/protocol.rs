@@ -65,11 +65,12 @@ impl Protocol {
         }
     }
 
-    /// Writes the head of a 200 with these fields, as the answer to the head that was read last.
+    /// Writes the head of a plain 200 with these fields besides, as the answer to the head that was read last.
     pub fn write_head(&mut self, out: &mut Vec<u8>, fields: &[(&str, &[u8])]) {
         let head = AnswerHead {
             status: 200,
             length: AnswerLength::Known(13),
+            content_type: Some(b"text/plain; charset=utf-8"),
             date: DATE,
         };
         self.connection
