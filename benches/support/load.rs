@@ -87,7 +87,11 @@ impl Load {
             written: plan.request.repeat(plan.depth),
             plan,
         };
+        let until = Instant::now() + PATIENCE;
         for number in 0..load.plan.connections {
+            if Instant::now() > until {
+                return Err(format!("has taken only {number} connections"));
+            }
             let socket = connect(port)?;
             load.watch(&socket, number);
             load.connections.push(Connection {
