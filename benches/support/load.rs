@@ -172,12 +172,13 @@ impl Load {
         Ok(())
     }
 
-    /// Judges the answers once more, beside the connections that are open.
+    /// Judges the answers once more, in the place of one of the connections: more may not be allowed.
     ///
     /// # Errors
     ///
     /// As [`new`](Self::new).
-    pub(crate) fn judge(&self) -> Result<usize, String> {
+    pub(crate) fn judge(&mut self) -> Result<usize, String> {
+        drop(self.connections.pop());
         judge(self.port, &self.plan)
     }
 
