@@ -31,6 +31,7 @@ pub(crate) const KINDS: &[Kind] = &[
     kind("garbage", garbage),
     kind("huge heads", huge_heads),
     kind("deep pipelines", deep_pipelines),
+    kind("busy pipelines", busy_pipelines),
     kind("cut requests", cut_requests),
     kind("expectations", expectations),
     kind("upgrades", upgrades),
@@ -45,10 +46,12 @@ impl Kind {
             random,
             tally: Tally::default(),
         };
-        while !ground.is_over() {
+        loop {
             (self.wave)(&mut assault);
+            if ground.is_over() {
+                return assault.tally;
+            }
         }
-        assault.tally
     }
 }
 
@@ -253,6 +256,19 @@ fn deep_pipelines(assault: &mut Assault<'_>) {
         } else if foe.number.is_multiple_of(2) && turn > 20 {
             assault.hear(foe, ALL);
         }
+    });
+}
+
+/// Requests without a pause, whose answers are taken as they come: nothing but the server's fairness slows them.
+fn busy_pipelines(assault: &mut Assault<'_>) {
+    const DEPTH: usize = 500;
+    let requests = get(quick(assault)).repeat(DEPTH);
+    assault.wave(wave(2, 5, 5), |assault, foe, _| {
+        if Assault::is_all_sent(foe) {
+            assault.tally.requests += DEPTH as u64;
+            assault.send(foe, requests.as_bytes());
+        }
+        assault.hear(foe, ALL);
     });
 }
 
