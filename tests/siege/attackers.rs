@@ -162,7 +162,7 @@ fn connect_and_go(assault: &mut Assault<'_>) {
 
 /// Connections that are held and say nothing, or half a request.
 fn connect_and_stay(assault: &mut Assault<'_>) {
-    assault.wave(wave(150, 4, 100), |assault, foe, turn| {
+    assault.wave(wave(100, 4, 100), |assault, foe, turn| {
         if turn == 0 && foe.number.is_multiple_of(3) {
             assault.ask(foe, b"GET / HTTP/1.1\r\nHo");
         }

@@ -137,8 +137,9 @@ fn milliseconds(count: usize) -> Duration {
 fn scarcity(ground: &Ground, server: &Process, more: Duration) {
     let id = i32::try_from(server.id).ok().and_then(Pid::from_raw);
     let usual = getrlimit(Resource::Nofile);
+    let enough = Holdings::of(server).descriptors;
     let scarce = Rlimit {
-        current: Some(Holdings::of(server).descriptors as u64),
+        current: Some(enough as u64),
         maximum: usual.maximum,
     };
     ground.on_change();
