@@ -22,6 +22,13 @@ pub trait Handler {
         Accept::Buffer
     }
 
+    /// Asked in place of [`accept`](Self::accept) where a request has no body and stays with HTTP: one that would be
+    /// buffered can be answered right away, which is what [`Accept::Refuse`] says. For those whose `accept` and `call`
+    /// would look for the same thing twice; the default asks the one and then the other.
+    fn accept_whole(&mut self, request: &Request<'_>) -> Accept {
+        accept_then_call(self, request)
+    }
+
     /// Answers a request whose body was buffered.
     fn call(&mut self, request: &Request<'_>) -> Response;
 
@@ -29,6 +36,16 @@ pub trait Handler {
     /// The default is 500 and says no more than that.
     fn failure(&self) -> Response {
         Response::text("the handler failed\n").status(Status::INTERNAL_SERVER_ERROR)
+    }
+}
+
+pub(crate) fn accept_then_call<H: Handler + ?Sized>(
+    handler: &mut H,
+    request: &Request<'_>,
+) -> Accept {
+    match handler.accept(request.head_by_reference()) {
+        Accept::Buffer | Accept::BufferUpTo(_) => Accept::Refuse(handler.call(request)),
+        accept @ (Accept::Stream(_) | Accept::Upgrade(_) | Accept::Refuse(_)) => accept,
     }
 }
 
@@ -137,6 +154,10 @@ impl fmt::Debug for Upgrade {
 pub(crate) struct FunctionHandler<F>(pub(crate) F);
 
 impl<F: FnMut(&Request<'_>) -> Response> Handler for FunctionHandler<F> {
+    fn accept_whole(&mut self, request: &Request<'_>) -> Accept {
+        Accept::Refuse((self.0)(request))
+    }
+
     fn call(&mut self, request: &Request<'_>) -> Response {
         (self.0)(request)
     }

@@ -379,6 +379,7 @@ impl Peer {
         let head = AnswerHead {
             status,
             length,
+            content_type: None,
             date: DATE,
         };
         let fields = if self.is_for("/fields") { FIELDS } else { &[] };
