@@ -474,6 +474,7 @@ mod tests {
             status: 200,
             length,
             date: b"Sun, 06 Nov 1994 08:49:37 GMT",
+            content_type: None,
         };
         connection.encode_head(&mut Vec::new(), &head, core::iter::empty());
     }
@@ -504,7 +505,7 @@ mod tests {
     #[test]
     fn a_refusal_without_a_request_is_answered_as_any_client_understands_it() {
         let mut connection = Connection::new();
-        connection.refuse(Refusal::Timeout);
+        connection.refuse(Refusal::Timeout, b"");
         assert_eq!(connection.next(), Next::Wait);
         write_head(&mut connection, AnswerLength::Known(0));
         assert_eq!(connection.next(), Next::Linger);
@@ -516,11 +517,12 @@ mod tests {
         write_head(&mut connection, AnswerLength::Known(0));
         assert!(connection.has_no_body());
         assert_eq!(poll(&mut connection, "GET /"), Ok(Event::NeedInput));
-        connection.refuse(Refusal::Timeout);
+        connection.refuse(Refusal::Timeout, b"GET /");
         let head = AnswerHead {
             status: 408,
             length: AnswerLength::Unknown,
             date: b"Sun, 06 Nov 1994 08:49:37 GMT",
+            content_type: None,
         };
         let mut out = Vec::new();
         connection.encode_head(&mut out, &head, core::iter::empty());
@@ -533,13 +535,13 @@ mod tests {
     #[test]
     fn a_refusal_suits_the_request_as_far_as_it_is_known() {
         let mut begun = asked("HEAD / HTTP/1.1\r\nHost: a\r\nContent-Length: 9\r\n\r\n");
-        begun.refuse(Refusal::Timeout);
+        begun.refuse(Refusal::Timeout, b"");
         write_head(&mut begun, AnswerLength::Known(9));
         assert!(begun.has_no_body(), "its head has come, and it was HEAD");
         let mut next = asked("HEAD / HTTP/1.1\r\nHost: a\r\n\r\n");
         write_head(&mut next, AnswerLength::Known(9));
         assert_eq!(poll(&mut next, "\r"), Ok(Event::EmptyLine));
-        next.refuse(Refusal::Timeout);
+        next.refuse(Refusal::Timeout, b"\r");
         write_head(&mut next, AnswerLength::Known(9));
         assert!(!next.has_no_body(), "nothing of it has come");
     }

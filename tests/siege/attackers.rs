@@ -31,6 +31,7 @@ pub(crate) const KINDS: &[Kind] = &[
     kind("garbage", garbage),
     kind("huge heads", huge_heads),
     kind("deep pipelines", deep_pipelines),
+    kind("busy pipelines", busy_pipelines),
     kind("cut requests", cut_requests),
     kind("expectations", expectations),
     kind("upgrades", upgrades),
@@ -45,10 +46,12 @@ impl Kind {
             random,
             tally: Tally::default(),
         };
-        while !ground.is_over() {
+        loop {
             (self.wave)(&mut assault);
+            if ground.is_over() {
+                return assault.tally;
+            }
         }
-        assault.tally
     }
 }
 
@@ -129,9 +132,10 @@ fn endless_trailers(assault: &mut Assault<'_>) {
     });
 }
 
-/// A body in chunks of one byte, as many as the socket takes.
+/// A body in chunks of one byte, as many as the socket takes. Not for a consumer that is slow by design: it would go on
+/// with what came before the end for as long as a siege takes.
 fn tiny_chunks(assault: &mut Assault<'_>) {
-    let upload = upload(assault);
+    let upload = assault.ground.program.uploads()[0];
     assault.wave(wave(2, 4, 10), |assault, foe, turn| {
         if turn == 0 {
             assault.ask(foe, &chunked_head(upload));
@@ -159,7 +163,7 @@ fn connect_and_go(assault: &mut Assault<'_>) {
 
 /// Connections that are held and say nothing, or half a request.
 fn connect_and_stay(assault: &mut Assault<'_>) {
-    assault.wave(wave(150, 4, 100), |assault, foe, turn| {
+    assault.wave(wave(100, 4, 100), |assault, foe, turn| {
         if turn == 0 && foe.number.is_multiple_of(3) {
             assault.ask(foe, b"GET / HTTP/1.1\r\nHo");
         }
@@ -253,6 +257,19 @@ fn deep_pipelines(assault: &mut Assault<'_>) {
         } else if foe.number.is_multiple_of(2) && turn > 20 {
             assault.hear(foe, ALL);
         }
+    });
+}
+
+/// Requests without a pause, whose answers are taken as they come: nothing but the server's fairness slows them.
+fn busy_pipelines(assault: &mut Assault<'_>) {
+    const DEPTH: usize = 500;
+    let requests = get(quick(assault)).repeat(DEPTH);
+    assault.wave(wave(2, 5, 5), |assault, foe, _| {
+        if Assault::is_all_sent(foe) {
+            assault.tally.requests += DEPTH as u64;
+            assault.send(foe, requests.as_bytes());
+        }
+        assault.hear(foe, ALL);
     });
 }
 

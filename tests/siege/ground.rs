@@ -27,17 +27,34 @@ impl Program {
             Self::Tour => ("SIEGE_TOUR", beside_this_test("examples/tour")),
         };
         let file = env::var_os(variable).map_or(built, PathBuf::from);
-        assert!(file.exists(), "{} is not built", file.display());
+        assert!(
+            file.exists(),
+            "{} is missing; cargo test --test siege --examples builds it",
+            file.display()
+        );
         file
     }
 
     pub(crate) fn on_port(self, port: u16) -> Command {
         let mut command = Command::new(self.file());
+        // glibc keeps tens of megabytes back once it has seen large blocks; with its first bounds it gives them back, and
+        // what remains is the program's doing. musl does so of itself.
+        for bound in ["MALLOC_MMAP_THRESHOLD_", "MALLOC_TRIM_THRESHOLD_"] {
+            command.env(bound, "131072");
+        }
         match self {
             Self::Bootstrap => command.args(["--port", &port.to_string()]),
             Self::Tour => command.arg(port.to_string()),
         };
         command
+    }
+
+    /// Threads that it has once all of it was used: the loop, and the tour's runtime and pool.
+    pub(crate) const fn threads(self) -> usize {
+        match self {
+            Self::Bootstrap => 1,
+            Self::Tour => 1 + 1 + 4,
+        }
     }
 
     /// A path whose answer is there at once.

@@ -58,10 +58,12 @@ impl Kind {
     /// Round after round, until the siege is over.
     pub(crate) fn visit(&self, ground: &Ground, random: Random) -> Visits {
         let mut visitor = Visitor::new(ground, random);
-        while ground.pause(self.pause) {
+        loop {
             (self.round)(&mut visitor);
+            if !ground.pause(self.pause) {
+                return visitor.visits;
+            }
         }
-        visitor.visits
     }
 
     /// One round.

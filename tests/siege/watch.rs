@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::fs;
+use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Resource, Rlimit, getrlimit, prlimit};
@@ -14,9 +15,10 @@ use super::random::Random;
 /// Looks at a server's context switches that must all see the same number for it to count as asleep.
 const LOOKS_ASLEEP: usize = 20;
 const BETWEEN_LOOKS: Duration = Duration::from_millis(10);
+/// How long a connect may wait for room in a backlog that is full.
+const BACKLOG_PATIENCE: Duration = Duration::from_millis(100);
 /// A server reports scarce descriptors this often at the most; see `EXHAUSTED_REPORT` in `src/limits.rs`.
 const BETWEEN_REPORTS: Duration = Duration::from_secs(10);
-const REPORT: &str = "coldstart: no descriptor left";
 
 /// What a server holds.
 #[derive(Clone, Copy, Debug)]
@@ -110,8 +112,8 @@ pub(crate) struct Weather {
 impl Weather {
     /// One frost and one scarcity early on, and another pair each dozen seconds.
     pub(crate) fn pass(&mut self, ground: &Ground, server: &Process, mut random: Random) {
-        let mut calm = Duration::from_millis(500);
-        while ground.pause(calm) {
+        ground.pause(milliseconds(500));
+        loop {
             server.freeze();
             ground.pause(milliseconds(100 + random.below(400)));
             server.thaw();
@@ -119,7 +121,10 @@ impl Weather {
             ground.pause(milliseconds(500 + random.below(500)));
             scarcity(ground, server, milliseconds(random.below(1000)));
             self.scarcities += 1;
-            calm = BETWEEN_REPORTS + milliseconds(random.below(2000));
+            // A server that has just reported what it lacks would keep silent about the next time.
+            if !ground.pause(BETWEEN_REPORTS + milliseconds(random.below(2000))) {
+                return;
+            }
         }
     }
 }
@@ -128,26 +133,35 @@ fn milliseconds(count: usize) -> Duration {
     Duration::from_millis(count as u64)
 }
 
-/// Leaves the server fewer descriptors than it has open, until it has noticed and for some time more.
+/// Leaves the server no more descriptors than it has open, until it has said so and for some time more.
 fn scarcity(ground: &Ground, server: &Process, more: Duration) {
     let id = i32::try_from(server.id).ok().and_then(Pid::from_raw);
     let usual = getrlimit(Resource::Nofile);
+    let enough = Holdings::of(server).descriptors;
     let scarce = Rlimit {
-        current: Some(Holdings::of(server).descriptors as u64 / 2),
+        current: Some(enough as u64),
         maximum: usual.maximum,
     };
     ground.on_change();
     prlimit(id, Resource::Nofile, scarce).expect("the server is ours");
+    // Attackers who leave make room: this takes it, so that it is used up for certain.
+    let mut taken = Vec::new();
     eventually("the server has noticed that descriptors are scarce", || {
-        let lines = server.lines_so_far();
-        // Whatever else it says is a defect.
-        assert!(
-            lines.iter().all(|line| line.starts_with(REPORT)),
-            "{lines:?}"
-        );
-        !lines.is_empty()
+        taken.push(TcpStream::connect_timeout(
+            &ground.address,
+            BACKLOG_PATIENCE,
+        ));
+        reports(server) > 0
     });
     ground.pause(more);
     prlimit(id, Resource::Nofile, usual).expect("the server is ours");
     ground.on_change();
+}
+
+/// How often the server has reported scarce descriptors since the last look. Whatever else it says is a defect.
+pub(crate) fn reports(server: &Process) -> usize {
+    let lines = server.lines_so_far();
+    let is_report = |line: &String| line.starts_with("coldstart: no descriptor left");
+    assert!(lines.iter().all(is_report), "{lines:?}");
+    lines.len()
 }
