@@ -108,6 +108,12 @@ pub enum Demand {
 
 /// Leaves HTTP (RFC 9110 §7.8): `101 Switching Protocols` is sent, then the socket is the closure's, on a thread of its
 /// own and in blocking mode, with the bytes that came behind the request.
+///
+/// From there on the connection is not the server's any more: it has none of its time-outs, counts for none of its limits,
+/// and **a server that stops does not wait for it**, since such a connection has no end of its own and each stop would last
+/// as long as the drain may. [`Server::run`](crate::Server::run) returns once the requests in HTTP have been answered, and
+/// when `main` returns, the closure's thread ends with the process, wherever it is. A program that owes its upgraded peers
+/// a farewell counts these threads and waits for them behind `run`.
 pub struct Upgrade {
     pub(crate) fields: Vec<(HeaderName, HeaderValue)>,
     /// Starts the thread; false if the kernel starts none. Made here, so that a program without upgrades has no threads.

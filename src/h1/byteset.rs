@@ -125,7 +125,7 @@ impl ByteSet {
 
 #[cfg(test)]
 mod tests {
-    use super::{target_len, text_len, token_len};
+    use super::{ByteSet, is_token_byte, name_len, target_len, text_len, token_len};
 
     #[test]
     fn the_first_bad_byte_is_found_wherever_it_stands() {
@@ -144,9 +144,32 @@ mod tests {
                     };
                     assert_eq!(target_len(&bytes), first(is_target), "{bytes:?}");
                     assert_eq!(text_len(&bytes), first(is_text), "{bytes:?}");
-                    assert_eq!(token_len(&bytes), first(super::is_token_byte), "{bytes:?}");
+                    assert_eq!(token_len(&bytes), first(is_token_byte), "{bytes:?}");
                 }
             }
         }
+    }
+
+    #[test]
+    fn each_table_has_the_bytes_of_its_grammar_and_no_other() {
+        for byte in 0..=u8::MAX {
+            let is_letter_or_digit = matches!(byte, b'0'..=b'9' | b'A'..=b'Z' | b'a'..=b'z');
+            // RFC 9110 §5.6.2, tchar.
+            let is_tchar = is_letter_or_digit || b"!#$%&'*+-.^_`|~".contains(&byte);
+            assert_eq!(is_token_byte(byte), is_tchar, "{byte}");
+            // RFC 3986 §2.2 and §2.3, sub-delims and unreserved.
+            let stands_for_itself = is_letter_or_digit || b"!$&'()*+,;=-._~".contains(&byte);
+            assert_eq!(name_len(&[byte]) == 1, stands_for_itself, "{byte}");
+        }
+    }
+
+    #[test]
+    fn a_set_has_what_it_was_made_of() {
+        let set = ByteSet::new(b"\0-\xff");
+        let found: Vec<u8> = (0..=u8::MAX).filter(|byte| set.has(*byte)).collect();
+        assert_eq!(found, b"\0-\xff");
+        let more = set.with_alphanumeric();
+        let found = (0..=u8::MAX).filter(|byte| more.has(*byte)).count();
+        assert_eq!(found, 3 + 10 + 26 + 26);
     }
 }

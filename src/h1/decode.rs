@@ -362,6 +362,19 @@ mod tests {
     }
 
     #[test]
+    fn a_trailer_section_is_given_as_it_came_and_an_empty_one_as_nothing() {
+        for (input, section) in [
+            (&b"0\r\n\r\n"[..], &b""[..]),
+            (b"0\r\nA: b\r\n\r\n", b"A: b\r\n\r\n"),
+        ] {
+            let mut decoder = Decoder::new(BodyLength::Chunked);
+            let decoded = decoder.decode(input, &mut Scan::default(), &LIMITS);
+            let end = Decoded::End { trailers: section };
+            assert_eq!(decoded, Ok((input.len(), end)));
+        }
+    }
+
+    #[test]
     fn extensions_are_bounded_over_all_chunks() {
         let chunk = format!("1;{}\r\na\r\n", "e".repeat(1023));
         let four = format!("{}0\r\n\r\n", chunk.repeat(4));

@@ -471,13 +471,90 @@ mod tests {
     }
 
     #[test]
+    fn a_switch_has_the_handler_s_fields_but_none_that_frames_or_splits() {
+        let fields: &[(&str, &[u8])] = &[
+            ("Upgrade", b"websocket"),
+            ("Content-Length", b"1"),
+            ("Connection", b"close"),
+            ("x", b"a\r\nb: c"),
+            ("Sec-WebSocket-Accept", b"key"),
+        ];
+        let mut out = Vec::new();
+        encode_switch(&mut out, fields.iter().copied());
+        let expected = "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\n\
+            Sec-WebSocket-Accept: key\r\nConnection: Upgrade\r\n\r\n";
+        assert_eq!(out, expected.as_bytes());
+    }
+
+    #[test]
+    fn a_registered_status_has_its_reason_and_no_other_has_one() {
+        // The registry of RFC 9110 §15 and §16.2.1, and RFC 4918, 6585, 7725, 8470.
+        let registered = [
+            (101, "Switching Protocols"),
+            (200, "OK"),
+            (201, "Created"),
+            (202, "Accepted"),
+            (203, "Non-Authoritative Information"),
+            (204, "No Content"),
+            (205, "Reset Content"),
+            (206, "Partial Content"),
+            (207, "Multi-Status"),
+            (300, "Multiple Choices"),
+            (301, "Moved Permanently"),
+            (302, "Found"),
+            (303, "See Other"),
+            (304, "Not Modified"),
+            (307, "Temporary Redirect"),
+            (308, "Permanent Redirect"),
+            (400, "Bad Request"),
+            (401, "Unauthorized"),
+            (402, "Payment Required"),
+            (403, "Forbidden"),
+            (404, "Not Found"),
+            (405, "Method Not Allowed"),
+            (406, "Not Acceptable"),
+            (408, "Request Timeout"),
+            (409, "Conflict"),
+            (410, "Gone"),
+            (411, "Length Required"),
+            (412, "Precondition Failed"),
+            (413, "Content Too Large"),
+            (414, "URI Too Long"),
+            (415, "Unsupported Media Type"),
+            (416, "Range Not Satisfiable"),
+            (417, "Expectation Failed"),
+            (421, "Misdirected Request"),
+            (422, "Unprocessable Content"),
+            (425, "Too Early"),
+            (426, "Upgrade Required"),
+            (428, "Precondition Required"),
+            (429, "Too Many Requests"),
+            (431, "Request Header Fields Too Large"),
+            (451, "Unavailable For Legal Reasons"),
+            (500, "Internal Server Error"),
+            (501, "Not Implemented"),
+            (502, "Bad Gateway"),
+            (503, "Service Unavailable"),
+            (504, "Gateway Timeout"),
+            (505, "HTTP Version Not Supported"),
+            (507, "Insufficient Storage"),
+            (511, "Network Authentication Required"),
+        ];
+        for (status, reason) in registered {
+            assert_eq!(reason_phrase(status), reason, "{status}");
+        }
+        let named = (0..=999).filter(|status| !reason_phrase(*status).is_empty());
+        assert_eq!(named.count(), registered.len());
+    }
+
+    #[test]
     fn numbers_are_written_in_full() {
         for number in [0, 9, 10, 99, 100, 999, 1_000, 1_024, 10_000, u64::MAX] {
             let mut out = Vec::new();
             encode_decimal(&mut out, number);
             assert_eq!(out, number.to_string().into_bytes());
         }
-        for len in [1, 15, 16, 255, 4_096, usize::MAX] {
+        for len in [1, 9, 10, 15, 16, 255, 4_096, 0xabcd_ef01, usize::MAX] {
             let mut out = Vec::new();
             encode_chunk_start(&mut out, len);
             assert_eq!(out, format!("{len:x}\r\n").into_bytes());

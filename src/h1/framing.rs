@@ -290,3 +290,84 @@ fn behind_registered_name(mut name: &[u8]) -> &[u8] {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{BodyLength, Close, Expectation, Framing, Persistence, UpgradeOffer, read};
+    use crate::h1::head::{HeadIndex, HeadLimits, HeadView, Scan, parse};
+    use crate::h1::refusal::Refusal;
+
+    fn framing(request_line: &str, fields: &str) -> Result<Framing, Refusal> {
+        let limits = HeadLimits {
+            head_len_max: 1024,
+            target_len_max: 64,
+            headers_max: 9,
+        };
+        let head = format!("{request_line}\r\nHost: a\r\n{fields}\r\n");
+        let mut index = HeadIndex::default();
+        parse(head.as_bytes(), &mut Scan::default(), &limits, &mut index)?;
+        read(HeadView::new(head.as_bytes(), &index))
+    }
+
+    fn offer(version: &str, fields: &str) -> Option<UpgradeOffer> {
+        let framing = framing(&format!("GET / {version}"), fields);
+        framing.ok().map(|framing| framing.upgrade)
+    }
+
+    #[test]
+    fn an_upgrade_is_offered_by_its_field_and_its_option_together_and_never_by_http_1_0() {
+        let both = "Connection: Upgrade\r\nUpgrade: websocket\r\n";
+        assert_eq!(offer("HTTP/1.1", both), Some(UpgradeOffer::Offered));
+        assert_eq!(offer("HTTP/1.0", both), Some(UpgradeOffer::None));
+        for fields in [
+            "",
+            "Upgrade: websocket\r\n",
+            "Connection: Upgrade\r\n",
+            "Connection: Upgrade\r\nUpgrade:\r\n",
+            // A field of the same length is another field.
+            "Connection: Upgrade\r\nReferer: websocket\r\n",
+            "User-Agent: Upgrade\r\nUpgrade: websocket\r\n",
+        ] {
+            assert_eq!(
+                offer("HTTP/1.1", fields),
+                Some(UpgradeOffer::None),
+                "{fields}"
+            );
+        }
+    }
+
+    #[test]
+    fn connect_asks_for_a_tunnel_whatever_its_fields_say() {
+        let upgrade = framing("CONNECT a:80 HTTP/1.1", "").map(|framing| framing.upgrade);
+        assert_eq!(upgrade, Ok(UpgradeOffer::Tunnel));
+    }
+
+    #[test]
+    fn only_a_request_with_a_body_can_expect_to_go_on() {
+        let expectation = |fields: &str| {
+            let fields = format!("Expect: 100-continue\r\n{fields}");
+            framing("POST / HTTP/1.1", &fields).map(|framing| framing.expectation)
+        };
+        assert_eq!(expectation(""), Ok(Expectation::None));
+        assert_eq!(expectation("Content-Length: 0\r\n"), Ok(Expectation::None));
+        let length = "Content-Length: 1\r\n";
+        assert_eq!(expectation(length), Ok(Expectation::Continue));
+        let chunked = "Transfer-Encoding: chunked\r\n";
+        assert_eq!(expectation(chunked), Ok(Expectation::Continue));
+    }
+
+    #[test]
+    fn a_plain_head_says_nothing_of_a_body_and_goes_on() {
+        let plain = Framing {
+            body: BodyLength::None,
+            close: Close::Unset,
+            persistence: Persistence::Implied,
+            expectation: Expectation::None,
+            upgrade: UpgradeOffer::None,
+        };
+        // Each has the length of a field that would say something.
+        let others = "Date: close\r\nCookie: 100-continue\r\nReferer: x\r\nUser-Agent: close\r\n\
+            Accept-Charset: 5\r\nX-Forwarded-Host: chunked\r\n";
+        assert_eq!(framing("GET / HTTP/1.1", others), Ok(plain));
+    }
+}

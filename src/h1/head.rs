@@ -509,7 +509,7 @@ fn scheme_len(target: &[u8]) -> Option<usize> {
 
 #[cfg(test)]
 mod tests {
-    use super::{HeadIndex, HeadLimits, HeadView, Scan, parse, parse_at_once};
+    use super::{HeadIndex, HeadLimits, HeadView, METHOD_LEN_MAX, Scan, parse, parse_at_once};
     use crate::h1::refusal::Refusal;
 
     const LIMITS: HeadLimits = HeadLimits {
@@ -561,8 +561,39 @@ mod tests {
     }
 
     #[test]
+    fn the_quick_path_takes_a_head_that_keeps_each_bound_exactly_and_none_beyond() {
+        for more in [0, 1] {
+            let long = |letter: &str, len: usize| letter.repeat(len + more);
+            let heads = [
+                format!("{} / HTTP/1.1\r\n\r\n", long("M", METHOD_LEN_MAX)),
+                format!("GET /{} HTTP/1.1\r\n\r\n", long("t", 63)),
+                format!("GET / HTTP/1.1\r\n{}\r\n", long("a: b\r\n", 4)),
+                format!("GET / HTTP/1.1\r\na: {}\r\n\r\n", long("v", 1001)),
+            ];
+            assert_eq!(heads[3].len(), LIMITS.head_len_max + more);
+            for head in heads {
+                let taken = parse_at_once(head.as_bytes(), &LIMITS, &mut HeadIndex::default());
+                assert_eq!(taken, (more == 0).then_some(head.len()), "{head:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_head_is_indexed_again_only_if_it_is_one_and_nothing_else() {
+        let head = b"GET /x HTTP/1.1\r\nHost: a\r\n\r\n";
+        let mut index = HeadIndex::default();
+        assert!(index.index_again(head, &LIMITS));
+        assert_eq!(HeadView::new(head, &index).target(), "/x");
+        assert!(!index.index_again(&head[..head.len() - 1], &LIMITS));
+        assert!(!index.index_again(&[head, &b"x"[..]].concat(), &LIMITS));
+        assert!(!index.index_again(b"nonsense\r\n\r\n", &LIMITS));
+    }
+
+    #[test]
     fn a_refused_head_is_refused_alike_however_it_is_cut() {
         let long_target = format!("GET /{} HTTP/1.1\r\n\r\n", "a".repeat(64));
+        // It has no more bytes than a good line may have, because its version is short.
+        let long_target_alone = format!("GET /{} HTTP/1\r\n\r\n", "a".repeat(64));
         let long_head = format!("GET / HTTP/1.1\r\nX: {}\r\n\r\n", "a".repeat(1024));
         let heads: &[(&[u8], Refusal)] = &[
             (b"G@T / HTTP/1.1\r\n\r\n", Refusal::Method),
@@ -599,6 +630,7 @@ mod tests {
                 Refusal::HeadTooLarge,
             ),
             (long_target.as_bytes(), Refusal::TargetTooLong),
+            (long_target_alone.as_bytes(), Refusal::TargetTooLong),
             (long_head.as_bytes(), Refusal::HeadTooLarge),
         ];
         for (head, refusal) in heads {

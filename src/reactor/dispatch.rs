@@ -340,7 +340,8 @@ impl<S> Session<S> {
         &mut self,
         context: &mut Context<'_, O, H>,
     ) -> super::fate::Fate {
-        let refusal = self.connection.refuse(Refusal::Timeout);
+        let begun = self.work.as_ref().map_or(&[][..], |work| &work.input);
+        let refusal = self.connection.refuse(Refusal::Timeout, begun);
         self.refuse(refusal, context);
         self.drive(context)
     }
