@@ -4,7 +4,7 @@ use core::fmt;
 
 use bytes::Bytes;
 
-use crate::h1::{HeadView, is_token_byte};
+use crate::h1::{HeadView, RawField, is_token_byte};
 
 /// A field name: a token (RFC 9110 §5.1).
 ///
@@ -198,8 +198,9 @@ impl<'a> Headers<'a> {
     /// The values of all lines of this name, in the order in which they came.
     pub fn all(self, name: &str) -> impl Iterator<Item = &'a [u8]> {
         self.raw()
-            .filter(move |field| field.0.eq_ignore_ascii_case(name.as_bytes()))
-            .map(|field| field.1)
+            .filter(move |field| field.name_len() == name.len())
+            .filter(move |field| field.name().eq_ignore_ascii_case(name.as_bytes()))
+            .map(RawField::value)
     }
 
     /// All lines in the order in which they came: name as sent, value without white space around it.
@@ -207,8 +208,8 @@ impl<'a> Headers<'a> {
         self.head.fields()
     }
 
-    /// The same with names as bytes, for those who only compare them.
-    pub(crate) fn raw(self) -> impl Iterator<Item = (&'a [u8], &'a [u8])> {
+    /// The same for those who look at few of them.
+    pub(crate) fn raw(self) -> impl Iterator<Item = RawField<'a>> {
         self.head.raw_fields()
     }
 

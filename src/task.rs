@@ -22,7 +22,7 @@ pub(crate) struct Task {
 }
 
 impl Task {
-    const NONE: Self = Self {
+    pub(crate) const NONE: Self = Self {
         name: [0; NAME_LEN_MAX],
         name_len: 0,
         arrived_at: None,
@@ -55,14 +55,17 @@ impl Task {
         self.name_len = kept.len();
     }
 
-    /// The request of this name, which this thread begins to work on.
-    pub(crate) fn of_request(name: Option<&[u8]>) -> Self {
+    /// The request of this name, which this thread begins to work on. `None` where nothing is known of it: most often.
+    pub(crate) fn of_request(name: Option<&[u8]>) -> Option<Self> {
+        if name.is_none() && !Self::is_current_known() {
+            return None;
+        }
         let mut task = Self::current();
         task.name_len = 0;
         if let Some(name) = name {
             task.rename(core::str::from_utf8(name).unwrap_or_default());
         }
-        task
+        Some(task)
     }
 
     /// The same, about to wait for a thread: its time counts from here on.
@@ -88,13 +91,8 @@ impl Task {
     }
 
     /// This thread works on it until the scope ends, in a panic too; then on what it did before.
-    #[inline(never)]
     pub(crate) fn enter(&self) -> Scope {
-        // Most often nothing is known of either, and nothing changes.
-        if !self.is_known() && !Self::is_current_known() {
-            return Scope(None);
-        }
-        Scope(Some(self.replace()))
+        Scope(self.replace())
     }
 
     fn is_current_known() -> bool {
@@ -124,13 +122,11 @@ impl Task {
 
 /// See [`Task::enter`].
 #[must_use]
-pub(crate) struct Scope(Option<Task>);
+pub(crate) struct Scope(Task);
 
 impl Drop for Scope {
     fn drop(&mut self) {
-        if let Some(before) = &self.0 {
-            before.replace();
-        }
+        self.0.replace();
     }
 }
 

@@ -4,7 +4,6 @@ use core::borrow::Borrow;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
-use crate::h1::is_named;
 use crate::handler::{Accept, Demand, Handler, Upload, accept_then_call};
 use crate::request::{Head, Request};
 use crate::response::{Response, Status};
@@ -55,11 +54,10 @@ impl Contract {
     fn read<'a>(&self, head: &Head<'a>) -> (Call, Option<&'a [u8]>) {
         let mut control_path: &[u8] = b"";
         let mut id = None;
-        for (name, value) in head.headers().raw() {
-            // The length tells nearly all other fields apart, without a look at a byte.
-            match name.len() {
-                17 if is_named(name, b"x-fc-control-path") => control_path = value,
-                15 if is_named(name, b"x-fc-request-id") => id = Some(value),
+        for field in head.headers().raw() {
+            match field.name_len() {
+                17 if field.is_named(b"x-fc-control-path") => control_path = field.value(),
+                15 if field.is_named(b"x-fc-request-id") => id = Some(field.value()),
                 _ => {}
             }
         }
@@ -146,18 +144,13 @@ impl<H: Handler> Handler for Calls<H> {
             return Accept::Refuse(Response::text("ok\n"));
         }
         let task = Task::of_request(id);
-        let _scope = task.enter();
-        match self.http.accept(head) {
-            Accept::Stream(upload) => Accept::Stream(Box::new(MarkedUpload {
-                upload,
-                mark: self.contract.mark(call, task),
-            })),
-            Accept::Refuse(response) => {
-                drop(self.contract.mark(call, &task));
-                Accept::Refuse(response)
-            }
-            accept @ (Accept::Buffer | Accept::BufferUpTo(_) | Accept::Upgrade(_)) => accept,
+        let _scope = task.as_ref().map(Task::enter);
+        let known = task.as_ref().unwrap_or(&Task::NONE);
+        let accept = self.http.accept(head);
+        if matches!(accept, Accept::Refuse(_)) {
+            drop(self.contract.mark(call, known));
         }
+        self.mark_stream(accept, *known)
     }
 
     fn accept_whole(&mut self, request: &Request<'_>) -> Accept {
@@ -167,12 +160,12 @@ impl<H: Handler> Handler for Calls<H> {
             return accept_then_call(self, request);
         }
         let task = Task::of_request(id);
-        let _scope = task.enter();
-        let _mark = self.contract.mark(call, &task);
-        let accept = self.http.accept_whole(request);
-        if let Accept::Stream(upload) = accept {
-            let mark = self.contract.mark(call, task);
-            return Accept::Stream(Box::new(MarkedUpload { upload, mark }));
+        let _scope = task.as_ref().map(Task::enter);
+        let known = task.as_ref().unwrap_or(&Task::NONE);
+        let _mark = self.contract.mark(call, known);
+        let mut accept = self.http.accept_whole(request);
+        if matches!(accept, Accept::Stream(_)) {
+            accept = self.mark_stream(accept, *known);
         }
         accept
     }
@@ -180,8 +173,9 @@ impl<H: Handler> Handler for Calls<H> {
     fn call(&mut self, request: &Request<'_>) -> Response {
         let (call, id) = self.contract.read(request.head_by_reference());
         let task = Task::of_request(id);
-        let _scope = task.enter();
-        let mut mark = self.contract.mark(call, &task);
+        let _scope = task.as_ref().map(Task::enter);
+        let known = task.as_ref().unwrap_or(&Task::NONE);
+        let mut mark = self.contract.mark(call, known);
         if call == Call::Http {
             // Its panic is answered with `failure`.
             return self.http.call(request);
@@ -198,6 +192,22 @@ impl<H: Handler> Handler for Calls<H> {
     /// Of an HTTP call: the caller sees the status, the platform the field.
     fn failure(&self) -> Response {
         self.http.failure().header(STATUS_FIELD, "404")
+    }
+}
+
+impl<H> Calls<H> {
+    /// A stream is marked from here to its end.
+    fn mark_stream(&self, accept: Accept, task: Task) -> Accept {
+        match accept {
+            Accept::Stream(upload) => {
+                let mark = self.contract.mark(Call::Http, task);
+                Accept::Stream(Box::new(MarkedUpload { upload, mark }))
+            }
+            accept @ (Accept::Buffer
+            | Accept::BufferUpTo(_)
+            | Accept::Upgrade(_)
+            | Accept::Refuse(_)) => accept,
+        }
     }
 }
 

@@ -8,7 +8,7 @@ pub(crate) fn is_token_byte(byte: u8) -> bool {
 
 /// Whether a token is this one but for its case. Setting one bit makes letters small, and no other byte of a token one of
 /// those of a field's name.
-pub(crate) fn is_named<const LEN: usize>(token: &[u8], lowercase: &[u8; LEN]) -> bool {
+pub(super) fn is_named<const LEN: usize>(token: &[u8], lowercase: &[u8; LEN]) -> bool {
     let mut pairs = token.iter().zip(lowercase);
     token.len() == LEN && pairs.all(|(byte, small)| byte | 0x20 == *small)
 }

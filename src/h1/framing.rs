@@ -2,7 +2,7 @@
 //!
 //! What two servers could read differently is refused (RFC 9112 §11.2). One pass over the field lines.
 
-use super::byteset::{is_named, is_token_byte, name_len};
+use super::byteset::{is_token_byte, name_len};
 use super::head::{HeadView, TargetForm, Version};
 use super::refusal::Refusal;
 use super::state::Close;
@@ -92,25 +92,24 @@ impl ConnectionOptions {
 pub(crate) fn read(head: HeadView<'_>) -> Result<Framing, Refusal> {
     let mut seen = Seen::default();
     let version = head.version();
-    for (name, value) in head.raw_fields() {
-        // The length tells nearly all other fields apart, without a look at a byte.
-        match name.len() {
-            4 if is_named(name, b"host") => once(&mut seen.host, value, Refusal::Host)?,
+    for field in head.raw_fields() {
+        match field.name_len() {
+            4 if field.is_named(b"host") => once(&mut seen.host, field.value(), Refusal::Host)?,
             // HTTP/1.0 has no expectations, in however many lines (RFC 9110 §10.1.1).
-            6 if version == Version::Http11 && is_named(name, b"expect") => {
-                once(&mut seen.expect, value, Refusal::Expectation)?;
+            6 if version == Version::Http11 && field.is_named(b"expect") => {
+                once(&mut seen.expect, field.value(), Refusal::Expectation)?;
             }
-            7 if is_named(name, b"upgrade") => seen.upgrade = Some(value),
-            10 if is_named(name, b"connection") => seen.connection.read(value),
-            14 if is_named(name, b"content-length") => {
+            7 if field.is_named(b"upgrade") => seen.upgrade = Some(field.value()),
+            10 if field.is_named(b"connection") => seen.connection.read(field.value()),
+            14 if field.is_named(b"content-length") => {
                 once(
                     &mut seen.length,
-                    parse_length(value)?,
+                    parse_length(field.value())?,
                     Refusal::ContentLength,
                 )?;
             }
-            17 if is_named(name, b"transfer-encoding") => {
-                once(&mut seen.coding, value, Refusal::TransferEncoding)?;
+            17 if field.is_named(b"transfer-encoding") => {
+                once(&mut seen.coding, field.value(), Refusal::TransferEncoding)?;
             }
             _ => {}
         }

@@ -11,7 +11,7 @@
 
 mod plain;
 
-use super::byteset::{is_token_byte, target_len};
+use super::byteset::{is_named, is_token_byte, target_len};
 use super::framing;
 use super::refusal::Refusal;
 use crate::limits::HEADERS_CEILING;
@@ -173,16 +173,41 @@ impl<'a> HeadView<'a> {
 
     /// The field lines in the order in which they came: name as sent, value trimmed.
     pub(crate) fn fields(self) -> impl ExactSizeIterator<Item = (&'a str, &'a [u8])> + Clone {
-        self.raw_fields().map(|(name, value)| (text(name), value))
+        self.raw_fields()
+            .map(|field| (text(field.name()), field.value()))
     }
 
-    /// The same for those who only compare names.
-    pub(crate) fn raw_fields(self) -> impl ExactSizeIterator<Item = (&'a [u8], &'a [u8])> + Clone {
+    /// The same for those who look at few of them.
+    pub(crate) fn raw_fields(self) -> impl ExactSizeIterator<Item = RawField<'a>> + Clone {
         let bytes = self.bytes;
-        self.index
-            .fields
-            .iter()
-            .map(move |field| (field.name.of(bytes), field.value.of(bytes)))
+        let fields = self.index.fields.iter();
+        fields.map(move |span| RawField { bytes, span })
+    }
+}
+
+/// A field line of which nothing has been looked at. The length of its name tells it from nearly all others, without a
+/// look at a byte.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct RawField<'a> {
+    bytes: &'a [u8],
+    span: &'a FieldSpan,
+}
+
+impl<'a> RawField<'a> {
+    pub(crate) fn name_len(self) -> usize {
+        usize::from(self.span.name.end.wrapping_sub(self.span.name.start))
+    }
+
+    pub(crate) fn name(self) -> &'a [u8] {
+        self.span.name.of(self.bytes)
+    }
+
+    pub(crate) fn value(self) -> &'a [u8] {
+        self.span.value.of(self.bytes)
+    }
+
+    pub(crate) fn is_named<const LEN: usize>(self, lowercase: &[u8; LEN]) -> bool {
+        is_named(self.name(), lowercase)
     }
 }
 

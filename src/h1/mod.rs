@@ -29,13 +29,13 @@ mod head;
 mod refusal;
 mod state;
 
-pub(crate) use byteset::{is_named, is_token_byte};
+pub(crate) use byteset::is_token_byte;
 #[cfg(feature = "sim")]
 pub(crate) use connection::Misuse;
 pub(crate) use connection::{Connection, Event};
 pub(crate) use date::{DATE_LEN, civil_from_days, imf_fixdate};
 pub(crate) use encode::{AnswerHead, AnswerLength, put, reason_phrase};
 pub(crate) use framing::{BodyLength, UpgradeOffer};
-pub(crate) use head::{HeadIndex, HeadLimits, HeadView, Version, trailer_fields};
+pub(crate) use head::{HeadIndex, HeadLimits, HeadView, RawField, Version, trailer_fields};
 pub(crate) use refusal::Refusal;
 pub(crate) use state::{Close, Next};

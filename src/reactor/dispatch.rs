@@ -96,20 +96,18 @@ impl<S> Session<S> {
         }
         let request = Request::new(Head::new(view), RequestBody::Borrowed(&[]), &[]);
         let is_whole = body == BodyLength::None && self.connection.upgrade() == UpgradeOffer::None;
-        let accept = shielded(|| {
+        let mut accept = shielded(|| {
             if is_whole {
                 context.handler.accept_whole(&request)
             } else {
                 context.handler.accept(request.head_by_reference())
             }
         });
-        let accept = match accept {
-            Some(Accept::Refuse(response)) => {
-                self.answer(response, context);
-                return 0;
-            }
-            accept => accept,
-        };
+        if let Some(Accept::Refuse(response)) = &mut accept {
+            // Where it lies: an answer is long.
+            self.answer(response, context);
+            return 0;
+        }
         match self.accepted(accept, body, context) {
             None => 0,
             Some(Intake::Nothing) => {
@@ -148,8 +146,8 @@ impl<S> Session<S> {
                 self.answer_panic(context);
                 return None;
             }
-            Some(Accept::Refuse(response)) => {
-                self.answer(response, context);
+            Some(Accept::Refuse(mut response)) => {
+                self.answer(&mut response, context);
                 return None;
             }
             Some(Accept::Upgrade(upgrade))
@@ -270,7 +268,7 @@ impl<S> Session<S> {
                 match shielded(|| upload.on_piece(piece)) {
                     Some(Demand::More) => work.intake = Intake::Upload(upload),
                     Some(Demand::Pause(pause)) => work.intake = Intake::Paused(upload, pause),
-                    Some(Demand::Answer(response)) => self.answer(response, context),
+                    Some(Demand::Answer(mut response)) => self.answer(&mut response, context),
                     None => self.answer_panic(context),
                 }
             }
@@ -306,7 +304,7 @@ impl<S> Session<S> {
         context: &mut Context<'_, O, H>,
     ) {
         match shielded(|| upload.on_end()) {
-            Some(response) => self.answer(response, context),
+            Some(mut response) => self.answer(&mut response, context),
             None => self.answer_panic(context),
         }
     }
@@ -317,7 +315,7 @@ impl<S> Session<S> {
         context: &mut Context<'_, O, H>,
     ) {
         match shielded(|| context.handler.call(request)) {
-            Some(response) => self.answer(response, context),
+            Some(mut response) => self.answer(&mut response, context),
             None => self.answer_panic(context),
         }
     }
@@ -356,7 +354,8 @@ impl<S> Session<S> {
         let Some(status) = Status::new(refusal.status()) else {
             return;
         };
-        self.answer(Response::text(refusal.reason()).status(status), context);
+        let mut response = Response::text(refusal.reason()).status(status);
+        self.answer(&mut response, context);
     }
 
     fn answer_panic<O: Os<Socket = S>, H: Handler>(&mut self, context: &mut Context<'_, O, H>) {
@@ -370,7 +369,7 @@ impl<S> Session<S> {
     ) {
         let failure = shielded(|| context.handler.failure());
         let bare = || Response::new(Status::INTERNAL_SERVER_ERROR);
-        self.answer(failure.unwrap_or_else(bare), context);
+        self.answer(&mut failure.unwrap_or_else(bare), context);
     }
 
     /// An upload whose body will never be whole hears of it.
@@ -389,7 +388,7 @@ impl<S> Session<S> {
     /// Writes an answer, or as much of it as is here.
     pub(super) fn answer<O: Os<Socket = S>, H: Handler>(
         &mut self,
-        mut response: Response,
+        response: &mut Response,
         context: &mut Context<'_, O, H>,
     ) {
         let length = match response.source() {
@@ -403,7 +402,7 @@ impl<S> Session<S> {
         if response.afterwards() == Afterwards::Close {
             self.connection.on_close(Close::HandlerAsked);
         }
-        self.encode_head(&response, length, context);
+        self.encode_head(response, length, context);
         if self.connection.has_no_body() {
             return;
         }

@@ -27,7 +27,7 @@ pub(super) enum Fate {
     /// It is over.
     Free,
     /// Its socket leaves HTTP.
-    HandOver(HandOver),
+    HandOver(Box<HandOver>),
 }
 
 /// How far writing got.

@@ -202,11 +202,11 @@ impl<O: Os, H: Handler> Reactor<O, H> {
             Phase::Draining(until) => Some(until),
             Phase::Serving | Phase::Stopped => None,
         };
-        let next = [self.deadlines.next(), retry, drained]
-            .into_iter()
-            .flatten()
-            .min()?;
-        Some(next.since(self.os.now()))
+        let mut next = self.deadlines.next();
+        for other in [retry, drained].into_iter().flatten() {
+            next = Some(next.map_or(other, |next| next.min(other)));
+        }
+        next.map(|next| next.since(self.os.now()))
     }
 
     fn accept(&mut self) {
@@ -277,6 +277,9 @@ impl<O: Os, H: Handler> Reactor<O, H> {
 
     /// Sessions that were cut short, so that others had their turn.
     fn flush(&mut self) {
+        if self.unfinished.is_empty() {
+            return;
+        }
         let spare = std::mem::take(&mut self.scratch.keys);
         let mut keys = std::mem::replace(&mut self.unfinished, spare);
         // One that was cut short again by its own news is here twice, and would have a larger share each turn.
@@ -376,7 +379,7 @@ impl<O: Os, H: Handler> Reactor<O, H> {
                 self.unfinished.push(key);
             }
             Fate::Free => self.free(key),
-            Fate::HandOver(hand_over) => self.hand_over(key, hand_over),
+            Fate::HandOver(hand_over) => self.hand_over(key, *hand_over),
         }
     }
 
@@ -402,7 +405,8 @@ impl<O: Os, H: Handler> Reactor<O, H> {
     }
 
     /// An upgraded socket goes to a thread of its own.
-    fn hand_over(&mut self, key: Key, HandOver { upgrade, rest }: HandOver) {
+    fn hand_over(&mut self, key: Key, hand_over: HandOver) {
+        let HandOver { upgrade, rest } = hand_over;
         let Some(socket) = self.remove(key) else {
             return;
         };

@@ -208,7 +208,9 @@ impl<S> Session<S> {
         let mut reads_left = READS_A_TURN_MAX;
         context.requests_left = context.settings.limits.pipeline_max;
         loop {
-            self.take_kept_input(context);
+            if self.has_untried_input() {
+                self.take_kept_input(context);
+            }
             match self.write(context) {
                 Written::All => {}
                 Written::Blocked => return self.wait(Waiting::Write),
@@ -220,7 +222,7 @@ impl<S> Session<S> {
                 Next::Linger => return self.begin_linger(context),
                 Next::Wait | Next::Write => {
                     return match self.take_upgrade() {
-                        Some(hand_over) => Fate::HandOver(hand_over),
+                        Some(hand_over) => Fate::HandOver(Box::new(hand_over)),
                         None => self.wait(Waiting::Handler),
                     };
                 }

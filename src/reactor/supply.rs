@@ -75,7 +75,7 @@ impl<S> Session<S> {
                     return;
                 }
                 Promised::Broken => return self.answer_failure(context),
-                Promised::Kept(response) => self.answer(response, context),
+                Promised::Kept(mut response) => self.answer(&mut response, context),
             }
             let work = self.work();
             match std::mem::take(&mut work.supply) {
