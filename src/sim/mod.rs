@@ -22,7 +22,7 @@ mod task;
 mod world;
 
 pub use check::{check_answer, check_chunked, check_connection, check_head};
-pub use exchange::{Cuts, Ending, Exchange, Message, exchange};
+pub use exchange::{Cuts, Ending, Exchange, Message, exchange, exchange_echo};
 pub use reference::{End, Meaning, check_against_reference, meaning};
 pub use run::{Failure, Report, Tracing, run_seed};
 pub use scenario::{Heard, PeerId, Scenario};
