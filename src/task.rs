@@ -51,14 +51,6 @@ impl Task {
         self
     }
 
-    /// Without a name yet.
-    pub(crate) const fn anew(self) -> Self {
-        Self {
-            name_len: 0,
-            ..self
-        }
-    }
-
     /// The same, about to wait for a thread: its time counts from here on.
     pub(crate) fn waiting(self) -> Self {
         let arrived_at = Some(self.arrived_at());

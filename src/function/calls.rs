@@ -49,18 +49,20 @@ pub(super) struct Contract {
 }
 
 impl Contract {
-    /// What the request is for, and its id, in one pass over its fields.
+    /// What the request is for, and its id, in one pass over its fields. The first line of a name counts, here as for the
+    /// [`Context`].
     fn read(&self, head: Head<'_>) -> (Call, Task) {
-        let mut control_path: &[u8] = b"";
-        let mut task = Task::current().anew();
+        let (mut control_path, mut request_id) = (None, None);
         for (name, value) in head.headers().raw() {
             if name.eq_ignore_ascii_case(b"x-fc-control-path") {
-                control_path = value;
+                control_path.get_or_insert(value);
             } else if name.eq_ignore_ascii_case(b"x-fc-request-id") {
-                task = task.named(core::str::from_utf8(value).unwrap_or_default());
+                request_id.get_or_insert(value);
             }
         }
-        let call = match control_path {
+        let request_id = core::str::from_utf8(request_id.unwrap_or_default());
+        let task = Task::current().named(request_id.unwrap_or_default());
+        let call = match control_path.unwrap_or_default() {
             b"" => self.read_path(head),
             b"/invoke" => Call::Event,
             b"/initialize" => Call::Initialize,
