@@ -3,7 +3,10 @@
 #[path = "support/corpus.rs"]
 mod corpus;
 
-use coldstart::sim::{check_answer, check_chunked, check_connection, check_head};
+use coldstart::sim::{
+    check_answer, check_chunked, check_connection, check_context, check_environment, check_head,
+    check_simulation,
+};
 use corpus::run;
 
 #[test]
@@ -24,4 +27,19 @@ fn the_corpus_of_chunked_bodies_holds() {
 #[test]
 fn the_corpus_of_answers_holds() {
     run("answer", check_answer);
+}
+
+#[test]
+fn the_corpus_of_simulations_holds() {
+    run("simulation", check_simulation);
+}
+
+#[test]
+fn the_corpus_of_environments_holds() {
+    run("environment", check_environment);
+}
+
+#[test]
+fn the_corpus_of_contexts_holds() {
+    run("context", check_context);
 }
