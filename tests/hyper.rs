@@ -16,11 +16,14 @@ mod grammar;
 mod known;
 #[path = "support/mutation.rs"]
 mod mutation;
+#[path = "support/random.rs"]
+mod random;
 
 use differential::{check, compare, difference};
-use grammar::{Made, Random};
+use grammar::Made;
 use known::KNOWN;
 use mutation::{MUTATIONS, damage};
+use random::Random;
 
 /// Seeds of each property; a few seconds without optimisation.
 const SEEDS: u64 = 2000;
