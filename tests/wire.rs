@@ -21,7 +21,7 @@ use coldstart::sim::{
     Cuts, End, Exchange, Meaning, Message, check_against_reference, exchange, meaning,
 };
 use grammar::{Made, MadeBody};
-use mutation::MUTATIONS;
+use mutation::{MUTATIONS, damage};
 use random::Random;
 use transcript::{Case, cases};
 
@@ -180,28 +180,17 @@ fn is_same(made: &Made, message: &Message) -> bool {
         && message.method.as_bytes() == made.method
         && message.target.as_bytes() == made.target
         && message.fields == trimmed(&made.fields)
-        && message.body == made.content()
+        && message.body == content(&made.body)
         && message.trailers == trailers
 }
 
-/// Bytes are lost, doubled, moved or replaced by those that mean something.
-fn damage(random: &mut Random, input: &mut Vec<u8>) {
-    let at = random.below(input.len());
-    let byte = random.pick(b"\r\n \t:;,0123456789afAF/\0\x7f\x80\xffHTTP.-+\"");
-    match random.below(6) {
-        0 => input.insert(at, byte),
-        1 if !input.is_empty() => input[at] = byte,
-        2 if !input.is_empty() => drop(input.remove(at)),
-        3 => input.truncate(at),
-        4 => {
-            let end = (at + random.below(12)).min(input.len());
-            let piece = input[at..end].to_vec();
-            let to = random.below(input.len());
-            drop(input.splice(to..to, piece));
-        }
-        _ => {
-            let end = (at + random.below(12)).min(input.len());
-            drop(input.drain(at..end));
+/// The body that a reader must find.
+fn content(body: &MadeBody) -> Vec<u8> {
+    match body {
+        MadeBody::None => Vec::new(),
+        MadeBody::Length(content) => content.clone(),
+        MadeBody::Chunked { chunks, .. } => {
+            chunks.iter().flat_map(|chunk| chunk.1.clone()).collect()
         }
     }
 }

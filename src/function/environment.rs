@@ -11,7 +11,7 @@ use crate::start_error::StartError;
 
 /// Where a port is looked for, the first that is set and not empty: the platform's own names (contract, section 2), then
 /// its neighbours' (section 8), the one that belongs to nobody last: it may be meant for another program.
-const PORT_VARIABLES: [&str; 5] = [
+pub(super) const PORT_VARIABLES: [&str; 5] = [
     "FC_CUSTOM_LISTEN_PORT",
     "FC_SERVER_PORT",
     "_FAAS_RUNTIME_PORT",
@@ -30,7 +30,7 @@ pub fn port_from_environment() -> Result<u16, StartError> {
     port_from(|name| std::env::var_os(name))
 }
 
-fn port_from(variable: impl Fn(&str) -> Option<OsString>) -> Result<u16, StartError> {
+pub(super) fn port_from(variable: impl Fn(&str) -> Option<OsString>) -> Result<u16, StartError> {
     for name in PORT_VARIABLES {
         match variable(name) {
             Some(value) if !value.is_empty() => return parse_port(name, &value.to_string_lossy()),
@@ -40,9 +40,13 @@ fn port_from(variable: impl Fn(&str) -> Option<OsString>) -> Result<u16, StartEr
     Ok(DEFAULT_PORT)
 }
 
-/// A variable; empty is absent.
+/// A variable; empty is absent, and so is what is no text.
 pub(super) fn variable(name: &str) -> Option<String> {
-    std::env::var(name).ok().filter(|value| !value.is_empty())
+    std::env::var_os(name).and_then(text)
+}
+
+pub(super) fn text(value: OsString) -> Option<String> {
+    value.into_string().ok().filter(|value| !value.is_empty())
 }
 
 /// A port in decimal digits; `source` is named in the error.

@@ -2,6 +2,8 @@
 
 mod builder;
 mod calls;
+#[cfg(feature = "sim")]
+pub(crate) mod check;
 mod context;
 mod environment;
 mod failure;

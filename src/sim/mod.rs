@@ -22,10 +22,11 @@ mod sweep;
 mod task;
 mod world;
 
+pub use crate::function::check::{check_context, check_environment};
 pub use check::{check_answer, check_chunked, check_connection, check_head};
-pub use exchange::{Cuts, Ending, Exchange, Message, exchange};
+pub use exchange::{Cuts, Ending, Exchange, Message, exchange, exchange_echo};
 pub use protocol::Protocol;
 pub use reference::{End, Meaning, check_against_reference, meaning};
-pub use run::{Failure, Report, Tracing, run_seed};
+pub use run::{Failure, Report, Tracing, check_simulation, run_seed};
 pub use scenario::{Heard, PeerId, Scenario};
 pub use sweep::sweep_single_faults;
