@@ -189,6 +189,19 @@ impl Channel {
     fn has_room(&self, queue: &Queue, len: usize) -> bool {
         queue.len == 0 || queue.len.saturating_add(len) <= self.bytes_max
     }
+
+    /// Takes the piece, unless nobody would take it from here. What stays with the caller is dropped outside the lock: a
+    /// piece's memory may belong to code of others, which may do what it likes when it is given back.
+    fn push(&self, queue: &mut Queue, piece: &mut Bytes) -> Result<(), SendError> {
+        if queue.is_peer_gone() {
+            return Err(SendError::PeerGone);
+        }
+        if !piece.is_empty() {
+            debug_assert!(self.has_room(queue, piece.len()), "more than may wait");
+            queue.push(std::mem::take(piece));
+        }
+        Ok(())
+    }
 }
 
 impl Queue {
@@ -227,7 +240,7 @@ impl BodySender {
     /// [`SendError::PeerGone`] when nobody will take it; [`SendError::WouldDeadlock`] when the thread that would wait is
     /// the one that still has to return the response.
     pub fn send(&self, piece: impl Into<Bytes>) -> Result<(), SendError> {
-        let piece: Bytes = piece.into();
+        let mut piece: Bytes = piece.into();
         let mut queue = self.channel.lock();
         while !queue.is_peer_gone() && !self.channel.has_room(&queue, piece.len()) {
             let is_unattached = matches!(queue.receiver, ReceiverState::Unattached);
@@ -240,7 +253,7 @@ impl BodySender {
                 .wait(queue)
                 .unwrap_or_else(PoisonError::into_inner);
         }
-        push_checked(&mut queue, piece)
+        self.channel.push(&mut queue, &mut piece)
     }
 
     /// Sends a piece if there is room for it now.
@@ -249,12 +262,13 @@ impl BodySender {
     ///
     /// [`TrySendError::Full`] gives the piece back; [`TrySendError::PeerGone`] when nobody will take it.
     pub fn try_send(&self, piece: impl Into<Bytes>) -> Result<(), TrySendError> {
-        let piece: Bytes = piece.into();
+        let mut piece: Bytes = piece.into();
         let mut queue = self.channel.lock();
         if !queue.is_peer_gone() && !self.channel.has_room(&queue, piece.len()) {
             return Err(TrySendError::Full(piece));
         }
-        push_checked(&mut queue, piece).map_err(|_| TrySendError::PeerGone)
+        let pushed = self.channel.push(&mut queue, &mut piece);
+        pushed.map_err(|_| TrySendError::PeerGone)
     }
 
     /// For async code of any runtime: ready when a piece can be sent. `std::future::poll_fn` makes it awaitable.
@@ -263,6 +277,8 @@ impl BodySender {
     ///
     /// [`SendError::PeerGone`] when nobody will take anything any more.
     pub fn poll_ready(&self, context: &mut Context<'_>) -> Poll<Result<(), SendError>> {
+        // A waker is code of others: it is cloned and dropped outside the lock.
+        let waker = context.waker().clone();
         let mut queue = self.channel.lock();
         if queue.is_peer_gone() {
             return Poll::Ready(Err(SendError::PeerGone));
@@ -270,7 +286,9 @@ impl BodySender {
         if queue.len < self.channel.bytes_max.max(1) {
             return Poll::Ready(Ok(()));
         }
-        queue.waiting = Some(context.waker().clone());
+        let before = queue.waiting.replace(waker);
+        drop(queue);
+        drop(before);
         Poll::Pending
     }
 
@@ -286,16 +304,6 @@ impl BodySender {
         queue.sender = SenderState::Finished;
         // Drop tells the loop.
     }
-}
-
-fn push_checked(queue: &mut Queue, piece: Bytes) -> Result<(), SendError> {
-    if queue.is_peer_gone() {
-        return Err(SendError::PeerGone);
-    }
-    if !piece.is_empty() {
-        queue.push(piece);
-    }
-    Ok(())
 }
 
 impl Drop for BodySender {
@@ -417,10 +425,11 @@ impl Drop for BodySource {
     fn drop(&mut self) {
         let mut queue = self.channel.lock();
         queue.receiver = ReceiverState::Gone;
-        queue.pieces.clear();
+        let pieces = std::mem::take(&mut queue.pieces);
         queue.len = 0;
         let waiting = queue.waiting.take();
         drop(queue);
+        drop(pieces);
         self.channel.room.notify_all();
         if let Some(waiting) = waiting {
             waiting.wake();
@@ -430,7 +439,11 @@ impl Drop for BodySource {
 
 #[cfg(test)]
 mod tests {
-    use super::{Body, Content, Piece, SendError, TrySendError};
+    use core::task::{Context, Poll, Waker};
+    use std::sync::Arc;
+    use std::task::Wake;
+
+    use super::{Body, BodySender, Bytes, Content, Notify, Piece, SendError, TrySendError};
 
     #[test]
     fn a_full_channel_gives_the_piece_back() {
@@ -445,6 +458,95 @@ mod tests {
         drop(body);
         assert_eq!(sender.send("6"), Err(SendError::PeerGone));
         assert!(sender.is_peer_gone());
+    }
+
+    /// Memory whose owner asks for the channel when it is given back: under the channel's lock it would wait for ever.
+    struct Asks(Arc<BodySender>, &'static [u8]);
+
+    impl AsRef<[u8]> for Asks {
+        fn as_ref(&self) -> &[u8] {
+            self.1
+        }
+    }
+
+    impl Drop for Asks {
+        fn drop(&mut self) {
+            assert!(
+                self.0.is_peer_gone() || self.1.is_empty(),
+                "it is given back when nobody takes it"
+            );
+        }
+    }
+
+    #[test]
+    fn memory_is_given_back_outside_the_lock() {
+        let (sender, body) = Body::channel(8);
+        let sender = Arc::new(sender);
+        let piece = |bytes| Bytes::from_owner(Asks(Arc::clone(&sender), bytes));
+        assert_eq!(sender.send(piece(b"a")), Ok(()));
+        assert_eq!(sender.send(piece(b"")), Ok(()));
+        drop(body);
+        assert_eq!(sender.send(piece(b"b")), Err(SendError::PeerGone));
+        assert_eq!(sender.try_send(piece(b"c")), Err(TrySendError::PeerGone));
+    }
+
+    /// A waker that asks for the channel when it is dropped, as a task does that owns the sender.
+    struct Task(Arc<BodySender>);
+
+    impl Wake for Task {
+        fn wake(self: Arc<Self>) {}
+    }
+
+    impl Drop for Task {
+        fn drop(&mut self) {
+            assert!(!self.0.is_peer_gone(), "the source is still here");
+        }
+    }
+
+    #[test]
+    fn a_task_that_waited_before_is_dropped_outside_the_lock() {
+        let (sender, body) = Body::channel(1);
+        let Content::Channel(source) = body.0 else {
+            panic!("a channel")
+        };
+        let sender = Arc::new(sender);
+        assert_eq!(sender.send("a"), Ok(()));
+        for _ in 0..2 {
+            let waker = Waker::from(Arc::new(Task(Arc::clone(&sender))));
+            let mut context = Context::from_waker(&waker);
+            assert_eq!(sender.poll_ready(&mut context), Poll::Pending);
+        }
+        assert!(matches!(source.take(), Piece::Bytes(_)));
+    }
+
+    #[test]
+    fn whoever_waits_for_room_or_for_a_piece_goes_on() {
+        let (sender, body) = Body::channel(1);
+        let Content::Channel(source) = body.0 else {
+            panic!("a channel")
+        };
+        let (tell, told) = std::sync::mpsc::channel();
+        source.attach(Notify::new(move || {
+            tell.send(()).expect("somebody listens");
+        }));
+        let mut taken = Vec::new();
+        std::thread::scope(|scope| {
+            scope.spawn(move || {
+                for piece in ["a", "b", "c"] {
+                    sender.send(piece).expect("a peer");
+                }
+                sender.finish();
+            });
+            loop {
+                match source.take() {
+                    Piece::Bytes(piece) => taken.push(piece),
+                    Piece::Pending => told.recv().expect("news comes"),
+                    Piece::Finished => break,
+                    Piece::Cut => panic!("it was finished"),
+                }
+            }
+        });
+        assert_eq!(taken.concat(), b"abc");
     }
 
     #[test]

@@ -23,7 +23,8 @@ const CEILINGS: &[(&str, usize)] = &[
     ("src/pattern.rs", 155),
     ("src/request.rs", 210),
     ("src/response.rs", 260),
-    ("src/body.rs", 320),
+    // What belongs to others, memory and wakers, is dropped outside its lock.
+    ("src/body.rs", 335),
     ("src/headers.rs", 200),
     ("src/limits.rs", 140),
     ("src/observe.rs", 100),
