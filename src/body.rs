@@ -59,6 +59,7 @@ impl Body {
             queue: Mutex::new(Queue {
                 pieces: VecDeque::new(),
                 len: 0,
+                refused_len: 0,
                 sender: SenderState::Sending,
                 receiver: ReceiverState::Unattached,
                 waiting: None,
@@ -156,6 +157,8 @@ struct Channel {
 struct Queue {
     pieces: VecDeque<Bytes>,
     len: usize,
+    /// Of the piece that was given back last; 0 once one was taken.
+    refused_len: usize,
     sender: SenderState,
     receiver: ReceiverState,
     /// An async task that waits for room.
@@ -212,6 +215,7 @@ impl Queue {
     /// Takes the piece, and tells the loop if it might be asleep.
     fn push(&mut self, piece: Bytes) {
         self.len = self.len.saturating_add(piece.len());
+        self.refused_len = 0;
         let was_empty = self.pieces.is_empty();
         self.pieces.push_back(piece);
         if was_empty {
@@ -265,13 +269,15 @@ impl BodySender {
         let mut piece: Bytes = piece.into();
         let mut queue = self.channel.lock();
         if !queue.is_peer_gone() && !self.channel.has_room(&queue, piece.len()) {
+            queue.refused_len = piece.len();
             return Err(TrySendError::Full(piece));
         }
         let pushed = self.channel.push(&mut queue, &mut piece);
         pushed.map_err(|_| TrySendError::PeerGone)
     }
 
-    /// For async code of any runtime: ready when a piece can be sent. `std::future::poll_fn` makes it awaitable.
+    /// For async code of any runtime: ready when a piece can be sent; behind a [`TrySendError::Full`], when the piece that
+    /// came back with it can. `std::future::poll_fn` makes it awaitable. The task that asked last is woken.
     ///
     /// # Errors
     ///
@@ -283,7 +289,7 @@ impl BodySender {
         if queue.is_peer_gone() {
             return Poll::Ready(Err(SendError::PeerGone));
         }
-        if queue.len < self.channel.bytes_max.max(1) {
+        if self.channel.has_room(&queue, queue.refused_len.max(1)) {
             return Poll::Ready(Ok(()));
         }
         let before = queue.waiting.replace(waker);
@@ -517,6 +523,24 @@ mod tests {
             assert_eq!(sender.poll_ready(&mut context), Poll::Pending);
         }
         assert!(matches!(source.take(), Piece::Bytes(_)));
+    }
+
+    #[test]
+    fn it_is_ready_when_the_piece_that_came_back_has_room() {
+        let (sender, body) = Body::channel(3);
+        let Content::Channel(source) = body.0 else {
+            panic!("a channel")
+        };
+        let mut context = Context::from_waker(Waker::noop());
+        assert_eq!(sender.send("ab"), Ok(()));
+        assert_eq!(sender.poll_ready(&mut context), Poll::Ready(Ok(())));
+        assert_eq!(sender.try_send("cd"), Err(TrySendError::Full("cd".into())));
+        // Ready now, it would be asked again and again, and never wait.
+        assert_eq!(sender.poll_ready(&mut context), Poll::Pending);
+        assert_eq!(sender.try_send("c"), Ok(()));
+        assert_eq!(sender.poll_ready(&mut context), Poll::Pending);
+        assert!(matches!(source.take(), Piece::Bytes(_)));
+        assert_eq!(sender.poll_ready(&mut context), Poll::Ready(Ok(())));
     }
 
     #[test]
