@@ -5,12 +5,13 @@ use core::task::{Context, Poll, Waker};
 use std::collections::VecDeque;
 use std::fs::File;
 use std::ops::Range;
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
-use std::thread::{self, ThreadId};
+use std::sync::{Arc, PoisonError};
 
 use bytes::Bytes;
 
 use crate::promise::Notify;
+use crate::sync::thread::{self, ThreadId};
+use crate::sync::{Condvar, Mutex, MutexGuard};
 
 /// The body of an answer.
 ///

@@ -272,6 +272,30 @@ fn unsafe_code_stays_on_its_islands() {
 }
 
 #[test]
+fn locks_come_from_where_loom_can_take_their_place() {
+    keep(&Rule {
+        why: "locks come from src/sync.rs: in the tests of interleavings loom's take their place",
+        applies: |path| {
+            let own = ["src/sync.rs", "src/sim/", "src/reactor/interleavings/"];
+            path.starts_with("src/") && !own.iter().any(|own| path.starts_with(own))
+        },
+        find: |source| {
+            let mut found = words(&source.shipped, &["std::sync::"]);
+            found.retain(|(at, _)| {
+                let named = source.shipped[*at..].split(';').next().unwrap_or_default();
+                !words(named, &["Mutex", "Condvar", "RwLock", "Barrier"]).is_empty()
+            });
+            found
+        },
+        bad: ("src/pool.rs", "use std::sync::{Arc, Condvar};"),
+        good: (
+            "src/pool.rs",
+            "use std::sync::{Arc, PoisonError};\nuse crate::sync::Mutex;",
+        ),
+    });
+}
+
+#[test]
 fn nothing_is_left_undone() {
     keep(&Rule {
         why: "what is here is finished, and every test runs",
