@@ -40,12 +40,6 @@ impl Mailbox {
     }
 }
 
-impl core::fmt::Debug for Mailbox {
-    fn fmt(&self, formatter: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        formatter.debug_struct("Mailbox").finish_non_exhaustive()
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::sync::mpsc::channel;
