@@ -3,7 +3,7 @@
 use core::fmt;
 use std::io::Write as _;
 use std::process::ExitCode;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, PoisonError};
 
 use bytes::Bytes;
 
@@ -13,6 +13,7 @@ use crate::request::Request;
 use crate::response::{Response, Status};
 use crate::server::{Bound, Server};
 use crate::start_error::StartError;
+use crate::sync::Mutex;
 
 use super::calls::{Answer, Calls, Contract};
 use super::context::Context;

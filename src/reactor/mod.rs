@@ -9,6 +9,8 @@ mod dispatch;
 mod fate;
 #[cfg(feature = "sim")]
 mod gauge;
+#[cfg(all(test, loom))]
+mod interleavings;
 mod mailbox;
 mod outbox;
 mod scratch;
