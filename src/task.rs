@@ -2,6 +2,7 @@
 //! whoever writes a log line there knows whose it is.
 
 use core::cell::Cell;
+use core::mem::ManuallyDrop;
 use std::time::Instant;
 
 /// Bytes of a name that are kept; a UUID has 36.
@@ -9,9 +10,12 @@ pub(crate) const NAME_LEN_MAX: usize = 64;
 
 thread_local! {
     /// A pointer, so that the thread-local block stays within what libc has set aside for the first thread: a larger one
-    /// costs a system call before `main`. The first request with a name fills it, and it is kept for the next.
-    static CURRENT: Cell<Option<Box<Task>>> = const { Cell::new(None) };
+    /// costs a system call before `main`. The first request with a name fills it, and it is kept for the next. Not dropped
+    /// when the thread ends, but by [`leave`]: a destructor of a thread is 2 KB of std's and of libc's.
+    static CURRENT: Cell<Option<Slot>> = const { Cell::new(None) };
 }
+
+type Slot = ManuallyDrop<Box<Task>>;
 
 /// The request that a thread works on.
 #[derive(Clone, Copy)]
@@ -30,14 +34,10 @@ impl Task {
 
     /// What this thread works on.
     pub(crate) fn current() -> Self {
-        let copy = |slot: &Cell<Option<Box<Self>>>| {
-            let current = slot.take();
-            let copy = current.as_deref().copied();
-            slot.set(current);
-            copy
-        };
-        // Of a thread that ends nothing is known any more.
-        CURRENT.try_with(copy).ok().flatten().unwrap_or(Self::NONE)
+        let slot = CURRENT.take();
+        let copy = slot.as_ref().map_or(Self::NONE, |current| ***current);
+        CURRENT.set(slot);
+        copy
     }
 
     /// The same request under this name, of which [`NAME_LEN_MAX`] bytes are kept.
@@ -89,9 +89,9 @@ impl Task {
     fn replace(self) -> Self {
         let mut slot = CURRENT.take();
         let before = match &mut slot {
-            Some(current) => core::mem::replace(&mut **current, self),
+            Some(current) => core::mem::replace(&mut ***current, self),
             None => {
-                slot = self.is_known().then(|| Box::new(self));
+                slot = self.is_known().then(|| ManuallyDrop::new(Box::new(self)));
                 Self::NONE
             }
         };
@@ -99,9 +99,14 @@ impl Task {
         before
     }
 
-    const fn is_known(&self) -> bool {
+    pub(crate) const fn is_known(&self) -> bool {
         self.name_len > 0 || self.arrived_at.is_some()
     }
+}
+
+/// The memory of a thread that ends, or that may.
+pub(crate) fn leave() {
+    drop(CURRENT.take().map(ManuallyDrop::into_inner));
 }
 
 /// See [`Task::enter`].

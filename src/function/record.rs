@@ -6,7 +6,7 @@ use std::thread;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use crate::h1::civil_from_days;
-use crate::task::Task;
+use crate::task::{NAME_LEN_MAX, Task};
 
 use super::calls::Call;
 
@@ -20,26 +20,39 @@ const NO_ID: &str = "-";
 /// Writes `<UTC yyyy-MM-ddTHH:mm:ss.fff> <requestId> [<Level>] <message>`. A record begins where a line begins with a
 /// date: further lines of the message are set in by a tab, and one that is too long goes on in records of its own.
 pub(super) fn write(level: &str, request_id: Option<&str>, message: &dyn Display) {
-    let head = format!(
-        "{} {:.64} [{level}] ",
-        timestamp(now()),
-        request_id.unwrap_or(NO_ID)
-    );
-    let text = message.to_string();
-    let text = text.trim_end().replace('\n', "\n\t");
+    let id = request_id.unwrap_or(NO_ID);
+    let mut head = timestamp(now());
+    for piece in [" ", first(id, NAME_LEN_MAX), " [", level, "] "] {
+        head.push_str(piece);
+    }
+    let mut text = String::new();
+    for letter in message.to_string().trim_ascii_end().chars() {
+        text.push(letter);
+        if letter == '\n' {
+            text.push('\t');
+        }
+    }
     let room = RECORD_LEN_MAX
         .saturating_sub(head.len())
         .saturating_sub(TAIL_LEN_MAX);
     let parts = split(&text, room);
     let mut out = io::stdout().lock();
     for (number, part) in (1..).zip(&parts) {
-        let record = match parts.len() {
-            1 => format!("{head}{part}\n"),
-            count => format!("{head}{part} ({number}/{count})\n"),
-        };
+        let mut record = head.clone();
+        record.push_str(part);
+        if parts.len() > 1 {
+            record.push_str(&format!(" ({number}/{})", parts.len()));
+        }
+        record.push('\n');
         // Nobody can be told that stdout is closed.
         drop(out.write_all(record.as_bytes()));
     }
+}
+
+/// What a text begins with, cut between two characters.
+fn first(text: &str, len_max: usize) -> &str {
+    text.get(..text.floor_char_boundary(len_max))
+        .unwrap_or_default()
 }
 
 /// Pieces of at most `len_max` bytes, cut between two characters; at least one.

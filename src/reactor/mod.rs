@@ -123,6 +123,7 @@ pub(crate) struct Reactor<O: Os, H> {
 
 impl<O: Os, H: Handler> Reactor<O, H> {
     /// A loop that serves `os` with `handler`; `wake` makes its poll return, from any thread.
+    #[inline(never)]
     pub(crate) fn new(
         os: O,
         handler: H,
