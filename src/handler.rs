@@ -22,6 +22,13 @@ pub trait Handler {
         Accept::Buffer
     }
 
+    /// Asked in place of [`accept`](Self::accept) where a request has no body and stays with HTTP: one that would be
+    /// buffered can be answered right away, which is what [`Accept::Refuse`] says. For those whose `accept` and `call`
+    /// would look for the same thing twice; the default asks the one and then the other.
+    fn accept_whole(&mut self, request: &Request<'_>) -> Accept {
+        accept_then_call(self, request)
+    }
+
     /// Answers a request whose body was buffered.
     fn call(&mut self, request: &Request<'_>) -> Response;
 
@@ -29,6 +36,16 @@ pub trait Handler {
     /// The default is 500 and says no more than that.
     fn failure(&self) -> Response {
         Response::text("the handler failed\n").status(Status::INTERNAL_SERVER_ERROR)
+    }
+}
+
+pub(crate) fn accept_then_call<H: Handler + ?Sized>(
+    handler: &mut H,
+    request: &Request<'_>,
+) -> Accept {
+    match handler.accept(request.head_by_reference()) {
+        Accept::Buffer | Accept::BufferUpTo(_) => Accept::Refuse(handler.call(request)),
+        accept @ (Accept::Stream(_) | Accept::Upgrade(_) | Accept::Refuse(_)) => accept,
     }
 }
 
@@ -91,6 +108,12 @@ pub enum Demand {
 
 /// Leaves HTTP (RFC 9110 §7.8): `101 Switching Protocols` is sent, then the socket is the closure's, on a thread of its
 /// own and in blocking mode, with the bytes that came behind the request.
+///
+/// From there on the connection is not the server's any more: it has none of its time-outs, counts for none of its limits,
+/// and **a server that stops does not wait for it**, since such a connection has no end of its own and each stop would last
+/// as long as the drain may. [`Server::run`](crate::Server::run) returns once the requests in HTTP have been answered, and
+/// when `main` returns, the closure's thread ends with the process, wherever it is. A program that owes its upgraded peers
+/// a farewell counts these threads and waits for them behind `run`.
 pub struct Upgrade {
     pub(crate) fields: Vec<(HeaderName, HeaderValue)>,
     /// Starts the thread; false if the kernel starts none. Made here, so that a program without upgrades has no threads.
@@ -131,6 +154,10 @@ impl fmt::Debug for Upgrade {
 pub(crate) struct FunctionHandler<F>(pub(crate) F);
 
 impl<F: FnMut(&Request<'_>) -> Response> Handler for FunctionHandler<F> {
+    fn accept_whole(&mut self, request: &Request<'_>) -> Accept {
+        Accept::Refuse((self.0)(request))
+    }
+
     fn call(&mut self, request: &Request<'_>) -> Response {
         (self.0)(request)
     }

@@ -155,11 +155,24 @@ impl<'a> Request<'a> {
         }
     }
 
+    /// The same head with a body.
+    pub(crate) const fn with_body(self, body: RequestBody<'a>, trailers: &'a [u8]) -> Self {
+        Self {
+            body,
+            trailers,
+            ..self
+        }
+    }
+
     pub(crate) const fn with_parameters(self, parameters: &'a [(&'a str, &'a str)]) -> Self {
         Self {
             head: self.head.with_parameters(parameters),
             ..self
         }
+    }
+
+    pub(crate) const fn head_by_reference(&self) -> &Head<'a> {
+        &self.head
     }
 
     /// The head.

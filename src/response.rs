@@ -139,33 +139,47 @@ impl Response {
     /// 200 with `text/plain; charset=utf-8`.
     #[must_use]
     pub fn text(body: impl Into<Body>) -> Self {
-        Self::new(Status::OK)
-            .content_type(const { HeaderValue::literal("text/plain; charset=utf-8") })
-            .body(body)
+        Self::of_type(
+            const { HeaderValue::literal("text/plain; charset=utf-8") },
+            body.into(),
+        )
     }
 
     /// 200 with `text/html; charset=utf-8`.
     #[must_use]
     pub fn html(body: impl Into<Body>) -> Self {
-        Self::new(Status::OK)
-            .content_type(const { HeaderValue::literal("text/html; charset=utf-8") })
-            .body(body)
+        Self::of_type(
+            const { HeaderValue::literal("text/html; charset=utf-8") },
+            body.into(),
+        )
     }
 
     /// 200 with `application/json`; the body is JSON already.
     #[must_use]
     pub fn json(body: impl Into<Body>) -> Self {
-        Self::new(Status::OK)
-            .content_type(const { HeaderValue::literal("application/json") })
-            .body(body)
+        Self::of_type(
+            const { HeaderValue::literal("application/json") },
+            body.into(),
+        )
     }
 
     /// 200 with `application/octet-stream`.
     #[must_use]
     pub fn bytes(body: impl Into<Body>) -> Self {
-        Self::new(Status::OK)
-            .content_type(const { HeaderValue::literal("application/octet-stream") })
-            .body(body)
+        Self::of_type(
+            const { HeaderValue::literal("application/octet-stream") },
+            body.into(),
+        )
+    }
+
+    const fn of_type(content_type: HeaderValue, body: Body) -> Self {
+        Self {
+            status: Status::OK,
+            afterwards: Afterwards::Persist,
+            content_type: Some(content_type),
+            fields: Vec::new(),
+            source: Source::Body(body),
+        }
     }
 
     /// An answer that comes later: return the response, and complete the reply from any thread or runtime. Requests
@@ -240,15 +254,21 @@ impl Response {
 
     /// The fields set so far, as they will be sent.
     pub fn headers(&self) -> impl Iterator<Item = (&str, &[u8])> {
-        let content_type = self
-            .content_type
+        let content_type = self.content_type_bytes().into_iter();
+        content_type
+            .map(|value| ("Content-Type", value))
+            .chain(self.fields())
+    }
+
+    pub(crate) fn content_type_bytes(&self) -> Option<&[u8]> {
+        self.content_type.as_ref().map(HeaderValue::as_bytes)
+    }
+
+    /// All fields but the content type.
+    pub(crate) fn fields(&self) -> impl Iterator<Item = (&str, &[u8])> {
+        self.fields
             .iter()
-            .map(|value| ("Content-Type", value.as_bytes()));
-        let fields = self
-            .fields
-            .iter()
-            .map(|(name, value)| (name.as_str(), value.as_bytes()));
-        content_type.chain(fields)
+            .map(|(name, value)| (name.as_str(), value.as_bytes()))
     }
 
     /// The value of the first field of this name.
@@ -277,6 +297,10 @@ impl Response {
         if let Source::Body(Body(Content::Channel(source))) = &self.source {
             source.hand_over();
         }
+    }
+
+    pub(crate) const fn source(&mut self) -> &mut Source {
+        &mut self.source
     }
 
     pub(crate) fn take_source(&mut self) -> Source {

@@ -4,7 +4,7 @@ use core::fmt;
 use std::sync::Arc;
 
 use crate::h1::is_token_byte;
-use crate::handler::{Accept, Handler};
+use crate::handler::{Accept, Handler, accept_then_call};
 use crate::headers::HeaderValue;
 use crate::pattern::{Parameters, PatternTree, parameter_names};
 use crate::request::{Head, Request};
@@ -270,6 +270,22 @@ impl Handler for Router {
             Accept::BufferUpTo(_) | Accept::Stream(_) | Accept::Upgrade(_) | Accept::Refuse(_) => {
                 accept
             }
+        }
+    }
+
+    fn accept_whole(&mut self, request: &Request<'_>) -> Accept {
+        let mut parameters = Parameters::default();
+        let route = match self.find(request.head(), &mut parameters) {
+            Found::Route(route) => route,
+            Found::Fallback(answer) => return Accept::Refuse(answer(request)),
+            Found::Router(response) => return Accept::Refuse(response),
+        };
+        match (&route.acceptor, &route.answer) {
+            (None, Some(answer)) => {
+                let request = request.with_parameters(parameters.named(&route.names));
+                Accept::Refuse(answer(&request))
+            }
+            (Some(_), _) | (_, None) => accept_then_call(self, request),
         }
     }
 

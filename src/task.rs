@@ -35,28 +35,35 @@ impl Task {
     /// What this thread works on.
     pub(crate) fn current() -> Self {
         let slot = CURRENT.take();
-        let copy = slot.as_ref().map_or(Self::NONE, |current| ***current);
+        let known = slot.as_ref().filter(|task| task.is_known());
+        let copy = known.map_or(Self::NONE, |task| ***task);
         CURRENT.set(slot);
         copy
     }
 
     /// The same request under this name, of which [`NAME_LEN_MAX`] bytes are kept.
     pub(crate) fn named(mut self, name: &str) -> Self {
+        self.rename(name);
+        self
+    }
+
+    fn rename(&mut self, name: &str) {
         let kept = name.get(..name.floor_char_boundary(NAME_LEN_MAX));
         let kept = kept.unwrap_or_default().as_bytes();
         for (slot, byte) in self.name.iter_mut().zip(kept) {
             *slot = *byte;
         }
         self.name_len = kept.len();
-        self
     }
 
-    /// Without a name yet.
-    pub(crate) const fn anew(self) -> Self {
-        Self {
-            name_len: 0,
-            ..self
+    /// The request of this name, which this thread begins to work on.
+    pub(crate) fn of_request(name: Option<&[u8]>) -> Self {
+        let mut task = Self::current();
+        task.name_len = 0;
+        if let Some(name) = name {
+            task.rename(core::str::from_utf8(name).unwrap_or_default());
         }
+        task
     }
 
     /// The same, about to wait for a thread: its time counts from here on.
@@ -82,16 +89,28 @@ impl Task {
     }
 
     /// This thread works on it until the scope ends, in a panic too; then on what it did before.
-    pub(crate) fn enter(self) -> Scope {
-        Scope(self.replace())
+    #[inline(never)]
+    pub(crate) fn enter(&self) -> Scope {
+        // Most often nothing is known of either, and nothing changes.
+        if !self.is_known() && !Self::is_current_known() {
+            return Scope(None);
+        }
+        Scope(Some(self.replace()))
     }
 
-    fn replace(self) -> Self {
+    fn is_current_known() -> bool {
+        let current = CURRENT.take();
+        let is_known = current.as_ref().is_some_and(|task| task.is_known());
+        CURRENT.set(current);
+        is_known
+    }
+
+    fn replace(&self) -> Self {
         let mut slot = CURRENT.take();
         let before = match &mut slot {
-            Some(current) => core::mem::replace(&mut ***current, self),
+            Some(current) => core::mem::replace(&mut ***current, *self),
             None => {
-                slot = self.is_known().then(|| ManuallyDrop::new(Box::new(self)));
+                slot = self.is_known().then(|| ManuallyDrop::new(Box::new(*self)));
                 Self::NONE
             }
         };
@@ -110,11 +129,14 @@ pub(crate) fn leave() {
 }
 
 /// See [`Task::enter`].
-pub(crate) struct Scope(Task);
+#[must_use]
+pub(crate) struct Scope(Option<Task>);
 
 impl Drop for Scope {
     fn drop(&mut self) {
-        self.0.replace();
+        if let Some(before) = &self.0 {
+            before.replace();
+        }
     }
 }
 

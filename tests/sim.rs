@@ -8,6 +8,8 @@
 
 #[path = "sim/calls.rs"]
 mod calls;
+#[path = "sim/handlers.rs"]
+mod handlers;
 #[path = "sim/scenarios.rs"]
 mod scenarios;
 

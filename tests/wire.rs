@@ -8,6 +8,8 @@
 mod grammar;
 #[path = "support/mutation.rs"]
 mod mutation;
+#[path = "support/random.rs"]
+mod random;
 #[path = "support/transcript.rs"]
 mod transcript;
 
@@ -18,8 +20,9 @@ use std::path::{Path, PathBuf};
 use coldstart::sim::{
     Cuts, End, Exchange, Meaning, Message, check_against_reference, exchange, meaning,
 };
-use grammar::{Made, MadeBody, Random};
+use grammar::{Made, MadeBody};
 use mutation::MUTATIONS;
+use random::Random;
 use transcript::{Case, cases};
 
 /// Fewer cases than this mean that the files were not read as they were written.

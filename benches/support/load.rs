@@ -1,17 +1,25 @@
 //! A load on loopback from one thread: closed loops, or a fixed rate whose latencies count from when a request was due.
 
 use std::collections::VecDeque;
-use std::io::{Read as _, Write as _};
+use std::io::{ErrorKind, Read as _, Write as _};
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::os::fd::{AsRawFd as _, FromRawFd as _, OwnedFd};
 use std::time::{Duration, Instant};
 
-const PATIENCE: Duration = Duration::from_secs(5);
+const PATIENCE: Duration = Duration::from_secs(15);
+/// How long the last answers under load may take.
+const PATIENCE_UNDER_LOAD: Duration = Duration::from_secs(5);
+/// How long a connection may stay open behind the last answer.
+const LAST: Duration = Duration::from_secs(2);
+/// How a good answer begins.
+const GOOD: &[u8] = b"HTTP/1.1 200";
 
 /// What is asked, and how.
 #[derive(Clone)]
 pub(crate) struct Plan {
     pub(crate) request: Vec<u8>,
+    /// The body that each answer must have.
+    pub(crate) body: Vec<u8>,
     /// Requests a write.
     pub(crate) depth: usize,
     pub(crate) connections: usize,
@@ -54,14 +62,20 @@ pub(crate) struct Load {
     connections: Vec<Connection>,
     port: u16,
     plan: Plan,
+    /// What a connection is sent at a time.
+    written: Vec<u8>,
     answer_len: usize,
     buffer: Vec<u8>,
 }
 
 impl Load {
-    /// Learns how long an answer is, then connects. `None` if there is none, or it is not 200.
-    pub(crate) fn new(port: u16, plan: Plan) -> Option<Self> {
-        let answer_len = answer_len(port, &plan.request)?;
+    /// Judges the answers to one write, then connects.
+    ///
+    /// # Errors
+    ///
+    /// What is wrong with an answer, or that none comes.
+    pub(crate) fn new(port: u16, plan: Plan) -> Result<Self, String> {
+        let answer_len = judge(port, &plan)?;
         // SAFETY: the call takes no pointer, and the descriptor is nobody else's.
         let epoll = unsafe { OwnedFd::from_raw_fd(libc::epoll_create1(libc::EPOLL_CLOEXEC)) };
         let mut load = Self {
@@ -70,9 +84,14 @@ impl Load {
             port,
             answer_len,
             buffer: vec![0; 256 * 1024],
+            written: plan.request.repeat(plan.depth),
             plan,
         };
+        let until = Instant::now() + PATIENCE;
         for number in 0..load.plan.connections {
+            if Instant::now() > until {
+                return Err(format!("has taken only {number} connections"));
+            }
             let socket = connect(port)?;
             load.watch(&socket, number);
             load.connections.push(Connection {
@@ -81,7 +100,7 @@ impl Load {
                 due_at: Instant::now(),
             });
         }
-        Some(load)
+        Ok(load)
     }
 
     fn watch(&self, socket: &TcpStream, number: usize) {
@@ -100,57 +119,81 @@ impl Load {
         }
     }
 
-    fn ask(&mut self, number: usize) -> Option<()> {
-        let connection = self.connections.get_mut(number)?;
+    fn ask(&mut self, number: usize) -> Result<(), String> {
+        let Some(connection) = self.connections.get_mut(number) else {
+            return Ok(());
+        };
         connection.left = self.answer_len * self.plan.depth;
         // A batch of requests is far smaller than a socket's buffer.
-        connection
-            .socket
-            .write_all(&self.plan.request.repeat_or_self(self.plan.depth))
-            .ok()
+        let sent = connection.socket.write_all(&self.written);
+        sent.map_err(|error| format!("takes no request: {error}"))
     }
 
     /// The numbers of connections whose answers are whole.
-    fn receive(&mut self, timeout: i32, done: &mut Vec<usize>) -> Option<()> {
+    fn receive(&mut self, timeout: i32, done: &mut Vec<usize>) -> Result<(), String> {
         let mut events = [libc::epoll_event { events: 0, u64: 0 }; 512];
+        let whole = self.answer_len * self.plan.depth;
         // SAFETY: the array has room for that many.
         let count =
             unsafe { libc::epoll_wait(self.epoll.as_raw_fd(), events.as_mut_ptr(), 512, timeout) };
         for event in events.iter().take(usize::try_from(count).unwrap_or(0)) {
             let number = event.u64 as usize;
-            let connection = self.connections.get_mut(number)?;
+            let Some(connection) = self.connections.get_mut(number) else {
+                continue;
+            };
             match connection.socket.read(&mut self.buffer) {
-                Ok(0) => return None,
+                Ok(0) => return Err("closes a connection under load".to_owned()),
                 Ok(len) => {
-                    connection.left = connection.left.checked_sub(len)?;
+                    let begins_well = connection.left < whole
+                        || self.buffer.get(..len.min(GOOD.len()))
+                            == GOOD.get(..len.min(GOOD.len()));
+                    if !begins_well || connection.left < len {
+                        return Err("gives another answer under load".to_owned());
+                    }
+                    connection.left -= len;
                     if connection.left == 0 {
                         done.push(number);
                     }
                 }
-                Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => {}
-                Err(_) => return None,
+                Err(error) if error.kind() == ErrorKind::WouldBlock => {}
+                Err(error) => return Err(format!("fails under load: {error}")),
             }
         }
-        Some(())
+        Ok(())
     }
 
     /// A new connection in the place of one that has had its answer.
-    fn reconnect(&mut self, number: usize) -> Option<()> {
+    fn reconnect(&mut self, number: usize) -> Result<(), String> {
         let socket = connect(self.port)?;
         self.watch(&socket, number);
-        self.connections.get_mut(number)?.socket = socket;
-        Some(())
+        if let Some(connection) = self.connections.get_mut(number) {
+            connection.socket = socket;
+        }
+        Ok(())
     }
 
-    /// Asks for as long as that, and waits for the last answers. `None` if the server fails on the way.
-    pub(crate) fn run(&mut self, duration: Duration) -> Option<Outcome> {
+    /// Judges the answers once more, beside the connections that are open.
+    ///
+    /// # Errors
+    ///
+    /// As [`new`](Self::new).
+    pub(crate) fn judge(&self) -> Result<usize, String> {
+        judge(self.port, &self.plan)
+    }
+
+    /// Asks for as long as that, and waits for the last answers.
+    ///
+    /// # Errors
+    ///
+    /// How the server fails on the way.
+    pub(crate) fn run(&mut self, duration: Duration) -> Result<Outcome, String> {
         match self.plan.pace {
             Pace::Closed => self.run_closed(duration),
             Pace::Rate(rate) => self.run_at(rate, duration),
         }
     }
 
-    fn run_closed(&mut self, duration: Duration) -> Option<Outcome> {
+    fn run_closed(&mut self, duration: Duration) -> Result<Outcome, String> {
         let started_at = Instant::now();
         let until = started_at + duration;
         let (mut requests, mut open) = (0, self.connections.len());
@@ -161,8 +204,8 @@ impl Load {
         while open > 0 {
             self.receive(1000, &mut done)?;
             let now = Instant::now();
-            if now > until + PATIENCE {
-                return None;
+            if now > until + PATIENCE_UNDER_LOAD {
+                return Err("leaves requests without an answer".to_owned());
             }
             for number in done.drain(..) {
                 requests += self.plan.depth;
@@ -176,14 +219,14 @@ impl Load {
                 }
             }
         }
-        Some(Outcome {
+        Ok(Outcome {
             requests,
             elapsed: started_at.elapsed(),
             latencies: Vec::new(),
         })
     }
 
-    fn run_at(&mut self, rate: f64, duration: Duration) -> Option<Outcome> {
+    fn run_at(&mut self, rate: f64, duration: Duration) -> Result<Outcome, String> {
         let started_at = Instant::now();
         let total = (rate * duration.as_secs_f64()) as usize;
         let (mut issued, mut latencies) = (0, Vec::with_capacity(total));
@@ -191,8 +234,8 @@ impl Load {
         let mut done = Vec::new();
         while latencies.len() < total {
             let now = Instant::now();
-            if now > started_at + duration + PATIENCE {
-                return None;
+            if now > started_at + duration + PATIENCE_UNDER_LOAD {
+                return Err("leaves requests without an answer".to_owned());
             }
             while issued < total {
                 let due_at = started_at + Duration::from_secs_f64(issued as f64 / rate);
@@ -202,18 +245,23 @@ impl Load {
                 let Some(number) = idle.pop_front() else {
                     break;
                 };
-                self.connections.get_mut(number)?.due_at = due_at;
+                if let Some(connection) = self.connections.get_mut(number) {
+                    connection.due_at = due_at;
+                }
                 self.ask(number)?;
                 issued += 1;
             }
             self.receive(0, &mut done)?;
             for number in done.drain(..) {
-                let due_at = self.connections.get(number)?.due_at;
-                latencies.push(due_at.elapsed().as_secs_f64() * 1e6);
+                let due_at = self
+                    .connections
+                    .get(number)
+                    .map(|connection| connection.due_at);
+                latencies.extend(due_at.map(|due_at| due_at.elapsed().as_secs_f64() * 1e6));
                 idle.push_back(number);
             }
         }
-        Some(Outcome {
+        Ok(Outcome {
             requests: total,
             elapsed: started_at.elapsed(),
             latencies,
@@ -221,24 +269,12 @@ impl Load {
     }
 }
 
-trait Repeated {
-    fn repeat_or_self(&self, times: usize) -> std::borrow::Cow<'_, [u8]>;
-}
-
-impl Repeated for Vec<u8> {
-    fn repeat_or_self(&self, times: usize) -> std::borrow::Cow<'_, [u8]> {
-        if times == 1 {
-            self.as_slice().into()
-        } else {
-            self.repeat(times).into()
-        }
-    }
-}
-
-fn connect(port: u16) -> Option<TcpStream> {
-    let socket = TcpStream::connect(SocketAddr::from((Ipv4Addr::LOCALHOST, port))).ok()?;
-    socket.set_nodelay(true).ok()?;
-    socket.set_nonblocking(true).ok()?;
+fn connect(port: u16) -> Result<TcpStream, String> {
+    let refused = |error: std::io::Error| format!("takes no connection: {error}");
+    let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+    let socket = TcpStream::connect_timeout(&address, PATIENCE).map_err(refused)?;
+    socket.set_nodelay(true).map_err(refused)?;
+    socket.set_nonblocking(true).map_err(refused)?;
     let linger = libc::linger {
         l_onoff: 1,
         l_linger: 0,
@@ -254,37 +290,81 @@ fn connect(port: u16) -> Option<TcpStream> {
             size,
         );
     }
-    Some(socket)
+    Ok(socket)
 }
 
-/// The length of one answer, head and body, once the server is there.
-fn answer_len(port: u16, request: &[u8]) -> Option<usize> {
+/// Sends what the load sends at a time, and compares each answer with what it must be: status, length, content, and
+/// the end of the connection where one was asked for. The length of one answer, once the server is there.
+///
+/// # Errors
+///
+/// What is wrong with an answer, or that none comes.
+pub(crate) fn judge(port: u16, plan: &Plan) -> Result<usize, String> {
     let until = Instant::now() + PATIENCE;
     let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
     let mut socket = loop {
         match TcpStream::connect(address) {
             Ok(socket) => break socket,
             Err(_) if Instant::now() < until => std::thread::sleep(Duration::from_millis(2)),
-            Err(_) => return None,
+            Err(error) => return Err(format!("does not listen: {error}")),
         }
     };
-    socket.set_read_timeout(Some(PATIENCE)).ok()?;
-    socket.write_all(request).ok()?;
-    let mut answer = Vec::new();
-    let mut buffer = [0; 8192];
-    loop {
-        let len = socket.read(&mut buffer).ok().filter(|len| *len > 0)?;
-        answer.extend_from_slice(buffer.get(..len)?);
-        let Some(head_len) = answer.windows(4).position(|end| end == b"\r\n\r\n") else {
-            continue;
-        };
-        let head = String::from_utf8_lossy(answer.get(..head_len)?).to_ascii_lowercase();
-        let body_len = head
-            .lines()
-            .find_map(|line| line.strip_prefix("content-length:"))?;
-        let len = head_len + 4 + body_len.trim().parse::<usize>().ok()?;
-        if answer.len() >= len {
-            return head.starts_with("http/1.1 200").then_some(len);
+    let silent = |error: std::io::Error| format!("does not answer: {error}");
+    socket.set_read_timeout(Some(PATIENCE)).map_err(silent)?;
+    let written = plan.request.repeat(plan.depth);
+    socket.write_all(&written).map_err(silent)?;
+    let (mut bytes, mut buffer) = (Vec::new(), [0; 8192]);
+    let mut lens = Vec::new();
+    while lens.len() < plan.depth {
+        while let Some(len) = whole_answer(&bytes, &plan.body)? {
+            bytes.drain(..len);
+            lens.push(len);
         }
+        if lens.len() < plan.depth {
+            let len = socket.read(&mut buffer).map_err(silent)?;
+            if len == 0 {
+                return Err("ends within an answer".to_owned());
+            }
+            bytes.extend_from_slice(buffer.get(..len).unwrap_or_default());
+        }
+    }
+    let first = lens.first().copied().unwrap_or(0);
+    if !bytes.is_empty() || lens.iter().any(|len| *len != first) {
+        return Err("gives answers of several lengths, or too many".to_owned());
+    }
+    if plan.lifetime == Lifetime::OneRequest {
+        socket.set_read_timeout(Some(LAST)).map_err(silent)?;
+        // A reset says as well as an end that there is no more.
+        match socket.read(&mut buffer) {
+            Ok(0) => {}
+            Ok(_) => return Err("goes on behind its last answer".to_owned()),
+            Err(error) if error.kind() == ErrorKind::ConnectionReset => {}
+            Err(_) => return Err("does not close when asked to".to_owned()),
+        }
+    }
+    Ok(first)
+}
+
+/// The length of the answer in front, if it is all there; an error if it is not the right one.
+fn whole_answer(bytes: &[u8], body: &[u8]) -> Result<Option<usize>, String> {
+    let Some(head_len) = bytes.windows(4).position(|end| end == b"\r\n\r\n") else {
+        return Ok(None);
+    };
+    let (head, rest) = bytes.split_at(head_len + 4);
+    let head = String::from_utf8_lossy(head).to_ascii_lowercase();
+    if !head.starts_with("http/1.1 200") {
+        let status = head.lines().next().unwrap_or_default();
+        return Err(format!("answers {status}"));
+    }
+    let len = head
+        .lines()
+        .find_map(|line| line.strip_prefix("content-length:"))
+        .and_then(|len| len.trim().parse::<usize>().ok());
+    match (len, rest.get(..body.len())) {
+        (Some(len), _) if len != body.len() => Err(format!("announces {len} bytes")),
+        (None, _) => Err("announces no length".to_owned()),
+        (Some(_), None) => Ok(None),
+        (Some(_), Some(found)) if found == body => Ok(Some(head.len() + body.len())),
+        (Some(_), Some(_)) => Err("answers with another content".to_owned()),
     }
 }

@@ -4,6 +4,7 @@
     dead_code,
     unsafe_code,
     clippy::print_stdout,
+    clippy::print_stderr,
     clippy::expect_used,
     clippy::cast_possible_truncation,
     clippy::cast_sign_loss,
@@ -64,30 +65,51 @@ pub(crate) fn text_settings(name: &str) -> impl Iterator<Item = String> {
 /// A table as a file of tab-separated values, headed by where and how it was made.
 pub(crate) struct Table {
     path: PathBuf,
-    text: String,
+    remarks: String,
+    rows: String,
 }
 
 impl Table {
+    /// What a part of the programs or scenarios gives is kept apart: the report shows whole runs only.
     pub(crate) fn new(name: &str, command: &str, columns: &[&str]) -> Self {
-        let mut text = format!(
-            "# date\t{}\n# machine\t{}\n# command\t{command}\n",
-            machine::date(),
-            machine::describe()
-        );
-        text.push_str(&columns.join("\t"));
-        text.push('\n');
-        Self {
-            path: results().join(format!("{name}.tsv")),
-            text,
+        let settings: Vec<String> = std::env::args()
+            .skip(1)
+            .filter(|argument| argument.contains('=') && !argument.starts_with("also="))
+            .collect();
+        let is_part = ["only=", "scenario="]
+            .iter()
+            .any(|part| settings.iter().any(|setting| setting.starts_with(part)));
+        let suffix = if is_part { "-part" } else { "" };
+        let mut table = Self {
+            path: results().join(format!("{name}{suffix}.tsv")),
+            remarks: String::new(),
+            rows: format!("{}\n", columns.join("\t")),
+        };
+        table.remark("date", &machine::date());
+        table.remark("machine", &machine::describe());
+        let mut command = command.to_owned();
+        if !settings.is_empty() {
+            let _ = write!(command, " -- {}", settings.join(" "));
         }
+        table.remark("command", &command);
+        for absent in programs::absent() {
+            table.remark("absent", &absent);
+        }
+        table
+    }
+
+    /// A line in front of the table.
+    pub(crate) fn remark(&mut self, key: &str, text: &str) {
+        let _ = writeln!(self.remarks, "# {key}\t{text}");
     }
 
     pub(crate) fn row(&mut self, cells: &[String]) {
-        let _ = writeln!(self.text, "{}", cells.join("\t"));
+        let _ = writeln!(self.rows, "{}", cells.join("\t"));
     }
 
     pub(crate) fn save(&self) {
-        std::fs::write(&self.path, &self.text).expect("target is ours to write");
+        let text = format!("{}{}", self.remarks, self.rows);
+        std::fs::write(&self.path, text).expect("target is ours to write");
         println!("\nwritten: {}", relative(&self.path).display());
     }
 }

@@ -2,10 +2,33 @@
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::sync::Mutex;
 
 use super::{results, root};
 
 const TARGET: &str = "x86_64-unknown-linux-musl";
+
+/// What cannot be had on this machine, and why.
+static ABSENT: Mutex<Vec<String>> = Mutex::new(Vec::new());
+
+/// The programs that were looked for in vain.
+pub(crate) fn absent() -> Vec<String> {
+    ABSENT
+        .lock()
+        .map(|absent| absent.clone())
+        .unwrap_or_default()
+}
+
+/// A program that cannot be had is named, so that nobody takes its absence for a result.
+fn present(name: &str, why_not: &str, program: Option<Program>) -> Option<Program> {
+    if program.is_none() {
+        eprintln!("absent: {name}: {why_not}");
+        if let Ok(mut absent) = ABSENT.lock() {
+            absent.push(format!("{name}: {why_not}"));
+        }
+    }
+    program
+}
 
 /// A server, and how to start it on a port.
 pub(crate) struct Program {
@@ -40,6 +63,11 @@ impl Program {
         }
     }
 
+    /// nginx by itself has nothing that sends a body back.
+    pub(crate) fn is_able_to_echo(&self) -> bool {
+        !matches!(self.arguments, Arguments::Configuration)
+    }
+
     pub(crate) fn file_len(&self) -> u64 {
         std::fs::metadata(&self.path).map_or(0, |file| file.len())
     }
@@ -49,7 +77,7 @@ fn nginx_configuration(port: u16) -> String {
     format!(
         "daemon off; master_process off; worker_processes 1; pid {pid}; error_log /dev/null;\n\
          events {{ worker_connections 20000; }}\n\
-         http {{ access_log off; keepalive_requests 100000000; default_type text/plain;\n\
+         http {{ access_log off; keepalive_requests 100000000; keepalive_timeout 1h; default_type text/plain;\n\
            server {{ listen {port} backlog=4096; location /hello {{ return 200 'Hello, World!'; }} }} }}\n",
         pid = results().join("nginx.pid").display()
     )
@@ -73,7 +101,7 @@ fn cargo(directory: &Path, arguments: &[&str]) -> bool {
     )
 }
 
-fn found(name: &str) -> Option<PathBuf> {
+pub(crate) fn found(name: &str) -> Option<PathBuf> {
     let paths = std::env::var_os("PATH")?;
     std::env::split_paths(&paths)
         .map(|directory| directory.join(name))
@@ -91,24 +119,30 @@ pub(crate) fn floor() -> Program {
     }
 }
 
-/// Ours: what is deployed, a user's function, and the min build where a nightly toolchain is at hand.
-pub(crate) fn ours() -> Vec<Program> {
-    let dist = ["--profile", "dist", "--target", TARGET];
+const DIST: &[&str] = &["--profile", "dist", "--target", TARGET];
+
+/// What is deployed.
+pub(crate) fn bootstrap() -> Program {
     assert!(
-        cargo(&root(), &[&dist[..], &["--bin", "bootstrap"]].concat()),
+        cargo(&root(), &[DIST, &["--bin", "bootstrap"]].concat()),
         "bootstrap builds"
     );
+    Program {
+        name: "bootstrap",
+        path: root().join("target").join(TARGET).join("dist/bootstrap"),
+        arguments: Arguments::PortFlag,
+    }
+}
+
+/// Ours: what is deployed, a user's function, and the min build where a nightly toolchain is at hand.
+pub(crate) fn ours() -> Vec<Program> {
     assert!(
-        cargo(&root(), &[&dist[..], &["--example", "minimal"]].concat()),
+        cargo(&root(), &[DIST, &["--example", "minimal"]].concat()),
         "the example builds"
     );
     let target = root().join("target").join(TARGET).join("dist");
     let mut programs = vec![
-        Program {
-            name: "bootstrap",
-            path: target.join("bootstrap"),
-            arguments: Arguments::PortFlag,
-        },
+        bootstrap(),
         Program {
             name: "minimal",
             path: target.join("examples/minimal"),
@@ -119,13 +153,16 @@ pub(crate) fn ours() -> Vec<Program> {
         .join("target/min")
         .join(TARGET)
         .join("dist/bootstrap");
-    if build(&root(), ".ci/build-min", &[]) {
-        programs.push(Program {
-            name: "bootstrap-min",
-            path: min,
-            arguments: Arguments::PortFlag,
-        });
-    }
+    let min = build(&root(), ".ci/build-min", &[]).then_some(Program {
+        name: "bootstrap-min",
+        path: min,
+        arguments: Arguments::PortFlag,
+    });
+    programs.extend(present(
+        "bootstrap-min",
+        "no nightly toolchain that builds it",
+        min,
+    ));
     programs
 }
 
@@ -173,43 +210,47 @@ pub(crate) fn peers() -> Vec<Program> {
         ("hyper-glibc", "peer-hyper", gnu),
         ("axum", "peer-axum", TARGET),
         ("actix", "peer-actix", TARGET),
+        ("ntex", "peer-ntex", TARGET),
         ("khttp", "peer-khttp", TARGET),
         ("may", "peer-may", TARGET),
         ("tiny_http", "peer-tiny", TARGET),
     ]
     .into_iter()
-    .filter_map(|(name, package, target)| peer(name, package, target))
+    .filter_map(|(name, package, target)| {
+        present(name, "does not build", peer(name, package, target))
+    })
     .collect();
-    let go = results().join("peer-go");
-    let output = go.display().to_string();
-    if build(
-        &root().join("benches/peers/go"),
-        "go",
-        &["build", "-ldflags=-s -w", "-o", &output],
-    ) {
-        programs.push(Program {
-            name: "go",
-            path: go,
-            arguments: Arguments::Port,
-        });
-    }
-    if let Some(path) = found("nginx")
+    programs.extend(present("go", "no Go that builds it", go()));
+    let nginx = found("nginx")
         .or_else(|| Some("/usr/sbin/nginx".into()))
         .filter(|path| path.is_file())
-    {
-        programs.push(Program {
+        .map(|path| Program {
             name: "nginx",
             path,
             arguments: Arguments::Configuration,
         });
-    }
-    if let Some(path) = found("node") {
-        let script = root().join("benches/peers/node/server.js");
-        programs.push(Program {
-            name: "node",
-            path,
-            arguments: Arguments::Script(script),
-        });
-    }
+    programs.extend(present("nginx", "not installed", nginx));
+    let node = found("node").map(|path| Program {
+        name: "node",
+        path,
+        arguments: Arguments::Script(root().join("benches/peers/node/server.js")),
+    });
+    programs.extend(present("node", "not installed", node));
     programs
+}
+
+fn go() -> Option<Program> {
+    let path = results().join("peer-go");
+    let output = path.display().to_string();
+    let directory = root().join("benches/peers/go");
+    build(
+        &directory,
+        "go",
+        &["build", "-ldflags=-s -w", "-o", &output],
+    )
+    .then_some(Program {
+        name: "go",
+        path,
+        arguments: Arguments::Port,
+    })
 }

@@ -1,9 +1,11 @@
 //! Each request to what it is for: the control path decides (contract, sections 3 and 4).
 
+use core::borrow::Borrow;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
-use crate::handler::{Accept, Demand, Handler, Upload};
+use crate::h1::is_named;
+use crate::handler::{Accept, Demand, Handler, Upload, accept_then_call};
 use crate::request::{Head, Request};
 use crate::response::{Response, Status};
 use crate::task::Task;
@@ -50,14 +52,15 @@ pub(super) struct Contract {
 
 impl Contract {
     /// What the request is for, and its id, in one pass over its fields.
-    fn read(&self, head: Head<'_>) -> (Call, Task) {
+    fn read<'a>(&self, head: &Head<'a>) -> (Call, Option<&'a [u8]>) {
         let mut control_path: &[u8] = b"";
-        let mut task = Task::current().anew();
+        let mut id = None;
         for (name, value) in head.headers().raw() {
-            if name.eq_ignore_ascii_case(b"x-fc-control-path") {
-                control_path = value;
-            } else if name.eq_ignore_ascii_case(b"x-fc-request-id") {
-                task = task.named(core::str::from_utf8(value).unwrap_or_default());
+            // The length tells nearly all other fields apart, without a look at a byte.
+            match name.len() {
+                17 if is_named(name, b"x-fc-control-path") => control_path = value,
+                15 if is_named(name, b"x-fc-request-id") => id = Some(value),
+                _ => {}
             }
         }
         let call = match control_path {
@@ -69,12 +72,12 @@ impl Contract {
             // `/http-invoke`; one that is not known yet is the handler's to answer, too.
             _ => Call::Http,
         };
-        (call, task)
+        (call, id)
     }
 
     /// Without a control path there is no platform, or one that tells by the path. A web function on a neighbour's cloud
     /// keeps its route `/invoke`; what a hook costs that is not there is nothing.
-    fn read_path(&self, head: Head<'_>) -> Call {
+    fn read_path(&self, head: &Head<'_>) -> Call {
         match (head.method(), head.path()) {
             ("POST", "/invoke") if self.event.is_some() => Call::Event,
             ("POST", "/initialize") => Call::Initialize,
@@ -84,14 +87,15 @@ impl Contract {
         }
     }
 
-    fn mark(&self, call: Call, task: Task) -> Mark {
+    fn mark<T: Borrow<Task>>(&self, call: Call, task: T) -> Mark<T> {
         let mark = Mark {
             call,
             task,
             markers: self.markers,
             outcome: Outcome::Success,
         };
-        mark.begin()
+        mark.begin();
+        mark
     }
 
     /// Answers an event or a hook. A panic ends here: it was the function's, and it fails this one call.
@@ -133,7 +137,7 @@ pub(super) struct Calls<H> {
 
 impl<H: Handler> Handler for Calls<H> {
     fn accept(&mut self, head: &Head<'_>) -> Accept {
-        let (call, task) = self.contract.read(*head);
+        let (call, id) = self.contract.read(head);
         if call != Call::Http {
             return Accept::Buffer;
         }
@@ -141,6 +145,7 @@ impl<H: Handler> Handler for Calls<H> {
             // Here and not in `call`, which may have to wait for a thread.
             return Accept::Refuse(Response::text("ok\n"));
         }
+        let task = Task::of_request(id);
         let _scope = task.enter();
         match self.http.accept(head) {
             Accept::Stream(upload) => Accept::Stream(Box::new(MarkedUpload {
@@ -148,17 +153,35 @@ impl<H: Handler> Handler for Calls<H> {
                 mark: self.contract.mark(call, task),
             })),
             Accept::Refuse(response) => {
-                drop(self.contract.mark(call, task));
+                drop(self.contract.mark(call, &task));
                 Accept::Refuse(response)
             }
             accept @ (Accept::Buffer | Accept::BufferUpTo(_) | Accept::Upgrade(_)) => accept,
         }
     }
 
-    fn call(&mut self, request: &Request<'_>) -> Response {
-        let (call, task) = self.contract.read(request.head());
+    fn accept_whole(&mut self, request: &Request<'_>) -> Accept {
+        let (call, id) = self.contract.read(request.head_by_reference());
+        let is_plain = call == Call::Http && self.contract.markers == Markers::Off;
+        if !is_plain || self.contract.health.is_some() {
+            return accept_then_call(self, request);
+        }
+        let task = Task::of_request(id);
         let _scope = task.enter();
-        let mut mark = self.contract.mark(call, task);
+        let _mark = self.contract.mark(call, &task);
+        let accept = self.http.accept_whole(request);
+        if let Accept::Stream(upload) = accept {
+            let mark = self.contract.mark(call, task);
+            return Accept::Stream(Box::new(MarkedUpload { upload, mark }));
+        }
+        accept
+    }
+
+    fn call(&mut self, request: &Request<'_>) -> Response {
+        let (call, id) = self.contract.read(request.head_by_reference());
+        let task = Task::of_request(id);
+        let _scope = task.enter();
+        let mut mark = self.contract.mark(call, &task);
         if call == Call::Http {
             // Its panic is answered with `failure`.
             return self.http.call(request);
@@ -181,7 +204,7 @@ impl<H: Handler> Handler for Calls<H> {
 /// An upload of the user's, which works for its request between the pieces, too.
 struct MarkedUpload {
     upload: Box<dyn Upload>,
-    mark: Mark,
+    mark: Mark<Task>,
 }
 
 impl Upload for MarkedUpload {

@@ -1,5 +1,6 @@
 //! Log lines and marker lines on stdout (contract, section 5): each record is written at once, before the answer leaves.
 
+use core::borrow::Borrow;
 use core::fmt::Display;
 use std::io::{self, Write as _};
 use std::thread;
@@ -101,34 +102,39 @@ pub(super) enum Outcome {
 }
 
 /// The time of a call: a marker line at its beginning and one at its end, however that comes.
-pub(super) struct Mark {
+pub(super) struct Mark<T: Borrow<Task>> {
     pub(super) call: Call,
-    pub(super) task: Task,
+    pub(super) task: T,
     pub(super) markers: Markers,
     pub(super) outcome: Outcome,
 }
 
-impl Mark {
-    pub(super) fn begin(self) -> Self {
-        self.write("Start", "");
-        self
+impl<T: Borrow<Task>> Mark<T> {
+    pub(super) fn begin(&self) {
+        if self.markers == Markers::On {
+            self.write("Start", "");
+        }
     }
 
     fn write(&self, end: &str, error: &str) {
-        if self.markers == Markers::On {
-            let (call, id) = (self.call.name(), self.task.name().unwrap_or(NO_ID));
-            let line = format!("FC {call} {end} RequestId: {id}{error}\n");
-            drop(io::stdout().write_all(line.as_bytes()));
-        }
+        let (call, id) = (self.call.name(), self.task.borrow().name().unwrap_or(NO_ID));
+        let line = format!("FC {call} {end} RequestId: {id}{error}\n");
+        drop(io::stdout().write_all(line.as_bytes()));
     }
-}
 
-impl Drop for Mark {
-    fn drop(&mut self) {
+    fn write_end(&self) {
         if self.outcome == Outcome::Failure || thread::panicking() {
             self.write("End", ", Error: Unhandled function error");
         } else {
             self.write("End", "");
+        }
+    }
+}
+
+impl<T: Borrow<Task>> Drop for Mark<T> {
+    fn drop(&mut self) {
+        if self.markers == Markers::On {
+            self.write_end();
         }
         // What a function printed without ending the line: the instance may be frozen once the answer is out.
         drop(io::stdout().flush());

@@ -124,16 +124,24 @@ impl Connection {
         index: &mut HeadIndex,
         limits: &HeadLimits,
     ) -> Result<(usize, Event<'a>), Refusal> {
-        if self.recv == Recv::Idle {
-            let skipped = self.skip_empty_line(input)?;
-            if skipped > 0 {
-                return Ok((skipped, Event::EmptyLine));
-            }
-        }
         match input.first() {
             None => return Ok((0, Event::NeedInput)),
-            Some(byte) if !is_token_byte(*byte) => return Err(Refusal::Method),
-            Some(_) => {}
+            Some(byte) if is_token_byte(*byte) && self.empty_line != EmptyLine::Half => {}
+            Some(_) => {
+                let skipped = match self.recv {
+                    Recv::Idle => self.skip_empty_line(input)?,
+                    Recv::Head
+                    | Recv::Body
+                    | Recv::Done
+                    | Recv::Closed
+                    | Recv::Refused
+                    | Recv::Failed => 0,
+                };
+                return match skipped {
+                    0 => Err(Refusal::Method),
+                    _ => Ok((skipped, Event::EmptyLine)),
+                };
+            }
         }
         let Some(len) = head::parse(input, &mut self.scan, limits, index)? else {
             self.recv = self.recv.on(RecvFact::Bytes);
@@ -232,10 +240,11 @@ impl Connection {
         self.recv == Recv::Done && self.send == Send::Done
     }
 
-    /// Refuses a request that has begun, for a reason that its bytes alone do not show.
-    pub(crate) fn refuse(&mut self, refusal: Refusal) -> Refusal {
+    /// Refuses a request that has begun, for a reason that its bytes alone do not show; `begun` is what has come of a
+    /// head that is not whole.
+    pub(crate) fn refuse(&mut self, refusal: Refusal, begun: &[u8]) -> Refusal {
         if self.recv == Recv::Idle || self.recv == Recv::Head {
-            self.forget_request(&[]);
+            self.forget_request(begun);
         }
         self.on_refused();
         refusal
@@ -422,5 +431,238 @@ impl Connection {
     /// No byte of a body may follow the head just written: HEAD, 204, 205, 304.
     pub(crate) const fn has_no_body(&self) -> bool {
         matches!(self.answer, BodyFraming::Absent)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{
+        AnswerHead, Close, Connection, Event, HeadIndex, HeadLimits, Misuse, Next, Refusal,
+    };
+    use crate::h1::encode::AnswerLength;
+
+    const LIMITS: HeadLimits = HeadLimits {
+        head_len_max: 1024,
+        target_len_max: 64,
+        headers_max: 9,
+    };
+    const EXPECTANT: &str =
+        "POST / HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: 9\r\n\r\n";
+
+    fn poll<'a>(connection: &mut Connection, input: &'a str) -> Result<Event<'a>, Refusal> {
+        let polled = connection.poll(input.as_bytes(), &mut HeadIndex::default(), &LIMITS);
+        polled.map(|(_, event)| event)
+    }
+
+    /// A connection that has taken this head.
+    fn asked(head: &str) -> Connection {
+        let mut connection = Connection::new();
+        let polled = poll(&mut connection, head);
+        assert!(matches!(polled, Ok(Event::Head { .. })), "{polled:?}");
+        connection
+    }
+
+    /// A connection that has taken a plain request and written the head of its answer.
+    fn answered(length: AnswerLength) -> Connection {
+        let mut connection = asked("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+        write_head(&mut connection, length);
+        connection
+    }
+
+    fn write_head(connection: &mut Connection, length: AnswerLength) {
+        let head = AnswerHead {
+            status: 200,
+            length,
+            date: b"Sun, 06 Nov 1994 08:49:37 GMT",
+            content_type: None,
+        };
+        connection.encode_head(&mut Vec::new(), &head, core::iter::empty());
+    }
+
+    #[test]
+    fn behind_the_last_exchange_nothing_is_taken_for_a_request() {
+        let mut connection = answered(AnswerLength::Known(0));
+        connection.close = Close::PeerAsked;
+        assert_eq!(
+            poll(&mut connection, "GET / HTTP/1.1\r\n"),
+            Ok(Event::NeedInput)
+        );
+        assert_eq!(connection.next(), Next::Linger);
+    }
+
+    #[test]
+    fn a_connection_is_idle_before_its_first_request_and_between_two() {
+        assert!(Connection::new().is_idle());
+        assert!(!asked("GET / HTTP/1.1\r\nHost: a\r\n\r\n").is_idle());
+        assert!(!answered(AnswerLength::Known(1)).is_idle());
+        assert!(answered(AnswerLength::Known(0)).is_idle());
+        let mut cut = Connection::new();
+        cut.cut();
+        assert!(!cut.is_idle());
+        assert_eq!(cut.next(), Next::Close);
+    }
+
+    #[test]
+    fn a_refusal_without_a_request_is_answered_as_any_client_understands_it() {
+        let mut connection = Connection::new();
+        connection.refuse(Refusal::Timeout, b"");
+        assert_eq!(connection.next(), Next::Wait);
+        write_head(&mut connection, AnswerLength::Known(0));
+        assert_eq!(connection.next(), Next::Linger);
+    }
+
+    #[test]
+    fn what_was_known_of_the_last_request_says_nothing_about_a_refused_one() {
+        let mut connection = asked("HEAD / HTTP/1.0\r\nConnection: keep-alive\r\n\r\n");
+        write_head(&mut connection, AnswerLength::Known(0));
+        assert!(connection.has_no_body());
+        assert_eq!(poll(&mut connection, "GET /"), Ok(Event::NeedInput));
+        connection.refuse(Refusal::Timeout, b"GET /");
+        let head = AnswerHead {
+            status: 408,
+            length: AnswerLength::Unknown,
+            date: b"Sun, 06 Nov 1994 08:49:37 GMT",
+            content_type: None,
+        };
+        let mut out = Vec::new();
+        connection.encode_head(&mut out, &head, core::iter::empty());
+        assert!(!connection.has_no_body());
+        let text = String::from_utf8_lossy(&out);
+        assert!(text.contains("Transfer-Encoding: chunked\r\n"), "{text}");
+        assert!(text.ends_with("Connection: close\r\n\r\n"), "{text}");
+    }
+
+    #[test]
+    fn a_refusal_suits_the_request_as_far_as_it_is_known() {
+        let mut begun = asked("HEAD / HTTP/1.1\r\nHost: a\r\nContent-Length: 9\r\n\r\n");
+        begun.refuse(Refusal::Timeout, b"");
+        write_head(&mut begun, AnswerLength::Known(9));
+        assert!(begun.has_no_body(), "its head has come, and it was HEAD");
+        let mut next = asked("HEAD / HTTP/1.1\r\nHost: a\r\n\r\n");
+        write_head(&mut next, AnswerLength::Known(9));
+        assert_eq!(poll(&mut next, "\r"), Ok(Event::EmptyLine));
+        next.refuse(Refusal::Timeout, b"\r");
+        write_head(&mut next, AnswerLength::Known(9));
+        assert!(!next.has_no_body(), "nothing of it has come");
+    }
+
+    #[test]
+    fn whoever_waits_for_100_continue_hears_it_once_and_only_before_the_answer() {
+        let mut out = Vec::new();
+        let mut connection = asked(EXPECTANT);
+        connection.encode_continue(&mut out);
+        connection.encode_continue(&mut out);
+        assert_eq!(out, b"HTTP/1.1 100 Continue\r\n\r\n");
+        out.clear();
+        let mut answered = asked(EXPECTANT);
+        write_head(&mut answered, AnswerLength::Known(0));
+        answered.encode_continue(&mut out);
+        let mut refused = asked(EXPECTANT);
+        assert_eq!(refused.limit_body(8), Err(Refusal::BodyTooLarge));
+        refused.encode_continue(&mut out);
+        let mut unasked = asked("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 9\r\n\r\n");
+        unasked.encode_continue(&mut out);
+        assert_eq!(out, b"");
+    }
+
+    #[test]
+    fn nobody_hears_100_continue_whose_body_has_begun_to_come() {
+        let mut out = Vec::new();
+        let mut connection = asked(EXPECTANT);
+        assert_eq!(poll(&mut connection, "x"), Ok(Event::Body(b"x")));
+        assert_eq!(poll(&mut connection, ""), Ok(Event::NeedInput));
+        connection.encode_continue(&mut out);
+        assert_eq!(out, b"");
+    }
+
+    #[test]
+    fn what_is_announced_of_a_body_shrinks_as_it_comes() {
+        let mut connection = asked("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 9\r\n\r\n");
+        assert_eq!(connection.announced(), Some(9));
+        assert_eq!(poll(&mut connection, "abc"), Ok(Event::Body(b"abc")));
+        assert_eq!(connection.announced(), Some(6));
+        let chunked = asked("POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n");
+        assert_eq!(chunked.announced(), None);
+    }
+
+    #[test]
+    fn the_switch_is_written_once_and_only_to_those_who_offered_it() {
+        let fields = [("Upgrade", &b"x"[..])];
+        let mut out = Vec::new();
+        let mut unasked = asked("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+        unasked.encode_switch(&mut out, fields.into_iter());
+        assert_eq!(out, b"");
+        let mut offered =
+            asked("GET / HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: x\r\n\r\n");
+        offered.encode_switch(&mut out, fields.into_iter());
+        offered.encode_switch(&mut out, fields.into_iter());
+        let text = String::from_utf8_lossy(&out);
+        assert_eq!(text.matches("HTTP/1.1 101 ").count(), 1, "{text}");
+        assert_eq!(text.matches("Upgrade: x\r\n").count(), 1, "{text}");
+    }
+
+    #[test]
+    fn a_byte_that_begins_no_method_is_refused_before_another_comes() {
+        for begun in [" ", "\t", "(", "\0"] {
+            let mut connection = Connection::new();
+            let refused = poll(&mut connection, begun);
+            assert_eq!(refused, Err(Refusal::Method), "{begun:?}");
+        }
+    }
+
+    #[test]
+    fn an_answer_has_as_many_bytes_as_it_announced() {
+        let mut out = Vec::new();
+        let mut connection = answered(AnswerLength::Known(2));
+        assert_eq!(
+            connection.encode_piece_start(&mut out, 3),
+            Err(Misuse::BodyTooLong)
+        );
+        assert_eq!(connection.encode_piece_start(&mut out, 1), Ok(()));
+        connection.encode_piece_end(&mut out);
+        assert_eq!(connection.next(), Next::Write);
+        assert_eq!(connection.encode_end(&mut out), Err(Misuse::BodyTooShort));
+        assert_eq!(connection.next(), Next::Linger);
+        let mut whole = answered(AnswerLength::Known(2));
+        assert_eq!(whole.encode_piece_start(&mut out, 2), Ok(()));
+        whole.encode_piece_end(&mut out);
+        assert_eq!(whole.next(), Next::Read, "its last byte is its end");
+        let mut told = answered(AnswerLength::Known(2));
+        assert_eq!(told.encode_piece_start(&mut out, 2), Ok(()));
+        assert_eq!(told.encode_end(&mut out), Ok(()));
+        assert_eq!(told.next(), Next::Read);
+        assert_eq!(out, b"", "a length needs no frames");
+    }
+
+    #[test]
+    fn an_answer_without_a_body_takes_none() {
+        let mut out = Vec::new();
+        let mut connection = asked("HEAD / HTTP/1.1\r\nHost: a\r\n\r\n");
+        write_head(&mut connection, AnswerLength::Known(2));
+        assert_eq!(
+            connection.encode_piece_start(&mut out, 1),
+            Err(Misuse::BodyTooLong)
+        );
+        let mut empty = answered(AnswerLength::Known(0));
+        assert_eq!(
+            empty.encode_piece_start(&mut out, 1),
+            Err(Misuse::BodyTooLong)
+        );
+        for mut connection in [connection, empty] {
+            connection.encode_piece_end(&mut out);
+            assert_eq!(connection.encode_end(&mut out), Ok(()));
+            assert_eq!(connection.next(), Next::Read);
+        }
+        assert_eq!(out, b"");
+    }
+
+    #[test]
+    fn an_answer_that_is_whole_can_no_more_be_cut() {
+        let mut connection = answered(AnswerLength::Known(0));
+        connection.cut();
+        assert_eq!(connection.next(), Next::Read);
+        let mut begun = answered(AnswerLength::Unknown);
+        begun.cut();
+        assert_eq!(begun.next(), Next::Linger);
     }
 }

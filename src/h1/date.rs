@@ -33,7 +33,7 @@ pub(crate) fn imf_fixdate(unix_seconds: u64) -> [u8; DATE_LEN] {
         MONTHS.get(month).map_or(&[][..], |name| &name[..]),
     );
     put(&mut text, 12, &two_digits(year / 100));
-    put(&mut text, 14, &two_digits(year % 100));
+    put(&mut text, 14, &two_digits(year));
     put(&mut text, 17, &two_digits(second / 3600));
     put(&mut text, 20, &two_digits(second / 60 % 60));
     put(&mut text, 23, &two_digits(second % 60));
@@ -46,6 +46,7 @@ fn put(text: &mut [u8; DATE_LEN], at: usize, part: &[u8]) {
     }
 }
 
+/// The last two digits.
 fn two_digits(number: u64) -> [u8; 2] {
     let digit = |value: u64| b'0'.wrapping_add(u8::try_from(value % 10).unwrap_or(0));
     [digit(number / 10), digit(number)]

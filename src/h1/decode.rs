@@ -104,6 +104,10 @@ impl Decoder {
         let mut taken = 0_usize;
         loop {
             let rest = input.get(taken..).unwrap_or_default();
+            if let Some(len) = self.take_frame(rest)? {
+                taken = taken.saturating_add(len);
+                continue;
+            }
             match self.part {
                 Part::Length if self.left == 0 => {
                     return Ok((taken, Decoded::End { trailers: &[] }));
@@ -160,6 +164,36 @@ impl Decoder {
         bytes
     }
 
+    /// What stands around the chunks, where it is plain and whole. `None` means: look at it byte by byte.
+    fn take_frame(&mut self, rest: &[u8]) -> Result<Option<usize>, Refusal> {
+        if self.part == Part::ChunkCr && rest.starts_with(b"\r\n") {
+            self.part = self.on_chunk_end();
+            return Ok(Some(2));
+        }
+        if self.part != Part::SizeStart {
+            return Ok(None);
+        }
+        let (mut size, mut len) = (0_u64, 0_usize);
+        // One digit less than there may be: nothing can overflow.
+        for byte in rest
+            .iter()
+            .take(usize::from(SIZE_DIGITS_MAX).saturating_sub(1))
+        {
+            let Some(digit) = char::from(*byte).to_digit(16) else {
+                break;
+            };
+            size = size << 4 | u64::from(digit);
+            len = len.saturating_add(1);
+        }
+        let behind = rest.get(len..).unwrap_or_default();
+        if len == 0 || !behind.starts_with(b"\r\n") {
+            return Ok(None);
+        }
+        self.left = size;
+        self.part = self.on_size_end()?;
+        Ok(Some(len.saturating_add(2)))
+    }
+
     /// RFC 9112 §7.1: one byte of what stands around the chunks.
     fn on_frame_byte(&mut self, byte: u8) -> Result<Part, Refusal> {
         match (self.part, byte) {
@@ -171,10 +205,7 @@ impl Decoder {
             (Part::Extension, b'\t' | b' '..=b'~' | 0x80..) => self.on_extension_byte(),
             (Part::SizeEnd, b'\n') => self.on_size_end(),
             (Part::ChunkCr, b'\r') => Ok(Part::ChunkLf),
-            (Part::ChunkLf, b'\n') => {
-                self.digits = 0;
-                Ok(Part::SizeStart)
-            }
+            (Part::ChunkLf, b'\n') => Ok(self.on_chunk_end()),
             (_, _) => Err(Refusal::Chunk),
         }
     }
@@ -202,6 +233,11 @@ impl Decoder {
         } else {
             Ok(Part::Extension)
         }
+    }
+
+    const fn on_chunk_end(&mut self) -> Part {
+        self.digits = 0;
+        Part::SizeStart
     }
 
     fn on_size_end(&mut self) -> Result<Part, Refusal> {
@@ -322,6 +358,19 @@ mod tests {
                 "{:?}",
                 String::from_utf8_lossy(input)
             );
+        }
+    }
+
+    #[test]
+    fn a_trailer_section_is_given_as_it_came_and_an_empty_one_as_nothing() {
+        for (input, section) in [
+            (&b"0\r\n\r\n"[..], &b""[..]),
+            (b"0\r\nA: b\r\n\r\n", b"A: b\r\n\r\n"),
+        ] {
+            let mut decoder = Decoder::new(BodyLength::Chunked);
+            let decoded = decoder.decode(input, &mut Scan::default(), &LIMITS);
+            let end = Decoded::End { trailers: section };
+            assert_eq!(decoded, Ok((input.len(), end)));
         }
     }
 

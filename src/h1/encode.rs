@@ -38,6 +38,8 @@ pub(crate) enum BodyFraming {
 pub(crate) struct AnswerHead<'a> {
     pub(crate) status: u16,
     pub(crate) length: AnswerLength,
+    /// Nearly every answer has one: its name needs no look.
+    pub(crate) content_type: Option<&'a [u8]>,
     pub(crate) date: &'a [u8; DATE_LEN],
 }
 
@@ -80,6 +82,15 @@ pub(crate) fn encode_head<'f>(
     out.reserve(FRAMING_LEN_MAX);
     encode_status_line(out, head.status);
     let mut refused = 0_usize;
+    match head.content_type {
+        Some(value) if is_sendable_value(value) => {
+            out.extend_from_slice(b"Content-Type: ");
+            put(out, value);
+            out.extend_from_slice(b"\r\n");
+        }
+        Some(_) => refused = 1,
+        None => {}
+    }
     for (name, value) in fields {
         if is_server_field(name) || !is_sendable(name, value) {
             refused = refused.saturating_add(1);
@@ -177,30 +188,29 @@ const SHORT_LEN_MAX: usize = 128;
 
 /// Appends what is mostly a short run of bytes, in steps whose sizes the compiler knows. A copy of unknown length is a call of the C
 /// library's, and musl's begins with a string instruction that takes longer than the whole of such a run.
-#[inline]
 pub(crate) fn put(out: &mut Vec<u8>, bytes: &[u8]) {
-    if bytes.len() > SHORT_LEN_MAX {
-        out.extend_from_slice(bytes);
-        return;
+    match bytes.len() {
+        0 => {}
+        1 => out.extend(bytes.first()),
+        2..4 => put_ends::<2>(out, bytes),
+        4..8 => put_ends::<4>(out, bytes),
+        8..16 => put_ends::<8>(out, bytes),
+        16..=SHORT_LEN_MAX => put_ends::<16>(out, bytes),
+        _ => out.extend_from_slice(bytes),
     }
-    out.reserve(bytes.len());
-    let (sixteens, rest) = bytes.as_chunks::<16>();
-    for sixteen in sixteens {
-        out.extend_from_slice(sixteen);
-    }
-    let rest = put_some::<8>(out, rest);
-    let rest = put_some::<4>(out, rest);
-    let rest = put_some::<2>(out, rest);
-    put_some::<1>(out, rest);
 }
 
-fn put_some<'a, const LEN: usize>(out: &mut Vec<u8>, bytes: &'a [u8]) -> &'a [u8] {
-    match bytes.split_first_chunk::<LEN>() {
-        Some((some, rest)) => {
-            out.extend_from_slice(some);
-            rest
-        }
-        None => bytes,
+/// In steps of `LEN` bytes, of which there are as many at the least. The last step ends where `bytes` do: it writes some
+/// of them twice, which is less work than to look how few are left.
+fn put_ends<const LEN: usize>(out: &mut Vec<u8>, bytes: &[u8]) {
+    let end = out.len().saturating_add(bytes.len());
+    let (steps, _) = bytes.as_chunks::<LEN>();
+    for step in steps {
+        out.extend_from_slice(step);
+    }
+    if let Some(last) = bytes.last_chunk::<LEN>() {
+        out.truncate(end.saturating_sub(LEN));
+        out.extend_from_slice(last);
     }
 }
 
@@ -220,19 +230,35 @@ fn is_server_field(name: &str) -> bool {
 /// The last fence before the wire: whatever a caller hands over, no line end leaves inside a line, and no control byte
 /// inside a value (RFC 9110 §5.5).
 fn is_sendable(name: &str, value: &[u8]) -> bool {
-    // No early end: these are loops that the compiler turns into vector code.
-    let is_clean = |byte: u8| matches!(byte, b'\t' | b' '..=b'~' | 0x80..);
-    let is_value = value
-        .iter()
-        .fold(true, |so_far, byte| so_far & is_clean(*byte));
-    is_value && !name.is_empty() && name.bytes().all(is_token_byte)
+    is_sendable_value(value) && !name.is_empty() && name.bytes().all(is_token_byte)
 }
 
+fn is_sendable_value(value: &[u8]) -> bool {
+    // Sixteen at a time and no early end: that the compiler turns into vector code. The last step may see some twice.
+    let is_clean = |step: &[u8; 16]| {
+        step.iter()
+            .fold(true, |so_far, byte| so_far & is_value_byte(*byte))
+    };
+    match value.last_chunk::<16>() {
+        Some(last) => value.as_chunks::<16>().0.iter().all(is_clean) && is_clean(last),
+        None => value.iter().copied().all(is_value_byte),
+    }
+}
+
+const fn is_value_byte(byte: u8) -> bool {
+    matches!(byte, b'\t' | b' '..=b'~' | 0x80..)
+}
+
+#[inline]
 fn encode_status_line(out: &mut Vec<u8>, status: u16) {
     if status == 200 {
         out.extend_from_slice(b"HTTP/1.1 200 OK\r\n");
-        return;
+    } else {
+        encode_other_status_line(out, status);
     }
+}
+
+fn encode_other_status_line(out: &mut Vec<u8>, status: u16) {
     out.extend_from_slice(b"HTTP/1.1 ");
     encode_decimal(out, u64::from(status));
     out.push(b' ');
@@ -241,19 +267,19 @@ fn encode_status_line(out: &mut Vec<u8>, status: u16) {
 }
 
 fn encode_decimal(out: &mut Vec<u8>, number: u64) {
-    let mut digits = [b'0'; 20];
-    let mut rest = number;
-    let mut used = 0_usize;
-    for slot in digits.iter_mut().rev() {
-        *slot = b'0'.wrapping_add(u8::try_from(rest % 10).unwrap_or(0));
-        rest /= 10;
-        used = used.saturating_add(1);
-        if rest == 0 {
-            break;
+    let digit = |number: u64| b'0'.wrapping_add(u8::try_from(number % 10).unwrap_or(0));
+    match number {
+        0..10 => out.push(digit(number)),
+        10..100 => out.extend_from_slice(&[digit(number / 10), digit(number)]),
+        100..1_000 => {
+            out.extend_from_slice(&[digit(number / 100), digit(number / 10), digit(number)]);
+        }
+        _ => {
+            encode_decimal(out, number / 1_000);
+            let digits = [digit(number / 100), digit(number / 10), digit(number)];
+            out.extend_from_slice(&digits);
         }
     }
-    let digits = digits.get(digits.len().saturating_sub(used)..);
-    put(out, digits.unwrap_or_default());
 }
 
 /// The reason phrase of a registered status code (RFC 9110 §15, RFC 6585); empty for any other.
@@ -328,6 +354,7 @@ mod tests {
         let head = AnswerHead {
             status,
             length,
+            content_type: None,
             date: DATE,
         };
         let refused = encode_head(&mut out, &head, &terms, fields.iter().copied());
@@ -397,6 +424,42 @@ mod tests {
     }
 
     #[test]
+    fn a_content_type_splits_no_line_either() {
+        for (value, refused) in [
+            (&b"text/plain"[..], 0),
+            (b"", 0),
+            (b"text/plain; charset=utf-8\t\xff", 0),
+            (b"a\r\nb: c", 1),
+            (b"text/plain; charset=utf-8\n", 1),
+            (b"\0text/plain; charset=utf-8; a=b", 1),
+            (b"text/plain; charset=\x7f-8; a=b", 1),
+        ] {
+            let head = AnswerHead {
+                status: 200,
+                length: AnswerLength::Known(0),
+                content_type: Some(value),
+                date: DATE,
+            };
+            let mut out = Vec::new();
+            let left_out = encode_head(&mut out, &head, &TERMS, core::iter::empty());
+            assert_eq!(left_out, refused, "{}", value.escape_ascii());
+            let line = [b"\r\nContent-Type: ", value, b"\r\n"].concat();
+            let is_there = out.windows(line.len()).any(|window| window == line);
+            assert_eq!(is_there, refused == 0, "{}", value.escape_ascii());
+        }
+    }
+
+    #[test]
+    fn a_run_of_any_length_is_put_whole() {
+        let bytes: Vec<u8> = (0..=255).collect();
+        for len in 0..bytes.len() {
+            let mut out = b"before".to_vec();
+            put(&mut out, &bytes[..len]);
+            assert_eq!(out, [b"before", &bytes[..len]].concat());
+        }
+    }
+
+    #[test]
     fn an_offer_to_upgrade_is_named_in_connection() {
         let offer: &[(&str, &[u8])] = &[("Upgrade", b"websocket")];
         let (text, refused) = head(426, AnswerLength::Known(0), TERMS, offer);
@@ -408,13 +471,90 @@ mod tests {
     }
 
     #[test]
+    fn a_switch_has_the_handler_s_fields_but_none_that_frames_or_splits() {
+        let fields: &[(&str, &[u8])] = &[
+            ("Upgrade", b"websocket"),
+            ("Content-Length", b"1"),
+            ("Connection", b"close"),
+            ("x", b"a\r\nb: c"),
+            ("Sec-WebSocket-Accept", b"key"),
+        ];
+        let mut out = Vec::new();
+        encode_switch(&mut out, fields.iter().copied());
+        let expected = "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\n\
+            Sec-WebSocket-Accept: key\r\nConnection: Upgrade\r\n\r\n";
+        assert_eq!(out, expected.as_bytes());
+    }
+
+    #[test]
+    fn a_registered_status_has_its_reason_and_no_other_has_one() {
+        // The registry of RFC 9110 §15 and §16.2.1, and RFC 4918, 6585, 7725, 8470.
+        let registered = [
+            (101, "Switching Protocols"),
+            (200, "OK"),
+            (201, "Created"),
+            (202, "Accepted"),
+            (203, "Non-Authoritative Information"),
+            (204, "No Content"),
+            (205, "Reset Content"),
+            (206, "Partial Content"),
+            (207, "Multi-Status"),
+            (300, "Multiple Choices"),
+            (301, "Moved Permanently"),
+            (302, "Found"),
+            (303, "See Other"),
+            (304, "Not Modified"),
+            (307, "Temporary Redirect"),
+            (308, "Permanent Redirect"),
+            (400, "Bad Request"),
+            (401, "Unauthorized"),
+            (402, "Payment Required"),
+            (403, "Forbidden"),
+            (404, "Not Found"),
+            (405, "Method Not Allowed"),
+            (406, "Not Acceptable"),
+            (408, "Request Timeout"),
+            (409, "Conflict"),
+            (410, "Gone"),
+            (411, "Length Required"),
+            (412, "Precondition Failed"),
+            (413, "Content Too Large"),
+            (414, "URI Too Long"),
+            (415, "Unsupported Media Type"),
+            (416, "Range Not Satisfiable"),
+            (417, "Expectation Failed"),
+            (421, "Misdirected Request"),
+            (422, "Unprocessable Content"),
+            (425, "Too Early"),
+            (426, "Upgrade Required"),
+            (428, "Precondition Required"),
+            (429, "Too Many Requests"),
+            (431, "Request Header Fields Too Large"),
+            (451, "Unavailable For Legal Reasons"),
+            (500, "Internal Server Error"),
+            (501, "Not Implemented"),
+            (502, "Bad Gateway"),
+            (503, "Service Unavailable"),
+            (504, "Gateway Timeout"),
+            (505, "HTTP Version Not Supported"),
+            (507, "Insufficient Storage"),
+            (511, "Network Authentication Required"),
+        ];
+        for (status, reason) in registered {
+            assert_eq!(reason_phrase(status), reason, "{status}");
+        }
+        let named = (0..=999).filter(|status| !reason_phrase(*status).is_empty());
+        assert_eq!(named.count(), registered.len());
+    }
+
+    #[test]
     fn numbers_are_written_in_full() {
-        for number in [0, 9, 10, 1_024, u64::MAX] {
+        for number in [0, 9, 10, 99, 100, 999, 1_000, 1_024, 10_000, u64::MAX] {
             let mut out = Vec::new();
             encode_decimal(&mut out, number);
             assert_eq!(out, number.to_string().into_bytes());
         }
-        for len in [1, 15, 16, 255, 4_096, usize::MAX] {
+        for len in [1, 9, 10, 15, 16, 255, 4_096, 0xabcd_ef01, usize::MAX] {
             let mut out = Vec::new();
             encode_chunk_start(&mut out, len);
             assert_eq!(out, format!("{len:x}\r\n").into_bytes());

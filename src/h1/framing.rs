@@ -2,7 +2,7 @@
 //!
 //! What two servers could read differently is refused (RFC 9112 §11.2). One pass over the field lines.
 
-use super::byteset::{is_name_byte, is_token_byte};
+use super::byteset::{is_named, is_token_byte, name_len};
 use super::head::{HeadView, TargetForm, Version};
 use super::refusal::Refusal;
 use super::state::Close;
@@ -95,21 +95,21 @@ pub(crate) fn read(head: HeadView<'_>) -> Result<Framing, Refusal> {
     for (name, value) in head.raw_fields() {
         // The length tells nearly all other fields apart, without a look at a byte.
         match name.len() {
-            4 if name.eq_ignore_ascii_case(b"host") => once(&mut seen.host, value, Refusal::Host)?,
+            4 if is_named(name, b"host") => once(&mut seen.host, value, Refusal::Host)?,
             // HTTP/1.0 has no expectations, in however many lines (RFC 9110 §10.1.1).
-            6 if version == Version::Http11 && name.eq_ignore_ascii_case(b"expect") => {
+            6 if version == Version::Http11 && is_named(name, b"expect") => {
                 once(&mut seen.expect, value, Refusal::Expectation)?;
             }
-            7 if name.eq_ignore_ascii_case(b"upgrade") => seen.upgrade = Some(value),
-            10 if name.eq_ignore_ascii_case(b"connection") => seen.connection.read(value),
-            14 if name.eq_ignore_ascii_case(b"content-length") => {
+            7 if is_named(name, b"upgrade") => seen.upgrade = Some(value),
+            10 if is_named(name, b"connection") => seen.connection.read(value),
+            14 if is_named(name, b"content-length") => {
                 once(
                     &mut seen.length,
                     parse_length(value)?,
                     Refusal::ContentLength,
                 )?;
             }
-            17 if name.eq_ignore_ascii_case(b"transfer-encoding") => {
+            17 if is_named(name, b"transfer-encoding") => {
                 once(&mut seen.coding, value, Refusal::TransferEncoding)?;
             }
             _ => {}
@@ -242,31 +242,23 @@ pub(crate) fn is_framing_field(name: &str) -> bool {
 
 /// RFC 9110 §7.2: `uri-host [ ":" port ]`, or nothing at all. Userinfo has no place in it.
 pub(crate) fn is_host(value: &[u8]) -> bool {
-    let (host, port) = match value {
-        [b'[', rest @ ..] => {
-            let Some(end) = rest.iter().position(|byte| *byte == b']') else {
-                return false;
-            };
-            let (address, behind) = rest.split_at_checked(end).unwrap_or_default();
-            if address.is_empty() || !address.iter().all(|byte| is_address_byte(*byte)) {
-                return false;
-            }
-            (&b""[..], behind.get(1..).unwrap_or_default())
-        }
-        _ => {
-            let end = value
-                .iter()
-                .position(|byte| *byte == b':')
-                .unwrap_or(value.len());
-            value.split_at_checked(end).unwrap_or_default()
-        }
+    let port = match value {
+        [b'[', rest @ ..] => behind_address(rest),
+        _ => Some(behind_registered_name(value)),
     };
-    let port_is_good = match port {
-        [] => true,
-        [b':', digits @ ..] => digits.iter().all(u8::is_ascii_digit),
-        _ => false,
-    };
-    port_is_good && is_registered_name(host)
+    match port {
+        Some([b':', digits @ ..]) => digits.iter().all(u8::is_ascii_digit),
+        Some([]) => true,
+        Some(_) | None => false,
+    }
+}
+
+/// RFC 3986 §3.2.2: what stands behind an IP literal whose bracket is open.
+fn behind_address(literal: &[u8]) -> Option<&[u8]> {
+    let end = literal.iter().position(|byte| *byte == b']')?;
+    let (address, behind) = literal.split_at_checked(end)?;
+    let is_address = !address.is_empty() && address.iter().all(|byte| is_address_byte(*byte));
+    behind.get(1..).filter(|_| is_address)
 }
 
 /// RFC 9112 §3.2.3: authority-form, for CONNECT, has both a host and a port, which must be one that can be connected to
@@ -287,17 +279,96 @@ const fn is_address_byte(byte: u8) -> bool {
     byte.is_ascii_hexdigit() || matches!(byte, b':' | b'.' | b'v' | b'V' | b'-' | b'_' | b'~')
 }
 
-/// RFC 3986 §3.2.2: unreserved, sub-delims and whole percent-encodings.
-fn is_registered_name(name: &[u8]) -> bool {
-    let mut bytes = name.iter();
-    while let Some(byte) = bytes.next() {
-        if is_name_byte(*byte) {
-            continue;
-        }
-        let mut hex = || bytes.next().is_some_and(u8::is_ascii_hexdigit);
-        if *byte != b'%' || !(hex() && hex()) {
-            return false;
+/// RFC 3986 §3.2.2: what stands behind unreserved bytes, sub-delims and whole percent-encodings.
+fn behind_registered_name(mut name: &[u8]) -> &[u8] {
+    loop {
+        name = name.get(name_len(name)..).unwrap_or_default();
+        match name {
+            [b'%', high, low, rest @ ..] if high.is_ascii_hexdigit() && low.is_ascii_hexdigit() => {
+                name = rest;
+            }
+            _ => return name,
         }
     }
-    true
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{BodyLength, Close, Expectation, Framing, Persistence, UpgradeOffer, read};
+    use crate::h1::head::{HeadIndex, HeadLimits, HeadView, Scan, parse};
+    use crate::h1::refusal::Refusal;
+
+    fn framing(request_line: &str, fields: &str) -> Result<Framing, Refusal> {
+        let limits = HeadLimits {
+            head_len_max: 1024,
+            target_len_max: 64,
+            headers_max: 9,
+        };
+        let head = format!("{request_line}\r\nHost: a\r\n{fields}\r\n");
+        let mut index = HeadIndex::default();
+        parse(head.as_bytes(), &mut Scan::default(), &limits, &mut index)?;
+        read(HeadView::new(head.as_bytes(), &index))
+    }
+
+    fn offer(version: &str, fields: &str) -> Option<UpgradeOffer> {
+        let framing = framing(&format!("GET / {version}"), fields);
+        framing.ok().map(|framing| framing.upgrade)
+    }
+
+    #[test]
+    fn an_upgrade_is_offered_by_its_field_and_its_option_together_and_never_by_http_1_0() {
+        let both = "Connection: Upgrade\r\nUpgrade: websocket\r\n";
+        assert_eq!(offer("HTTP/1.1", both), Some(UpgradeOffer::Offered));
+        assert_eq!(offer("HTTP/1.0", both), Some(UpgradeOffer::None));
+        for fields in [
+            "",
+            "Upgrade: websocket\r\n",
+            "Connection: Upgrade\r\n",
+            "Connection: Upgrade\r\nUpgrade:\r\n",
+            // A field of the same length is another field.
+            "Connection: Upgrade\r\nReferer: websocket\r\n",
+            "User-Agent: Upgrade\r\nUpgrade: websocket\r\n",
+        ] {
+            assert_eq!(
+                offer("HTTP/1.1", fields),
+                Some(UpgradeOffer::None),
+                "{fields}"
+            );
+        }
+    }
+
+    #[test]
+    fn connect_asks_for_a_tunnel_whatever_its_fields_say() {
+        let upgrade = framing("CONNECT a:80 HTTP/1.1", "").map(|framing| framing.upgrade);
+        assert_eq!(upgrade, Ok(UpgradeOffer::Tunnel));
+    }
+
+    #[test]
+    fn only_a_request_with_a_body_can_expect_to_go_on() {
+        let expectation = |fields: &str| {
+            let fields = format!("Expect: 100-continue\r\n{fields}");
+            framing("POST / HTTP/1.1", &fields).map(|framing| framing.expectation)
+        };
+        assert_eq!(expectation(""), Ok(Expectation::None));
+        assert_eq!(expectation("Content-Length: 0\r\n"), Ok(Expectation::None));
+        let length = "Content-Length: 1\r\n";
+        assert_eq!(expectation(length), Ok(Expectation::Continue));
+        let chunked = "Transfer-Encoding: chunked\r\n";
+        assert_eq!(expectation(chunked), Ok(Expectation::Continue));
+    }
+
+    #[test]
+    fn a_plain_head_says_nothing_of_a_body_and_goes_on() {
+        let plain = Framing {
+            body: BodyLength::None,
+            close: Close::Unset,
+            persistence: Persistence::Implied,
+            expectation: Expectation::None,
+            upgrade: UpgradeOffer::None,
+        };
+        // Each has the length of a field that would say something.
+        let others = "Date: close\r\nCookie: 100-continue\r\nReferer: x\r\nUser-Agent: close\r\n\
+            Accept-Charset: 5\r\nX-Forwarded-Host: chunked\r\n";
+        assert_eq!(framing("GET / HTTP/1.1", others), Ok(plain));
+    }
 }

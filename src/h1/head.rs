@@ -1,25 +1,25 @@
 //! A head as ranges into the bytes it came in; the only file that names httparse.
 //!
-//! Most heads arrive whole and plain: one pass of httparse, whose leniencies are closed here, indexes them. All others
-//! take the careful path, which remembers where it stopped, judges line by line and knows which status fits. What the
-//! careful path says of a head never depends on how the bytes were cut.
+//! Most heads arrive whole and plain: one pass, which takes nothing unusual and says nothing of what it does not take,
+//! indexes them. All others take the careful path, which remembers where it stopped, judges line by line, reads fields
+//! with httparse, whose leniencies are closed here, and knows which status fits. What it says of a head never depends on
+//! how the bytes were cut.
 #![expect(
     clippy::disallowed_types,
     reason = "this file is the fence around httparse"
 )]
 
-use core::mem::MaybeUninit;
+mod plain;
 
-use super::byteset::is_token_byte;
+use super::byteset::{is_token_byte, target_len};
 use super::framing;
 use super::refusal::Refusal;
 use crate::limits::HEADERS_CEILING;
 
+use plain::parse_at_once;
+
 /// Longest method that is taken, in bytes: the longest registered one has 17 (RFC 9110 §16.1.1).
 const METHOD_LEN_MAX: usize = 32;
-/// Field lines that the quick path has room for; a head with more takes the careful one. Room for as many as the limits
-/// allow would be two more pages of stack, which every start would have to fault in.
-const QUICK_HEADERS_MAX: usize = 64;
 /// A request line's bytes beside method and target: two spaces and `HTTP/1.1`.
 const VERSION_LEN_MAX: usize = 10;
 
@@ -243,6 +243,10 @@ pub(crate) fn parse_trailers(
         return Ok(None);
     };
     *scan = Scan::NEW;
+    if end == 2 {
+        // An empty section is its empty line alone.
+        return Ok(Some(end));
+    }
     for (name, _) in trailer_fields(input.get(..end).unwrap_or_default(), limits)? {
         if framing::is_framing_field(name) {
             return Err(Refusal::TrailerField);
@@ -260,34 +264,6 @@ pub(crate) fn trailer_fields<'a>(
     index_fields(section, 0, limits, &mut index)?;
     let named = |field: &FieldSpan| (text(field.name.of(section)), field.value.of(section));
     Ok(index.fields.iter().map(named).collect())
-}
-
-/// The quick path. `None` means: something is missing, wrong or unusual, and the careful path will say which.
-fn parse_at_once(input: &[u8], limits: &HeadLimits, index: &mut HeadIndex) -> Option<usize> {
-    let mut headers = [const { MaybeUninit::uninit() }; QUICK_HEADERS_MAX];
-    let room = headers.get_mut(..limits.headers_max.min(QUICK_HEADERS_MAX))?;
-    let mut request = httparse::Request::new(&mut []);
-    let Ok(httparse::Status::Complete(len)) = request.parse_with_uninit_headers(input, room) else {
-        return None;
-    };
-    let head = input.get(..len)?;
-    if len > limits.head_len_max || !head.ends_with(b"\r\n\r\n") {
-        return None;
-    }
-    let method = request.method?;
-    let target = request.path?.as_bytes();
-    if method.len() > METHOD_LEN_MAX || target.len() > limits.target_len_max {
-        return None;
-    }
-    index.version = if request.version? == 1 {
-        Version::Http11
-    } else {
-        Version::Http10
-    };
-    index.method = Span::new(0, method.len());
-    index.target = Span::within(head, target);
-    index_target(method.as_bytes(), target, index).ok()?;
-    index_headers(head, request.headers, index).then_some(len)
 }
 
 /// Where the fields lie in `section`. False if one of them does not begin behind a CRLF: httparse takes a bare LF too.
@@ -447,16 +423,16 @@ const fn parse_version(version: &[u8]) -> Result<Version, Refusal> {
     }
 }
 
-/// RFC 9112 §3.2: which of the four forms the target has, and whether the method takes it.
+/// RFC 9112 §3.2: a target has no byte that it may not have, and a form that the method takes.
 fn index_target(method: &[u8], target: &[u8], index: &mut HeadIndex) -> Result<(), Refusal> {
-    let forbidden = |byte: u8| byte <= b' ' || byte >= 0x7f || byte == b'#';
-    // One flag over all bytes and no early end: this is a loop that the compiler turns into vector code.
-    if target
-        .iter()
-        .fold(false, |found, byte| found | forbidden(*byte))
-    {
+    if target_len(target) < target.len() {
         return Err(Refusal::Target);
     }
+    index_form(method, target, index)
+}
+
+/// RFC 9112 §3.2: which of the four forms the target has, and whether the method takes it.
+fn index_form(method: &[u8], target: &[u8], index: &mut HeadIndex) -> Result<(), Refusal> {
     index.authority = Span::default();
     let is_connect = method == b"CONNECT";
     index.form = match target {
@@ -508,7 +484,7 @@ fn scheme_len(target: &[u8]) -> Option<usize> {
 
 #[cfg(test)]
 mod tests {
-    use super::{HeadIndex, HeadLimits, HeadView, Scan, parse, parse_at_once};
+    use super::{HeadIndex, HeadLimits, HeadView, METHOD_LEN_MAX, Scan, parse, parse_at_once};
     use crate::h1::refusal::Refusal;
 
     const LIMITS: HeadLimits = HeadLimits {
@@ -560,8 +536,39 @@ mod tests {
     }
 
     #[test]
+    fn the_quick_path_takes_a_head_that_keeps_each_bound_exactly_and_none_beyond() {
+        for more in [0, 1] {
+            let long = |letter: &str, len: usize| letter.repeat(len + more);
+            let heads = [
+                format!("{} / HTTP/1.1\r\n\r\n", long("M", METHOD_LEN_MAX)),
+                format!("GET /{} HTTP/1.1\r\n\r\n", long("t", 63)),
+                format!("GET / HTTP/1.1\r\n{}\r\n", long("a: b\r\n", 4)),
+                format!("GET / HTTP/1.1\r\na: {}\r\n\r\n", long("v", 1001)),
+            ];
+            assert_eq!(heads[3].len(), LIMITS.head_len_max + more);
+            for head in heads {
+                let taken = parse_at_once(head.as_bytes(), &LIMITS, &mut HeadIndex::default());
+                assert_eq!(taken, (more == 0).then_some(head.len()), "{head:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_head_is_indexed_again_only_if_it_is_one_and_nothing_else() {
+        let head = b"GET /x HTTP/1.1\r\nHost: a\r\n\r\n";
+        let mut index = HeadIndex::default();
+        assert!(index.index_again(head, &LIMITS));
+        assert_eq!(HeadView::new(head, &index).target(), "/x");
+        assert!(!index.index_again(&head[..head.len() - 1], &LIMITS));
+        assert!(!index.index_again(&[head, &b"x"[..]].concat(), &LIMITS));
+        assert!(!index.index_again(b"nonsense\r\n\r\n", &LIMITS));
+    }
+
+    #[test]
     fn a_refused_head_is_refused_alike_however_it_is_cut() {
         let long_target = format!("GET /{} HTTP/1.1\r\n\r\n", "a".repeat(64));
+        // It has no more bytes than a good line may have, because its version is short.
+        let long_target_alone = format!("GET /{} HTTP/1\r\n\r\n", "a".repeat(64));
         let long_head = format!("GET / HTTP/1.1\r\nX: {}\r\n\r\n", "a".repeat(1024));
         let heads: &[(&[u8], Refusal)] = &[
             (b"G@T / HTTP/1.1\r\n\r\n", Refusal::Method),
@@ -598,6 +605,7 @@ mod tests {
                 Refusal::HeadTooLarge,
             ),
             (long_target.as_bytes(), Refusal::TargetTooLong),
+            (long_target_alone.as_bytes(), Refusal::TargetTooLong),
             (long_head.as_bytes(), Refusal::HeadTooLarge),
         ];
         for (head, refusal) in heads {

@@ -29,7 +29,7 @@ mod head;
 mod refusal;
 mod state;
 
-pub(crate) use byteset::is_token_byte;
+pub(crate) use byteset::{is_named, is_token_byte};
 #[cfg(feature = "sim")]
 pub(crate) use connection::Misuse;
 pub(crate) use connection::{Connection, Event};

@@ -1,20 +1,18 @@
 //! Between the protocol's events and the handler: requests in, answers out. No byte is looked at here.
 
-use std::os::unix::fs::FileExt as _;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use bytes::Bytes;
 
-use crate::body::{Body, Content, FilePart, Piece};
+use crate::body::{Body, Content};
 use crate::h1::{
     AnswerHead, AnswerLength, BodyLength, Close, Event, HeadIndex, HeadView, Next, Refusal,
     UpgradeOffer,
 };
-use crate::handler::{Accept, Demand, Handler};
+use crate::handler::{Accept, Demand, Handler, Upload};
 use crate::limits::FILE_PIECE_LEN;
 use crate::observe;
 use crate::os::Os;
-use crate::promise::{Promise, Promised};
 use crate::request::{Head, Request, RequestBody};
 use crate::response::{Afterwards, Response, Source, Status};
 
@@ -24,7 +22,10 @@ use super::{Context, Phase};
 
 /// Runs code of the user's. A panic is its own affair: the hook has reported it, and nothing of ours was half done.
 fn shielded<T>(run: impl FnOnce() -> T) -> Option<T> {
-    catch_unwind(AssertUnwindSafe(run)).ok()
+    let mut outcome = None;
+    // Written where it is read: an answer is long, and is not moved through two more results.
+    drop(catch_unwind(AssertUnwindSafe(|| outcome = Some(run()))));
+    outcome
 }
 
 impl<S> Session<S> {
@@ -34,22 +35,21 @@ impl<S> Session<S> {
         input: &[u8],
         context: &mut Context<'_, O, H>,
     ) -> (usize, Appetite) {
+        let mut index = std::mem::take(&mut context.scratch.index);
+        let limits = context.settings.head_limits();
         let mut at = 0_usize;
         while !self.is_held(context) {
             let rest = input.get(at..).unwrap_or_default();
-            let limits = context.settings.head_limits();
-            match self
-                .connection
-                .poll(rest, &mut context.scratch.index, &limits)
-            {
+            match self.connection.poll(rest, &mut index, &limits) {
                 Ok((taken, Event::NeedInput)) => {
                     self.connection.encode_continue(context.scratch.out.run());
+                    context.scratch.index = index;
                     return (at.saturating_add(taken), Appetite::Starved);
                 }
                 Ok((taken, Event::EmptyLine)) => at = at.saturating_add(taken),
                 Ok((taken, Event::Head { body })) => {
                     let (head, behind) = rest.split_at_checked(taken).unwrap_or_default();
-                    let more = self.on_head(head, body, behind, context);
+                    let more = self.on_head(HeadView::new(head, &index), body, behind, context);
                     at = at.saturating_add(taken).saturating_add(more);
                 }
                 Ok((taken, Event::Body(piece))) => {
@@ -58,11 +58,12 @@ impl<S> Session<S> {
                 }
                 Ok((taken, Event::End { trailers })) => {
                     at = at.saturating_add(taken);
-                    self.on_end(trailers, context);
+                    self.on_end(trailers, &mut index, context);
                 }
                 Err(refusal) => self.refuse(refusal, context),
             }
         }
+        context.scratch.index = index;
         let is_over = at == input.len() && !self.connection.is_body_pending();
         let appetite = if is_over {
             Appetite::Starved
@@ -83,7 +84,7 @@ impl<S> Session<S> {
     /// A head has come. Returns how many bytes behind it were taken along: a body that is all there.
     fn on_head<O: Os<Socket = S>, H: Handler>(
         &mut self,
-        head: &[u8],
+        view: HeadView<'_>,
         body: BodyLength,
         behind: &[u8],
         context: &mut Context<'_, O, H>,
@@ -93,27 +94,38 @@ impl<S> Session<S> {
         if context.phase != Phase::Serving {
             self.connection.on_close(Close::ServerStopping);
         }
-        let index = std::mem::take(&mut context.scratch.index);
-        let view = Head::new(HeadView::new(head, &index));
-        let accept = shielded(|| context.handler.accept(&view));
-        let taken = match self.accepted(accept, body, context) {
+        let request = Request::new(Head::new(view), RequestBody::Borrowed(&[]), &[]);
+        let is_whole = body == BodyLength::None && self.connection.upgrade() == UpgradeOffer::None;
+        let accept = shielded(|| {
+            if is_whole {
+                context.handler.accept_whole(&request)
+            } else {
+                context.handler.accept(request.head_by_reference())
+            }
+        });
+        let accept = match accept {
+            Some(Accept::Refuse(response)) => {
+                self.answer(response, context);
+                return 0;
+            }
+            accept => accept,
+        };
+        match self.accepted(accept, body, context) {
             None => 0,
             Some(Intake::Nothing) => {
-                let request = Request::new(view, RequestBody::Borrowed(&[]), &[]);
                 self.call(&request, context);
                 0
             }
-            Some(Intake::Buffer(_)) => self.on_buffered_head(head, &index, behind, context),
-            Some(intake @ (Intake::Upload(_) | Intake::Paused(..))) => {
-                self.work().intake = intake;
+            Some(Intake::Buffer(_)) => self.on_buffered_head(&request, behind, context),
+            Some(Intake::Upload(upload) | Intake::Paused(upload, _)) => {
                 if body == BodyLength::None {
-                    self.on_end(&[], context);
+                    self.end_upload(upload, context);
+                } else {
+                    self.work().intake = Intake::Upload(upload);
                 }
                 0
             }
-        };
-        context.scratch.index = index;
-        taken
+        }
     }
 
     /// Where the request's body is to go; `None` if the request is answered already, or leaves HTTP.
@@ -166,21 +178,19 @@ impl<S> Session<S> {
         Some(intake)
     }
 
-    /// A body that lies whole behind its head is handed over where it lies; any other is collected.
+    /// A body that lies whole behind its head is handed over where it lies, or in one piece of memory if it has come in
+    /// chunks; any other is collected.
     fn on_buffered_head<O: Os<Socket = S>, H: Handler>(
         &mut self,
-        head: &[u8],
-        index: &HeadIndex,
+        request: &Request<'_>,
         behind: &[u8],
         context: &mut Context<'_, O, H>,
     ) -> usize {
-        let len = self
-            .connection
-            .announced()
-            .and_then(|len| usize::try_from(len).ok());
+        let mut unused = HeadIndex::default();
+        let limits = context.settings.head_limits();
+        let announced = self.connection.announced();
+        let len = announced.and_then(|len| usize::try_from(len).ok());
         if let Some(body) = len.and_then(|len| behind.get(..len)) {
-            let limits = context.settings.head_limits();
-            let mut unused = HeadIndex::default();
             // The piece is the whole body, and its end follows without another byte.
             let piece = self.connection.poll(body, &mut unused, &limits);
             let end = self.connection.poll(&[], &mut unused, &limits);
@@ -191,17 +201,53 @@ impl<S> Session<S> {
                 ),
                 "a body that is all there comes in one piece"
             );
-            let head = Head::new(HeadView::new(head, index));
             self.call(
-                &Request::new(head, RequestBody::Borrowed(body), &[]),
+                &request.with_body(RequestBody::Borrowed(body), &[]),
                 context,
             );
             return body.len();
         }
+        let mut body = Vec::new();
+        let mut at = 0_usize;
+        loop {
+            let rest = behind.get(at..).unwrap_or_default();
+            let (taken, event) = match self.connection.poll(rest, &mut unused, &limits) {
+                Ok(step) => step,
+                Err(refusal) => {
+                    self.refuse(refusal, context);
+                    return at;
+                }
+            };
+            at = at.saturating_add(taken);
+            match event {
+                Event::Body(piece) => self.collect(piece, rest.len(), &mut body),
+                Event::End { trailers } => {
+                    let body = RequestBody::Shared(&Bytes::from(body));
+                    self.call(&request.with_body(body, trailers), context);
+                    return at;
+                }
+                Event::NeedInput | Event::EmptyLine | Event::Head { .. } => break,
+            }
+        }
         let work = self.work();
-        work.head.extend_from_slice(head);
-        work.intake = Intake::Buffer(Vec::new());
-        0
+        work.head
+            .extend_from_slice(request.head_by_reference().as_bytes());
+        work.quota_len = u32::try_from(body.len()).unwrap_or(u32::MAX);
+        work.intake = Intake::Buffer(body);
+        at
+    }
+
+    /// Appends a piece to a body. With it or behind it came `input_len` bytes.
+    fn collect(&self, piece: &[u8], input_len: usize, body: &mut Vec<u8>) {
+        if body.is_empty() {
+            // What is announced is trusted up to one read; beyond that memory follows the bytes.
+            let room = self.connection.announced().map_or(input_len, |left| {
+                let left = usize::try_from(left).unwrap_or(usize::MAX);
+                piece.len().saturating_add(left.min(FILE_PIECE_LEN))
+            });
+            body.reserve_exact(room);
+        }
+        body.extend_from_slice(piece);
     }
 
     fn on_piece<O: Os<Socket = S>, H: Handler>(
@@ -216,14 +262,8 @@ impl<S> Session<S> {
         match std::mem::take(&mut work.intake) {
             Intake::Nothing => {}
             Intake::Buffer(mut body) => {
-                if body.is_empty() {
-                    // What is announced is trusted up to one read; beyond that memory follows the bytes.
-                    let announced = self.connection.announced().unwrap_or(0);
-                    let room = usize::try_from(announced).unwrap_or(usize::MAX);
-                    body.reserve_exact(piece.len().saturating_add(room.min(FILE_PIECE_LEN)));
-                }
-                body.extend_from_slice(piece);
-                work.intake = Intake::Buffer(body);
+                self.collect(piece, piece.len(), &mut body);
+                self.work().intake = Intake::Buffer(body);
             }
             // Nothing is taken while an upload is paused.
             Intake::Upload(mut upload) | Intake::Paused(mut upload, _) => {
@@ -240,6 +280,7 @@ impl<S> Session<S> {
     fn on_end<O: Os<Socket = S>, H: Handler>(
         &mut self,
         trailers: &[u8],
+        index: &mut HeadIndex,
         context: &mut Context<'_, O, H>,
     ) {
         let Some(work) = &mut self.work else { return };
@@ -249,35 +290,25 @@ impl<S> Session<S> {
             Intake::Nothing => {}
             Intake::Buffer(body) => {
                 let head = std::mem::take(&mut work.head);
-                self.call_kept(&head, &Bytes::from(body), trailers, context);
+                let is_indexed = index.index_again(&head, &context.settings.head_limits());
+                debug_assert!(is_indexed, "a head that was taken once is taken again");
+                let head = Head::new(HeadView::new(&head, index));
+                let body = RequestBody::Shared(&Bytes::from(body));
+                self.call(&Request::new(head, body, trailers), context);
             }
-            Intake::Upload(upload) | Intake::Paused(upload, _) => {
-                match shielded(|| upload.on_end()) {
-                    Some(response) => self.answer(response, context),
-                    None => self.answer_panic(context),
-                }
-            }
+            Intake::Upload(upload) | Intake::Paused(upload, _) => self.end_upload(upload, context),
         }
     }
 
-    /// Answers a request whose head and body had to be kept.
-    fn call_kept<O: Os<Socket = S>, H: Handler>(
+    fn end_upload<O: Os<Socket = S>, H: Handler>(
         &mut self,
-        head: &[u8],
-        body: &Bytes,
-        trailers: &[u8],
+        upload: Box<dyn Upload>,
         context: &mut Context<'_, O, H>,
     ) {
-        let mut index = std::mem::take(&mut context.scratch.index);
-        let limits = context.settings.head_limits();
-        let is_indexed = index.index_again(head, &limits);
-        debug_assert!(is_indexed, "a head that was taken once is taken again");
-        let head = Head::new(HeadView::new(head, &index));
-        self.call(
-            &Request::new(head, RequestBody::Shared(body), trailers),
-            context,
-        );
-        context.scratch.index = index;
+        match shielded(|| upload.on_end()) {
+            Some(response) => self.answer(response, context),
+            None => self.answer_panic(context),
+        }
     }
 
     fn call<O: Os<Socket = S>, H: Handler>(
@@ -311,7 +342,8 @@ impl<S> Session<S> {
         &mut self,
         context: &mut Context<'_, O, H>,
     ) -> super::fate::Fate {
-        let refusal = self.connection.refuse(Refusal::Timeout);
+        let begun = self.work.as_ref().map_or(&[][..], |work| &work.input);
+        let refusal = self.connection.refuse(Refusal::Timeout, begun);
         self.refuse(refusal, context);
         self.drive(context)
     }
@@ -332,7 +364,10 @@ impl<S> Session<S> {
         self.answer_failure(context);
     }
 
-    fn answer_failure<O: Os<Socket = S>, H: Handler>(&mut self, context: &mut Context<'_, O, H>) {
+    pub(super) fn answer_failure<O: Os<Socket = S>, H: Handler>(
+        &mut self,
+        context: &mut Context<'_, O, H>,
+    ) {
         let failure = shielded(|| context.handler.failure());
         let bare = || Response::new(Status::INTERNAL_SERVER_ERROR);
         self.answer(failure.unwrap_or_else(bare), context);
@@ -352,17 +387,14 @@ impl<S> Session<S> {
     }
 
     /// Writes an answer, or as much of it as is here.
-    fn answer<O: Os<Socket = S>, H: Handler>(
+    pub(super) fn answer<O: Os<Socket = S>, H: Handler>(
         &mut self,
         mut response: Response,
         context: &mut Context<'_, O, H>,
     ) {
-        let body = match response.take_source() {
-            Source::Promise(promise) => {
-                self.work().supply = Supply::Promise(promise);
-                return;
-            }
-            Source::Body(body) => body,
+        let length = match response.source() {
+            Source::Promise(_) => return self.supply_from(response.take_source(), context),
+            Source::Body(body) => body.len(),
         };
         if let Some(work) = &mut self.work {
             // An early answer: nothing of the request is wanted any more.
@@ -371,50 +403,45 @@ impl<S> Session<S> {
         if response.afterwards() == Afterwards::Close {
             self.connection.on_close(Close::HandlerAsked);
         }
-        self.encode_head(&response, &body, context);
+        self.encode_head(&response, length, context);
         if self.connection.has_no_body() {
             return;
         }
-        match body.0 {
-            Content::Whole(bytes) => {
-                self.encode_piece(bytes, context);
-                self.encode_end(context);
-            }
-            // The head was the whole answer.
-            Content::File(part) if part.rest.is_empty() => {}
-            Content::File(part) => self.work().supply = Supply::File(part),
-            Content::Channel(source) => {
-                source.attach(context.notify());
-                self.work().supply = Supply::Channel(source);
-            }
+        if let Source::Body(Body(Content::Whole(bytes))) = response.source() {
+            // Where it lies: most are small, and are copied from there.
+            self.encode_piece(bytes, context);
+            self.encode_end(context);
+        } else {
+            self.supply_from(response.take_source(), context);
         }
     }
 
     fn encode_head<O: Os, H>(
         &mut self,
         response: &Response,
-        body: &Body,
+        length: Option<u64>,
         context: &mut Context<'_, O, H>,
     ) {
-        let length = body
-            .len()
-            .map_or(AnswerLength::Unknown, AnswerLength::Known);
-        let os = &*context.os;
-        let date = context.scratch.date(|| os.unix_seconds());
+        let (os, scratch) = (&*context.os, &mut *context.scratch);
         let head = AnswerHead {
             status: response.status_code(),
-            length,
-            date: &date,
+            length: length.map_or(AnswerLength::Unknown, AnswerLength::Known),
+            content_type: response.content_type_bytes(),
+            date: scratch.date.text(|| os.unix_seconds()),
         };
-        let left_out =
-            self.connection
-                .encode_head(context.scratch.out.run(), &head, response.headers());
+        let left_out = self
+            .connection
+            .encode_head(scratch.out.run(), &head, response.fields());
         if left_out > 0 {
             context.observer.on(observe::Event::FieldsLeftOut(left_out));
         }
     }
 
-    fn encode_piece<O: Os, H>(&mut self, piece: Bytes, context: &mut Context<'_, O, H>) {
+    pub(super) fn encode_piece<O: Os, H>(
+        &mut self,
+        piece: &mut Bytes,
+        context: &mut Context<'_, O, H>,
+    ) {
         if piece.is_empty() {
             return;
         }
@@ -431,7 +458,7 @@ impl<S> Session<S> {
         self.connection.encode_piece_end(out.run());
     }
 
-    fn encode_end<O: Os, H>(&mut self, context: &mut Context<'_, O, H>) {
+    pub(super) fn encode_end<O: Os, H>(&mut self, context: &mut Context<'_, O, H>) {
         if self
             .connection
             .encode_end(context.scratch.out.run())
@@ -441,99 +468,30 @@ impl<S> Session<S> {
         }
     }
 
-    fn on_wrong_length<O: Os, H>(&mut self, context: &mut Context<'_, O, H>) {
+    pub(super) fn on_wrong_length<O: Os, H>(&mut self, context: &mut Context<'_, O, H>) {
         context.observer.on(observe::Event::BodyLengthWrong);
         self.connection.cut();
     }
 
-    /// Brings the next batch of an answer under way, if there is one.
-    pub(super) fn supply<O: Os<Socket = S>, H: Handler>(
+    pub(super) fn is_still_paused<O: Os, H: Handler>(
         &mut self,
-        context: &mut Context<'_, O, H>,
-    ) {
-        let Some(work) = &mut self.work else { return };
-        match std::mem::take(&mut work.supply) {
-            Supply::Nothing => {}
-            Supply::Promise(promise) => self.supply_promise(promise, context),
-            Supply::Upgrade(upgrade) => {
-                let fields = upgrade.fields.iter();
-                let fields = fields.map(|(name, value)| (name.as_str(), value.as_bytes()));
-                self.connection
-                    .encode_switch(context.scratch.out.run(), fields);
-                work.supply = Supply::Upgrade(upgrade);
-            }
-            Supply::File(part) => self.supply_file(part, context),
-            Supply::Channel(source) => {
-                while context.scratch.out.len() < FILE_PIECE_LEN {
-                    match source.take() {
-                        Piece::Bytes(piece) => self.encode_piece(piece, context),
-                        Piece::Pending => break,
-                        Piece::Finished => return self.encode_end(context),
-                        Piece::Cut => return self.connection.cut(),
-                    }
+        context: &Context<'_, O, H>,
+    ) -> bool {
+        let work = self.work();
+        match std::mem::take(&mut work.intake) {
+            Intake::Paused(upload, pause) => {
+                if pause.is_over(|| context.notify()) {
+                    work.intake = Intake::Upload(upload);
+                    self.renew();
+                    return false;
                 }
-                self.work().supply = Supply::Channel(source);
+                work.intake = Intake::Paused(upload, pause);
+                true
             }
-        }
-    }
-
-    /// The promised answer, if it is here. It may be a promise in its turn, where one pool has handed on to another.
-    fn supply_promise<O: Os<Socket = S>, H: Handler>(
-        &mut self,
-        mut promise: Promise,
-        context: &mut Context<'_, O, H>,
-    ) {
-        loop {
-            match promise.poll(|| context.notify()) {
-                Promised::Pending => {
-                    self.work().supply = Supply::Promise(promise);
-                    return;
-                }
-                Promised::Broken => return self.answer_failure(context),
-                Promised::Kept(response) => self.answer(response, context),
+            intake @ (Intake::Nothing | Intake::Buffer(_) | Intake::Upload(_)) => {
+                work.intake = intake;
+                false
             }
-            let work = self.work();
-            match std::mem::take(&mut work.supply) {
-                Supply::Promise(next) => promise = next,
-                supply @ (Supply::Nothing
-                | Supply::Upgrade(_)
-                | Supply::File(_)
-                | Supply::Channel(_)) => {
-                    work.supply = supply;
-                    return;
-                }
-            }
-        }
-    }
-
-    /// One piece of a file. A file that ends early, or can't be read, cuts the answer.
-    fn supply_file<O: Os<Socket = S>, H: Handler>(
-        &mut self,
-        mut part: FilePart,
-        context: &mut Context<'_, O, H>,
-    ) {
-        let left = part.rest.end.saturating_sub(part.rest.start);
-        let mut piece = vec![
-            0;
-            usize::try_from(left)
-                .unwrap_or(usize::MAX)
-                .min(FILE_PIECE_LEN)
-        ];
-        match part.file.read_at(&mut piece, part.rest.start) {
-            Ok(len @ 1..) => {
-                piece.truncate(len);
-                part.rest.start = part.rest.start.saturating_add(len as u64);
-                self.encode_piece(Bytes::from(piece), context);
-                if part.rest.start < part.rest.end {
-                    self.work().supply = Supply::File(part);
-                } else {
-                    self.encode_end(context);
-                }
-            }
-            Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {
-                self.work().supply = Supply::File(part);
-            }
-            Ok(0) | Err(_) => self.on_wrong_length(context),
         }
     }
 }

@@ -38,9 +38,3 @@ impl Mailbox {
         std::mem::swap(&mut *keys, into);
     }
 }
-
-impl core::fmt::Debug for Mailbox {
-    fn fmt(&self, formatter: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        formatter.debug_struct("Mailbox").finish_non_exhaustive()
-    }
-}

@@ -13,6 +13,7 @@ mod mailbox;
 mod outbox;
 mod scratch;
 mod session;
+mod supply;
 mod table;
 mod work;
 

@@ -49,13 +49,13 @@ impl Outbox {
         &mut self.run
     }
 
-    /// Appends a piece: copied if it is small, else shared.
-    pub(super) fn push(&mut self, piece: Bytes) {
+    /// Appends a piece: copied if it is small, else taken.
+    pub(super) fn push(&mut self, piece: &mut Bytes) {
         if piece.len() <= COPY_LEN_MAX {
-            put(&mut self.run, &piece);
+            put(&mut self.run, piece);
         } else {
             self.pieces_left = self.pieces_left.saturating_add(piece.len());
-            self.pieces.push((self.run.len(), piece));
+            self.pieces.push((self.run.len(), std::mem::take(piece)));
         }
     }
 
@@ -66,10 +66,23 @@ impl Outbox {
         &mut self,
         write: impl FnOnce(&[IoSlice<'_>]) -> Result<usize, E>,
     ) -> Result<(usize, usize), E> {
+        let (offered, sent) = if self.pieces.is_empty() {
+            let run = self.run.get(self.run_sent..).unwrap_or_default();
+            (run.len(), write(&[IoSlice::new(run)])?)
+        } else {
+            self.write_pieces(write)?
+        };
+        self.advance(sent.min(offered));
+        Ok((offered, sent))
+    }
+
+    fn write_pieces<E>(
+        &self,
+        write: impl FnOnce(&[IoSlice<'_>]) -> Result<usize, E>,
+    ) -> Result<(usize, usize), E> {
         let mut slices = [IoSlice::new(&[]); SLICES_A_WRITE_MAX];
         let (count, offered) = self.fill(&mut slices);
         let sent = write(slices.get(..count).unwrap_or_default())?;
-        self.advance(sent.min(offered));
         Ok((offered, sent))
     }
 
@@ -143,7 +156,9 @@ impl Outbox {
     /// Forgets everything, and gives memory back beyond what an idle worker keeps.
     pub(super) fn clear(&mut self) {
         self.run.clear();
-        self.run.shrink_to(SPARE_LEN_MAX);
+        if self.run.capacity() > SPARE_LEN_MAX {
+            self.run.shrink_to(SPARE_LEN_MAX);
+        }
         self.pieces.clear();
         (
             self.run_sent,
@@ -169,7 +184,7 @@ mod tests {
                 expected.extend_from_slice(&small);
                 if number % 3 == 0 {
                     let large = vec![number ^ 0xff; COPY_LEN_MAX + usize::from(number)];
-                    outbox.push(Bytes::from(large.clone()));
+                    outbox.push(&mut Bytes::from(large.clone()));
                     expected.extend_from_slice(&large);
                 }
             }

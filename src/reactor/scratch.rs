@@ -13,8 +13,8 @@ pub(super) struct Scratch {
     pub(super) out: Outbox,
     /// An empty list's memory, which the mailbox and the phases use in turn.
     pub(super) keys: Vec<Key>,
+    pub(super) date: Date,
     read: Vec<u8>,
-    date: Date,
 }
 
 impl Scratch {
@@ -35,19 +35,6 @@ impl Scratch {
     pub(super) const fn forget_time(&mut self) {
         self.date.freshness = Freshness::Stale;
     }
-
-    /// The value of `Date`, read from the wall clock at most once a turn: no timer can be late after a thaw.
-    pub(super) fn date(&mut self, unix_seconds: impl FnOnce() -> u64) -> [u8; DATE_LEN] {
-        if self.date.freshness == Freshness::Stale {
-            let second = unix_seconds();
-            if second != self.date.second {
-                self.date.second = second;
-                self.date.text = imf_fixdate(second);
-            }
-            self.date.freshness = Freshness::OfThisTurn;
-        }
-        self.date.text
-    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -56,11 +43,27 @@ enum Freshness {
     OfThisTurn,
 }
 
+/// The value of `Date`.
 #[derive(Debug)]
-struct Date {
+pub(super) struct Date {
     second: u64,
     text: [u8; DATE_LEN],
     freshness: Freshness,
+}
+
+impl Date {
+    /// Read from the wall clock at most once a turn: no timer can be late after a thaw.
+    pub(super) fn text(&mut self, unix_seconds: impl FnOnce() -> u64) -> &[u8; DATE_LEN] {
+        if self.freshness == Freshness::Stale {
+            let second = unix_seconds();
+            if second != self.second {
+                self.second = second;
+                self.text = imf_fixdate(second);
+            }
+            self.freshness = Freshness::OfThisTurn;
+        }
+        &self.text
+    }
 }
 
 impl Default for Date {

@@ -340,23 +340,11 @@ impl<S> Session<S> {
 
     /// Whether an upload does not want more yet; if its pause is over, it goes on from here.
     pub(super) fn is_paused<O: Os, H: Handler>(&mut self, context: &Context<'_, O, H>) -> bool {
-        let Some(work) = &mut self.work else {
-            return false;
-        };
-        match std::mem::take(&mut work.intake) {
-            Intake::Paused(upload, pause) => {
-                if pause.is_over(|| context.notify()) {
-                    work.intake = Intake::Upload(upload);
-                    self.renewal = Renewal::New;
-                    return false;
-                }
-                work.intake = Intake::Paused(upload, pause);
-                true
+        match &self.work {
+            Some(work) if matches!(work.intake, Intake::Paused(..)) => {
+                self.is_still_paused(context)
             }
-            intake @ (Intake::Nothing | Intake::Buffer(_) | Intake::Upload(_)) => {
-                work.intake = intake;
-                false
-            }
+            Some(_) | None => false,
         }
     }
 

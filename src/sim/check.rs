@@ -136,6 +136,7 @@ fn answer(
     let head = AnswerHead {
         status,
         length,
+        content_type: None,
         date: DATE,
     };
     let refused = connection.encode_head(&mut output, &head, fields.iter().copied());

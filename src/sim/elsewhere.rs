@@ -37,6 +37,8 @@ enum ReplyText {
     Text(u16, &'static str),
     Pattern(u64, usize),
     Stream(u64, usize),
+    /// The same pattern, promised once more.
+    Promise(u64, usize),
     Dropped,
 }
 
@@ -146,6 +148,10 @@ impl Elsewhere {
             ReplyText::Stream(id, len) => {
                 let body = self.stream(pattern(id, len), 64, 200, Ending::Kept);
                 reply.complete(Response::bytes(body));
+            }
+            ReplyText::Promise(id, len) => {
+                let promised = self.promise(30, ReplyText::Pattern(id, len), Ending::Kept);
+                reply.complete(promised);
             }
             ReplyText::Dropped => drop(reply),
         }
@@ -275,10 +281,13 @@ impl Handler for StagedHandler {
             | Task::Stream(..)
             | Task::Promise(..)
             | Task::PromisedStream(_)
+            | Task::PromisedPromise
             | Task::PanicOnCall
             | Task::File(..)
+            | Task::FileUnreadable(_)
             | Task::Farewell
-            | Task::NoContent => Accept::Buffer,
+            | Task::NoContent
+            | Task::ServerFields => Accept::Buffer,
         }
     }
 
@@ -299,6 +308,9 @@ impl Handler for StagedHandler {
             Task::PromisedStream(len) => {
                 elsewhere.promise(30, ReplyText::Stream(id, len), Ending::Kept)
             }
+            Task::PromisedPromise => {
+                elsewhere.promise(30, ReplyText::Promise(id, 99), Ending::Kept)
+            }
             Task::File(claimed, len) => {
                 let start = (FILE_LEN - len) as u64;
                 match self.file.try_clone() {
@@ -306,8 +318,16 @@ impl Handler for StagedHandler {
                     Err(_) => Response::new(Status::SERVICE_UNAVAILABLE),
                 }
             }
+            // A folder can be opened, but no byte of it read.
+            Task::FileUnreadable(len) => match File::open("/") {
+                Ok(folder) => Response::bytes(Body::file(folder, 0..len as u64)),
+                Err(_) => Response::new(Status::SERVICE_UNAVAILABLE),
+            },
             Task::Farewell => Response::text("farewell\n").close(),
             Task::NoContent => Response::new(Status::NO_CONTENT),
+            Task::ServerFields => Response::text("mine\n")
+                .header("Content-Length", "99")
+                .header("Connection", "keep-alive"),
             Task::Upload(_)
             | Task::Refuse
             | Task::RefuseLater(_)
@@ -378,12 +398,16 @@ impl Upload for StagedUpload {
             UploadPlan::Count
             | UploadPlan::Early(_)
             | UploadPlan::EarlyLater(_)
-            | UploadPlan::Panic(_) => Demand::More,
+            | UploadPlan::Panic(_)
+            | UploadPlan::PanicAtEnd => Demand::More,
         }
     }
 
     fn on_end(mut self: Box<Self>) -> Response {
         self.stage = UploadStage::Over;
+        if self.plan == UploadPlan::PanicAtEnd {
+            std::panic::panic_any(StagedPanic);
+        }
         Response::text(tally(&self.body))
     }
 

@@ -159,7 +159,7 @@ pub(super) fn run(input: &[u8], mut cuts: Cuts, ending: Ending, site: Site) -> E
             Ending::EndOfInput => peer.connection.on_end_of_input(),
             Ending::Timeout if peer.connection.is_idle() => {}
             Ending::Timeout => {
-                let refusal = peer.connection.refuse(Refusal::Timeout);
+                let refusal = peer.connection.refuse(Refusal::Timeout, &pending);
                 peer.on_refusal(refusal);
             }
         }
@@ -379,6 +379,7 @@ impl Peer {
         let head = AnswerHead {
             status,
             length,
+            content_type: None,
             date: DATE,
         };
         let fields = if self.is_for("/fields") { FIELDS } else { &[] };

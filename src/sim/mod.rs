@@ -12,6 +12,7 @@ mod faults;
 mod kernel;
 mod oracle;
 mod peer;
+mod protocol;
 mod reference;
 mod run;
 mod scenario;
@@ -23,6 +24,7 @@ mod world;
 
 pub use check::{check_answer, check_chunked, check_connection, check_head};
 pub use exchange::{Cuts, Ending, Exchange, Message, exchange};
+pub use protocol::Protocol;
 pub use reference::{End, Meaning, check_against_reference, meaning};
 pub use run::{Failure, Report, Tracing, run_seed};
 pub use scenario::{Heard, PeerId, Scenario};

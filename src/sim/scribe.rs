@@ -315,20 +315,23 @@ fn draw_task(dice: &mut Dice) -> Task {
             ending,
         ),
         10 | 11 => Task::Promise(dice.millis(0, 3000), ending),
-        12 => Task::PromisedStream(dice.between(0, 9000)),
+        12 => {
+            let len = dice.between(0, 9000);
+            dice.pick(&[Task::PromisedStream(len), Task::PromisedPromise])
+        }
         13 => Task::Upload(UploadPlan::Count),
         14 => Task::Upload(UploadPlan::Pause(Some(dice.millis(0, 200)))),
         15 => Task::Upload(UploadPlan::Pause(None)),
         16 => Task::Upload(UploadPlan::Early(small)),
         17 => Task::Upload(UploadPlan::EarlyLater(small)),
-        18 => Task::Upload(UploadPlan::Panic(small)),
+        18 => Task::Upload(dice.pick(&[UploadPlan::Panic(small), UploadPlan::PanicAtEnd])),
         19 => dice.pick(&[Task::Refuse, Task::RefuseLater(small as u64 * 10)]),
         20 => dice.pick(&[Task::PanicOnAccept, Task::PanicOnCall]),
         21 => {
             let len = dice.pick(&[0, 1, 5000, 5000, 150_000, 600_000]);
             Task::File(dice.pick(&[len, len, len / 2, len + 1, len + 70_000]), len)
         }
-        22 => dice.pick(&[Task::Farewell, Task::NoContent]),
+        22 => dice.pick(&[Task::Farewell, Task::NoContent, Task::ServerFields]),
         _ => Task::Large(small),
     }
 }

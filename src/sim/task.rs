@@ -25,6 +25,8 @@ pub(super) enum UploadPlan {
     EarlyLater(usize),
     /// It panics after so many bytes.
     Panic(usize),
+    /// It panics when all has come.
+    PanicAtEnd,
 }
 
 /// What is asked.
@@ -42,6 +44,8 @@ pub(super) enum Task {
     Promise(u64, Ending),
     /// A promise that is kept with so many bytes over a channel.
     PromisedStream(usize),
+    /// A promise that is kept with another promise.
+    PromisedPromise,
     Upload(UploadPlan),
     /// A refusal before the body.
     Refuse,
@@ -51,11 +55,15 @@ pub(super) enum Task {
     PanicOnCall,
     /// So many bytes of a file are promised, and it has so many.
     File(usize, usize),
+    /// So many bytes of a file that can't be read.
+    FileUnreadable(usize),
     Upgrade,
     /// An answer after which the handler wants the connection closed.
     Farewell,
     /// 204.
     NoContent,
+    /// An answer with fields that are the server's to set.
+    ServerFields,
 }
 
 /// A task and the request's number, as a path.
@@ -77,20 +85,24 @@ impl fmt::Display for Errand {
             }
             Task::Promise(after, ending) => format!("promise/{after}/{}", ending as usize),
             Task::PromisedStream(len) => format!("promised-stream/{len}"),
+            Task::PromisedPromise => "promised-promise".to_owned(),
             Task::Upload(UploadPlan::Count) => "count".to_owned(),
             Task::Upload(UploadPlan::Pause(Some(after))) => format!("pause/{after}"),
             Task::Upload(UploadPlan::Pause(None)) => "pause-late".to_owned(),
             Task::Upload(UploadPlan::Early(len)) => format!("early/{len}"),
             Task::Upload(UploadPlan::EarlyLater(len)) => format!("early-later/{len}"),
             Task::Upload(UploadPlan::Panic(len)) => format!("panic/{len}"),
+            Task::Upload(UploadPlan::PanicAtEnd) => "panic-at-end".to_owned(),
             Task::Refuse => "refuse".to_owned(),
             Task::RefuseLater(after) => format!("refuse-later/{after}"),
             Task::PanicOnAccept => "panic-on-accept".to_owned(),
             Task::PanicOnCall => "panic-on-call".to_owned(),
             Task::File(claimed, len) => format!("file/{claimed}/{len}"),
+            Task::FileUnreadable(len) => format!("file-unreadable/{len}"),
             Task::Upgrade => "upgrade".to_owned(),
             Task::Farewell => "farewell".to_owned(),
             Task::NoContent => "no-content".to_owned(),
+            Task::ServerFields => "server-fields".to_owned(),
         })
     }
 }
@@ -124,20 +136,24 @@ impl FromStr for Errand {
             "stream" => Task::Stream(len(0), len(1), len(2), ending(3)),
             "promise" => Task::Promise(number(0), ending(1)),
             "promised-stream" => Task::PromisedStream(len(0)),
+            "promised-promise" => Task::PromisedPromise,
             "count" => Task::Upload(UploadPlan::Count),
             "pause" => Task::Upload(UploadPlan::Pause(Some(number(0)))),
             "pause-late" => Task::Upload(UploadPlan::Pause(None)),
             "early" => Task::Upload(UploadPlan::Early(len(0))),
             "early-later" => Task::Upload(UploadPlan::EarlyLater(len(0))),
             "panic" => Task::Upload(UploadPlan::Panic(len(0))),
+            "panic-at-end" => Task::Upload(UploadPlan::PanicAtEnd),
             "refuse" => Task::Refuse,
             "refuse-later" => Task::RefuseLater(number(0)),
             "panic-on-accept" => Task::PanicOnAccept,
             "panic-on-call" => Task::PanicOnCall,
             "file" => Task::File(len(0), len(1)),
+            "file-unreadable" => Task::FileUnreadable(len(0)),
             "upgrade" => Task::Upgrade,
             "farewell" => Task::Farewell,
             "no-content" => Task::NoContent,
+            "server-fields" => Task::ServerFields,
             _ => return Err(NoErrand),
         };
         Ok(Self { id, task })
@@ -233,7 +249,9 @@ pub(super) fn expected(errand: Errand, body: &[u8]) -> Expected {
             },
             ..Expected::whole(200, pattern(id, count * len))
         },
-        Task::Promise(_, Ending::Kept | Ending::Late) => Expected::whole(200, pattern(id, 99)),
+        Task::Promise(_, Ending::Kept | Ending::Late) | Task::PromisedPromise => {
+            Expected::whole(200, pattern(id, 99))
+        }
         Task::Promise(_, Ending::Dropped) => Expected::whole(500, FAILED),
         Task::Upload(UploadPlan::Early(len) | UploadPlan::EarlyLater(len)) if body.len() >= len => {
             early(Expected::whole(202, "enough\n"))
@@ -241,6 +259,7 @@ pub(super) fn expected(errand: Errand, body: &[u8]) -> Expected {
         Task::Upload(UploadPlan::Panic(len)) if body.len() >= len => {
             early(Expected::whole(500, FAILED))
         }
+        Task::Upload(UploadPlan::PanicAtEnd) => Expected::whole(500, FAILED),
         Task::Upload(_) => Expected::whole(200, tally(body)),
         Task::Refuse | Task::RefuseLater(_) => early(Expected::whole(403, "no\n")),
         Task::PanicOnAccept => early(Expected::whole(500, FAILED)),
@@ -256,11 +275,16 @@ pub(super) fn expected(errand: Errand, body: &[u8]) -> Expected {
                 &pattern(0, FILE_LEN)[FILE_LEN - len..][..claimed.min(len)],
             )
         },
+        Task::FileUnreadable(_) => Expected {
+            wholeness: Wholeness::Cut,
+            ..Expected::whole(200, [])
+        },
         Task::Upgrade => Expected::whole(101, []),
         Task::Farewell => Expected {
             afterwards: Afterwards::Ends,
             ..Expected::whole(200, "farewell\n")
         },
         Task::NoContent => Expected::whole(204, []),
+        Task::ServerFields => Expected::whole(200, "mine\n"),
     }
 }

@@ -69,6 +69,11 @@ impl Process {
         }
     }
 
+    /// The lines that have come since the last look.
+    pub(crate) fn lines_so_far(&self) -> Vec<String> {
+        self.lines.try_iter().collect()
+    }
+
     /// Runs one test of this program again as a server in a process of its own; there [`is_again`] says so.
     pub(crate) fn again(test: &str) -> Self {
         let mut command = Command::new(std::env::current_exe().expect("this program"));

@@ -458,6 +458,20 @@ fn an_idle_connection_costs_no_memory_and_no_deadline() {
 }
 
 #[test]
+fn a_slow_head_of_a_head_request_is_told_408_without_content() {
+    let mut world = Scenario::default();
+    let peer = world.connect();
+    world.send(peer, "HEAD /1/echo HTTP/1.1\r\nHo");
+    world.wait(30 * SECOND);
+    let heard = world.read(peer);
+    assert_eq!(heard.statuses(), [408]);
+    assert!(
+        matches!(&heard, Heard::Ended(text) if text.ends_with("\r\n\r\n")),
+        "{heard:?}"
+    );
+}
+
+#[test]
 fn a_slow_head_and_a_slow_body_are_told_408() {
     let begun = [
         "GET /1/ec",

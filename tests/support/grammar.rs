@@ -2,32 +2,7 @@
 //!
 //! What is written here is a third account of the grammar: it makes what `h1` and the reference only read.
 
-/// Numbers from a seed (splitmix64).
-#[derive(Debug)]
-pub(crate) struct Random(pub(crate) u64);
-
-impl Random {
-    pub(crate) fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mixed = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        mixed ^ (mixed >> 31)
-    }
-
-    pub(crate) fn below(&mut self, bound: usize) -> usize {
-        usize::try_from(self.next() % bound.max(1) as u64).unwrap_or(0)
-    }
-
-    pub(crate) fn pick<T: Copy>(&mut self, from: &[T]) -> T {
-        from[self.below(from.len())]
-    }
-
-    fn bytes(&mut self, from: &[u8], len_max: usize) -> Vec<u8> {
-        (0..self.below(len_max + 1))
-            .map(|_| self.pick(from))
-            .collect()
-    }
-}
+use crate::random::Random;
 
 const TOKEN: &[u8] = b"!#$%&'*+-.^_`|~019azAZ";
 const TARGET: &[u8] = b"abz019-._~%!$&'()*+,;=:@/?\"<>[]{}|\\^`";
@@ -63,13 +38,13 @@ impl Made {
         let mut method = random
             .pick(&[&b"GET"[..], b"POST", b"HEAD", b"OPTIONS"])
             .to_vec();
-        method.extend(random.bytes(TOKEN, 4));
+        method.extend(bytes(random, TOKEN, 4));
         let mut target = random
             .pick(&[&b"/"[..], b"/", b"http://a", b"https://[::1]:1/"])
             .to_vec();
         if target != b"http://a" || random.below(2) == 0 {
             target.push(b'/');
-            target.extend(random.bytes(TARGET, 20));
+            target.extend(bytes(random, TARGET, 20));
         }
         let mut made = Self {
             method,
@@ -99,7 +74,7 @@ impl Made {
     fn add_body(&mut self, random: &mut Random) {
         match random.below(3) {
             1 => {
-                let content = random.bytes(CONTENT_BYTES, 60);
+                let content = bytes(random, CONTENT_BYTES, 60);
                 let zeros = "0".repeat(random.below(4));
                 self.insert(
                     random,
@@ -192,14 +167,14 @@ pub(crate) fn field_line(field: &(Vec<u8>, Vec<u8>)) -> Vec<u8> {
 
 fn made_fields(random: &mut Random, prefix: &[u8]) -> Vec<(Vec<u8>, Vec<u8>)> {
     let made = |random: &mut Random| {
-        let name = [prefix, &random.bytes(TOKEN, 8)].concat();
-        (name, random.bytes(VALUE, 20))
+        let name = [prefix, &bytes(random, TOKEN, 8)].concat();
+        (name, bytes(random, VALUE, 20))
     };
     (0..random.below(5)).map(|_| made(random)).collect()
 }
 
 fn made_chunk(random: &mut Random) -> (Vec<u8>, Vec<u8>) {
-    let content = [b"x".to_vec(), random.bytes(CONTENT_BYTES, 40)].concat();
+    let content = [b"x".to_vec(), bytes(random, CONTENT_BYTES, 40)].concat();
     let zeros = "0".repeat(random.below(4));
     let mut size = match random.below(2) {
         0 => format!("{zeros}{:x}", content.len()),
@@ -208,7 +183,13 @@ fn made_chunk(random: &mut Random) -> (Vec<u8>, Vec<u8>) {
     .into_bytes();
     if random.below(3) == 0 {
         size.push(b';');
-        size.extend(random.bytes(EXTENSION, 12));
+        size.extend(bytes(random, EXTENSION, 12));
     }
     (size, content)
+}
+
+fn bytes(random: &mut Random, from: &[u8], len_max: usize) -> Vec<u8> {
+    (0..random.below(len_max + 1))
+        .map(|_| random.pick(from))
+        .collect()
 }

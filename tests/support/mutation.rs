@@ -1,6 +1,7 @@
 //! Breaks requests in ways whose verdict is known.
 
-use crate::grammar::{Made, MadeBody, Random, field_line, joined};
+use crate::grammar::{Made, MadeBody, field_line, joined};
+use crate::random::Random;
 
 /// A way to break a request: its name, how (`None` if this request can't be broken so), and the statuses that name it.
 pub(crate) type Mutation = (

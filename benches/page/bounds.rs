@@ -1,0 +1,121 @@
+//! Where we must stand: each bound beside what was measured.
+
+use super::chart::Unit;
+use super::results::Results;
+
+/// The programs that no server of the kind can pass, and those that are ours.
+pub(crate) const YARDSTICKS: &[&str] = &["floor", "limit"];
+pub(crate) const OURS: &[&str] = &["bootstrap", "bootstrap-min", "minimal"];
+
+pub(crate) struct Bound {
+    pub(crate) what: &'static str,
+    pub(crate) at_most: f64,
+    pub(crate) unit: Unit,
+    pub(crate) of: &'static str,
+    pub(crate) measured: Option<f64>,
+}
+
+impl Bound {
+    pub(crate) fn verdict(&self) -> Verdict {
+        match self.measured {
+            Some(measured) if measured <= self.at_most => Verdict::Met,
+            Some(_) => Verdict::Missed,
+            None => Verdict::Absent,
+        }
+    }
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Verdict {
+    Met,
+    Missed,
+    Absent,
+}
+
+/// CPU a request over 10 000 connections, by that over one, at the same load.
+pub(crate) fn growth(versus: &Results, program: &str) -> Option<f64> {
+    let cpu = |scenario| versus.figure(Some(scenario), program, "cpu_us");
+    Some(cpu("growth-10000")? / cpu("growth-1")?)
+}
+
+pub(crate) fn bounds(start: &Results, versus: &Results) -> Vec<Bound> {
+    let mut bounds = start_bounds(start);
+    bounds.extend(request_bounds(versus));
+    bounds
+}
+
+fn bound(
+    what: &'static str,
+    at_most: f64,
+    unit: Unit,
+    of: &'static str,
+    measured: Option<f64>,
+) -> Bound {
+    Bound {
+        what,
+        at_most,
+        unit,
+        of,
+        measured,
+    }
+}
+
+fn start_bounds(start: &Results) -> Vec<Bound> {
+    let stable = |column| start.figure(None, "bootstrap", column);
+    let min = |column| start.figure(None, "bootstrap-min", column);
+    let hyper = start.figure(None, "hyper", "first_byte_us");
+    let by_hyper = by(stable("first_byte_us"), hyper);
+    let (first, size) = ("Start to first byte", "bootstrap on disk");
+    let (first_min, size_min) = (
+        "Start to first byte, min build",
+        "bootstrap on disk, min build",
+    );
+    let cpu = "Processor time of a start";
+    let kib = 1024.0;
+    vec![
+        bound(first, 1.20, Unit::Times, "floor", stable("first_byte_x")),
+        bound(first, 0.62, Unit::Times, "hyper, same flags", by_hyper),
+        bound(first_min, 1.10, Unit::Times, "floor", min("first_byte_x")),
+        bound(cpu, 1.55, Unit::Times, "floor", stable("cpu_x")),
+        bound(size, 450.0 * kib, Unit::Bytes, "", stable("file_bytes")),
+        bound(size_min, 96.0 * kib, Unit::Bytes, "", min("file_bytes")),
+    ]
+}
+
+fn request_bounds(versus: &Results) -> Vec<Bound> {
+    let ours = |scenario, column: &'static str| versus.figure(Some(scenario), "bootstrap", column);
+    let peers = versus
+        .series(Some("pipelined-64"), "cpu_us")
+        .into_iter()
+        .filter(|(name, _)| !YARDSTICKS.contains(&name.as_str()) && !OURS.contains(&name.as_str()));
+    let best_peer = peers.map(|(_, figure)| figure).reduce(f64::min);
+    let by_best = by(ours("pipelined-64", "cpu_us"), best_peer);
+    let (get, post) = (ours("plain-64", "cpu_x"), ours("post-64", "cpu_x"));
+    let pipelined = ours("pipelined-64", "cpu_x");
+    let after_load = ours("plain-64", "rss_bytes");
+    let idle = ours("idle", "connection_bytes");
+    let growth = growth(versus, "bootstrap");
+    let cpu = [
+        "Processor time of a GET",
+        "Processor time of a pipelined GET",
+        "Processor time of an echoed POST of 1 KiB",
+        "Growth of a GET's processor time, 1 to 10 000 connections",
+    ];
+    let memory = [
+        "Memory after a load over 64 connections",
+        "Memory of an idle connection",
+    ];
+    vec![
+        bound(cpu[0], 1.03, Unit::Times, "limit", get),
+        bound(cpu[1], 1.20, Unit::Times, "limit", pipelined),
+        bound(cpu[1], 1.00, Unit::Times, "best other server", by_best),
+        bound(cpu[2], 1.05, Unit::Times, "limit", post),
+        bound(cpu[3], 1.30, Unit::Times, "", growth),
+        bound(memory[0], 500_000.0, Unit::Bytes, "", after_load),
+        bound(memory[1], 128.0, Unit::Bytes, "", idle),
+    ]
+}
+
+fn by(figure: Option<f64>, other: Option<f64>) -> Option<f64> {
+    Some(figure? / other?)
+}

@@ -1,0 +1,228 @@
+//! Which charts there are, and of which figures.
+
+use super::bounds::growth;
+use super::chart::{Bars, Drawing, Lines, Ranges, Unit};
+use super::results::Results;
+
+/// A chart of one column: what it shows, and of which rows.
+struct Column {
+    title: &'static str,
+    note: &'static str,
+    unit: Unit,
+    scenario: Option<&'static str>,
+    column: &'static str,
+    /// What the ratios are to.
+    yardstick: Option<&'static str>,
+    bound: Option<f64>,
+}
+
+impl Column {
+    fn draw(&self, results: &Results) -> Drawing {
+        let bars = results.series(self.scenario, self.column);
+        let yardstick = self
+            .yardstick
+            .and_then(|name| results.figure(self.scenario, name, self.column));
+        Bars {
+            title: self.title,
+            note: self.note,
+            unit: self.unit,
+            absent: missing(results, bars.iter().map(|bar| &bar.0)),
+            bars,
+            yardstick,
+            bound: self.bound,
+        }
+        .draw()
+    }
+}
+
+/// The programs of a table that are not among those.
+fn missing<'a>(results: &Results, names: impl Iterator<Item = &'a String>) -> Vec<String> {
+    let names: Vec<&String> = names.collect();
+    let mut programs = results.programs();
+    programs.retain(|program| !names.contains(&program));
+    programs
+}
+
+const fn start_column(
+    title: &'static str,
+    note: &'static str,
+    unit: Unit,
+    column: &'static str,
+) -> Column {
+    Column {
+        title,
+        note,
+        unit,
+        scenario: None,
+        column,
+        yardstick: None,
+        bound: None,
+    }
+}
+
+pub(crate) fn start_charts(results: &Results) -> Vec<Drawing> {
+    let floor = |column| Column {
+        yardstick: Some("floor"),
+        ..column
+    };
+    let columns = [
+        floor(start_column(
+            "Start to first byte",
+            "from spawn to the first byte of the first answer; × floor",
+            Unit::Micros,
+            "first_byte_us",
+        )),
+        floor(start_column(
+            "Processor time of a start",
+            "user and system, up to the first answer; × floor",
+            Unit::Micros,
+            "cpu_us",
+        )),
+        floor(start_column(
+            "Start from a cold page cache",
+            "the file is read from disk before it runs; × floor",
+            Unit::Micros,
+            "cold_first_byte_us",
+        )),
+        start_column(
+            "Page faults of a start",
+            "minor, up to the first answer",
+            Unit::Count,
+            "faults",
+        ),
+        start_column(
+            "System calls before listen",
+            "counted by strace, from execve on",
+            Unit::Count,
+            "calls_to_listen",
+        ),
+        Column {
+            bound: Some(450.0 * 1024.0),
+            ..start_column(
+                "File to deploy",
+                "stripped; without the libraries it needs",
+                Unit::Bytes,
+                "file_bytes",
+            )
+        },
+    ];
+    columns.iter().map(|column| column.draw(results)).collect()
+}
+
+pub(crate) fn cpu_charts(results: &Results) -> Vec<Drawing> {
+    let cpu = |title, note, scenario, bound: Option<f64>| {
+        let limit = results.figure(Some(scenario), "limit", "cpu_us");
+        let column = Column {
+            scenario: Some(scenario),
+            yardstick: Some("limit"),
+            bound: bound.and_then(|bound| Some(bound * limit?)),
+            ..start_column(title, note, Unit::Micros, "cpu_us")
+        };
+        column.draw(results)
+    };
+    let note = "processor time a request, 64 connections; × limit";
+    vec![
+        cpu("A GET", note, "plain-64", Some(1.03)),
+        cpu(
+            "A pipelined GET",
+            "processor time a request, 16 in one write; × limit",
+            "pipelined-64",
+            Some(1.20),
+        ),
+        cpu("An echoed POST of 1 KiB", note, "post-64", Some(1.05)),
+        cpu("A connection for each GET", note, "close-64", None),
+    ]
+}
+
+pub(crate) fn memory_charts(results: &Results) -> Vec<Drawing> {
+    let bytes = |title, note, scenario, column, bound| Column {
+        scenario: Some(scenario),
+        bound: Some(bound),
+        ..start_column(title, note, Unit::Bytes, column)
+    };
+    let mut charts = vec![
+        bytes(
+            "Memory of an idle connection",
+            "resident and private, 4 000 that were used once",
+            "idle",
+            "connection_bytes",
+            128.0,
+        )
+        .draw(results),
+        bytes(
+            "Memory after a load",
+            "resident and private, 64 connections",
+            "plain-64",
+            "rss_bytes",
+            500_000.0,
+        )
+        .draw(results),
+    ];
+    charts.push(growth_chart(results));
+    charts.push(connections_chart(results));
+    charts
+}
+
+fn growth_chart(results: &Results) -> Drawing {
+    let bars: Vec<(String, f64)> = results
+        .programs()
+        .into_iter()
+        .filter_map(|name| Some((name.clone(), growth(results, &name)?)))
+        .collect();
+    Bars {
+        title: "Growth with connections",
+        note: "processor time a GET over 10 000 by that over 1, same rate",
+        unit: Unit::Times,
+        absent: missing(results, bars.iter().map(|bar| &bar.0)),
+        bars,
+        yardstick: None,
+        bound: Some(1.3),
+    }
+    .draw()
+}
+
+fn connections_chart(results: &Results) -> Drawing {
+    let at = [1_u32, 64, 1024, 8000];
+    let figure = |name: &str, connections: u32| {
+        results.figure(Some(&format!("plain-{connections}")), name, "cpu_us")
+    };
+    let line = |name: String| {
+        let figures: Vec<_> = at.iter().map(|at| figure(&name, *at)).collect();
+        (figures.iter().flatten().count() > 1).then_some((name, figures))
+    };
+    Lines {
+        title: "A GET over many connections",
+        note: "processor time, by open connections, without a pause",
+        unit: Unit::Micros,
+        lines: results.programs().into_iter().filter_map(line).collect(),
+        at: at.map(f64::from).to_vec(),
+    }
+    .draw()
+}
+
+pub(crate) fn latency_chart(results: &Results) -> Drawing {
+    let scenario = Some("rate-64");
+    let rates = results.series(scenario, "requests_s");
+    let rate = rates.iter().map(|rate| rate.1).fold(0.0, f64::max);
+    let keeps_up = |name: &String| {
+        rates
+            .iter()
+            .any(|(of, got)| of == name && *got > 0.95 * rate)
+    };
+    let columns = ["p50_us", "p99_us", "p999_us"];
+    let row = |name: String| {
+        let [p50, p99, p999] = columns.map(|column| results.figure(scenario, &name, column));
+        Some((name, [p50?, p99?, p999?]))
+    };
+    let rows: Vec<_> = results.programs().into_iter().filter_map(row).collect();
+    let absent = missing(results, rows.iter().map(|row| &row.0));
+    let (rows, overrun): (Vec<_>, Vec<_>) = rows.into_iter().partition(|row| keeps_up(&row.0));
+    Ranges {
+        title: "Latency at a fixed rate",
+        note: "● 50 %, ○ 99 %, ▮ 99.9 % of GETs, in µs from when due",
+        rows,
+        overrun: overrun.into_iter().map(|row| row.0).collect(),
+        absent,
+    }
+    .draw()
+}

@@ -1,0 +1,178 @@
+//! What the README shows: a picture, and a table between two markers.
+
+use std::fmt::Write as _;
+
+use super::bounds::{Bound, Verdict, bounds};
+use super::chart::{self, Drawing, Unit, escaped, kind};
+use super::figures::{cpu_charts, memory_charts, start_charts};
+use super::results::Run;
+use super::sheet::COLOURS;
+
+const START: &str = "<!-- measured: written by cargo bench --bench report -->";
+const END: &str = "<!-- measured -->";
+
+/// The README with the picture and the table of this run between its markers.
+///
+/// # Errors
+///
+/// If the markers are not there.
+pub(crate) fn with_table(readme: &str, run: &Run) -> Result<String, String> {
+    let (before, rest) = readme
+        .split_once(START)
+        .ok_or_else(|| format!("README.md has no line {START}"))?;
+    let (_, behind) = rest
+        .split_once(END)
+        .ok_or_else(|| format!("README.md has no line {END}"))?;
+    Ok(format!(
+        "{before}{START}\n{}{END}{behind}",
+        readme_part(run)
+    ))
+}
+
+fn readme_part(run: &Run) -> String {
+    let (start, versus) = (&run.start, &run.versus);
+    let mut names = start.programs();
+    names.extend(versus.programs());
+    names.sort();
+    names.dedup();
+    let rank = |name: &String| match kind(name) {
+        "ours" => 0,
+        "yardstick" => 1,
+        _ => 2,
+    };
+    let first_byte = |name: &String| {
+        start
+            .figure(None, name, "first_byte_us")
+            .unwrap_or(f64::MAX)
+    };
+    names.sort_by(|one, other| {
+        let ranks = rank(one).cmp(&rank(other));
+        ranks.then(first_byte(one).total_cmp(&first_byte(other)))
+    });
+    let mut part = "![Charts: start, requests, memory and growth beside other servers](benches/report/overview.svg)\n\n\
+        | | first byte, × floor | file | GET, × limit | pipelined | POST 1 KiB | after load | idle connection |\n\
+        | --- | --: | --: | --: | --: | --: | --: | --: |\n"
+        .to_owned();
+    for name in names {
+        let x = |scenario| versus.figure(Some(scenario), &name, "cpu_x");
+        let cells = [
+            (start.figure(None, &name, "first_byte_x"), Unit::Plain),
+            (start.figure(None, &name, "file_bytes"), Unit::Bytes),
+            (x("plain-64"), Unit::Plain),
+            (x("pipelined-64"), Unit::Plain),
+            (x("post-64"), Unit::Plain),
+            (
+                versus.figure(Some("plain-64"), &name, "rss_bytes"),
+                Unit::Bytes,
+            ),
+            (
+                versus.figure(Some("idle"), &name, "connection_bytes"),
+                Unit::Bytes,
+            ),
+        ];
+        let cells = cells.map(|(figure, unit)| {
+            figure.map_or_else(|| "–".to_owned(), |figure| unit.show(figure))
+        });
+        let name = match kind(&name) {
+            "ours" => format!("**{name}**"),
+            "yardstick" => format!("*{name}*"),
+            _ => name,
+        };
+        let _ = writeln!(part, "| {name} | {} |", cells.join(" | "));
+    }
+    part.push_str(&remark(run));
+    part
+}
+
+/// Where it was measured, and how many bounds were met.
+fn remark(run: &Run) -> String {
+    let versus = &run.versus;
+    let all = bounds(&run.start, versus);
+    let met = all.iter().filter(|bound| bound.verdict() == Verdict::Met);
+    let missed = all
+        .iter()
+        .filter(|bound| bound.verdict() == Verdict::Missed);
+    let missed: Vec<String> = missed.map(shown_bound).collect();
+    let mut part = format!(
+        "\nProcessor time a request, of one processor; memory resident and private. Measured {} on {}, by \
+         `benches/measure`. Of {} bounds that were set beforehand, {} are met",
+        versus.remark("date"),
+        versus.remark("machine"),
+        all.len(),
+        met.count()
+    );
+    if missed.is_empty() {
+        part.push_str(".\n");
+    } else {
+        let _ = writeln!(part, "; missed: {}.", missed.join("; "));
+    }
+    part
+}
+
+fn shown_bound(bound: &Bound) -> String {
+    let measured = bound
+        .measured
+        .map_or_else(|| "–".to_owned(), |figure| bound.unit.show(figure));
+    let what = bound.what.to_lowercase();
+    let of = if bound.of.is_empty() { "" } else { " " };
+    format!(
+        "{what} {measured}{of}{} (at most {})",
+        bound.of,
+        bound.unit.show(bound.at_most)
+    )
+}
+
+/// The picture for the README: a sheet of its own, light or dark as its reader is.
+pub(crate) fn overview(run: &Run) -> String {
+    let wanted = [
+        "Start to first byte",
+        "A pipelined GET",
+        "A GET",
+        "Memory of an idle connection",
+        "Growth with connections",
+        "Memory after a load",
+    ];
+    let mut drawings: Vec<Drawing> = start_charts(&run.start);
+    drawings.extend(cpu_charts(&run.versus));
+    drawings.extend(memory_charts(&run.versus));
+    let order = |drawing: &Drawing| wanted.iter().position(|title| *title == drawing.title);
+    drawings.retain(|drawing| order(drawing).is_some());
+    drawings.sort_by_key(order);
+    let (mut svg, mut top) = (String::new(), 20.0);
+    for pair in drawings.chunks(2) {
+        for (drawing, x) in pair.iter().zip([20.0, chart::WIDTH + 52.0]) {
+            let _ = write!(
+                svg,
+                "<g transform='translate({x:.0} {top:.0})'>{}</g>",
+                drawing.svg
+            );
+        }
+        top += pair
+            .iter()
+            .map(|drawing| drawing.height)
+            .fold(0.0, f64::max)
+            + 22.0;
+    }
+    let (width, height) = (chart::WIDTH.mul_add(2.0, 72.0), top + 12.0);
+    let remarks = [
+        "Blue: ours. Outlined: what no server of the kind can pass. Grey: other servers. Dashed: where we must stand."
+            .to_owned(),
+        format!("{} · {}", run.versus.remark("date"), run.versus.remark("machine")),
+    ];
+    let mut foot = String::new();
+    for (number, remark) in remarks.iter().enumerate() {
+        let y = (number as f64).mul_add(16.0, height - 14.0);
+        let _ = write!(
+            foot,
+            "<text class='note' x='20' y='{y:.0}'>{}</text>",
+            escaped(remark)
+        );
+    }
+    let height = height + 24.0;
+    format!(
+        "<svg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 {width:.0} {height:.0}' width='{width:.0}' \
+         height='{height:.0}' role='img' aria-label='coldstart beside other servers'>\n<style>{COLOURS}{}</style>\n\
+         <rect width='100%' height='100%' rx='6' fill='var(--paper)'/>\n{svg}\n{foot}</svg>\n",
+        chart::STYLE
+    )
+}
