@@ -14,7 +14,7 @@ use crate::promise::Reply;
 use crate::request::{HEAD_LIMITS_OPEN, Head, Request, RequestBody};
 use crate::response::{Response, Status};
 use crate::sync::{Condvar, Mutex, MutexGuard, thread};
-use crate::task::Task;
+use crate::task::{self, Task};
 
 /// A handler whose [`call`](Handler::call) runs on a pool of threads and may block. Clones share the pool.
 ///
@@ -255,6 +255,7 @@ impl Pool {
                 reply.complete(response);
             }
         }
+        task::leave();
     }
 
     fn next(&self) -> Option<Job> {

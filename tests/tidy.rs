@@ -471,3 +471,23 @@ fn keep(rule: &Rule) {
     });
     assert!(broken.is_empty(), "{}\n{}", rule.why, broken.join("\n"));
 }
+
+/// What stands in quotation marks on the lines that are no comments.
+fn quoted(text: &str) -> Vec<&str> {
+    let lines = text
+        .lines()
+        .filter(|line| !line.trim_start().starts_with('#'));
+    lines
+        .flat_map(|line| line.split('"').skip(1).step_by(2))
+        .collect()
+}
+
+#[test]
+fn a_new_function_is_built_with_the_flags_of_bootstrap() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let read = |path: &str| std::fs::read_to_string(root.join(path)).expect("a file of ours");
+    let ours = read(".cargo/config.toml");
+    let theirs = read("platform/templates/config.toml.txt");
+    assert_eq!(quoted(&theirs), quoted(&ours));
+    assert!(quoted(&ours).contains(&"relocation-model=static"));
+}

@@ -227,11 +227,14 @@ impl<H: Handler> Function<H> {
     }
 
     fn start(self, serve: impl FnOnce(Bound, Calls<H>) -> Result<(), StartError>) -> ExitCode {
-        let server = self.server.map_or_else(
-            || port_from_environment().map(|port| Server::new().port(port)),
-            Ok,
-        );
-        let bound = match server.and_then(Server::bind) {
+        let server = match self.server {
+            Some(server) => server,
+            None => match port_from_environment() {
+                Ok(port) => Server::new().port(port),
+                Err(error) => return exit_code(Err(error)),
+            },
+        };
+        let bound = match server.bind() {
             Ok(bound) => bound,
             Err(error) => return exit_code(Err(error)),
         };

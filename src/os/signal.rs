@@ -17,8 +17,9 @@ use crate::limits::WORKERS_MAX;
 
 /// A signal asked the process to stop.
 static STOP: AtomicBool = AtomicBool::new(false);
-/// The eventfds that the signal handler writes to, one a worker; -1 where there is none. None of them is ever closed.
-static WAKES: [AtomicI32; WORKERS_MAX] = [const { AtomicI32::new(-1) }; WORKERS_MAX];
+/// The eventfds that the signal handler writes to, one a worker, each as the number above its own: 0, which takes no room
+/// in the file, where there is none. None of them is ever closed.
+static WAKES: [AtomicI32; WORKERS_MAX] = [const { AtomicI32::new(0) }; WORKERS_MAX];
 
 /// Wakes a loop that sleeps in its poll, from any thread. An eventfd, watched for its edges: each write is one, so
 /// nobody needs to read it empty.
@@ -64,7 +65,7 @@ pub(crate) fn install(wakes: &[Wake]) -> io::Result<()> {
     for (slot, wake) in WAKES.iter().zip(wakes) {
         // The handler may run at any later time: its descriptor must stay open for good.
         std::mem::forget(wake.clone());
-        slot.store(wake.descriptor(), Ordering::Release);
+        slot.store(wake.descriptor().saturating_add(1), Ordering::Release);
     }
     for signal in [libc::SIGTERM, libc::SIGINT] {
         // SAFETY: an all-zero sigaction is a valid one: no flags, an empty mask, the default action.
@@ -91,7 +92,7 @@ fn tell(stop: &AtomicBool, wakes: &[AtomicI32]) {
     // SAFETY: errno's place is valid for the thread's life.
     let errno = unsafe { *libc::__errno_location() };
     for wake in wakes {
-        let descriptor = wake.load(Ordering::Acquire);
+        let descriptor = wake.load(Ordering::Acquire).wrapping_sub(1);
         if descriptor >= 0 {
             // SAFETY: the buffer is eight bytes long, and the descriptor is never closed.
             unsafe { libc::write(descriptor, one.as_ptr().cast(), one.len()) };
@@ -113,7 +114,8 @@ mod tests {
             Wake::new().expect("one more"),
         ];
         // Behind the two there is no loop.
-        let slots = [wakes[0].descriptor(), wakes[1].descriptor(), -1].map(AtomicI32::new);
+        let [one, two] = [0, 1].map(|number| wakes[number].descriptor() + 1);
+        let slots = [one, two, 0].map(AtomicI32::new);
         let stop = AtomicBool::new(false);
         // Nothing is there to be read: the error of this call is the last one.
         let again = (&*wakes[0].0).read(&mut [0; 8]);

@@ -126,6 +126,7 @@ pub(crate) struct Reactor<O: Os, H> {
 
 impl<O: Os, H: Handler> Reactor<O, H> {
     /// A loop that serves `os` with `handler`; `wake` makes its poll return, from any thread.
+    #[inline(never)]
     pub(crate) fn new(
         os: O,
         handler: H,
