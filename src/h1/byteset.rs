@@ -131,7 +131,8 @@ mod tests {
     fn the_first_bad_byte_is_found_wherever_it_stands() {
         let is_target = |byte: u8| matches!(byte, 0x21..0x7f) && byte != b'#';
         let is_text = |byte: u8| byte >= b' ' && byte != 0x7f;
-        for byte in 0..=255_u8 {
+        let stride = crate::sim::scaled("one byte in", 1, 37);
+        for byte in (0..=255_u8).step_by(stride) {
             for at in 0..20 {
                 for behind in [0, b'\r', b'a', 0x7f, 0x80, 0xff] {
                     let mut bytes = [b'a'; 20];
