@@ -128,14 +128,10 @@ impl Connection {
             None => return Ok((0, Event::NeedInput)),
             Some(byte) if is_token_byte(*byte) && self.empty_line != EmptyLine::Half => {}
             Some(_) => {
-                let skipped = match self.recv {
-                    Recv::Idle => self.skip_empty_line(input)?,
-                    Recv::Head
-                    | Recv::Body
-                    | Recv::Done
-                    | Recv::Closed
-                    | Recv::Refused
-                    | Recv::Failed => 0,
+                let skipped = if self.recv == Recv::Idle {
+                    self.skip_empty_line(input)?
+                } else {
+                    0
                 };
                 return match skipped {
                     0 => Err(Refusal::Method),
