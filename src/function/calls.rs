@@ -57,10 +57,10 @@ impl Contract {
         for field in head.headers().raw() {
             match field.name_len() {
                 17 if field.is_named(b"x-fc-control-path") => {
-                    control_path.get_or_insert(field.value());
+                    control_path.get_or_insert_with(|| field.value());
                 }
                 15 if field.is_named(b"x-fc-request-id") => {
-                    id.get_or_insert(field.value());
+                    id.get_or_insert_with(|| field.value());
                 }
                 _ => {}
             }

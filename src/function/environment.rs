@@ -19,6 +19,9 @@ pub(super) const PORT_VARIABLES: [&str; 5] = [
     "PORT",
 ];
 
+/// Stands for a value that is no UTF-8, and so no port either.
+const NO_TEXT: &str = "\u{fffd}";
+
 /// The port that the platform wants the server to listen on: `FC_CUSTOM_LISTEN_PORT`, else `FC_SERVER_PORT`, else that of
 /// a neighbouring platform, `_FAAS_RUNTIME_PORT`, `AWS_LWA_PORT` or `PORT`, else 9000. An empty variable counts as absent.
 ///
@@ -33,7 +36,9 @@ pub fn port_from_environment() -> Result<u16, StartError> {
 pub(super) fn port_from(variable: impl Fn(&str) -> Option<OsString>) -> Result<u16, StartError> {
     for name in PORT_VARIABLES {
         match variable(name) {
-            Some(value) if !value.is_empty() => return parse_port(name, &value.to_string_lossy()),
+            Some(value) if !value.is_empty() => {
+                return parse_port(name, value.to_str().unwrap_or(NO_TEXT));
+            }
             Some(_) | None => {}
         }
     }

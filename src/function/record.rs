@@ -7,7 +7,7 @@ use std::thread;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use crate::h1::civil_from_days;
-use crate::task::Task;
+use crate::task::{NAME_LEN_MAX, Task};
 
 use super::calls::Call;
 
@@ -35,21 +35,39 @@ pub(super) fn records(
     message: &str,
     unix_milliseconds: u128,
 ) -> Vec<String> {
-    let head = format!(
-        "{} {:.64} [{level}] ",
-        timestamp(unix_milliseconds),
-        request_id.unwrap_or(NO_ID)
-    );
-    let text = message.trim_end().replace('\n', "\n\t");
+    let id = request_id.unwrap_or(NO_ID);
+    let mut head = timestamp(unix_milliseconds);
+    for piece in [" ", first(id, NAME_LEN_MAX), " [", level, "] "] {
+        head.push_str(piece);
+    }
+    let mut text = String::new();
+    for letter in message.trim_ascii_end().chars() {
+        text.push(letter);
+        if letter == '\n' {
+            text.push('\t');
+        }
+    }
     let room = RECORD_LEN_MAX
         .saturating_sub(head.len())
         .saturating_sub(TAIL_LEN_MAX);
     let parts = split(&text, room);
-    let record = |(number, part): (usize, &&str)| match parts.len() {
-        1 => format!("{head}{part}\n"),
-        count => format!("{head}{part} ({number}/{count})\n"),
-    };
-    (1..).zip(&parts).map(record).collect()
+    let mut records = Vec::with_capacity(parts.len());
+    for (number, part) in (1..).zip(&parts) {
+        let mut record = head.clone();
+        record.push_str(part);
+        if parts.len() > 1 {
+            record.push_str(&format!(" ({number}/{})", parts.len()));
+        }
+        record.push('\n');
+        records.push(record);
+    }
+    records
+}
+
+/// What a text begins with, cut between two characters.
+fn first(text: &str, len_max: usize) -> &str {
+    text.get(..text.floor_char_boundary(len_max))
+        .unwrap_or_default()
 }
 
 /// Pieces of at most `len_max` bytes, cut between two characters; at least one.
