@@ -5,12 +5,13 @@ use core::task::{Context, Poll, Waker};
 use std::collections::VecDeque;
 use std::fs::File;
 use std::ops::Range;
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
-use std::thread::{self, ThreadId};
+use std::sync::{Arc, PoisonError};
 
 use bytes::Bytes;
 
 use crate::promise::Notify;
+use crate::sync::thread::{self, ThreadId};
+use crate::sync::{Condvar, Mutex, MutexGuard};
 
 /// The body of an answer.
 ///
@@ -59,6 +60,7 @@ impl Body {
             queue: Mutex::new(Queue {
                 pieces: VecDeque::new(),
                 len: 0,
+                refused_len: 0,
                 sender: SenderState::Sending,
                 receiver: ReceiverState::Unattached,
                 waiting: None,
@@ -156,6 +158,8 @@ struct Channel {
 struct Queue {
     pieces: VecDeque<Bytes>,
     len: usize,
+    /// Of the piece that was given back last; 0 once one was taken.
+    refused_len: usize,
     sender: SenderState,
     receiver: ReceiverState,
     /// An async task that waits for room.
@@ -189,6 +193,19 @@ impl Channel {
     fn has_room(&self, queue: &Queue, len: usize) -> bool {
         queue.len == 0 || queue.len.saturating_add(len) <= self.bytes_max
     }
+
+    /// Takes the piece, unless nobody would take it from here. What stays with the caller is dropped outside the lock: a
+    /// piece's memory may belong to code of others, which may do what it likes when it is given back.
+    fn push(&self, queue: &mut Queue, piece: &mut Bytes) -> Result<(), SendError> {
+        if queue.is_peer_gone() {
+            return Err(SendError::PeerGone);
+        }
+        if !piece.is_empty() {
+            debug_assert!(self.has_room(queue, piece.len()), "more than may wait");
+            queue.push(std::mem::take(piece));
+        }
+        Ok(())
+    }
 }
 
 impl Queue {
@@ -199,6 +216,7 @@ impl Queue {
     /// Takes the piece, and tells the loop if it might be asleep.
     fn push(&mut self, piece: Bytes) {
         self.len = self.len.saturating_add(piece.len());
+        self.refused_len = 0;
         let was_empty = self.pieces.is_empty();
         self.pieces.push_back(piece);
         if was_empty {
@@ -227,7 +245,7 @@ impl BodySender {
     /// [`SendError::PeerGone`] when nobody will take it; [`SendError::WouldDeadlock`] when the thread that would wait is
     /// the one that still has to return the response.
     pub fn send(&self, piece: impl Into<Bytes>) -> Result<(), SendError> {
-        let piece: Bytes = piece.into();
+        let mut piece: Bytes = piece.into();
         let mut queue = self.channel.lock();
         while !queue.is_peer_gone() && !self.channel.has_room(&queue, piece.len()) {
             let is_unattached = matches!(queue.receiver, ReceiverState::Unattached);
@@ -240,7 +258,7 @@ impl BodySender {
                 .wait(queue)
                 .unwrap_or_else(PoisonError::into_inner);
         }
-        push_checked(&mut queue, piece)
+        self.channel.push(&mut queue, &mut piece)
     }
 
     /// Sends a piece if there is room for it now.
@@ -249,28 +267,35 @@ impl BodySender {
     ///
     /// [`TrySendError::Full`] gives the piece back; [`TrySendError::PeerGone`] when nobody will take it.
     pub fn try_send(&self, piece: impl Into<Bytes>) -> Result<(), TrySendError> {
-        let piece: Bytes = piece.into();
+        let mut piece: Bytes = piece.into();
         let mut queue = self.channel.lock();
         if !queue.is_peer_gone() && !self.channel.has_room(&queue, piece.len()) {
+            queue.refused_len = piece.len();
             return Err(TrySendError::Full(piece));
         }
-        push_checked(&mut queue, piece).map_err(|_| TrySendError::PeerGone)
+        let pushed = self.channel.push(&mut queue, &mut piece);
+        pushed.map_err(|_| TrySendError::PeerGone)
     }
 
-    /// For async code of any runtime: ready when a piece can be sent. `std::future::poll_fn` makes it awaitable.
+    /// For async code of any runtime: ready when a piece can be sent; behind a [`TrySendError::Full`], when the piece that
+    /// came back with it can. `std::future::poll_fn` makes it awaitable. The task that asked last is woken.
     ///
     /// # Errors
     ///
     /// [`SendError::PeerGone`] when nobody will take anything any more.
     pub fn poll_ready(&self, context: &mut Context<'_>) -> Poll<Result<(), SendError>> {
+        // A waker is code of others: it is cloned and dropped outside the lock.
+        let waker = context.waker().clone();
         let mut queue = self.channel.lock();
         if queue.is_peer_gone() {
             return Poll::Ready(Err(SendError::PeerGone));
         }
-        if queue.len < self.channel.bytes_max.max(1) {
+        if self.channel.has_room(&queue, queue.refused_len.max(1)) {
             return Poll::Ready(Ok(()));
         }
-        queue.waiting = Some(context.waker().clone());
+        let before = queue.waiting.replace(waker);
+        drop(queue);
+        drop(before);
         Poll::Pending
     }
 
@@ -286,16 +311,6 @@ impl BodySender {
         queue.sender = SenderState::Finished;
         // Drop tells the loop.
     }
-}
-
-fn push_checked(queue: &mut Queue, piece: Bytes) -> Result<(), SendError> {
-    if queue.is_peer_gone() {
-        return Err(SendError::PeerGone);
-    }
-    if !piece.is_empty() {
-        queue.push(piece);
-    }
-    Ok(())
 }
 
 impl Drop for BodySender {
@@ -417,10 +432,11 @@ impl Drop for BodySource {
     fn drop(&mut self) {
         let mut queue = self.channel.lock();
         queue.receiver = ReceiverState::Gone;
-        queue.pieces.clear();
+        let pieces = std::mem::take(&mut queue.pieces);
         queue.len = 0;
         let waiting = queue.waiting.take();
         drop(queue);
+        drop(pieces);
         self.channel.room.notify_all();
         if let Some(waiting) = waiting {
             waiting.wake();
@@ -430,7 +446,11 @@ impl Drop for BodySource {
 
 #[cfg(test)]
 mod tests {
-    use super::{Body, Content, Piece, SendError, TrySendError};
+    use core::task::{Context, Poll, Waker};
+    use std::sync::Arc;
+    use std::task::Wake;
+
+    use super::{Body, BodySender, Bytes, Content, Notify, Piece, SendError, TrySendError};
 
     #[test]
     fn a_full_channel_gives_the_piece_back() {
@@ -445,6 +465,113 @@ mod tests {
         drop(body);
         assert_eq!(sender.send("6"), Err(SendError::PeerGone));
         assert!(sender.is_peer_gone());
+    }
+
+    /// Memory whose owner asks for the channel when it is given back: under the channel's lock it would wait for ever.
+    struct Asks(Arc<BodySender>, &'static [u8]);
+
+    impl AsRef<[u8]> for Asks {
+        fn as_ref(&self) -> &[u8] {
+            self.1
+        }
+    }
+
+    impl Drop for Asks {
+        fn drop(&mut self) {
+            assert!(
+                self.0.is_peer_gone() || self.1.is_empty(),
+                "it is given back when nobody takes it"
+            );
+        }
+    }
+
+    #[test]
+    fn memory_is_given_back_outside_the_lock() {
+        let (sender, body) = Body::channel(8);
+        let sender = Arc::new(sender);
+        let piece = |bytes| Bytes::from_owner(Asks(Arc::clone(&sender), bytes));
+        assert_eq!(sender.send(piece(b"a")), Ok(()));
+        assert_eq!(sender.send(piece(b"")), Ok(()));
+        drop(body);
+        assert_eq!(sender.send(piece(b"b")), Err(SendError::PeerGone));
+        assert_eq!(sender.try_send(piece(b"c")), Err(TrySendError::PeerGone));
+    }
+
+    /// A waker that asks for the channel when it is dropped, as a task does that owns the sender.
+    struct Task(Arc<BodySender>);
+
+    impl Wake for Task {
+        fn wake(self: Arc<Self>) {}
+    }
+
+    impl Drop for Task {
+        fn drop(&mut self) {
+            assert!(!self.0.is_peer_gone(), "the source is still here");
+        }
+    }
+
+    #[test]
+    fn a_task_that_waited_before_is_dropped_outside_the_lock() {
+        let (sender, body) = Body::channel(1);
+        let Content::Channel(source) = body.0 else {
+            panic!("a channel")
+        };
+        let sender = Arc::new(sender);
+        assert_eq!(sender.send("a"), Ok(()));
+        for _ in 0..2 {
+            let waker = Waker::from(Arc::new(Task(Arc::clone(&sender))));
+            let mut context = Context::from_waker(&waker);
+            assert_eq!(sender.poll_ready(&mut context), Poll::Pending);
+        }
+        assert!(matches!(source.take(), Piece::Bytes(_)));
+    }
+
+    #[test]
+    fn it_is_ready_when_the_piece_that_came_back_has_room() {
+        let (sender, body) = Body::channel(3);
+        let Content::Channel(source) = body.0 else {
+            panic!("a channel")
+        };
+        let mut context = Context::from_waker(Waker::noop());
+        assert_eq!(sender.send("ab"), Ok(()));
+        assert_eq!(sender.poll_ready(&mut context), Poll::Ready(Ok(())));
+        assert_eq!(sender.try_send("cd"), Err(TrySendError::Full("cd".into())));
+        // Ready now, it would be asked again and again, and never wait.
+        assert_eq!(sender.poll_ready(&mut context), Poll::Pending);
+        assert_eq!(sender.try_send("c"), Ok(()));
+        assert_eq!(sender.poll_ready(&mut context), Poll::Pending);
+        assert!(matches!(source.take(), Piece::Bytes(_)));
+        assert_eq!(sender.poll_ready(&mut context), Poll::Ready(Ok(())));
+    }
+
+    #[test]
+    fn whoever_waits_for_room_or_for_a_piece_goes_on() {
+        let (sender, body) = Body::channel(1);
+        let Content::Channel(source) = body.0 else {
+            panic!("a channel")
+        };
+        let (tell, told) = std::sync::mpsc::channel();
+        source.attach(Notify::new(move || {
+            tell.send(()).expect("somebody listens");
+        }));
+        let mut taken = Vec::new();
+        std::thread::scope(|scope| {
+            scope.spawn(move || {
+                for piece in ["a", "b", "c"] {
+                    sender.send(piece).expect("a peer");
+                }
+                sender.finish();
+            });
+            loop {
+                match source.take() {
+                    Piece::Bytes(piece) => taken.push(piece),
+                    Piece::Pending => told.recv().expect("news comes"),
+                    Piece::Finished => break,
+                    Piece::Cut => panic!("it was finished"),
+                }
+            }
+        });
+        assert_eq!(taken.concat(), b"abc");
     }
 
     #[test]

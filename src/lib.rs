@@ -59,6 +59,7 @@ mod sse;
 #[doc(hidden)]
 pub mod start;
 mod start_error;
+mod sync;
 mod task;
 mod test_answer;
 mod testing;

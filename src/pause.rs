@@ -1,9 +1,10 @@
 //! Back-pressure on an upload: a pause that another thread ends.
 
 use core::fmt;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, PoisonError};
 
 use crate::promise::Notify;
+use crate::sync::{Mutex, MutexGuard};
 
 #[derive(Default)]
 enum State {
@@ -81,5 +82,29 @@ impl fmt::Debug for Pause {
 impl fmt::Debug for Resume {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.debug_struct("Resume").finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc::channel;
+
+    use super::{Notify, Pause};
+
+    #[test]
+    fn whoever_pauses_is_told_when_it_is_over() {
+        let (pause, resume) = Pause::new();
+        let (tell, told) = channel();
+        std::thread::scope(|scope| {
+            scope.spawn(|| resume.resume());
+            let notify = || Notify::new(move || tell.send(()).expect("somebody listens"));
+            if !pause.is_over(notify) {
+                told.recv().expect("news comes");
+            }
+            assert!(
+                pause.is_over(|| Notify::new(|| {})),
+                "once over, always over"
+            );
+        });
     }
 }

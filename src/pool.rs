@@ -3,8 +3,7 @@
 use core::fmt;
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
-use std::thread;
+use std::sync::{Arc, PoisonError};
 
 use bytes::Bytes;
 
@@ -14,7 +13,8 @@ use crate::limits::{POOL_QUEUE_LEN_MAX, POOL_QUEUE_MAX};
 use crate::promise::Reply;
 use crate::request::{HEAD_LIMITS_OPEN, Head, Request, RequestBody};
 use crate::response::{Response, Status};
-use crate::task::Task;
+use crate::sync::{Condvar, Mutex, MutexGuard, thread};
+use crate::task::{self, Task};
 
 /// A handler whose [`call`](Handler::call) runs on a pool of threads and may block. Clones share the pool.
 ///
@@ -255,6 +255,7 @@ impl Pool {
                 reply.complete(response);
             }
         }
+        task::leave();
     }
 
     fn next(&self) -> Option<Job> {

@@ -1,9 +1,10 @@
 //! Answers from elsewhere: a slot that another thread fills, and the notice that wakes the loop.
 
 use core::fmt;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, PoisonError};
 
 use crate::response::Response;
+use crate::sync::{Mutex, MutexGuard};
 
 /// How a thing that is not the loop tells the loop that it has news. Cheap to call, from any thread.
 #[derive(Clone)]
@@ -141,5 +142,50 @@ impl Drop for Promise {
 impl fmt::Debug for Promise {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.debug_struct("Promise").finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc::channel;
+
+    use super::{Notify, Promised, promise};
+    use crate::response::Response;
+
+    #[test]
+    fn whoever_waits_is_told_of_the_answer_or_that_there_is_none() {
+        for is_kept in [true, false] {
+            let (promise, reply) = promise();
+            let (tell, told) = channel();
+            std::thread::scope(|scope| {
+                scope.spawn(|| {
+                    if is_kept {
+                        reply.complete(Response::text("kept"));
+                    } else {
+                        drop(reply);
+                    }
+                });
+                let notify = || Notify::new(move || tell.send(()).expect("somebody listens"));
+                let mut outcome = promise.poll(notify);
+                if matches!(outcome, Promised::Pending) {
+                    told.recv().expect("news comes");
+                    outcome = promise.poll(|| Notify::new(|| {}));
+                }
+                assert_eq!(matches!(outcome, Promised::Kept(_)), is_kept);
+                assert_eq!(matches!(outcome, Promised::Broken), !is_kept);
+            });
+        }
+    }
+
+    #[test]
+    fn whoever_replies_may_find_nobody() {
+        let (promise, reply) = promise();
+        std::thread::scope(|scope| {
+            scope.spawn(|| drop(promise));
+            scope.spawn(|| reply.complete(Response::text("late")));
+        });
+        let (promise, reply) = super::promise();
+        drop(promise);
+        assert!(reply.is_peer_gone(), "so work can stop");
     }
 }

@@ -16,6 +16,7 @@ use crate::reactor::{Reactor, Settings};
 use crate::request::Request;
 use crate::response::Response;
 use crate::start_error::StartError;
+use crate::task;
 use crate::workers::Workers;
 
 /// The port of a server that is told none.
@@ -256,6 +257,7 @@ impl Bound {
         }
     }
 
+    #[inline(never)]
     pub(crate) fn serve(mut self, handler: impl Handler) -> Result<(), StartError> {
         let stop = StopFlag {
             flag: self.stop,
@@ -264,11 +266,12 @@ impl Bound {
         let wake = self.wake.clone();
         let os = RealOs::new(self.listener, self.wake, stop).map_err(StartError::from_os)?;
         self.observer.on(Event::Listening(self.address));
-        Reactor::new(os, handler, self.settings, self.observer, move || {
+        let outcome = Reactor::new(os, handler, self.settings, self.observer, move || {
             wake.wake();
         })
-        .run()
-        .map_err(StartError::from_fault)
+        .run();
+        task::leave();
+        outcome.map_err(StartError::from_fault)
     }
 }
 

@@ -169,3 +169,37 @@ macro_rules! without_backtraces {
         };
     };
 }
+
+#[cfg(test)]
+mod tests {
+    use core::ffi::CStr;
+    use std::process::ExitCode;
+
+    use super::{ARGUMENTS, EXIT_PANICKED, Ordering, arguments, number_of};
+
+    #[test]
+    fn arguments_are_the_vector_s_without_the_program() {
+        assert_eq!(arguments().count(), 0, "behind std's start there are none");
+        let texts = [c"program", c"--port", c"", c"\xff"];
+        let mut vector: Vec<_> = texts.iter().map(|text| text.as_ptr()).collect();
+        vector.push(core::ptr::null());
+        ARGUMENTS.store(vector.as_mut_ptr(), Ordering::Release);
+        let found: Vec<_> = arguments().map(|text| text.as_encoded_bytes()).collect();
+        ARGUMENTS.store(core::ptr::null_mut(), Ordering::Release);
+        assert_eq!(
+            found,
+            texts[1..]
+                .iter()
+                .map(|text| CStr::to_bytes(text))
+                .collect::<Vec<_>>()
+        );
+    }
+
+    #[test]
+    fn an_exit_code_tells_its_number() {
+        for number in [0, 1, 69, 255] {
+            assert_eq!(number_of(ExitCode::from(number)), i32::from(number));
+        }
+        assert_eq!(EXIT_PANICKED, 101);
+    }
+}

@@ -1,11 +1,11 @@
 //! Why a server does not start: what the operator reads, and what the process exits with.
 
-use core::fmt;
+use core::fmt::{self, Write as _};
 use std::io;
 use std::net::SocketAddr;
 use std::process::ExitCode;
 
-use crate::os::Fault;
+use crate::os::{Fault, fault};
 
 /// Why a server did not start, or could not go on. Each has its [`exit_code`](Self::exit_code).
 #[derive(Debug)]
@@ -84,10 +84,41 @@ impl fmt::Display for StartError {
             ),
             Self::InvalidPort { source, value } => write!(
                 formatter,
-                "{source} is {value:?}, which is no port; give a number from 1 to 65535"
+                "{source} is \"{}\", which is no port; give a number from 1 to 65535",
+                Printable(value)
             ),
-            Self::Os(error) => write!(formatter, "the server cannot run: {error}"),
+            Self::Os(error) => write_os_error(formatter, error),
         }
+    }
+}
+
+/// (Not the error's own text: with that comes libc's table of a text for each error there is.)
+fn write_os_error(formatter: &mut fmt::Formatter<'_>, error: &io::Error) -> fmt::Result {
+    formatter.write_str("the server cannot run: ")?;
+    match fault(error) {
+        Fault::Exhausted => {
+            formatter.write_str("no descriptor or no memory is left; see `ulimit -n` and `-v`")?;
+        }
+        Fault::Again | Fault::Gone | Fault::Other(_) => write!(formatter, "{}", error.kind())?,
+    }
+    let number = error.raw_os_error();
+    number.map_or(Ok(()), |number| write!(formatter, " (os error {number})"))
+}
+
+/// What somebody wrote, on one line: the end of line of another system shows as a strange letter. (Not `{:?}`: it brings
+/// tables of Unicode's along, and is empty in a build that leaves debug output out.)
+struct Printable<'a>(&'a str);
+
+impl fmt::Display for Printable<'_> {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.chars().try_for_each(|letter| {
+            let is_shown = !letter.is_control();
+            formatter.write_char(if is_shown {
+                letter
+            } else {
+                char::REPLACEMENT_CHARACTER
+            })
+        })
     }
 }
 

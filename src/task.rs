@@ -2,6 +2,7 @@
 //! whoever writes a log line there knows whose it is.
 
 use core::cell::Cell;
+use core::mem::ManuallyDrop;
 use std::time::Instant;
 
 /// Bytes of a name that are kept; a UUID has 36.
@@ -9,9 +10,12 @@ pub(crate) const NAME_LEN_MAX: usize = 64;
 
 thread_local! {
     /// A pointer, so that the thread-local block stays within what libc has set aside for the first thread: a larger one
-    /// costs a system call before `main`. The first request with a name fills it, and it is kept for the next.
-    static CURRENT: Cell<Option<Box<Task>>> = const { Cell::new(None) };
+    /// costs a system call before `main`. The first request with a name fills it, and it is kept for the next. Not dropped
+    /// when the thread ends, but by [`leave`]: a destructor of a thread is 2 KB of std's and of libc's.
+    static CURRENT: Cell<Option<Slot>> = const { Cell::new(None) };
 }
+
+type Slot = ManuallyDrop<Box<Task>>;
 
 /// The request that a thread works on.
 #[derive(Clone, Copy)]
@@ -30,14 +34,11 @@ impl Task {
 
     /// What this thread works on.
     pub(crate) fn current() -> Self {
-        let copy = |slot: &Cell<Option<Box<Self>>>| {
-            let current = slot.take();
-            let copy = current.as_deref().filter(|task| task.is_known()).copied();
-            slot.set(current);
-            copy
-        };
-        // Of a thread that ends nothing is known any more.
-        CURRENT.try_with(copy).ok().flatten().unwrap_or(Self::NONE)
+        let slot = CURRENT.take();
+        let known = slot.as_ref().filter(|task| task.is_known());
+        let copy = known.map_or(Self::NONE, |task| ***task);
+        CURRENT.set(slot);
+        copy
     }
 
     /// The same request under this name, of which [`NAME_LEN_MAX`] bytes are kept.
@@ -97,7 +98,7 @@ impl Task {
 
     fn is_current_known() -> bool {
         let current = CURRENT.take();
-        let is_known = current.as_deref().is_some_and(Self::is_known);
+        let is_known = current.as_ref().is_some_and(|task| task.is_known());
         CURRENT.set(current);
         is_known
     }
@@ -105,9 +106,9 @@ impl Task {
     fn replace(&self) -> Self {
         let mut slot = CURRENT.take();
         let before = match &mut slot {
-            Some(current) => core::mem::replace(&mut **current, *self),
+            Some(current) => core::mem::replace(&mut ***current, *self),
             None => {
-                slot = self.is_known().then(|| Box::new(*self));
+                slot = self.is_known().then(|| ManuallyDrop::new(Box::new(*self)));
                 Self::NONE
             }
         };
@@ -115,9 +116,14 @@ impl Task {
         before
     }
 
-    const fn is_known(&self) -> bool {
+    pub(crate) const fn is_known(&self) -> bool {
         self.name_len > 0 || self.arrived_at.is_some()
     }
+}
+
+/// The memory of a thread that ends, or that may.
+pub(crate) fn leave() {
+    drop(CURRENT.take().map(ManuallyDrop::into_inner));
 }
 
 /// See [`Task::enter`].

@@ -1,32 +1,13 @@
 //! What the fuzzers keep, run without them: the corpus and the regressions of each target.
-#![expect(
-    clippy::expect_used,
-    reason = "a file that can't be read must fail its test"
-)]
 
-use std::path::Path;
+#[path = "support/corpus.rs"]
+mod corpus;
 
-use coldstart::sim::{check_answer, check_chunked, check_connection, check_head};
-
-/// Runs `check` over all files of a target; a failure is told with the file's name.
-fn run(target: &str, check: fn(&[u8])) {
-    let mut count = 0;
-    for folder in ["corpus", "regressions"] {
-        let folder = Path::new(env!("CARGO_MANIFEST_DIR"))
-            .join("fuzz")
-            .join(folder)
-            .join(target);
-        // A target without regressions has no folder for them.
-        for entry in std::fs::read_dir(folder).into_iter().flatten() {
-            let path = entry.expect("an entry").path();
-            let bytes = std::fs::read(&path).expect("a file of the corpus");
-            count += 1;
-            let checked = std::panic::catch_unwind(|| check(&bytes));
-            assert!(checked.is_ok(), "{}", path.display());
-        }
-    }
-    assert!(count > 0, "{target} has a corpus");
-}
+use coldstart::sim::{
+    check_answer, check_chunked, check_connection, check_context, check_environment, check_head,
+    check_simulation,
+};
+use corpus::run;
 
 #[test]
 fn the_corpus_of_connections_holds() {
@@ -46,4 +27,19 @@ fn the_corpus_of_chunked_bodies_holds() {
 #[test]
 fn the_corpus_of_answers_holds() {
     run("answer", check_answer);
+}
+
+#[test]
+fn the_corpus_of_simulations_holds() {
+    run("simulation", check_simulation);
+}
+
+#[test]
+fn the_corpus_of_environments_holds() {
+    run("environment", check_environment);
+}
+
+#[test]
+fn the_corpus_of_contexts_holds() {
+    run("context", check_context);
 }

@@ -15,7 +15,7 @@ use std::process::Command;
 use std::sync::mpsc::channel;
 use std::time::{Duration, Instant};
 
-use coldstart::{Accept, Event, Handler, Head, Request, Response, Timeouts, Upgrade};
+use coldstart::{Accept, Event, Handler, Head, Request, Response, Server, Timeouts, Upgrade};
 use socket2::{Domain, SockRef, Socket, Type};
 
 use loopback::process::{Process, is_again, processor_ticks, sleeps};
@@ -85,6 +85,11 @@ fn a_client_that_half_closes_behind_its_requests_is_answered_in_full() {
     server.stop();
 }
 
+/// A server that lingers for as long as a slow machine lets its peer wait.
+fn lingering() -> Server {
+    on_loopback().timeouts(Timeouts::new().linger(loopback::PATIENCE))
+}
+
 /// Refuses everything at length, before the body comes.
 struct RefuseAtLength(Vec<u8>);
 
@@ -100,7 +105,7 @@ impl Handler for RefuseAtLength {
 
 #[test]
 fn no_reset_eats_the_answer_to_a_peer_that_goes_on_sending() {
-    let server = Running::start(on_loopback(), echo);
+    let server = Running::start(lingering(), echo);
     let mut client = Client::connect(server.address);
     client.send("POST / HTTP/1.1\r\nHost: test\r\nContent-Length: 99999999999\r\n\r\n");
     for _ in 0..15 {
@@ -119,7 +124,7 @@ fn no_reset_eats_the_answer_to_a_peer_that_goes_on_sending() {
 #[test]
 fn no_reset_eats_an_answer_on_its_way_when_bytes_come_with_the_end_right_behind_them() {
     let body = pattern(256 * 1024);
-    let server = Running::start_handler(on_loopback(), RefuseAtLength(body.clone()));
+    let server = Running::start_handler(lingering(), RefuseAtLength(body.clone()));
     let mut client = narrow_client(server.address);
     client.send("POST / HTTP/1.1\r\nHost: test\r\nContent-Length: 99999999999\r\n\r\n");
     eventually("the server has ended its side", || {
@@ -389,7 +394,7 @@ const LARGE: usize = 12_000_000;
 
 fn serve_impatiently() {
     let timeouts = Timeouts::new().head(SHORT).body(SHORT).write(SHORT);
-    let server = coldstart::Server::new()
+    let server = Server::new()
         .address(SocketAddr::from(([127, 0, 0, 1], 0)))
         .timeouts(timeouts);
     let large = coldstart::Bytes::from(pattern(LARGE));

@@ -18,25 +18,29 @@ use std::panic;
 use std::path::{Path, PathBuf};
 
 use coldstart::sim::{
-    Cuts, End, Exchange, Meaning, Message, check_against_reference, exchange, meaning,
+    Cuts, End, Exchange, Meaning, Message, check_against_reference, exchange, meaning, scaled,
 };
 use grammar::{Made, MadeBody};
-use mutation::MUTATIONS;
+use mutation::{MUTATIONS, damage};
 use random::Random;
-use transcript::{Case, cases};
+use transcript::{Case, cases, one_case_in};
 
 /// Fewer cases than this mean that the files were not read as they were written.
 const CASES_MIN: usize = 600;
 /// Seeds of each property; a few seconds without optimisation.
-const SEEDS: u64 = 4000;
+const SEEDS: usize = 4000;
+/// Under Miri so many seeds, one transcript in so many, whole and byte by byte.
+const SEEDS_UNDER_MIRI: usize = 4;
+const STRIDE_UNDER_MIRI: usize = 12;
+const CUTS_UNDER_MIRI: usize = 2;
 
 #[test]
 fn each_transcript_holds_at_every_cut() {
-    let (mut count, mut failures) = (0, String::new());
+    let (stride, mut count, mut failures) = (stride(), 0, String::new());
     for path in files() {
         let file = std::fs::read_to_string(&path).expect("a transcript");
         let name = path.file_name().unwrap_or_default().to_string_lossy();
-        for case in cases(&file) {
+        for case in one_case_in(stride, &file) {
             count += 1;
             if let Err(why) = replay(&case) {
                 let _ = write!(failures, "\n{name}: {}\n{why}", case.title);
@@ -44,7 +48,17 @@ fn each_transcript_holds_at_every_cut() {
         }
     }
     assert!(failures.is_empty(), "{failures}");
-    assert!(count >= CASES_MIN, "only {count} cases were found");
+    let count_min = CASES_MIN / stride;
+    assert!(count >= count_min, "only {count} cases were found");
+}
+
+/// One transcript in so many is replayed.
+fn stride() -> usize {
+    scaled("one transcript in", 1, STRIDE_UNDER_MIRI)
+}
+
+fn seeds_by_default() -> u64 {
+    scaled("seeds", SEEDS, SEEDS_UNDER_MIRI) as u64
 }
 
 #[test]
@@ -69,10 +83,10 @@ fn each_file_is_listed_in_the_readme() {
 
 #[test]
 fn each_transcript_means_the_same_to_the_reference() {
-    let mut failures = String::new();
+    let (stride, mut failures) = (stride(), String::new());
     for path in files() {
         let file = std::fs::read_to_string(&path).expect("a transcript");
-        for case in cases(&file) {
+        for case in one_case_in(stride, &file) {
             if let Err(why) = check_against_reference(&case.request, Cuts::Whole) {
                 let _ = write!(failures, "\n{}: {}\n{why}\n", path.display(), case.title);
             }
@@ -147,7 +161,7 @@ fn for_each_seed(make: impl Fn(&mut Random) -> (Vec<u8>, Result<(), String>)) {
     let number = |text: &str| text.parse().expect("a number of seeds, or a seed");
     let seeds = match option_env!("WIRE_SEED").map(number) {
         Some(seed) => seed..seed + 1,
-        None => 0..option_env!("WIRE_SEEDS").map_or(SEEDS, number),
+        None => 0..option_env!("WIRE_SEEDS").map_or_else(seeds_by_default, number),
     };
     for seed in seeds {
         let (input, promise) = make(&mut Random(seed));
@@ -180,28 +194,17 @@ fn is_same(made: &Made, message: &Message) -> bool {
         && message.method.as_bytes() == made.method
         && message.target.as_bytes() == made.target
         && message.fields == trimmed(&made.fields)
-        && message.body == made.content()
+        && message.body == content(&made.body)
         && message.trailers == trailers
 }
 
-/// Bytes are lost, doubled, moved or replaced by those that mean something.
-fn damage(random: &mut Random, input: &mut Vec<u8>) {
-    let at = random.below(input.len());
-    let byte = random.pick(b"\r\n \t:;,0123456789afAF/\0\x7f\x80\xffHTTP.-+\"");
-    match random.below(6) {
-        0 => input.insert(at, byte),
-        1 if !input.is_empty() => input[at] = byte,
-        2 if !input.is_empty() => drop(input.remove(at)),
-        3 => input.truncate(at),
-        4 => {
-            let end = (at + random.below(12)).min(input.len());
-            let piece = input[at..end].to_vec();
-            let to = random.below(input.len());
-            drop(input.splice(to..to, piece));
-        }
-        _ => {
-            let end = (at + random.below(12)).min(input.len());
-            drop(input.drain(at..end));
+/// The body that a reader must find.
+fn content(body: &MadeBody) -> Vec<u8> {
+    match body {
+        MadeBody::None => Vec::new(),
+        MadeBody::Length(content) => content.clone(),
+        MadeBody::Chunked { chunks, .. } => {
+            chunks.iter().flat_map(|chunk| chunk.1.clone()).collect()
         }
     }
 }
@@ -227,7 +230,12 @@ fn replay(case: &Case) -> Result<(), String> {
         Cuts::Every(3),
         Cuts::Every(61),
     ];
-    for cuts in fixed.into_iter().chain((1..=8).map(Cuts::Seeded)) {
+    let all = fixed.into_iter().chain((1..=8).map(Cuts::Seeded));
+    for cuts in all.take(if cfg!(miri) {
+        CUTS_UNDER_MIRI
+    } else {
+        usize::MAX
+    }) {
         let run = || exchange(&case.request, cuts, case.ending);
         let Ok(exchange) = panic::catch_unwind(run) else {
             return Err(format!("  at cut {cuts:?}: it panicked, see above\n"));

@@ -32,10 +32,13 @@ pub(crate) enum Verdict {
     Absent,
 }
 
-/// CPU a request over 10 000 connections, by that over one, at the same load.
+/// CPU a request over 10 000 connections, by that over one; none if the load was not the same.
 pub(crate) fn growth(versus: &Results, program: &str) -> Option<f64> {
-    let cpu = |scenario| versus.figure(Some(scenario), program, "cpu_us");
-    Some(cpu("growth-10000")? / cpu("growth-1")?)
+    let by = |column| {
+        let figure = |scenario| versus.figure(Some(scenario), program, column);
+        Some(figure("growth-10000")? / figure("growth-1")?)
+    };
+    by("cpu_us").filter(|_| by("requests_s").is_some_and(|loads| (0.9..1.1).contains(&loads)))
 }
 
 pub(crate) fn bounds(start: &Results, versus: &Results) -> Vec<Bound> {

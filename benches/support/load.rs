@@ -7,6 +7,8 @@ use std::os::fd::{AsRawFd as _, FromRawFd as _, OwnedFd};
 use std::time::{Duration, Instant};
 
 const PATIENCE: Duration = Duration::from_secs(15);
+/// How long the last answers under load may take.
+const PATIENCE_UNDER_LOAD: Duration = Duration::from_secs(5);
 /// How long a connection may stay open behind the last answer.
 const LAST: Duration = Duration::from_secs(2);
 /// How a good answer begins.
@@ -85,7 +87,11 @@ impl Load {
             written: plan.request.repeat(plan.depth),
             plan,
         };
+        let until = Instant::now() + PATIENCE;
         for number in 0..load.plan.connections {
+            if Instant::now() > until {
+                return Err(format!("has taken only {number} connections"));
+            }
             let socket = connect(port)?;
             load.watch(&socket, number);
             load.connections.push(Connection {
@@ -166,12 +172,13 @@ impl Load {
         Ok(())
     }
 
-    /// Judges the answers once more, beside the connections that are open.
+    /// Judges the answers once more, in the place of one of the connections: more may not be allowed.
     ///
     /// # Errors
     ///
     /// As [`new`](Self::new).
-    pub(crate) fn judge(&self) -> Result<usize, String> {
+    pub(crate) fn judge(&mut self) -> Result<usize, String> {
+        drop(self.connections.pop());
         judge(self.port, &self.plan)
     }
 
@@ -198,7 +205,7 @@ impl Load {
         while open > 0 {
             self.receive(1000, &mut done)?;
             let now = Instant::now();
-            if now > until + PATIENCE {
+            if now > until + PATIENCE_UNDER_LOAD {
                 return Err("leaves requests without an answer".to_owned());
             }
             for number in done.drain(..) {
@@ -228,7 +235,7 @@ impl Load {
         let mut done = Vec::new();
         while latencies.len() < total {
             let now = Instant::now();
-            if now > started_at + duration + PATIENCE {
+            if now > started_at + duration + PATIENCE_UNDER_LOAD {
                 return Err("leaves requests without an answer".to_owned());
             }
             while issued < total {

@@ -1,8 +1,6 @@
 //! The reference function: what is deployed when there is nothing to deploy yet.
 #![no_main]
 
-use std::borrow::Cow;
-use std::ffi::OsStr;
 use std::io::Write as _;
 use std::process::ExitCode;
 
@@ -10,6 +8,9 @@ use coldstart::{Function, HeaderValue, Request, Response, Server, Status};
 
 const HELP: &str = include_str!("bootstrap.txt");
 const VERSION: &str = concat!("bootstrap ", env!("CARGO_PKG_VERSION"), "\n");
+
+/// Stands for an argument that is no UTF-8, and so none of ours.
+const NO_TEXT: &str = "\u{fffd}";
 
 /// A wrong argument, after sysexits(3).
 const EXIT_USAGE: u8 = 64;
@@ -22,7 +23,7 @@ fn bootstrap() -> ExitCode {
         .http_fn(route)
         .event(|_, payload| Ok(payload.to_vec()));
     let given = coldstart::arguments();
-    match Command::parse(given.map(OsStr::to_string_lossy)) {
+    match Command::parse(given.map(|argument| argument.to_str().unwrap_or(NO_TEXT))) {
         Ok(Command::Serve(None)) => function.run(),
         Ok(Command::Serve(Some(port))) => function.server(Server::new().port(port)).run(),
         Ok(Command::Print(text)) => match std::io::stdout().write_all(text.as_bytes()) {
@@ -45,20 +46,20 @@ enum Command {
 }
 
 impl Command {
-    fn parse(mut given: impl Iterator<Item = Cow<'static, str>>) -> Result<Self, String> {
+    fn parse(mut given: impl Iterator<Item = &'static str>) -> Result<Self, String> {
         let mut port = None;
         while let Some(argument) = given.next() {
-            let value = match (&*argument, argument.strip_prefix("--port=")) {
+            let value = match (argument, argument.strip_prefix("--port=")) {
                 ("--help" | "-h", _) => return Ok(Self::Print(HELP)),
                 ("--version" | "-V", _) => return Ok(Self::Print(VERSION)),
-                (_, Some(value)) => Cow::Owned(value.to_owned()),
+                (_, Some(value)) => value,
                 ("--port", None) => given.next().unwrap_or_default(),
-                (_, None) => return Err(format!("{argument:?} is no argument of this program")),
+                (_, None) => return Err(format!("\"{argument}\" is no argument of this program")),
             };
             let is_digits = value.bytes().all(|byte| byte.is_ascii_digit());
             port = value.parse().ok().filter(|port| is_digits && *port != 0);
             port.ok_or_else(|| {
-                format!("--port {value:?} is no port: give a number from 1 to 65535")
+                format!("--port \"{value}\" is no port: give a number from 1 to 65535")
             })?;
         }
         Ok(Self::Serve(port))

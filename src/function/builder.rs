@@ -3,7 +3,7 @@
 use core::fmt;
 use std::io::Write as _;
 use std::process::ExitCode;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, PoisonError};
 
 use bytes::Bytes;
 
@@ -13,6 +13,7 @@ use crate::request::Request;
 use crate::response::{Response, Status};
 use crate::server::{Bound, Server};
 use crate::start_error::StartError;
+use crate::sync::Mutex;
 
 use super::calls::{Answer, Calls, Contract};
 use super::context::Context;
@@ -226,11 +227,14 @@ impl<H: Handler> Function<H> {
     }
 
     fn start(self, serve: impl FnOnce(Bound, Calls<H>) -> Result<(), StartError>) -> ExitCode {
-        let server = self.server.map_or_else(
-            || port_from_environment().map(|port| Server::new().port(port)),
-            Ok,
-        );
-        let bound = match server.and_then(Server::bind) {
+        let server = match self.server {
+            Some(server) => server,
+            None => match port_from_environment() {
+                Ok(port) => Server::new().port(port),
+                Err(error) => return exit_code(Err(error)),
+            },
+        };
+        let bound = match server.bind() {
             Ok(bound) => bound,
             Err(error) => return exit_code(Err(error)),
         };

@@ -50,18 +50,22 @@ pub(super) struct Contract {
 }
 
 impl Contract {
-    /// What the request is for, and its id, in one pass over its fields.
+    /// What the request is for, and its id, in one pass over its fields. The first line of a name counts, here as for the
+    /// [`Context`].
     fn read<'a>(&self, head: &Head<'a>) -> (Call, Option<&'a [u8]>) {
-        let mut control_path: &[u8] = b"";
-        let mut id = None;
+        let (mut control_path, mut id) = (None, None);
         for field in head.headers().raw() {
             match field.name_len() {
-                17 if field.is_named(b"x-fc-control-path") => control_path = field.value(),
-                15 if field.is_named(b"x-fc-request-id") => id = Some(field.value()),
+                17 if field.is_named(b"x-fc-control-path") => {
+                    control_path.get_or_insert_with(|| field.value());
+                }
+                15 if field.is_named(b"x-fc-request-id") => {
+                    id.get_or_insert_with(|| field.value());
+                }
                 _ => {}
             }
         }
-        let call = match control_path {
+        let call = match control_path.unwrap_or_default() {
             b"" => self.read_path(head),
             b"/invoke" => Call::Event,
             b"/initialize" => Call::Initialize,

@@ -106,6 +106,13 @@ impl<'a> Context<'a> {
     /// on, else from the request's fields. Never of both: a secret fits its own id only.
     #[must_use]
     pub fn credentials(&self) -> Option<Credentials> {
+        self.credentials_beside(variable)
+    }
+
+    pub(super) fn credentials_beside(
+        &self,
+        variable: impl Fn(&str) -> Option<String>,
+    ) -> Option<Credentials> {
         let environment = Credentials::find(variable, |part| {
             format!("ALIBABA_CLOUD_{}", part.to_uppercase().replace('-', "_"))
         });
@@ -118,7 +125,10 @@ impl<'a> Context<'a> {
     }
 
     fn number(&self, name: &str) -> Option<u32> {
-        self.field(name)?.parse().ok()
+        let text = self.field(name)?;
+        // `parse` takes a sign as well.
+        let is_number = text.bytes().all(|byte| byte.is_ascii_digit());
+        text.parse().ok().filter(|_| is_number)
     }
 }
 

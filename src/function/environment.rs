@@ -11,13 +11,16 @@ use crate::start_error::StartError;
 
 /// Where a port is looked for, the first that is set and not empty: the platform's own names (contract, section 2), then
 /// its neighbours' (section 8), the one that belongs to nobody last: it may be meant for another program.
-const PORT_VARIABLES: [&str; 5] = [
+pub(super) const PORT_VARIABLES: [&str; 5] = [
     "FC_CUSTOM_LISTEN_PORT",
     "FC_SERVER_PORT",
     "_FAAS_RUNTIME_PORT",
     "AWS_LWA_PORT",
     "PORT",
 ];
+
+/// Stands for a value that is no UTF-8, and so no port either.
+const NO_TEXT: &str = "\u{fffd}";
 
 /// The port that the platform wants the server to listen on: `FC_CUSTOM_LISTEN_PORT`, else `FC_SERVER_PORT`, else that of
 /// a neighbouring platform, `_FAAS_RUNTIME_PORT`, `AWS_LWA_PORT` or `PORT`, else 9000. An empty variable counts as absent.
@@ -30,19 +33,25 @@ pub fn port_from_environment() -> Result<u16, StartError> {
     port_from(|name| std::env::var_os(name))
 }
 
-fn port_from(variable: impl Fn(&str) -> Option<OsString>) -> Result<u16, StartError> {
+pub(super) fn port_from(variable: impl Fn(&str) -> Option<OsString>) -> Result<u16, StartError> {
     for name in PORT_VARIABLES {
         match variable(name) {
-            Some(value) if !value.is_empty() => return parse_port(name, &value.to_string_lossy()),
+            Some(value) if !value.is_empty() => {
+                return parse_port(name, value.to_str().unwrap_or(NO_TEXT));
+            }
             Some(_) | None => {}
         }
     }
     Ok(DEFAULT_PORT)
 }
 
-/// A variable; empty is absent.
+/// A variable; empty is absent, and so is what is no text.
 pub(super) fn variable(name: &str) -> Option<String> {
-    std::env::var(name).ok().filter(|value| !value.is_empty())
+    std::env::var_os(name).and_then(text)
+}
+
+pub(super) fn text(value: OsString) -> Option<String> {
+    value.into_string().ok().filter(|value| !value.is_empty())
 }
 
 /// A port in decimal digits; `source` is named in the error.

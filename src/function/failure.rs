@@ -116,7 +116,11 @@ fn push_json_string(json: &mut String, text: &str) {
             '\r' => json.push_str("\\r"),
             '\t' => json.push_str("\\t"),
             '\0'..=' ' if letter != ' ' => {
-                json.push_str(&format!("\\u{:04x}", u32::from(letter)));
+                json.push_str("\\u00");
+                for shift in [4, 0] {
+                    let digit = (u32::from(letter) >> shift) & 0xF;
+                    json.extend(char::from_digit(digit, 16));
+                }
             }
             _ => json.push(letter),
         }

@@ -2,6 +2,8 @@
 
 mod builder;
 mod calls;
+#[cfg(feature = "sim")]
+pub(crate) mod check;
 mod context;
 mod environment;
 mod failure;
@@ -21,7 +23,7 @@ use crate::request::Request;
 use crate::response::Response;
 use crate::server::Server;
 use crate::start_error::StartError;
-use crate::task::Task;
+use crate::task::{self, Task};
 
 /// Serves with a function or closure on `0.0.0.0` and the platform's port until SIGTERM, and gives the exit status of
 /// the process: 0 after a stop, else that of the [`StartError`], which is printed on stderr.
@@ -57,6 +59,13 @@ pub fn exit_code(outcome: Result<(), StartError>) -> ExitCode {
 /// Does `work` as part of the request with this id: log records that are written meanwhile carry it (contract, section
 /// 5). For threads of one's own; on the loop and on threads of the pool it is so by itself.
 pub fn in_request<T>(request_id: &str, work: impl FnOnce() -> T) -> T {
-    let _scope = Task::current().named(request_id).enter();
-    work()
+    let before = Task::current();
+    let scope = before.named(request_id).enter();
+    let outcome = work();
+    drop(scope);
+    if !before.is_known() {
+        // The thread is somebody's, and may end.
+        task::leave();
+    }
+    outcome
 }

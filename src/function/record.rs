@@ -7,12 +7,12 @@ use std::thread;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use crate::h1::civil_from_days;
-use crate::task::Task;
+use crate::task::{NAME_LEN_MAX, Task};
 
 use super::calls::Call;
 
 /// Bytes of a record that the platform keeps whole (contract, rule 9).
-const RECORD_LEN_MAX: usize = 32 * 1024;
+pub(super) const RECORD_LEN_MAX: usize = 32 * 1024;
 /// Room for the number of a part, as in ` (1/3)`, and the line's end.
 const TAIL_LEN_MAX: usize = 32;
 /// Where a call has no id.
@@ -21,26 +21,53 @@ const NO_ID: &str = "-";
 /// Writes `<UTC yyyy-MM-ddTHH:mm:ss.fff> <requestId> [<Level>] <message>`. A record begins where a line begins with a
 /// date: further lines of the message are set in by a tab, and one that is too long goes on in records of its own.
 pub(super) fn write(level: &str, request_id: Option<&str>, message: &dyn Display) {
-    let head = format!(
-        "{} {:.64} [{level}] ",
-        timestamp(now()),
-        request_id.unwrap_or(NO_ID)
-    );
-    let text = message.to_string();
-    let text = text.trim_end().replace('\n', "\n\t");
+    let records = records(level, request_id, &message.to_string(), now());
+    let mut out = io::stdout().lock();
+    for record in records {
+        // Nobody can be told that stdout is closed.
+        drop(out.write_all(record.as_bytes()));
+    }
+}
+
+pub(super) fn records(
+    level: &str,
+    request_id: Option<&str>,
+    message: &str,
+    unix_milliseconds: u128,
+) -> Vec<String> {
+    let id = request_id.unwrap_or(NO_ID);
+    let mut head = timestamp(unix_milliseconds);
+    for piece in [" ", first(id, NAME_LEN_MAX), " [", level, "] "] {
+        head.push_str(piece);
+    }
+    let mut text = String::new();
+    for letter in message.trim_ascii_end().chars() {
+        text.push(letter);
+        if letter == '\n' {
+            text.push('\t');
+        }
+    }
     let room = RECORD_LEN_MAX
         .saturating_sub(head.len())
         .saturating_sub(TAIL_LEN_MAX);
     let parts = split(&text, room);
-    let mut out = io::stdout().lock();
+    let mut records = Vec::with_capacity(parts.len());
     for (number, part) in (1..).zip(&parts) {
-        let record = match parts.len() {
-            1 => format!("{head}{part}\n"),
-            count => format!("{head}{part} ({number}/{count})\n"),
-        };
-        // Nobody can be told that stdout is closed.
-        drop(out.write_all(record.as_bytes()));
+        let mut record = head.clone();
+        record.push_str(part);
+        if parts.len() > 1 {
+            record.push_str(&format!(" ({number}/{})", parts.len()));
+        }
+        record.push('\n');
+        records.push(record);
     }
+    records
+}
+
+/// What a text begins with, cut between two characters.
+fn first(text: &str, len_max: usize) -> &str {
+    text.get(..text.floor_char_boundary(len_max))
+        .unwrap_or_default()
 }
 
 /// Pieces of at most `len_max` bytes, cut between two characters; at least one.
@@ -152,9 +179,14 @@ impl log::Log for StdoutLog {
 /// that of the variable `LOG_LEVEL`, else `Info`.
 #[cfg(feature = "log")]
 pub fn log_to_stdout() -> bool {
-    let level = super::environment::variable("LOG_LEVEL").and_then(|level| level.parse().ok());
-    log::set_max_level(level.unwrap_or(log::LevelFilter::Info));
+    log::set_max_level(log_level(super::environment::variable));
     log::set_logger(&StdoutLog).is_ok()
+}
+
+#[cfg(feature = "log")]
+pub(super) fn log_level(variable: impl Fn(&str) -> Option<String>) -> log::LevelFilter {
+    let level = variable("LOG_LEVEL").and_then(|level| level.parse().ok());
+    level.unwrap_or(log::LevelFilter::Info)
 }
 
 #[cfg(test)]

@@ -125,7 +125,7 @@ impl ByteSet {
 
 #[cfg(test)]
 mod tests {
-    use super::{ByteSet, is_token_byte, name_len, target_len, text_len, token_len};
+    use super::{ByteSet, is_named, is_token_byte, name_len, target_len, text_len, token_len};
 
     #[test]
     fn the_first_bad_byte_is_found_wherever_it_stands() {
@@ -160,6 +160,16 @@ mod tests {
             // RFC 3986 §2.2 and §2.3, sub-delims and unreserved.
             let stands_for_itself = is_letter_or_digit || b"!$&'()*+,;=-._~".contains(&byte);
             assert_eq!(name_len(&[byte]) == 1, stands_for_itself, "{byte}");
+        }
+    }
+
+    #[test]
+    fn a_name_is_the_same_in_any_case_and_no_other() {
+        for name in ["keep-alive", "KEEP-ALIVE", "Keep-Alive"] {
+            assert!(is_named(name.as_bytes(), b"keep-alive"), "{name}");
+        }
+        for name in ["", "keep-aliv", "keep-alive2", "keep_alive", "keep-alivf"] {
+            assert!(!is_named(name.as_bytes(), b"keep-alive"), "{name}");
         }
     }
 

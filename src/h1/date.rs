@@ -107,7 +107,8 @@ mod tests {
     #[test]
     fn every_day_follows_the_one_before() {
         let mut last = (1970, 0, 1);
-        for days in 1..150_000 {
+        let days_max = crate::sim::scaled("days", 150_000, 800);
+        for days in (1..).take(days_max) {
             let now = super::civil_from_days(days);
             let next_day = (now.0 == last.0 && now.1 == last.1 && now.2 == last.2 + 1)
                 || (now.2 == 1 && (now.0, now.1) == (last.0, last.1 + 1))

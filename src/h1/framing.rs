@@ -293,7 +293,9 @@ fn behind_registered_name(mut name: &[u8]) -> &[u8] {
 
 #[cfg(test)]
 mod tests {
-    use super::{BodyLength, Close, Expectation, Framing, Persistence, UpgradeOffer, read};
+    use super::{
+        BodyLength, Close, Expectation, Framing, Persistence, UpgradeOffer, is_host, read,
+    };
     use crate::h1::head::{HeadIndex, HeadLimits, HeadView, Scan, parse};
     use crate::h1::refusal::Refusal;
 
@@ -354,6 +356,16 @@ mod tests {
         assert_eq!(expectation(length), Ok(Expectation::Continue));
         let chunked = "Transfer-Encoding: chunked\r\n";
         assert_eq!(expectation(chunked), Ok(Expectation::Continue));
+    }
+
+    #[test]
+    fn an_encoding_in_a_host_has_two_hexadecimal_digits() {
+        for host in ["%41", "a%fFb:80", "%41%42"] {
+            assert!(is_host(host.as_bytes()), "{host}");
+        }
+        for host in ["%", "%4", "%4g", "%g4", "%gg", "a%", "%41%", "%%41"] {
+            assert!(!is_host(host.as_bytes()), "{host}");
+        }
     }
 
     #[test]

@@ -594,6 +594,7 @@ mod tests {
         let long_target = format!("GET /{} HTTP/1.1\r\n\r\n", "a".repeat(64));
         // It has no more bytes than a good line may have, because its version is short.
         let long_target_alone = format!("GET /{} HTTP/1\r\n\r\n", "a".repeat(64));
+        let long_method = format!("{}\rX / HTTP/1.1\r\n\r\n", "M".repeat(METHOD_LEN_MAX));
         let long_head = format!("GET / HTTP/1.1\r\nX: {}\r\n\r\n", "a".repeat(1024));
         let heads: &[(&[u8], Refusal)] = &[
             (b"G@T / HTTP/1.1\r\n\r\n", Refusal::Method),
@@ -629,6 +630,7 @@ mod tests {
                 b"GET / HTTP/1.1\r\nA:\r\nB:\r\nC:\r\nD:\r\nE:\r\n\r\n",
                 Refusal::HeadTooLarge,
             ),
+            (long_method.as_bytes(), Refusal::Method),
             (long_target.as_bytes(), Refusal::TargetTooLong),
             (long_target_alone.as_bytes(), Refusal::TargetTooLong),
             (long_head.as_bytes(), Refusal::HeadTooLarge),

@@ -8,7 +8,7 @@ use std::io::IoSlice;
 use std::net::TcpStream;
 
 pub(crate) use real::{
-    KeepaliveTimes, Listener, PortSharing, RealOs, Signals, SocketOptions, StopFlag,
+    KeepaliveTimes, Listener, PortSharing, RealOs, Signals, SocketOptions, StopFlag, fault,
 };
 pub(crate) use signal::Wake;
 

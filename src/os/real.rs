@@ -317,7 +317,7 @@ fn readiness_of(event: &mio::event::Event) -> Readiness {
 }
 
 /// What there is to do about an error of the kernel's (accept(2), recv(2), send(2), `epoll_ctl`(2)).
-fn fault(error: &io::Error) -> Fault {
+pub(crate) fn fault(error: &io::Error) -> Fault {
     match error.raw_os_error() {
         Some(libc::EAGAIN) => Fault::Again,
         Some(libc::EMFILE | libc::ENFILE | libc::ENOBUFS | libc::ENOMEM | libc::ENOSPC) => {

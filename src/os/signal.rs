@@ -17,8 +17,9 @@ use crate::limits::WORKERS_MAX;
 
 /// A signal asked the process to stop.
 static STOP: AtomicBool = AtomicBool::new(false);
-/// The eventfds that the signal handler writes to, one a worker; -1 where there is none. None of them is ever closed.
-static WAKES: [AtomicI32; WORKERS_MAX] = [const { AtomicI32::new(-1) }; WORKERS_MAX];
+/// The eventfds that the signal handler writes to, one a worker, each as the number above its own: 0, which takes no room
+/// in the file, where there is none. None of them is ever closed.
+static WAKES: [AtomicI32; WORKERS_MAX] = [const { AtomicI32::new(0) }; WORKERS_MAX];
 
 /// Wakes a loop that sleeps in its poll, from any thread. An eventfd, watched for its edges: each write is one, so
 /// nobody needs to read it empty.
@@ -64,7 +65,7 @@ pub(crate) fn install(wakes: &[Wake]) -> io::Result<()> {
     for (slot, wake) in WAKES.iter().zip(wakes) {
         // The handler may run at any later time: its descriptor must stay open for good.
         std::mem::forget(wake.clone());
-        slot.store(wake.descriptor(), Ordering::Release);
+        slot.store(wake.descriptor().saturating_add(1), Ordering::Release);
     }
     for signal in [libc::SIGTERM, libc::SIGINT] {
         // SAFETY: an all-zero sigaction is a valid one: no flags, an empty mask, the default action.
@@ -80,14 +81,18 @@ pub(crate) fn install(wakes: &[Wake]) -> io::Result<()> {
     Ok(())
 }
 
-/// Only what may be done in a signal handler: atomics and writes; the errno of whoever was interrupted is kept.
 extern "C" fn on_signal(_signal: libc::c_int) {
-    STOP.store(true, Ordering::Release);
+    tell(&STOP, &WAKES);
+}
+
+/// Only what may be done in a signal handler: atomics and writes; the errno of whoever was interrupted is kept.
+fn tell(stop: &AtomicBool, wakes: &[AtomicI32]) {
+    stop.store(true, Ordering::Release);
     let one = 1_u64.to_ne_bytes();
     // SAFETY: errno's place is valid for the thread's life.
     let errno = unsafe { *libc::__errno_location() };
-    for wake in &WAKES {
-        let descriptor = wake.load(Ordering::Acquire);
+    for wake in wakes {
+        let descriptor = wake.load(Ordering::Acquire).wrapping_sub(1);
         if descriptor >= 0 {
             // SAFETY: the buffer is eight bytes long, and the descriptor is never closed.
             unsafe { libc::write(descriptor, one.as_ptr().cast(), one.len()) };
@@ -95,4 +100,48 @@ extern "C" fn on_signal(_signal: libc::c_int) {
     }
     // SAFETY: as above.
     unsafe { *libc::__errno_location() = errno };
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{AtomicBool, AtomicI32, Ordering, Wake, io, tell};
+    use std::io::Read as _;
+
+    #[test]
+    fn a_signal_sets_the_flag_and_wakes_each_loop_and_leaves_errno() {
+        let wakes = [
+            Wake::new().expect("a descriptor"),
+            Wake::new().expect("one more"),
+        ];
+        // Behind the two there is no loop.
+        let [one, two] = [0, 1].map(|number| wakes[number].descriptor() + 1);
+        let slots = [one, two, 0].map(AtomicI32::new);
+        let stop = AtomicBool::new(false);
+        // Nothing is there to be read: the error of this call is the last one.
+        let again = (&*wakes[0].0).read(&mut [0; 8]);
+        assert!(again.is_err(), "the counter is zero");
+        let errno = io::Error::last_os_error().raw_os_error();
+        tell(&stop, &slots);
+        assert_eq!(io::Error::last_os_error().raw_os_error(), errno);
+        assert!(stop.load(Ordering::Acquire), "the flag is set");
+        for wake in &wakes {
+            let mut counter = [0; 8];
+            assert_eq!((&*wake.0).read(&mut counter).ok(), Some(8));
+            assert_eq!(u64::from_ne_bytes(counter), 1);
+        }
+    }
+
+    #[test]
+    fn a_wake_goes_to_any_thread() {
+        let wake = Wake::new().expect("a descriptor");
+        std::thread::scope(|scope| {
+            for _ in 0..2 {
+                let wake = wake.clone();
+                scope.spawn(move || wake.wake());
+            }
+        });
+        let mut counter = [0; 8];
+        assert_eq!((&*wake.0).read(&mut counter).ok(), Some(8));
+        assert_eq!(u64::from_ne_bytes(counter), 2);
+    }
 }

@@ -1,8 +1,9 @@
 //! News from other threads: which sessions to look at again, and the wake-up that makes the loop look.
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::PoisonError;
 
 use crate::os::Key;
+use crate::sync::Mutex;
 
 /// Keys of sessions that have news. A promise or channel posts once until the loop has looked, so there are never
 /// more than a few a session.
@@ -36,5 +37,38 @@ impl Mailbox {
         into.clear();
         let mut keys = self.keys.lock().unwrap_or_else(PoisonError::into_inner);
         std::mem::swap(&mut *keys, into);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc::channel;
+
+    use super::{Key, Mailbox};
+
+    #[test]
+    fn whoever_takes_when_woken_gets_each_key_once() {
+        const POSTERS: u32 = 3;
+        const POSTS: u32 = 4;
+        let (wake, woken) = channel();
+        let mailbox = Mailbox::new(move || wake.send(()).expect("somebody listens"));
+        let (mut taken, mut keys) = (Vec::new(), Vec::new());
+        std::thread::scope(|scope| {
+            for slot in 0..POSTERS {
+                let mailbox = &mailbox;
+                let post = move |generation| mailbox.post(Key { slot, generation });
+                scope.spawn(move || (0..POSTS).for_each(post));
+            }
+            while taken.len() < (POSTERS * POSTS) as usize {
+                woken.recv().expect("a wake-up comes");
+                mailbox.take(&mut keys);
+                taken.append(&mut keys);
+            }
+        });
+        let of = |slot| taken.iter().filter(move |key| key.slot == slot);
+        for slot in 0..POSTERS {
+            let generations = of(slot).map(|key| key.generation);
+            assert!(generations.eq(0..POSTS), "in order: {taken:?}");
+        }
     }
 }

@@ -9,6 +9,8 @@ mod dispatch;
 mod fate;
 #[cfg(feature = "sim")]
 mod gauge;
+#[cfg(all(test, loom))]
+mod interleavings;
 mod mailbox;
 mod outbox;
 mod scratch;
@@ -124,6 +126,7 @@ pub(crate) struct Reactor<O: Os, H> {
 
 impl<O: Os, H: Handler> Reactor<O, H> {
     /// A loop that serves `os` with `handler`; `wake` makes its poll return, from any thread.
+    #[inline(never)]
     pub(crate) fn new(
         os: O,
         handler: H,

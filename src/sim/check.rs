@@ -155,7 +155,7 @@ fn check_answer_head(output: &[u8], status: u16, kept: usize) {
         "a status line: {}",
         status_line.escape_ascii()
     );
-    let (mut own, mut handlers) = (Vec::new(), 0);
+    let (mut own, mut handlers, mut before) = (Vec::new(), 0, &b""[..]);
     for line in lines {
         let line = line.strip_suffix(b"\r").unwrap_or(line);
         let is_good = |byte: &u8| matches!(byte, b'\t' | b' '..=b'~' | 0x80..);
@@ -173,7 +173,11 @@ fn check_answer_head(output: &[u8], status: u16, kept: usize) {
             "no name: {}",
             line.escape_ascii()
         );
+        let is_offer = before.eq_ignore_ascii_case(b"upgrade") && line == b"Connection: Upgrade";
+        before = name;
         match name.to_ascii_lowercase().as_slice() {
+            // A list, whose options may stand in several lines (RFC 9110 §7.6.1): this one is of the line before.
+            _ if is_offer => {}
             b"date" | b"content-length" | b"transfer-encoding" | b"connection" => own.push(name),
             _ => handlers += 1,
         }

@@ -119,6 +119,8 @@ pub struct Exchange {
     pub messages: Vec<Message>,
     /// The status of the refusal, if there was one.
     pub refused: Option<u16>,
+    /// Where each whole request ends in the input.
+    pub ends: Vec<usize>,
 }
 
 /// Runs `input` through the protocol and answers each request:
@@ -133,6 +135,12 @@ pub struct Exchange {
 #[must_use]
 pub fn exchange(input: &[u8], cuts: Cuts, ending: Ending) -> Exchange {
     run(input, cuts, ending, Site::ByTarget)
+}
+
+/// The same, where every target is answered with 200 and the request's own body.
+#[must_use]
+pub fn exchange_echo(input: &[u8], cuts: Cuts, ending: Ending) -> Exchange {
+    run(input, cuts, ending, Site::Echo)
 }
 
 pub(super) fn run(input: &[u8], mut cuts: Cuts, ending: Ending, site: Site) -> Exchange {
@@ -174,6 +182,7 @@ struct Peer {
     index: HeadIndex,
     site: Site,
     path: String,
+    taken: usize,
     exchange: Exchange,
 }
 
@@ -184,6 +193,7 @@ impl Peer {
             index: HeadIndex::default(),
             site,
             path: String::new(),
+            taken: 0,
             exchange: Exchange::default(),
         }
     }
@@ -205,32 +215,31 @@ impl Peer {
 
     /// Takes all that can be taken of `input`, and says how much that was.
     fn advance(&mut self, input: &[u8]) -> usize {
-        let mut at = 0;
+        let before = self.taken;
         while !self.is_over() {
+            let at = self.taken - before;
             let rest = &input[at..];
             match self.connection.poll(rest, &mut self.index, &LIMITS) {
-                Ok((taken, Event::NeedInput)) => {
-                    self.connection.encode_continue(&mut self.exchange.output);
-                    return at + taken;
-                }
-                Ok((taken, Event::EmptyLine)) => at += taken,
-                Ok((taken, Event::Head { body })) => {
-                    at += taken;
-                    self.on_head(&rest[..taken], body);
-                }
-                Ok((taken, Event::Body(bytes))) => {
-                    at += taken;
-                    self.on_body(bytes);
-                }
-                Ok((taken, Event::End { trailers })) => {
-                    at += taken;
-                    self.on_trailers(trailers);
-                    self.on_end();
+                Ok((taken, event)) => {
+                    self.taken += taken;
+                    match event {
+                        Event::NeedInput => {
+                            self.connection.encode_continue(&mut self.exchange.output);
+                            return at + taken;
+                        }
+                        Event::EmptyLine => {}
+                        Event::Head { body } => self.on_head(&rest[..taken], body),
+                        Event::Body(bytes) => self.on_body(bytes),
+                        Event::End { trailers } => {
+                            self.on_trailers(trailers);
+                            self.on_end();
+                        }
+                    }
                 }
                 Err(refusal) => self.on_refusal(refusal),
             }
         }
-        at
+        self.taken - before
     }
 
     fn on_head(&mut self, head: &[u8], body: BodyLength) {
@@ -312,6 +321,7 @@ impl Peer {
         self.say("end".to_owned());
         if let Some(message) = self.exchange.messages.last_mut() {
             message.is_whole = true;
+            self.exchange.ends.push(self.taken);
         }
         if self.connection.is_unanswered() && !self.is_for("/later") {
             self.answer_request();

@@ -102,7 +102,7 @@ impl Report {
 pub fn run_seed(seed: u64, tracing: Tracing) -> Result<Report, Failure> {
     let mut trace = Vec::new();
     let outcome = catch_unwind(AssertUnwindSafe(|| {
-        let mut play = Play::drawn(seed, tracing);
+        let mut play = Play::drawn(Dice::new(seed), tracing);
         let outcome = play.run_to_the_end();
         trace = play.take_trace();
         outcome
@@ -113,6 +113,25 @@ pub fn run_seed(seed: u64, tracing: Tracing) -> Result<Report, Failure> {
         Err(panic) => words_of(&*panic),
     };
     Err(Failure { seed, what, trace })
+}
+
+/// A world in which these bytes decide: who comes and what they want from the front, what goes wrong from the end.
+///
+/// # Panics
+///
+/// Whatever is not true of it that must be true of all, with the steps that led there.
+pub fn check_simulation(bytes: &[u8]) {
+    let run = |tracing| {
+        let mut play = Play::drawn(Dice::chosen(bytes), tracing);
+        let outcome = play.run_to_the_end();
+        (outcome.err(), play.take_trace())
+    };
+    if let (Some(what), _) = run(Tracing::Off) {
+        let (again, trace) = run(Tracing::On);
+        let trace = trace.join("\n");
+        assert!(again.is_none(), "{trace}\n{what}");
+        assert!(again.is_some(), "it is not so when it is watched: {what}");
+    }
 }
 
 /// What a panic said.
@@ -130,9 +149,8 @@ pub(super) struct Play {
 }
 
 impl Play {
-    /// Everything in it is drawn from the seed.
-    fn drawn(seed: u64, tracing: Tracing) -> Self {
-        let mut dice = Dice::new(seed);
+    /// Everything in it is drawn.
+    fn drawn(mut dice: Dice, tracing: Tracing) -> Self {
         let rates = FaultRates::drawn(&mut dice);
         let limits = Limits::new()
             .pending_out_len_max(dice.pick(&[0, 1000, 64 * 1024, 1024 * 1024]))

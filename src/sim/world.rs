@@ -160,6 +160,7 @@ impl State {
             self.act();
         }
         self.kernel.mislead(found);
+        self.kernel.on_told(found);
     }
 
     /// Lets time pass until something is to happen. False: nothing is, or the time-out has passed.

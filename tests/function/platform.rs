@@ -35,9 +35,12 @@ pub(crate) fn example(name: &str) -> Command {
         let profile_folder = test.parent().unwrap().parent().unwrap();
         let mut build = Command::new(env!("CARGO"));
         build.args(["build", "--quiet", "--examples", "--features", "json"]);
-        build
-            .arg("--target-dir")
-            .arg(profile_folder.parent().unwrap());
+        let mut target_folder = profile_folder.parent().unwrap();
+        // Built for a named target, the profile's folder lies in the target's.
+        if std::env::var_os("CARGO_BUILD_TARGET").is_some() {
+            target_folder = target_folder.parent().unwrap();
+        }
+        build.arg("--target-dir").arg(target_folder);
         if profile_folder.ends_with("release") {
             build.arg("--release");
         }

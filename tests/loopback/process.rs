@@ -164,6 +164,17 @@ pub(crate) fn field_of(text: &str, field: &str) -> Option<String> {
     })
 }
 
+/// Pages that a process had to be given so far, those that were in memory already.
+pub(crate) fn page_faults(id: u32) -> u64 {
+    let stat = fs::read_to_string(format!("/proc/{id}/stat")).expect("a process");
+    // Behind the name, minflt is the 8th.
+    let behind = stat.rsplit(')').next().unwrap_or_default();
+    let field = behind.split_whitespace().nth(7);
+    field
+        .and_then(|field| field.parse().ok())
+        .expect("a number")
+}
+
 /// Processor time that a process has used, in hundredths of a second.
 pub(crate) fn processor_ticks(id: u32) -> u64 {
     let stat = fs::read_to_string(format!("/proc/{id}/stat")).expect("a process");

@@ -132,9 +132,10 @@ fn endless_trailers(assault: &mut Assault<'_>) {
     });
 }
 
-/// A body in chunks of one byte, as many as the socket takes.
+/// A body in chunks of one byte, as many as the socket takes. Not for a consumer that is slow by design: it would go on
+/// with what came before the end for as long as a siege takes.
 fn tiny_chunks(assault: &mut Assault<'_>) {
-    let upload = upload(assault);
+    let upload = assault.ground.program.uploads()[0];
     assault.wave(wave(2, 4, 10), |assault, foe, turn| {
         if turn == 0 {
             assault.ask(foe, &chunked_head(upload));

@@ -132,17 +132,6 @@ impl Made {
     pub(crate) fn bytes(&self) -> Vec<u8> {
         [joined(&self.head()), self.body_bytes()].concat()
     }
-
-    /// The body that a reader must find.
-    pub(crate) fn content(&self) -> Vec<u8> {
-        match &self.body {
-            MadeBody::None => Vec::new(),
-            MadeBody::Length(content) => content.clone(),
-            MadeBody::Chunked { chunks, .. } => {
-                chunks.iter().flat_map(|chunk| chunk.1.clone()).collect()
-            }
-        }
-    }
 }
 
 /// Lines with their ends, and the empty one.

@@ -370,3 +370,25 @@ fn trailer(random: &mut Random, made: &Made, line: &[u8]) -> Option<Vec<u8>> {
     let without_empty_line = &bytes[..bytes.len() - 2];
     Some([without_empty_line, &joined(&lines)].concat())
 }
+
+/// Bytes are lost, doubled, moved or replaced by those that mean something.
+pub(crate) fn damage(random: &mut Random, input: &mut Vec<u8>) {
+    let at = random.below(input.len());
+    let byte = random.pick(b"\r\n \t:;,0123456789afAF/\0\x7f\x80\xffHTTP.-+\"");
+    match random.below(6) {
+        0 => input.insert(at, byte),
+        1 if !input.is_empty() => input[at] = byte,
+        2 if !input.is_empty() => drop(input.remove(at)),
+        3 => input.truncate(at),
+        4 => {
+            let end = (at + random.below(12)).min(input.len());
+            let piece = input[at..end].to_vec();
+            let to = random.below(input.len());
+            drop(input.splice(to..to, piece));
+        }
+        _ => {
+            let end = (at + random.below(12)).min(input.len());
+            drop(input.drain(at..end));
+        }
+    }
+}

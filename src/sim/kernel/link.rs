@@ -76,6 +76,9 @@ pub(in crate::sim) struct Link {
     pub(in crate::sim) excuse: Option<&'static str>,
     /// Reads although the server had been told that nothing waits.
     pub(in crate::sim) needless_reads: u32,
+    /// Polls that told of it and woke the loop as well: mail comes first, so the read that it sets going may take what
+    /// the event tells of, and one more is made in vain for the event itself.
+    pub(in crate::sim) told_beside_mail: u32,
 }
 
 impl Link {
@@ -97,6 +100,7 @@ impl Link {
             peer_end: PeerEnd::Held,
             excuse: None,
             needless_reads: 0,
+            told_beside_mail: 0,
         }
     }
 

@@ -1,7 +1,7 @@
 //! The kernel from the peers' side, and what an onlooker sees of it.
 
 use super::link::{Custody, Flow, INBOUND_LEN_MAX, Link, LinkId, PeerEnd, Scarcity, Told};
-use super::{Interest, Kernel};
+use super::{Interest, Kernel, Occurrence};
 
 /// What peers do.
 impl Kernel {
@@ -110,8 +110,24 @@ impl Kernel {
         self.links[id].excuse
     }
 
+    /// What a poll has found is on its way to the loop.
+    pub(in crate::sim) fn on_told(&mut self, found: &[Occurrence]) {
+        if !found.contains(&Occurrence::Wake) {
+            return;
+        }
+        let is_told = |link: &Link| {
+            let is_its = |one: &Occurrence| matches!(one, Occurrence::Socket(key, _) if Some(*key) == link.watch.key);
+            found.iter().any(is_its)
+        };
+        for link in self.links.iter_mut().filter(|link| is_told(link)) {
+            link.told_beside_mail += 1;
+        }
+    }
+
+    /// Those that no event beside mail excuses.
     pub(in crate::sim) fn needless_reads(&self, id: LinkId) -> u32 {
-        self.links[id].needless_reads
+        let link = &self.links[id];
+        link.needless_reads.saturating_sub(link.told_beside_mail)
     }
 
     pub(in crate::sim) fn links_len(&self) -> usize {

@@ -1,0 +1,365 @@
+//! Every order in which other threads can meet the loop, tried by loom: `.ci/sanitize interleavings`.
+//!
+//! The loop, its mailbox and all that posts to it are the code that ships; the kernel is made up. Its poll sleeps until an
+//! event comes and never for a time-out: news that is lost is a deadlock, and loom reports it.
+
+mod world;
+
+use core::future::poll_fn;
+use core::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::Arc;
+
+use bytes::Bytes;
+use loom::thread;
+
+use super::mailbox::Mailbox;
+use crate::handler::{Accept, Demand, FunctionHandler, Handler, Upload};
+use crate::os::Key;
+use crate::pause::Pause;
+use crate::pool::Blocking;
+use crate::request::{Head, Request};
+use crate::response::Response;
+use crate::{Body, BodySender, SendError, TrySendError};
+use world::{Kernel, Peer, World};
+
+const GET: &str = "GET / HTTP/1.1\r\nHost: a\r\n\r\n";
+const PUT: &str = "PUT / HTTP/1.1\r\nHost: a\r\nContent-Length: 4\r\n\r\nab";
+const LAST_CHUNK: &str = "0\r\n\r\n";
+
+/// Tries all orders with at most `preemptions` switches that nobody waited for, and says how many those were.
+fn in_every_order(preemptions: usize, run: impl Fn() + Send + Sync + 'static) {
+    let mut model = loom::model::Builder::new();
+    model.preemption_bound = model.preemption_bound.or(Some(preemptions));
+    model.max_branches = 20_000;
+    let orders = Arc::new(AtomicUsize::new(0));
+    let counted = Arc::clone(&orders);
+    model.check(move || {
+        counted.fetch_add(1, Ordering::Relaxed);
+        run();
+    });
+    let orders = orders.load(Ordering::Relaxed);
+    let name = std::thread::current().name().map(str::to_owned);
+    println!("{orders} orders: {}", name.unwrap_or_default());
+    assert!(orders > 1, "nothing met anything");
+}
+
+/// A handler whose answer is `answer`'s.
+fn answering(
+    answer: impl Fn() -> Response + Clone + Send + Sync + 'static,
+) -> impl FnOnce() -> FunctionHandler<Box<dyn FnMut(&Request<'_>) -> Response>> + Send + 'static {
+    move || FunctionHandler(Box::new(move |_| answer()))
+}
+
+/// An answer that a thread of its own completes, or lets fall.
+fn promised(complete: impl FnOnce(crate::Reply) + Send + 'static) -> Response {
+    let (response, reply) = Response::promised();
+    thread::spawn(move || complete(reply));
+    response
+}
+
+/// An answer whose body a thread of its own sends.
+fn streamed(bytes_max: usize, send: impl FnOnce(BodySender) + Send + 'static) -> Response {
+    let (sender, body) = Body::channel(bytes_max);
+    thread::spawn(move || send(sender));
+    Response::text(body)
+}
+
+fn all_end_with(end: &'static str) -> impl Fn(&[Peer]) -> bool + Send {
+    move |peers| peers.iter().all(|peer| peer.text().ends_with(end))
+}
+
+fn all_are_over(peers: &[Peer]) -> bool {
+    peers.iter().all(|peer| peer.is_over)
+}
+
+/// What is between the chunks' sizes.
+fn content(peer: &Peer) -> String {
+    let (_, body) = peer.text().split_once("\r\n\r\n").unwrap();
+    body.split("\r\n").skip(1).step_by(2).collect()
+}
+
+/// Counts how often its memory is given back.
+struct Counted(Arc<AtomicUsize>);
+
+impl AsRef<[u8]> for Counted {
+    fn as_ref(&self) -> &[u8] {
+        "counted".as_bytes()
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.0.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+#[test]
+fn each_key_posted_is_taken_once_and_each_is_heard_of() {
+    in_every_order(3, || {
+        let kernel = Arc::new(Kernel::default());
+        let waker = Arc::clone(&kernel);
+        let mailbox = Arc::new(Mailbox::new(move || waker.wake()));
+        let post = |slot: u32| {
+            let mailbox = Arc::clone(&mailbox);
+            let key = move |generation| Key { slot, generation };
+            thread::spawn(move || (0..2).for_each(|generation| mailbox.post(key(generation))))
+        };
+        let threads = [post(0), post(1)];
+        let (mut taken, mut keys) = (Vec::new(), Vec::new());
+        while taken.len() < 4 {
+            let mut news = kernel.news.lock().unwrap();
+            while news.is_empty() {
+                news = kernel.edge.wait(news).unwrap();
+            }
+            news.clear();
+            drop(news);
+            mailbox.take(&mut keys);
+            taken.append(&mut keys);
+        }
+        for thread in threads {
+            thread.join().unwrap();
+        }
+        mailbox.take(&mut keys);
+        assert!(keys.is_empty(), "nothing comes twice");
+        taken.sort_unstable();
+        taken.dedup();
+        assert_eq!(taken.len(), 4, "nothing is lost");
+    });
+}
+
+#[test]
+fn an_answer_from_another_thread_is_sent() {
+    in_every_order(3, || {
+        let handler = || promised(|reply| reply.complete(Response::text("kept")));
+        let peers = World::of(&[GET, GET]).serve(answering(handler), all_end_with("kept"));
+        assert!(
+            peers
+                .iter()
+                .all(|peer| peer.text().matches("HTTP/1.1").count() == 1)
+        );
+    });
+}
+
+#[test]
+fn a_reply_that_falls_is_answered_500() {
+    in_every_order(4, || {
+        let peers = World::of(&[GET]).serve(answering(|| promised(drop)), all_end_with("failed\n"));
+        assert!(peers[0].text().starts_with("HTTP/1.1 500 "));
+    });
+}
+
+#[test]
+fn an_answer_is_given_back_once_when_its_peer_goes_meanwhile() {
+    in_every_order(4, || {
+        let given_back = Arc::new(AtomicUsize::new(0));
+        let counter = Arc::clone(&given_back);
+        let replying = Arc::new(std::sync::Mutex::new(None));
+        let thread = Arc::clone(&replying);
+        let handler = move || {
+            let counted = Counted(Arc::clone(&counter));
+            let (response, reply) = Response::promised();
+            *thread.lock().unwrap() = Some(thread::spawn(move || {
+                reply.complete(Response::text(Bytes::from_owner(counted)));
+            }));
+            response
+        };
+        let world = World::of(&[GET]).with_reset();
+        world.serve(answering(handler), all_are_over);
+        let replying = replying.lock().unwrap().take();
+        replying.unwrap().join().unwrap();
+        assert_eq!(given_back.load(Ordering::Relaxed), 1);
+    });
+}
+
+#[test]
+fn a_stop_waits_for_the_answer_under_way() {
+    in_every_order(3, || {
+        let world = World::of(&[GET]);
+        let kernel = Arc::clone(&world.kernel);
+        let handler = {
+            let kernel = Arc::clone(&kernel);
+            move || {
+                let kernel = Arc::clone(&kernel);
+                // As `Stopper::stop` does.
+                thread::spawn(move || {
+                    kernel.is_stop_wanted.store(true, Ordering::Release);
+                    kernel.wake();
+                });
+                promised(|reply| reply.complete(Response::text("kept")))
+            }
+        };
+        let peers = world.on_loop(answering(handler), kernel, |reactor| reactor.run().unwrap());
+        assert!(peers[0].text().ends_with("kept") && peers[0].is_over);
+    });
+}
+
+#[test]
+fn a_streamed_body_arrives_whole_and_in_order() {
+    in_every_order(3, || {
+        let send = |sender: BodySender| {
+            for piece in ["ab", "cd", "e"] {
+                assert_eq!(sender.send(piece), Ok(()));
+            }
+            sender.finish();
+        };
+        let handler = move || streamed(2, send);
+        let peers = World::of(&[GET]).serve(answering(handler), all_end_with(LAST_CHUNK));
+        assert_eq!(content(&peers[0]), "abcde");
+    });
+}
+
+#[test]
+fn a_streamed_body_that_was_promised_arrives_whole() {
+    in_every_order(3, || {
+        let handler = || {
+            promised(|reply| {
+                let (sender, body) = Body::channel(1);
+                assert_eq!(sender.send("a"), Ok(()));
+                reply.complete(Response::text(body));
+                assert_eq!(sender.send("b"), Ok(()));
+                sender.finish();
+            })
+        };
+        let peers = World::of(&[GET]).serve(answering(handler), all_end_with(LAST_CHUNK));
+        assert_eq!(content(&peers[0]), "ab");
+    });
+}
+
+#[test]
+fn two_threads_may_send_one_body() {
+    in_every_order(2, || {
+        let handler = || {
+            let (sender, body) = Body::channel(2);
+            let sender = Arc::new(sender);
+            for piece in ["a", "bc"] {
+                let sender = Arc::clone(&sender);
+                thread::spawn(move || {
+                    assert_eq!(sender.send(piece), Ok(()));
+                    if let Some(last) = Arc::into_inner(sender) {
+                        last.finish();
+                    }
+                });
+            }
+            Response::text(body)
+        };
+        let peers = World::of(&[GET]).serve(answering(handler), all_end_with(LAST_CHUNK));
+        let content = content(&peers[0]);
+        assert!(content == "abc" || content == "bca", "{content}");
+    });
+}
+
+#[test]
+fn an_async_task_hears_of_room() {
+    in_every_order(3, || {
+        let send = |sender: BodySender| {
+            loom::future::block_on(async {
+                for piece in ["ab", "cd", "e"] {
+                    let mut piece = Bytes::from(piece);
+                    loop {
+                        assert_eq!(poll_fn(|context| sender.poll_ready(context)).await, Ok(()));
+                        match sender.try_send(piece) {
+                            Ok(()) => break,
+                            Err(TrySendError::Full(again)) => piece = again,
+                            Err(TrySendError::PeerGone) => panic!("the peer is here"),
+                        }
+                    }
+                }
+            });
+            sender.finish();
+        };
+        let handler = move || streamed(3, send);
+        let peers = World::of(&[GET]).serve(answering(handler), all_end_with(LAST_CHUNK));
+        assert_eq!(content(&peers[0]), "abcde");
+    });
+}
+
+#[test]
+fn a_sender_that_falls_cuts_the_answer() {
+    in_every_order(3, || {
+        let send = |sender: BodySender| assert_eq!(sender.send("a"), Ok(()));
+        let peers = World::of(&[GET]).serve(answering(move || streamed(2, send)), all_are_over);
+        assert!(!peers[0].text().ends_with(LAST_CHUNK));
+    });
+}
+
+#[test]
+fn a_sender_that_waits_hears_that_its_peer_has_gone() {
+    in_every_order(3, || {
+        let send = |sender: BodySender| {
+            if let Some(error) = (0..3).find_map(|_| sender.send("ab").err()) {
+                assert_eq!(error, SendError::PeerGone);
+                assert!(sender.is_peer_gone(), "whoever has gone stays gone");
+            }
+        };
+        let handler = move || streamed(2, send);
+        World::of(&[GET])
+            .with_reset()
+            .serve(answering(handler), all_are_over);
+    });
+}
+
+/// An upload that pauses at its first piece until another thread lets it go on.
+#[derive(Default)]
+struct Pausing {
+    pieces: usize,
+}
+
+impl Upload for Pausing {
+    fn on_piece(&mut self, _: &[u8]) -> Demand {
+        self.pieces += 1;
+        if self.pieces > 1 {
+            return Demand::More;
+        }
+        let (pause, resume) = Pause::new();
+        thread::spawn(move || resume.resume());
+        Demand::Pause(pause)
+    }
+
+    fn on_end(self: Box<Self>) -> Response {
+        Response::text(format!("{} pieces", self.pieces))
+    }
+}
+
+impl Handler for Pausing {
+    fn accept(&mut self, _: &Head<'_>) -> Accept {
+        Accept::Stream(Box::new(Self::default()))
+    }
+
+    fn call(&mut self, _: &Request<'_>) -> Response {
+        Response::text("unused")
+    }
+}
+
+#[test]
+fn a_pause_that_is_over_goes_on() {
+    in_every_order(4, || {
+        World::new(&[&[PUT, "cd"]]).serve(Pausing::default, all_end_with("2 pieces"));
+    });
+}
+
+#[test]
+fn a_pool_answers_whoever_waits_and_ends_with_its_handler() {
+    for threads in [1, 2] {
+        in_every_order(2, move || {
+            let handler = move || {
+                Blocking::new(
+                    FunctionHandler(|_: &Request<'_>| Response::text("done")),
+                    threads,
+                )
+            };
+            World::of(&[GET, GET]).serve(handler, all_end_with("done"));
+        });
+    }
+}
+
+#[test]
+fn a_pool_ends_with_jobs_that_wait() {
+    in_every_order(2, || {
+        let handler =
+            || Blocking::new(FunctionHandler(|_: &Request<'_>| Response::text("done")), 1);
+        // The first answer is enough: the second job waits, runs, or is done.
+        World::of(&[GET, GET]).serve(handler, |peers| {
+            peers.iter().any(|peer| peer.text().ends_with("done"))
+        });
+    });
+}

@@ -1,0 +1,248 @@
+//! The world around the loop under loom: a kernel that other threads tell things, and peers that only the loop sees.
+
+use core::sync::atomic::Ordering;
+use core::time::Duration;
+use std::collections::VecDeque;
+use std::io::IoSlice;
+use std::net::TcpStream;
+use std::sync::Arc;
+
+use loom::sync::atomic::AtomicBool;
+use loom::sync::{Condvar, Mutex};
+use loom::thread;
+
+use super::super::{Reactor, Settings};
+use crate::handler::Handler;
+use crate::observe::{Event, Observer};
+use crate::os::{Fault, Instant, Interest, Key, Occurrence, Os, Readiness};
+
+/// In words, on each thread's stack: the loop's frames are deeper than what loom sets aside.
+const STACK_LEN: usize = 0x8000;
+
+/// What epoll knows: an edge of each kind that nobody has fetched yet.
+#[derive(Default)]
+pub(super) struct Kernel {
+    pub(super) news: Mutex<Vec<Occurrence>>,
+    pub(super) edge: Condvar,
+    pub(super) is_stop_wanted: AtomicBool,
+}
+
+impl Kernel {
+    pub(super) fn tell(&self, occurrence: Occurrence) {
+        let mut news = self.news.lock().unwrap();
+        if !news.contains(&occurrence) {
+            news.push(occurrence);
+        }
+        drop(news);
+        self.edge.notify_one();
+    }
+
+    /// As a write to the eventfd does.
+    pub(super) fn wake(&self) {
+        self.tell(Occurrence::Wake);
+    }
+}
+
+/// One peer: what it has sent and not been read, and what it was sent.
+#[derive(Default)]
+pub(super) struct Peer {
+    input: VecDeque<&'static str>,
+    output: Vec<u8>,
+    /// Known once the kernel watches it.
+    key: Option<Key>,
+    pub(super) is_over: bool,
+}
+
+impl Peer {
+    pub(super) fn text(&self) -> &str {
+        core::str::from_utf8(&self.output).unwrap()
+    }
+
+    /// What epoll tells of it: bytes that wait, or the end that it sends behind ours.
+    fn readiness(&self) -> Option<Readiness> {
+        if self.is_over {
+            return Some(Readiness::READABLE.with(Readiness::ENDED));
+        }
+        (!self.input.is_empty()).then_some(Readiness::READABLE)
+    }
+}
+
+/// Peers, of whom only the loop's thread knows before the end: no lock of loom's, and so nothing to try.
+type Peers = Arc<std::sync::Mutex<Vec<Peer>>>;
+
+/// What happens as soon as the kernel watches the first socket.
+type OnWatched = Box<dyn FnOnce(Arc<Kernel>, Key) + Send>;
+
+pub(super) struct World {
+    pub(super) kernel: Arc<Kernel>,
+    peers: Peers,
+    accepted: usize,
+    on_watched: Option<OnWatched>,
+}
+
+impl World {
+    pub(super) fn new(requests: &[&[&'static str]]) -> Self {
+        let peer = |input: &&[&'static str]| Peer {
+            input: input.iter().copied().collect(),
+            ..Peer::default()
+        };
+        let peers: Vec<Peer> = requests.iter().map(peer).collect();
+        let kernel = Arc::new(Kernel::default());
+        kernel.news.lock().unwrap().push(Occurrence::Listener);
+        Self {
+            kernel,
+            peers: Arc::new(std::sync::Mutex::new(peers)),
+            accepted: 0,
+            on_watched: None,
+        }
+    }
+
+    pub(super) fn of(requests: &[&'static str]) -> Self {
+        let each: Vec<&[&'static str]> = requests.iter().map(core::slice::from_ref).collect();
+        Self::new(&each)
+    }
+
+    /// The first peer resets its connection at some time after the kernel watches it.
+    pub(super) fn with_reset(mut self) -> Self {
+        self.on_watched = Some(Box::new(|kernel, key| {
+            thread::spawn(move || kernel.tell(Occurrence::Socket(key, Readiness::BROKEN)));
+        }));
+        self
+    }
+
+    /// Serves until `is_done` says so of the peers; then all that the loop owns is dropped.
+    pub(super) fn serve<H: Handler + 'static>(
+        self,
+        handler: impl FnOnce() -> H + Send + 'static,
+        is_done: impl Fn(&[Peer]) -> bool + Send + 'static,
+    ) -> Vec<Peer> {
+        let (kernel, peers) = (Arc::clone(&self.kernel), Arc::clone(&self.peers));
+        self.on_loop(handler, kernel, move |reactor| {
+            let mut found = Vec::new();
+            while !is_done(&peers.lock().unwrap()) {
+                reactor.turn(&mut found).unwrap();
+            }
+        })
+    }
+
+    pub(super) fn on_loop<H: Handler + 'static>(
+        self,
+        handler: impl FnOnce() -> H + Send + 'static,
+        kernel: Arc<Kernel>,
+        run: impl FnOnce(&mut Reactor<Self, H>) + Send + 'static,
+    ) -> Vec<Peer> {
+        let peers = Arc::clone(&self.peers);
+        let serve = move || {
+            let wake = move || kernel.wake();
+            let (settings, observer) = (Settings::default(), Box::new(Deaf));
+            run(&mut Reactor::new(self, handler(), settings, observer, wake));
+        };
+        let looping = thread::Builder::new().stack_size(STACK_LEN).spawn(serve);
+        looping.unwrap().join().unwrap();
+        std::mem::take(&mut *peers.lock().unwrap())
+    }
+}
+
+impl World {
+    fn tell_of(&self, socket: usize) {
+        let peer = &self.peers.lock().unwrap()[socket];
+        if let (Some(key), Some(readiness)) = (peer.key, peer.readiness()) {
+            self.kernel.tell(Occurrence::Socket(key, readiness));
+        }
+    }
+}
+
+impl Os for World {
+    type Socket = usize;
+
+    fn poll(
+        &mut self,
+        timeout: Option<Duration>,
+        found: &mut Vec<Occurrence>,
+    ) -> Result<(), Fault> {
+        let mut news = self.kernel.news.lock().unwrap();
+        while news.is_empty() && timeout != Some(Duration::ZERO) {
+            news = self.kernel.edge.wait(news).unwrap();
+        }
+        found.append(&mut news);
+        Ok(())
+    }
+
+    fn accept(&mut self) -> Result<usize, Fault> {
+        if self.accepted == self.peers.lock().unwrap().len() {
+            return Err(Fault::Again);
+        }
+        self.accepted += 1;
+        Ok(self.accepted - 1)
+    }
+
+    fn stop_listening(&mut self) {}
+
+    fn watch(
+        &mut self,
+        socket: &mut usize,
+        key: Key,
+        _: Interest,
+        _: Interest,
+    ) -> Result<(), Fault> {
+        self.peers.lock().unwrap()[*socket].key = Some(key);
+        self.tell_of(*socket);
+        if let Some(on_watched) = self.on_watched.take() {
+            on_watched(Arc::clone(&self.kernel), key);
+        }
+        Ok(())
+    }
+
+    fn receive(&mut self, socket: &usize, buffer: &mut [u8]) -> Result<usize, Fault> {
+        let peer = &mut self.peers.lock().unwrap()[*socket];
+        let Some(input) = peer.input.pop_front().map(str::as_bytes) else {
+            return if peer.is_over {
+                Ok(0)
+            } else {
+                Err(Fault::Again)
+            };
+        };
+        buffer[..input.len()].copy_from_slice(input);
+        Ok(input.len())
+    }
+
+    fn send(&mut self, socket: &usize, slices: &[IoSlice<'_>]) -> Result<usize, Fault> {
+        let output = &mut self.peers.lock().unwrap()[*socket].output;
+        slices
+            .iter()
+            .for_each(|slice| output.extend_from_slice(slice));
+        Ok(slices.iter().map(|slice| slice.len()).sum())
+    }
+
+    fn end_output(&mut self, socket: &usize) {
+        self.peers.lock().unwrap()[*socket].is_over = true;
+        self.tell_of(*socket);
+    }
+
+    fn close(&mut self, socket: usize) {
+        self.peers.lock().unwrap()[socket].is_over = true;
+    }
+
+    fn detach(&mut self, _: usize) -> Result<TcpStream, Fault> {
+        Err(Fault::Other(0))
+    }
+
+    fn is_stop_wanted(&self) -> bool {
+        self.kernel.is_stop_wanted.load(Ordering::Acquire)
+    }
+
+    fn now(&self) -> Instant {
+        Instant(0)
+    }
+
+    fn unix_seconds(&self) -> u64 {
+        0
+    }
+}
+
+#[derive(Debug)]
+struct Deaf;
+
+impl Observer for Deaf {
+    fn on(&mut self, _: Event) {}
+}
