@@ -530,6 +530,15 @@ mod tests {
     }
 
     #[test]
+    fn a_head_in_pieces_is_read_on_from_where_it_ended() {
+        let mut scan = Scan::NEW;
+        let begun = b"GET / HTTP/1.1\r\nHost: a";
+        let parsed = parse(begun, &mut scan, &LIMITS, &mut HeadIndex::default());
+        assert_eq!(parsed, Ok(None));
+        assert_eq!(scan, Scan { at: 23, line: 16 });
+    }
+
+    #[test]
     fn quick_and_careful_path_agree() {
         let heads: &[&[u8]] = &[
             b"GET / HTTP/1.1\r\n\r\n",
