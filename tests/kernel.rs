@@ -444,13 +444,14 @@ fn whoever_waits_when_a_frozen_server_thaws_is_served_and_told_the_right_time() 
     let thawed_at = unix_seconds();
     server.thaw();
 
+    // First of all whoever has a time-out from here on.
+    large.resize(LARGE, 0);
+    reader.read_exact(&mut large[1_000_000..]);
+    assert_eq!(large, pattern(LARGE));
     let after = idle.answer();
     assert_eq!(after.text(), "/idle");
     assert_eq!(in_head.answer().text(), "/head");
     assert_eq!(in_body.answer().text(), "body-end");
-    large.resize(LARGE, 0);
-    reader.read_exact(&mut large[1_000_000..]);
-    assert_eq!(large, pattern(LARGE));
 
     let at = after.date_seconds();
     assert!((thawed_at..=unix_seconds()).contains(&at), "{}", after.head);

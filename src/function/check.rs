@@ -116,7 +116,11 @@ pub fn check_environment(bytes: &[u8]) {
 fn check_port(variable: impl Fn(&str) -> Option<OsString>) {
     let mut said = PORT_VARIABLES.into_iter().filter_map(|name| {
         let value = variable(name).filter(|value| !value.is_empty())?;
-        Some((name, value.to_string_lossy().into_owned()))
+        // One that is no text shows as one strange letter.
+        Some((
+            name,
+            value.into_string().unwrap_or_else(|_| "\u{fffd}".into()),
+        ))
     });
     let said = said.next();
     match (port_from(&variable), said) {

@@ -128,15 +128,8 @@ impl Connection {
             None => return Ok((0, Event::NeedInput)),
             Some(byte) if is_token_byte(*byte) && self.empty_line != EmptyLine::Half => {}
             Some(_) => {
-                let skipped = match self.recv {
-                    Recv::Idle => self.skip_empty_line(input)?,
-                    Recv::Head
-                    | Recv::Body
-                    | Recv::Done
-                    | Recv::Closed
-                    | Recv::Refused
-                    | Recv::Failed => 0,
-                };
+                // A head that has begun begins with a token: nothing has come yet.
+                let skipped = self.skip_empty_line(input)?;
                 return match skipped {
                     0 => Err(Refusal::Method),
                     _ => Ok((skipped, Event::EmptyLine)),

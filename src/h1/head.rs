@@ -530,6 +530,15 @@ mod tests {
     }
 
     #[test]
+    fn a_head_in_pieces_is_read_on_from_where_it_ended() {
+        let mut scan = Scan::NEW;
+        let begun = b"GET / HTTP/1.1\r\nHost: a";
+        let parsed = parse(begun, &mut scan, &LIMITS, &mut HeadIndex::default());
+        assert_eq!(parsed, Ok(None));
+        assert_eq!(scan, Scan { at: 23, line: 16 });
+    }
+
+    #[test]
     fn quick_and_careful_path_agree() {
         let heads: &[&[u8]] = &[
             b"GET / HTTP/1.1\r\n\r\n",
@@ -594,6 +603,7 @@ mod tests {
         let long_target = format!("GET /{} HTTP/1.1\r\n\r\n", "a".repeat(64));
         // It has no more bytes than a good line may have, because its version is short.
         let long_target_alone = format!("GET /{} HTTP/1\r\n\r\n", "a".repeat(64));
+        let long_method = format!("{}\rX / HTTP/1.1\r\n\r\n", "M".repeat(METHOD_LEN_MAX));
         let long_head = format!("GET / HTTP/1.1\r\nX: {}\r\n\r\n", "a".repeat(1024));
         let heads: &[(&[u8], Refusal)] = &[
             (b"G@T / HTTP/1.1\r\n\r\n", Refusal::Method),
@@ -629,6 +639,7 @@ mod tests {
                 b"GET / HTTP/1.1\r\nA:\r\nB:\r\nC:\r\nD:\r\nE:\r\n\r\n",
                 Refusal::HeadTooLarge,
             ),
+            (long_method.as_bytes(), Refusal::Method),
             (long_target.as_bytes(), Refusal::TargetTooLong),
             (long_target_alone.as_bytes(), Refusal::TargetTooLong),
             (long_head.as_bytes(), Refusal::HeadTooLarge),

@@ -146,10 +146,8 @@ impl<S> Session<S> {
                 self.answer_panic(context);
                 return None;
             }
-            Some(Accept::Refuse(mut response)) => {
-                self.answer(&mut response, context);
-                return None;
-            }
+            // It is answered already.
+            Some(Accept::Refuse(_)) => return None,
             Some(Accept::Upgrade(upgrade))
                 if offer != UpgradeOffer::None && body == BodyLength::None =>
             {
@@ -470,27 +468,5 @@ impl<S> Session<S> {
     pub(super) fn on_wrong_length<O: Os, H>(&mut self, context: &mut Context<'_, O, H>) {
         context.observer.on(observe::Event::BodyLengthWrong);
         self.connection.cut();
-    }
-
-    pub(super) fn is_still_paused<O: Os, H: Handler>(
-        &mut self,
-        context: &Context<'_, O, H>,
-    ) -> bool {
-        let work = self.work();
-        match std::mem::take(&mut work.intake) {
-            Intake::Paused(upload, pause) => {
-                if pause.is_over(|| context.notify()) {
-                    work.intake = Intake::Upload(upload);
-                    self.renew();
-                    return false;
-                }
-                work.intake = Intake::Paused(upload, pause);
-                true
-            }
-            intake @ (Intake::Nothing | Intake::Buffer(_) | Intake::Upload(_)) => {
-                work.intake = intake;
-                false
-            }
-        }
     }
 }

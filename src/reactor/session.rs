@@ -308,7 +308,7 @@ impl<S> Session<S> {
     }
 
     fn take_kept_input<O: Os<Socket = S>, H: Handler>(&mut self, context: &mut Context<'_, O, H>) {
-        if !self.has_untried_input() || self.is_paused(context) {
+        if self.is_paused(context) {
             return;
         }
         let mut input = std::mem::take(&mut self.work().input);
@@ -342,12 +342,20 @@ impl<S> Session<S> {
 
     /// Whether an upload does not want more yet; if its pause is over, it goes on from here.
     pub(super) fn is_paused<O: Os, H: Handler>(&mut self, context: &Context<'_, O, H>) -> bool {
-        match &self.work {
-            Some(work) if matches!(work.intake, Intake::Paused(..)) => {
-                self.is_still_paused(context)
-            }
-            Some(_) | None => false,
+        let Some(work) = &mut self.work else {
+            return false;
+        };
+        let Intake::Paused(_, pause) = &work.intake else {
+            return false;
+        };
+        if !pause.is_over(|| context.notify()) {
+            return true;
         }
+        if let Intake::Paused(upload, _) = std::mem::take(&mut work.intake) {
+            work.intake = Intake::Upload(upload);
+        }
+        self.renewal = Renewal::New;
+        false
     }
 
     /// Sends what is there, and what the answer's supply brings meanwhile.
