@@ -59,24 +59,7 @@ fn main() {
     let warm = run(&programs, rounds, |_| ());
     let cold = run(&programs, cold_rounds, |program| forget_file(&program.path));
 
-    let mut table = Table::new(
-        "coldstart",
-        "cargo bench --bench coldstart",
-        &[
-            "program",
-            "file_bytes",
-            "first_byte_us",
-            "first_byte_x",
-            "first_byte_hyper_x",
-            "cpu_us",
-            "cpu_x",
-            "faults",
-            "calls_to_listen",
-            "cold_first_byte_us",
-            "cold_first_byte_x",
-            "cold_major_faults",
-        ],
-    );
+    let mut table = table();
     println!(
         "{:<14} {:>9} {:>10} {:>6} {:>7} {:>9} {:>6} {:>7} {:>6} {:>10} {:>6} {:>6}",
         "program",
@@ -136,6 +119,27 @@ fn main() {
         table.row(&cells);
     }
     table.save();
+}
+
+fn table() -> Table {
+    Table::new(
+        "coldstart",
+        "cargo bench --bench coldstart",
+        &[
+            "program",
+            "file_bytes",
+            "first_byte_us",
+            "first_byte_x",
+            "first_byte_hyper_x",
+            "cpu_us",
+            "cpu_x",
+            "faults",
+            "calls_to_listen",
+            "cold_first_byte_us",
+            "cold_first_byte_x",
+            "cold_major_faults",
+        ],
+    )
 }
 
 fn all_programs() -> Vec<Program> {
