@@ -1,8 +1,10 @@
 //! From the start of a process to the first byte of its first answer, beside a floor and other servers.
 //!
 //! `cargo bench --bench coldstart -- [rounds=40] [cold=10] [only=ours] [also=FILE]`. Each round starts every program once, in turn,
-//! so that whatever else the machine does falls on all of them. The child has one core and the prober the other; the
-//! prober asks without pause. `also` measures another build of `bootstrap` beside this one. With `cold` rounds the file is thrown out of the page cache before each start.
+//! so that whatever else the machine does falls on all of them. `minimal` and `hello` are examples, built as a user builds
+//! a function: `minimal` starts by `coldstart::main!` as `bootstrap` does, `hello` by std's `main`. The child has one core
+//! and the prober the other; the prober asks without pause. `also` measures another build of `bootstrap` beside this one.
+//! With `cold` rounds the file is thrown out of the page cache before each start.
 
 #![expect(
     unsafe_code,
@@ -52,39 +54,29 @@ impl Series {
 
 fn main() {
     let (rounds, cold_rounds) = (setting("rounds", 40), setting("cold", 10));
-    let only = text_setting("only");
-    let mut programs = vec![programs::floor()];
-    programs.extend(programs::ours());
-    programs.push(programs::limit());
-    programs.extend(text_settings("also").map(|path| programs::also(&path)));
-    if only.as_deref() != Some("ours") {
-        programs.extend(programs::peers());
-    }
+    let programs = all_programs();
     pin(OUR_CORE);
     let warm = run(&programs, rounds, |_| ());
     let cold = run(&programs, cold_rounds, |program| forget_file(&program.path));
 
-    let mut table = Table::new(
-        "coldstart",
-        "cargo bench --bench coldstart",
-        &[
-            "program",
-            "file_bytes",
-            "first_byte_us",
-            "first_byte_x",
-            "cpu_us",
-            "cpu_x",
-            "faults",
-            "calls_to_listen",
-            "cold_first_byte_us",
-            "cold_first_byte_x",
-            "cold_major_faults",
-        ],
-    );
+    let mut table = table();
     println!(
-        "{:<14} {:>9} {:>10} {:>6} {:>9} {:>6} {:>7} {:>6} {:>10} {:>6} {:>6}",
-        "program", "file", "first byte", "×", "CPU", "×", "faults", "calls", "cold", "×", "major"
+        "{:<14} {:>9} {:>10} {:>6} {:>7} {:>9} {:>6} {:>7} {:>6} {:>10} {:>6} {:>6}",
+        "program",
+        "file",
+        "first byte",
+        "×",
+        "× hyper",
+        "CPU",
+        "×",
+        "faults",
+        "calls",
+        "cold",
+        "×",
+        "major"
     );
+    let hyper = programs.iter().position(|program| program.name == "hyper");
+    let hyper = hyper.map(|at| median(&warm[at].first_byte));
     for ((program, warm_series), cold_series) in programs.iter().zip(&warm).zip(&cold) {
         let x = |of: fn(&Series) -> &Vec<f64>, all: &[Series], series: &Series| {
             median(of(series)) / all.first().map_or(f64::NAN, |floor| median(of(floor)))
@@ -94,6 +86,10 @@ fn main() {
             program.file_len().to_string(),
             format!("{:.0}", median(&warm_series.first_byte)),
             format!("{:.2}", x(|series| &series.first_byte, &warm, warm_series)),
+            hyper.map_or_else(
+                || "-".to_owned(),
+                |hyper| format!("{:.2}", median(&warm_series.first_byte) / hyper),
+            ),
             format!("{:.0}", median(&warm_series.cpu)),
             format!("{:.2}", x(|series| &series.cpu, &warm, warm_series)),
             format!("{:.0}", median(&warm_series.minor_faults)),
@@ -107,6 +103,7 @@ fn main() {
             file,
             first,
             first_x,
+            hyper_x,
             cpu,
             cpu_x,
             faults,
@@ -116,12 +113,44 @@ fn main() {
             major,
         ] = &cells;
         println!(
-            "{name:<14} {file:>9} {first:>7} µs {first_x:>6} {cpu:>6} µs {cpu_x:>6} {faults:>7} {calls:>6} \
+            "{name:<14} {file:>9} {first:>7} µs {first_x:>6} {hyper_x:>7} {cpu:>6} µs {cpu_x:>6} {faults:>7} {calls:>6} \
             {cold:>7} µs {cold_x:>6} {major:>6}"
         );
         table.row(&cells);
     }
     table.save();
+}
+
+fn table() -> Table {
+    Table::new(
+        "coldstart",
+        "cargo bench --bench coldstart",
+        &[
+            "program",
+            "file_bytes",
+            "first_byte_us",
+            "first_byte_x",
+            "first_byte_hyper_x",
+            "cpu_us",
+            "cpu_x",
+            "faults",
+            "calls_to_listen",
+            "cold_first_byte_us",
+            "cold_first_byte_x",
+            "cold_major_faults",
+        ],
+    )
+}
+
+fn all_programs() -> Vec<Program> {
+    let mut programs = vec![programs::floor()];
+    programs.extend(programs::ours());
+    programs.push(programs::limit());
+    programs.extend(text_settings("also").map(|path| programs::also(&path)));
+    if text_setting("only").as_deref() != Some("ours") {
+        programs.extend(programs::peers());
+    }
+    programs
 }
 
 fn run(programs: &[Program], rounds: usize, prepare: impl Fn(&Program)) -> Vec<Series> {

@@ -108,7 +108,7 @@ fn main() {
     programs.extend(
         programs::ours()
             .into_iter()
-            .filter(|program| program.name != "minimal"),
+            .filter(|program| !programs::FUNCTIONS.contains(&program.name)),
     );
     programs.extend(text_settings("also").map(|path| programs::also(&path)));
     if text_setting("only").as_deref() != Some("ours") {

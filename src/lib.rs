@@ -46,6 +46,7 @@ mod observe;
 mod os;
 mod pattern;
 mod pause;
+mod place;
 mod pool;
 mod promise;
 mod reactor;

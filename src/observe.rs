@@ -4,6 +4,8 @@ use core::fmt::{self, Write as _};
 use std::io::Write as _;
 use std::net::SocketAddr;
 
+use crate::place::Place;
+
 /// Something worth telling the operator. The peer's faults are not: they are answered, and anybody can send garbage.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -43,7 +45,9 @@ impl Observer for StderrObserver {
     fn on(&mut self, event: Event) {
         let mut line = Line::default();
         let written = match event {
-            Event::Listening(address) => writeln!(line, "coldstart: listening on {address}"),
+            Event::Listening(address) => {
+                writeln!(line, "coldstart: listening on {}", Place(&address))
+            }
             Event::BodyLengthWrong => line.write_str(
                 "coldstart: a handler's body differs from its announced length; \
                  the connection was closed\n",

@@ -6,6 +6,7 @@ use std::net::SocketAddr;
 use std::process::ExitCode;
 
 use crate::os::{Fault, fault};
+use crate::place::Place;
 
 /// Why a server did not start, or could not go on. Each has its [`exit_code`](Self::exit_code).
 #[derive(Debug)]
@@ -72,15 +73,18 @@ impl fmt::Display for StartError {
         match self {
             Self::AddressInUse(address) => write!(
                 formatter,
-                "cannot listen on {address}: another process does; stop it or choose another port"
+                "cannot listen on {}: another process does; stop it or choose another port",
+                Place(address)
             ),
             Self::PermissionDenied(address) => write!(
                 formatter,
-                "cannot listen on {address}: permission denied; choose a port from 1024 up, or grant CAP_NET_BIND_SERVICE"
+                "cannot listen on {}: permission denied; choose a port from 1024 up, or grant CAP_NET_BIND_SERVICE",
+                Place(address)
             ),
             Self::AddressNotAvailable(address) => write!(
                 formatter,
-                "cannot listen on {address}: this machine has no such address; use 0.0.0.0"
+                "cannot listen on {}: this machine has no such address; use 0.0.0.0",
+                Place(address)
             ),
             Self::InvalidPort { source, value } => write!(
                 formatter,

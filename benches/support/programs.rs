@@ -134,21 +134,24 @@ pub(crate) fn bootstrap() -> Program {
     }
 }
 
-/// Ours: what is deployed, a user's function, and the min build where a nightly toolchain is at hand.
+/// The examples that are measured as a user's own function: with `coldstart::main!`, and with std's start as `hello` is.
+pub(crate) const FUNCTIONS: [&str; 2] = ["minimal", "hello"];
+
+/// Ours: what is deployed, functions of users, and the min build where a nightly toolchain is at hand.
 pub(crate) fn ours() -> Vec<Program> {
-    assert!(
-        cargo(&root(), &[DIST, &["--example", "minimal"]].concat()),
-        "the example builds"
-    );
+    for example in FUNCTIONS {
+        assert!(
+            cargo(&root(), &[DIST, &["--example", example]].concat()),
+            "the example builds"
+        );
+    }
     let target = root().join("target").join(TARGET).join("dist");
-    let mut programs = vec![
-        bootstrap(),
-        Program {
-            name: "minimal",
-            path: target.join("examples/minimal"),
-            arguments: Arguments::Port,
-        },
-    ];
+    let mut programs = vec![bootstrap()];
+    programs.extend(FUNCTIONS.map(|name| Program {
+        name,
+        path: target.join("examples").join(name),
+        arguments: Arguments::Port,
+    }));
     let min = root()
         .join("target/min")
         .join(TARGET)

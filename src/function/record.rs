@@ -126,21 +126,7 @@ pub(super) struct Mark<T: Borrow<Task>> {
 impl<T: Borrow<Task>> Mark<T> {
     pub(super) fn begin(&self) {
         if self.markers == Markers::On {
-            self.write("Start", "");
-        }
-    }
-
-    fn write(&self, end: &str, error: &str) {
-        let (call, id) = (self.call.name(), self.task.borrow().name().unwrap_or(NO_ID));
-        let line = format!("FC {call} {end} RequestId: {id}{error}\n");
-        drop(io::stdout().write_all(line.as_bytes()));
-    }
-
-    fn write_end(&self) {
-        if self.outcome == Outcome::Failure || thread::panicking() {
-            self.write("End", ", Error: Unhandled function error");
-        } else {
-            self.write("End", "");
+            mark(self.call, self.task.borrow(), "Start", "");
         }
     }
 }
@@ -148,11 +134,24 @@ impl<T: Borrow<Task>> Mark<T> {
 impl<T: Borrow<Task>> Drop for Mark<T> {
     fn drop(&mut self) {
         if self.markers == Markers::On {
-            self.write_end();
+            let error = if self.outcome == Outcome::Failure || thread::panicking() {
+                ", Error: Unhandled function error"
+            } else {
+                ""
+            };
+            mark(self.call, self.task.borrow(), "End", error);
         }
         // What a function printed without ending the line: the instance may be frozen once the answer is out.
         drop(io::stdout().flush());
     }
+}
+
+/// Once for every kind of mark, and off the path of a call without marker lines.
+#[cold]
+fn mark(call: Call, task: &Task, end: &str, error: &str) {
+    let (call, id) = (call.name(), task.name().unwrap_or(NO_ID));
+    let line = format!("FC {call} {end} RequestId: {id}{error}\n");
+    drop(io::stdout().write_all(line.as_bytes()));
 }
 
 /// The `log` crate's records as the platform's log lines.

@@ -4,6 +4,7 @@ use super::byteset::is_token_byte;
 use super::date::DATE_LEN;
 use super::framing::Persistence;
 use super::head::Version;
+use super::reason::reason_phrase;
 use super::state::Close;
 
 /// Bytes that the longest framing lines of one head take together, with some to spare.
@@ -282,62 +283,6 @@ fn encode_decimal(out: &mut Vec<u8>, number: u64) {
     }
 }
 
-/// The reason phrase of a registered status code (RFC 9110 §15, RFC 6585); empty for any other.
-pub(crate) const fn reason_phrase(status: u16) -> &'static str {
-    match status {
-        200 => "OK",
-        201 => "Created",
-        202 => "Accepted",
-        203 => "Non-Authoritative Information",
-        204 => "No Content",
-        205 => "Reset Content",
-        206 => "Partial Content",
-        207 => "Multi-Status",
-        300 => "Multiple Choices",
-        301 => "Moved Permanently",
-        302 => "Found",
-        303 => "See Other",
-        304 => "Not Modified",
-        307 => "Temporary Redirect",
-        308 => "Permanent Redirect",
-        101 => "Switching Protocols",
-        400 => "Bad Request",
-        401 => "Unauthorized",
-        402 => "Payment Required",
-        403 => "Forbidden",
-        404 => "Not Found",
-        405 => "Method Not Allowed",
-        406 => "Not Acceptable",
-        408 => "Request Timeout",
-        409 => "Conflict",
-        410 => "Gone",
-        411 => "Length Required",
-        412 => "Precondition Failed",
-        413 => "Content Too Large",
-        414 => "URI Too Long",
-        415 => "Unsupported Media Type",
-        416 => "Range Not Satisfiable",
-        417 => "Expectation Failed",
-        421 => "Misdirected Request",
-        422 => "Unprocessable Content",
-        425 => "Too Early",
-        426 => "Upgrade Required",
-        428 => "Precondition Required",
-        429 => "Too Many Requests",
-        431 => "Request Header Fields Too Large",
-        451 => "Unavailable For Legal Reasons",
-        500 => "Internal Server Error",
-        501 => "Not Implemented",
-        502 => "Bad Gateway",
-        503 => "Service Unavailable",
-        504 => "Gateway Timeout",
-        505 => "HTTP Version Not Supported",
-        507 => "Insufficient Storage",
-        511 => "Network Authentication Required",
-        _ => "",
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -484,67 +429,6 @@ mod tests {
         let expected = "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\n\
             Sec-WebSocket-Accept: key\r\nConnection: Upgrade\r\n\r\n";
         assert_eq!(out, expected.as_bytes());
-    }
-
-    #[test]
-    fn a_registered_status_has_its_reason_and_no_other_has_one() {
-        // The registry of RFC 9110 §15 and §16.2.1, and RFC 4918, 6585, 7725, 8470.
-        let registered = [
-            (101, "Switching Protocols"),
-            (200, "OK"),
-            (201, "Created"),
-            (202, "Accepted"),
-            (203, "Non-Authoritative Information"),
-            (204, "No Content"),
-            (205, "Reset Content"),
-            (206, "Partial Content"),
-            (207, "Multi-Status"),
-            (300, "Multiple Choices"),
-            (301, "Moved Permanently"),
-            (302, "Found"),
-            (303, "See Other"),
-            (304, "Not Modified"),
-            (307, "Temporary Redirect"),
-            (308, "Permanent Redirect"),
-            (400, "Bad Request"),
-            (401, "Unauthorized"),
-            (402, "Payment Required"),
-            (403, "Forbidden"),
-            (404, "Not Found"),
-            (405, "Method Not Allowed"),
-            (406, "Not Acceptable"),
-            (408, "Request Timeout"),
-            (409, "Conflict"),
-            (410, "Gone"),
-            (411, "Length Required"),
-            (412, "Precondition Failed"),
-            (413, "Content Too Large"),
-            (414, "URI Too Long"),
-            (415, "Unsupported Media Type"),
-            (416, "Range Not Satisfiable"),
-            (417, "Expectation Failed"),
-            (421, "Misdirected Request"),
-            (422, "Unprocessable Content"),
-            (425, "Too Early"),
-            (426, "Upgrade Required"),
-            (428, "Precondition Required"),
-            (429, "Too Many Requests"),
-            (431, "Request Header Fields Too Large"),
-            (451, "Unavailable For Legal Reasons"),
-            (500, "Internal Server Error"),
-            (501, "Not Implemented"),
-            (502, "Bad Gateway"),
-            (503, "Service Unavailable"),
-            (504, "Gateway Timeout"),
-            (505, "HTTP Version Not Supported"),
-            (507, "Insufficient Storage"),
-            (511, "Network Authentication Required"),
-        ];
-        for (status, reason) in registered {
-            assert_eq!(reason_phrase(status), reason, "{status}");
-        }
-        let named = (0..=999).filter(|status| !reason_phrase(*status).is_empty());
-        assert_eq!(named.count(), registered.len());
     }
 
     #[test]

@@ -26,6 +26,7 @@ mod decode;
 mod encode;
 mod framing;
 mod head;
+mod reason;
 mod refusal;
 mod state;
 
@@ -34,8 +35,9 @@ pub(crate) use byteset::is_token_byte;
 pub(crate) use connection::Misuse;
 pub(crate) use connection::{Connection, Event};
 pub(crate) use date::{DATE_LEN, civil_from_days, imf_fixdate};
-pub(crate) use encode::{AnswerHead, AnswerLength, put, reason_phrase};
+pub(crate) use encode::{AnswerHead, AnswerLength, put};
 pub(crate) use framing::{BodyLength, UpgradeOffer};
 pub(crate) use head::{HeadIndex, HeadLimits, HeadView, RawField, Version, trailer_fields};
+pub(crate) use reason::reason_phrase;
 pub(crate) use refusal::Refusal;
 pub(crate) use state::{Close, Next};
