@@ -57,13 +57,9 @@ fn main() {
     let (rounds, cold_rounds) = (setting("rounds", 40), setting("cold", 10));
     let programs = all_programs();
     pin(OUR_CORE);
-    let warm = run(&programs, rounds, |program, port| {
-        for port in [port, port + 1] {
-            measure(program, port);
-        }
-    });
+    let warm = run(&programs, rounds, start_uncounted);
     let cold = run(&programs, cold_rounds, |program, _| {
-        forget_file(&program.path)
+        forget_file(&program.path);
     });
 
     let mut table = table();
@@ -160,8 +156,13 @@ fn all_programs() -> Vec<Program> {
     programs
 }
 
-/// Whoever followed a large program would find the processor's caches cold, and the small ones would pay most: `prepare`
-/// makes what comes before a start that counts the same for all.
+/// Whoever followed a large program would find the processor's caches cold, and the small ones would pay most.
+fn start_uncounted(program: &Program, port: u16) {
+    for port in [port, port + 1] {
+        measure(program, port);
+    }
+}
+
 fn run(programs: &[Program], rounds: usize, prepare: impl Fn(&Program, u16)) -> Vec<Series> {
     let mut series: Vec<Series> = programs.iter().map(|_| Series::default()).collect();
     // Below the range from which the kernel gives ports to whoever connects.

@@ -89,6 +89,8 @@ fn number_of(code: ExitCode) -> i32 {
 /// # coldstart::main!(hello);
 /// ```
 ///
+/// A program with unit tests says `#![cfg_attr(not(test), no_main)]`: a test harness has a start of its own.
+///
 /// With `start = …` it runs any function that could be a `main`:
 /// `coldstart::main!(start = run)` with `fn run() -> ExitCode`. Its arguments are [`arguments`](crate::arguments)'s.
 ///
@@ -98,6 +100,7 @@ fn number_of(code: ExitCode) -> i32 {
 #[macro_export]
 macro_rules! main {
     (start = $program:expr) => {
+        #[cfg(not(test))]
         #[unsafe(no_mangle)]
         extern "C" fn main(
             _argc: ::core::ffi::c_int,
@@ -105,6 +108,12 @@ macro_rules! main {
         ) -> ::core::ffi::c_int {
             // SAFETY: the vector is passed on as C gives it.
             unsafe { $crate::start::from_c(argv, $program) }
+        }
+
+        /// What a test harness, which has C's `main` to itself, leaves out.
+        #[cfg(test)]
+        fn main() -> impl ::std::process::Termination {
+            ($program)()
         }
     };
     ($function:expr) => {

@@ -1,12 +1,11 @@
 //! {{name}}: answers events.
-
-use std::process::ExitCode;
+// Starts without std's preparations; a test has a start of its own.
+#![cfg_attr(not(test), no_main)]
 
 use coldstart::{Request, Response, Status};
 
-fn main() -> ExitCode {
-    coldstart::serve(route)
-}
+coldstart::main!(route);
+coldstart::without_backtraces!();
 
 fn route(request: &Request<'_>) -> Response {
     match (request.method(), request.path()) {

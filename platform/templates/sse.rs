@@ -1,6 +1,7 @@
 //! {{name}}: streams server-sent events.
+// Starts without std's preparations; a test has a start of its own.
+#![cfg_attr(not(test), no_main)]
 
-use std::process::ExitCode;
 use std::thread;
 use std::time::Duration;
 
@@ -10,9 +11,8 @@ use coldstart::{EventSender, Request, Response, SendError, ServerSentEvent, Stat
 const WAITING_BYTES_MAX: usize = 64 * 1024;
 const WORDS: [&str; 5] = ["events", "arrive", "one", "by", "one"];
 
-fn main() -> ExitCode {
-    coldstart::serve(route)
-}
+coldstart::main!(route);
+coldstart::without_backtraces!();
 
 fn route(request: &Request<'_>) -> Response {
     // Before the answer leaves: after it the platform freezes the process.
