@@ -236,6 +236,7 @@ impl Pool {
 
     /// What a thread does until the pool is closed.
     fn work(&self, handler: &mut impl Handler) {
+        let _leave = task::leave_afterwards();
         let mut index = HeadIndex::default();
         while let Some(job) = self.next() {
             let Job {
@@ -255,7 +256,6 @@ impl Pool {
                 reply.complete(response);
             }
         }
-        task::leave();
     }
 
     fn next(&self) -> Option<Job> {

@@ -266,11 +266,11 @@ impl Bound {
         let wake = self.wake.clone();
         let os = RealOs::new(self.listener, self.wake, stop).map_err(StartError::from_os)?;
         self.observer.on(Event::Listening(self.address));
+        let _leave = task::leave_afterwards();
         let outcome = Reactor::new(os, handler, self.settings, self.observer, move || {
             wake.wake();
         })
         .run();
-        task::leave();
         outcome.map_err(StartError::from_fault)
     }
 }

@@ -11,7 +11,7 @@ pub(crate) const NAME_LEN_MAX: usize = 64;
 thread_local! {
     /// A pointer, so that the thread-local block stays within what libc has set aside for the first thread: a larger one
     /// costs a system call before `main`. The first request with a name fills it, and it is kept for the next. Not dropped
-    /// when the thread ends, but by [`leave`]: a destructor of a thread is 2 KB of std's and of libc's.
+    /// when the thread ends, but by [`Leave`]: a destructor of a thread is 2 KB of std's and of libc's.
     static CURRENT: Cell<Option<Slot>> = const { Cell::new(None) };
 }
 
@@ -121,9 +121,19 @@ impl Task {
     }
 }
 
-/// The memory of a thread that ends, or that may.
-pub(crate) fn leave() {
-    drop(CURRENT.take().map(ManuallyDrop::into_inner));
+/// Gives back what a thread keeps that ends with this, or that is somebody's and may end; not what a caller works on.
+pub(crate) fn leave_afterwards() -> Option<Leave> {
+    (!Task::is_current_known()).then_some(Leave)
+}
+
+/// See [`leave_afterwards`].
+#[must_use]
+pub(crate) struct Leave;
+
+impl Drop for Leave {
+    fn drop(&mut self) {
+        drop(CURRENT.take().map(ManuallyDrop::into_inner));
+    }
 }
 
 /// See [`Task::enter`].
@@ -138,10 +148,11 @@ impl Drop for Scope {
 
 #[cfg(test)]
 mod tests {
-    use super::Task;
+    use super::{Task, leave_afterwards};
 
     #[test]
     fn a_scope_ends_where_it_began() {
+        let _leave = leave_afterwards();
         let outer = Task::current().named("outer").enter();
         {
             let _inner = Task::current().named("inner").enter();

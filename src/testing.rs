@@ -6,6 +6,7 @@ use crate::handler::{Accept, Demand, FunctionHandler, Handler, Upload};
 use crate::limits::Limits;
 use crate::request::{Head, Request, RequestBody};
 use crate::response::{Response, Status};
+use crate::task::leave_afterwards;
 use crate::test_answer::{Bell, TestAnswer};
 
 /// A body is cut into so many pieces for an [`Upload`]: one that counts on a single piece is found out.
@@ -91,6 +92,8 @@ impl TestRequest {
     /// was promised, takes more than 10 seconds.
     #[must_use]
     pub fn run_handler<H: Handler + ?Sized>(&self, handler: &mut H) -> TestAnswer {
+        // A test has a thread of its own.
+        let _leave = leave_afterwards();
         let bytes = self.encode();
         let limits = Limits::new();
         let head_limits = HeadLimits {

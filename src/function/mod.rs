@@ -59,13 +59,7 @@ pub fn exit_code(outcome: Result<(), StartError>) -> ExitCode {
 /// Does `work` as part of the request with this id: log records that are written meanwhile carry it (contract, section
 /// 5). For threads of one's own; on the loop and on threads of the pool it is so by itself.
 pub fn in_request<T>(request_id: &str, work: impl FnOnce() -> T) -> T {
-    let before = Task::current();
-    let scope = before.named(request_id).enter();
-    let outcome = work();
-    drop(scope);
-    if !before.is_known() {
-        // The thread is somebody's, and may end.
-        task::leave();
-    }
-    outcome
+    let _leave = task::leave_afterwards();
+    let _scope = Task::current().named(request_id).enter();
+    work()
 }
