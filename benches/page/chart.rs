@@ -327,7 +327,7 @@ impl Ranges {
                 &format!("figure {kind}"),
                 PLOT_END + 9.0,
                 middle,
-                &shown.join(" / "),
+                &shown.join("/"),
             );
         }
         drawing.height += scale.axis_height();

@@ -16,7 +16,11 @@ pub(crate) fn describe() -> String {
         .find(|line| line.starts_with("model name"))
         .and_then(|line| line.split(": ").nth(1));
     let kernel = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
-    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    // The machine's, not those that this process is pinned to.
+    let cores = cpu
+        .lines()
+        .filter(|line| line.starts_with("processor"))
+        .count();
     format!(
         "{}, {cores} cores, Linux {}",
         model.unwrap_or("unknown processor"),
