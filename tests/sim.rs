@@ -13,6 +13,8 @@ mod handlers;
 #[path = "sim/scenarios.rs"]
 mod scenarios;
 
+use core::time::Duration;
+
 use coldstart::sim::{Report, Tracing, run_seed, sweep_single_faults};
 
 /// Worlds that every run of the tests visits.
@@ -20,6 +22,17 @@ const SEEDS: u64 = 400;
 
 /// A fault in the loop fails many worlds; so many are named.
 const FAILURES_SHOWN: usize = 20;
+
+const SECOND: Duration = Duration::from_secs(1);
+
+fn ask(path: &str) -> String {
+    format!("GET {path} HTTP/1.1\r\nHost: a\r\n\r\n")
+}
+
+fn post(path: &str, fields: &str, body: &str) -> String {
+    let len = body.len();
+    format!("POST {path} HTTP/1.1\r\nHost: a\r\n{fields}Content-Length: {len}\r\n\r\n{body}")
+}
 
 fn number(variable: &str) -> Option<u64> {
     std::env::var(variable).ok()?.parse().ok()

@@ -4,9 +4,7 @@ use core::time::Duration;
 
 use coldstart::sim::Scenario;
 
-fn ask(path: &str) -> String {
-    format!("GET {path} HTTP/1.1\r\nHost: a\r\n\r\n")
-}
+use super::ask;
 
 #[test]
 fn a_short_read_and_a_short_write_are_not_asked_about_again() {

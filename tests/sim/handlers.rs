@@ -1,20 +1,9 @@
 //! Worlds by hand: what a handler may do, and what the loop makes of it.
 
-use core::time::Duration;
-
 use coldstart::Event;
 use coldstart::sim::Scenario;
 
-const SECOND: Duration = Duration::from_secs(1);
-
-fn ask(path: &str) -> String {
-    format!("GET {path} HTTP/1.1\r\nHost: a\r\n\r\n")
-}
-
-fn post(path: &str, fields: &str, body: &str) -> String {
-    let len = body.len();
-    format!("POST {path} HTTP/1.1\r\nHost: a\r\n{fields}Content-Length: {len}\r\n\r\n{body}")
-}
+use super::{SECOND, ask, post};
 
 #[test]
 fn an_upload_that_panics_at_its_end_is_answered_and_the_connection_goes_on() {

@@ -1,20 +1,9 @@
 //! Worlds by hand: what went wrong once, here or in other servers, does not go wrong again.
 
-use core::time::Duration;
-
 use coldstart::Limits;
 use coldstart::sim::{Heard, Scenario};
 
-const SECOND: Duration = Duration::from_secs(1);
-
-fn ask(path: &str) -> String {
-    format!("GET {path} HTTP/1.1\r\nHost: a\r\n\r\n")
-}
-
-fn post(path: &str, fields: &str, body: &str) -> String {
-    let len = body.len();
-    format!("POST {path} HTTP/1.1\r\nHost: a\r\n{fields}Content-Length: {len}\r\n\r\n{body}")
-}
+use super::{SECOND, ask, post};
 
 #[test]
 fn an_upload_that_pauses_behind_its_last_byte_is_answered_when_it_resumes() {
