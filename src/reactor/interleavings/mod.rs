@@ -1,4 +1,5 @@
-//! Every order in which other threads can meet the loop, tried by loom: `.ci/sanitize interleavings`.
+//! The orders in which other threads can meet the loop, tried by loom up to a few preemptions a model:
+//! `.ci/sanitize interleavings`. `LOOM_MAX_PREEMPTIONS` says how many.
 //!
 //! The loop, its mailbox and all that posts to it are the code that ships; the kernel is made up. Its poll sleeps until an
 //! event comes and never for a time-out: news that is lost is a deadlock, and loom reports it.
