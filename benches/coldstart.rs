@@ -30,6 +30,23 @@ use support::{Table, median, setting, text_setting, text_settings};
 const REQUEST: &[u8] = b"GET /hello HTTP/1.1\r\nHost: localhost\r\n\r\n";
 const PATIENCE: Duration = Duration::from_secs(10);
 
+/// A heading, its name in the file of results, its width. Times are in microseconds; ratios are to the floor.
+const COLUMNS: [(&str, &str, usize); 13] = [
+    ("program", "program", 14),
+    ("file", "file_bytes", 9),
+    ("first byte", "first_byte_us", 10),
+    ("×", "first_byte_x", 6),
+    ("× hyper", "first_byte_hyper_x", 7),
+    ("CPU", "cpu_us", 6),
+    ("×", "cpu_x", 6),
+    ("faults", "faults", 7),
+    ("calls", "calls_to_listen", 6),
+    ("cold", "cold_first_byte_us", 7),
+    ("×", "cold_first_byte_x", 6),
+    ("major", "cold_major_faults", 6),
+    ("read", "cold_read_bytes", 9),
+];
+
 /// One start.
 struct Start {
     first_byte: Duration,
@@ -42,6 +59,7 @@ struct Series {
     cpu: Vec<f64>,
     minor_faults: Vec<f64>,
     major_faults: Vec<f64>,
+    read_len: Vec<f64>,
 }
 
 impl Series {
@@ -50,6 +68,7 @@ impl Series {
         self.cpu.push(start.cost.cpu.as_secs_f64() * 1e6);
         self.minor_faults.push(start.cost.minor_faults as f64);
         self.major_faults.push(start.cost.major_faults as f64);
+        self.read_len.push(start.cost.read_len as f64);
     }
 }
 
@@ -62,22 +81,12 @@ fn main() {
         forget_file(&program.path);
     });
 
-    let mut table = table();
-    println!(
-        "{:<14} {:>9} {:>10} {:>6} {:>7} {:>9} {:>6} {:>7} {:>6} {:>10} {:>6} {:>6}",
-        "program",
-        "file",
-        "first byte",
-        "×",
-        "× hyper",
-        "CPU",
-        "×",
-        "faults",
-        "calls",
-        "cold",
-        "×",
-        "major"
+    let mut table = Table::new(
+        "coldstart",
+        "cargo bench --bench coldstart",
+        &COLUMNS.map(|column| column.1),
     );
+    print_line(&COLUMNS.map(|column| column.0.to_owned()));
     let hyper = programs.iter().position(|program| program.name == "hyper");
     let hyper = hyper.map(|at| median(&warm[at].first_byte));
     for ((program, warm_series), cold_series) in programs.iter().zip(&warm).zip(&cold) {
@@ -100,49 +109,20 @@ fn main() {
             format!("{:.0}", median(&cold_series.first_byte)),
             format!("{:.2}", x(|series| &series.first_byte, &cold, cold_series)),
             format!("{:.0}", median(&cold_series.major_faults)),
+            format!("{:.0}", median(&cold_series.read_len)),
         ];
-        let [
-            name,
-            file,
-            first,
-            first_x,
-            hyper_x,
-            cpu,
-            cpu_x,
-            faults,
-            calls,
-            cold,
-            cold_x,
-            major,
-        ] = &cells;
-        println!(
-            "{name:<14} {file:>9} {first:>7} µs {first_x:>6} {hyper_x:>7} {cpu:>6} µs {cpu_x:>6} {faults:>7} {calls:>6} \
-            {cold:>7} µs {cold_x:>6} {major:>6}"
-        );
+        print_line(&cells);
         table.row(&cells);
     }
     table.save();
 }
 
-fn table() -> Table {
-    Table::new(
-        "coldstart",
-        "cargo bench --bench coldstart",
-        &[
-            "program",
-            "file_bytes",
-            "first_byte_us",
-            "first_byte_x",
-            "first_byte_hyper_x",
-            "cpu_us",
-            "cpu_x",
-            "faults",
-            "calls_to_listen",
-            "cold_first_byte_us",
-            "cold_first_byte_x",
-            "cold_major_faults",
-        ],
-    )
+fn print_line(cells: &[String; COLUMNS.len()]) {
+    let mut line = String::new();
+    for (cell, (_, _, width)) in cells.iter().zip(COLUMNS) {
+        line.push_str(&format!("{cell:>width$} "));
+    }
+    println!("{line}");
 }
 
 fn all_programs() -> Vec<Program> {

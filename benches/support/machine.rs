@@ -61,6 +61,8 @@ pub(crate) struct Cost {
     pub(crate) cpu: Duration,
     pub(crate) minor_faults: i64,
     pub(crate) major_faults: i64,
+    /// Bytes that had to come from the disk.
+    pub(crate) read_len: i64,
 }
 
 struct Exec {
@@ -141,6 +143,8 @@ impl Child {
             cpu: time(usage.ru_utime) + time(usage.ru_stime),
             minor_faults: usage.ru_minflt,
             major_faults: usage.ru_majflt,
+            // getrusage(2) counts blocks of 512 bytes, whatever the file system's are.
+            read_len: usage.ru_inblock * 512,
         }
     }
 
