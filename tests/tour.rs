@@ -5,7 +5,7 @@ mod loopback;
 
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use loopback::process::{Process, status};
@@ -13,11 +13,9 @@ use loopback::{Client, eventually, get, pattern, post};
 use sha2::{Digest as _, Sha256};
 use tungstenite::Message;
 
-/// What `cargo test` has built beside this test.
+/// What `cargo test` has built; cargo lays the examples beside the programs in all of its versions, but not the tests.
 fn tour() -> PathBuf {
-    let this = std::env::current_exe().expect("this program");
-    let built = this.ancestors().nth(2).expect("the folder of the build");
-    let tour = built.join("examples/tour");
+    let tour = Path::new(env!("CARGO_BIN_EXE_bootstrap")).with_file_name("examples/tour");
     assert!(tour.exists(), "build it first: cargo build --example tour");
     tour
 }

@@ -2,7 +2,7 @@
 
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Condvar, Mutex, OnceLock};
 use std::thread::JoinHandle;
@@ -31,8 +31,9 @@ pub(crate) fn bootstrap() -> Command {
 pub(crate) fn example(name: &str) -> Command {
     static BUILT: OnceLock<PathBuf> = OnceLock::new();
     let folder = BUILT.get_or_init(|| {
-        let test = std::env::current_exe().unwrap();
-        let profile_folder = test.parent().unwrap().parent().unwrap();
+        // Cargo lays the examples beside the programs in all of its versions, but not the tests.
+        let bootstrap = Path::new(env!("CARGO_BIN_EXE_bootstrap"));
+        let profile_folder = bootstrap.parent().unwrap();
         let mut build = Command::new(env!("CARGO"));
         build.args(["build", "--quiet", "--examples", "--features", "json"]);
         let mut target_folder = profile_folder.parent().unwrap();

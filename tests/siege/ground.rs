@@ -19,12 +19,11 @@ pub(crate) enum Program {
 
 impl Program {
     pub(crate) fn file(self) -> PathBuf {
+        // Cargo lays the examples beside the programs in all of its versions, but not the tests.
+        let bootstrap = PathBuf::from(env!("CARGO_BIN_EXE_bootstrap"));
         let (variable, built) = match self {
-            Self::Bootstrap => (
-                "SIEGE_BOOTSTRAP",
-                PathBuf::from(env!("CARGO_BIN_EXE_bootstrap")),
-            ),
-            Self::Tour => ("SIEGE_TOUR", beside_this_test("examples/tour")),
+            Self::Bootstrap => ("SIEGE_BOOTSTRAP", bootstrap),
+            Self::Tour => ("SIEGE_TOUR", bootstrap.with_file_name("examples/tour")),
         };
         let file = env::var_os(variable).map_or(built, PathBuf::from);
         assert!(
@@ -97,13 +96,6 @@ impl Program {
             Self::Tour => super::loopback::get("/zeros/1000000000").into_bytes(),
         }
     }
-}
-
-/// What `cargo test` has built beside this test.
-fn beside_this_test(name: &str) -> PathBuf {
-    let this = env::current_exe().expect("this program");
-    let folder = this.ancestors().nth(2).expect("the folder of the build");
-    folder.join(name)
 }
 
 /// Where and until when all of it takes place; attackers and healthy clients share it.
