@@ -55,7 +55,9 @@ pub(crate) fn example(name: &str) -> Command {
 /// The function in `under_test.rs`, with these options, as a process of its own.
 pub(crate) fn under_test(options: &str) -> Command {
     let mut command = Command::new(std::env::current_exe().unwrap());
-    command.args(["--exact", crate::under_test::NAME, "--nocapture"]);
+    // With one thread at once ThreadSanitizer would put signals off: see `Process::again` in `loopback`.
+    command.args(["--exact", crate::under_test::NAME]);
+    command.args(["--nocapture", "--test-threads=2"]);
     command.env(crate::under_test::OPTIONS, options);
     command
 }

@@ -77,7 +77,9 @@ impl Process {
     /// Runs one test of this program again as a server in a process of its own; there [`is_again`] says so.
     pub(crate) fn again(test: &str) -> Self {
         let mut command = Command::new(std::env::current_exe().expect("this program"));
-        command.args(["--exact", test, "--nocapture", "--test-threads=1"]);
+        // Signals go to libtest's own thread, where ThreadSanitizer puts them off while it waits, but not if it does so with
+        // a time-out: it has one where several tests could run at once.
+        command.args(["--exact", test, "--nocapture", "--test-threads=2"]);
         Self::start(command.env(AGAIN, "1").stdout(Stdio::null()))
     }
 
