@@ -188,10 +188,17 @@ impl Instance {
 
     /// Waits for its end.
     pub(crate) fn end(mut self) -> (ExitStatus, String, String) {
+        let until = Instant::now() + PATIENCE;
+        let status = loop {
+            if let Some(status) = self.child.try_wait().unwrap() {
+                break status;
+            }
+            assert!(Instant::now() < until, "the process never ended");
+            let_pass(Duration::from_millis(2));
+        };
         for reader in self.readers.drain(..) {
             reader.join().unwrap();
         }
-        let status = self.child.wait().unwrap();
         let [stdout, stderr] = &self.outputs;
         (status, stdout.text(), stderr.text())
     }
