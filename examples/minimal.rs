@@ -1,6 +1,6 @@
 //! The smallest function with the earliest first byte: `cargo build --profile dist --target x86_64-unknown-linux-musl
 //! --example minimal`. The benchmarks measure it beside `bootstrap`.
-#![no_main]
+#![cfg_attr(not(test), no_main)]
 
 use coldstart::{Request, Response};
 
