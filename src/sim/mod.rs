@@ -21,6 +21,7 @@ mod scribe;
 mod simulation;
 mod sweep;
 mod task;
+mod treadmill;
 mod world;
 
 pub use crate::function::check::{check_context, check_environment};
@@ -32,3 +33,4 @@ pub use run::{Failure, Report, Tracing, check_simulation, run_seed};
 pub use scale::scaled;
 pub use scenario::{Heard, PeerId, Scenario};
 pub use sweep::sweep_single_faults;
+pub use treadmill::Treadmill;

@@ -1,0 +1,56 @@
+//! The loop with all that runs in it, a request: protocol, contract, handler; and no kernel.
+//!
+//! `cargo bench --bench turn [-- NAME]` prints times beside those of the last run on this machine (criterion keeps them in
+//! `target/criterion`). What a request costs in the kernel is far more and does not waver with what is written here: this is
+//! where a change of the loop shows before it drowns in it.
+
+use std::hint::black_box;
+
+use coldstart::sim::Treadmill;
+use coldstart::{Function, Request, Response, Status};
+use criterion::{Criterion, Throughput};
+
+/// Answers as `bootstrap` does.
+fn route(request: &Request<'_>) -> Response {
+    match (request.method(), request.path()) {
+        ("GET", "/hello") => Response::text("Hello, World!"),
+        ("POST", "/echo") => Response::new(Status::OK).body(request.body_bytes()),
+        _ => Response::text("no such page\n").status(Status::NOT_FOUND),
+    }
+}
+
+fn main() {
+    let get =
+        "GET /hello HTTP/1.1\r\nHost: localhost:9000\r\nUser-Agent: turn/1\r\nAccept: */*\r\n\r\n";
+    let post = format!(
+        "POST /echo HTTP/1.1\r\nHost: localhost:9000\r\nContent-Length: 1024\r\n\r\n{}",
+        "x".repeat(1024)
+    );
+    let event = "POST /invoke HTTP/1.1\r\nHost: localhost:9000\r\nx-fc-control-path: /invoke\r\nx-fc-request-id: \
+        1-00000000-00000000-000000000000\r\nContent-Length: 2\r\n\r\n{}";
+    let mut criterion = Criterion::default().configure_from_args();
+    let mut group = criterion.benchmark_group("turn");
+    for (name, request, depth) in [
+        ("get", get, 1),
+        ("get-pipelined", get, 16),
+        ("post-1k", &post, 1),
+        ("event", event, 1),
+    ] {
+        let handler = Function::new()
+            .http_fn(route)
+            .event(|_, payload| Ok(payload.to_vec()))
+            .handler();
+        let mut treadmill = Treadmill::new(handler, request.repeat(depth).as_bytes());
+        let answers_len = treadmill.turn();
+        assert!(answers_len >= depth * 100, "{name} is answered");
+        group.throughput(Throughput::Elements(depth as u64));
+        group.bench_function(name, |bencher| {
+            bencher.iter(|| {
+                let sent_len = black_box(&mut treadmill).turn();
+                assert_eq!(sent_len, answers_len, "{name} is answered as before");
+            });
+        });
+    }
+    group.finish();
+    criterion.final_summary();
+}
