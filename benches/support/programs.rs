@@ -152,10 +152,7 @@ pub(crate) fn ours() -> Vec<Program> {
         path: target.join("examples").join(name),
         arguments: Arguments::Port,
     }));
-    let min = root()
-        .join("target/min")
-        .join(TARGET)
-        .join("dist/bootstrap");
+    let min = root().join("target/min/bootstrap");
     let min = build(&root(), ".ci/build-min", &[]).then_some(Program {
         name: "bootstrap-min",
         path: min,
