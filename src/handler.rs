@@ -22,15 +22,20 @@ pub trait Handler {
         Accept::Buffer
     }
 
-    /// Asked in place of [`accept`](Self::accept) where a request has no body and stays with HTTP: one that would be
-    /// buffered can be answered right away, which is what [`Accept::Refuse`] says. For those whose `accept` and `call`
-    /// would look for the same thing twice; the default asks the one and then the other.
+    /// Asked in place of [`accept`](Self::accept) where all of a request is here already, its body too, and it stays with
+    /// HTTP: one that would be buffered can be answered right away, which is what [`Accept::Refuse`] says. The body keeps
+    /// [`Limits::body_len_max`](crate::Limits::body_len_max); a bound below that is [`Accept::BufferUpTo`]'s to keep. For
+    /// those whose `accept` and `call` would look for the same thing twice; the default asks the one and then the other.
     fn accept_whole(&mut self, request: &Request<'_>) -> Accept {
         accept_then_call(self, request)
     }
 
     /// Answers a request whose body was buffered.
     fn call(&mut self, request: &Request<'_>) -> Response;
+
+    /// Called on the loop before answers leave, once for all that leave together: what was printed for them can go before
+    /// they do. The default does nothing.
+    fn before_send(&mut self) {}
 
     /// The answer where the handler gave none: it panicked, dropped its [`Reply`](crate::Reply), or has no thread free.
     /// The default is 500 and says no more than that.
@@ -44,6 +49,9 @@ pub(crate) fn accept_then_call<H: Handler + ?Sized>(
     request: &Request<'_>,
 ) -> Accept {
     match handler.accept(request.head_by_reference()) {
+        Accept::BufferUpTo(len_max) if request.has_body_over(len_max) => {
+            Accept::BufferUpTo(len_max)
+        }
         Accept::Buffer | Accept::BufferUpTo(_) => Accept::Refuse(handler.call(request)),
         accept @ (Accept::Stream(_) | Accept::Upgrade(_) | Accept::Refuse(_)) => accept,
     }

@@ -91,6 +91,10 @@ impl<H: Handler + Clone + Send + 'static> Handler for Blocking<H> {
         self.answer(request)
     }
 
+    fn before_send(&mut self) {
+        self.handler.before_send();
+    }
+
     fn failure(&self) -> Response {
         self.handler.failure()
     }

@@ -29,17 +29,12 @@ pub struct Head<'a> {
 
 impl<'a> Head<'a> {
     pub(crate) fn new(view: HeadView<'a>) -> Self {
-        let target = view.path_and_query();
-        let mark = target.bytes().position(|byte| byte == b'?');
-        let (path, query) = match mark.and_then(|mark| target.split_at_checked(mark)) {
-            Some((path, rest)) => (path, rest.get(1..)),
-            None => (target, None),
-        };
+        let path = view.path();
         Self {
             view,
             method: view.method(),
             path: if path.is_empty() { "/" } else { path },
-            query,
+            query: view.query(),
             parameters: &[],
         }
     }
@@ -218,6 +213,10 @@ impl<'a> Request<'a> {
             RequestBody::Borrowed(body) => body,
             RequestBody::Shared(body) => body,
         }
+    }
+
+    pub(crate) fn has_body_over(&self, len_max: u64) -> bool {
+        self.body().len() as u64 > len_max
     }
 
     /// The body to keep: a large one is shared, a small one copied.

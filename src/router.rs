@@ -280,12 +280,13 @@ impl Handler for Router {
             Found::Fallback(answer) => return Accept::Refuse(answer(request)),
             Found::Router(response) => return Accept::Refuse(response),
         };
+        let bound = route.body_len_max.unwrap_or(u64::MAX);
         match (&route.acceptor, &route.answer) {
-            (None, Some(answer)) => {
+            (None, Some(answer)) if !request.has_body_over(bound) => {
                 let request = request.with_parameters(parameters.named(&route.names));
                 Accept::Refuse(answer(&request))
             }
-            (Some(_), _) | (_, None) => accept_then_call(self, request),
+            (_, _) => accept_then_call(self, request),
         }
     }
 

@@ -39,10 +39,11 @@ const CEILINGS: &[(&str, usize)] = &[
     ("src/h1/decode.rs", 320),
     ("src/h1/encode.rs", 300),
     ("src/h1/refusal.rs", 120),
-    ("src/h1/date.rs", 70),
+    ("src/h1/date.rs", 75),
     // Six phases and the drain, each a method.
     ("src/reactor/mod.rs", 345),
-    ("src/reactor/session.rs", 430),
+    // All occasions end in one place where a session is driven.
+    ("src/reactor/session.rs", 440),
     ("src/reactor/table.rs", 150),
     ("src/reactor/deadlines.rs", 165),
     ("src/reactor/outbox.rs", 180),
@@ -54,8 +55,14 @@ const CEILINGS: &[(&str, usize)] = &[
 /// What any other file of shipped code may have.
 const CEILING: usize = 500;
 
-/// The files that may have unsafe code: a signal handler, a start from C's `main`, and the test that counts allocations.
-const ISLANDS: &[&str] = &["src/os/signal.rs", "src/start.rs", "tests/alloc.rs"];
+/// The files that may have unsafe code: a signal handler, a start from C's `main`, instructions that judge sixteen bytes at
+/// once, and the test that counts allocations.
+const ISLANDS: &[&str] = &[
+    "src/os/signal.rs",
+    "src/start.rs",
+    "src/h1/byteset/lanes.rs",
+    "tests/alloc.rs",
+];
 
 /// Fields that frame a message or say what becomes of its connection.
 const FRAMING_FIELDS: &[&str] = &[

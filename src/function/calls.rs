@@ -1,6 +1,7 @@
 //! Each request to what it is for: the control path decides (contract, sections 3 and 4).
 
 use core::borrow::Borrow;
+use std::io::{self, Write as _};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
@@ -159,23 +160,42 @@ impl<H: Handler> Handler for Calls<H> {
 
     fn accept_whole(&mut self, request: &Request<'_>) -> Accept {
         let (call, id) = self.contract.read(request.head_by_reference());
-        let is_plain = call == Call::Http && self.contract.markers == Markers::Off;
-        if !is_plain || self.contract.health.is_some() {
+        if call != Call::Http {
+            return Accept::Refuse(self.answer(call, id, request));
+        }
+        if self.contract.markers == Markers::On || self.contract.health.is_some() {
             return accept_then_call(self, request);
         }
         let task = Task::of_request(id);
         let _scope = task.as_ref().map(Task::enter);
         let known = task.as_ref().unwrap_or(&Task::NONE);
         let _mark = self.contract.mark(call, known);
-        let mut accept = self.http.accept_whole(request);
+        let accept = self.http.accept_whole(request);
         if matches!(accept, Accept::Stream(_)) {
-            accept = self.mark_stream(accept, *known);
+            return self.mark_stream(accept, *known);
         }
         accept
     }
 
     fn call(&mut self, request: &Request<'_>) -> Response {
         let (call, id) = self.contract.read(request.head_by_reference());
+        self.answer(call, id, request)
+    }
+
+    /// What was printed without ending the line: the instance may be frozen once the answer is out (contract, section 5).
+    fn before_send(&mut self) {
+        self.http.before_send();
+        drop(io::stdout().flush());
+    }
+
+    /// Of an HTTP call: the caller sees the status, the platform the field.
+    fn failure(&self) -> Response {
+        self.http.failure().header(STATUS_FIELD, "404")
+    }
+}
+
+impl<H: Handler> Calls<H> {
+    fn answer(&mut self, call: Call, id: Option<&[u8]>, request: &Request<'_>) -> Response {
         let task = Task::of_request(id);
         let _scope = task.as_ref().map(Task::enter);
         let known = task.as_ref().unwrap_or(&Task::NONE);
@@ -193,13 +213,6 @@ impl<H: Handler> Handler for Calls<H> {
         }
     }
 
-    /// Of an HTTP call: the caller sees the status, the platform the field.
-    fn failure(&self) -> Response {
-        self.http.failure().header(STATUS_FIELD, "404")
-    }
-}
-
-impl<H> Calls<H> {
     /// A stream is marked from here to its end.
     fn mark_stream(&self, accept: Accept, task: Task) -> Accept {
         match accept {

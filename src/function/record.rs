@@ -141,8 +141,6 @@ impl<T: Borrow<Task>> Drop for Mark<T> {
             };
             mark(self.call, self.task.borrow(), "End", error);
         }
-        // What a function printed without ending the line: the instance may be frozen once the answer is out.
-        drop(io::stdout().flush());
     }
 }
 

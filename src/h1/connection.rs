@@ -205,6 +205,17 @@ impl Connection {
         Ok((taken, event))
     }
 
+    /// Takes a body whose bytes are all there: what [`poll`](Self::poll) would say of them and of their end in two steps.
+    /// False if `len` is not all that was announced.
+    pub(crate) fn take_whole_body(&mut self, len: u64) -> bool {
+        let is_whole = self.recv == Recv::Body && self.decoder.take_whole(len);
+        if is_whole {
+            self.continuation = Continuation::Unasked;
+            self.recv = self.recv.on(RecvFact::BodyEnd);
+        }
+        is_whole
+    }
+
     /// Of a head that is no head only the method may be known; beside that, the answer must suit any client.
     fn forget_request(&mut self, begun: &[u8]) {
         self.version = Version::Http11;
@@ -432,6 +443,7 @@ mod tests {
     use super::{
         AnswerHead, Close, Connection, Event, HeadIndex, HeadLimits, Misuse, Next, Refusal,
     };
+    use crate::h1::DateLine;
     use crate::h1::encode::AnswerLength;
 
     const LIMITS: HeadLimits = HeadLimits {
@@ -462,11 +474,13 @@ mod tests {
         connection
     }
 
+    const DATE: &DateLine = &DateLine::new(b"Sun, 06 Nov 1994 08:49:37 GMT");
+
     fn write_head(connection: &mut Connection, length: AnswerLength) {
         let head = AnswerHead {
             status: 200,
             length,
-            date: b"Sun, 06 Nov 1994 08:49:37 GMT",
+            date: DATE,
             content_type: None,
         };
         connection.encode_head(&mut Vec::new(), &head, core::iter::empty());
@@ -514,7 +528,7 @@ mod tests {
         let head = AnswerHead {
             status: 408,
             length: AnswerLength::Unknown,
-            date: b"Sun, 06 Nov 1994 08:49:37 GMT",
+            date: DATE,
             content_type: None,
         };
         let mut out = Vec::new();
@@ -657,5 +671,22 @@ mod tests {
         let mut begun = answered(AnswerLength::Unknown);
         begun.cut();
         assert_eq!(begun.next(), Next::Linger);
+    }
+
+    #[test]
+    fn a_body_that_is_all_there_is_taken_in_one_step_and_only_whole() {
+        let mut connection = asked("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\n");
+        for len in [2, 4] {
+            assert!(!connection.take_whole_body(len), "{len} of 3");
+        }
+        assert!(connection.is_body_pending());
+        assert!(connection.take_whole_body(3));
+        assert!(!connection.is_body_pending());
+        assert_eq!(connection.announced(), Some(0));
+        assert!(!connection.take_whole_body(0), "there is none any more");
+        write_head(&mut connection, AnswerLength::Known(0));
+        assert_eq!(poll(&mut connection, "GET /"), Ok(Event::NeedInput));
+        let chunked = "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n";
+        assert!(!asked(chunked).take_whole_body(0), "its length is unknown");
     }
 }

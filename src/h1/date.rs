@@ -3,6 +3,26 @@
 /// Length of an IMF-fixdate, in bytes.
 pub(crate) const DATE_LEN: usize = 29;
 
+/// The field line `Date` with the empty line behind it, as most heads end: made once a second, and sent in one piece.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct DateLine([u8; 39]);
+
+impl DateLine {
+    pub(crate) const fn new(date: &[u8; DATE_LEN]) -> Self {
+        let mut line = *b"Date: Thu, 01 Jan 1970 00:00:00 GMT\r\n\r\n";
+        if let Some((_, behind)) = line.split_at_mut_checked(6)
+            && let Some(place) = behind.first_chunk_mut()
+        {
+            *place = *date;
+        }
+        Self(line)
+    }
+
+    pub(crate) const fn with_empty_line(&self) -> &[u8; 39] {
+        &self.0
+    }
+}
+
 const SECONDS_A_DAY: u64 = 86_400;
 const WEEKDAYS: [&[u8; 3]; 7] = [b"Thu", b"Fri", b"Sat", b"Sun", b"Mon", b"Tue", b"Wed"];
 const MONTHS: [&[u8; 3]; 12] = [
@@ -18,32 +38,22 @@ pub(crate) fn imf_fixdate(unix_seconds: u64) -> [u8; DATE_LEN] {
     let second = seconds % SECONDS_A_DAY;
     let (year, month, day) = civil_from_days(days);
 
-    let mut text = *b"Thu, 01 Jan 1970 00:00:00 GMT";
-    put(
-        &mut text,
-        0,
-        WEEKDAYS
-            .get(usize::try_from(days % 7).unwrap_or(0))
-            .map_or(&[][..], |name| &name[..]),
+    let weekday = usize::try_from(days % 7)
+        .ok()
+        .and_then(|day| WEEKDAYS.get(day));
+    let [w1, w2, w3] = weekday.map_or(*b"Thu", |name| **name);
+    let [m1, m2, m3] = MONTHS.get(month).map_or(*b"Jan", |name| **name);
+    let ([d1, d2], [c1, c2], [y1, y2]) =
+        (two_digits(day), two_digits(year / 100), two_digits(year));
+    let ([h1, h2], [n1, n2], [s1, s2]) = (
+        two_digits(second / 3600),
+        two_digits(second / 60 % 60),
+        two_digits(second % 60),
     );
-    put(&mut text, 5, &two_digits(day));
-    put(
-        &mut text,
-        8,
-        MONTHS.get(month).map_or(&[][..], |name| &name[..]),
-    );
-    put(&mut text, 12, &two_digits(year / 100));
-    put(&mut text, 14, &two_digits(year));
-    put(&mut text, 17, &two_digits(second / 3600));
-    put(&mut text, 20, &two_digits(second / 60 % 60));
-    put(&mut text, 23, &two_digits(second % 60));
-    text
-}
-
-fn put(text: &mut [u8; DATE_LEN], at: usize, part: &[u8]) {
-    for (slot, byte) in text.iter_mut().skip(at).zip(part) {
-        *slot = *byte;
-    }
+    [
+        w1, w2, w3, b',', b' ', d1, d2, b' ', m1, m2, m3, b' ', c1, c2, y1, y2, b' ', h1, h2, b':',
+        n1, n2, b':', s1, s2, b' ', b'G', b'M', b'T',
+    ]
 }
 
 /// The last two digits.

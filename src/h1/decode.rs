@@ -94,6 +94,15 @@ impl Decoder {
         (self.part == Part::Length).then_some(self.left)
     }
 
+    /// Takes a body of a known length whose bytes are all there; false if these are not so many.
+    pub(crate) const fn take_whole(&mut self, len: u64) -> bool {
+        let is_whole = matches!(self.part, Part::Length) && self.left == len;
+        if is_whole {
+            self.left = 0;
+        }
+        is_whole
+    }
+
     /// Takes the next step over `input`: how many of its bytes are used up, and what they were.
     pub(crate) fn decode<'a>(
         &mut self,

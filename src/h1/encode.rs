@@ -1,7 +1,7 @@
 //! Answers into bytes: status line, fields, chunks. Framing is decided here and nowhere else.
 
 use super::byteset::is_token_byte;
-use super::date::DATE_LEN;
+use super::date::DateLine;
 use super::framing::Persistence;
 use super::head::Version;
 use super::reason::reason_phrase;
@@ -41,7 +41,7 @@ pub(crate) struct AnswerHead<'a> {
     pub(crate) length: AnswerLength,
     /// Nearly every answer has one: its name needs no look.
     pub(crate) content_type: Option<&'a [u8]>,
-    pub(crate) date: &'a [u8; DATE_LEN],
+    pub(crate) date: &'a DateLine,
 }
 
 /// The request that is answered, as far as it matters for the answer's framing.
@@ -81,17 +81,7 @@ pub(crate) fn encode_head<'f>(
     fields: impl Iterator<Item = (&'f str, &'f [u8])>,
 ) -> usize {
     out.reserve(FRAMING_LEN_MAX);
-    encode_status_line(out, head.status);
-    let mut refused = 0_usize;
-    match head.content_type {
-        Some(value) if is_sendable_value(value) => {
-            out.extend_from_slice(b"Content-Type: ");
-            put(out, value);
-            out.extend_from_slice(b"\r\n");
-        }
-        Some(_) => refused = 1,
-        None => {}
-    }
+    let mut refused = encode_start(out, head);
     for (name, value) in fields {
         if is_server_field(name) || !is_sendable(name, value) {
             refused = refused.saturating_add(1);
@@ -111,24 +101,26 @@ pub(crate) fn encode_head<'f>(
         (_, AnswerLength::Unknown, Version::Http10) => {}
         (_, AnswerLength::Known(length), _) => {
             out.extend_from_slice(b"Content-Length: ");
-            encode_decimal(out, length);
-            out.extend_from_slice(b"\r\n");
+            encode_length(out, length);
         }
         (_, AnswerLength::Unknown, Version::Http11) => {
             out.extend_from_slice(b"Transfer-Encoding: chunked\r\n");
         }
     }
-    out.extend_from_slice(b"Date: ");
-    out.extend_from_slice(head.date);
-    // An arm each, so that each copy has a length that the compiler knows.
-    match (terms.close.is_set(), terms.persistence) {
-        (true, _) => out.extend_from_slice(b"\r\nConnection: close\r\n\r\n"),
-        (false, Persistence::Implied) => out.extend_from_slice(b"\r\n\r\n"),
-        (false, Persistence::Requested) => {
-            out.extend_from_slice(b"\r\nConnection: keep-alive\r\n\r\n");
-        }
-    }
+    encode_end_of_head(out, head.date, terms);
     refused
+}
+
+/// Writes the date, what becomes of the connection, and the empty line.
+fn encode_end_of_head(out: &mut Vec<u8>, date: &DateLine, terms: &Terms) {
+    out.extend_from_slice(date.with_empty_line());
+    let last = match (terms.close.is_set(), terms.persistence) {
+        (false, Persistence::Implied) => return,
+        (false, Persistence::Requested) => &b"Connection: keep-alive\r\n\r\n"[..],
+        (true, _) => b"Connection: close\r\n\r\n",
+    };
+    out.truncate(out.len().saturating_sub(2));
+    out.extend_from_slice(last);
 }
 
 /// Writes the whole of a `101 Switching Protocols` (RFC 9110 §15.2.2): the `Upgrade` field is the handler's.
@@ -190,28 +182,53 @@ const SHORT_LEN_MAX: usize = 128;
 /// Appends what is mostly a short run of bytes, in steps whose sizes the compiler knows. A copy of unknown length is a call of the C
 /// library's, and musl's begins with a string instruction that takes longer than the whole of such a run.
 pub(crate) fn put(out: &mut Vec<u8>, bytes: &[u8]) {
+    let end = out.len().saturating_add(bytes.len());
     match bytes.len() {
-        0 => {}
-        1 => out.extend(bytes.first()),
-        2..4 => put_ends::<2>(out, bytes),
-        4..8 => put_ends::<4>(out, bytes),
-        8..16 => put_ends::<8>(out, bytes),
-        16..=SHORT_LEN_MAX => put_ends::<16>(out, bytes),
+        // What is written beyond them is taken back.
+        ..16 => out.extend_from_slice(&padded(bytes)),
+        16..=SHORT_LEN_MAX => put_ends(out, bytes),
         _ => out.extend_from_slice(bytes),
     }
+    out.truncate(end);
 }
 
-/// In steps of `LEN` bytes, of which there are as many at the least. The last step ends where `bytes` do: it writes some
+/// In steps of sixteen bytes, of which there are as many at the least. The last step ends where `bytes` do: it writes some
 /// of them twice, which is less work than to look how few are left.
-fn put_ends<const LEN: usize>(out: &mut Vec<u8>, bytes: &[u8]) {
+fn put_ends(out: &mut Vec<u8>, bytes: &[u8]) {
     let end = out.len().saturating_add(bytes.len());
-    let (steps, _) = bytes.as_chunks::<LEN>();
+    let (steps, _) = bytes.as_chunks::<16>();
     for step in steps {
         out.extend_from_slice(step);
     }
-    if let Some(last) = bytes.last_chunk::<LEN>() {
-        out.truncate(end.saturating_sub(LEN));
+    if let Some(last) = bytes.last_chunk::<16>() {
+        out.truncate(end.saturating_sub(16));
         out.extend_from_slice(last);
+    }
+}
+
+/// Fewer than sixteen bytes, and zeros behind them.
+fn padded(bytes: &[u8]) -> [u8; 16] {
+    /// The first and the last `part` bytes; where they overlap, they agree.
+    fn joined(first: u64, last: u64, part: usize, len: usize) -> [u8; 16] {
+        let bits = u32::try_from(len.wrapping_sub(part)).map_or(0, |bytes| bytes.wrapping_mul(8));
+        (u128::from(first) | u128::from(last).unbounded_shl(bits)).to_le_bytes()
+    }
+    if let (Some(first), Some(last)) = (bytes.first_chunk(), bytes.last_chunk()) {
+        joined(
+            u64::from_le_bytes(*first),
+            u64::from_le_bytes(*last),
+            8,
+            bytes.len(),
+        )
+    } else if let (Some(first), Some(last)) = (bytes.first_chunk(), bytes.last_chunk()) {
+        let (first, last) = (u32::from_le_bytes(*first), u32::from_le_bytes(*last));
+        joined(first.into(), last.into(), 4, bytes.len())
+    } else {
+        let mut run = [0; 16];
+        for (place, byte) in run.iter_mut().zip(bytes) {
+            *place = *byte;
+        }
+        run
     }
 }
 
@@ -250,7 +267,41 @@ const fn is_value_byte(byte: u8) -> bool {
     matches!(byte, b'\t' | b' '..=b'~' | 0x80..)
 }
 
+/// Writes the status line and the content type, in one step what most answers have of both; returns how many of the two
+/// were left out.
 #[inline]
+fn encode_start(out: &mut Vec<u8>, head: &AnswerHead<'_>) -> usize {
+    macro_rules! ready {
+        ($($content_type:literal)*) => {
+            match (head.status, head.content_type) {
+                $((200, Some(value)) if value == $content_type.as_bytes() => {
+                    let lines = concat!("HTTP/1.1 200 OK\r\nContent-Type: ", $content_type, "\r\n");
+                    out.extend_from_slice(lines.as_bytes());
+                    return 0;
+                })*
+                (_, _) => {}
+            }
+        };
+    }
+    ready!["text/plain; charset=utf-8" "application/json"];
+    encode_other_start(out, head)
+}
+
+#[inline(never)]
+fn encode_other_start(out: &mut Vec<u8>, head: &AnswerHead<'_>) -> usize {
+    encode_status_line(out, head.status);
+    match head.content_type {
+        None => 0,
+        Some(value) if is_sendable_value(value) => {
+            out.extend_from_slice(b"Content-Type: ");
+            put(out, value);
+            out.extend_from_slice(b"\r\n");
+            0
+        }
+        Some(_) => 1,
+    }
+}
+
 fn encode_status_line(out: &mut Vec<u8>, status: u16) {
     if status == 200 {
         out.extend_from_slice(b"HTTP/1.1 200 OK\r\n");
@@ -267,27 +318,42 @@ fn encode_other_status_line(out: &mut Vec<u8>, status: u16) {
     out.extend_from_slice(b"\r\n");
 }
 
-fn encode_decimal(out: &mut Vec<u8>, number: u64) {
-    let digit = |number: u64| b'0'.wrapping_add(u8::try_from(number % 10).unwrap_or(0));
-    match number {
-        0..10 => out.push(digit(number)),
-        10..100 => out.extend_from_slice(&[digit(number / 10), digit(number)]),
-        100..1_000 => {
-            out.extend_from_slice(&[digit(number / 100), digit(number / 10), digit(number)]);
-        }
+/// Writes the rest of a `Content-Length` line.
+fn encode_length(out: &mut Vec<u8>, length: u64) {
+    match length {
+        0..10 => out.extend_from_slice(&[digit(length), b'\r', b'\n']),
+        10..100 => out.extend_from_slice(&[digit(length / 10), digit(length), b'\r', b'\n']),
         _ => {
-            encode_decimal(out, number / 1_000);
-            let digits = [digit(number / 100), digit(number / 10), digit(number)];
-            out.extend_from_slice(&digits);
+            encode_decimal(out, length);
+            out.extend_from_slice(b"\r\n");
         }
     }
+}
+
+/// The last digit.
+fn digit(number: u64) -> u8 {
+    b'0'.wrapping_add(u8::try_from(number % 10).unwrap_or(0))
+}
+
+fn encode_decimal(out: &mut Vec<u8>, mut number: u64) {
+    let mut digits = [0; 20];
+    let mut start = digits.len();
+    for place in digits.iter_mut().rev() {
+        *place = digit(number);
+        start = start.saturating_sub(1);
+        number /= 10;
+        if number == 0 {
+            break;
+        }
+    }
+    put(out, digits.get(start..).unwrap_or_default());
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    const DATE: &[u8; DATE_LEN] = b"Sun, 06 Nov 1994 08:49:37 GMT";
+    const DATE: &DateLine = &DateLine::new(b"Sun, 06 Nov 1994 08:49:37 GMT");
 
     fn head(
         status: u16,

@@ -10,13 +10,16 @@
 )]
 
 mod plain;
+mod view;
 
-use super::byteset::{is_named, is_token_byte, target_len};
+use super::byteset::{target_len, token_len};
 use super::framing;
 use super::refusal::Refusal;
-use crate::limits::HEADERS_CEILING;
+use crate::limits::{HEAD_LEN_CEILING, HEADERS_CEILING};
 
 use plain::parse_at_once;
+use view::text;
+pub(crate) use view::{HeadView, RawField};
 
 /// Longest method that is taken, in bytes: the longest registered one has 17 (RFC 9110 §16.1.1).
 const METHOD_LEN_MAX: usize = 32;
@@ -57,12 +60,21 @@ struct Span {
 }
 
 impl Span {
-    fn new(start: usize, end: usize) -> Self {
-        // A head is never longer than HEAD_LEN_CEILING, so neither conversion falls back.
+    const fn new(start: usize, end: usize) -> Self {
         Self {
-            start: u16::try_from(start).unwrap_or(0),
-            end: u16::try_from(end).unwrap_or(0),
+            start: Self::place(start),
+            end: Self::place(end),
         }
+    }
+
+    /// A place in a head, or right behind it.
+    #[expect(
+        clippy::cast_possible_truncation,
+        reason = "a head is never longer than HEAD_LEN_CEILING"
+    )]
+    const fn place(at: usize) -> u16 {
+        debug_assert!(at <= HEAD_LEN_CEILING, "a head that is too long was taken");
+        at as u16
     }
 
     /// Where `part`, which httparse borrowed from `whole`, lies in it.
@@ -93,6 +105,8 @@ struct FieldSpan {
 pub(crate) struct HeadIndex {
     method: Span,
     target: Span,
+    /// Where its path ends: at a `?`, or with it.
+    path_end: u16,
     /// The authority inside an absolute-form or authority-form target.
     authority: Span,
     fields: Vec<FieldSpan>,
@@ -105,115 +119,6 @@ impl HeadIndex {
     pub(crate) fn index_again(&mut self, head: &[u8], limits: &HeadLimits) -> bool {
         parse(head, &mut Scan::default(), limits, self) == Ok(Some(head.len()))
     }
-}
-
-/// A head: its bytes and where its parts lie.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct HeadView<'a> {
-    bytes: &'a [u8],
-    index: &'a HeadIndex,
-}
-
-impl<'a> HeadView<'a> {
-    pub(crate) const fn new(bytes: &'a [u8], index: &'a HeadIndex) -> Self {
-        Self { bytes, index }
-    }
-
-    /// All bytes of it, from the method to the empty line.
-    pub(crate) const fn as_bytes(self) -> &'a [u8] {
-        self.bytes
-    }
-
-    pub(crate) fn method(self) -> &'a str {
-        // A look at the length and one comparison; turning bytes into text reads each of them.
-        match self.index.method.of(self.bytes) {
-            b"GET" => "GET",
-            b"POST" => "POST",
-            b"HEAD" => "HEAD",
-            b"PUT" => "PUT",
-            other => text(other),
-        }
-    }
-
-    pub(crate) fn is_method(self, method: &[u8]) -> bool {
-        self.index.method.of(self.bytes) == method
-    }
-
-    /// The target as it was sent.
-    pub(crate) fn target(self) -> &'a str {
-        text(self.index.target.of(self.bytes))
-    }
-
-    /// Path and query: the target without scheme and authority; `*` and an authority-form target as they are.
-    pub(crate) fn path_and_query(self) -> &'a str {
-        match self.index.form {
-            TargetForm::Origin | TargetForm::Authority | TargetForm::Asterisk => self.target(),
-            TargetForm::Absolute => {
-                let rest = Span {
-                    start: self.index.authority.end,
-                    end: self.index.target.end,
-                };
-                text(rest.of(self.bytes))
-            }
-        }
-    }
-
-    pub(crate) fn authority(self) -> Option<&'a str> {
-        let span = self.index.authority;
-        (!span.is_empty()).then(|| text(span.of(self.bytes)))
-    }
-
-    pub(crate) const fn form(self) -> TargetForm {
-        self.index.form
-    }
-
-    pub(crate) const fn version(self) -> Version {
-        self.index.version
-    }
-
-    /// The field lines in the order in which they came: name as sent, value trimmed.
-    pub(crate) fn fields(self) -> impl ExactSizeIterator<Item = (&'a str, &'a [u8])> + Clone {
-        self.raw_fields()
-            .map(|field| (text(field.name()), field.value()))
-    }
-
-    /// The same for those who look at few of them.
-    pub(crate) fn raw_fields(self) -> impl ExactSizeIterator<Item = RawField<'a>> + Clone {
-        let bytes = self.bytes;
-        let fields = self.index.fields.iter();
-        fields.map(move |span| RawField { bytes, span })
-    }
-}
-
-/// A field line of which nothing has been looked at. The length of its name tells it from nearly all others, without a
-/// look at a byte.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct RawField<'a> {
-    bytes: &'a [u8],
-    span: &'a FieldSpan,
-}
-
-impl<'a> RawField<'a> {
-    pub(crate) fn name_len(self) -> usize {
-        usize::from(self.span.name.end.wrapping_sub(self.span.name.start))
-    }
-
-    pub(crate) fn name(self) -> &'a [u8] {
-        self.span.name.of(self.bytes)
-    }
-
-    pub(crate) fn value(self) -> &'a [u8] {
-        self.span.value.of(self.bytes)
-    }
-
-    pub(crate) fn is_named<const LEN: usize>(self, lowercase: &[u8; LEN]) -> bool {
-        is_named(self.name(), lowercase)
-    }
-}
-
-/// Text of bytes that were checked to be ASCII when the head was indexed.
-fn text(bytes: &[u8]) -> &str {
-    core::str::from_utf8(bytes).unwrap_or_default()
 }
 
 /// How far the careful path has read an unfinished head or trailer section.
@@ -244,6 +149,17 @@ pub(crate) fn parse(
     {
         return Ok(Some(len));
     }
+    parse_carefully(input, scan, limits, index)
+}
+
+/// Never inlined: what it needs would be in the quick path's way.
+#[inline(never)]
+fn parse_carefully(
+    input: &[u8],
+    scan: &mut Scan,
+    limits: &HeadLimits,
+    index: &mut HeadIndex,
+) -> Result<Option<usize>, Refusal> {
     let Some(end) = find_end(input, scan, Section::Head, limits)? else {
         return Ok(None);
     };
@@ -386,11 +302,7 @@ fn find_end(
 
 /// Refuses a request line, whole or not, that has grown too long for one of its parts.
 fn check_request_line_len(line: &[u8], limits: &HeadLimits) -> Result<(), Refusal> {
-    let method_len = line
-        .iter()
-        .take(METHOD_LEN_MAX)
-        .take_while(|byte| is_token_byte(**byte))
-        .count();
+    let method_len = token_len(line).min(METHOD_LEN_MAX);
     match line.get(method_len) {
         // A line that ends here lacks its other parts; its method may be good.
         None | Some(b' ' | b'\r' | b'\n') => {}
@@ -415,10 +327,7 @@ fn parse_request_line(
 ) -> Result<(), Refusal> {
     let mut parts = line.split(|byte| *byte == b' ');
     let method = parts.next().unwrap_or_default();
-    if method.is_empty()
-        || method.len() > METHOD_LEN_MAX
-        || !method.iter().copied().all(is_token_byte)
-    {
+    if method.is_empty() || method.len() > METHOD_LEN_MAX || token_len(method) < method.len() {
         return Err(Refusal::Method);
     }
     let target = parts.next().ok_or(Refusal::RequestLine)?;
@@ -456,9 +365,12 @@ fn index_target(method: &[u8], target: &[u8], index: &mut HeadIndex) -> Result<(
     index_form(method, target, index)
 }
 
-/// RFC 9112 §3.2: which of the four forms the target has, and whether the method takes it.
+/// RFC 9112 §3.2: where the path of the target ends, which of the four forms it has, and whether the method takes it.
 fn index_form(method: &[u8], target: &[u8], index: &mut HeadIndex) -> Result<(), Refusal> {
     index.authority = Span::default();
+    let path_len = target.iter().position(|byte| *byte == b'?');
+    let path_len = path_len.unwrap_or(target.len());
+    index.path_end = Span::place(usize::from(index.target.start).wrapping_add(path_len));
     let is_connect = method == b"CONNECT";
     index.form = match target {
         _ if is_connect => TargetForm::Authority,
@@ -559,6 +471,8 @@ mod tests {
             assert_eq!(quick.method(), careful.method());
             assert_eq!(quick.target(), careful.target());
             assert_eq!(quick.path_and_query(), careful.path_and_query());
+            assert_eq!(quick.path(), careful.path());
+            assert_eq!(quick.query(), careful.query());
             assert_eq!(quick.authority(), careful.authority());
             assert_eq!(quick.version(), careful.version());
             assert!(

@@ -34,7 +34,7 @@ pub(crate) use byteset::is_token_byte;
 #[cfg(feature = "sim")]
 pub(crate) use connection::Misuse;
 pub(crate) use connection::{Connection, Event};
-pub(crate) use date::{DATE_LEN, civil_from_days, imf_fixdate};
+pub(crate) use date::{DateLine, civil_from_days, imf_fixdate};
 pub(crate) use encode::{AnswerHead, AnswerLength, put};
 pub(crate) use framing::{BodyLength, UpgradeOffer};
 pub(crate) use head::{HeadIndex, HeadLimits, HeadView, RawField, Version, trailer_fields};

@@ -216,6 +216,8 @@ impl Os for RealOs {
         done.map_err(|error| fault(&error))
     }
 
+    // The two calls of a request are made without one of ours in between: see `Session::on`.
+    #[inline]
     fn receive(&mut self, mut socket: &Self::Socket, buffer: &mut [u8]) -> Result<usize, Fault> {
         loop {
             match socket.read(buffer) {
@@ -226,6 +228,7 @@ impl Os for RealOs {
         }
     }
 
+    #[inline]
     fn send(&mut self, mut socket: &Self::Socket, slices: &[IoSlice<'_>]) -> Result<usize, Fault> {
         loop {
             // Both calls carry MSG_NOSIGNAL; a plain `writev` would not.

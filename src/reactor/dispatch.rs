@@ -23,9 +23,13 @@ use super::{Context, Phase};
 /// Runs code of the user's. A panic is its own affair: the hook has reported it, and nothing of ours was half done.
 fn shielded<T>(run: impl FnOnce() -> T) -> Option<T> {
     let mut outcome = None;
-    // Written where it is read: an answer is long, and is not moved through two more results.
-    drop(catch_unwind(AssertUnwindSafe(|| outcome = Some(run()))));
+    shield(|| outcome = Some(run()));
     outcome
+}
+
+/// The same for outcomes that are written where they are read: an answer is long to move.
+fn shield(run: impl FnOnce()) {
+    drop(catch_unwind(AssertUnwindSafe(run)));
 }
 
 impl<S> Session<S> {
@@ -94,20 +98,26 @@ impl<S> Session<S> {
         if context.phase != Phase::Serving {
             self.connection.on_close(Close::ServerStopping);
         }
-        let request = Request::new(Head::new(view), RequestBody::Borrowed(&[]), &[]);
-        let is_whole = body == BodyLength::None && self.connection.upgrade() == UpgradeOffer::None;
-        let mut accept = shielded(|| {
-            if is_whole {
-                context.handler.accept_whole(&request)
-            } else {
-                context.handler.accept(request.head_by_reference())
-            }
+        let whole = self.whole_body(body, behind, context);
+        let content = RequestBody::Borrowed(whole.unwrap_or_default());
+        let request = Request::new(Head::new(view), content, &[]);
+        let mut accept = None;
+        shield(|| {
+            accept = Some(match whole {
+                Some(_) => context.handler.accept_whole(&request),
+                None => context.handler.accept(request.head_by_reference()),
+            });
         });
-        if let Some(Accept::Refuse(response)) = &mut accept {
-            // Where it lies: an answer is long.
-            self.answer(response, context);
-            return 0;
+        if matches!(accept, Some(Accept::Refuse(_)) | None) {
+            let len = whole.map_or(0, |whole| self.pass_over(whole));
+            match &mut accept {
+                // Where it lies: an answer is long.
+                Some(Accept::Refuse(response)) => self.answer(response, context),
+                Some(_) | None => self.answer_panic(context),
+            }
+            return len;
         }
+        let Some(accept) = accept else { return 0 };
         match self.accepted(accept, body, context) {
             None => 0,
             Some(Intake::Nothing) => {
@@ -126,41 +136,63 @@ impl<S> Session<S> {
         }
     }
 
+    /// The body, if it stays with HTTP, is no longer than it may be, and all there; an empty one if there is none.
+    fn whole_body<'b, O, H>(
+        &self,
+        body: BodyLength,
+        behind: &'b [u8],
+        context: &Context<'_, O, H>,
+    ) -> Option<&'b [u8]> {
+        if self.connection.upgrade() != UpgradeOffer::None {
+            return None;
+        }
+        match body {
+            BodyLength::None => Some(&[]),
+            BodyLength::Length(len) if len > context.settings.limits.body_len_max => None,
+            BodyLength::Length(len) => behind.get(..usize::try_from(len).ok()?),
+            BodyLength::Chunked => None,
+        }
+    }
+
+    /// The body was handed over where it lies.
+    fn pass_over(&mut self, body: &[u8]) -> usize {
+        if !body.is_empty() {
+            let is_taken = self.connection.take_whole_body(body.len() as u64);
+            debug_assert!(is_taken, "a body that is all there is as long as announced");
+        }
+        body.len()
+    }
+
     /// Where the request's body is to go; `None` if the request is answered already, or leaves HTTP.
+    #[inline(never)]
     fn accepted<O: Os<Socket = S>, H: Handler>(
         &mut self,
-        accept: Option<Accept>,
+        accept: Accept,
         body: BodyLength,
         context: &mut Context<'_, O, H>,
     ) -> Option<Intake> {
         let offer = self.connection.upgrade();
         let limit = match &accept {
-            Some(Accept::BufferUpTo(limit)) => *limit,
-            Some(Accept::Stream(upload)) => upload.body_len_max(),
-            Some(Accept::Buffer | Accept::Upgrade(_) | Accept::Refuse(_)) | None => {
+            Accept::BufferUpTo(limit) => *limit,
+            Accept::Stream(upload) => upload.body_len_max(),
+            Accept::Buffer | Accept::Upgrade(_) | Accept::Refuse(_) => {
                 context.settings.limits.body_len_max
             }
         };
         let intake = match accept {
-            None => {
-                self.answer_panic(context);
-                return None;
-            }
             // It is answered already.
-            Some(Accept::Refuse(_)) => return None,
-            Some(Accept::Upgrade(upgrade))
-                if offer != UpgradeOffer::None && body == BodyLength::None =>
-            {
+            Accept::Refuse(_) => return None,
+            Accept::Upgrade(upgrade) if offer != UpgradeOffer::None && body == BodyLength::None => {
                 self.work().supply = Supply::Upgrade(upgrade);
                 return None;
             }
-            Some(_) if offer == UpgradeOffer::Tunnel => {
+            _ if offer == UpgradeOffer::Tunnel => {
                 self.connection.on_close(Close::PeerRefused);
                 self.answer_refusal(Refusal::Connect, context);
                 return None;
             }
-            Some(Accept::Stream(upload)) => Intake::Upload(upload),
-            Some(Accept::Buffer | Accept::BufferUpTo(_) | Accept::Upgrade(_)) => match body {
+            Accept::Stream(upload) => Intake::Upload(upload),
+            Accept::Buffer | Accept::BufferUpTo(_) | Accept::Upgrade(_) => match body {
                 BodyLength::None => Intake::Nothing,
                 BodyLength::Length(_) | BodyLength::Chunked => Intake::Buffer(Vec::new()),
             },
@@ -176,6 +208,7 @@ impl<S> Session<S> {
 
     /// A body that lies whole behind its head is handed over where it lies, or in one piece of memory if it has come in
     /// chunks; any other is collected.
+    #[inline(never)]
     fn on_buffered_head<O: Os<Socket = S>, H: Handler>(
         &mut self,
         request: &Request<'_>,
@@ -187,16 +220,7 @@ impl<S> Session<S> {
         let announced = self.connection.announced();
         let len = announced.and_then(|len| usize::try_from(len).ok());
         if let Some(body) = len.and_then(|len| behind.get(..len)) {
-            // The piece is the whole body, and its end follows without another byte.
-            let piece = self.connection.poll(body, &mut unused, &limits);
-            let end = self.connection.poll(&[], &mut unused, &limits);
-            debug_assert!(
-                matches!(
-                    (&piece, &end),
-                    (Ok((_, Event::Body(_))), Ok((_, Event::End { .. })))
-                ),
-                "a body that is all there comes in one piece"
-            );
+            self.pass_over(body);
             self.call(
                 &request.with_body(RequestBody::Borrowed(body), &[]),
                 context,
@@ -246,6 +270,7 @@ impl<S> Session<S> {
         body.extend_from_slice(piece);
     }
 
+    #[inline(never)]
     fn on_piece<O: Os<Socket = S>, H: Handler>(
         &mut self,
         piece: &[u8],
@@ -273,6 +298,7 @@ impl<S> Session<S> {
         }
     }
 
+    #[inline(never)]
     fn on_end<O: Os<Socket = S>, H: Handler>(
         &mut self,
         trailers: &[u8],
@@ -319,6 +345,7 @@ impl<S> Session<S> {
     }
 
     /// The peer's fault: it is told, and the connection ends.
+    #[inline(never)]
     pub(super) fn refuse<O: Os<Socket = S>, H: Handler>(
         &mut self,
         refusal: Refusal,
@@ -337,11 +364,10 @@ impl<S> Session<S> {
     pub(super) fn time_out<O: Os<Socket = S>, H: Handler>(
         &mut self,
         context: &mut Context<'_, O, H>,
-    ) -> super::fate::Fate {
+    ) {
         let begun = self.work.as_ref().map_or(&[][..], |work| &work.input);
         let refusal = self.connection.refuse(Refusal::Timeout, begun);
         self.refuse(refusal, context);
-        self.drive(context)
     }
 
     fn answer_refusal<O: Os<Socket = S>, H: Handler>(
@@ -356,6 +382,7 @@ impl<S> Session<S> {
         self.answer(&mut response, context);
     }
 
+    #[inline(never)]
     fn answer_panic<O: Os<Socket = S>, H: Handler>(&mut self, context: &mut Context<'_, O, H>) {
         context.observer.on(observe::Event::HandlerPanicked);
         self.answer_failure(context);
@@ -370,7 +397,14 @@ impl<S> Session<S> {
         self.answer(&mut failure.unwrap_or_else(bare), context);
     }
 
+    /// Answers are about to leave.
+    pub(super) fn tell_of_send<O, H: Handler>(context: &mut Context<'_, O, H>) {
+        // A panic in it has been reported by the hook, and takes nobody's answer.
+        shield(|| context.handler.before_send());
+    }
+
     /// An upload whose body will never be whole hears of it.
+    #[inline(never)]
     pub(super) fn cut_upload(&mut self) {
         let Some(work) = &mut self.work else { return };
         match std::mem::take(&mut work.intake) {
@@ -424,7 +458,7 @@ impl<S> Session<S> {
             status: response.status_code(),
             length: length.map_or(AnswerLength::Unknown, AnswerLength::Known),
             content_type: response.content_type_bytes(),
-            date: scratch.date.text(|| os.unix_seconds()),
+            date: scratch.date.line(|| os.unix_seconds()),
         };
         let left_out = self
             .connection
@@ -465,6 +499,7 @@ impl<S> Session<S> {
         }
     }
 
+    #[inline(never)]
     pub(super) fn on_wrong_length<O: Os, H>(&mut self, context: &mut Context<'_, O, H>) {
         context.observer.on(observe::Event::BodyLengthWrong);
         self.connection.cut();

@@ -18,6 +18,16 @@ pub(super) enum Occasion {
     Drain,
 }
 
+impl Occasion {
+    /// What the session has waited for too long.
+    pub(super) const fn deadline(self) -> Option<Waiting> {
+        match self {
+            Self::Deadline(waiting) => Some(waiting),
+            Self::GoOn | Self::Ready(_) | Self::Drain => None,
+        }
+    }
+}
+
 /// What becomes of a session after it was driven.
 pub(super) enum Fate {
     /// It waits for this.

@@ -1,6 +1,6 @@
 //! What a worker has once and all its sessions use in turn.
 
-use crate::h1::{DATE_LEN, HeadIndex, imf_fixdate};
+use crate::h1::{DateLine, HeadIndex, imf_fixdate};
 use crate::limits::READ_LEN_MAX;
 use crate::os::Key;
 
@@ -43,26 +43,26 @@ enum Freshness {
     OfThisTurn,
 }
 
-/// The value of `Date`.
+/// The field `Date`.
 #[derive(Debug)]
 pub(super) struct Date {
     second: u64,
-    text: [u8; DATE_LEN],
+    line: DateLine,
     freshness: Freshness,
 }
 
 impl Date {
     /// Read from the wall clock at most once a turn: no timer can be late after a thaw.
-    pub(super) fn text(&mut self, unix_seconds: impl FnOnce() -> u64) -> &[u8; DATE_LEN] {
+    pub(super) fn line(&mut self, unix_seconds: impl FnOnce() -> u64) -> &DateLine {
         if self.freshness == Freshness::Stale {
             let second = unix_seconds();
             if second != self.second {
                 self.second = second;
-                self.text = imf_fixdate(second);
+                self.line = DateLine::new(&imf_fixdate(second));
             }
             self.freshness = Freshness::OfThisTurn;
         }
-        &self.text
+        &self.line
     }
 }
 
@@ -70,7 +70,7 @@ impl Default for Date {
     fn default() -> Self {
         Self {
             second: 0,
-            text: imf_fixdate(0),
+            line: DateLine::new(&imf_fixdate(0)),
             freshness: Freshness::Stale,
         }
     }

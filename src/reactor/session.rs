@@ -26,6 +26,13 @@ enum Inflow {
     Ended,
 }
 
+/// Whether somebody is left to take an answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Peer {
+    There,
+    Gone,
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Stage {
     Open,
@@ -92,10 +99,37 @@ impl<S> Session<S> {
         context: &mut Context<'_, O, H>,
     ) -> Fate {
         match occasion {
-            Occasion::GoOn => self.drive(context),
-            Occasion::Ready(readiness) => self.on_ready(readiness, context),
-            Occasion::Deadline(waiting) => self.on_deadline(waiting, context),
-            Occasion::Drain => self.on_drain(context),
+            Occasion::GoOn => {}
+            Occasion::Ready(readiness) => {
+                if self.on_ready(readiness, context) == Peer::Gone {
+                    return Fate::Free;
+                }
+            }
+            Occasion::Deadline(_) => self.on_deadline(),
+            Occasion::Drain => self.on_drain(),
+        }
+        let mut late = occasion.deadline();
+        // Driven from this one place, so that it need not be a call: behind a system call the processor has forgotten
+        // where calls return to.
+        loop {
+            let fate = self.drive(context);
+            let Some(waiting) = late.take() else {
+                return fate;
+            };
+            return match (fate, waiting) {
+                (Fate::Wait(still, Renewal::Same), Waiting::Head | Waiting::Body)
+                    if still == waiting && context.received_len == 0 =>
+                {
+                    self.time_out(context);
+                    continue;
+                }
+                (Fate::Wait(still, _), Waiting::Head | Waiting::Body) if still == waiting => {
+                    Fate::Wait(still, Renewal::New)
+                }
+                (Fate::Wait(Waiting::Write, Renewal::Same), Waiting::Write)
+                | (Fate::Wait(Waiting::Linger, _), Waiting::Linger) => Fate::Free,
+                (fate, _) => fate,
+            };
         }
     }
 
@@ -103,10 +137,10 @@ impl<S> Session<S> {
     fn on_ready<O: Os<Socket = S>, H: Handler>(
         &mut self,
         readiness: Readiness,
-        context: &mut Context<'_, O, H>,
-    ) -> Fate {
+        context: &Context<'_, O, H>,
+    ) -> Peer {
         if readiness.has(Readiness::BROKEN) && !readiness.has(Readiness::READABLE) {
-            return Fate::Free;
+            return Peer::Gone;
         }
         self.inflow = match self.inflow {
             Inflow::Ended => Inflow::Ended,
@@ -125,14 +159,14 @@ impl<S> Session<S> {
             && (self.next() != Next::Read || self.is_paused(context))
         {
             // It is not the peer's turn, and nobody is left to take an answer.
-            return Fate::Free;
+            return Peer::Gone;
         }
-        self.drive(context)
+        Peer::There
     }
 
     /// The server stops: a request that has no answer yet is the last one of its connection. Where none is under way, one
     /// may have come since the last look.
-    fn on_drain<O: Os<Socket = S>, H: Handler>(&mut self, context: &mut Context<'_, O, H>) -> Fate {
+    fn on_drain(&mut self) {
         if self.stage == Stage::Open {
             if self.connection.is_idle() {
                 if self.inflow == Inflow::Drained {
@@ -142,31 +176,13 @@ impl<S> Session<S> {
                 self.connection.on_close(Close::ServerStopping);
             }
         }
-        self.drive(context)
     }
 
     /// A deadline is past. The clock may have leapt over it while the process was frozen: what waits in the socket, or
     /// has room in it, counts first.
-    fn on_deadline<O: Os<Socket = S>, H: Handler>(
-        &mut self,
-        waiting: Waiting,
-        context: &mut Context<'_, O, H>,
-    ) -> Fate {
+    fn on_deadline(&mut self) {
         if self.inflow == Inflow::Drained {
             self.inflow = Inflow::Ready;
-        }
-        match (self.drive(context), waiting) {
-            (Fate::Wait(still, Renewal::Same), Waiting::Head | Waiting::Body)
-                if still == waiting && context.received_len == 0 =>
-            {
-                self.time_out(context)
-            }
-            (Fate::Wait(still, _), Waiting::Head | Waiting::Body) if still == waiting => {
-                Fate::Wait(still, Renewal::New)
-            }
-            (Fate::Wait(Waiting::Write, Renewal::Same), Waiting::Write)
-            | (Fate::Wait(Waiting::Linger, _), Waiting::Linger) => Fate::Free,
-            (fate, _) => fate,
         }
     }
 
@@ -307,6 +323,7 @@ impl<S> Session<S> {
         }
     }
 
+    #[inline(never)]
     fn take_kept_input<O: Os<Socket = S>, H: Handler>(&mut self, context: &mut Context<'_, O, H>) {
         if self.is_paused(context) {
             return;
@@ -367,6 +384,7 @@ impl<S> Session<S> {
                     return Written::All;
                 }
             }
+            Self::tell_of_send(context);
             let os = &mut *context.os;
             let socket = &self.socket;
             match context.scratch.out.write(|slices| os.send(socket, slices)) {
@@ -384,6 +402,7 @@ impl<S> Session<S> {
         Written::Enough
     }
 
+    #[inline(never)]
     fn take_upgrade(&mut self) -> Option<HandOver> {
         let work = self.work.as_mut()?;
         match std::mem::take(&mut work.supply) {
@@ -446,6 +465,7 @@ impl<S> Session<S> {
         Ok(())
     }
 
+    #[inline(never)]
     fn begin_linger<O: Os<Socket = S>, H: Handler>(
         &mut self,
         context: &mut Context<'_, O, H>,
@@ -458,6 +478,7 @@ impl<S> Session<S> {
     }
 
     /// Throws away what still comes, so that no reset overtakes the last answer (RFC 9112 §9.6).
+    #[inline(never)]
     fn linger<O: Os<Socket = S>, H: Handler>(
         &mut self,
         mut left: usize,

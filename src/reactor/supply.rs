@@ -17,6 +17,7 @@ use super::work::Supply;
 
 impl<S> Session<S> {
     /// What is to come of an answer comes from here.
+    #[inline(never)]
     pub(super) fn supply_from<O: Os, H>(&mut self, source: Source, context: &Context<'_, O, H>) {
         match source {
             // The head was the whole answer.
@@ -32,6 +33,7 @@ impl<S> Session<S> {
     }
 
     /// Brings the next batch of an answer under way, if there is one.
+    #[inline(never)]
     pub(super) fn supply<O: Os<Socket = S>, H: Handler>(
         &mut self,
         context: &mut Context<'_, O, H>,

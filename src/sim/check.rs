@@ -2,9 +2,9 @@
 
 use super::exchange::{Cuts, Ending, exchange};
 use super::reference::check_against_reference;
-use crate::h1::{AnswerHead, AnswerLength, Connection, Event, HeadIndex, HeadLimits};
+use crate::h1::{AnswerHead, AnswerLength, Connection, DateLine, Event, HeadIndex, HeadLimits};
 
-const DATE: &[u8; 29] = b"Sun, 06 Nov 1994 08:49:37 GMT";
+const DATE: &DateLine = &DateLine::new(b"Sun, 06 Nov 1994 08:49:37 GMT");
 const CONTINUE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
 
 /// A whole connection: the first 8 bytes are the seed of its cuts.

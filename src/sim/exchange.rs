@@ -1,11 +1,11 @@
 //! The protocol alone, answering itself: bytes in, events and bytes out, no loop and no socket.
 
 use crate::h1::{
-    AnswerHead, AnswerLength, BodyLength, Close, Connection, Event, HeadIndex, HeadLimits,
-    HeadView, Misuse, Next, Refusal, UpgradeOffer, Version, trailer_fields,
+    AnswerHead, AnswerLength, BodyLength, Close, Connection, DateLine, Event, HeadIndex,
+    HeadLimits, HeadView, Misuse, Next, Refusal, UpgradeOffer, Version, trailer_fields,
 };
 
-const DATE: &[u8; 29] = b"Sun, 06 Nov 1994 08:49:37 GMT";
+const DATE: &DateLine = &DateLine::new(b"Sun, 06 Nov 1994 08:49:37 GMT");
 const LIMITS: HeadLimits = HeadLimits {
     head_len_max: 16 * 1024,
     target_len_max: 8 * 1024,

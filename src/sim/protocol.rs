@@ -1,9 +1,9 @@
 //! The protocol by itself, for benchmarks: no socket, no loop, no handler.
 
-use crate::h1::{AnswerHead, AnswerLength, Connection, Event, HeadIndex, HeadLimits};
+use crate::h1::{AnswerHead, AnswerLength, Connection, DateLine, Event, HeadIndex, HeadLimits};
 use crate::limits::Limits;
 
-const DATE: &[u8; 29] = b"Sun, 06 Nov 1994 08:49:37 GMT";
+const DATE: &DateLine = &DateLine::new(b"Sun, 06 Nov 1994 08:49:37 GMT");
 
 /// One connection's protocol, with the bounds that a server has by default.
 #[derive(Debug)]

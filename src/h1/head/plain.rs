@@ -36,9 +36,9 @@ pub(super) fn parse_at_once(
     } else {
         return None;
     };
-    let target_start = method_len.saturating_add(1);
+    let target_start = method_len.wrapping_add(1);
     index.method = Span::new(0, method_len);
-    index.target = Span::new(target_start, target_start.saturating_add(target.len()));
+    index.target = Span::new(target_start, target_start.wrapping_add(target.len()));
     index_form(method, target, index).ok()?;
     let fields_start = input.len().saturating_sub(fields.len());
     index_plain_fields(input, fields_start, limits, index)
@@ -57,28 +57,54 @@ fn index_plain_fields(
         if line.starts_with(b"\r\n") {
             return Some(at.wrapping_add(2));
         }
-        let name_len = token_len(line);
-        let mut value = line.get(name_len..)?.strip_prefix(b":")?;
-        if name_len == 0 || index.fields.len() >= limits.headers_max {
+        if index.fields.len() >= limits.headers_max {
             return None;
         }
-        while let [b' ' | b'\t', rest @ ..] = value {
-            value = rest;
+        let name_len = token_len(line);
+        let behind = line.get(name_len..)?;
+        let (value_start, value_len, next) = match behind {
+            [b':', b' ', value @ ..] => {
+                let value_len = text_len(value);
+                let (text, next) = value.split_at_checked(value_len)?;
+                match (text, next) {
+                    // As most are: one space before the value, and no other white space around it.
+                    ([b'!'..=0xff, .., b'!'..=0xff], [b'\r', b'\n', ..]) => {
+                        (2, value_len, value_len.wrapping_add(4))
+                    }
+                    _ => any_value(behind)?,
+                }
+            }
+            _ => any_value(behind)?,
+        };
+        if name_len == 0 {
+            return None;
         }
-        let start = input.len().wrapping_sub(value.len());
-        let mut value_len = text_len(value);
-        while let Some([b'\t', behind @ ..]) = value.get(value_len..) {
-            value_len = value_len.wrapping_add(1).wrapping_add(text_len(behind));
-        }
-        let (mut value, behind) = value.split_at_checked(value_len)?;
-        let next = behind.strip_prefix(b"\r\n")?;
-        while let [rest @ .., b' ' | b'\t'] = value {
-            value = rest;
-        }
+        let name_end = at.wrapping_add(name_len);
+        let start = name_end.wrapping_add(value_start);
         index.fields.push(FieldSpan {
-            name: Span::new(at, at.wrapping_add(name_len)),
-            value: Span::new(start, start.wrapping_add(value.len())),
+            name: Span::new(at, name_end),
+            value: Span::new(start, start.wrapping_add(value_len)),
         });
-        at = input.len().wrapping_sub(next.len());
+        at = name_end.wrapping_add(next);
     }
+}
+
+/// Where behind a name its value begins, how long it is, and where the next line begins.
+#[inline(never)]
+fn any_value(behind: &[u8]) -> Option<(usize, usize, usize)> {
+    let mut value = behind.strip_prefix(b":")?;
+    while let [b' ' | b'\t', rest @ ..] = value {
+        value = rest;
+    }
+    let start = behind.len().wrapping_sub(value.len());
+    let mut value_len = text_len(value);
+    while let Some([b'\t', behind @ ..]) = value.get(value_len..) {
+        value_len = value_len.wrapping_add(1).wrapping_add(text_len(behind));
+    }
+    let (mut value, rest) = value.split_at_checked(value_len)?;
+    let next = rest.strip_prefix(b"\r\n")?;
+    while let [rest @ .., b' ' | b'\t'] = value {
+        value = rest;
+    }
+    Some((start, value.len(), behind.len().wrapping_sub(next.len())))
 }

@@ -1,0 +1,130 @@
+//! What is asked of a head that was indexed: its parts, as text and bytes.
+
+use super::{FieldSpan, HeadIndex, Span, TargetForm, Version};
+use crate::h1::byteset::is_named;
+
+/// A head: its bytes and where its parts lie.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct HeadView<'a> {
+    bytes: &'a [u8],
+    index: &'a HeadIndex,
+}
+
+impl<'a> HeadView<'a> {
+    pub(crate) const fn new(bytes: &'a [u8], index: &'a HeadIndex) -> Self {
+        Self { bytes, index }
+    }
+
+    /// All bytes of it, from the method to the empty line.
+    pub(crate) const fn as_bytes(self) -> &'a [u8] {
+        self.bytes
+    }
+
+    pub(crate) fn method(self) -> &'a str {
+        // A look at the length and one comparison; turning bytes into text reads each of them.
+        match self.index.method.of(self.bytes) {
+            b"GET" => "GET",
+            b"POST" => "POST",
+            b"HEAD" => "HEAD",
+            b"PUT" => "PUT",
+            other => text(other),
+        }
+    }
+
+    pub(crate) fn is_method(self, method: &[u8]) -> bool {
+        self.index.method.of(self.bytes) == method
+    }
+
+    /// The target as it was sent.
+    pub(crate) fn target(self) -> &'a str {
+        text(self.index.target.of(self.bytes))
+    }
+
+    /// The target without scheme, authority and query; `*` and an authority-form target as they are. Empty where an
+    /// absolute-form target has none.
+    pub(crate) fn path(self) -> &'a str {
+        text(self.path_to(self.index.path_end))
+    }
+
+    /// What stands behind the first `?` of the target.
+    pub(crate) fn query(self) -> Option<&'a str> {
+        let (mark, end) = (self.index.path_end, self.index.target.end);
+        (mark < end).then(|| {
+            let start = mark.saturating_add(1);
+            text(Span { start, end }.of(self.bytes))
+        })
+    }
+
+    /// Path and query.
+    #[cfg(any(test, feature = "sim"))]
+    pub(crate) fn path_and_query(self) -> &'a str {
+        text(self.path_to(self.index.target.end))
+    }
+
+    fn path_to(self, end: u16) -> &'a [u8] {
+        let start = match self.index.form {
+            TargetForm::Origin | TargetForm::Authority | TargetForm::Asterisk => {
+                self.index.target.start
+            }
+            TargetForm::Absolute => self.index.authority.end,
+        };
+        Span { start, end }.of(self.bytes)
+    }
+
+    pub(crate) fn authority(self) -> Option<&'a str> {
+        let span = self.index.authority;
+        (!span.is_empty()).then(|| text(span.of(self.bytes)))
+    }
+
+    pub(crate) const fn form(self) -> TargetForm {
+        self.index.form
+    }
+
+    pub(crate) const fn version(self) -> Version {
+        self.index.version
+    }
+
+    /// The field lines in the order in which they came: name as sent, value trimmed.
+    pub(crate) fn fields(self) -> impl ExactSizeIterator<Item = (&'a str, &'a [u8])> + Clone {
+        self.raw_fields()
+            .map(|field| (text(field.name()), field.value()))
+    }
+
+    /// The same for those who look at few of them.
+    pub(crate) fn raw_fields(self) -> impl ExactSizeIterator<Item = RawField<'a>> + Clone {
+        let bytes = self.bytes;
+        let fields = self.index.fields.iter();
+        fields.map(move |span| RawField { bytes, span })
+    }
+}
+
+/// A field line of which nothing has been looked at. The length of its name tells it from nearly all others, without a
+/// look at a byte.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct RawField<'a> {
+    bytes: &'a [u8],
+    span: &'a FieldSpan,
+}
+
+impl<'a> RawField<'a> {
+    pub(crate) fn name_len(self) -> usize {
+        usize::from(self.span.name.end.wrapping_sub(self.span.name.start))
+    }
+
+    pub(crate) fn name(self) -> &'a [u8] {
+        self.span.name.of(self.bytes)
+    }
+
+    pub(crate) fn value(self) -> &'a [u8] {
+        self.span.value.of(self.bytes)
+    }
+
+    pub(crate) fn is_named<const LEN: usize>(self, lowercase: &[u8; LEN]) -> bool {
+        is_named(self.name(), lowercase)
+    }
+}
+
+/// Text of bytes that were checked to be ASCII when the head was indexed.
+pub(super) fn text(bytes: &[u8]) -> &str {
+    core::str::from_utf8(bytes).unwrap_or_default()
+}
