@@ -139,7 +139,10 @@ impl ByteSet {
 
 #[cfg(test)]
 mod tests {
-    use super::{is_named, is_token_byte, name_len, target_len, text_len, token_len};
+    use super::{
+        ByteSet, NAME, TOKEN, add, is_named, is_token_byte, name_len, target_len, text_len,
+        token_len,
+    };
 
     #[test]
     fn the_first_bad_byte_is_found_wherever_it_stands() {
@@ -186,5 +189,19 @@ mod tests {
         for name in ["", "keep-aliv", "keep-alive2", "keep_alive", "keep-alivf"] {
             assert!(!is_named(name.as_bytes(), b"keep-alive"), "{name}");
         }
+    }
+
+    #[test]
+    fn a_set_has_letters_and_digits_and_what_it_was_made_of() {
+        let mut table = [0; 256];
+        add(&mut table, TOKEN, b"\0-\xff");
+        add(&mut table, NAME, b"-");
+        let of = |set: ByteSet| {
+            table
+                .iter()
+                .filter(move |marks| *marks & set.0 != 0)
+                .count()
+        };
+        assert_eq!((of(TOKEN), of(NAME)), (3 + 10 + 26 + 26, 1 + 10 + 26 + 26));
     }
 }
