@@ -209,6 +209,7 @@ fn only_the_function_knows_the_platform() {
 
 const MANY_LINES: &str = concat!(
     "a;\na;\na;\na;\na;\na;\na;\na;\na;\na;\na;\na;\na;\na;\na;\na;\na;\na;\na;\na;\na;\na;\na;\na;\na;\n",
+    "a;\na;\na;\na;\na;\na;\n",
     "a;\na;\na;\na;\na;\na;\na;\na;\na;\na;\na;\na;\na;\na;\na;\na;\na;\na;\na;\na;\na;\na;\na;\na;\na;\n",
     "a;\na;\na;\na;\na;\na;\na;\na;\na;\na;\na;\na;\na;\na;\na;\na;\na;\na;\na;\na;\na;\na;\na;\na;\na;\n",
 );
