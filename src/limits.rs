@@ -12,13 +12,18 @@ pub const HEADERS_CEILING: usize = 256;
 /// Answers up to this many bytes are copied behind their head, so that they leave in one piece of memory; a longer
 /// body is shared and goes out in a vectored write.
 pub(crate) const COPY_LEN_MAX: usize = 4 * 1024;
-/// The read buffer of a worker, in bytes: one read takes a pipelined batch or a good piece of an upload.
-pub(crate) const READ_LEN_MAX: usize = 64 * 1024;
+/// The read buffer of a worker, in bytes: one read takes a pipelined batch or a good piece of an upload. Seventeen
+/// pages less the 20 bytes that musl's allocator keeps around it: with these it marks no end in the last page, and knows
+/// without a look that all of it is zero.
+pub(crate) const READ_LEN_MAX: usize = 68 * 1024 - 20;
 /// Accepts a turn, so that a flood of connects does not starve those who are connected.
 pub(crate) const ACCEPTS_A_TURN_MAX: usize = 64;
 /// Reads a session may do in one turn before the others have theirs.
 pub(crate) const READS_A_TURN_MAX: usize = 4;
-/// Readiness events taken from the kernel at once.
+/// Readiness events taken from the kernel at once; once that many have come, [`EVENTS_A_POLL_MAX`]. A list of half a kilobyte
+/// finds room beside a start's other allocations.
+pub(crate) const EVENTS_A_POLL_FIRST: usize = 32;
+/// Readiness events taken from the kernel at once while there are crowds of them.
 pub(crate) const EVENTS_A_POLL_MAX: usize = 256;
 /// Pieces of memory that one vectored write names; the kernel takes 1024 (`IOV_MAX`), a full socket fewer bytes.
 pub(crate) const SLICES_A_WRITE_MAX: usize = 32;

@@ -83,7 +83,7 @@ fn pairs<'a>(mut bytes: &[u8], names: &[&'a str]) -> Vec<(&'a str, Vec<u8>)> {
 ///
 /// If what comes of it is neither a configuration nor an error that names the variable, or a secret can be seen.
 pub fn check_environment(bytes: &[u8]) {
-    let names = [&PORT_VARIABLES[..], &SECRET_VARIABLES, &["LOG_LEVEL"]].concat();
+    let names = [&port_variables()[..], &SECRET_VARIABLES, &["LOG_LEVEL"]].concat();
     let environment = pairs(bytes, &names);
     let variable = |name: &str| {
         let mut found = environment.iter().filter(|(key, _)| *key == name);
@@ -113,8 +113,12 @@ pub fn check_environment(bytes: &[u8]) {
     });
 }
 
+fn port_variables() -> [&'static str; PORT_VARIABLES.len()] {
+    PORT_VARIABLES.map(|name| name.to_str().unwrap_or_default())
+}
+
 fn check_port(variable: impl Fn(&str) -> Option<OsString>) {
-    let mut said = PORT_VARIABLES.into_iter().filter_map(|name| {
+    let mut said = port_variables().into_iter().filter_map(|name| {
         let value = variable(name).filter(|value| !value.is_empty())?;
         // One that is no text shows as one strange letter.
         Some((
@@ -123,7 +127,13 @@ fn check_port(variable: impl Fn(&str) -> Option<OsString>) {
         ))
     });
     let said = said.next();
-    match (port_from(&variable), said) {
+    let port = port_from(|name, read| {
+        let name = name.to_str().unwrap_or_default();
+        if let Some(value) = variable(name) {
+            read(&value);
+        }
+    });
+    match (port, said) {
         (Ok(port), None) => assert_eq!(port, DEFAULT_PORT, "nothing says a port"),
         (Ok(port), Some((name, value))) => {
             let digits = value.trim_start_matches('0');

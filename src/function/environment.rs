@@ -4,19 +4,21 @@
     reason = "this is the edge where the environment is read"
 )]
 
-use std::ffi::OsString;
+use core::ffi::CStr;
+use std::ffi::{OsStr, OsString};
 
+use crate::os::read_variable;
 use crate::server::DEFAULT_PORT;
 use crate::start_error::StartError;
 
 /// Where a port is looked for, the first that is set and not empty: the platform's own names (contract, section 2), then
 /// its neighbours' (section 8), the one that belongs to nobody last: it may be meant for another program.
-pub(super) const PORT_VARIABLES: [&str; 5] = [
-    "FC_CUSTOM_LISTEN_PORT",
-    "FC_SERVER_PORT",
-    "_FAAS_RUNTIME_PORT",
-    "AWS_LWA_PORT",
-    "PORT",
+pub(super) const PORT_VARIABLES: [&CStr; 5] = [
+    c"FC_CUSTOM_LISTEN_PORT",
+    c"FC_SERVER_PORT",
+    c"_FAAS_RUNTIME_PORT",
+    c"AWS_LWA_PORT",
+    c"PORT",
 ];
 
 /// Stands for a value that is no UTF-8, and so no port either.
@@ -30,16 +32,21 @@ const NO_TEXT: &str = "\u{fffd}";
 /// [`StartError::InvalidPort`]: a variable is set to something that is no port. It is not passed over silently: the
 /// platform would wait in vain on the port it meant.
 pub fn port_from_environment() -> Result<u16, StartError> {
-    port_from(|name| std::env::var_os(name))
+    port_from(read_variable)
 }
 
-pub(super) fn port_from(variable: impl Fn(&str) -> Option<OsString>) -> Result<u16, StartError> {
+/// `read` hands a variable's value to a closure, if there is one.
+pub(super) fn port_from(read: impl Fn(&CStr, &mut dyn FnMut(&OsStr))) -> Result<u16, StartError> {
     for name in PORT_VARIABLES {
-        match variable(name) {
-            Some(value) if !value.is_empty() => {
-                return parse_port(name, value.to_str().unwrap_or(NO_TEXT));
+        let mut port = None;
+        read(name, &mut |value| {
+            if !value.is_empty() {
+                let value = value.to_str().unwrap_or(NO_TEXT);
+                port = Some(parse_port(name.to_str().unwrap_or(NO_TEXT), value));
             }
-            Some(_) | None => {}
+        });
+        if let Some(port) = port {
+            return port;
         }
     }
     Ok(DEFAULT_PORT)
@@ -71,11 +78,13 @@ mod tests {
     use super::port_from;
 
     fn port(variables: &[(&str, &str)]) -> Result<u16, String> {
-        port_from(|name| {
-            variables
+        port_from(|name, read| {
+            let found = variables
                 .iter()
-                .find(|(key, _)| *key == name)
-                .map(|(_, value)| (*value).into())
+                .find(|(key, _)| key.as_bytes() == name.to_bytes());
+            if let Some((_, value)) = found {
+                read(value.as_ref());
+            }
         })
         .map_err(|error| error.to_string())
     }

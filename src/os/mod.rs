@@ -1,7 +1,9 @@
 //! The world as the loop sees it: one narrow trait, so that a made-up world can take the real one's place.
 
+mod clock;
 mod real;
 pub(crate) mod signal;
+mod variable;
 
 use core::time::Duration;
 use std::io::IoSlice;
@@ -11,6 +13,7 @@ pub(crate) use real::{
     KeepaliveTimes, Listener, PortSharing, RealOs, Signals, SocketOptions, StopFlag, fault,
 };
 pub(crate) use signal::Wake;
+pub(crate) use variable::read_variable;
 
 /// Milliseconds on a clock that never goes back; where it begins means nothing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

@@ -1,8 +1,7 @@
 //! The real world: epoll through mio, socket options through socket2. The only file that names either.
 #![expect(
     clippy::disallowed_types,
-    clippy::disallowed_methods,
-    reason = "this file is the fence around mio, socket2 and the clocks"
+    reason = "this file is the fence around mio and socket2"
 )]
 
 use core::sync::atomic::{AtomicBool, Ordering};
@@ -12,15 +11,15 @@ use std::io::{self, IoSlice, Read as _, Write as _};
 use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::os::fd::{AsRawFd as _, OwnedFd};
 use std::sync::Arc;
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use mio::unix::SourceFd;
 use mio::{Events, Poll, Token};
 use socket2::{Domain, Protocol, SockRef, Socket, TcpKeepalive, Type};
 
+use super::clock::Clocks;
 use super::signal::{self, Wake};
 use super::{Fault, Instant, Interest, Key, Occurrence, Os, Readiness};
-use crate::limits::EVENTS_A_POLL_MAX;
+use crate::limits::{EVENTS_A_POLL_FIRST, EVENTS_A_POLL_MAX};
 
 const LISTENER: Token = Token(usize::MAX);
 const WAKE: Token = Token(usize::MAX - 1);
@@ -117,6 +116,7 @@ pub(crate) struct RealOs {
     /// Open for as long as the poll watches it.
     _wake: Wake,
     stop: StopFlag,
+    clocks: Clocks,
 }
 
 /// Who may stop the server: its owner, by a flag, and the process's signals if they are heard.
@@ -145,13 +145,14 @@ impl RealOs {
         let mut wake_source = SourceFd(&wake.descriptor());
         poll.registry()
             .register(&mut wake_source, WAKE, mio::Interest::READABLE)?;
-        let events = Events::with_capacity(EVENTS_A_POLL_MAX);
+        let events = Events::with_capacity(EVENTS_A_POLL_FIRST);
         Ok(Self {
             poll,
             events,
             listener: Some(listener),
             _wake: wake,
             stop,
+            clocks: Clocks::new(),
         })
     }
 }
@@ -169,12 +170,18 @@ impl Os for RealOs {
             Err(error) if error.kind() == io::ErrorKind::Interrupted => return Ok(()),
             Err(error) => return Err(fault(&error)),
         }
+        let known = found.len();
         for event in &self.events {
             found.push(match event.token() {
                 LISTENER => Occurrence::Listener,
                 WAKE => Occurrence::Wake,
                 Token(token) => Occurrence::Socket(key_of(token), readiness_of(event)),
             });
+        }
+        // The list was too short for a crowd: the next one gets a longer one.
+        let count = found.len().saturating_sub(known);
+        if count == self.events.capacity() && count < EVENTS_A_POLL_MAX {
+            self.events = Events::with_capacity(EVENTS_A_POLL_MAX);
         }
         Ok(())
     }
@@ -270,21 +277,12 @@ impl Os for RealOs {
     }
 
     fn now(&self) -> Instant {
-        monotonic_now()
+        self.clocks.monotonic()
     }
 
     fn unix_seconds(&self) -> u64 {
-        SystemTime::now()
-            .duration_since(UNIX_EPOCH)
-            .map_or(0, |since| since.as_secs())
+        self.clocks.unix_seconds()
     }
-}
-
-/// The monotonic clock since the first look at it.
-fn monotonic_now() -> Instant {
-    static START: std::sync::OnceLock<std::time::Instant> = std::sync::OnceLock::new();
-    let start = START.get_or_init(std::time::Instant::now);
-    Instant(u64::try_from(start.elapsed().as_millis()).unwrap_or(u64::MAX))
 }
 
 const fn token_of(key: Key) -> Token {
