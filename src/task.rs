@@ -3,7 +3,9 @@
 
 use core::cell::Cell;
 use core::mem::ManuallyDrop;
-use std::time::Instant;
+use core::time::Duration;
+
+use crate::os::clock;
 
 /// Bytes of a name that are kept; a UUID has 36.
 pub(crate) const NAME_LEN_MAX: usize = 64;
@@ -22,7 +24,8 @@ type Slot = ManuallyDrop<Box<Task>>;
 pub(crate) struct Task {
     name: [u8; NAME_LEN_MAX],
     name_len: usize,
-    arrived_at: Option<Instant>,
+    /// On the clock that never goes back.
+    arrived_at: Option<Duration>,
 }
 
 impl Task {
@@ -75,13 +78,9 @@ impl Task {
         Self { arrived_at, ..self }
     }
 
-    /// When the request was here; now, unless it has waited.
-    #[expect(
-        clippy::disallowed_methods,
-        reason = "the loop's clock stays on the loop; this runs wherever a handler does"
-    )]
-    pub(crate) fn arrived_at(self) -> Instant {
-        self.arrived_at.unwrap_or_else(Instant::now)
+    /// When the request was here, on the clock that never goes back; now, unless it has waited.
+    pub(crate) fn arrived_at(self) -> Duration {
+        self.arrived_at.unwrap_or_else(clock::monotonic)
     }
 
     pub(crate) fn name(&self) -> Option<&str> {

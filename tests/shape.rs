@@ -186,8 +186,17 @@ fn between_listen_and_the_first_poll_there_is_only_what_the_poll_needs() {
 
 #[test]
 fn a_start_and_a_first_answer_touch_few_pages() {
+    // An unoptimised build behind a dynamic C library has 90 and 110: a buffer that is filled before it is wanted, or a
+    // thread, shows. `.ci/check-dist` says where the one is that is deployed: there each page counts, and the bound has
+    // room for the two by which starts differ, as the kernel places the stack.
+    let deployed = std::env::var_os("DEPLOYED");
+    let (listening_max, answered_max) = match deployed {
+        Some(_) => (11, 14),
+        None => (110, 140),
+    };
+    let program = deployed.unwrap_or_else(|| BOOTSTRAP.into());
     let (mut server, address) = Process::serve(|port| {
-        let mut command = Command::new(BOOTSTRAP);
+        let mut command = Command::new(&program);
         command.args(["--port", &port.to_string()]);
         command
     });
@@ -196,10 +205,8 @@ fn a_start_and_a_first_answer_touch_few_pages() {
     assert_eq!(client.ask(get("/hello")).status, 200);
     let answered = page_faults(server.id);
     eprintln!("{listening} page faults until it listens, {answered} until the first answer");
-    // Of an unoptimised build behind a dynamic C library, which has 90 and 110: a buffer that is filled before it is
-    // wanted, or a thread, shows; a page more or less, which differs from start to start, does not.
-    assert!(listening <= 110, "{listening} page faults");
-    assert!(answered <= 140, "{answered} page faults");
+    assert!(listening <= listening_max, "{listening} page faults");
+    assert!(answered <= answered_max, "{answered} page faults");
     assert_eq!(server.stop(), Some(0));
 }
 

@@ -56,7 +56,7 @@ pub(crate) fn new(arguments: &NewArguments) -> Result<Status, Failure> {
     Ok(Status::Done)
 }
 
-const fn files(kind: Kind) -> [(&'static str, &'static str); 8] {
+const fn files(kind: Kind) -> [(&'static str, &'static str); 9] {
     let program = match kind {
         Kind::Http => include_str!("../templates/http.rs"),
         Kind::Event => include_str!("../templates/event.rs"),
@@ -72,6 +72,7 @@ const fn files(kind: Kind) -> [(&'static str, &'static str); 8] {
             ".cargo/config.toml",
             include_str!("../templates/config.toml.txt"),
         ),
+        (".cargo/start.ld", include_str!("../templates/start.ld.txt")),
         (".gitignore", "/target\n/function.zip\n"),
         ("s.yaml", include_str!("../templates/s.yaml.txt")),
         ("README.md", include_str!("../templates/README.md.txt")),

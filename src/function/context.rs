@@ -4,6 +4,7 @@ use core::fmt::{self, Display};
 use core::time::Duration;
 use std::time::Instant;
 
+use crate::os::clock;
 use crate::request::Head;
 use crate::task::Task;
 
@@ -27,7 +28,8 @@ use super::record;
 #[derive(Clone, Copy)]
 pub struct Context<'a> {
     head: Head<'a>,
-    arrived_at: Instant,
+    /// On the clock that never goes back.
+    arrived_at: Duration,
 }
 
 macro_rules! texts {
@@ -98,8 +100,14 @@ impl<'a> Context<'a> {
     /// When the platform gives the call up: [`timeout`](Self::timeout) after the request was here as a whole, be it that it
     /// then waited for a thread.
     #[must_use]
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "only std makes a value of its clock, which is what others wait by"
+    )]
     pub fn deadline(&self) -> Option<Instant> {
-        self.arrived_at.checked_add(self.timeout()?)
+        let timeout = self.timeout()?;
+        let elapsed = clock::monotonic().saturating_sub(self.arrived_at);
+        Instant::now().checked_sub(elapsed)?.checked_add(timeout)
     }
 
     /// The keys of the function's role (contract, sections 2 and 3): from the environment, where they are from Debian 11

@@ -4,9 +4,9 @@ use core::borrow::Borrow;
 use core::fmt::Display;
 use std::io::{self, Write as _};
 use std::thread;
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use crate::h1::civil_from_days;
+use crate::os::clock;
 use crate::task::{NAME_LEN_MAX, Task};
 
 use super::calls::Call;
@@ -21,7 +21,8 @@ const NO_ID: &str = "-";
 /// Writes `<UTC yyyy-MM-ddTHH:mm:ss.fff> <requestId> [<Level>] <message>`. A record begins where a line begins with a
 /// date: further lines of the message are set in by a tab, and one that is too long goes on in records of its own.
 pub(super) fn write(level: &str, request_id: Option<&str>, message: &dyn Display) {
-    let records = records(level, request_id, &message.to_string(), now());
+    let now = clock::since_1970().as_millis();
+    let records = records(level, request_id, &message.to_string(), now);
     let mut out = io::stdout().lock();
     for record in records {
         // Nobody can be told that stdout is closed.
@@ -81,15 +82,6 @@ fn split(text: &str, len_max: usize) -> Vec<&str> {
     }
     parts.push(rest);
     parts
-}
-
-#[expect(
-    clippy::disallowed_methods,
-    reason = "the wall clock of the log lines, which the loop knows nothing of"
-)]
-fn now() -> u128 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH);
-    since.unwrap_or_default().as_millis()
 }
 
 fn timestamp(unix_milliseconds: u128) -> String {

@@ -452,13 +452,22 @@ mod tests {
 
     #[test]
     fn quick_and_careful_path_agree() {
-        let heads: &[&[u8]] = &[
-            b"GET / HTTP/1.1\r\n\r\n",
-            b"GET / HTTP/1.1\r\nHost: a\r\nX:\r\nY: \t b c \t\r\n\r\nrest",
-            b"GET http://a:80/x?y HTTP/1.0\r\nHost:a\r\n\r\n",
-            b"OPTIONS * HTTP/1.1\r\nHost:a\r\n\r\n",
+        type Case = (&'static [u8], &'static str, Option<&'static str>);
+        let heads: &[Case] = &[
+            (b"GET / HTTP/1.1\r\n\r\n", "/", None),
+            (
+                b"GET /p? HTTP/1.1\r\nHost: a\r\nX:\r\nY: \t b c \t\r\n\r\nrest",
+                "/p",
+                Some(""),
+            ),
+            (
+                b"GET http://a:80/x?y HTTP/1.0\r\nHost:a\r\n\r\n",
+                "/x",
+                Some("y"),
+            ),
+            (b"OPTIONS * HTTP/1.1\r\nHost:a\r\n\r\n", "*", None),
         ];
-        for head in heads {
+        for (head, path, query) in heads {
             let mut quick = HeadIndex::default();
             let mut careful = HeadIndex::default();
             let len = parse_at_once(head, &LIMITS, &mut quick);
@@ -471,8 +480,8 @@ mod tests {
             assert_eq!(quick.method(), careful.method());
             assert_eq!(quick.target(), careful.target());
             assert_eq!(quick.path_and_query(), careful.path_and_query());
-            assert_eq!(quick.path(), careful.path());
-            assert_eq!(quick.query(), careful.query());
+            assert_eq!((quick.path(), quick.query()), (*path, *query));
+            assert_eq!((careful.path(), careful.query()), (*path, *query));
             assert_eq!(quick.authority(), careful.authority());
             assert_eq!(quick.version(), careful.version());
             assert!(

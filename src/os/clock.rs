@@ -8,9 +8,8 @@
     reason = "std's clocks are the vDSO's from the first reading on"
 )]
 
-use core::cell::Cell;
-
-use super::Instant;
+use core::sync::atomic::{AtomicU8, Ordering};
+use core::time::Duration;
 
 /// Readings until the vDSO has paid off: what its first one costs, in calls. On 32 bits the call has another `timespec`
 /// than the C library.
@@ -20,93 +19,93 @@ const CALLS: u8 = if cfg!(target_pointer_width = "64") {
     0
 };
 
-/// The clocks of one worker.
-#[derive(Debug)]
-pub(super) struct Clocks {
-    calls_left: Cell<u8>,
+/// Threads that read at the same time may count as one.
+static CALLS_LEFT: AtomicU8 = AtomicU8::new(CALLS);
+
+/// The clock that never goes back; where it begins means nothing.
+pub(crate) fn monotonic() -> Duration {
+    read(libc::CLOCK_MONOTONIC)
 }
 
-impl Clocks {
-    pub(super) const fn new() -> Self {
-        Self {
-            calls_left: Cell::new(CALLS),
-        }
-    }
-
-    pub(super) fn monotonic(&self) -> Instant {
-        let time = self.read(libc::CLOCK_MONOTONIC);
-        let milliseconds = unsigned(time.tv_nsec) / 1_000_000;
-        Instant(
-            unsigned(time.tv_sec)
-                .saturating_mul(1_000)
-                .saturating_add(milliseconds),
-        )
-    }
-
-    /// Whole seconds since 1970; 0 before.
-    pub(super) fn unix_seconds(&self) -> u64 {
-        unsigned(self.read(libc::CLOCK_REALTIME).tv_sec)
-    }
-
-    fn read(&self, clock: libc::clockid_t) -> libc::timespec {
-        let mut time = libc::timespec {
-            tv_sec: 0,
-            tv_nsec: 0,
-        };
-        if let Some(left) = self.calls_left.get().checked_sub(1) {
-            self.calls_left.set(left);
-            // SAFETY: the kernel writes a `timespec`, which on 64 bits is the C library's, to a place for one.
-            if unsafe { libc::syscall(libc::SYS_clock_gettime, clock, &raw mut time) } == 0 {
-                return time;
-            }
-        }
-        // SAFETY: a `timespec` is written to a place for one. Both clocks exist, so it does not fail.
-        unsafe { libc::clock_gettime(clock, &raw mut time) };
-        time
-    }
+/// The wall clock, since 1970; it may leap, and is 0 before.
+pub(crate) fn since_1970() -> Duration {
+    read(libc::CLOCK_REALTIME)
 }
 
-/// A part of a time; nothing if it is negative.
-fn unsigned(part: impl TryInto<u64>) -> u64 {
-    part.try_into().unwrap_or(0)
+fn read(clock: libc::clockid_t) -> Duration {
+    let left = CALLS_LEFT.load(Ordering::Relaxed);
+    if left > 0 {
+        CALLS_LEFT.store(left.saturating_sub(1), Ordering::Relaxed);
+    }
+    let time = match left {
+        0 => by_library(clock),
+        _ => by_call(clock).unwrap_or_else(|| by_library(clock)),
+    };
+    let nanoseconds = u32::try_from(time.tv_nsec).unwrap_or(0);
+    u64::try_from(time.tv_sec).map_or(Duration::ZERO, |seconds| {
+        Duration::new(seconds, nanoseconds)
+    })
 }
+
+/// `None` where a sandbox does not let the call through.
+fn by_call(clock: libc::clockid_t) -> Option<libc::timespec> {
+    let mut time = NO_TIME;
+    // SAFETY: the kernel writes a `timespec`, which on 64 bits is the C library's, to a place for one.
+    let status = unsafe { libc::syscall(libc::SYS_clock_gettime, clock, &raw mut time) };
+    (status == 0).then_some(time)
+}
+
+fn by_library(clock: libc::clockid_t) -> libc::timespec {
+    let mut time = NO_TIME;
+    // SAFETY: a `timespec` is written to a place for one. The clocks that are asked for exist, so this does not fail.
+    unsafe { libc::clock_gettime(clock, &raw mut time) };
+    time
+}
+
+const NO_TIME: libc::timespec = libc::timespec {
+    tv_sec: 0,
+    tv_nsec: 0,
+};
 
 #[cfg(test)]
 #[expect(
     clippy::disallowed_methods,
-    reason = "std's clocks are what these are compared with"
+    reason = "std's clock is what these are compared with"
 )]
 mod tests {
     use std::time::{SystemTime, UNIX_EPOCH};
 
-    use super::{CALLS, Clocks, unsigned};
+    use super::{CALLS, by_call, by_library, monotonic, since_1970};
 
     #[test]
-    fn calls_and_the_vdso_tell_the_same_time() {
-        let clocks = Clocks::new();
-        let mut before = clocks.monotonic();
-        let seconds = || {
+    fn the_wall_clock_is_std_s_by_the_call_and_by_the_library() {
+        let std_s = || {
             SystemTime::now()
                 .duration_since(UNIX_EPOCH)
                 .expect("it is after 1970")
-                .as_secs()
         };
-        for _ in 0..CALLS {
-            let earliest = seconds();
-            let now = clocks.unix_seconds();
-            assert!(
-                (earliest..=seconds()).contains(&now),
-                "{now} is not {earliest}"
-            );
-            let later = clocks.monotonic();
-            assert!(later >= before, "it went back");
-            before = later;
+        for _ in 0..=CALLS {
+            let earliest = std_s();
+            let now = since_1970();
+            assert!((earliest..=std_s()).contains(&now), "{now:?}");
         }
-        assert_eq!(clocks.calls_left.get(), 0);
     }
 
     #[test]
-    fn a_time_before_1970_is_its_beginning() {
-        assert_eq!((unsigned(-1_i64), unsigned(7_i64)), (0, 7));
+    fn both_ways_read_one_clock_that_never_goes_back() {
+        let mut before = monotonic();
+        for way in [by_library, |clock| by_call(clock).expect("no sandbox")].repeat(3) {
+            let time = way(libc::CLOCK_MONOTONIC);
+            let between = monotonic();
+            assert!(between >= before, "it went back");
+            assert!(u64::try_from(time.tv_sec).expect("a time") <= between.as_secs());
+            assert!(u64::try_from(time.tv_sec).expect("a time") >= before.as_secs());
+            before = between;
+        }
+    }
+
+    #[test]
+    fn a_clock_that_does_not_exist_is_no_time() {
+        assert!(by_call(-1).is_none());
     }
 }

@@ -16,7 +16,7 @@ use mio::unix::SourceFd;
 use mio::{Events, Poll, Token};
 use socket2::{Domain, Protocol, SockRef, Socket, TcpKeepalive, Type};
 
-use super::clock::Clocks;
+use super::clock;
 use super::signal::{self, Wake};
 use super::{Fault, Instant, Interest, Key, Occurrence, Os, Readiness};
 use crate::limits::{EVENTS_A_POLL_FIRST, EVENTS_A_POLL_MAX};
@@ -116,7 +116,6 @@ pub(crate) struct RealOs {
     /// Open for as long as the poll watches it.
     _wake: Wake,
     stop: StopFlag,
-    clocks: Clocks,
 }
 
 /// Who may stop the server: its owner, by a flag, and the process's signals if they are heard.
@@ -152,7 +151,6 @@ impl RealOs {
             listener: Some(listener),
             _wake: wake,
             stop,
-            clocks: Clocks::new(),
         })
     }
 }
@@ -277,11 +275,11 @@ impl Os for RealOs {
     }
 
     fn now(&self) -> Instant {
-        self.clocks.monotonic()
+        Instant(u64::try_from(clock::monotonic().as_millis()).unwrap_or(u64::MAX))
     }
 
     fn unix_seconds(&self) -> u64 {
-        self.clocks.unix_seconds()
+        clock::since_1970().as_secs()
     }
 }
 
