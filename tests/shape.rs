@@ -4,6 +4,7 @@
 #![expect(
     clippy::expect_used,
     clippy::print_stderr,
+    clippy::disallowed_methods,
     reason = "what a test cannot set up must fail it; what was measured is told"
 )]
 

@@ -63,6 +63,18 @@ impl Program {
         }
     }
 
+    /// Goes on with a copy, if it is not one of the machine's own programs.
+    pub(crate) fn unpack(&mut self) {
+        if self.path.starts_with("/usr") {
+            return;
+        }
+        let copy = results().join("unpacked").join(self.name);
+        let directory = copy.parent().expect("a file in a directory");
+        std::fs::create_dir_all(directory).expect("target is ours to write");
+        std::fs::copy(&self.path, &copy).expect("a program that was built, and room for a copy");
+        self.path = copy;
+    }
+
     /// nginx by itself has nothing that sends a body back.
     pub(crate) fn is_able_to_echo(&self) -> bool {
         !matches!(self.arguments, Arguments::Configuration)
