@@ -16,6 +16,11 @@ pub(crate) const COPY_LEN_MAX: usize = 4 * 1024;
 /// pages less the 20 bytes that musl's allocator keeps around it: with these it marks no end in the last page, and knows
 /// without a look that all of it is zero.
 pub(crate) const READ_LEN_MAX: usize = 68 * 1024 - 20;
+/// Sessions that are read from one behind the other before the first of them is answered: what the kernel does in a read,
+/// and what is done with what came, then stays in the processor's caches. More than these take memory and gain nothing.
+pub(crate) const READS_TOGETHER_MAX: usize = 16;
+/// Room for each of them; who has sent more is read from again.
+pub(crate) const READ_TOGETHER_LEN_MAX: usize = 4 * 1024;
 /// Accepts a turn, so that a flood of connects does not starve those who are connected.
 pub(crate) const ACCEPTS_A_TURN_MAX: usize = 64;
 /// Reads a session may do in one turn before the others have theirs.

@@ -72,6 +72,38 @@ fn requests_of_one_connection_are_answered_in_order_whether_or_not_they_wait_for
 }
 
 #[test]
+fn each_of_a_crowd_that_comes_at_once_is_answered_its_own() {
+    let (entered, has_entered) = channel();
+    let (let_go, may_go) = channel();
+    let server = Running::start(on_loopback(), move |request: &Request<'_>| {
+        if request.path() == "/hold" {
+            entered.send(()).expect("the test waits");
+            may_go.recv().expect("the test lets go");
+        }
+        echo(request)
+    });
+    let mut crowd = [(); 40].map(|()| Client::connect(server.address));
+    for client in &mut crowd {
+        assert_eq!(client.ask(get("/")).status, 200);
+    }
+    // While the loop is held up, all of them send; some more than is read from each of many at once.
+    let mut first = Client::connect(server.address);
+    first.send(get("/hold"));
+    has_entered.recv().expect("the handler runs");
+    let body = |at: u8| vec![at; if at.is_multiple_of(3) { 20_000 } else { 90 }];
+    for (at, client) in (0..).zip(&crowd) {
+        client.send(post("/", &body(at)));
+    }
+    let_go.send(()).expect("the handler waits");
+    assert_eq!(first.answer().status, 200);
+    for (at, client) in (0..).zip(&mut crowd) {
+        let answer = client.answer();
+        assert_eq!(answer.status, 200);
+        assert!(answer.body == body(at), "client {at} got another's answer");
+    }
+}
+
+#[test]
 fn a_client_that_half_closes_behind_its_requests_is_answered_in_full() {
     let body = pattern(3_000_000);
     let (answer, expected) = (body.clone(), body);

@@ -42,8 +42,9 @@ const CEILINGS: &[(&str, usize)] = &[
     ("src/h1/date.rs", 75),
     // Six phases and the drain, each a method.
     ("src/reactor/mod.rs", 345),
+    ("src/reactor/input.rs", 160),
     // All occasions end in one place where a session is driven.
-    ("src/reactor/session.rs", 440),
+    ("src/reactor/session.rs", 380),
     ("src/reactor/table.rs", 150),
     ("src/reactor/deadlines.rs", 165),
     ("src/reactor/outbox.rs", 180),

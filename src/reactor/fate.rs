@@ -1,6 +1,6 @@
 //! Between the loop and a session: why it is driven, and what becomes of it then.
 
-use crate::os::Readiness;
+use crate::os::{Fault, Readiness};
 
 use super::deadlines::{Renewal, Waiting};
 use super::work::HandOver;
@@ -12,6 +12,8 @@ pub(super) enum Occasion {
     GoOn,
     /// The kernel has news.
     Ready(Readiness),
+    /// It was read from together with others.
+    Received(Received),
     /// What it waits for has not come in its time.
     Deadline(Waiting),
     /// The server stops.
@@ -23,9 +25,16 @@ impl Occasion {
     pub(super) const fn deadline(self) -> Option<Waiting> {
         match self {
             Self::Deadline(waiting) => Some(waiting),
-            Self::GoOn | Self::Ready(_) | Self::Drain => None,
+            Self::GoOn | Self::Ready(_) | Self::Received(_) | Self::Drain => None,
         }
     }
+}
+
+/// What was read from a session together with others, and which of the pieces it lies in.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Received {
+    pub(super) piece: usize,
+    pub(super) outcome: Result<usize, Fault>,
 }
 
 /// What becomes of a session after it was driven.

@@ -9,6 +9,7 @@ mod dispatch;
 mod fate;
 #[cfg(feature = "sim")]
 mod gauge;
+mod input;
 #[cfg(all(test, loom))]
 mod interleavings;
 mod mailbox;
@@ -26,11 +27,11 @@ use crate::h1::HeadLimits;
 use crate::handler::Handler;
 use crate::limits::{ACCEPTS_A_TURN_MAX, EXHAUSTED_REPORT, EXHAUSTED_RETRY, Limits, Timeouts};
 use crate::observe::{Event, Observer};
-use crate::os::{Fault, Instant, Key, Occurrence, Os, Readiness};
+use crate::os::{Fault, Instant, Key, Occurrence, Os};
 use crate::promise::Notify;
 
 use deadlines::{Deadlines, Waiting};
-use fate::{Fate, Occasion};
+use fate::{Fate, Occasion, Received};
 #[cfg(feature = "sim")]
 pub(crate) use gauge::Gauge;
 use mailbox::Mailbox;
@@ -70,6 +71,8 @@ struct Context<'a, O, H> {
     phase: Phase,
     key: Key,
     requests_left: usize,
+    /// What was read from this session's peer before it was its turn.
+    received: Option<Received>,
     /// Bytes that were read from this session's peer.
     received_len: usize,
 }
@@ -264,20 +267,6 @@ impl<O: Os, H: Handler> Reactor<O, H> {
         self.scratch.keys = keys;
     }
 
-    /// Sessions of which the kernel has news. All answers to one read leave in one write before the next session.
-    fn receive(&mut self, found: &[Occurrence]) {
-        for occurrence in found {
-            match occurrence {
-                Occurrence::Socket(key, readiness) => self.on_socket(*key, *readiness),
-                Occurrence::Listener | Occurrence::Wake => {}
-            }
-        }
-    }
-
-    fn on_socket(&mut self, key: Key, readiness: Readiness) {
-        self.drive(key, Occasion::Ready(readiness));
-    }
-
     /// Sessions that were cut short, so that others had their turn.
     fn flush(&mut self) {
         if self.unfinished.is_empty() {
@@ -366,9 +355,14 @@ impl<O: Os, H: Handler> Reactor<O, H> {
             phase: self.phase,
             key,
             requests_left: 0,
+            received: None,
             received_len: 0,
         };
         let fate = session.on(occasion, &mut context);
+        debug_assert!(
+            context.received.is_none(),
+            "what was read for a session at rest is taken"
+        );
         self.scratch.out.clear();
         let os = &self.os;
         match fate {

@@ -1,7 +1,7 @@
 //! What a worker has once and all its sessions use in turn.
 
 use crate::h1::{DateLine, HeadIndex, imf_fixdate};
-use crate::limits::READ_LEN_MAX;
+use crate::limits::{READ_LEN_MAX, READ_TOGETHER_LEN_MAX, READS_TOGETHER_MAX};
 use crate::os::Key;
 
 use super::outbox::Outbox;
@@ -15,6 +15,8 @@ pub(super) struct Scratch {
     pub(super) keys: Vec<Key>,
     pub(super) date: Date,
     read: Vec<u8>,
+    /// What sessions have sent whose turn is still to come: a buffer of its own, as those before them may read again.
+    pieces: Vec<u8>,
 }
 
 impl Scratch {
@@ -29,6 +31,19 @@ impl Scratch {
 
     pub(super) fn put_read_buffer(&mut self, buffer: Vec<u8>) {
         self.read = buffer;
+    }
+
+    /// Takes the buffer for what is read from several sessions, [`READ_TOGETHER_LEN_MAX`] bytes each.
+    pub(super) fn take_pieces(&mut self) -> Vec<u8> {
+        if self.pieces.is_empty() {
+            vec![0; READ_TOGETHER_LEN_MAX * READS_TOGETHER_MAX]
+        } else {
+            std::mem::take(&mut self.pieces)
+        }
+    }
+
+    pub(super) fn put_pieces(&mut self, pieces: Vec<u8>) {
+        self.pieces = pieces;
     }
 
     /// The clock may have moved since the last date.

@@ -2,20 +2,20 @@
 
 use crate::h1::{Close, Connection, Next};
 use crate::handler::Handler;
-use crate::limits::{BODY_QUOTA_LEN, LINGER_LEN_MAX, READ_LEN_MAX, READS_A_TURN_MAX};
+use crate::limits::{BODY_QUOTA_LEN, LINGER_LEN_MAX, READS_A_TURN_MAX};
 use crate::os::{Fault, Interest, Os, Readiness};
 
 use super::Context;
 use super::deadlines::{Renewal, Waiting};
 use super::fate::{Fate, Occasion, Written};
-use super::work::{Appetite, HandOver, Intake, Supply, Work};
+use super::work::{HandOver, Intake, Supply, Work};
 
 /// Batches of an answer's supply that are written in one turn before others have theirs.
 const SUPPLIES_A_TURN_MAX: usize = 8;
 
 /// What is known of the bytes that the peer has sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Inflow {
+pub(super) enum Inflow {
     /// None wait: an event will tell of the next.
     Drained,
     /// Some may wait.
@@ -34,7 +34,7 @@ enum Peer {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Stage {
+pub(super) enum Stage {
     Open,
     /// Our side has ended; so many bytes of the peer's are still thrown away.
     Lingering(usize),
@@ -43,10 +43,10 @@ enum Stage {
 /// A connection's socket and all that is known of it.
 pub(super) struct Session<S> {
     pub(super) connection: Connection,
-    socket: S,
+    pub(super) socket: S,
     pub(super) work: Option<Box<Work>>,
-    stage: Stage,
-    inflow: Inflow,
+    pub(super) stage: Stage,
+    pub(super) inflow: Inflow,
     interest: Interest,
     renewal: Renewal,
 }
@@ -105,6 +105,7 @@ impl<S> Session<S> {
                     return Fate::Free;
                 }
             }
+            Occasion::Received(received) => context.received = Some(received),
             Occasion::Deadline(_) => self.on_deadline(),
             Occasion::Drain => self.on_drain(),
         }
@@ -267,94 +268,6 @@ impl<S> Session<S> {
                 }
             }
         }
-    }
-
-    /// One read, and all that can be taken of it.
-    fn read<O: Os<Socket = S>, H: Handler>(
-        &mut self,
-        context: &mut Context<'_, O, H>,
-    ) -> Result<(), Fault> {
-        let mut buffer = context.scratch.take_read_buffer();
-        let received = context.os.receive(&self.socket, &mut buffer);
-        let outcome = match received {
-            Ok(0) => {
-                self.inflow = Inflow::Ended;
-                Ok(())
-            }
-            Ok(len) => {
-                context.received_len = context.received_len.saturating_add(len);
-                // A short read has drained the socket, unless the end is known to lie behind it.
-                if len < READ_LEN_MAX && self.inflow == Inflow::Ready {
-                    self.inflow = Inflow::Drained;
-                }
-                self.on_input(buffer.get(..len).unwrap_or_default(), context);
-                Ok(())
-            }
-            Err(Fault::Again) => {
-                self.inflow = Inflow::Drained;
-                Ok(())
-            }
-            Err(fault @ (Fault::Gone | Fault::Exhausted | Fault::Other(_))) => Err(fault),
-        };
-        context.scratch.put_read_buffer(buffer);
-        outcome
-    }
-
-    fn on_input<O: Os<Socket = S>, H: Handler>(
-        &mut self,
-        bytes: &[u8],
-        context: &mut Context<'_, O, H>,
-    ) {
-        if let Some(work) = &mut self.work
-            && !work.input.is_empty()
-        {
-            work.input.extend_from_slice(bytes);
-            work.appetite = Appetite::Untried;
-            self.take_kept_input(context);
-            return;
-        }
-        let (taken, appetite) = self.take(bytes, context);
-        let rest = bytes.get(taken..).unwrap_or_default();
-        let is_over = rest.is_empty() && appetite == Appetite::Starved;
-        if !is_over && self.is_wanted() {
-            let work = self.work();
-            work.input.extend_from_slice(rest);
-            work.appetite = appetite;
-        }
-    }
-
-    #[inline(never)]
-    fn take_kept_input<O: Os<Socket = S>, H: Handler>(&mut self, context: &mut Context<'_, O, H>) {
-        if self.is_paused(context) {
-            return;
-        }
-        let mut input = std::mem::take(&mut self.work().input);
-        let (taken, mut appetite) = self.take(&input, context);
-        input.drain(..taken);
-        if !self.is_wanted() {
-            input.clear();
-            appetite = Appetite::Starved;
-        }
-        if input.is_empty() {
-            input = Vec::new();
-        }
-        let work = self.work();
-        work.input = input;
-        work.appetite = appetite;
-    }
-
-    /// Whether bytes that came are still of interest: behind a refusal or the last request they are not.
-    fn is_wanted(&self) -> bool {
-        match self.connection.next() {
-            Next::Read | Next::Write | Next::Wait => true,
-            Next::Linger | Next::Close => false,
-        }
-    }
-
-    fn has_untried_input(&self) -> bool {
-        self.work
-            .as_ref()
-            .is_some_and(|work| work.appetite == Appetite::Untried)
     }
 
     /// Whether an upload does not want more yet; if its pause is over, it goes on from here.
