@@ -14,40 +14,39 @@ impl<O: Os, H: Handler> Reactor<O, H> {
     /// Sessions of which the kernel has news. All answers to one read leave in one write before the next session.
     pub(super) fn receive(&mut self, found: &[Occurrence]) {
         for some in found.chunks(READS_TOGETHER_MAX) {
-            // One alone has the whole buffer.
-            let mut received = [None; READS_TOGETHER_MAX];
-            if some.len() > 1 {
-                self.receive_together(some, &mut received);
-            }
-            for (piece, (occurrence, outcome)) in some.iter().zip(received).enumerate() {
-                let Occurrence::Socket(key, readiness) = *occurrence else {
-                    continue;
-                };
-                let occasion = match outcome {
-                    Some(outcome) => Occasion::Received(Received { piece, outcome }),
-                    None => Occasion::Ready(readiness),
-                };
-                self.drive(key, occasion);
+            match some {
+                // It has the whole buffer.
+                [alone] => self.receive_in_turn(*alone, None),
+                _ => self.receive_together(some),
             }
         }
     }
 
-    /// Reads from those that wait for a request, each into a piece of its own.
-    fn receive_together(
-        &mut self,
-        some: &[Occurrence],
-        received: &mut [Option<Result<usize, Fault>>; READS_TOGETHER_MAX],
-    ) {
-        let mut pieces = self.scratch.take_pieces();
-        let each = pieces.chunks_exact_mut(READ_TOGETHER_LEN_MAX);
-        for ((occurrence, piece), outcome) in some.iter().zip(each).zip(received) {
+    /// Reads from those that wait for a request, each into a piece of its own; then each has its turn.
+    fn receive_together(&mut self, some: &[Occurrence]) {
+        let mut received = [None; READS_TOGETHER_MAX];
+        let pieces = self
+            .scratch
+            .pieces()
+            .chunks_exact_mut(READ_TOGETHER_LEN_MAX);
+        for ((occurrence, piece), outcome) in some.iter().zip(pieces).zip(&mut received) {
             if let Occurrence::Socket(key, Readiness::READABLE) = *occurrence
                 && let Some(session) = self.table.find(key)
             {
                 *outcome = session.receive_between_requests(&mut self.os, piece);
             }
         }
-        self.scratch.put_pieces(pieces);
+        for (piece, (occurrence, outcome)) in some.iter().zip(received).enumerate() {
+            let received = outcome.map(|outcome| Received { piece, outcome });
+            self.receive_in_turn(*occurrence, received);
+        }
+    }
+
+    fn receive_in_turn(&mut self, occurrence: Occurrence, received: Option<Received>) {
+        if let Occurrence::Socket(key, readiness) = occurrence {
+            let occasion = received.map_or(Occasion::Ready(readiness), Occasion::Received);
+            self.drive(key, occasion);
+        }
     }
 }
 
@@ -76,10 +75,10 @@ impl<S> Session<S> {
         context: &mut Context<'_, O, H>,
     ) -> Result<(), Fault> {
         if let Some(Received { piece, outcome }) = context.received.take() {
-            let pieces = context.scratch.take_pieces();
+            let pieces = std::mem::take(context.scratch.pieces());
             let mut each = pieces.chunks_exact(READ_TOGETHER_LEN_MAX);
             let done = self.on_received(outcome, each.nth(piece).unwrap_or_default(), context);
-            context.scratch.put_pieces(pieces);
+            context.scratch.pieces = pieces;
             return done;
         }
         let mut buffer = context.scratch.take_read_buffer();

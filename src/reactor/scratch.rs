@@ -16,7 +16,7 @@ pub(super) struct Scratch {
     pub(super) date: Date,
     read: Vec<u8>,
     /// What sessions have sent whose turn is still to come: a buffer of its own, as those before them may read again.
-    pieces: Vec<u8>,
+    pub(super) pieces: Vec<u8>,
 }
 
 impl Scratch {
@@ -33,17 +33,12 @@ impl Scratch {
         self.read = buffer;
     }
 
-    /// Takes the buffer for what is read from several sessions, [`READ_TOGETHER_LEN_MAX`] bytes each.
-    pub(super) fn take_pieces(&mut self) -> Vec<u8> {
+    /// The buffer for what is read from several sessions, [`READ_TOGETHER_LEN_MAX`] bytes each.
+    pub(super) fn pieces(&mut self) -> &mut Vec<u8> {
         if self.pieces.is_empty() {
-            vec![0; READ_TOGETHER_LEN_MAX * READS_TOGETHER_MAX]
-        } else {
-            std::mem::take(&mut self.pieces)
+            self.pieces = vec![0; READ_TOGETHER_LEN_MAX * READS_TOGETHER_MAX];
         }
-    }
-
-    pub(super) fn put_pieces(&mut self, pieces: Vec<u8>) {
-        self.pieces = pieces;
+        &mut self.pieces
     }
 
     /// The clock may have moved since the last date.

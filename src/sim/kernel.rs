@@ -331,14 +331,13 @@ impl Kernel {
             return Err(Fault::Other(9));
         }
         let link = &mut self.links[id];
-        if link.watch.told == Told::Drained && link.inbound_flow == Flow::Open {
+        if link.watch.told != Told::Nothing && link.inbound_flow == Flow::Open {
             link.needless_reads += 1;
             self.note(|| format!("needless read of {id}"));
         }
         if let Some(fault) = self.fault(Call::Receive, Some(id)) {
             if fault == Fault::Again {
-                // What waits came a moment later.
-                self.links[id].watch.told = Told::Drained;
+                self.links[id].watch.told = Told::DrainedTooEarly;
                 if self.links[id].readiness() != Readiness::NOTHING {
                     self.edge(id);
                 }
@@ -400,7 +399,11 @@ impl Kernel {
                 .iter()
                 .any(|slice| slice.starts_with(b"HTTP/1.1 408 "))
         {
-            self.violate(format!("connection {id} is timed out, and its bytes wait"));
+            if self.links[id].watch.told == Told::DrainedTooEarly {
+                self.links[id].excuse = Some("told by a fault that nothing waits");
+            } else {
+                self.violate(format!("connection {id} is timed out, and its bytes wait"));
+            }
         }
         if self.links[id].outbound_flow == Flow::Broken {
             return Err(Fault::Gone);

@@ -21,7 +21,7 @@ pub(super) fn judge_answers(
         let Some(asked) = peer.asked.get(peer.judged) else {
             return Err(format!("an answer {} that nobody asked for", answer.status));
         };
-        judge_answer(peer, asked, answer, at)
+        judge_answer(peer, asked, answer, at, kernel)
             .and_then(|()| judge_close(asked, answer, kernel))
             .and_then(|()| judge_date(asked, answer, wall))
             .map_err(|what| format!("answer {} to {:?}: {what}", answer.status, asked.errand))?;
@@ -36,7 +36,13 @@ pub(super) fn judge_answers(
     Ok(())
 }
 
-fn judge_answer(peer: &Peer, asked: &Asked, answer: &Answer, at: u64) -> Result<(), String> {
+fn judge_answer(
+    peer: &Peer,
+    asked: &Asked,
+    answer: &Answer,
+    at: u64,
+    kernel: &Kernel,
+) -> Result<(), String> {
     let Some(begun_at) = asked.begun_at else {
         return Err("it came before the request".to_owned());
     };
@@ -49,7 +55,8 @@ fn judge_answer(peer: &Peer, asked: &Asked, answer: &Answer, at: u64) -> Result<
     let expected = &asked.expected;
     if answer.status == 408 && expected.status != 408 {
         let took = asked.whole_at.unwrap_or(at) - begun_at;
-        return if took < kernel_patience() {
+        let is_excused = peer.link.is_some_and(|link| kernel.excuse(link).is_some());
+        return if took < kernel_patience() && !is_excused {
             Err(format!("the request took {took} ms"))
         } else {
             Ok(())

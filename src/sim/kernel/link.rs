@@ -32,6 +32,8 @@ pub(in crate::sim) enum Custody {
 pub(in crate::sim) enum Told {
     Nothing,
     Drained,
+    /// The same, by a fault, a moment before that came which waits now.
+    DrainedTooEarly,
 }
 
 /// Whether a write has found the socket full since room was last told of.
