@@ -61,9 +61,10 @@ impl<S> Session<S> {
             && self.inflow == Inflow::Drained
             && self.work.is_none()
             && self.connection.is_idle();
-        if !is_at_rest || self.connection.next() != Next::Read {
+        if !is_at_rest {
             return None;
         }
+        debug_assert_eq!(self.connection.next(), Next::Read, "at rest");
         // Not twice, though there be two events.
         self.inflow = Inflow::Ready;
         Some(os.receive(&self.socket, buffer))

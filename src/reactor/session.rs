@@ -8,7 +8,7 @@ use crate::os::{Fault, Interest, Os, Readiness};
 use super::Context;
 use super::deadlines::{Renewal, Waiting};
 use super::fate::{Fate, Occasion, Written};
-use super::work::{HandOver, Intake, Supply, Work};
+use super::work::{HandOver, Supply, Work};
 
 /// Batches of an answer's supply that are written in one turn before others have theirs.
 const SUPPLIES_A_TURN_MAX: usize = 8;
@@ -270,29 +270,22 @@ impl<S> Session<S> {
         }
     }
 
-    /// Whether an upload does not want more yet; if its pause is over, it goes on from here.
+    /// Whether an upload does not want more yet.
     pub(super) fn is_paused<O: Os, H: Handler>(&mut self, context: &Context<'_, O, H>) -> bool {
-        let Some(work) = &mut self.work else {
-            return false;
-        };
-        let Intake::Paused(_, pause) = &work.intake else {
-            return false;
-        };
-        if !pause.is_over(|| context.notify()) {
-            return true;
+        match &mut self.work {
+            Some(work) => work.is_paused(&mut self.renewal, || context.notify()),
+            None => false,
         }
-        if let Intake::Paused(upload, _) = std::mem::take(&mut work.intake) {
-            work.intake = Intake::Upload(upload);
-        }
-        self.renewal = Renewal::New;
-        false
     }
 
     /// Sends what is there, and what the answer's supply brings meanwhile.
     fn write<O: Os<Socket = S>, H: Handler>(&mut self, context: &mut Context<'_, O, H>) -> Written {
         for _ in 0..SUPPLIES_A_TURN_MAX {
             if context.scratch.out.is_empty() {
-                self.supply(context);
+                if let Some(work) = &mut self.work {
+                    let supply = std::mem::take(&mut work.supply);
+                    self.supply(supply, context);
+                }
                 if context.scratch.out.is_empty() {
                     return Written::All;
                 }

@@ -32,14 +32,14 @@ impl<S> Session<S> {
         }
     }
 
-    /// Brings the next batch of an answer under way, if there is one.
+    /// Brings the next batch of an answer under way from its `supply`, which was taken for that.
     #[inline(never)]
     pub(super) fn supply<O: Os<Socket = S>, H: Handler>(
         &mut self,
+        supply: Supply,
         context: &mut Context<'_, O, H>,
     ) {
-        let Some(work) = &mut self.work else { return };
-        match std::mem::take(&mut work.supply) {
+        match supply {
             Supply::Nothing => {}
             Supply::Promise(promise) => self.supply_promise(promise, context),
             Supply::Upgrade(upgrade) => {
@@ -47,7 +47,7 @@ impl<S> Session<S> {
                 let fields = fields.map(|(name, value)| (name.as_str(), value.as_bytes()));
                 self.connection
                     .encode_switch(context.scratch.out.run(), fields);
-                work.supply = Supply::Upgrade(upgrade);
+                self.work().supply = Supply::Upgrade(upgrade);
             }
             Supply::File(part) => self.supply_file(part, context),
             Supply::Channel(source) => {

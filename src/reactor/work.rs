@@ -5,8 +5,9 @@ use bytes::Bytes;
 use crate::body::{BodySource, FilePart};
 use crate::handler::{Upgrade, Upload};
 use crate::pause::Pause;
-use crate::promise::Promise;
+use crate::promise::{Notify, Promise};
 
+use super::deadlines::Renewal;
 use super::outbox::Outbox;
 
 /// Memory of one session. An idle connection has none.
@@ -34,6 +35,25 @@ impl Work {
             && self.out.is_empty()
             && matches!(self.intake, Intake::Nothing)
             && matches!(self.supply, Supply::Nothing)
+    }
+
+    /// Whether the upload does not want more yet; if its pause is over, it goes on from here, and its time with it.
+    pub(super) fn is_paused(
+        &mut self,
+        renewal: &mut Renewal,
+        notify: impl FnOnce() -> Notify,
+    ) -> bool {
+        let Intake::Paused(_, pause) = &self.intake else {
+            return false;
+        };
+        if !pause.is_over(notify) {
+            return true;
+        }
+        if let Intake::Paused(upload, _) = std::mem::take(&mut self.intake) {
+            self.intake = Intake::Upload(upload);
+        }
+        *renewal = Renewal::New;
+        false
     }
 }
 
