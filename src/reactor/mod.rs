@@ -363,7 +363,9 @@ impl<O: Os, H: Handler> Reactor<O, H> {
             context.received.is_none(),
             "what was read for a session at rest is taken"
         );
-        self.scratch.out.clear();
+        if !self.scratch.out.is_empty() {
+            self.scratch.out.clear();
+        }
         let os = &self.os;
         match fate {
             // Nobody waits for a request that may never come while the server stops.
