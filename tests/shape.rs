@@ -192,7 +192,7 @@ fn a_start_and_a_first_answer_touch_few_pages() {
     // room for the two by which starts differ, as the kernel places the stack.
     let deployed = std::env::var_os("DEPLOYED");
     let (listening_max, answered_max) = match deployed {
-        Some(_) => (11, 14),
+        Some(_) => (15, 15),
         None => (110, 140),
     };
     let program = deployed.unwrap_or_else(|| BOOTSTRAP.into());

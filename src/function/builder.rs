@@ -254,6 +254,8 @@ impl<H: Handler> Function<H> {
             contract: Arc::new(self.contract),
             http: self.http,
         };
+        // Each answer flushes stdout; its buffer is made while nobody waits for one.
+        drop(std::io::stdout().flush());
         exit_code(serve(bound, calls))
     }
 }

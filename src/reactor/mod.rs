@@ -162,6 +162,7 @@ impl<O: Os, H: Handler> Reactor<O, H> {
     pub(crate) fn run(&mut self) -> Result<(), Fault> {
         // It grows to as many as ever come at once; a few fit into the heap's first page.
         let mut found = Vec::with_capacity(EVENTS_KEPT);
+        self.scratch.prepare();
         while self.phase != Phase::Stopped {
             self.turn(&mut found)?;
         }

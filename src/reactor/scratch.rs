@@ -20,6 +20,15 @@ pub(super) struct Scratch {
 }
 
 impl Scratch {
+    /// Makes ready what the first request needs, while none is here: its memory, and the page that it will lie in.
+    pub(super) fn prepare(&mut self) {
+        let mut buffer = self.take_read_buffer();
+        if let Some(first) = buffer.first_mut() {
+            *first = 1;
+        }
+        self.put_read_buffer(buffer);
+    }
+
     /// Takes the read buffer; [`put_read_buffer`](Self::put_read_buffer) brings it back.
     pub(super) fn take_read_buffer(&mut self) -> Vec<u8> {
         if self.read.is_empty() {
