@@ -1,7 +1,7 @@
 //! A siege: attackers of every kind at once, against real programs over loopback, while healthy clients go on as if
 //! nothing were.
 //!
-//! `SIEGE_SECONDS=60 SIEGE_SEED=7 cargo test --release --test siege --examples -- --nocapture`; `SIEGE_BOOTSTRAP` and
+//! `cargo build --release --examples`, then `SIEGE_SECONDS=60 SIEGE_SEED=7 cargo test --release --test siege -- --nocapture`; `SIEGE_BOOTSTRAP` and
 //! `SIEGE_TOUR` name other builds of the two programs. A seed decides what is sent; the machine decides what meets what.
 #![expect(
     clippy::expect_used,

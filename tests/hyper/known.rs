@@ -24,6 +24,8 @@ enum Stricter {
     /// We do, with this sentence.
     We(&'static str),
     Hyper,
+    /// Nobody: behind the request one of the two keeps the connection, and the other does not.
+    Nobody,
 }
 
 impl Known {
@@ -36,6 +38,11 @@ impl Known {
                     && is_taken(difference.hypers)
             }
             Stricter::Hyper => is_taken(difference.ours) && difference.hypers == Fate::Refused,
+            Stricter::Nobody => {
+                let is_kept = |fate| matches!(fate, Fate::Served | Fate::Unfinished);
+                (is_kept(difference.ours) && difference.hypers == Fate::Absent)
+                    || (difference.ours == Fate::Absent && is_kept(difference.hypers))
+            }
         };
         is_so && (self.holds)(&Sent(difference.bytes))
     }
@@ -213,6 +220,19 @@ pub(crate) const KNOWN: &[Known] = &[
         stricter: Stricter::Hyper,
         holds: |sent| sent.authority().is_some_and(|host| host.contains(&b'%')),
         example: &[("GET http://%41/ HTTP/1.1\r\nHost: a\r\n\r\n", 1)],
+    },
+    Known {
+        name: "a connection option beside bytes that are no token",
+        why: "RFC 9110 §7.6.1: options are read member by member, and ours is there; hyper reads none of such a line",
+        stricter: Stricter::Nobody,
+        holds: |sent| {
+            let values = sent.values("connection");
+            values.iter().any(|value| !value.is_ascii())
+        },
+        example: &[(
+            "GET / HTTP/1.0\r\nConnection: keep-alive, \u{e9}\r\n\r\nGET / HTTP/1.1\r\nHost: a\r\n\r\n",
+            1,
+        )],
     },
     Known {
         name: "a fault in a section that has not ended",

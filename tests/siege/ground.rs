@@ -28,7 +28,7 @@ impl Program {
         let file = env::var_os(variable).map_or(built, PathBuf::from);
         assert!(
             file.exists(),
-            "{} is missing; cargo test --test siege --examples builds it",
+            "{} is missing; cargo build --examples builds it, with --release for an optimised test",
             file.display()
         );
         file
