@@ -364,9 +364,10 @@ impl<O: Os, H: Handler> Reactor<O, H> {
             context.received.is_none(),
             "what was read for a session at rest is taken"
         );
-        if !self.scratch.out.is_empty() {
-            self.scratch.out.clear();
-        }
+        debug_assert!(
+            self.scratch.out.is_empty(),
+            "what is not sent is the session's"
+        );
         let os = &self.os;
         match fate {
             // Nobody waits for a request that may never come while the server stops.

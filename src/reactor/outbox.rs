@@ -154,7 +154,7 @@ impl Outbox {
     }
 
     /// Forgets everything, and gives memory back beyond what an idle worker keeps.
-    pub(super) fn clear(&mut self) {
+    fn clear(&mut self) {
         self.run.clear();
         if self.run.capacity() > SPARE_LEN_MAX {
             self.run.shrink_to(SPARE_LEN_MAX);
