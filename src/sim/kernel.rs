@@ -12,7 +12,7 @@ use super::dice::Dice;
 use super::faults::{Call, FaultRates, Injection};
 use super::run::Tracing;
 use crate::os::{Fault, Interest, Key, Occurrence, Readiness};
-pub(super) use link::{Custody, Flow, LinkId};
+pub(super) use link::{Custody, Excuse, Flow, LinkId};
 use link::{Link, PeerEnd, Scarcity, Told};
 
 /// What the clock shows when a world begins, in milliseconds.
@@ -159,12 +159,14 @@ impl Kernel {
         match fault {
             Fault::Again => {}
             Fault::Gone => {
-                link.excuse = Some("reset by a fault");
+                link.excuse.get_or_insert(Excuse::Reset);
                 link.inbound_flow = Flow::Broken;
                 link.outbound_flow = Flow::Broken;
                 self.touched.insert(id);
             }
-            Fault::Exhausted | Fault::Other(_) => link.excuse = Some("cut by a fault"),
+            Fault::Exhausted | Fault::Other(_) => {
+                link.excuse.get_or_insert(Excuse::Cut);
+            }
         }
         Some(fault)
     }
@@ -286,7 +288,7 @@ impl Kernel {
         link.custody = Custody::Closed;
         link.inbound_flow = Flow::Broken;
         link.outbound_flow = Flow::Broken;
-        link.excuse = Some("never accepted");
+        link.excuse = Some(Excuse::NeverAccepted);
         self.touched.insert(id);
     }
 
@@ -400,7 +402,7 @@ impl Kernel {
                 .any(|slice| slice.starts_with(b"HTTP/1.1 408 "))
         {
             if self.links[id].watch.told == Told::DrainedTooEarly {
-                self.links[id].excuse = Some("told by a fault that nothing waits");
+                self.links[id].excuse.get_or_insert(Excuse::ToldTooEarly);
             } else {
                 self.violate(format!("connection {id} is timed out, and its bytes wait"));
             }

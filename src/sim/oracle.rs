@@ -1,7 +1,7 @@
 //! What is true of every run: one right answer to each request, in order, and nothing behind the end.
 
 use super::answers::{Answer, Wanted};
-use super::kernel::{Custody, Flow, Kernel};
+use super::kernel::{Custody, Excuse, Flow, Kernel};
 use super::peer::{Asked, ContinueRule, Pace, Peer, Standing};
 use super::task::{Afterwards, Task, UploadPlan, Wholeness};
 use super::world::WallClock;
@@ -55,8 +55,8 @@ fn judge_answer(
     let expected = &asked.expected;
     if answer.status == 408 && expected.status != 408 {
         let took = asked.whole_at.unwrap_or(at) - begun_at;
-        let is_excused = peer.link.is_some_and(|link| kernel.excuse(link).is_some());
-        return if took < kernel_patience() && !is_excused {
+        let excuse = peer.link.and_then(|link| kernel.excuse(link));
+        return if took < kernel_patience() && excuse != Some(Excuse::ToldTooEarly) {
             Err(format!("the request took {took} ms"))
         } else {
             Ok(())

@@ -36,6 +36,16 @@ pub(in crate::sim) enum Told {
     DrainedTooEarly,
 }
 
+/// Why the peer can't expect its answers: a fault was injected here. The first one counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::sim) enum Excuse {
+    Reset,
+    Cut,
+    NeverAccepted,
+    /// The last look before a time-out was told that nothing waits.
+    ToldTooEarly,
+}
+
 /// Whether a write has found the socket full since room was last told of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::sim) enum Scarcity {
@@ -74,8 +84,7 @@ pub(in crate::sim) struct Link {
     pub(in crate::sim) watch: Watch,
     pub(in crate::sim) scarcity: Scarcity,
     pub(in crate::sim) peer_end: PeerEnd,
-    /// Why the peer can't expect its answers: a fault was injected here.
-    pub(in crate::sim) excuse: Option<&'static str>,
+    pub(in crate::sim) excuse: Option<Excuse>,
     /// Reads although the server had been told that nothing waits.
     pub(in crate::sim) needless_reads: u32,
     /// Polls that told of it and woke the loop as well: mail comes first, so the read that it sets going may take what

@@ -1,6 +1,6 @@
 //! The kernel from the peers' side, and what an onlooker sees of it.
 
-use super::link::{Custody, Flow, INBOUND_LEN_MAX, Link, LinkId, PeerEnd, Scarcity, Told};
+use super::link::{Custody, Excuse, Flow, INBOUND_LEN_MAX, Link, LinkId, PeerEnd, Scarcity, Told};
 use super::{Interest, Kernel, Occurrence};
 
 /// What peers do.
@@ -106,7 +106,7 @@ impl Kernel {
     }
 
     /// Why the peer of this connection can't expect its answers.
-    pub(in crate::sim) fn excuse(&self, id: LinkId) -> Option<&'static str> {
+    pub(in crate::sim) fn excuse(&self, id: LinkId) -> Option<Excuse> {
         self.links[id].excuse
     }
 
