@@ -83,8 +83,8 @@ fn count(calls: &[String], wanted: &str) -> usize {
     calls.iter().filter(|call| name(call) == wanted).count()
 }
 
-/// Asks the kernel for the time only where it does not come without a call, and for memory when it likes; glibc's heap
-/// begins with a random number.
+/// Asks the kernel for the time at first, and then only where it does not come without a call, and for memory when it
+/// likes; glibc's heap begins with a random number.
 const BESIDE_THE_POINT: [&str; 6] = [
     "clock_gettime",
     "brk",

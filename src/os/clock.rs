@@ -19,7 +19,7 @@ const CALLS: u8 = if cfg!(all(target_pointer_width = "64", not(miri))) {
     0
 };
 
-/// Threads that read at the same time may count as one.
+/// It never grows: of threads that read at the same time one counts.
 static CALLS_LEFT: AtomicU8 = AtomicU8::new(CALLS);
 
 /// The clock that never goes back; where it begins means nothing.
@@ -35,7 +35,8 @@ pub(crate) fn since_1970() -> Duration {
 fn read(clock: libc::clockid_t) -> Duration {
     let left = CALLS_LEFT.load(Ordering::Relaxed);
     if left > 0 {
-        CALLS_LEFT.store(left.saturating_sub(1), Ordering::Relaxed);
+        let (now, order) = (left.saturating_sub(1), Ordering::Relaxed);
+        let _ = CALLS_LEFT.compare_exchange(left, now, order, order);
     }
     let time = match left {
         0 => by_library(clock),
@@ -75,7 +76,7 @@ const NO_TIME: libc::timespec = libc::timespec {
 mod tests {
     use std::time::{SystemTime, UNIX_EPOCH};
 
-    use super::{CALLS, by_call, by_library, monotonic, since_1970};
+    use super::{CALLS, CALLS_LEFT, Ordering, by_call, by_library, monotonic, since_1970};
 
     #[test]
     fn the_wall_clock_is_std_s_by_the_call_and_by_the_library() {
@@ -89,6 +90,11 @@ mod tests {
             let now = since_1970();
             assert!((earliest..=std_s()).contains(&now), "{now:?}");
         }
+        assert_eq!(
+            CALLS_LEFT.load(Ordering::Relaxed),
+            0,
+            "calls come to an end"
+        );
     }
 
     #[test]
