@@ -41,12 +41,12 @@ pub(crate) const STATUSES: &str = "Exit status:
   6    this machine refused: a file, a process, a build
   130  interrupted";
 
-/// Why `coldstart` stops, and what would mend it.
+/// Why `coldstart` stops, and what would fix it.
 #[derive(Debug)]
 pub(crate) struct Failure {
     status: Status,
     message: String,
-    remedy: Option<String>,
+    fix: Option<String>,
 }
 
 impl Failure {
@@ -70,13 +70,13 @@ impl Failure {
         Self {
             status,
             message: message.into(),
-            remedy: None,
+            fix: None,
         }
     }
 
     /// Adds what to do about it.
-    pub(crate) fn remedy(mut self, remedy: impl Into<String>) -> Self {
-        self.remedy = Some(remedy.into());
+    pub(crate) fn fix(mut self, fix: impl Into<String>) -> Self {
+        self.fix = Some(fix.into());
         self
     }
 
@@ -95,8 +95,8 @@ impl fmt::Display for Failure {
             .collect::<Vec<_>>()
             .join(" ");
         out.write_str(&line)?;
-        self.remedy
+        self.fix
             .as_ref()
-            .map_or(Ok(()), |remedy| write!(out, "; {remedy}"))
+            .map_or(Ok(()), |fix| write!(out, "; {fix}"))
     }
 }

@@ -18,7 +18,7 @@ const PACKAGE: &str = "function.zip";
 pub(crate) fn pack(arguments: &PackArguments) -> Result<Status, Failure> {
     let debian = Debian::of_runtime(&arguments.runtime).ok_or_else(|| {
         Failure::input(format!("`{}` is no custom runtime", arguments.runtime))
-            .remedy("there are custom, custom.debian10, custom.debian11 and custom.debian12")
+            .fix("there are custom, custom.debian10, custom.debian11 and custom.debian12")
     })?;
     let source = arguments
         .source
@@ -105,9 +105,9 @@ fn refuse(faults: &[Fault], source: &Path) -> Result<(), Failure> {
             | Fault::WindowsLineEnds { .. }
             | Fault::InterpreterMissing { .. }
             | Fault::LoaderMissing { .. }
-            | Fault::LibrariesMissing { .. } => return Err(failure.remedy(fault.remedy())),
+            | Fault::LibrariesMissing { .. } => return Err(failure.fix(fault.fix())),
         };
-        Err(failure.remedy(format!("{}, {hint}", fault.remedy())))
+        Err(failure.fix(format!("{}, {hint}", fault.fix())))
     })
 }
 
@@ -162,7 +162,7 @@ fn build(folder: &Path, target: &str) -> Result<PathBuf, Failure> {
                 "{} builds several executables: {names}",
                 manifest.display()
             ))
-            .remedy("call the function's bootstrap"));
+            .fix("call the function's bootstrap"));
         }
     };
     say(format!(
@@ -191,5 +191,5 @@ fn cargo(folder: &Path, arguments: &[&str]) -> Result<Vec<u8>, Failure> {
         return Ok(output.stdout);
     }
     Err(Failure::machine(format!("cargo {} failed", arguments.first().unwrap_or(&"")))
-        .remedy("its messages are above; a missing target is added by rustup target add x86_64-unknown-linux-musl"))
+        .fix("its messages are above; a missing target is added by rustup target add x86_64-unknown-linux-musl"))
 }

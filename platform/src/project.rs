@@ -119,7 +119,7 @@ impl Project {
             .unwrap_or_else(|| PathBuf::from("."));
         let metadata = fs::metadata(&named).map_err(|error| {
             Failure::input(format!("cannot use {}: {error}", named.display()))
-                .remedy("name a directory, a ZIP, an s.yaml, or put a command after --")
+                .fix("name a directory, a ZIP, an s.yaml, or put a command after --")
         })?;
         let mut project = if metadata.is_dir() {
             Self::of_directory(&named, arguments)?
@@ -185,7 +185,7 @@ impl Project {
                 path.display(),
                 code.display()
             ))
-            .remedy("build it first; for a Rust project: coldstart pack"));
+            .fix("build it first; for a Rust project: coldstart pack"));
         }
         let config = &deployment.props.custom_runtime_config;
         let words: Vec<String> = config.command.iter().chain(&config.args).cloned().collect();

@@ -80,7 +80,7 @@ pub(crate) fn ensure_port_free(port: u16) -> Result<(), Failure> {
                 Status::PortTaken,
                 format!("the function's port {port} is taken: {error}"),
             )
-            .remedy("end the process that listens there, or choose another with --port")
+            .fix("end the process that listens there, or choose another with --port")
         })
 }
 
@@ -117,8 +117,8 @@ fn explain(not_started: &NotStarted, fleet: &Fleet) {
     for seen in &not_started.seen {
         say(format!("  {} {seen}", Tone::Strong.paint("seen:")));
     }
-    for remedy in &not_started.remedies {
-        say(format!("  {} {remedy}", Tone::Strong.paint("mend:")));
+    for fix in &not_started.fixes {
+        say(format!("  {} {fix}", Tone::Strong.paint("fix: ")));
     }
 }
 

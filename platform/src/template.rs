@@ -36,7 +36,7 @@ pub(crate) fn new(arguments: &NewArguments) -> Result<Status, Failure> {
     if fs::read_dir(folder).is_ok_and(|mut entries| entries.next().is_some()) || folder.is_file() {
         return Err(
             Failure::input(format!("{} exists already", folder.display()))
-                .remedy("name a new directory"),
+                .fix("name a new directory"),
         );
     }
     let library = library(arguments.library.as_deref())?;
@@ -125,7 +125,7 @@ fn accept_name(name: &str) -> Result<(), Failure> {
     }
     Err(
         Failure::input(format!("`{name}` is no name for a function"))
-            .remedy("use lower-case letters, digits, - and _, a letter first"),
+            .fix("use lower-case letters, digits, - and _, a letter first"),
     )
 }
 

@@ -108,7 +108,7 @@ fn projects(arguments: &BenchArguments) -> Result<Vec<Project>, Failure> {
         let words: Vec<String> = command.split_whitespace().map(str::to_owned).collect();
         if words.is_empty() {
             return Err(Failure::input("an empty --command")
-                .remedy("name a program, such as --command 'node server.js'"));
+                .fix("name a program, such as --command 'node server.js'"));
         }
         let mut project = Project::of_command(folder, words)?;
         project.settings.port = arguments.port.unwrap_or(project.settings.port);
@@ -181,12 +181,12 @@ impl Measured {
             &Silent,
             Timeline::begin(),
         );
-        started.map_err(|NotStarted { seen, remedies, .. }| {
+        started.map_err(|NotStarted { seen, fixes, .. }| {
             Failure::new(
                 Status::NotStarted,
                 format!("`{}` did not start: {}", self.command, seen.join("; ")),
             )
-            .remedy(remedies.join("; "))
+            .fix(fixes.join("; "))
         })
     }
 

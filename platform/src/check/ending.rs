@@ -7,10 +7,10 @@ use rustix::process::Signal;
 use super::observation::{Break, Observation};
 use super::subject::{Port, Subject, dial};
 use crate::caller_error::CallerError;
+use crate::fix::Trouble;
 use crate::instance::Instance;
 use crate::instance::launch::{Circumstances, NotStarted};
 use crate::instance::process::exit_code;
-use crate::remedy::Trouble;
 use crate::wire::Fault;
 
 const END_PATIENCE: Duration = Duration::from_secs(10);
@@ -94,7 +94,7 @@ fn refuses(subject: &Subject, value: &str, what: &str) -> Result<(), Break> {
             .insert(name.to_owned(), value.to_owned());
     }
     settings.start_timeout = REFUSE_PATIENCE;
-    let mend =
+    let fix =
         "let the start fail: print one line that names the port, exit with a status that is not 0";
     match subject.start_with(&settings, Circumstances::default()) {
         Err(NotStarted {
@@ -106,12 +106,12 @@ fn refuses(subject: &Subject, value: &str, what: &str) -> Result<(), Break> {
             ..
         }) => {
             let lines = logs.0.len();
-            Err(Break::new(format!("{what}: exit {code} with {lines} lines")).mend(mend))
+            Err(Break::new(format!("{what}: exit {code} with {lines} lines")).fix(fix))
         }
-        Err(_) => Err(Break::new(format!("{what}: it runs on and listens nowhere")).mend(mend)),
+        Err(_) => Err(Break::new(format!("{what}: it runs on and listens nowhere")).fix(fix)),
         Ok(instance) => {
             instance.kill();
-            Err(Break::new(format!("{what}: it chose another port in silence")).mend(mend))
+            Err(Break::new(format!("{what}: it chose another port in silence")).fix(fix))
         }
     }
 }

@@ -26,7 +26,7 @@ pub(crate) fn initializer(subject: &Subject, instance: &Instance) -> Observation
                 why,
                 logs: LogTail::default(),
             })
-            .mend("make /initialize harmless when it comes again")
+            .fix("make /initialize harmless when it comes again")
             .into(),
     }
 }
@@ -44,10 +44,10 @@ pub(crate) fn pre_stop(subject: &Subject, instance: &Instance) -> Observation {
     });
     match (answer, in_flight) {
         (Err(why), _) => Break::new(why)
-            .mend("answer GET /pre-stop with a 2xx within its time-out")
+            .fix("answer GET /pre-stop with a 2xx within its time-out")
             .into(),
         (Ok(_), Ok(Err(fault))) => Break::fault("the request in flight", &fault)
-            .mend("let requests that have begun finish during /pre-stop")
+            .fix("let requests that have begun finish during /pre-stop")
             .into(),
         (Ok(reply), _) => Observation::Held(format!("2xx in {} ms", reply.whole.as_millis())),
     }
@@ -89,7 +89,7 @@ pub(crate) fn health(subject: &Subject, instance: &Instance) -> Observation {
             status,
             logs: LogTail::default(),
         })
-        .mend("answer the health path without work of its own")
+        .fix("answer the health path without work of its own")
         .into(),
     }
 }

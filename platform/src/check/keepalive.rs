@@ -7,8 +7,8 @@ use super::observation::{Break, Observation};
 use super::subject::{Depth, Subject, dial};
 use crate::caller_error::CallerError;
 use crate::clock::plain_seconds;
+use crate::fix::Trouble;
 use crate::instance::Instance;
-use crate::remedy::Trouble;
 use crate::wire::{Fault, Wire, readable_within};
 
 /// Just past each common default: 2 and 5 s (gunicorn, Node, actix, uvicorn, Apache), 15, 30 (hyper), 60, 75 (nginx), 130.

@@ -9,8 +9,8 @@ use rustix::process::Signal;
 use super::observation::{Break, Observation};
 use super::subject::Subject;
 use crate::clock;
+use crate::fix::Trouble;
 use crate::instance::Instance;
-use crate::remedy::Trouble;
 
 /// What was written before the stop has come through the pipe by then.
 const DRAIN: Duration = Duration::from_millis(60);
@@ -39,7 +39,7 @@ pub(crate) fn failures(subject: &Subject, instance: &Instance) -> Observation {
             "{} without x-fc-status: counted as a success",
             reply.answer.status
         ))
-        .mend("answer a failure with status 404 and the header x-fc-status: 404")
+        .fix("answer a failure with status 404 and the header x-fc-status: 404")
         .into(),
     }
 }
@@ -103,7 +103,7 @@ pub(crate) fn secrets(subject: &Subject) -> Observation {
             lines += 1;
             if secrets.iter().any(|secret| line.contains(secret.as_str())) {
                 return Break::new("a log line holds an access key's secret or a security token")
-                    .mend("do not log headers or the environment as a whole; leave x-fc-access-key-* and x-fc-security-token out")
+                    .fix("do not log headers or the environment as a whole; leave x-fc-access-key-* and x-fc-security-token out")
                     .into();
             }
         }

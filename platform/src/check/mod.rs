@@ -28,7 +28,7 @@ pub(crate) fn check(arguments: &CheckArguments) -> Result<Status, Failure> {
         catalogue::find(id).ok_or_else(|| {
             let known: Vec<&str> = catalogue::CHECKS.iter().map(|check| check.id).collect();
             Failure::input(format!("there is no check `{id}`"))
-                .remedy(format!("there are {}", known.join(" ")))
+                .fix(format!("there are {}", known.join(" ")))
         })?;
     }
     let project = Project::resolve(&arguments.source)?;

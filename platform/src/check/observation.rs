@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use crate::caller_error::{CallerError, Style};
+use crate::fix::{Language, Trouble, fix_for};
 use crate::instance::launch::NotStarted;
-use crate::remedy::{Language, Trouble, advice};
 use crate::wire::Fault;
 
 use super::catalogue::{Check, Severity};
@@ -28,12 +28,12 @@ pub(crate) enum Observation {
 pub(crate) struct Break {
     seen: String,
     caller: Option<CallerError>,
-    mend: Mend,
+    fix: Fix,
     severity: Option<Severity>,
 }
 
 #[derive(Debug)]
-enum Mend {
+enum Fix {
     Unknown,
     Known(String),
     Trouble(Trouble),
@@ -45,7 +45,7 @@ impl Break {
         Self {
             seen: seen.into(),
             caller: None,
-            mend: Mend::Unknown,
+            fix: Fix::Unknown,
             severity: None,
         }
     }
@@ -69,7 +69,7 @@ impl Break {
     /// The instance did not start.
     pub(crate) fn not_started(not_started: NotStarted) -> Self {
         let mut this = Self::new(not_started.seen.join("; ")).caller(not_started.error);
-        this.mend = Mend::Known(not_started.remedies.join("; "));
+        this.fix = Fix::Known(not_started.fixes.join("; "));
         this
     }
 
@@ -79,15 +79,15 @@ impl Break {
         self
     }
 
-    /// How to mend it, in the server's language.
+    /// How to fix it, in the server's language.
     pub(crate) fn trouble(mut self, trouble: Trouble) -> Self {
-        self.mend = Mend::Trouble(trouble);
+        self.fix = Fix::Trouble(trouble);
         self
     }
 
-    /// How to mend it, in words.
-    pub(crate) fn mend(mut self, words: impl Into<String>) -> Self {
-        self.mend = Mend::Known(words.into());
+    /// How to fix it, in words.
+    pub(crate) fn fix(mut self, words: impl Into<String>) -> Self {
+        self.fix = Fix::Known(words.into());
         self
     }
 
@@ -132,7 +132,7 @@ pub(crate) struct Finding {
     pub(crate) verdict: Verdict,
     pub(crate) seen: String,
     pub(crate) caller: Option<String>,
-    pub(crate) mend: Option<String>,
+    pub(crate) fix: Option<String>,
     pub(crate) seconds: f64,
 }
 
@@ -159,17 +159,17 @@ impl Finding {
             .as_ref()
             .and_then(|broken| broken.caller.as_ref())
             .map(|error| format!("{} {}", error.status(), error.body("1-…", Style::Current)));
-        let mend = broken.and_then(|broken| match broken.mend {
-            Mend::Unknown => None,
-            Mend::Known(words) => Some(words),
-            Mend::Trouble(trouble) => Some(advice(language, trouble).to_owned()),
+        let fix = broken.and_then(|broken| match broken.fix {
+            Fix::Unknown => None,
+            Fix::Known(words) => Some(words),
+            Fix::Trouble(trouble) => Some(fix_for(language, trouble).to_owned()),
         });
         Self {
             check,
             verdict,
             seen,
             caller,
-            mend,
+            fix,
             seconds,
         }
     }

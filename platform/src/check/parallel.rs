@@ -7,8 +7,8 @@ use super::observation::{Break, Observation};
 use super::subject::{Subject, dial};
 use crate::caller_error::CallerError;
 use crate::clock;
+use crate::fix::Trouble;
 use crate::instance::Instance;
-use crate::remedy::Trouble;
 use crate::wire::Fault;
 use crate::wire::exchange::Call;
 
@@ -56,7 +56,7 @@ fn burst(subject: &Subject, instance: &Instance, count: u32) -> Result<usize, Br
             reflected += 1;
         } else if tokens.iter().any(|other| text.contains(other.as_str())) {
             return Err(Break::new("an answer names another caller's request")
-                .mend("keep nothing about a request in a variable that requests share"));
+                .fix("keep nothing about a request in a variable that requests share"));
         }
     }
     Ok(reflected)
@@ -109,7 +109,7 @@ pub(crate) fn one_fails(subject: &Subject, instance: &Instance) -> Observation {
     match (instance.process.wait(END_NOTICE), failed, afterwards) {
         (Some(_), _, _) => Break::new(format!("the process ended after {what}"))
             .caller(CallerError::ProcessExited)
-            .mend("catch errors a request; one crash fails every request of the instance")
+            .fix("catch errors a request; one crash fails every request of the instance")
             .into(),
         (None, Some(fault), _) | (None, None, Err(fault)) => {
             Break::fault(&format!("beside {what}"), &fault).into()
@@ -139,7 +139,7 @@ pub(crate) fn leavers(subject: &Subject, instance: &Instance) -> Observation {
     match (instance.process.wait(END_NOTICE), afterwards) {
         (Some(_), _) => Break::new("the process ended after clients left")
             .caller(CallerError::ProcessExited)
-            .mend("treat a closed connection (EPIPE, ECONNRESET) as the end of that request alone; ignore SIGPIPE")
+            .fix("treat a closed connection (EPIPE, ECONNRESET) as the end of that request alone; ignore SIGPIPE")
             .into(),
         (None, Err(fault)) => Break::fault("after clients left", &fault).into(),
         (None, Ok(_)) => Observation::Held(format!("{LEAVERS} left, it answers")),

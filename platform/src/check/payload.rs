@@ -5,9 +5,9 @@ use std::time::Duration;
 use super::observation::{Break, Observation};
 use super::subject::{PATIENCE, Subject, dial};
 use crate::clock;
+use crate::fix::Trouble;
 use crate::gateway::forward::{FIELDS_LEN_MAX, TARGET_LEN_MAX};
 use crate::instance::Instance;
-use crate::remedy::Trouble;
 use crate::wire::body::Framing;
 use crate::wire::exchange::Reply;
 
@@ -41,7 +41,7 @@ pub(crate) fn events(subject: &Subject, instance: &Instance) -> Observation {
             }
             Ok(reply) if reply.answer.status >= 500 => {
                 return Break::new(format!("{name} is answered {}", reply.answer.status))
-                    .mend("an event is any bytes, none included: do not parse before looking at it")
+                    .fix("an event is any bytes, none included: do not parse before looking at it")
                     .into();
             }
             Ok(reply) => statuses.push(reply.answer.status),
@@ -69,7 +69,7 @@ pub(crate) fn methods_and_paths(subject: &Subject, instance: &Instance) -> Obser
                     "{method} {target} is answered {}",
                     reply.answer.status
                 ))
-                .mend(
+                .fix(
                     "let every method and path through to the router, which may answer 404, 405 or 501",
                 )
                 .into();
@@ -92,7 +92,7 @@ pub(crate) fn user_route(subject: &Subject, instance: &Instance) -> Observation 
             "GET /invoke as an HTTP call is answered {}",
             reply.answer.status
         ))
-        .mend("tell calls apart by x-fc-control-path, by the path only when the header is absent")
+        .fix("tell calls apart by x-fc-control-path, by the path only when the header is absent")
         .into(),
         Ok(reply) => Observation::Held(format!("GET /invoke answers {}", reply.answer.status)),
     }
@@ -140,7 +140,7 @@ pub(crate) fn answer_heads(subject: &Subject) -> Observation {
         );
         return Break::new(why.clone())
             .caller(crate::caller_error::CallerError::BadResponse { why })
-            .mend("keep headers and cookies small; large values belong into the body")
+            .fix("keep headers and cookies small; large values belong into the body")
             .into();
     }
     if !record.reserved.is_empty() {
@@ -148,7 +148,7 @@ pub(crate) fn answer_heads(subject: &Subject) -> Observation {
             "answers carry {}, which no caller sees",
             record.reserved.join(", ")
         ))
-        .mend("choose names that do not begin with x-fc-")
+        .fix("choose names that do not begin with x-fc-")
         .into();
     }
     Observation::Held(format!("at most {} B", record.fields_len_max))
@@ -232,7 +232,7 @@ pub(crate) fn bodiless(subject: &Subject, instance: &Instance) -> Observation {
             .caller(crate::caller_error::CallerError::BadResponse {
                 why: "a body where none may be".to_owned(),
             })
-            .mend("send no body and no Content-Length with 204, no body with 304 and to HEAD")
+            .fix("send no body and no Content-Length with 204, no body with 304 and to HEAD")
             .into();
         }
     }

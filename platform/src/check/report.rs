@@ -37,8 +37,8 @@ pub(crate) fn table(title: &str, findings: &[Finding], depth: Depth) {
             if let Some(caller) = &finding.caller {
                 detail("caller:", caller);
             }
-            if let Some(mend) = &finding.mend {
-                detail("mend:  ", mend);
+            if let Some(fix) = &finding.fix {
+                detail("fix:   ", fix);
             }
         }
     }
@@ -74,7 +74,7 @@ pub(crate) fn json(title: &str, findings: &[Finding]) -> String {
                 "verdict": finding.verdict.word(),
                 "seen": finding.seen,
                 "caller": finding.caller,
-                "mend": finding.mend,
+                "fix": finding.fix,
                 "seconds": finding.seconds,
             })
         })
@@ -106,11 +106,11 @@ pub(crate) fn junit(title: &str, findings: &[Finding]) -> String {
             Verdict::Skip => format!("<skipped message=\"{seen}\"/>"),
             Verdict::Warn => format!("<system-out>warning: {seen}</system-out>"),
             Verdict::Fail => {
-                let mend = escape(finding.mend.as_deref().unwrap_or_default());
+                let fix = escape(finding.fix.as_deref().unwrap_or_default());
                 let caller = escape(finding.caller.as_deref().unwrap_or_default());
                 let rule = escape(finding.check.rule);
                 format!(
-                    "<failure message=\"{seen}\">rule: {rule}\ncaller: {caller}\nmend: {mend}</failure>"
+                    "<failure message=\"{seen}\">rule: {rule}\ncaller: {caller}\nfix: {fix}</failure>"
                 )
             }
         };

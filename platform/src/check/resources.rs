@@ -35,14 +35,14 @@ pub(crate) fn memory(subject: &Subject, instance: &Instance) -> Observation {
             "{after_mb} MB after {sent} requests, the function has {} MB",
             limit_kb / 1024
         ))
-        .mend("give the function more memory, or hold less of it")
+        .fix("give the function more memory, or hold less of it")
         .into();
     }
     if after > before + GROWTH_KB && after > before + before / 2 {
         return Break::new(format!(
             "from {before_mb} to {after_mb} MB in {sent} requests"
         ))
-        .mend("find what grows with each request: caches without a bound, listeners, unread bodies")
+        .fix("find what grows with each request: caches without a bound, listeners, unread bodies")
         .into();
     }
     Observation::Held(format!(
@@ -55,13 +55,13 @@ pub(crate) fn handles(instance: &Instance) -> Observation {
     let usage = instance.process.usage();
     if usage.threads >= THREADS_MAX {
         return Break::new(format!("{} threads", usage.threads))
-            .mend("bound the thread pool")
+            .fix("bound the thread pool")
             .into();
     }
     let connections = usage.descriptors.saturating_sub(DESCRIPTORS_SLACK);
     if connections > 512 {
         return Break::new(format!("{} descriptors stay open", usage.descriptors))
-            .mend("close connections whose client has left, and files")
+            .fix("close connections whose client has left, and files")
             .into();
     }
     Observation::Held(format!(

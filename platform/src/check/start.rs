@@ -14,12 +14,12 @@ use super::subject::{Port, Subject, dial, free_port};
 use crate::caller_error::CallerError;
 use crate::clock::human;
 use crate::environment::Completeness;
+use crate::fix::Trouble;
 use crate::instance::Instance;
 use crate::instance::launch::Circumstances;
 use crate::instance::timeline::Part;
 use crate::package::inspect::{self, Fault};
 use crate::project::{PortOrigin, Scratch, Start};
-use crate::remedy::Trouble;
 
 const NOBODY: u32 = 65_534;
 const HALF_OPEN: usize = 8;
@@ -91,7 +91,7 @@ fn concerns_presence(fault: &Fault) -> bool {
 }
 
 fn broken(subject: &Subject, fault: &Fault) -> Observation {
-    let seen = Break::new(fault.seen()).mend(fault.remedy());
+    let seen = Break::new(fault.seen()).fix(fault.fix());
     match fault.caller_error(&subject.project.start.shown()) {
         Some(error) => seen.caller(error).into(),
         None => seen.into(),
@@ -239,7 +239,7 @@ pub(crate) fn bare_environment(subject: &Subject, port: Port) -> Observation {
                 );
                 return Break::new(seen)
                     .caller(not_started.error)
-                    .mend("give every variable a default, and treat an empty one as absent")
+                    .fix("give every variable a default, and treat an empty one as absent")
                     .into();
             }
         }

@@ -7,13 +7,13 @@ use std::time::Duration;
 
 use crate::clock;
 use crate::environment::Completeness;
+use crate::fix::Language;
 use crate::gateway::headers::{self, HTTP_INVOKE, INVOKE};
 use crate::instance::Instance;
 use crate::instance::launch::{self, Circumstances, NotStarted, Witness};
 use crate::instance::logs::Logs;
 use crate::instance::timeline::Timeline;
 use crate::project::{Project, Settings};
-use crate::remedy::Language;
 use crate::wire::exchange::{Call, Reply};
 use crate::wire::{Fault, Wire};
 

@@ -24,7 +24,7 @@ pub(crate) fn bind(address: SocketAddr) -> Result<TcpListener, Failure> {
             Status::PortTaken,
             format!("the gateway cannot listen on {address}: {error}"),
         )
-        .remedy("choose another address with --gateway, such as 127.0.0.1:8081")
+        .fix("choose another address with --gateway, such as 127.0.0.1:8081")
     })
 }
 

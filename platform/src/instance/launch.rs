@@ -16,9 +16,9 @@ use super::timeline::{Part, Timeline};
 use super::{Instance, hooks, listeners};
 use crate::caller_error::{CallerError, LogTail};
 use crate::environment::{self, Completeness, Identity};
+use crate::fix;
 use crate::package::inspect::{self, Fault};
 use crate::project::{Project, Settings, Start};
-use crate::remedy;
 
 /// How long the last words of an ended process may take to arrive.
 const LAST_WORDS: Duration = Duration::from_millis(500);
@@ -29,7 +29,7 @@ const CODE: &str = "/code/";
 pub(crate) struct NotStarted {
     pub(crate) error: CallerError,
     pub(crate) seen: Vec<String>,
-    pub(crate) remedies: Vec<String>,
+    pub(crate) fixes: Vec<String>,
 }
 
 /// How a start differs from the usual one.
@@ -122,14 +122,14 @@ fn accept_file(
             .filter(|_| is_decisive)
         {
             Some(error) => {
-                let remedies = vec![fault.remedy().to_owned()];
+                let fixes = vec![fault.fix().to_owned()];
                 return Err(NotStarted {
                     error,
                     seen: vec![fault.seen()],
-                    remedies,
+                    fixes,
                 });
             }
-            None => witness.on_remark(&format!("{}; {}", fault.seen(), fault.remedy())),
+            None => witness.on_remark(&format!("{}; {}", fault.seen(), fault.fix())),
         }
     }
     Ok(())
@@ -175,7 +175,7 @@ fn cannot_spawn(project: &Project, error: &io::Error) -> NotStarted {
     let code = error.raw_os_error().unwrap_or(1);
     let command = project.start.shown();
     let seen = format!("`{}` cannot be executed: {error}", project.start.typed());
-    let remedies = remedy::cannot_execute(&project.start, error);
+    let fixes = fix::cannot_execute(&project.start, error);
     NotStarted {
         error: CallerError::Exited {
             code,
@@ -183,7 +183,7 @@ fn cannot_spawn(project: &Project, error: &io::Error) -> NotStarted {
             logs: LogTail::default(),
         },
         seen: vec![seen],
-        remedies,
+        fixes,
     }
 }
 
@@ -221,7 +221,7 @@ fn listen(
             Err(NotStarted {
                 error,
                 seen,
-                remedies: remedy::exited(code, &instance.logs.lines()),
+                fixes: fix::exited(code, &instance.logs.lines()),
             })
         }
         Outcome::NobodyThere { listeners } => {
@@ -231,12 +231,8 @@ fn listen(
                 logs: instance.logs.tail(),
             };
             let seen = vec![listeners::explain(&listeners, settings.port)];
-            let remedies = remedy::never_listened(project, &listeners, settings.port);
-            Err(NotStarted {
-                error,
-                seen,
-                remedies,
-            })
+            let fixes = fix::never_listened(project, &listeners, settings.port);
+            Err(NotStarted { error, seen, fixes })
         }
     }
 }
@@ -254,12 +250,11 @@ fn make_ready(
                 why: why.clone(),
                 logs: instance.logs.tail(),
             };
-            let remedies =
-                vec!["answer POST /initialize with a 2xx within its time-out".to_owned()];
+            let fixes = vec!["answer POST /initialize with a 2xx within its time-out".to_owned()];
             return Err(NotStarted {
                 error,
                 seen: vec![why],
-                remedies,
+                fixes,
             });
         }
     }
@@ -271,7 +266,7 @@ fn make_ready(
             let shown =
                 status.map_or_else(|| "nothing in time".to_owned(), |status| status.to_string());
             let seen = vec![format!("GET {} answered {shown}", health.path)];
-            let remedies = vec![format!(
+            let fixes = vec![format!(
                 "answer GET {} with 200 to 399 within {:?}",
                 health.path, health.timeout
             )];
@@ -281,7 +276,7 @@ fn make_ready(
                     logs: LogTail::default(),
                 },
                 seen,
-                remedies,
+                fixes,
             });
         }
         witness.on_remark(&format!("GET {} is healthy", health.path));

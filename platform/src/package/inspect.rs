@@ -129,8 +129,8 @@ impl Fault {
         }
     }
 
-    /// How to mend it.
-    pub(crate) const fn remedy(&self) -> &'static str {
+    /// How to fix it.
+    pub(crate) const fn fix(&self) -> &'static str {
         match self {
             Self::Missing { .. } => {
                 "put an executable file named bootstrap at the root of the package, or configure command and args"

@@ -24,7 +24,7 @@ fn a_file_that_cannot_start_fails_and_the_rest_is_not_applicable() {
 }
 
 #[test]
-fn a_loopback_bind_fails_with_rule_error_and_remedy() {
+fn a_loopback_bind_fails_with_rule_error_and_fix() {
     let Some(python) = interpreter(&["python3", "python"]) else {
         return;
     };
@@ -51,7 +51,7 @@ fn a_loopback_bind_fails_with_rule_error_and_remedy() {
         "which the platform's router cannot reach",
         "rule:   bind 0.0.0.0 and accept within 120 s of the launch",
         &format!("Function instance health check failed on port {port} in 120 seconds.\\nLogs:"),
-        "mend:   bind '0.0.0.0'",
+        "fix:    bind '0.0.0.0'",
     ] {
         assert!(table.contains(expected), "{expected} in {table}");
     }

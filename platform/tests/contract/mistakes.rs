@@ -59,7 +59,7 @@ fn is_found(mistake: &str, options: &[&str], [id, verdict]: [&str; 2], words: &s
     };
     let check = check(&report, id);
     assert_eq!(check["verdict"], verdict, "{check:#}");
-    let all = format!("{} {} {}", check["seen"], check["caller"], check["mend"]);
+    let all = format!("{} {} {}", check["seen"], check["caller"], check["fix"]);
     assert!(all.contains(words), "{words} in {check:#}");
 }
 

@@ -112,7 +112,7 @@ fn not_started(language: &str, options: &[&str]) -> Option<(u16, serde_json::Val
     Some((port, caller_error(&output), stderr(&output)))
 }
 
-fn on_loopback(language: &str, mend: &str) {
+fn on_loopback(language: &str, fix: &str) {
     let Some((port, error, told)) = not_started(language, &["--env", "HOST=127.0.0.1"]) else {
         return;
     };
@@ -132,7 +132,7 @@ fn on_loopback(language: &str, mend: &str) {
         )),
         "{told}"
     );
-    assert!(told.contains(mend), "{told}");
+    assert!(told.contains(fix), "{told}");
 }
 
 fn on_another_port(language: &str) {
@@ -189,7 +189,7 @@ fn exits_at_once(language: &str) {
     );
 }
 
-fn short_keep_alive(language: &str, mend: &str) {
+fn short_keep_alive(language: &str, fix: &str) {
     let Some(command) = command(language) else {
         return;
     };
@@ -218,7 +218,7 @@ fn short_keep_alive(language: &str, mend: &str) {
         text("caller").contains("Process exited unexpectedly before completing request"),
         "{check}"
     );
-    assert!(text("mend").contains(mend), "{check}");
+    assert!(text("fix").contains(fix), "{check}");
 }
 
 macro_rules! page {

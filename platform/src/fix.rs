@@ -1,4 +1,4 @@
-//! How to mend what the platform objects to, in the language at hand.
+//! How to fix what the platform objects to, in the language at hand.
 
 use std::fs;
 use std::io;
@@ -107,7 +107,7 @@ impl Language {
 }
 
 /// What to change, in one line.
-pub(crate) const fn advice(language: Language, trouble: Trouble) -> &'static str {
+pub(crate) const fn fix_for(language: Language, trouble: Trouble) -> &'static str {
     match trouble {
         Trouble::Bind => bind(language),
         Trouble::Port => port(language),
@@ -329,9 +329,9 @@ pub(crate) fn never_listened(project: &Project, listeners: &[Listener], port: u1
                 ..
             }),
             _,
-        ) => advice(language, Trouble::Bind),
+        ) => fix_for(language, Trouble::Bind),
         (Some(_), _) => "accept connections at once, before slow work; see also --start-timeout",
-        (None, false) => advice(language, Trouble::Port),
+        (None, false) => fix_for(language, Trouble::Port),
         (None, true) => {
             "listen before slow work: open the port first, load models and caches afterwards or in /initialize"
         }
