@@ -1,4 +1,4 @@
-//! What the platform answers when the function cannot: status, code and text, in both generations' renderings.
+//! The platform's error responses: status, code and text, in the format of both API generations.
 
 use std::io;
 use std::time::{Duration, SystemTime};
@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use crate::clock;
 
-/// Which generation of the service words the answer.
+/// The API generation whose error format is used.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
 pub(crate) enum Style {
     /// `{"RequestId","Code","Message"}`
@@ -19,12 +19,12 @@ pub(crate) enum Style {
     Old,
 }
 
-/// The last lines that the function wrote, with the time of each.
+/// The last lines that the function wrote, with their times.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct LogTail(pub(crate) Vec<(SystemTime, String)>);
 
 impl LogTail {
-    /// Does a line hold the text?
+    /// Whether a line contains the text.
     pub(crate) fn mentions(&self, text: &str) -> bool {
         self.0.iter().any(|(_, line)| line.contains(text))
     }
@@ -38,22 +38,22 @@ impl LogTail {
     }
 }
 
-/// Everything that a caller can be told instead of the function's own answer.
+/// Every error that a caller can get in place of the function's response.
 #[derive(Clone, Debug)]
 pub(crate) enum CallerError {
-    /// The request breaks a limit of the service.
+    /// The request exceeds a limit of the service or is malformed.
     InvalidArgument { what: String },
-    /// No start file.
+    /// There is no start file.
     FileNotFound,
-    /// The start file lacks the execute bit.
+    /// The start file is not executable.
     FilePermission,
-    /// The process ended before it listened.
+    /// The process exited before it listened.
     Exited {
         code: i32,
         command: String,
         logs: LogTail,
     },
-    /// The port never opened where the router dials.
+    /// The port never opened on an address that the router can reach.
     PortNeverOpened {
         port: u16,
         waited: Duration,
@@ -63,13 +63,13 @@ pub(crate) enum CallerError {
     Unhealthy { status: Option<u16>, logs: LogTail },
     /// `/initialize` failed.
     InitializerFailed { why: String, logs: LogTail },
-    /// More calls at a time than an instance takes.
+    /// The instance's concurrency limit is reached.
     ResourceExhausted { limit: u32 },
-    /// The caller went away.
+    /// The caller closed its connection.
     Canceled,
-    /// The answer is malformed or its headers too long.
+    /// The function's response is malformed, or its header fields are too long.
     BadResponse { why: String },
-    /// The connection or the process died under the call.
+    /// The connection or the process ended during the call.
     ProcessExited,
     /// The function was too slow.
     TimedOut { after: Duration },
@@ -110,7 +110,7 @@ impl CallerError {
         }
     }
 
-    /// The value of `X-Fc-Error-Type`: is it the caller's request or the function?
+    /// The value of `X-Fc-Error-Type`: whether the caller's request or the function is at fault.
     pub(crate) const fn kind(&self) -> &'static str {
         match self {
             Self::InvalidArgument { .. } | Self::ResourceExhausted { .. } | Self::Canceled => {
@@ -128,7 +128,7 @@ impl CallerError {
         }
     }
 
-    /// The text, word for word as far as the platform's words are known.
+    /// The message, in the platform's own words where they are known.
     pub(crate) fn message(&self, style: Style) -> String {
         match self {
             Self::InvalidArgument { what } => what.clone(),
@@ -147,7 +147,7 @@ impl CallerError {
             Self::PortNeverOpened { port, waited, logs } => never_opened(*port, *waited, logs, style),
             Self::Unhealthy { status, logs } => {
                 let cause = status.map_or_else(
-                    || "failed due to: no answer in time".to_owned(),
+                    || "failed due to: no response in time".to_owned(),
                     |status| format!("failed with status code: {status}"),
                 );
                 let tail = logs.text(style);
@@ -158,7 +158,7 @@ impl CallerError {
                 format!("Function instance initialization failed: {why}\nLogs:{}", logs.text(style))
             }
             Self::ResourceExhausted { limit } => {
-                format!("the instance takes {limit} requests at a time and no further instance is allowed")
+                format!("the instance accepts {limit} requests at a time, and no further instance is allowed")
             }
             Self::Canceled => "Invocation canceled by client".to_owned(),
             Self::BadResponse { why } => why.clone(),
@@ -181,7 +181,7 @@ impl CallerError {
             .to_vec(),
             Style::Old => [("ErrorCode", self.code()), ("ErrorMessage", &message)].to_vec(),
         };
-        // By hand, because the order of the fields is the platform's.
+        // Built by hand to keep the platform's order of fields.
         let field =
             |(name, value): (&str, &str)| format!("{}:{}", Value::from(name), Value::from(value));
         format!(
@@ -206,7 +206,7 @@ fn never_opened(port: u16, waited: Duration, logs: &LogTail, style: Style) -> St
     }
 }
 
-/// The platform prints an exit code as if it were an errno, in lower case.
+/// The platform prints the exit code as if it were an errno, in lower case.
 fn errno_text(code: i32) -> String {
     const ERRNO_MAX: i32 = 133;
     if !(1..=ERRNO_MAX).contains(&code) {
@@ -226,7 +226,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn exit_codes_are_worded_as_errnos() {
+    fn exit_codes_are_printed_as_errno_texts() {
         let worded = [1, 2, 8, 13, 127].map(errno_text);
         let expected = [
             "operation not permitted",
@@ -240,7 +240,7 @@ mod tests {
     }
 
     #[test]
-    fn the_texts_are_the_platforms() {
+    fn messages_are_in_the_platforms_words() {
         let logs = LogTail(vec![(
             SystemTime::UNIX_EPOCH,
             "Listening on port 9000".to_owned(),

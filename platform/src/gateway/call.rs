@@ -1,4 +1,4 @@
-//! One caller's request from its head to the last byte of the answer.
+//! One caller's request, from its head to the last byte of the response.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -35,13 +35,13 @@ struct Call<'a> {
     request_id: String,
     mode: Option<Mode>,
     began: Instant,
-    /// Has the answer's head left? Then no error can take its place.
-    answered: Answered,
+    /// Once the head of a response is sent, no error response can follow.
+    responded: Responded,
     memory_kb: u64,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Answered {
+enum Responded {
     Not,
     With(u16),
 }
@@ -54,7 +54,7 @@ pub(crate) fn serve(fleet: &Arc<Fleet>, request: Request, caller: &mut Wire) -> 
         request_id: clock::request_id(),
         mode,
         began: Instant::now(),
-        answered: Answered::Not,
+        responded: Responded::Not,
         memory_kb: 0,
         request,
     };
@@ -96,7 +96,7 @@ impl Call<'_> {
         let sent = Instant::now();
         let inbound = forward::send(&outbound, &admission.resident, caller)
             .inspect_err(|error| notice_end(error, &admission))?;
-        if admission.resident.is_first_answer() {
+        if admission.resident.is_first_response() {
             let timeline = admission
                 .resident
                 .instance
@@ -105,7 +105,7 @@ impl Call<'_> {
             say(Tone::Strong.paint("cold start, the first call included"));
             timeline.picture().iter().for_each(say);
         }
-        let verdict = if invocation::is_function_error(&inbound.answer) {
+        let verdict = if invocation::is_function_error(&inbound.response) {
             Verdict::FunctionError
         } else {
             Verdict::Success
@@ -123,12 +123,12 @@ impl Call<'_> {
         admission: &Admission<'_>,
         caller: &mut Wire,
     ) -> Result<After, CallerError> {
-        if inbound.answer.status == 101 {
+        if inbound.response.status == 101 {
             relay(caller, &mut inbound.wire, outbound.deadline);
             return Ok(After::Close);
         }
         forward::pass_body(inbound, outbound, &admission.resident, caller.stream())?;
-        // What the caller still sends of a streamed body has been taken over.
+        // The upload thread reads from the caller's socket, so no request can follow on it.
         Ok(if outbound.whole.is_none() {
             After::Close
         } else {
@@ -178,14 +178,14 @@ impl Call<'_> {
         verdict: &Verdict,
         caller: &Wire,
     ) -> Result<(), CallerError> {
-        let answer = &inbound.answer;
-        // The caller of the API gets the body alone; the status is about the call, not about its result.
+        let response = &inbound.response;
+        // An API caller gets the body only; the status describes the call, not its result.
         let (status, reason, mut fields) = match self.mode {
             Some(_) => (200, "OK", Fields::default()),
             None => (
-                answer.status,
-                answer.reason.as_str(),
-                forward::visible_fields(answer),
+                response.status,
+                response.reason.as_str(),
+                forward::visible_fields(response),
             ),
         };
         fields.push("X-Fc-Request-Id", &self.request_id);
@@ -194,7 +194,10 @@ impl Call<'_> {
         }
         if status == 101 {
             fields.push("Connection", "Upgrade");
-            fields.push("Upgrade", answer.fields.text("upgrade").unwrap_or_default());
+            fields.push(
+                "Upgrade",
+                response.fields.text("upgrade").unwrap_or_default(),
+            );
         } else {
             fields
                 .0
@@ -202,21 +205,21 @@ impl Call<'_> {
         }
         let mut head = format!("HTTP/1.1 {status} {reason}\r\n").into_bytes();
         fields.write(&mut head);
-        self.answered = Answered::With(status);
+        self.responded = Responded::With(status);
         caller.send(&head).map_err(|_| CallerError::Canceled)
     }
 
-    /// Answers in the function's place, if there is still a place.
+    /// Sends the platform's error response, unless a response has already begun.
     fn refuse(&self, error: &CallerError, caller: &Wire) -> (u16, Verdict, After) {
         let verdict = Verdict::Platform(format!(
             "{} {}",
             error.code(),
             error.message(self.fleet.style)
         ));
-        if let Answered::With(status) = self.answered {
+        if let Responded::With(status) = self.responded {
             return (status, verdict, After::Close);
         }
-        // What the API's caller gets for a function that failed is a result, with an error's mark.
+        // For an API caller a function that failed is a result, marked as an error.
         let is_result = matches!(error, CallerError::TimedOut { .. }) && self.mode.is_some();
         let status = if is_result { 200 } else { error.status() };
         let body = error.body(&self.request_id, self.fleet.style);
@@ -285,7 +288,7 @@ impl Call<'_> {
         })
     }
 
-    /// What the caller asked for.
+    /// Whether the caller allows another request on this connection.
     fn after(&self) -> After {
         let is_asked =
             self.request.fields.has_token("connection", "close") || self.request.minor_version == 0;
@@ -293,14 +296,14 @@ impl Call<'_> {
     }
 
     const fn status(&self) -> u16 {
-        match self.answered {
-            Answered::With(status) => status,
-            Answered::Not => 0,
+        match self.responded {
+            Responded::With(status) => status,
+            Responded::Not => 0,
         }
     }
 }
 
-/// A dying process closes its connections before anybody can see that it has ended; the next call must not meet it.
+/// A dying process closes its connections before its exit can be observed. Waits, so that the next call does not use it.
 fn notice_end(error: &CallerError, admission: &Admission<'_>) {
     if matches!(error, CallerError::ProcessExited) {
         admission.resident.instance.process.wait(END_NOTICE);

@@ -1,4 +1,4 @@
-//! The one instance behind the gateway: started when a call needs it, frozen when none does, replaced when it died.
+//! The gateway's single instance: started when a call needs it, frozen when idle, replaced when it has died.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -35,7 +35,7 @@ enum Place {
     Empty,
     Starting,
     Up(Arc<Resident>),
-    /// No further instance is wanted.
+    /// The gateway is shutting down: no instance will be started.
     Closed,
 }
 
@@ -45,17 +45,17 @@ pub(crate) struct Resident {
     pub(crate) instance: Instance,
     pub(crate) pool: Pool,
     pub(crate) project: Arc<Project>,
-    has_answered: AtomicBool,
+    has_responded: AtomicBool,
 }
 
 impl Resident {
-    /// Is this the first answer of the instance?
-    pub(crate) fn is_first_answer(&self) -> bool {
-        !self.has_answered.swap(true, Ordering::Relaxed)
+    /// True once: for the first response of the instance.
+    pub(crate) fn is_first_response(&self) -> bool {
+        !self.has_responded.swap(true, Ordering::Relaxed)
     }
 }
 
-/// The right to one request; dropping it gives the right back.
+/// Permission for one request, returned on drop.
 #[derive(Debug)]
 pub(crate) struct Admission<'a> {
     pub(crate) resident: Arc<Resident>,
@@ -71,7 +71,7 @@ impl Drop for Admission<'_> {
 }
 
 impl Fleet {
-    /// One without an instance.
+    /// Creates a fleet without an instance.
     pub(crate) fn new(project: Project, reporter: Reporter, style: Style, freeze: Switch) -> Self {
         let slot = Slot {
             project: Arc::new(project),
@@ -87,12 +87,12 @@ impl Fleet {
         }
     }
 
-    /// The function as it is configured now.
+    /// The function's current configuration.
     pub(crate) fn project(&self) -> Arc<Project> {
         Arc::clone(&self.lock().project)
     }
 
-    /// Starts the instance now instead of on the first call.
+    /// Starts the instance before the first call.
     pub(crate) fn warm_up(&self, timeline: Timeline) -> Result<Arc<Resident>, NotStarted> {
         let mut slot = self.lock();
         slot.active += 1;
@@ -102,7 +102,7 @@ impl Fleet {
         started
     }
 
-    /// Admits a call: within the limit, to a running and thawed instance, started if there is none.
+    /// Admits a call if the concurrency limit allows it. The instance is started or thawed first if needed.
     pub(crate) fn admit(&self) -> Result<Admission<'_>, CallerError> {
         let mut slot = self.lock();
         let limit = slot.project.settings.concurrency_max();
@@ -145,7 +145,7 @@ impl Fleet {
         }
     }
 
-    /// Replaces the function: what runs now is stopped, the next call starts the new one.
+    /// Replaces the function: stops the running instance; the next call starts the new one.
     pub(crate) fn replace(&self, project: Project) {
         let mut slot = self.lock();
         slot.project = Arc::new(project);
@@ -154,7 +154,7 @@ impl Fleet {
         stop(old);
     }
 
-    /// Stops the instance for good: pre-stop, then the end.
+    /// Stops the instance for good, after its pre-stop hook.
     pub(crate) fn close(&self) {
         let mut slot = self.lock();
         let old = std::mem::replace(&mut slot.resident, Place::Closed);
@@ -163,7 +163,7 @@ impl Fleet {
         stop(old);
     }
 
-    /// Starts outside the lock: the other calls wait for the same start, or are refused by the limit meanwhile.
+    /// Starts an instance without holding the lock. Other calls wait for this start, or are refused by the limit.
     fn start<'a>(
         &'a self,
         mut slot: MutexGuard<'a, Slot>,
@@ -188,13 +188,13 @@ impl Fleet {
                 .is_err()
             {
                 self.reporter
-                    .on_remark("the memory limit is not watched: no thread is left");
+                    .on_remark("the memory limit is not enforced: no thread could be started");
             }
             Arc::new(Resident {
                 instance,
                 pool: Pool::default(),
                 project,
-                has_answered: AtomicBool::new(false),
+                has_responded: AtomicBool::new(false),
             })
         });
         match (&slot.resident, &started) {
@@ -230,8 +230,8 @@ fn stop(place: Place) {
     instance.thaw();
     let settings = &resident.project.settings;
     if let Some(timeout) = settings.hooks.pre_stop {
-        let answer = hooks::pre_stop(instance, settings, timeout);
-        let remark = answer.map_or_else(
+        let reply = hooks::pre_stop(instance, settings, timeout);
+        let remark = reply.map_or_else(
             |why| format!("pre-stop: {why}"),
             |_| "pre-stop: done".to_owned(),
         );

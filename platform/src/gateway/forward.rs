@@ -1,4 +1,4 @@
-//! One request to the instance and its answer back, both as streams.
+//! Forwards one request to the instance and its response back, both as streams.
 
 use std::io::{self, Write};
 use std::net::{Shutdown, TcpStream};
@@ -11,43 +11,43 @@ use super::pool::{Age, Lease, Pool};
 use crate::caller_error::CallerError;
 use crate::instance::process::eventually;
 use crate::wire::body::{Body, Framing};
-use crate::wire::head::{Answer, Fields, Request};
+use crate::wire::head::{Fields, Request, Response};
 use crate::wire::{Fault, Wire};
 
-/// The platform's limits, CONTRACT: request and answer headers 8 KB, path 4 KB, body 32 MB, 128 KB when asynchronous.
+/// The platform's limits (contract section 1, rule 11): header fields 8 KB each way, path 4 KB, body 32 MB.
 pub(crate) const FIELDS_LEN_MAX: usize = 8 * 1024;
 pub(crate) const TARGET_LEN_MAX: usize = 4 * 1024;
 pub(crate) const BODY_LEN_MAX: u64 = 32 * 1024 * 1024;
 const HEAD_READ_MAX: usize = 64 * 1024;
-/// Bodies up to here are read whole before they are sent on, so that a retry can send them again.
+/// A body up to this length is read whole before it is forwarded, so that a retry can send it again.
 const WHOLE_BODY_LEN: u64 = 64 * 1024;
 
-/// How long the rest of a body may take after the answer's end.
+/// How long the rest of a request body may take after the response has ended.
 const UPLOAD_PATIENCE: Duration = Duration::from_millis(200);
 
-/// A request on its way: what the function gets, and what is left to read from the caller.
+/// A request to forward: what the function gets, and how its body arrives.
 #[derive(Debug)]
 pub(crate) struct Outbound {
     pub(crate) request: Request,
     pub(crate) framing: Framing,
-    /// The body, when it was read whole.
+    /// The body, if it was read whole.
     pub(crate) whole: Option<Vec<u8>>,
     pub(crate) deadline: Instant,
     pub(crate) timeout: Duration,
 }
 
-/// The answer's head with the connection that its body comes on.
+/// A response's head, and the connection its body arrives on.
 #[derive(Debug)]
 pub(crate) struct Inbound {
-    pub(crate) answer: Answer,
+    pub(crate) response: Response,
     pub(crate) framing: Framing,
     pub(crate) wire: Wire,
-    /// The request's body, while it is still being sent.
+    /// The request's body, if it is still being forwarded.
     pub(crate) upload: Option<Upload>,
 }
 
 impl Outbound {
-    /// Reads a short body whole; a long or endless one is left to be streamed.
+    /// Reads a short body whole; a long body, or one of unknown length, is streamed later.
     pub(crate) fn prepare(
         request: Request,
         framing: Framing,
@@ -73,7 +73,7 @@ impl Outbound {
         })
     }
 
-    /// The head with framing of its own, and the body as far as it is known.
+    /// The head with its own framing fields, and the body if it was read whole.
     fn first_bytes(&self) -> Vec<u8> {
         let mut request = self.request.clone();
         match (self.framing, &self.whole) {
@@ -99,7 +99,7 @@ impl Outbound {
     }
 }
 
-/// Sends the request and waits for the answer's head.
+/// Sends the request and waits for the head of the response.
 pub(crate) fn send(
     outbound: &Outbound,
     resident: &Resident,
@@ -113,7 +113,7 @@ pub(crate) fn send(
         let age = lease.age;
         match attempt(outbound, lease, caller) {
             Ok(inbound) => return Ok(inbound),
-            // As Go's transport does it for the router: only what may be repeated, only on a used connection.
+            // As Go's transport does: retry only idempotent requests, and only on a reused connection.
             Err(Attempt::Died) if age == Age::Used && outbound.is_retried() => {
                 lease =
                     Pool::dial(&resident.instance).map_err(|fault| of_fault(fault, outbound))?;
@@ -124,7 +124,7 @@ pub(crate) fn send(
     }
 }
 
-/// Passes the answer's body on, piece by piece; the connection goes back to the pool when it may.
+/// Forwards the response's body piece by piece, then returns the connection to the pool if it can be reused.
 pub(crate) fn pass_body(
     inbound: Inbound,
     outbound: &Outbound,
@@ -132,7 +132,7 @@ pub(crate) fn pass_body(
     mut to: &TcpStream,
 ) -> Result<(), CallerError> {
     let Inbound {
-        answer,
+        response,
         framing,
         mut wire,
         upload,
@@ -156,18 +156,18 @@ pub(crate) fn pass_body(
             .map_err(|_| CallerError::Canceled)?;
     }
     let is_sent = upload.is_none_or(|upload| upload.stop().is_ok());
-    if is_sent && answer.keeps_alive() && framing != Framing::UntilClose {
+    if is_sent && response.keeps_alive() && framing != Framing::UntilClose {
         resident.pool.give_back(wire);
     }
     Ok(())
 }
 
-/// A caller of HTTP/1.0 knows no chunks: the end of the connection ends its answer.
+/// An HTTP/1.0 caller cannot read chunks: the end of the connection ends its response.
 const fn is_chunked_for_caller(framing: Framing, minor_version: u8) -> bool {
     matches!(framing, Framing::Chunked | Framing::UntilClose) && minor_version > 0
 }
 
-/// The framing fields that the caller's side of an answer needs.
+/// The framing fields of the response that the caller gets.
 pub(crate) fn framing_fields(inbound: &Inbound, request: &Request) -> Fields {
     let mut fields = Fields::default();
     match inbound.framing {
@@ -178,7 +178,7 @@ pub(crate) fn framing_fields(inbound: &Inbound, request: &Request) -> Fields {
         }
         Framing::Length(length) => fields.push("Content-Length", length.to_string()),
         Framing::Empty if request.method == "HEAD" => {
-            if let Some(length) = inbound.answer.fields.text("content-length") {
+            if let Some(length) = inbound.response.fields.text("content-length") {
                 fields.push("Content-Length", length);
             }
         }
@@ -187,15 +187,15 @@ pub(crate) fn framing_fields(inbound: &Inbound, request: &Request) -> Fields {
     fields
 }
 
-/// The function's own fields that a caller may see.
-pub(crate) fn visible_fields(answer: &Answer) -> Fields {
-    let mut fields = answer.fields.clone();
-    fields.drop_where(headers::is_reserved_in_answer);
+/// The function's response fields, without those that the platform reserves.
+pub(crate) fn visible_fields(response: &Response) -> Fields {
+    let mut fields = response.fields.clone();
+    fields.drop_where(headers::is_reserved_in_response);
     fields
 }
 
 enum Attempt {
-    /// The connection ended before an answer.
+    /// The connection ended before a response.
     Died,
     Failed(CallerError),
 }
@@ -216,21 +216,21 @@ fn attempt(outbound: &Outbound, lease: Lease, caller: &mut Wire) -> Result<Inbou
     if outbound.whole.is_none() {
         return stream_up(outbound, wire, caller);
     }
-    let (answer, framing) = read_head(outbound, &mut wire).map_err(failed)?;
+    let (response, framing) = read_head(outbound, &mut wire).map_err(failed)?;
     checked(Inbound {
-        answer,
+        response,
         framing,
         wire,
         upload: None,
     })
 }
 
-/// Sends the body on from a thread of its own, while the answer may already come.
+/// Forwards the body on a thread of its own, since the response may begin before the body ends.
 fn stream_up(outbound: &Outbound, mut wire: Wire, caller: &mut Wire) -> Result<Inbound, Attempt> {
     let upload = Upload::start(outbound, &wire, caller).map_err(|_| Attempt::Died)?;
     match read_head(outbound, &mut wire) {
-        Ok((answer, framing)) => checked(Inbound {
-            answer,
+        Ok((response, framing)) => checked(Inbound {
+            response,
             framing,
             wire,
             upload: Some(upload),
@@ -245,7 +245,7 @@ fn stream_up(outbound: &Outbound, mut wire: Wire, caller: &mut Wire) -> Result<I
     }
 }
 
-/// A body on its way to the function.
+/// A request body that is being forwarded to the function.
 #[derive(Debug)]
 pub(crate) struct Upload {
     sending: thread::JoinHandle<Result<(), CallerError>>,
@@ -253,7 +253,7 @@ pub(crate) struct Upload {
 }
 
 impl Upload {
-    /// Takes over what the caller still sends: no other request can follow on that connection.
+    /// Takes over the reading side of the caller's connection: no request can follow on it.
     fn start(outbound: &Outbound, wire: &Wire, caller: &mut Wire) -> io::Result<Self> {
         let (to, from) = (wire.stream().try_clone()?, caller.stream().try_clone()?);
         let (framing, deadline) = (outbound.framing, outbound.deadline);
@@ -267,7 +267,7 @@ impl Upload {
         })
     }
 
-    /// Lets a body end that is as good as sent; cuts off one that nobody reads any more.
+    /// Waits briefly for the upload to finish, then cuts it off: the function no longer reads it.
     fn stop(self) -> Result<(), CallerError> {
         if !eventually(Instant::now() + UPLOAD_PATIENCE, || {
             self.sending.is_finished()
@@ -312,20 +312,20 @@ fn upload(
     Ok(())
 }
 
-/// The function must not take half a body for a whole one, nor wait for the rest.
+/// Closes the connection, so that the function neither takes the partial body as complete nor waits for the rest.
 fn stop_writing(to: &TcpStream, error: CallerError) -> CallerError {
     to.shutdown(Shutdown::Both).ok();
     error
 }
 
-fn read_head(outbound: &Outbound, wire: &mut Wire) -> Result<(Answer, Framing), Fault> {
-    let answer = wire.read_answer(HEAD_READ_MAX, outbound.deadline)?;
-    let framing = Framing::of_answer(&answer, &outbound.request.method)?;
-    Ok((answer, framing))
+fn read_head(outbound: &Outbound, wire: &mut Wire) -> Result<(Response, Framing), Fault> {
+    let response = wire.read_response(HEAD_READ_MAX, outbound.deadline)?;
+    let framing = Framing::of_response(&response, &outbound.request.method)?;
+    Ok((response, framing))
 }
 
 fn checked(inbound: Inbound) -> Result<Inbound, Attempt> {
-    let length = inbound.answer.fields_len;
+    let length = inbound.response.fields_len;
     if length > FIELDS_LEN_MAX {
         let why =
             format!("response headers of {length} bytes exceed the limit of {FIELDS_LEN_MAX}");

@@ -1,14 +1,14 @@
-//! The `x-fc-*` headers, and what never passes in either direction.
+//! The `x-fc-*` fields, and the fields that are never forwarded.
 
 use crate::environment::Identity;
 use crate::project::Settings;
 use crate::wire::head::Fields;
 
-/// Control paths, which say what kind of call it is.
+/// Control paths: they tell the function what kind of call this is.
 pub(crate) const HTTP_INVOKE: &str = "/http-invoke";
 pub(crate) const INVOKE: &str = "/invoke";
 
-/// Everything that each request to a function carries. What this platform has no value for arrives as an empty string.
+/// The platform's fields of every request. A field without a value here is sent empty, as on the platform.
 pub(crate) fn of_platform(
     request_id: &str,
     control_path: &str,
@@ -43,7 +43,7 @@ pub(crate) fn of_platform(
     fields
 }
 
-/// Fields of a caller that never reach the function; framing fields are written anew.
+/// Request fields that never reach the function. Framing fields are generated again.
 pub(crate) fn is_reserved_in_request(name: &str) -> bool {
     name.starts_with("x-fc-")
         || matches!(
@@ -57,8 +57,8 @@ pub(crate) fn is_reserved_in_request(name: &str) -> bool {
         )
 }
 
-/// Fields of the function that never reach a caller; framing fields are written anew.
-pub(crate) fn is_reserved_in_answer(name: &str) -> bool {
+/// Response fields that never reach the caller. Framing fields are generated again.
+pub(crate) fn is_reserved_in_response(name: &str) -> bool {
     name.starts_with("x-fc-")
         || matches!(
             name,

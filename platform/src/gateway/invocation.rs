@@ -9,21 +9,21 @@ use super::headers;
 use super::outcome::{Outcome, Verdict};
 use crate::caller_error::CallerError;
 use crate::wire::exchange::{Call, Reply};
-use crate::wire::head::{Answer, Fields, Request};
+use crate::wire::head::{Fields, Request, Response};
 use crate::wire::{Fault, Wire};
 
-/// What an asynchronous event may measure.
+/// The longest body of an asynchronous event, in bytes.
 pub(crate) const ASYNC_BODY_LEN_MAX: u64 = 128 * 1024;
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
 
-/// How an API call wants its answer.
+/// Whether an API call waits for its result.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Mode {
     Sync,
     Async,
 }
 
-/// Is the request an API call, and of which kind?
+/// The kind of API call, if the request is one.
 pub(crate) fn mode_of(request: &Request) -> Option<Mode> {
     let path = request.target.split('?').next().unwrap_or_default();
     let parts: Vec<&str> = path.trim_start_matches('/').split('/').collect();
@@ -61,15 +61,15 @@ pub(crate) fn event_request(request: &Request, platform_fields: Fields) -> Reque
     }
 }
 
-/// Did the function report a failure?
-pub(crate) fn is_function_error(answer: &Answer) -> bool {
-    answer
+/// Whether the function reported a failure.
+pub(crate) fn is_function_error(response: &Response) -> bool {
+    response
         .fields
         .text("x-fc-status")
         .is_some_and(|status| status == "404")
 }
 
-/// Runs an event after its caller has been told that it was taken.
+/// Runs an event on a thread of its own, after its caller got 202.
 pub(crate) fn run_later(
     fleet: &Arc<Fleet>,
     request_id: String,

@@ -1,4 +1,4 @@
-//! The gateway's own socket: one thread a caller's connection.
+//! The gateway's listening socket, with one thread per connection.
 
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::sync::Arc;
@@ -12,12 +12,12 @@ use crate::exit::{Failure, Status};
 use crate::wire::Wire;
 
 const CONNECTIONS_MAX: usize = 1024;
-/// Twice the platform's limits, so that too much is answered and not cut off.
+/// Above the platform's limits, so that a request over them gets a proper error response.
 const HEAD_LEN_MAX: usize = 64 * 1024;
 const IDLE: Duration = Duration::from_secs(3600);
 const LINGER: Duration = Duration::from_secs(1);
 
-/// Takes the address; taken already is the operator's to solve.
+/// Binds the gateway's address.
 pub(crate) fn bind(address: SocketAddr) -> Result<TcpListener, Failure> {
     TcpListener::bind(address).map_err(|error| {
         Failure::new(
@@ -28,7 +28,7 @@ pub(crate) fn bind(address: SocketAddr) -> Result<TcpListener, Failure> {
     })
 }
 
-/// Serves callers on threads of their own until the program ends.
+/// Accepts and serves connections until the program ends.
 pub(crate) fn spawn(listener: TcpListener, fleet: &Arc<Fleet>) -> std::io::Result<()> {
     let fleet = Arc::clone(fleet);
     thread::Builder::new()
@@ -41,7 +41,7 @@ fn accept(listener: &TcpListener, fleet: &Arc<Fleet>) {
     let open = Arc::new(AtomicUsize::new(0));
     for caller in listener.incoming() {
         let Ok(caller) = caller else {
-            // Descriptors are short: the backlog waits until one is free.
+            // Out of file descriptors: connections wait in the backlog until one is free.
             thread::sleep(Duration::from_millis(50));
             continue;
         };
@@ -88,7 +88,7 @@ fn serve_connection(caller: TcpStream, fleet: &Arc<Fleet>) {
     linger(&mut wire);
 }
 
-/// Reads what still comes: closing over unread bytes would reset the connection and eat the answer.
+/// Reads what still arrives: closing with unread bytes would reset the connection and lose the response.
 fn linger(wire: &mut Wire) {
     wire.stream().shutdown(Shutdown::Write).ok();
     let deadline = Instant::now() + LINGER;

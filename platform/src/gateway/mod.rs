@@ -1,4 +1,4 @@
-//! The router of the platform, on this machine: it takes callers' requests and passes them to the one instance.
+//! A local version of the platform's router: it accepts requests and forwards them to the instance.
 
 pub(crate) mod call;
 pub(crate) mod fleet;

@@ -1,4 +1,4 @@
-//! What the developer sees of each call: the function's lines with the request's id, and one line at its end.
+//! The terminal output of each call: the function's lines with the request id, and one summary line.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
@@ -7,7 +7,7 @@ use crate::clock::{human, stamp_millis};
 use crate::console::{Tone, give, say};
 use crate::instance::launch::Witness;
 
-/// Tells the terminal what the function writes and what becomes of its calls.
+/// Prints the function's output and the outcome of its calls.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Reporter {
     active: Arc<Mutex<Vec<String>>>,
@@ -29,19 +29,19 @@ pub(crate) struct Outcome<'a> {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Verdict {
     Success,
-    /// The function said so with `x-fc-status: 404`.
+    /// The function reported a failure with `x-fc-status: 404`.
     FunctionError,
-    /// The platform answered in its place.
+    /// The platform sent an error response in the function's place.
     Platform(String),
 }
 
 impl Reporter {
-    /// A call begins; its id marks the lines that the function writes meanwhile.
+    /// A call begins. Its id marks the lines that the function writes until the call ends.
     pub(crate) fn begin(&self, request_id: &str) {
         self.lock().push(request_id.to_owned());
     }
 
-    /// A call is over.
+    /// A call has ended.
     pub(crate) fn end(&self, outcome: &Outcome<'_>) {
         self.lock().retain(|id| id != outcome.request_id);
         let tone = match outcome.verdict {
@@ -78,7 +78,7 @@ impl Reporter {
 impl Witness for Reporter {
     fn on_line(&self, line: &str) {
         let active = self.lock();
-        // With several calls at a time nobody knows whose line it is, the platform's log neither.
+        // With several calls in progress a line cannot be attributed to one; the platform's log cannot either.
         let id = match active.as_slice() {
             [only] => only.clone(),
             [] | [_, ..] => "-".to_owned(),

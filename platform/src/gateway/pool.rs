@@ -1,4 +1,4 @@
-//! Kept connections to the instance, as the router keeps them: used again without a look whether they still live.
+//! Idle connections to the instance. As the platform's router does, they are reused without checking that they are alive.
 
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
@@ -14,14 +14,14 @@ pub(crate) struct Pool {
     idle: Mutex<Vec<Wire>>,
 }
 
-/// A connection to send a request on, and whether it has served before.
+/// A connection for one request, and whether it was used before.
 #[derive(Debug)]
 pub(crate) struct Lease {
     pub(crate) wire: Wire,
     pub(crate) age: Age,
 }
 
-/// A used connection may have been closed by the server meanwhile.
+/// The server may have closed a used connection in the meantime.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Age {
     Fresh,
@@ -29,7 +29,7 @@ pub(crate) enum Age {
 }
 
 impl Pool {
-    /// The connection that was used last, or a new one.
+    /// The most recently used connection, or a new one.
     pub(crate) fn take(&self, instance: &Instance) -> Result<Lease, Fault> {
         let kept = self.lock().pop();
         kept.map_or_else(
@@ -51,9 +51,9 @@ impl Pool {
         })
     }
 
-    /// Keeps a connection after a whole answer. Bytes that nobody asked for make it useless.
+    /// Keeps a connection after a complete response, unless unexpected bytes follow it.
     pub(crate) fn give_back(&self, mut wire: Wire) {
-        wire.read_for_nobody();
+        wire.detach_caller();
         if wire.unread().is_empty() {
             self.lock().push(wire);
         }

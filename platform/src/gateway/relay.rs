@@ -1,4 +1,4 @@
-//! A connection after `101 Switching Protocols`: bytes both ways until one side ends or the time is over.
+//! A connection after `101 Switching Protocols`: bytes in both directions until one side ends or the deadline passes.
 
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpStream};
@@ -7,7 +7,7 @@ use std::time::Instant;
 
 use crate::wire::Wire;
 
-/// Relays until the end. A WebSocket lives no longer than the function's time-out.
+/// Relays until the end. As on the platform, the function's time-out bounds a WebSocket.
 pub(crate) fn relay(caller: &mut Wire, server: &mut Wire, deadline: Instant) {
     let waiting = (caller.take(usize::MAX), server.take(usize::MAX));
     if server.send(&waiting.0).is_err() || caller.send(&waiting.1).is_err() {
@@ -36,7 +36,7 @@ fn pump(mut from: &TcpStream, mut to: &TcpStream, deadline: Instant) {
             }
         }
     }
-    // Ends the other direction as well.
+    // End the other direction too.
     from.shutdown(Shutdown::Both).ok();
     to.shutdown(Shutdown::Both).ok();
 }

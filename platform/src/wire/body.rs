@@ -1,14 +1,14 @@
-//! Where a message ends, and its bytes piece by piece.
+//! Message framing: where a body ends, and its bytes piece by piece.
 
 use std::time::Instant;
 
-use super::head::{Answer, Request};
+use super::head::{Request, Response};
 use super::{Fault, Wire};
 
 const SIZE_LINE_LEN_MAX: usize = 4096;
 const TRAILERS_LEN_MAX: usize = 16 * 1024;
 
-/// How the end of a body is told.
+/// How the end of a body is determined.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Framing {
     Empty,
@@ -18,7 +18,7 @@ pub(crate) enum Framing {
 }
 
 impl Framing {
-    /// Of a request.
+    /// The framing of a request's body.
     pub(crate) fn of_request(request: &Request) -> Result<Self, Fault> {
         if request.fields.has_token("transfer-encoding", "chunked") {
             return Ok(Self::Chunked);
@@ -27,20 +27,20 @@ impl Framing {
             .map_or(Self::Empty, Self::Length))
     }
 
-    /// Of an answer to a request with this method.
-    pub(crate) fn of_answer(answer: &Answer, method: &str) -> Result<Self, Fault> {
-        if method == "HEAD" || answer.status < 200 || matches!(answer.status, 204 | 304) {
+    /// The framing of a response's body, given the request's method.
+    pub(crate) fn of_response(response: &Response, method: &str) -> Result<Self, Fault> {
+        if method == "HEAD" || response.status < 200 || matches!(response.status, 204 | 304) {
             return Ok(Self::Empty);
         }
-        if answer.fields.has_token("transfer-encoding", "chunked") {
+        if response.fields.has_token("transfer-encoding", "chunked") {
             return Ok(Self::Chunked);
         }
-        Ok(content_length(answer.fields.first("content-length"))?
+        Ok(content_length(response.fields.first("content-length"))?
             .map_or(Self::UntilClose, Self::Length))
     }
 }
 
-/// Reads one body.
+/// A reader of one body.
 #[derive(Debug)]
 pub(crate) struct Body {
     state: State,
@@ -57,7 +57,7 @@ enum State {
 }
 
 impl Body {
-    /// Begins after a head.
+    /// Starts right after the head.
     pub(crate) const fn new(framing: Framing) -> Self {
         let state = match framing {
             Framing::Empty | Framing::Length(0) => State::Done,
@@ -68,7 +68,7 @@ impl Body {
         Self { state }
     }
 
-    /// The next piece, as soon as there is one; none at the end.
+    /// The next piece, as soon as it arrives; `None` at the end.
     pub(crate) fn next(
         &mut self,
         wire: &mut Wire,
@@ -117,7 +117,7 @@ impl Body {
         }
     }
 
-    /// All of the rest, up to a limit.
+    /// Reads the rest of the body, up to a limit.
     pub(crate) fn read_all(
         &mut self,
         wire: &mut Wire,

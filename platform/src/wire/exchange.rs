@@ -1,12 +1,12 @@
-//! One whole request and its whole answer, for hooks and checks.
+//! A complete request and its complete response, for hooks and checks.
 
 use std::time::{Duration, Instant};
 
 use super::body::{Body, Framing};
-use super::head::{Answer, Fields, Request};
+use super::head::{Fields, Request, Response};
 use super::{Fault, Wire};
 
-/// Larger than what the platform passes on, so that too much can be told from broken.
+/// Larger than the platform's limits, so that an oversized head is not reported as a broken one.
 const HEAD_LEN_MAX: usize = 64 * 1024;
 const BODY_LEN_MAX: usize = 64 * 1024 * 1024;
 
@@ -35,25 +35,25 @@ impl Call {
         }
     }
 
-    /// With one more field.
+    /// Adds a field.
     pub(crate) fn field(mut self, name: &str, value: impl AsRef<[u8]>) -> Self {
         self.request.fields.push(name, value);
         self
     }
 
-    /// With more fields.
+    /// Adds fields.
     pub(crate) fn fields(mut self, fields: Fields) -> Self {
         self.request.fields.0.extend(fields.0);
         self
     }
 
-    /// With a body.
+    /// Sets the body.
     pub(crate) fn body(mut self, body: impl Into<Vec<u8>>) -> Self {
         self.body = body.into();
         self
     }
 
-    /// As it goes over the wire.
+    /// The request's bytes.
     pub(crate) fn to_bytes(&self) -> Vec<u8> {
         let mut request = self.request.clone();
         if !self.body.is_empty() || !matches!(request.method.as_str(), "GET" | "HEAD" | "OPTIONS") {
@@ -67,17 +67,17 @@ impl Call {
     }
 }
 
-/// A whole answer.
+/// A complete response.
 #[derive(Clone, Debug)]
 pub(crate) struct Reply {
-    pub(crate) answer: Answer,
+    pub(crate) answer: Response,
     pub(crate) framing: Framing,
     pub(crate) body: Vec<u8>,
-    /// From the request's last byte to the answer's head.
+    /// From the request's last byte to the response's head.
     pub(crate) first_byte: Duration,
-    /// From the answer's head to the first byte of its body.
+    /// From the response's head to the first byte of its body.
     pub(crate) body_began: Option<Duration>,
-    /// From the request's last byte to the answer's.
+    /// From the request's last byte to the response's last byte.
     pub(crate) whole: Duration,
 }
 
@@ -89,10 +89,10 @@ impl Reply {
 }
 
 impl Wire {
-    /// Sends a request and reads its answer to the end.
+    /// Sends a request and reads its complete response.
     pub(crate) fn call(&mut self, call: &Call, patience: Duration) -> Result<Reply, Fault> {
         self.stream().set_write_timeout(Some(patience))?;
-        // A server may answer early and close: its answer counts, not the failure to send the rest.
+        // A server may respond early and close: then its response counts, not the failed write.
         let sent = self.send(&call.to_bytes());
         match (self.read_reply(&call.request.method, patience), sent) {
             (Err(Fault::Closed), Err(fault)) => Err(fault),
@@ -100,13 +100,13 @@ impl Wire {
         }
     }
 
-    /// Reads one answer to the end.
+    /// Reads one complete response.
     pub(crate) fn read_reply(&mut self, method: &str, patience: Duration) -> Result<Reply, Fault> {
         let began = Instant::now();
         let deadline = began + patience;
-        let answer = self.read_answer(HEAD_LEN_MAX, deadline)?;
+        let answer = self.read_response(HEAD_LEN_MAX, deadline)?;
         let first_byte = began.elapsed();
-        let framing = Framing::of_answer(&answer, method)?;
+        let framing = Framing::of_response(&answer, method)?;
         let mut reader = Body::new(framing);
         let mut body = reader.next(self, deadline)?.unwrap_or_default();
         let body_began = (!body.is_empty()).then(|| began.elapsed() - first_byte);

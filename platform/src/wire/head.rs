@@ -1,4 +1,4 @@
-//! Heads of requests and answers.
+//! Heads of requests and responses.
 
 use std::time::Instant;
 
@@ -7,7 +7,7 @@ use super::{Fault, Wire};
 const FIELDS_MAX: usize = 256;
 const LINE_END: &[u8] = b"\r\n\r\n";
 
-/// Header fields in the order in which they came.
+/// Header fields in the order of their arrival.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Fields(pub(crate) Vec<(String, Vec<u8>)>);
 
@@ -20,14 +20,14 @@ impl Fields {
             .map(|(_, value)| value.as_slice())
     }
 
-    /// The first value as text; an empty one is absent, as on the platform.
+    /// The first value as text. An empty value counts as absent, as on the platform.
     pub(crate) fn text(&self, name: &str) -> Option<String> {
         let text = self.first(name).map(String::from_utf8_lossy)?;
         let text = text.trim();
         (!text.is_empty()).then(|| text.to_owned())
     }
 
-    /// Does a comma-separated field hold the token?
+    /// Whether a comma-separated list contains the token.
     pub(crate) fn has_token(&self, name: &str, token: &str) -> bool {
         let values = self
             .0
@@ -45,12 +45,12 @@ impl Fields {
         self.0.push((name.to_owned(), value.as_ref().to_vec()));
     }
 
-    /// Drops every field that the test names.
+    /// Removes the fields whose lower-case name matches.
     pub(crate) fn drop_where(&mut self, test: impl Fn(&str) -> bool) {
         self.0.retain(|(name, _)| !test(&name.to_ascii_lowercase()));
     }
 
-    /// As they stand on the wire, with the empty line.
+    /// Appends the field lines and the empty line.
     pub(crate) fn write(&self, out: &mut Vec<u8>) {
         for (name, value) in &self.0 {
             out.extend_from_slice(name.as_bytes());
@@ -69,12 +69,12 @@ pub(crate) struct Request {
     pub(crate) target: String,
     pub(crate) minor_version: u8,
     pub(crate) fields: Fields,
-    /// The length of the fields alone, which the platform limits.
+    /// The length of the field section, which the platform limits.
     pub(crate) fields_len: usize,
 }
 
 impl Request {
-    /// As it stands on the wire.
+    /// The head's bytes.
     pub(crate) fn to_bytes(&self) -> Vec<u8> {
         let mut out = format!("{} {} HTTP/1.1\r\n", self.method, self.target).into_bytes();
         self.fields.write(&mut out);
@@ -82,9 +82,9 @@ impl Request {
     }
 }
 
-/// An answer's head.
+/// A response's head.
 #[derive(Clone, Debug)]
-pub(crate) struct Answer {
+pub(crate) struct Response {
     pub(crate) status: u16,
     pub(crate) reason: String,
     pub(crate) minor_version: u8,
@@ -92,8 +92,8 @@ pub(crate) struct Answer {
     pub(crate) fields_len: usize,
 }
 
-impl Answer {
-    /// May the connection be used again after this answer?
+impl Response {
+    /// Whether the connection persists after this response.
     pub(crate) fn keeps_alive(&self) -> bool {
         if self.minor_version == 0 {
             return self.fields.has_token("connection", "keep-alive");
@@ -103,7 +103,7 @@ impl Answer {
 }
 
 impl Wire {
-    /// The next request; none when the peer closes between two.
+    /// The next request; `None` when the peer closes between two requests.
     pub(crate) fn read_request(
         &mut self,
         length_max: usize,
@@ -129,12 +129,12 @@ impl Wire {
         }))
     }
 
-    /// The next answer, interim ones skipped.
-    pub(crate) fn read_answer(
+    /// The next final response; interim ones are skipped.
+    pub(crate) fn read_response(
         &mut self,
         length_max: usize,
         deadline: Instant,
-    ) -> Result<Answer, Fault> {
+    ) -> Result<Response, Fault> {
         loop {
             let bytes = self.read_head(length_max, deadline)?.ok_or(Fault::Closed)?;
             let mut fields = [httparse::EMPTY_HEADER; FIELDS_MAX];
@@ -149,7 +149,7 @@ impl Wire {
             if (100..200).contains(&status) && status != 101 {
                 continue;
             }
-            return Ok(Answer {
+            return Ok(Response {
                 status,
                 reason: parsed.reason.unwrap_or_default().to_owned(),
                 minor_version: parsed.version.unwrap_or(1),

@@ -1,5 +1,5 @@
-//! HTTP/1.1 on blocking sockets, in the open: the platform's side has to send what a client library would hide
-//! (half a request, a reset, a connection held idle) and to see what one would smooth over (who closed, and when).
+//! HTTP/1.1 on blocking sockets. The checks must send what a client library would not (half a request, a reset, an idle
+//! connection) and see what one would hide (which side closed, and when).
 
 pub(crate) mod body;
 pub(crate) mod exchange;
@@ -15,24 +15,24 @@ use rustix::net::sockopt::set_tcp_quickack;
 
 const READ_LEN: usize = 64 * 1024;
 
-/// What can go wrong between two ends of a connection.
+/// Why an exchange on a connection failed.
 #[derive(Debug)]
 pub(crate) enum Fault {
-    /// Nobody accepted.
+    /// The connection was refused.
     Refused(io::Error),
-    /// The peer closed before the first byte of an answer.
+    /// The peer closed before the first byte of a message.
     Closed,
     /// The peer closed inside a message.
     ClosedMidway,
-    /// Nothing came before the deadline.
+    /// Nothing arrived before the deadline.
     TimedOut,
-    /// Whoever the answer is for has left meanwhile.
+    /// The caller has closed its connection in the meantime.
     CallerLeft,
-    /// The bytes are no HTTP/1.1.
+    /// The bytes are not valid HTTP/1.1.
     Malformed(String),
-    /// A head longer than allowed.
+    /// The head is longer than allowed.
     HeadTooLong,
-    /// The kernel's word for anything else.
+    /// Any other error of the socket.
     Broken(io::Error),
 }
 
@@ -40,11 +40,11 @@ impl fmt::Display for Fault {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Refused(error) => write!(out, "could not connect: {error}"),
-            Self::Closed => out.write_str("the server closed the connection without an answer"),
+            Self::Closed => out.write_str("the server closed the connection without a response"),
             Self::ClosedMidway => {
-                out.write_str("the server closed the connection in the middle of its answer")
+                out.write_str("the server closed the connection in the middle of its response")
             }
-            Self::TimedOut => out.write_str("no answer in time"),
+            Self::TimedOut => out.write_str("no response in time"),
             Self::CallerLeft => out.write_str("the caller has left"),
             Self::Malformed(why) => write!(out, "malformed HTTP: {why}"),
             Self::HeadTooLong => out.write_str("the head is longer than allowed"),
@@ -71,14 +71,14 @@ impl From<io::Error> for Fault {
     }
 }
 
-/// A connection with the bytes that were read and not yet used.
+/// A connection, with the bytes that were read and not yet used.
 #[derive(Debug)]
 pub(crate) struct Wire {
     stream: TcpStream,
     unread: Vec<u8>,
-    /// Where reads land first: zeroed once, not at each read.
+    /// The buffer for reads, zeroed only once.
     landing: Vec<u8>,
-    /// Whose departure ends the reading.
+    /// Reading ends when this caller closes its connection.
     caller: Option<TcpStream>,
 }
 
@@ -89,7 +89,7 @@ impl Wire {
         Ok(Self::of(stream)?)
     }
 
-    /// Takes a connection over.
+    /// Wraps an open connection.
     pub(crate) fn of(stream: TcpStream) -> io::Result<Self> {
         stream.set_nodelay(true)?;
         Ok(Self {
@@ -100,12 +100,12 @@ impl Wire {
         })
     }
 
-    /// The socket, for what only a socket can do.
+    /// The underlying socket.
     pub(crate) const fn stream(&self) -> &TcpStream {
         &self.stream
     }
 
-    /// The reading end for another thread, with what was read and not used.
+    /// The reading side for another thread, with the unread bytes.
     pub(crate) fn take_over(&mut self) -> io::Result<Self> {
         let stream = self.stream.try_clone()?;
         Ok(Self {
@@ -116,18 +116,18 @@ impl Wire {
         })
     }
 
-    /// From now on reading ends when this caller leaves.
+    /// From now on reading ends when this caller closes its connection.
     pub(crate) fn read_for(&mut self, caller: &TcpStream) -> io::Result<()> {
         self.caller = Some(caller.try_clone()?);
         Ok(())
     }
 
-    /// Nobody waits for what is read any more.
-    pub(crate) fn read_for_nobody(&mut self) {
+    /// Reading no longer depends on a caller.
+    pub(crate) fn detach_caller(&mut self) {
         self.caller = None;
     }
 
-    /// The bytes that were read and not used.
+    /// The bytes that were read and not yet used.
     pub(crate) fn unread(&self) -> &[u8] {
         &self.unread
     }
@@ -143,21 +143,21 @@ impl Wire {
         (&self.stream).write_all(bytes).map_err(Fault::from)
     }
 
-    /// Reads more; `false` at the end of the stream.
+    /// Reads more bytes; `false` at the end of the stream.
     pub(crate) fn fill(&mut self, deadline: Instant) -> Result<bool, Fault> {
         let left = deadline.saturating_duration_since(Instant::now());
         if left.is_zero() {
             return Err(Fault::TimedOut);
         }
         if let Some(caller) = &self.caller {
-            match answer_or_departure(&self.stream, caller, left) {
-                First::Answer => {}
+            match response_or_departure(&self.stream, caller, left) {
+                First::Response => {}
                 First::CallerGone => return Err(Fault::CallerLeft),
                 First::Neither => return Err(Fault::TimedOut),
             }
         }
         self.stream.set_read_timeout(Some(left))?;
-        // Many servers write head and body apart; a delayed acknowledgement between the two costs 40 ms each time.
+        // Many servers write head and body separately; a delayed acknowledgement between the two costs 40 ms.
         set_tcp_quickack(&self.stream, true).ok();
         self.landing.resize(READ_LEN, 0);
         loop {
@@ -173,22 +173,22 @@ impl Wire {
     }
 }
 
-/// Waits until there is something to read, an end included.
+/// Waits until the stream is readable or closed by the peer.
 pub(crate) fn readable_within(stream: &TcpStream, patience: Duration) -> bool {
     let mut one = [PollFd::new(stream, PollFlags::IN | PollFlags::RDHUP)];
     poll(&mut one, Some(&timespec(patience))).is_ok_and(|ready| ready > 0)
 }
 
-/// Which of two connections has something to say first.
+/// Which of two connections had an event first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum First {
-    Answer,
+    Response,
     CallerGone,
     Neither,
 }
 
-/// Waits for the server's bytes or the caller's departure.
-fn answer_or_departure(server: &TcpStream, caller: &TcpStream, patience: Duration) -> First {
+/// Waits for the server's bytes, or for the caller to close.
+fn response_or_departure(server: &TcpStream, caller: &TcpStream, patience: Duration) -> First {
     let mut both = [
         PollFd::new(server, PollFlags::IN | PollFlags::RDHUP),
         PollFd::new(caller, PollFlags::RDHUP | PollFlags::HUP | PollFlags::ERR),
@@ -197,7 +197,7 @@ fn answer_or_departure(server: &TcpStream, caller: &TcpStream, patience: Duratio
         return First::Neither;
     }
     if !both[0].revents().is_empty() {
-        First::Answer
+        First::Response
     } else if both[1].revents().is_empty() {
         First::Neither
     } else {

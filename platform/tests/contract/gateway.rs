@@ -1,4 +1,4 @@
-//! What passes the gateway, in both directions, and what it answers itself.
+//! What the gateway forwards in both directions, and the responses of its own.
 
 use std::fs;
 use std::io::{Read, Write};
@@ -10,7 +10,7 @@ use crate::support::{DEADLINE, Gateway, Reply, file, free_port, interpreter, ser
 const INVOCATIONS: &str = "/2023-03-30/functions/local/invocations";
 
 #[test]
-fn http_calls_pass_with_the_platforms_headers() {
+fn http_calls_carry_the_platforms_fields() {
     let Some(gateway) = Gateway::lab(&[]) else {
         return;
     };
@@ -72,7 +72,7 @@ fn http_calls_pass_with_the_platforms_headers() {
 }
 
 #[test]
-fn a_user_route_named_as_the_platforms_stays_the_users() {
+fn a_user_route_named_like_the_platforms_stays_an_http_call() {
     let Some(gateway) = Gateway::lab(&[]) else {
         return;
     };
@@ -81,7 +81,7 @@ fn a_user_route_named_as_the_platforms_stays_the_users() {
 }
 
 #[test]
-fn api_calls_give_the_body_alone() {
+fn api_calls_return_only_the_body() {
     let Some(gateway) = Gateway::lab(&[]) else {
         return;
     };
@@ -102,7 +102,7 @@ fn api_calls_give_the_body_alone() {
 }
 
 #[test]
-fn asynchronous_calls_are_taken_and_run_later() {
+fn asynchronous_calls_get_202_and_run_later() {
     let Some(gateway) = Gateway::lab(&[]) else {
         return;
     };
@@ -130,7 +130,7 @@ fn asynchronous_calls_are_taken_and_run_later() {
 }
 
 #[test]
-fn connections_to_the_function_are_used_again() {
+fn connections_to_the_function_are_reused() {
     let Some(gateway) = Gateway::lab(&[]) else {
         return;
     };
@@ -140,13 +140,13 @@ fn connections_to_the_function_are_used_again() {
 }
 
 #[test]
-fn on_a_connection_that_was_closed_a_get_is_tried_again_and_a_post_is_not() {
+fn on_a_closed_connection_a_get_is_retried_and_a_post_is_not() {
     let Some(gateway) = Gateway::lab(&[]) else {
         return;
     };
     assert_eq!(gateway.call("GET", "/drop", "").body, "dropping");
     assert_eq!(gateway.call("GET", "/", "").status, 200);
-    // The connection of that call is in the pool again; the next one closes it.
+    // That call's connection is back in the pool; this one makes the function close it.
     assert_eq!(gateway.call("GET", "/drop", "").body, "dropping");
     let reply = gateway.call("POST", "/", "x");
     assert_eq!(reply.status, 502);
@@ -157,7 +157,7 @@ fn on_a_connection_that_was_closed_a_get_is_tried_again_and_a_post_is_not() {
 }
 
 #[test]
-fn more_requests_than_the_limit_are_refused() {
+fn requests_over_the_concurrency_limit_get_429() {
     let Some(gateway) = Gateway::lab(&["--concurrency", "2"]) else {
         return;
     };
@@ -176,25 +176,25 @@ fn more_requests_than_the_limit_are_refused() {
         (refused.status, &refused.json()["Code"]),
         (429, &"ResourceExhausted".into())
     );
-    // The function is full as long as they wait: only the lab itself could let them go.
+    // The function is busy while both wait; dropping one must free its slot.
     waiting.pop();
     let deadline = Instant::now() + DEADLINE;
     while gateway.call("GET", "/release", "").status != 200 {
         assert!(
             Instant::now() < deadline,
-            "the place of a caller that left is never free"
+            "the slot of a caller that left is never freed"
         );
         thread::sleep(Duration::from_millis(10));
     }
     let mut last = waiting.pop().expect("the other");
     assert!(
         read_until(&mut last, "0\r\n\r\n").contains("second"),
-        "served to the end"
+        "the other is served completely"
     );
 }
 
 #[test]
-fn a_function_that_is_too_slow_is_cut_off() {
+fn a_function_that_exceeds_its_timeout_gets_504() {
     let Some(gateway) = Gateway::lab(&["--timeout", "1.5"]) else {
         return;
     };
@@ -209,7 +209,7 @@ fn a_function_that_is_too_slow_is_cut_off() {
 }
 
 #[test]
-fn requests_beyond_the_limits_are_refused() {
+fn requests_over_the_size_limits_get_400() {
     let Some(gateway) = Gateway::lab(&[]) else {
         return;
     };
@@ -241,7 +241,7 @@ fn requests_beyond_the_limits_are_refused() {
 }
 
 #[test]
-fn answers_that_no_router_passes_on_are_replaced() {
+fn malformed_or_oversized_responses_get_502() {
     let Some(gateway) = Gateway::lab(&[]) else {
         return;
     };
@@ -256,7 +256,7 @@ fn answers_that_no_router_passes_on_are_replaced() {
 }
 
 #[test]
-fn a_crash_gives_502_and_the_next_call_a_new_instance() {
+fn a_crash_gives_502_and_the_next_call_starts_a_new_instance() {
     let Some(gateway) = Gateway::lab(&[]) else {
         return;
     };
@@ -272,7 +272,7 @@ fn a_crash_gives_502_and_the_next_call_a_new_instance() {
 }
 
 #[test]
-fn a_function_that_needs_more_memory_than_it_has_is_ended() {
+fn a_function_over_its_memory_limit_is_killed() {
     let Some(gateway) = Gateway::lab(&["--memory", "128"]) else {
         return;
     };
@@ -291,7 +291,7 @@ fn a_function_that_needs_more_memory_than_it_has_is_ended() {
 }
 
 #[test]
-fn a_caller_that_leaves_is_noted_and_the_function_lives() {
+fn a_caller_that_leaves_is_reported_and_the_function_survives() {
     let Some(gateway) = Gateway::lab(&[]) else {
         return;
     };
@@ -307,7 +307,7 @@ fn a_caller_that_leaves_is_noted_and_the_function_lives() {
 }
 
 #[test]
-fn a_stream_passes_piece_by_piece() {
+fn a_streamed_response_is_forwarded_piece_by_piece() {
     let Some(gateway) = Gateway::lab(&[]) else {
         return;
     };
@@ -315,7 +315,7 @@ fn a_stream_passes_piece_by_piece() {
     stream
         .write_all(b"GET /stream HTTP/1.1\r\nHost: a\r\n\r\n")
         .expect("sent");
-    // The function sends the rest only after the release, so the first piece has passed before the end.
+    // The function sends the rest only after the release, so the first piece arrived before the end.
     let first = read_until(&mut stream, "first");
     assert!(
         first.to_lowercase().contains("transfer-encoding: chunked"),
@@ -330,7 +330,7 @@ fn a_stream_passes_piece_by_piece() {
 }
 
 #[test]
-fn a_caller_of_http_1_0_gets_a_stream_without_chunks() {
+fn an_http_1_0_caller_gets_a_stream_without_chunks() {
     let Some(gateway) = Gateway::lab(&[]) else {
         return;
     };
@@ -345,7 +345,7 @@ fn a_caller_of_http_1_0_gets_a_stream_without_chunks() {
 }
 
 #[test]
-fn an_upload_passes_piece_by_piece() {
+fn a_streamed_upload_is_forwarded_piece_by_piece() {
     let Some(gateway) = Gateway::lab(&[]) else {
         return;
     };
@@ -357,7 +357,7 @@ fn an_upload_passes_piece_by_piece() {
         .expect("sent");
     assert!(
         read_until(&mut stream, "one").contains("200 OK"),
-        "the first piece is back before the second is sent"
+        "the first piece is echoed before the second is sent"
     );
     stream.write_all(b"3\r\ntwo\r\n0\r\n\r\n").expect("sent");
     assert!(
@@ -367,7 +367,7 @@ fn an_upload_passes_piece_by_piece() {
 }
 
 #[test]
-fn an_upgrade_passes_bytes_both_ways() {
+fn an_upgraded_connection_carries_bytes_both_ways() {
     let Some(gateway) = Gateway::lab(&[]) else {
         return;
     };
@@ -387,7 +387,7 @@ fn an_upgrade_passes_bytes_both_ways() {
 }
 
 #[test]
-fn between_requests_a_frozen_function_stands_still() {
+fn a_frozen_function_is_stopped_between_requests() {
     let Some(gateway) = Gateway::lab(&["--freeze"]) else {
         return;
     };
@@ -402,11 +402,15 @@ fn between_requests_a_frozen_function_stands_still() {
         assert!(Instant::now() < deadline, "it never stops: {:?}", state());
         thread::sleep(Duration::from_millis(5));
     }
-    assert_eq!(gateway.call("POST", "/", "x").status, 200, "and it goes on");
+    assert_eq!(
+        gateway.call("POST", "/", "x").status,
+        200,
+        "and resumes for the next call"
+    );
 }
 
 #[test]
-fn with_stay_callers_get_the_error_and_the_next_try_may_work() {
+fn with_stay_callers_get_the_error_until_a_start_succeeds() {
     let Some(python) = interpreter(&["python3", "python"]) else {
         return;
     };
@@ -430,7 +434,7 @@ fn with_stay_callers_get_the_error_and_the_next_try_may_work() {
 }
 
 #[test]
-fn with_watch_a_change_starts_anew() {
+fn with_watch_a_change_restarts_the_function() {
     let Some(python) = interpreter(&["python3", "python"]) else {
         return;
     };
@@ -458,7 +462,7 @@ fn with_watch_a_change_starts_anew() {
     }
 }
 
-/// Reads until the text has come, and gives everything up to there and what came with it.
+/// Reads until the text has arrived, and returns everything read so far.
 fn read_until(stream: &mut std::net::TcpStream, text: &str) -> String {
     let mut seen = String::new();
     let mut buffer = [0; 4096];
