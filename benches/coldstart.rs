@@ -1,13 +1,15 @@
-//! From the start of a process to the first byte of its first answer, beside a floor and other servers.
+//! Time from spawn to the first byte of the first response, next to a floor and other servers.
 //!
-//! `cargo bench --bench coldstart -- [rounds=40] [cold=10] [only=ours] [also=FILE]`. Each round starts every program
-//! in turn, so that whatever else the machine does falls on all of them. `minimal` and `hello` are examples, built as a user builds
-//! a function: `minimal` starts by `coldstart::main!` as `bootstrap` does, `hello` by std's `main`. The child has one core
-//! and the prober the other; the prober asks without pause. `also` measures another build of `bootstrap` beside this one.
-//! Each program is started from a copy, written in one go as the platform unpacks a ZIP: a linker leaves its file in the page
-//! cache in smaller pieces, of which the kernel maps fewer pages at once.
-//! With `cold` rounds the file is thrown out of the page cache before each start; in all others the same
-//! program was just started twice, uncounted.
+//! `cargo bench --bench coldstart -- [rounds=40] [cold=10] [only=ours] [also=FILE]`. Each round starts every
+//! program in turn, so that noise on the machine hits all of them. `minimal` and `hello` are examples, built as a
+//! user builds a function: `minimal` starts through `coldstart::main!` as `bootstrap` does, `hello` through a plain
+//! `main`. The child runs on one core; the prober runs on the other and connects in a busy loop. `also` adds
+//! another build of `bootstrap`.
+//!
+//! Each program is started from a copy, written in one go as the platform unpacks a ZIP: a linker leaves its file
+//! in the page cache in smaller pieces, of which the kernel maps fewer pages at once. In `cold` rounds the file is
+//! dropped from the page cache before each start. In the other rounds the same program was just started twice,
+//! uncounted.
 
 #![expect(
     unsafe_code,
@@ -15,7 +17,7 @@
     clippy::expect_used,
     clippy::panic,
     clippy::disallowed_methods,
-    reason = "a benchmark times, prints, starts processes and may give up"
+    reason = "benchmarks print, time, start processes and may panic"
 )]
 
 mod support;
@@ -27,12 +29,13 @@ use std::time::{Duration, Instant};
 
 use support::machine::{Child, Cost, OUR_CORE, forget_file, pin};
 use support::programs::{self, Program};
-use support::{Table, median, setting, text_setting, text_settings};
+use support::table::Table;
+use support::{median, setting, text_setting, text_settings};
 
 const REQUEST: &[u8] = b"GET /hello HTTP/1.1\r\nHost: localhost\r\n\r\n";
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// A heading, its name in the file of results, its width. Times are in microseconds; ratios are to the floor.
+/// Heading, name in the result file, width. Times are in microseconds; ratios are relative to the floor.
 const COLUMNS: [(&str, &str, usize); 13] = [
     ("program", "program", 14),
     ("file", "file_bytes", 9),
@@ -49,7 +52,6 @@ const COLUMNS: [(&str, &str, usize); 13] = [
     ("read", "cold_read_bytes", 9),
 ];
 
-/// One start.
 struct Start {
     first_byte: Duration,
     cost: Cost,
@@ -141,7 +143,7 @@ fn all_programs() -> Vec<Program> {
     programs
 }
 
-/// Whoever followed a large program would find the processor's caches cold, and the small ones would pay most.
+/// Warms the CPU caches. Otherwise a program pays for the size of the one before it, and small programs pay most.
 fn start_uncounted(program: &Program, port: u16) {
     for port in [port, port + 1] {
         measure(program, port, Duration::ZERO);
@@ -150,14 +152,14 @@ fn start_uncounted(program: &Program, port: u16) {
 
 fn run(programs: &[Program], rounds: usize, prepare: impl Fn(&Program, u16)) -> Vec<Series> {
     let mut series: Vec<Series> = programs.iter().map(|_| Series::default()).collect();
-    // Below the range from which the kernel gives ports to whoever connects.
+    // Below the ephemeral ports.
     let mut port = 10_000_u16;
     for round in 0..=rounds {
         for (program, series) in programs.iter().zip(&mut series) {
             port = if port > 20_000 { 10_000 } else { port + 2 };
             prepare(program, port + 10_000);
             let start = measure(program, port, pause(round));
-            // The first round warms.
+            // The first round is a warm-up.
             if round > 0 {
                 series.push(&start);
             }
@@ -166,8 +168,8 @@ fn run(programs: &[Program], rounds: usize, prepare: impl Fn(&Program, u16)) -> 
     series
 }
 
-/// Before the first question. Those that are refused come at a beat of some 20 µs, and what listens just behind one would
-/// look as if it were slower by all of it: the beat begins elsewhere each round.
+/// How long to wait before the first connection attempt. A refused attempt takes some 20 µs, so a server that
+/// starts to listen just after one would look 20 µs slower. Each round shifts the attempts.
 fn pause(round: usize) -> Duration {
     Duration::from_micros(u64::try_from(round * 7 % 31).unwrap_or(0))
 }
@@ -176,25 +178,25 @@ fn measure(program: &Program, port: u16, pause: Duration) -> Start {
     let arguments = program.arguments(port);
     let child = Child::start(&program.path, &arguments, port);
     let until = child.started_at + PATIENCE;
-    let first_question = Instant::now() + pause;
-    while Instant::now() < first_question {}
+    let first_attempt = Instant::now() + pause;
+    while Instant::now() < first_attempt {}
     let mut socket = connect(port, until);
     socket.set_nonblocking(true).expect("a socket");
     socket.write_all(REQUEST).expect("a request is small");
-    let mut answer = [0_u8; 1024];
+    let mut response = [0_u8; 1024];
     let len = loop {
-        match socket.read(&mut answer) {
+        match socket.read(&mut response) {
             Ok(len) => break len,
             Err(error) if error.kind() == ErrorKind::WouldBlock => {
-                assert!(Instant::now() < until, "{} does not answer", program.name);
+                assert!(Instant::now() < until, "{} does not respond", program.name);
             }
             Err(error) => panic!("{}: {error}", program.name),
         }
     };
     let first_byte = child.started_at.elapsed();
     assert!(
-        answer[..len].starts_with(b"HTTP/1.1 200"),
-        "{} does not answer 200",
+        response[..len].starts_with(b"HTTP/1.1 200"),
+        "{} does not respond with 200",
         program.name
     );
     Start {
@@ -209,7 +211,7 @@ fn connect(port: u16, until: Instant) -> TcpStream {
         if let Ok(socket) = TcpStream::connect(address) {
             return socket;
         }
-        assert!(Instant::now() < until, "nobody listens on port {port}");
+        assert!(Instant::now() < until, "nothing listens on port {port}");
     }
 }
 
@@ -240,8 +242,8 @@ fn calls_to_listen(program: &Program) -> Option<usize> {
         }
         std::thread::sleep(Duration::from_millis(20));
     };
-    // `timeout` passes the signal on to strace, and strace to the program.
-    // SAFETY: the process is our child and not waited for yet.
+    // `timeout` passes the signal on to strace, and strace to the program. SAFETY: the process is our child and has
+    // not been waited for.
     unsafe { libc::kill(i32::try_from(strace.id()).ok()?, libc::SIGTERM) };
     drop(strace.wait());
     lines

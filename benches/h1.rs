@@ -1,8 +1,8 @@
-//! The protocol alone, a byte: heads read, chunked bodies decoded, heads written.
+//! The protocol alone, per byte: reading heads, decoding chunked bodies, writing heads.
 //!
-//! `cargo bench --bench h1 [-- NAME]` prints times and bytes a second, beside those of the last run on this machine
-//! (criterion keeps them in `target/criterion`). Through the window in `sim`: no socket and no loop is in them, so they
-//! say where a change of the parser went; what it is worth in the program says `instructions`.
+//! `cargo bench --bench h1 [-- NAME]` compares times and throughput with the last run on this machine (criterion
+//! keeps them in `target/criterion`). It calls the parser through `sim`, without a socket or a loop, so it shows
+//! where a change of the parser went. `instructions` shows what the change is worth in the program.
 
 use std::fmt::Write as _;
 use std::hint::black_box;
@@ -29,7 +29,7 @@ fn main() {
     criterion.final_summary();
 }
 
-/// A head near the bound, as proxies make them: many fields, some of them long.
+/// A head near the limit, as proxies make them: many fields, some of them long.
 fn large() -> String {
     let mut head = "GET /large HTTP/1.1\r\nHost: www.example.com\r\n".to_owned();
     for number in 0..48 {

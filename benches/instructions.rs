@@ -1,18 +1,19 @@
-//! Instructions a request, counted by valgrind: a regression shows on a machine where no clock can be trusted.
+//! Instructions per request, counted by valgrind: shows a regression on a machine too noisy for clocks.
 //!
-//! `cargo bench --bench instructions` prints them beside `benches/baseline.txt` and fails where one has grown by more
-//! than 3 %; `cargo bench --bench instructions -- save` writes the baseline. What is counted is the deployed program
-//! with all its checks, over a real socket, one request after another: what a long run costs more than a short one, by
-//! the requests it has more. The kernel's share is not in it. Two runs of one program differ by under 0.5 %: in how often
-//! a second ended, and with it the date's. A baseline is for one compiler; with another one nothing is judged, and without
-//! valgrind nothing is counted, which is a failure where `CI=true`.
+//! `cargo bench --bench instructions` compares them with `benches/baseline.txt` and fails if one has grown by more
+//! than 3 %; `cargo bench --bench instructions -- save` writes the baseline. It runs the deployed program over a
+//! real socket, one request after another, and divides the difference between a long run and a short one by the
+//! difference in requests. Instructions in the kernel are not counted. Two runs of one program differ by less than
+//! 0.5 %, depending on how often the second changes and the date is formatted again. A baseline holds for one
+//! compiler; with another one nothing is compared. Without valgrind nothing is counted, which is a failure if
+//! `CI=true`.
 
 #![expect(
     unsafe_code,
     clippy::print_stdout,
     clippy::expect_used,
     clippy::disallowed_methods,
-    reason = "a benchmark times, prints, starts processes and may give up"
+    reason = "benchmarks print, time, start processes and may panic"
 )]
 
 mod support;
@@ -25,13 +26,14 @@ use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use support::load::{self, Lifetime, Pace, Plan};
-use support::{Table, programs};
+use support::programs;
+use support::table::Table;
 
 const GROWTH_MAX: f64 = 1.03;
 const SHORT_RUN: u64 = 100;
 const LONG_RUN: u64 = 600;
 
-/// What is sent at a time, how many requests that is, and the body of each answer.
+/// Each scenario's request, its requests per write, and the body of each response.
 fn scenarios() -> Vec<(&'static str, Plan)> {
     let plain = "GET /hello HTTP/1.1\r\nHost: localhost:9000\r\n\r\n";
     let browser = "GET /hello?a=1 HTTP/1.1\r\nHost: localhost:9000\r\nUser-Agent: Mozilla/5.0 (X11; Linux x86_64; rv:1) \
@@ -68,7 +70,7 @@ fn scenarios() -> Vec<(&'static str, Plan)> {
 
 fn main() {
     if programs::found("valgrind").is_none() {
-        println!("skipped: valgrind is not installed, no instructions are counted");
+        println!("skipped: valgrind is not installed");
         let is_required = std::env::var_os("CI").is_some_and(|value| value == "true");
         std::process::exit(i32::from(is_required));
     }
@@ -85,7 +87,7 @@ fn main() {
         .lines()
         .any(|line| line.strip_prefix("# ") == Some(&compiler));
     let mut saved = format!(
-        "# Instructions a request; written by `cargo bench --bench instructions -- save`.\n# {compiler}\n"
+        "# Instructions per request; written by `cargo bench --bench instructions -- save`.\n# {compiler}\n"
     );
     let mut table = Table::new(
         "instructions",
@@ -102,27 +104,27 @@ fn main() {
         let long = count(&bootstrap.path, &plan, LONG_RUN);
         let short = count(&bootstrap.path, &plan, SHORT_RUN);
         let requests = (LONG_RUN - SHORT_RUN) * plan.depth as u64;
-        let a_request = long.saturating_sub(short) as f64 / requests as f64;
+        let per_request = long.saturating_sub(short) as f64 / requests as f64;
         let before = baseline.get(name).copied().filter(|_| is_comparable);
         let before = before.unwrap_or(f64::NAN);
-        let ratio = a_request / before;
+        let ratio = per_request / before;
         grown += usize::from(ratio > GROWTH_MAX);
-        println!("{name:<18} {a_request:>14.0} {before:>10.0} {ratio:>8.3}");
+        println!("{name:<18} {per_request:>14.0} {before:>10.0} {ratio:>8.3}");
         table.row(&[
             name.to_owned(),
-            format!("{a_request:.0}"),
+            format!("{per_request:.0}"),
             format!("{before:.0}"),
             format!("{ratio:.3}"),
         ]);
-        let _ = writeln!(saved, "{name}\t{a_request:.0}");
+        let _ = writeln!(saved, "{name}\t{per_request:.0}");
     }
     table.save();
     if std::env::args().any(|argument| argument == "save") {
-        std::fs::write(&baseline_path, saved).expect("the baseline is ours to write");
+        std::fs::write(&baseline_path, saved).expect("the baseline is writable");
     } else if !is_comparable {
-        println!("skipped: the baseline is not for {compiler}, nothing is judged");
+        println!("skipped: the baseline is not for {compiler}, nothing is compared");
     } else if grown > 0 {
-        println!("{grown} scenario(s) take over 3 % more instructions than the baseline");
+        println!("{grown} scenarios take more than 3 % above the baseline");
         std::process::exit(1);
     }
 }
@@ -131,11 +133,11 @@ fn compiler() -> String {
     let output = Command::new("rustc")
         .arg("--version")
         .output()
-        .expect("there is a compiler");
+        .expect("rustc runs");
     String::from_utf8_lossy(&output.stdout).trim().to_owned()
 }
 
-/// The program under valgrind; it is killed if the benchmark gives up.
+/// The program under valgrind. Killed on drop.
 struct Counted(Child);
 
 impl Drop for Counted {
@@ -145,7 +147,7 @@ impl Drop for Counted {
     }
 }
 
-/// Instructions of a whole run with so many writes.
+/// Instructions of a whole run with this many writes.
 fn count(path: &std::path::Path, plan: &Plan, writes: u64) -> u64 {
     let port = free_port();
     let log = support::results().join("callgrind.out");
@@ -161,11 +163,11 @@ fn count(path: &std::path::Path, plan: &Plan, writes: u64) -> u64 {
         .spawn()
         .expect("valgrind starts");
     let mut counted = Counted(valgrind);
-    ask(port, plan, writes);
-    // SAFETY: the process is our child and not waited for yet.
+    send(port, plan, writes);
+    // SAFETY: the process is our child and has not been waited for.
     unsafe { libc::kill(counted.0.id().cast_signed(), libc::SIGTERM) };
     let status = counted.0.wait().expect("our child");
-    assert!(status.success(), "the server ends well");
+    assert!(status.success(), "the server exits with 0");
     let text = std::fs::read_to_string(&log).expect("valgrind writes its file");
     let summary = text.lines().find_map(|line| {
         line.strip_prefix("summary: ")
@@ -173,7 +175,7 @@ fn count(path: &std::path::Path, plan: &Plan, writes: u64) -> u64 {
     });
     summary
         .and_then(|count| count.trim().parse().ok())
-        .expect("the file has a sum")
+        .expect("the file has a summary")
 }
 
 fn free_port() -> u16 {
@@ -181,17 +183,19 @@ fn free_port() -> u16 {
     listener.local_addr().expect("it has an address").port()
 }
 
-fn ask(port: u16, plan: &Plan, writes: u64) {
-    let answer_len = load::judge(port, plan).expect("each scenario is a good request");
+fn send(port: u16, plan: &Plan, writes: u64) {
+    let response_len = load::check(port, plan).expect("each scenario gets its response");
     let mut socket = TcpStream::connect((Ipv4Addr::LOCALHOST, port)).expect("it listens");
     socket.set_nodelay(true).expect("a socket");
     socket
         .set_read_timeout(Some(Duration::from_secs(30)))
         .expect("a socket");
     let written = plan.request.repeat(plan.depth);
-    let mut answers = vec![0; answer_len * plan.depth];
+    let mut responses = vec![0; response_len * plan.depth];
     for _ in 0..writes {
-        socket.write_all(&written).expect("the server takes it");
-        socket.read_exact(&mut answers).expect("answers");
+        socket.write_all(&written).expect("the request is sent");
+        socket
+            .read_exact(&mut responses)
+            .expect("the responses arrive");
     }
 }

@@ -1,4 +1,4 @@
--- Sixteen requests in one write, for wrk.
+-- wrk: sixteen requests per write.
 init = function(args)
   local requests = {}
   for place = 1, 16 do

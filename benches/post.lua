@@ -1,4 +1,4 @@
--- An upload of one KiB that comes back, for wrk.
+-- wrk: an upload of 1 KiB that the server echoes.
 wrk.method = "POST"
 wrk.path = "/echo"
 wrk.body = string.rep("x", 1024)

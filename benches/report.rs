@@ -1,13 +1,13 @@
-//! The page that shows the last measurements: `cargo bench --bench report`.
+//! Writes the report of the last measurements: `cargo bench --bench report`.
 //!
-//! It reads `target/bench/*.tsv`, which `coldstart`, `versus` and `instructions` write, and nothing else. It writes
-//! `benches/report/index.html` (charts as inline SVG, no script), `benches/report/overview.svg`, and the table between
-//! the markers in `README.md`. Without one of the files it fails, and says which command makes it.
+//! Reads only `target/bench/*.tsv`, which `coldstart`, `versus` and `instructions` write. Writes
+//! `benches/report/index.html` (charts as inline SVG, no script), `benches/report/overview.svg`, and the table
+//! between the markers in `README.md`. If a file is missing, it fails and names the command that writes it.
 
 #![expect(
     clippy::print_stdout,
     clippy::print_stderr,
-    reason = "a benchmark times, prints, starts processes and may give up"
+    reason = "benchmarks print, time, start processes and may panic"
 )]
 
 mod page;

@@ -1,8 +1,8 @@
-//! The loop with all that runs in it, a request: protocol, contract, handler; and no kernel.
+//! One request through the loop, protocol, contract and handler, without the kernel.
 //!
-//! `cargo bench --bench turn [-- NAME]` prints times beside those of the last run on this machine (criterion keeps them in
-//! `target/criterion`). What a request costs in the kernel is far more and does not waver with what is written here: this is
-//! where a change of the loop shows before it drowns in it.
+//! `cargo bench --bench turn [-- NAME]` compares times with the last run on this machine (criterion keeps them in
+//! `target/criterion`). The kernel's share of a request is far larger and does not change with our code; this
+//! benchmark shows a change of the loop that would drown in it.
 
 use std::hint::black_box;
 
@@ -10,7 +10,7 @@ use coldstart::sim::Treadmill;
 use coldstart::{Function, Request, Response, Status};
 use criterion::{Criterion, Throughput};
 
-/// Answers as `bootstrap` does.
+/// Responds as `bootstrap` does.
 fn route(request: &Request<'_>) -> Response {
     match (request.method(), request.path()) {
         ("GET", "/hello") => Response::text("Hello, World!"),
@@ -41,13 +41,13 @@ fn main() {
             .event(|_, payload| Ok(payload.to_vec()))
             .handler();
         let mut treadmill = Treadmill::new(handler, request.repeat(depth).as_bytes());
-        let answers_len = treadmill.turn();
-        assert!(answers_len >= depth * 100, "{name} is answered");
+        let response_len = treadmill.turn();
+        assert!(response_len >= depth * 100, "{name} gets a full response");
         group.throughput(Throughput::Elements(depth as u64));
         group.bench_function(name, |bencher| {
             bencher.iter(|| {
                 let sent_len = black_box(&mut treadmill).turn();
-                assert_eq!(sent_len, answers_len, "{name} is answered as before");
+                assert_eq!(sent_len, response_len, "{name} gets the same response");
             });
         });
     }

@@ -1,20 +1,20 @@
-//! Requests a second, processor time a request, latency and memory, beside a limit and other servers.
+//! Requests per second, CPU time per request, latency and memory, next to a limit and other servers.
 //!
-//! `cargo bench --bench versus -- [rounds=3] [ms=500] [rate=10000] [only=ours] [also=FILE] [scenario=NAME]`. In each round
-//! every scenario is put to every server once, each freshly started, in turn. The server has one core and the load the
-//! other, on loopback; medians over the rounds. Each server's answers are compared with what they must be before and
-//! after they are counted. What a server cannot do (nginx echoes no body) is left out, and named in the table's head.
+//! `cargo bench --bench versus -- [rounds=3] [ms=500] [rate=10000] [only=ours] [also=FILE] [scenario=NAME]`. In
+//! each round every scenario runs once against every server, each freshly started. The server has one core and the
+//! load the other, over loopback; figures are medians over the rounds. The responses are checked before and after
+//! the timed run. What a server cannot do (nginx echoes no body) is left out and listed above the table.
 //!
-//! `plain`, `pipelined`, `post` and `close` ask again when the answer is there. `rate` and `growth` ask so many times a
-//! second, whether or not the answers keep up: their latency counts from when a request was due. `growth` is one load, at
-//! half that rate, over one connection and over 10 000.
+//! `plain`, `pipelined`, `post` and `close` are closed loops. `rate` and `growth` send at a fixed rate whether or
+//! not the responses keep up, and latency counts from when a request was due. `growth` is one load at half that
+//! rate, over one connection and over 10 000.
 
 #![expect(
     unsafe_code,
     clippy::print_stdout,
     clippy::print_stderr,
     clippy::disallowed_methods,
-    reason = "a benchmark times, prints, starts processes and may give up"
+    reason = "benchmarks print, time, start processes and may panic"
 )]
 
 mod support;
@@ -25,7 +25,8 @@ use std::time::Duration;
 use support::load::{Lifetime, Load, Pace, Plan};
 use support::machine::{Child, OUR_CORE, pin};
 use support::programs::{self, Program};
-use support::{Table, median, percentile, setting, text_setting, text_settings};
+use support::table::Table;
+use support::{median, percentile, setting, text_setting, text_settings};
 
 const REQUEST: &[u8] =
     b"GET /hello HTTP/1.1\r\nHost: localhost:9000\r\nUser-Agent: versus/1\r\nAccept: */*\r\n\r\n";
@@ -33,10 +34,9 @@ const ONE_REQUEST: &[u8] = b"GET /hello HTTP/1.1\r\nHost: localhost:9000\r\nUser
 const GREETING: &[u8] = b"Hello, World!";
 const WARM_UP: Duration = Duration::from_millis(100);
 const IDLE_CONNECTIONS: usize = 4000;
-/// Below those that the kernel gives to whoever connects.
+/// Below the ephemeral ports.
 const PORTS: std::ops::Range<u16> = 10_000..30_000;
 
-/// A scenario by its name.
 fn scenarios(rate: usize) -> Vec<(&'static str, Plan)> {
     let plain = |connections| Plan {
         request: REQUEST.to_vec(),
@@ -82,14 +82,14 @@ fn scenarios(rate: usize) -> Vec<(&'static str, Plan)> {
     ]
 }
 
-/// The figures of one server in one scenario, a round each.
+/// The figures of one server in one scenario, one per round.
 #[derive(Default)]
 struct Series {
-    requests_a_second: Vec<f64>,
-    cpu_a_request: Vec<f64>,
+    requests_per_second: Vec<f64>,
+    cpu_per_request: Vec<f64>,
     latency: [Vec<f64>; 3],
     memory: Vec<f64>,
-    memory_a_connection: Vec<f64>,
+    memory_per_connection: Vec<f64>,
 }
 
 fn main() {
@@ -131,8 +131,8 @@ fn main() {
             eprintln!("round {round} of {rounds}: {name}");
             for (program, series) in programs.iter().zip(series) {
                 let is_unable = plan.request.starts_with(b"POST") && !program.is_able_to_echo();
-                // Who failed at first would fail again, and waiting for that takes long.
-                if is_unable || round > 1 && series.cpu_a_request.is_empty() {
+                // A server that failed in the first round would fail again, and each failure takes long.
+                if is_unable || round > 1 && series.cpu_per_request.is_empty() {
                     continue;
                 }
                 port = free_port(port);
@@ -147,18 +147,18 @@ fn main() {
     report(&scenarios, &programs, &series, &failures);
 }
 
-/// The next port that nobody has: a server that cannot listen would leave us asking somebody else's.
+/// The next free port. If a server could not listen, the load would reach whatever else has the port.
 fn free_port(last: u16) -> u16 {
-    let behind = (last + 1..PORTS.end).chain(PORTS);
+    let ports = (last + 1..PORTS.end).chain(PORTS);
     let is_free = |port: &u16| TcpListener::bind((Ipv4Addr::UNSPECIFIED, *port)).is_ok();
-    behind.into_iter().find(is_free).unwrap_or(PORTS.start)
+    ports.into_iter().find(is_free).unwrap_or(PORTS.start)
 }
 
-/// One server under one load.
+/// Runs one server under one load.
 ///
 /// # Errors
 ///
-/// How the server fails.
+/// How the server failed.
 fn measure(
     program: &Program,
     port: u16,
@@ -178,30 +178,30 @@ fn measure(
     load.run(WARM_UP)?;
     let cpu_before = child.cpu();
     let outcome = load.run(duration)?;
-    // The last answers have been read; what the server does behind them is part of its cost.
+    // Work that the server does after the last response is part of its cost.
     std::thread::sleep(Duration::from_millis(20));
     let cpu = child.cpu().saturating_sub(cpu_before);
     let memory = child.memory();
-    load.judge()?;
+    load.check()?;
     series
-        .requests_a_second
+        .requests_per_second
         .push(outcome.requests as f64 / outcome.elapsed.as_secs_f64());
     series
-        .cpu_a_request
+        .cpu_per_request
         .push(cpu.as_secs_f64() * 1e6 / outcome.requests as f64);
     for (figures, percent) in series.latency.iter_mut().zip([50.0, 99.0, 99.9]) {
         figures.push(percentile(&outcome.latencies, percent));
     }
     series.memory.push(memory as f64);
     series
-        .memory_a_connection
+        .memory_per_connection
         .push(memory.saturating_sub(memory_before) as f64 / plan.connections as f64);
     drop(load);
     child.end();
     Ok(())
 }
 
-/// The middle of the rounds' ratios; of the medians where a round is missing on one side.
+/// The median of the rounds' ratios, or the ratio of the medians if a side misses a round.
 fn ratio(figures: &[f64], yardstick: &[f64]) -> f64 {
     if figures.len() == yardstick.len() {
         let pairs = figures.iter().zip(yardstick);
@@ -240,26 +240,28 @@ fn report(
     for ((name, _), series) in scenarios.iter().zip(series) {
         println!(
             "\n{name:<14} {:>12} {:>12} {:>6} {:>26} {:>10} {:>12}",
-            "requests/s", "CPU a req.", "×", "p50 / p99 / p99.9 µs", "memory", "a connection"
+            "requests/s", "CPU/request", "×", "p50 / p99 / p99.9 µs", "memory", "/connection"
         );
-        let limit = series.first().map_or(&[][..], |limit| &limit.cpu_a_request);
+        let limit = series
+            .first()
+            .map_or(&[][..], |limit| &limit.cpu_per_request);
         for (program, series) in programs.iter().zip(series) {
-            if series.cpu_a_request.is_empty() {
+            if series.cpu_per_request.is_empty() {
                 continue;
             }
-            let cpu = median(&series.cpu_a_request);
+            let cpu = median(&series.cpu_per_request);
             let [p50, p99, p999] = &series.latency;
             let cells = [
                 (*name).to_owned(),
                 program.name.to_owned(),
-                format!("{:.0}", median(&series.requests_a_second)),
+                format!("{:.0}", median(&series.requests_per_second)),
                 format!("{cpu:.3}"),
-                format!("{:.3}", ratio(&series.cpu_a_request, limit)),
+                format!("{:.3}", ratio(&series.cpu_per_request, limit)),
                 format!("{:.0}", median(p50)),
                 format!("{:.0}", median(p99)),
                 format!("{:.0}", median(p999)),
                 format!("{:.0}", median(&series.memory)),
-                format!("{:.0}", median(&series.memory_a_connection)),
+                format!("{:.0}", median(&series.memory_per_connection)),
             ];
             let [
                 _,
@@ -287,9 +289,9 @@ fn report(
     table.save();
 }
 
-/// As many descriptors as the machine lets us and our children have.
+/// Raises the descriptor limit for us and our children.
 fn allow_descriptors() {
-    // SAFETY: the structure is ours.
+    // SAFETY: the structure outlives the calls.
     unsafe {
         let mut limit = libc::rlimit {
             rlim_cur: 0,

@@ -1,11 +1,8 @@
-//! Where we must stand: each bound beside what was measured.
+//! The targets, each with what was measured.
 
-use super::chart::Unit;
+use super::kind::{OURS, YARDSTICKS};
 use super::results::Results;
-
-/// The programs that no server of the kind can pass, and those that are ours.
-pub(crate) const YARDSTICKS: &[&str] = &["floor", "limit"];
-pub(crate) const OURS: &[&str] = &["bootstrap", "bootstrap-min", "minimal", "hello"];
+use super::unit::Unit;
 
 pub(crate) struct Bound {
     pub(crate) what: &'static str,
@@ -32,7 +29,7 @@ pub(crate) enum Verdict {
     Absent,
 }
 
-/// CPU a request over 10 000 connections, by that over one; none if the load was not the same.
+/// CPU per request with 10 000 connections, divided by that with one. `None` if the two loads differ.
 pub(crate) fn growth(versus: &Results, program: &str) -> Option<f64> {
     let by = |column| {
         let figure = |scenario| versus.figure(Some(scenario), program, column);
@@ -73,7 +70,7 @@ fn start_bounds(start: &Results) -> Vec<Bound> {
         "Start to first byte, min build",
         "bootstrap on disk, min build",
     );
-    let cpu = "Processor time of a start";
+    let cpu = "CPU time of a start";
     let kib = 1024.0;
     vec![
         bound(first, 1.20, Unit::Times, "floor", stable("first_byte_x")),
@@ -99,14 +96,14 @@ fn request_bounds(versus: &Results) -> Vec<Bound> {
     let idle = ours("idle", "connection_bytes");
     let growth = growth(versus, "bootstrap");
     let cpu = [
-        "Processor time of a GET",
-        "Processor time of a pipelined GET",
-        "Processor time of an echoed POST of 1 KiB",
-        "Growth of a GET's processor time, 1 to 10 000 connections",
+        "CPU time of a GET",
+        "CPU time of a pipelined GET",
+        "CPU time of an echoed 1 KiB POST",
+        "Growth of a GET's CPU time, 1 to 10 000 connections",
     ];
     let memory = [
-        "Memory after a load over 64 connections",
-        "Memory of an idle connection",
+        "Memory after load, 64 connections",
+        "Memory per idle connection",
     ];
     vec![
         bound(cpu[0], 1.03, Unit::Times, "limit", get),

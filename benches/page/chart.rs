@@ -1,8 +1,9 @@
-//! Charts as SVG, drawn in one width, so that a page can put as many side by side as there is room for.
+//! SVG charts, all of one width, so that a page can place as many side by side as fit.
 
 use std::fmt::Write as _;
 
-use super::bounds::{OURS, YARDSTICKS};
+use super::kind::kind;
+use super::unit::Unit;
 
 pub(crate) const WIDTH: f64 = 400.0;
 const LABEL_END: f64 = 98.0;
@@ -11,62 +12,12 @@ const PLOT_END: f64 = 296.0;
 const ROW: f64 = 20.0;
 const HEAD_HEIGHT: f64 = 46.0;
 const AXIS_HEIGHT: f64 = 20.0;
-/// Above this, the shortest bar would be too short to compare.
+/// Above this ratio of largest to smallest, linear bars become too short to compare.
 const WIDE: f64 = 20.0;
 
 pub(crate) const STYLE: &str = include_str!("chart.css");
 
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Unit {
-    Micros,
-    Bytes,
-    Times,
-    /// A ratio whose unit stands elsewhere.
-    Plain,
-    Count,
-}
-
-impl Unit {
-    pub(crate) fn show(self, figure: f64) -> String {
-        match self {
-            Self::Micros if figure >= 999.5 => format!("{} ms", digits(figure / 1e3)),
-            Self::Micros => format!("{} µs", digits(figure)),
-            Self::Bytes if figure >= 999_500.0 => format!("{} MB", digits(figure / 1e6)),
-            Self::Bytes if figure >= 999.5 => format!("{} kB", digits(figure / 1e3)),
-            Self::Bytes => format!("{figure:.0} B"),
-            Self::Times if figure < 9.95 => format!("{figure:.2}×"),
-            Self::Times => format!("{}×", digits(figure)),
-            Self::Plain => digits(figure),
-            Self::Count => format!("{figure:.0}"),
-        }
-    }
-
-    /// A round figure, without the zeros behind its point.
-    fn show_round(self, figure: f64) -> String {
-        let shown = self.show(figure);
-        let Some(point) = shown.find('.') else {
-            return shown;
-        };
-        let end = shown[point + 1..]
-            .find(|digit: char| !digit.is_ascii_digit())
-            .map_or(shown.len(), |len| point + 1 + len);
-        let number = shown[..end].trim_end_matches('0').trim_end_matches('.');
-        format!("{number}{}", &shown[end..])
-    }
-}
-
-/// Three of them are enough.
-fn digits(figure: f64) -> String {
-    if figure >= 99.5 {
-        format!("{figure:.0}")
-    } else if figure >= 9.95 {
-        format!("{figure:.1}")
-    } else {
-        format!("{figure:.2}")
-    }
-}
-
-/// A chart whose corner is at 0, 0.
+/// A chart with its origin at 0, 0.
 pub(crate) struct Drawing {
     pub(crate) title: &'static str,
     pub(crate) height: f64,
@@ -88,7 +39,7 @@ impl Drawing {
         }
     }
 
-    /// A row's name in front of the plot, and the middle of the row.
+    /// Draws a row's label and returns the vertical center of the row.
     fn row(&mut self, name: &str) -> f64 {
         let middle = self.height + ROW / 2.0;
         self.height += ROW;
@@ -132,18 +83,7 @@ pub(crate) fn escaped(text: &str) -> String {
         .replace('\'', "&#39;")
 }
 
-/// The class of whatever stands for a program.
-pub(crate) fn kind(name: &str) -> &'static str {
-    if OURS.contains(&name) {
-        "ours"
-    } else if YARDSTICKS.contains(&name) {
-        "yardstick"
-    } else {
-        "peer"
-    }
-}
-
-/// Where a figure lies between the plot's edges.
+/// Maps a figure to a position on the plot.
 struct Scale {
     least: f64,
     most: f64,
@@ -199,7 +139,7 @@ impl Scale {
             .collect()
     }
 
-    /// Lines at powers of ten behind the next rows, with their figures below them.
+    /// Draws lines at powers of ten behind the next rows, with tick labels below.
     fn grid(&self, drawing: &mut Drawing, rows: usize, unit: Unit) {
         if self.form == Form::Linear {
             return;
@@ -217,7 +157,7 @@ impl Scale {
         }
     }
 
-    /// The room that the figures below the rows take.
+    /// The height of the tick labels below the rows.
     fn axis_height(&self) -> f64 {
         match self.form {
             Form::Linear => 0.0,
@@ -226,15 +166,15 @@ impl Scale {
     }
 }
 
-/// One figure a program: shorter is better.
+/// One figure per program; lower is better.
 pub(crate) struct Bars {
     pub(crate) title: &'static str,
     pub(crate) note: &'static str,
     pub(crate) unit: Unit,
     pub(crate) bars: Vec<(String, f64)>,
-    /// What a figure is divided by for its ratio.
+    /// Ratios are relative to this figure.
     pub(crate) yardstick: Option<f64>,
-    /// What ours may have at most.
+    /// The target for our programs.
     pub(crate) bound: Option<f64>,
     pub(crate) absent: Vec<String>,
 }
@@ -275,7 +215,8 @@ impl Bars {
                 middle - 6.5,
                 (x - PLOT_START).max(1.5)
             ),
-            // A bar's length says nothing on a scale without a zero: a dot, and a thread that leads to it.
+            // A logarithmic scale has no zero, so the length of a bar means nothing: draw a dot and a thin line to
+            // it.
             Form::Logarithmic => write!(
                 drawing.svg,
                 "<line class='thread {kind}' x1='{PLOT_START}' x2='{x:.1}' y1='{middle:.1}' y2='{middle:.1}'/>\
@@ -289,12 +230,12 @@ impl Bars {
     }
 }
 
-/// Three figures a program on one scale: the median, 99 % and 99.9 %.
+/// Three figures per program on one scale: median, p99 and p99.9.
 pub(crate) struct Ranges {
     pub(crate) title: &'static str,
     pub(crate) note: &'static str,
     pub(crate) rows: Vec<(String, [f64; 3])>,
-    /// Programs that did not keep up, so that their figures say nothing but that.
+    /// Programs that did not keep up with the rate; their latencies are not comparable.
     pub(crate) overrun: Vec<String>,
     pub(crate) absent: Vec<String>,
 }
@@ -341,13 +282,13 @@ impl Ranges {
     }
 }
 
-/// A line a program over a number that grows; both scales are logarithmic.
+/// One line per program over a growing number; both scales are logarithmic.
 pub(crate) struct Lines {
     pub(crate) title: &'static str,
     pub(crate) note: &'static str,
     pub(crate) unit: Unit,
     pub(crate) at: Vec<f64>,
-    /// A figure for each place, or none.
+    /// One figure per position, or `None` where there is none.
     pub(crate) lines: Vec<(String, Vec<Option<f64>>)>,
 }
 
@@ -371,7 +312,7 @@ impl Lines {
         let y = |figure: f64| (top - bottom).mul_add(up.part(figure), bottom);
         self.grid(&mut drawing, &up, (&x, &y), bottom);
         let mut ends = Vec::new();
-        // Ours last, so that no line lies over it.
+        // Draw ours last, so that no other line covers it.
         let mut lines: Vec<_> = self.lines.iter().collect();
         lines.sort_by_key(|(name, _)| kind(name) == "ours");
         for (name, figures) in lines {
@@ -428,7 +369,7 @@ impl Lines {
     }
 }
 
-/// Names beside the ends of lines, pushed apart where they would lie on each other.
+/// Writes the names at the ends of the lines and moves apart those that would overlap.
 fn label_ends(
     drawing: &mut Drawing,
     mut ends: Vec<(&String, (f64, f64))>,

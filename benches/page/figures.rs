@@ -1,17 +1,18 @@
-//! Which charts there are, and of which figures.
+//! The charts of the report, and the figures each shows.
 
 use super::bounds::growth;
-use super::chart::{Bars, Drawing, Lines, Ranges, Unit};
+use super::chart::{Bars, Drawing, Lines, Ranges};
 use super::results::Results;
+use super::unit::Unit;
 
-/// A chart of one column: what it shows, and of which rows.
+/// A chart of one column of a table.
 struct Column {
     title: &'static str,
     note: &'static str,
     unit: Unit,
     scenario: Option<&'static str>,
     column: &'static str,
-    /// What the ratios are to.
+    /// The program that ratios are relative to.
     yardstick: Option<&'static str>,
     bound: Option<f64>,
 }
@@ -35,7 +36,7 @@ impl Column {
     }
 }
 
-/// The programs of a table that are not among those.
+/// The programs of a table that are not among `names`.
 fn missing<'a>(results: &Results, names: impl Iterator<Item = &'a String>) -> Vec<String> {
     let names: Vec<&String> = names.collect();
     let mut programs = results.programs();
@@ -68,13 +69,13 @@ pub(crate) fn start_charts(results: &Results) -> Vec<Drawing> {
     let columns = [
         floor(start_column(
             "Start to first byte",
-            "from spawn to the first byte of the first answer; × floor",
+            "from spawn to the first byte of the first response; × floor",
             Unit::Micros,
             "first_byte_us",
         )),
         floor(start_column(
-            "Processor time of a start",
-            "user and system, up to the first answer; × floor",
+            "CPU time of a start",
+            "user and system, up to the first response; × floor",
             Unit::Micros,
             "cpu_us",
         )),
@@ -86,7 +87,7 @@ pub(crate) fn start_charts(results: &Results) -> Vec<Drawing> {
         )),
         start_column(
             "Page faults of a start",
-            "minor, up to the first answer",
+            "minor, up to the first response",
             Unit::Count,
             "faults",
         ),
@@ -100,7 +101,7 @@ pub(crate) fn start_charts(results: &Results) -> Vec<Drawing> {
             bound: Some(450.0 * 1024.0),
             ..start_column(
                 "File to deploy",
-                "stripped; without the libraries it needs",
+                "stripped; without shared libraries",
                 Unit::Bytes,
                 "file_bytes",
             )
@@ -120,17 +121,17 @@ pub(crate) fn cpu_charts(results: &Results) -> Vec<Drawing> {
         };
         column.draw(results)
     };
-    let note = "processor time a request, 64 connections; × limit";
+    let note = "CPU time per request, 64 connections; × limit";
     vec![
         cpu("A GET", note, "plain-64", Some(1.03)),
         cpu(
             "A pipelined GET",
-            "processor time a request, 16 in one write; × limit",
+            "CPU time per request, 16 per write; × limit",
             "pipelined-64",
             Some(1.20),
         ),
         cpu("An echoed POST of 1 KiB", note, "post-64", Some(1.05)),
-        cpu("A connection for each GET", note, "close-64", None),
+        cpu("One connection per GET", note, "close-64", None),
     ]
 }
 
@@ -142,15 +143,15 @@ pub(crate) fn memory_charts(results: &Results) -> Vec<Drawing> {
     };
     let mut charts = vec![
         bytes(
-            "Memory of an idle connection",
-            "resident and private, 4 000 that were used once",
+            "Memory per idle connection",
+            "resident and private; 4 000, each used once",
             "idle",
             "connection_bytes",
             128.0,
         )
         .draw(results),
         bytes(
-            "Memory after a load",
+            "Memory after load",
             "resident and private, 64 connections",
             "plain-64",
             "rss_bytes",
@@ -171,7 +172,7 @@ fn growth_chart(results: &Results) -> Drawing {
         .collect();
     Bars {
         title: "Growth with connections",
-        note: "processor time a GET over 10 000 by that over 1, same rate",
+        note: "CPU time per GET, 10 000 connections ÷ 1, same rate",
         unit: Unit::Times,
         absent: missing(results, bars.iter().map(|bar| &bar.0)),
         bars,
@@ -192,7 +193,7 @@ fn connections_chart(results: &Results) -> Drawing {
     };
     Lines {
         title: "A GET over many connections",
-        note: "processor time, by open connections, without a pause",
+        note: "CPU time by open connections, closed loop",
         unit: Unit::Micros,
         lines: results.programs().into_iter().filter_map(line).collect(),
         at: at.map(f64::from).to_vec(),
@@ -219,7 +220,7 @@ pub(crate) fn latency_chart(results: &Results) -> Drawing {
     let (rows, overrun): (Vec<_>, Vec<_>) = rows.into_iter().partition(|row| keeps_up(&row.0));
     Ranges {
         title: "Latency at a fixed rate",
-        note: "● 50 %, ○ 99 %, ▮ 99.9 % of GETs, in µs from when due",
+        note: "● 50 %, ○ 99 %, ▮ 99.9 % of GETs, in µs after due",
         rows,
         overrun: overrun.into_iter().map(|row| row.0).collect(),
         absent,

@@ -1,8 +1,10 @@
-//! What the page of the measurements is made of: results, bounds, charts.
+//! The report: targets, charts and tables from the result files.
 
 pub(crate) mod bounds;
 pub(crate) mod chart;
 pub(crate) mod figures;
+pub(crate) mod kind;
 pub(crate) mod readme;
 pub(crate) mod results;
 pub(crate) mod sheet;
+pub(crate) mod unit;

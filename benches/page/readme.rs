@@ -1,32 +1,31 @@
-//! What the README shows: a picture, and a table between two markers.
+//! The measured section of the README: a picture, and a table between two markers.
 
 use std::fmt::Write as _;
 
 use super::bounds::{Bound, Verdict, bounds};
-use super::chart::{self, Drawing, Unit, escaped, kind};
+use super::chart::{self, Drawing, escaped};
 use super::figures::{cpu_charts, memory_charts, start_charts};
+use super::kind::kind;
 use super::results::Run;
 use super::sheet::COLOURS;
+use super::unit::Unit;
 
 const START: &str = "<!-- measured: written by cargo bench --bench report -->";
 const END: &str = "<!-- measured -->";
 
-/// The README with the picture and the table of this run between its markers.
+/// Returns the README with this run's picture and table between the markers.
 ///
 /// # Errors
 ///
-/// If the markers are not there.
+/// If a marker is missing.
 pub(crate) fn with_table(readme: &str, run: &Run) -> Result<String, String> {
     let (before, rest) = readme
         .split_once(START)
-        .ok_or_else(|| format!("README.md has no line {START}"))?;
-    let (_, behind) = rest
+        .ok_or_else(|| format!("README.md lacks the line {START}"))?;
+    let (_, after) = rest
         .split_once(END)
-        .ok_or_else(|| format!("README.md has no line {END}"))?;
-    Ok(format!(
-        "{before}{START}\n{}{END}{behind}",
-        readme_part(run)
-    ))
+        .ok_or_else(|| format!("README.md lacks the line {END}"))?;
+    Ok(format!("{before}{START}\n{}{END}{after}", readme_part(run)))
 }
 
 fn readme_part(run: &Run) -> String {
@@ -84,7 +83,7 @@ fn readme_part(run: &Run) -> String {
     part
 }
 
-/// Where it was measured, and how many bounds were met.
+/// Where it was measured, and how many targets were met.
 fn remark(run: &Run) -> String {
     let versus = &run.versus;
     let all = bounds(&run.start, versus);
@@ -94,8 +93,8 @@ fn remark(run: &Run) -> String {
         .filter(|bound| bound.verdict() == Verdict::Missed);
     let missed: Vec<String> = missed.map(shown_bound).collect();
     let mut part = format!(
-        "\nProcessor time a request, of one processor; memory resident and private. Measured {} on {}, by \
-         `benches/measure`. Of {} bounds that were set beforehand, {} are met",
+        "\nCPU time per request on one core; memory is resident and private. Measured {} on {}, by \
+         `benches/measure`. Of {} targets set beforehand, {} are met",
         versus.remark("date"),
         versus.remark("machine"),
         all.len(),
@@ -122,15 +121,15 @@ fn shown_bound(bound: &Bound) -> String {
     )
 }
 
-/// The picture for the README: a sheet of its own, light or dark as its reader is.
+/// The README's picture. It follows the reader's light or dark theme.
 pub(crate) fn overview(run: &Run) -> String {
     let wanted = [
         "Start to first byte",
         "A pipelined GET",
         "A GET",
-        "Memory of an idle connection",
+        "Memory per idle connection",
         "Growth with connections",
-        "Memory after a load",
+        "Memory after load",
     ];
     let mut drawings: Vec<Drawing> = start_charts(&run.start);
     drawings.extend(cpu_charts(&run.versus));
@@ -155,9 +154,12 @@ pub(crate) fn overview(run: &Run) -> String {
     }
     let (width, height) = (chart::WIDTH.mul_add(2.0, 72.0), top + 12.0);
     let remarks = [
-        "Blue: ours. Outlined: what no server of the kind can pass. Grey: other servers. Dashed: where we must stand."
-            .to_owned(),
-        format!("{} · {}", run.versus.remark("date"), run.versus.remark("machine")),
+        "Blue: ours. Outlined: lower bounds. Grey: other servers. Dashed: our target.".to_owned(),
+        format!(
+            "{} · {}",
+            run.versus.remark("date"),
+            run.versus.remark("machine")
+        ),
     ];
     let mut foot = String::new();
     for (number, remark) in remarks.iter().enumerate() {

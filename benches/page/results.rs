@@ -1,17 +1,17 @@
-//! The result files of the other benchmarks.
+//! Reads the result files of the other benchmarks.
 
 use std::fs;
 
 use crate::support;
 
-/// The result files, which are always shown together.
+/// The three result files, always shown together.
 pub(crate) struct Run {
     pub(crate) start: Results,
     pub(crate) versus: Results,
     pub(crate) instructions: Results,
 }
 
-/// One table of results: the remarks in front of it, and its rows by column name.
+/// One table of results: the remarks above it, and its rows by column name.
 pub(crate) struct Results {
     remarks: Vec<(String, String)>,
     pub(crate) columns: Vec<String>,
@@ -21,13 +21,13 @@ pub(crate) struct Results {
 impl Results {
     /// # Errors
     ///
-    /// What is wrong, and the command that mends it.
+    /// What is wrong, and the command that writes the file.
     pub(crate) fn read(name: &str) -> Result<Self, String> {
         let path = support::results().join(format!("{name}.tsv"));
         let shown = support::relative(&path).display().to_string();
-        let remedy = format!("run: cargo bench --bench {name}");
+        let fix = format!("run: cargo bench --bench {name}");
         let text = fs::read_to_string(&path)
-            .map_err(|error| format!("{shown} cannot be read ({error}); {remedy}"))?;
+            .map_err(|error| format!("{shown} cannot be read ({error}); {fix}"))?;
         let cells = |line: &str| line.split('\t').map(str::to_owned).collect::<Vec<_>>();
         let (remarks, table): (Vec<&str>, Vec<&str>) =
             text.lines().partition(|line| line.starts_with('#'));
@@ -35,7 +35,7 @@ impl Results {
         let columns = table.next().unwrap_or_default();
         let rows: Vec<Vec<String>> = table.collect();
         if rows.is_empty() || rows.iter().any(|row| row.len() != columns.len()) {
-            return Err(format!("{shown} is no whole table; {remedy}"));
+            return Err(format!("{shown} is not a complete table; {fix}"));
         }
         Ok(Self {
             remarks: remarks
@@ -53,7 +53,7 @@ impl Results {
         at.and_then(|at| row.get(at)).map_or("", String::as_str)
     }
 
-    /// Names and figures of a column, in the rows of a scenario; rows without a figure are left out.
+    /// Names and figures of a column, in the rows of a scenario. Rows without a figure are left out.
     pub(crate) fn series(&self, scenario: Option<&str>, column: &str) -> Vec<(String, f64)> {
         let of_scenario =
             |row: &&Vec<String>| scenario.is_none_or(|name| self.cell(row, "scenario") == name);
@@ -80,7 +80,7 @@ impl Results {
         found.map(|(_, figure)| figure)
     }
 
-    /// All programs that are in the table at all, in its order.
+    /// The programs of the table, in its order, each once.
     pub(crate) fn programs(&self) -> Vec<String> {
         let mut names = Vec::new();
         for row in &self.rows {

@@ -1,10 +1,11 @@
-//! The page: bounds, charts, all figures.
+//! The report page: targets, charts, and all figures.
 
 use std::fmt::Write as _;
 
-use super::bounds::{OURS, Verdict, bounds};
+use super::bounds::{Verdict, bounds};
 use super::chart::{self, Drawing, escaped};
 use super::figures::{cpu_charts, latency_chart, memory_charts, start_charts};
+use super::kind::OURS;
 use super::results::{Results, Run};
 
 pub(crate) const COLOURS: &str = include_str!("page.css");
@@ -35,13 +36,13 @@ fn bounds_table(run: &Run) -> String {
     }
     for (what, at_most, test) in [
         (
-            "Heap allocations of a GET on a kept connection",
+            "Heap allocations of a GET on a kept-alive connection",
             "0",
             "alloc",
         ),
         (
-            "System calls of a GET on a kept connection",
-            "2 and its share of one epoll_wait",
+            "System calls of a GET on a kept-alive connection",
+            "2, plus a share of one epoll_wait",
             "shape",
         ),
     ] {
@@ -75,7 +76,7 @@ fn figures(results: &Results, title: &str) -> String {
     )
 }
 
-/// What a table lacks: programs that are not on the machine, and those that failed.
+/// Programs missing from a table: not installed on the machine, or failed.
 fn lacking(results: &Results) -> String {
     let mut lacking = results.remarks("absent");
     lacking.extend(results.remarks("failed"));
@@ -105,23 +106,23 @@ pub(crate) fn page(run: &Run) -> String {
         "<!doctype html>\n<html lang='en'>\n<meta charset='utf-8'>\n<title>coldstart: measurements</title>\n\
          <meta name='viewport' content='width=device-width,initial-scale=1'>\n<style>\n{COLOURS}{LAYOUT}{}</style>\n\
          <h1>coldstart: measurements</h1>\n\
-         <p><span class='key ours'></span><b>ours</b>: <b>bootstrap</b> is what is deployed, with every check switched on. \
+         <p><span class='key ours'></span><b>ours</b>: <b>bootstrap</b> is the deployed program, with every check on. \
          <span class='key yardstick'></span>yardsticks: <i>floor</i> is a program without a C library that makes only the \
-         system calls, <i>limit</i> an event loop that looks for empty lines and checks nothing; no server of the kind can \
-         pass them. <span class='key peer'></span>other servers: Rust's are built with our flags, and each one has a single \
-         processor, as a function has.</p>\n\
-         <p>All programs of a table took turns in one run; the figures are medians. Ratios within a run mean something, \
-         absolute figures are one machine's.</p>\n",
+         system calls of a start; <i>limit</i> is an event loop that searches for empty lines and checks nothing. No server \
+         that reads requests can beat them. <span class='key peer'></span>other servers: those in Rust are built with our \
+         flags, and each has one core, as a function has.</p>\n\
+         <p>All programs of a table took turns in one run; figures are medians. Compare ratios: absolute figures hold for \
+         one machine.</p>\n",
         chart::STYLE
     );
-    page.push_str("<h2>Where we must stand</h2>\n");
+    page.push_str("<h2>Targets</h2>\n");
     page.push_str(&bounds_table(run));
-    page.push_str("<h2>The start</h2>\n");
+    page.push_str("<h2>Start</h2>\n");
     page.push_str(&how(&run.start));
     charts(&mut page, start_charts(&run.start));
     page.push_str(&lacking(&run.start));
-    page.push_str(&figures(&run.start, "All figures of the start"));
-    page.push_str("<h2>A request</h2>\n");
+    page.push_str(&figures(&run.start, "All start figures"));
+    page.push_str("<h2>Requests</h2>\n");
     page.push_str(&how(&run.versus));
     let mut drawings = cpu_charts(&run.versus);
     drawings.push(latency_chart(&run.versus));
@@ -129,17 +130,14 @@ pub(crate) fn page(run: &Run) -> String {
     page.push_str("<h2>Many connections</h2>\n");
     charts(&mut page, memory_charts(&run.versus));
     page.push_str(&lacking(&run.versus));
-    page.push_str(&figures(
-        &run.versus,
-        "All figures of requests and connections",
-    ));
+    page.push_str(&figures(&run.versus, "All request and connection figures"));
     page.push_str("<h2>Instructions</h2>\n");
     page.push_str(&how(&run.instructions));
     page.push_str(
-        "<p>Of the program alone, without the kernel's, counted by valgrind; beside the committed baseline.</p>\n",
+        "<p>User-space instructions, counted by valgrind, and the committed baseline.</p>\n",
     );
     page.push_str(
-        &figures(&run.instructions, "Instructions a request")
+        &figures(&run.instructions, "Instructions per request")
             .replace("<details>", "<details open>"),
     );
     page.push_str("</html>\n");

@@ -1,4 +1,5 @@
-//! A load on loopback from one thread: closed loops, or a fixed rate whose latencies count from when a request was due.
+//! Load over loopback from one thread: a closed loop, or a fixed rate with latencies counted from when a request
+//! was due.
 
 use std::collections::VecDeque;
 use std::io::{ErrorKind, Read as _, Write as _};
@@ -7,20 +8,20 @@ use std::os::fd::{AsRawFd as _, FromRawFd as _, OwnedFd};
 use std::time::{Duration, Instant};
 
 const PATIENCE: Duration = Duration::from_secs(15);
-/// How long the last answers under load may take.
+/// How long the last responses under load may take.
 const PATIENCE_UNDER_LOAD: Duration = Duration::from_secs(5);
-/// How long a connection may stay open behind the last answer.
+/// How long a connection may stay open after its last response.
 const LAST: Duration = Duration::from_secs(2);
-/// How a good answer begins.
-const GOOD: &[u8] = b"HTTP/1.1 200";
+/// How a successful response begins.
+const OK_LINE: &[u8] = b"HTTP/1.1 200";
 
-/// What is asked, and how.
+/// What is sent, and how.
 #[derive(Clone)]
 pub(crate) struct Plan {
     pub(crate) request: Vec<u8>,
-    /// The body that each answer must have.
+    /// The body that each response must have.
     pub(crate) body: Vec<u8>,
-    /// Requests a write.
+    /// Requests per write.
     pub(crate) depth: usize,
     pub(crate) connections: usize,
     pub(crate) lifetime: Lifetime,
@@ -30,59 +31,59 @@ pub(crate) struct Plan {
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Lifetime {
     KeptAlive,
-    /// A connection for each request.
+    /// One connection per request.
     OneRequest,
 }
 
 #[derive(Clone, Copy, PartialEq)]
 pub(crate) enum Pace {
-    /// The next request when the answer is there.
+    /// Send the next request when the response has arrived.
     Closed,
-    /// So many a second, whether or not the answers keep up.
+    /// Send this many per second, whether or not the responses keep up.
     Rate(f64),
 }
 
 pub(crate) struct Outcome {
     pub(crate) requests: usize,
     pub(crate) elapsed: Duration,
-    /// Microseconds; only at a rate.
+    /// In microseconds; empty unless the pace is a rate.
     pub(crate) latencies: Vec<f64>,
 }
 
 struct Connection {
     socket: TcpStream,
-    /// Bytes of the answers that have not come.
+    /// Response bytes still to come.
     left: usize,
     due_at: Instant,
 }
 
-/// Connections to a server, ready to be asked.
+/// Connections to a server, ready to send.
 pub(crate) struct Load {
     epoll: OwnedFd,
     connections: Vec<Connection>,
     port: u16,
     plan: Plan,
-    /// What a connection is sent at a time.
+    /// What one connection sends in one write.
     written: Vec<u8>,
-    answer_len: usize,
+    response_len: usize,
     buffer: Vec<u8>,
 }
 
 impl Load {
-    /// Judges the answers to one write, then connects.
+    /// Checks the responses to one write, then connects.
     ///
     /// # Errors
     ///
-    /// What is wrong with an answer, or that none comes.
+    /// What is wrong with a response, or that there is none.
     pub(crate) fn new(port: u16, plan: Plan) -> Result<Self, String> {
-        let answer_len = judge(port, &plan)?;
-        // SAFETY: the call takes no pointer, and the descriptor is nobody else's.
+        let response_len = check(port, &plan)?;
+        // SAFETY: the call takes no pointer, and we own the new descriptor.
         let epoll = unsafe { OwnedFd::from_raw_fd(libc::epoll_create1(libc::EPOLL_CLOEXEC)) };
         let mut load = Self {
             epoll,
             connections: Vec::new(),
             port,
-            answer_len,
+            response_len,
             buffer: vec![0; 256 * 1024],
             written: plan.request.repeat(plan.depth),
             plan,
@@ -90,7 +91,7 @@ impl Load {
         let until = Instant::now() + PATIENCE;
         for number in 0..load.plan.connections {
             if Instant::now() > until {
-                return Err(format!("has taken only {number} connections"));
+                return Err(format!("accepts only {number} connections"));
             }
             let socket = connect(port)?;
             load.watch(&socket, number);
@@ -119,21 +120,21 @@ impl Load {
         }
     }
 
-    fn ask(&mut self, number: usize) -> Result<(), String> {
+    fn send(&mut self, number: usize) -> Result<(), String> {
         let Some(connection) = self.connections.get_mut(number) else {
             return Ok(());
         };
-        connection.left = self.answer_len * self.plan.depth;
-        // A batch of requests is far smaller than a socket's buffer.
+        connection.left = self.response_len * self.plan.depth;
+        // A batch of requests fits in a socket buffer, so this does not block.
         let sent = connection.socket.write_all(&self.written);
-        sent.map_err(|error| format!("takes no request: {error}"))
+        sent.map_err(|error| format!("does not take a request: {error}"))
     }
 
-    /// The numbers of connections whose answers are whole.
+    /// Collects the numbers of the connections that have received all their responses.
     fn receive(&mut self, timeout: i32, done: &mut Vec<usize>) -> Result<(), String> {
         let mut events = [libc::epoll_event { events: 0, u64: 0 }; 512];
-        let whole = self.answer_len * self.plan.depth;
-        // SAFETY: the array has room for that many.
+        let whole = self.response_len * self.plan.depth;
+        // SAFETY: the array has room for 512 events.
         let count =
             unsafe { libc::epoll_wait(self.epoll.as_raw_fd(), events.as_mut_ptr(), 512, timeout) };
         for event in events.iter().take(usize::try_from(count).unwrap_or(0)) {
@@ -144,11 +145,11 @@ impl Load {
             match connection.socket.read(&mut self.buffer) {
                 Ok(0) => return Err("closes a connection under load".to_owned()),
                 Ok(len) => {
-                    let begins_well = connection.left < whole
-                        || self.buffer.get(..len.min(GOOD.len()))
-                            == GOOD.get(..len.min(GOOD.len()));
-                    if !begins_well || connection.left < len {
-                        return Err("gives another answer under load".to_owned());
+                    let is_ok = connection.left < whole
+                        || self.buffer.get(..len.min(OK_LINE.len()))
+                            == OK_LINE.get(..len.min(OK_LINE.len()));
+                    if !is_ok || connection.left < len {
+                        return Err("sends a different response under load".to_owned());
                     }
                     connection.left -= len;
                     if connection.left == 0 {
@@ -162,7 +163,7 @@ impl Load {
         Ok(())
     }
 
-    /// A new connection in the place of one that has had its answer.
+    /// Replaces a connection that has had its response.
     fn reconnect(&mut self, number: usize) -> Result<(), String> {
         let socket = connect(self.port)?;
         self.watch(&socket, number);
@@ -172,21 +173,21 @@ impl Load {
         Ok(())
     }
 
-    /// Judges the answers once more, in the place of one of the connections: more may not be allowed.
+    /// Checks the responses again after the load. Gives up one connection first, as the server may not allow more.
     ///
     /// # Errors
     ///
     /// As [`new`](Self::new).
-    pub(crate) fn judge(&mut self) -> Result<usize, String> {
+    pub(crate) fn check(&mut self) -> Result<usize, String> {
         drop(self.connections.pop());
-        judge(self.port, &self.plan)
+        check(self.port, &self.plan)
     }
 
-    /// Asks for as long as that, and waits for the last answers.
+    /// Sends for `duration`, then waits for the last responses.
     ///
     /// # Errors
     ///
-    /// How the server fails on the way.
+    /// How the server failed.
     pub(crate) fn run(&mut self, duration: Duration) -> Result<Outcome, String> {
         match self.plan.pace {
             Pace::Closed => self.run_closed(duration),
@@ -199,14 +200,14 @@ impl Load {
         let until = started_at + duration;
         let (mut requests, mut open) = (0, self.connections.len());
         for number in 0..self.connections.len() {
-            self.ask(number)?;
+            self.send(number)?;
         }
         let mut done = Vec::new();
         while open > 0 {
             self.receive(1000, &mut done)?;
             let now = Instant::now();
             if now > until + PATIENCE_UNDER_LOAD {
-                return Err("leaves requests without an answer".to_owned());
+                return Err("leaves requests without a response".to_owned());
             }
             for number in done.drain(..) {
                 requests += self.plan.depth;
@@ -214,7 +215,7 @@ impl Load {
                     self.reconnect(number)?;
                 }
                 if now < until {
-                    self.ask(number)?;
+                    self.send(number)?;
                 } else {
                     open -= 1;
                 }
@@ -236,7 +237,7 @@ impl Load {
         while latencies.len() < total {
             let now = Instant::now();
             if now > started_at + duration + PATIENCE_UNDER_LOAD {
-                return Err("leaves requests without an answer".to_owned());
+                return Err("leaves requests without a response".to_owned());
             }
             while issued < total {
                 let due_at = started_at + Duration::from_secs_f64(issued as f64 / rate);
@@ -249,7 +250,7 @@ impl Load {
                 if let Some(connection) = self.connections.get_mut(number) {
                     connection.due_at = due_at;
                 }
-                self.ask(number)?;
+                self.send(number)?;
                 issued += 1;
             }
             self.receive(0, &mut done)?;
@@ -271,7 +272,7 @@ impl Load {
 }
 
 fn connect(port: u16) -> Result<TcpStream, String> {
-    let refused = |error: std::io::Error| format!("takes no connection: {error}");
+    let refused = |error: std::io::Error| format!("does not accept a connection: {error}");
     let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
     let socket = TcpStream::connect_timeout(&address, PATIENCE).map_err(refused)?;
     socket.set_nodelay(true).map_err(refused)?;
@@ -280,7 +281,7 @@ fn connect(port: u16) -> Result<TcpStream, String> {
         l_onoff: 1,
         l_linger: 0,
     };
-    // No TIME_WAIT, so that the ports last. SAFETY: the option's size is told.
+    // Reset on close: without TIME_WAIT the ports last. SAFETY: the size is that of the option.
     unsafe {
         let size = size_of::<libc::linger>() as libc::socklen_t;
         libc::setsockopt(
@@ -294,13 +295,13 @@ fn connect(port: u16) -> Result<TcpStream, String> {
     Ok(socket)
 }
 
-/// Sends what the load sends at a time, and compares each answer with what it must be: status, length, content, and
-/// the end of the connection where one was asked for. The length of one answer, once the server is there.
+/// Sends one write of the load and checks each response: status, length, body, and the end of the connection if it
+/// was asked for. Waits for the server to listen, and returns the length of one response.
 ///
 /// # Errors
 ///
-/// What is wrong with an answer, or that none comes.
-pub(crate) fn judge(port: u16, plan: &Plan) -> Result<usize, String> {
+/// What is wrong with a response, or that there is none.
+pub(crate) fn check(port: u16, plan: &Plan) -> Result<usize, String> {
     let until = Instant::now() + PATIENCE;
     let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
     let mut socket = loop {
@@ -310,35 +311,35 @@ pub(crate) fn judge(port: u16, plan: &Plan) -> Result<usize, String> {
             Err(error) => return Err(format!("does not listen: {error}")),
         }
     };
-    let silent = |error: std::io::Error| format!("does not answer: {error}");
+    let silent = |error: std::io::Error| format!("does not respond: {error}");
     socket.set_read_timeout(Some(PATIENCE)).map_err(silent)?;
     let written = plan.request.repeat(plan.depth);
     socket.write_all(&written).map_err(silent)?;
     let (mut bytes, mut buffer) = (Vec::new(), [0; 8192]);
     let mut lens = Vec::new();
     while lens.len() < plan.depth {
-        while let Some(len) = whole_answer(&bytes, &plan.body)? {
+        while let Some(len) = whole_response(&bytes, &plan.body)? {
             bytes.drain(..len);
             lens.push(len);
         }
         if lens.len() < plan.depth {
             let len = socket.read(&mut buffer).map_err(silent)?;
             if len == 0 {
-                return Err("ends within an answer".to_owned());
+                return Err("closes within a response".to_owned());
             }
             bytes.extend_from_slice(buffer.get(..len).unwrap_or_default());
         }
     }
     let first = lens.first().copied().unwrap_or(0);
     if !bytes.is_empty() || lens.iter().any(|len| *len != first) {
-        return Err("gives answers of several lengths, or too many".to_owned());
+        return Err("sends responses of different lengths, or too many".to_owned());
     }
     if plan.lifetime == Lifetime::OneRequest {
         socket.set_read_timeout(Some(LAST)).map_err(silent)?;
-        // A reset says as well as an end that there is no more.
+        // A reset ends the connection as well.
         match socket.read(&mut buffer) {
             Ok(0) => {}
-            Ok(_) => return Err("goes on behind its last answer".to_owned()),
+            Ok(_) => return Err("sends bytes after its last response".to_owned()),
             Err(error) if error.kind() == ErrorKind::ConnectionReset => {}
             Err(_) => return Err("does not close when asked to".to_owned()),
         }
@@ -346,8 +347,8 @@ pub(crate) fn judge(port: u16, plan: &Plan) -> Result<usize, String> {
     Ok(first)
 }
 
-/// The length of the answer in front, if it is all there; an error if it is not the right one.
-fn whole_answer(bytes: &[u8], body: &[u8]) -> Result<Option<usize>, String> {
+/// The length of the first response, if all of it has arrived. An error if it is not the expected one.
+fn whole_response(bytes: &[u8], body: &[u8]) -> Result<Option<usize>, String> {
     let Some(head_len) = bytes.windows(4).position(|end| end == b"\r\n\r\n") else {
         return Ok(None);
     };
@@ -355,7 +356,7 @@ fn whole_answer(bytes: &[u8], body: &[u8]) -> Result<Option<usize>, String> {
     let head = String::from_utf8_lossy(head).to_ascii_lowercase();
     if !head.starts_with("http/1.1 200") {
         let status = head.lines().next().unwrap_or_default();
-        return Err(format!("answers {status}"));
+        return Err(format!("responds {status}"));
     }
     let len = head
         .lines()
@@ -363,9 +364,9 @@ fn whole_answer(bytes: &[u8], body: &[u8]) -> Result<Option<usize>, String> {
         .and_then(|len| len.trim().parse::<usize>().ok());
     match (len, rest.get(..body.len())) {
         (Some(len), _) if len != body.len() => Err(format!("announces {len} bytes")),
-        (None, _) => Err("announces no length".to_owned()),
+        (None, _) => Err("sends no content-length".to_owned()),
         (Some(_), None) => Ok(None),
         (Some(_), Some(found)) if found == body => Ok(Some(head.len() + body.len())),
-        (Some(_), Some(_)) => Err("answers with another content".to_owned()),
+        (Some(_), Some(_)) => Err("sends a different body".to_owned()),
     }
 }

@@ -1,11 +1,11 @@
-//! Cores, children and what the kernel says of them.
+//! Cores, child processes, and what the kernel reports about them.
 
 use std::ffi::CString;
 use std::fs;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-/// The core of the load and of the prober, and the core of the server.
+/// One core for the load and the prober, one for the server.
 pub(crate) const OUR_CORE: usize = 0;
 pub(crate) const CHILD_CORE: usize = 1;
 
@@ -16,7 +16,7 @@ pub(crate) fn describe() -> String {
         .find(|line| line.starts_with("model name"))
         .and_then(|line| line.split(": ").nth(1));
     let kernel = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
-    // The machine's, not those that this process is pinned to.
+    // All cores of the machine, not only those this process may use.
     let cores = cpu
         .lines()
         .filter(|line| line.starts_with("processor"))
@@ -38,9 +38,9 @@ pub(crate) fn date() -> String {
     )
 }
 
-/// Keeps the calling thread on a core.
+/// Pins the calling thread to a core.
 pub(crate) fn pin(core: usize) {
-    // SAFETY: a zeroed set is empty, and its size is told.
+    // SAFETY: a zeroed set is empty, and the size is that of the set.
     unsafe {
         let mut set: libc::cpu_set_t = std::mem::zeroed();
         libc::CPU_SET(core, &mut set);
@@ -48,20 +48,20 @@ pub(crate) fn pin(core: usize) {
     }
 }
 
-/// A program that was started, and when. It is killed when it is dropped.
+/// A started program. Killed on drop.
 pub(crate) struct Child {
     pub(crate) pid: i32,
     pub(crate) started_at: Instant,
     is_over: bool,
 }
 
-/// What a child has cost in all.
+/// What a child cost over its life.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Cost {
     pub(crate) cpu: Duration,
     pub(crate) minor_faults: i64,
     pub(crate) major_faults: i64,
-    /// Bytes that had to come from the disk.
+    /// Bytes read from disk.
     pub(crate) read_len: i64,
 }
 
@@ -72,9 +72,10 @@ struct Exec {
     output: i32,
 }
 
-/// Runs between `clone` and `exec` in the parent's memory, on a stack of its own: system calls and nothing else.
+/// Runs between `clone` and `exec` in the parent's memory, on a stack of its own, so it makes system calls and
+/// nothing else.
 extern "C" fn become_program(exec: *mut libc::c_void) -> libc::c_int {
-    // SAFETY: the parent waits, and keeps what the pointers point to.
+    // SAFETY: the parent waits and keeps the pointed-to values alive.
     unsafe {
         let exec = &*exec.cast::<Exec>();
         pin(CHILD_CORE);
@@ -90,7 +91,8 @@ extern "C" fn become_program(exec: *mut libc::c_void) -> libc::c_int {
 }
 
 impl Child {
-    /// Starts a program on its core the cheapest way there is (as `vfork` does), so that what is measured is its own.
+    /// Starts a program on its core with `CLONE_VFORK`, the cheapest way, so that the time measured is the
+    /// program's own.
     pub(crate) fn start(path: &Path, arguments: &[String], port: u16) -> Self {
         let c_string = |text: &str| CString::new(text).expect("no NUL in a path");
         let texts: Vec<CString> = arguments.iter().map(|text| c_string(text)).collect();
@@ -102,7 +104,7 @@ impl Child {
         let null = fs::OpenOptions::new()
             .write(true)
             .open("/dev/null")
-            .expect("there is a /dev/null");
+            .expect("/dev/null can be opened");
         let output = std::os::fd::AsRawFd::as_raw_fd(&null);
         let mut exec = Exec {
             path,
@@ -118,7 +120,7 @@ impl Child {
             let top = stack.as_mut_ptr().add(stack.len() - 16).cast();
             libc::clone(become_program, top, flags, (&raw mut exec).cast())
         };
-        assert!(pid > 0, "the kernel starts no process");
+        assert!(pid > 0, "clone failed");
         Self {
             pid,
             started_at,
@@ -126,10 +128,10 @@ impl Child {
         }
     }
 
-    /// Kills it and asks what it has cost.
+    /// Kills the child and returns what it cost.
     pub(crate) fn end(mut self) -> Cost {
         self.is_over = true;
-        // SAFETY: the process is our child and not waited for yet.
+        // SAFETY: the process is our child and has not been waited for.
         let usage = unsafe {
             libc::kill(self.pid, libc::SIGKILL);
             let mut usage: libc::rusage = std::mem::zeroed();
@@ -143,17 +145,17 @@ impl Child {
             cpu: time(usage.ru_utime) + time(usage.ru_stime),
             minor_faults: usage.ru_minflt,
             major_faults: usage.ru_majflt,
-            // getrusage(2) counts blocks of 512 bytes, whatever the file system's are.
+            // getrusage(2) counts blocks of 512 bytes on every file system.
             read_len: usage.ru_inblock * 512,
         }
     }
 
-    /// Processor time so far, of all its threads and of its own children (nginx works in one).
+    /// CPU time so far of all threads and child processes (nginx works in a child).
     pub(crate) fn cpu(&self) -> Duration {
         family(self.pid).iter().map(|pid| cpu_of(*pid)).sum()
     }
 
-    /// Resident memory in bytes that is its own: what is shared with the page cache does not count.
+    /// Private resident memory in bytes. Pages shared with the page cache do not count.
     pub(crate) fn memory(&self) -> u64 {
         family(self.pid).iter().map(|pid| anonymous_of(*pid)).sum()
     }
@@ -162,7 +164,7 @@ impl Child {
 impl Drop for Child {
     fn drop(&mut self) {
         if !self.is_over {
-            // SAFETY: the process is our child and not waited for yet.
+            // SAFETY: the process is our child and has not been waited for.
             unsafe {
                 libc::kill(self.pid, libc::SIGKILL);
                 libc::waitpid(self.pid, std::ptr::null_mut(), 0);
@@ -183,7 +185,7 @@ fn family(pid: i32) -> Vec<i32> {
         .collect()
 }
 
-/// The scheduler's own count of nanoseconds, a thread.
+/// Nanoseconds of CPU time over all threads, from the scheduler's own count.
 fn cpu_of(pid: i32) -> Duration {
     let threads = fs::read_dir(format!("/proc/{pid}/task"))
         .into_iter()
@@ -212,7 +214,7 @@ fn anonymous_of(pid: i32) -> u64 {
         * 1024
 }
 
-/// Throws a file's pages out of the page cache.
+/// Drops a file's pages from the page cache.
 pub(crate) fn forget_file(path: &Path) {
     let Ok(file) = fs::File::open(path) else {
         return;

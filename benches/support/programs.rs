@@ -1,4 +1,4 @@
-//! The programs that are compared, built with one set of flags.
+//! The compared programs, all built with the same flags.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -8,10 +8,10 @@ use super::{results, root};
 
 const TARGET: &str = "x86_64-unknown-linux-musl";
 
-/// What cannot be had on this machine, and why.
+/// Programs that this machine cannot run, and why.
 static ABSENT: Mutex<Vec<String>> = Mutex::new(Vec::new());
 
-/// The programs that were looked for in vain.
+/// The programs that were not found.
 pub(crate) fn absent() -> Vec<String> {
     ABSENT
         .lock()
@@ -19,7 +19,7 @@ pub(crate) fn absent() -> Vec<String> {
         .unwrap_or_default()
 }
 
-/// A program that cannot be had is named, so that nobody takes its absence for a result.
+/// Records a missing program, so that its absence is not taken for a result.
 fn present(name: &str, why_not: &str, program: Option<Program>) -> Option<Program> {
     if program.is_none() {
         eprintln!("absent: {name}: {why_not}");
@@ -52,7 +52,7 @@ impl Program {
             Arguments::Script(script) => vec![script.display().to_string(), port.to_string()],
             Arguments::Configuration => {
                 let path = results().join("nginx.conf");
-                std::fs::write(&path, nginx_configuration(port)).expect("target is ours to write");
+                std::fs::write(&path, nginx_configuration(port)).expect("target is writable");
                 vec![
                     "-c".to_owned(),
                     path.display().to_string(),
@@ -63,19 +63,19 @@ impl Program {
         }
     }
 
-    /// Goes on with a copy, if it is not one of the machine's own programs.
+    /// Switches to a copy of the program, unless it belongs to the system.
     pub(crate) fn unpack(&mut self) {
         if self.path.starts_with("/usr") {
             return;
         }
         let copy = results().join("unpacked").join(self.name);
         let directory = copy.parent().expect("a file in a directory");
-        std::fs::create_dir_all(directory).expect("target is ours to write");
-        std::fs::copy(&self.path, &copy).expect("a program that was built, and room for a copy");
+        std::fs::create_dir_all(directory).expect("target is writable");
+        std::fs::copy(&self.path, &copy).expect("the program can be copied");
         self.path = copy;
     }
 
-    /// nginx by itself has nothing that sends a body back.
+    /// nginx has no module that echoes a body.
     pub(crate) fn is_able_to_echo(&self) -> bool {
         !matches!(self.arguments, Arguments::Configuration)
     }
@@ -95,7 +95,7 @@ fn nginx_configuration(port: u16) -> String {
     )
 }
 
-/// Runs a build; false if it fails, or its tool is not there.
+/// Runs a build. Returns false if it fails or the tool is not installed.
 fn build(directory: &Path, program: &str, arguments: &[&str]) -> bool {
     let status = Command::new(program)
         .args(arguments)
@@ -120,10 +120,9 @@ pub(crate) fn found(name: &str) -> Option<PathBuf> {
         .find(|path| path.is_file())
 }
 
-/// The floor of a start.
 pub(crate) fn floor() -> Program {
     let directory = root().join("benches/floor");
-    assert!(cargo(&directory, &["--release"]), "the floor builds");
+    assert!(cargo(&directory, &["--release"]), "floor builds");
     Program {
         name: "floor",
         path: directory.join("target/release/floor"),
@@ -133,7 +132,7 @@ pub(crate) fn floor() -> Program {
 
 const DIST: &[&str] = &["--profile", "dist", "--target", TARGET];
 
-/// What is deployed.
+/// What users deploy.
 pub(crate) fn bootstrap() -> Program {
     assert!(
         cargo(&root(), &[DIST, &["--bin", "bootstrap"]].concat()),
@@ -146,15 +145,15 @@ pub(crate) fn bootstrap() -> Program {
     }
 }
 
-/// The examples that are measured as a user's own function: with `coldstart::main!`, and with std's start as `hello` is.
+/// Examples measured as user functions: `minimal` uses `coldstart::main!`, `hello` a plain `main`.
 pub(crate) const FUNCTIONS: [&str; 2] = ["minimal", "hello"];
 
-/// Ours: what is deployed, functions of users, and the min build where a nightly toolchain is at hand.
+/// Our programs: the deployed build, the example functions, and the min build if a nightly toolchain is installed.
 pub(crate) fn ours() -> Vec<Program> {
     for example in FUNCTIONS {
         assert!(
             cargo(&root(), &[DIST, &["--example", example]].concat()),
-            "the example builds"
+            "{example} builds"
         );
     }
     let target = root().join("target").join(TARGET).join("dist");
@@ -170,15 +169,11 @@ pub(crate) fn ours() -> Vec<Program> {
         path: min,
         arguments: Arguments::PortFlag,
     });
-    programs.extend(present(
-        "bootstrap-min",
-        "no nightly toolchain that builds it",
-        min,
-    ));
+    programs.extend(present("bootstrap-min", "the nightly build failed", min));
     programs
 }
 
-/// Another build of `bootstrap`, for comparing two.
+/// Another build of `bootstrap`, to compare with.
 pub(crate) fn also(path: &str) -> Program {
     let path = PathBuf::from(path);
     let name = path
@@ -193,7 +188,7 @@ pub(crate) fn also(path: &str) -> Program {
 
 /// The loop that only counts empty lines.
 pub(crate) fn limit() -> Program {
-    peer("limit", "peer-limit", TARGET).expect("the limit builds")
+    peer("limit", "peer-limit", TARGET).expect("limit builds")
 }
 
 fn peer(name: &'static str, package: &str, target: &str) -> Option<Program> {
@@ -214,7 +209,7 @@ fn peer(name: &'static str, package: &str, target: &str) -> Option<Program> {
     })
 }
 
-/// The others, as far as they can be had on this machine.
+/// The other servers that this machine can run.
 pub(crate) fn peers() -> Vec<Program> {
     let gnu = "x86_64-unknown-linux-gnu";
     let mut programs: Vec<Program> = [
@@ -232,7 +227,7 @@ pub(crate) fn peers() -> Vec<Program> {
         present(name, "does not build", peer(name, package, target))
     })
     .collect();
-    programs.extend(present("go", "no Go that builds it", go()));
+    programs.extend(present("go", "does not build", go()));
     let nginx = found("nginx")
         .or_else(|| Some("/usr/sbin/nginx".into()))
         .filter(|path| path.is_file())

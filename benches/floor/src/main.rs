@@ -1,5 +1,5 @@
-//! The floor: socket, setsockopt, bind, listen, accept, read, write, in that order and with nothing in between.
-//! `floor PORT` answers each connection's first bytes, whatever they are, with one greeting.
+//! The floor: socket, setsockopt, bind, listen, accept, read and write in that order, with nothing in between.
+//! `floor PORT` responds to the first bytes of each connection, whatever they are, with a fixed greeting.
 #![no_std]
 #![no_main]
 
@@ -21,7 +21,7 @@ global_asm!(".globl _start", "_start:", "mov rdi, rsp", "and rsp, -16", "call {s
 
 fn call(number: usize, arguments: [usize; 5]) -> usize {
     let result;
-    // SAFETY: the kernel's convention; pointers among the arguments are valid for the call.
+    // SAFETY: the kernel's calling convention; pointers among the arguments are valid for the call.
     unsafe {
         asm!("syscall", inlateout("rax") number => result, in("rdi") arguments[0], in("rsi") arguments[1],
             in("rdx") arguments[2], in("r10") arguments[3], in("r8") arguments[4], lateout("rcx") _, lateout("r11") _);
@@ -29,7 +29,7 @@ fn call(number: usize, arguments: [usize; 5]) -> usize {
     result
 }
 
-/// `stack` is what the kernel hands a program: the count of arguments, then pointers to them.
+/// `stack` is what the kernel passes to a program: the argument count, then pointers to the arguments.
 unsafe extern "C" fn serve(stack: *const *const u8) -> ! {
     let mut port = 0_u16;
     // SAFETY: the program is started with the port as its first argument.

@@ -1,4 +1,4 @@
-// net/http, as its documentation writes it, on one processor.
+// net/http as in its documentation, on one processor.
 package main
 
 import (

@@ -1,4 +1,4 @@
-// Node's own server, as its documentation writes it.
+// Node's own server as in its documentation.
 const http = require('node:http');
 http.createServer((request, response) => {
   if (request.method !== 'POST') {

@@ -1,4 +1,4 @@
-//! The greeting and the echo, as actix's documentation writes them.
+//! Greeting and echo as in actix's documentation.
 
 use actix_web::{App, HttpServer, web};
 

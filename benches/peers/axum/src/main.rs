@@ -1,4 +1,4 @@
-//! The greeting and the echo, as axum's documentation writes them.
+//! Greeting and echo as in axum's documentation.
 
 use axum::body::Bytes;
 use axum::routing::get;

@@ -1,4 +1,4 @@
-//! The greeting and the echo, as hyper's documentation writes them.
+//! Greeting and echo as in hyper's documentation.
 
 use http_body_util::{BodyExt as _, Full};
 use hyper::body::{Bytes, Incoming};
@@ -6,7 +6,7 @@ use hyper::service::service_fn;
 use hyper::{Method, Request, Response};
 use hyper_util::rt::TokioIo;
 
-async fn answer(request: Request<Incoming>) -> Result<Response<Full<Bytes>>, hyper::Error> {
+async fn respond(request: Request<Incoming>) -> Result<Response<Full<Bytes>>, hyper::Error> {
     let body = if request.method() == Method::POST {
         request.into_body().collect().await?.to_bytes()
     } else {
@@ -30,7 +30,7 @@ fn main() {
             tokio::task::spawn_local(async move {
                 let _ = hyper::server::conn::http1::Builder::new()
                     .pipeline_flush(true)
-                    .serve_connection(TokioIo::new(socket), service_fn(answer))
+                    .serve_connection(TokioIo::new(socket), service_fn(respond))
                     .await;
             });
         }

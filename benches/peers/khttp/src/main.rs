@@ -1,4 +1,4 @@
-//! The greeting and the echo, as khttp's documentation writes them.
+//! Greeting and echo as in khttp's documentation.
 
 use khttp::{Headers, Method, Server};
 

@@ -1,6 +1,5 @@
-//! The limit: an epoll loop that looks for nothing but `\r\n\r\n` and checks nothing. It sends one prepared answer a
-//! head; behind a head with a `Content-Length` it waits for that many bytes and sends them back.
-//! No server that reads a request can do with fewer system calls.
+//! The limit: an epoll loop that searches for `\r\n\r\n` and checks nothing. It sends one prepared response per head;
+//! after a POST head it echoes the body. No server that reads requests can do with fewer system calls.
 
 use std::os::fd::AsRawFd as _;
 
@@ -15,7 +14,7 @@ fn main() {
     listener.set_nonblocking(true).expect("a listener");
     let listener = listener.as_raw_fd();
     let (mut input, mut out) = (vec![0_u8; 65_536], Vec::with_capacity(65_536));
-    // SAFETY: system calls on descriptors and buffers of ours.
+    // SAFETY: the descriptors and buffers are ours and live through the calls.
     unsafe {
         let one = 1_i32;
         libc::listen(listener, 4096);
@@ -40,7 +39,7 @@ fn main() {
 
 unsafe fn accept(listener: i32, epoll: i32) {
     loop {
-        // SAFETY: no address is asked for.
+        // SAFETY: null pointers ask for no address.
         let fd = unsafe {
             libc::accept4(listener, std::ptr::null_mut(), std::ptr::null_mut(), libc::SOCK_NONBLOCK)
         };
@@ -55,7 +54,7 @@ unsafe fn accept(listener: i32, epoll: i32) {
 }
 
 unsafe fn serve(fd: i32, input: &mut [u8], out: &mut Vec<u8>) {
-    // SAFETY: the buffer has that length.
+    // SAFETY: the length is that of the buffer.
     let len = unsafe { libc::recv(fd, input.as_mut_ptr().cast(), input.len(), 0) };
     if len == 0 || (len < 0 && std::io::Error::last_os_error().raw_os_error() != Some(libc::EAGAIN)) {
         // SAFETY: the descriptor is ours.
@@ -65,7 +64,7 @@ unsafe fn serve(fd: i32, input: &mut [u8], out: &mut Vec<u8>) {
     let input = &input[..usize::try_from(len).unwrap_or(0)];
     out.clear();
     if input.first() == Some(&b'P') {
-        // The load sends head and body in one piece.
+        // The load sends head and body in one write.
         if let Some(body) = input.len().checked_sub(ECHO_LEN) {
             out.extend_from_slice(ECHO_HEAD);
             out.extend_from_slice(&input[body..]);
@@ -76,9 +75,9 @@ unsafe fn serve(fd: i32, input: &mut [u8], out: &mut Vec<u8>) {
         }
     }
     if !out.is_empty() {
-        // SAFETY: the buffer has that length.
+        // SAFETY: the length is that of the buffer.
         unsafe { libc::send(fd, out.as_ptr().cast(), out.len(), libc::MSG_NOSIGNAL) };
-        // The load says so last; looking for it everywhere would cost what the limit must not cost.
+        // The load sends this field last. Searching the whole head for it would cost what the limit must not cost.
         if input.ends_with(b"Connection: close\r\n\r\n") {
             // SAFETY: the descriptor is ours.
             unsafe { libc::close(fd) };
@@ -96,7 +95,7 @@ fn heads(input: &[u8]) -> usize {
 }
 
 fn find(rest: &[u8]) -> Option<usize> {
-    // SAFETY: both lengths are true.
+    // SAFETY: both lengths match their pointers.
     let found = unsafe { libc::memmem(rest.as_ptr().cast(), rest.len(), b"\r\n\r\n".as_ptr().cast(), 4) };
     (!found.is_null()).then(|| found as usize - rest.as_ptr() as usize)
 }

@@ -1,4 +1,4 @@
-//! The greeting and the echo, as may_minihttp's documentation writes them.
+//! Greeting and echo as in may_minihttp's documentation.
 
 use std::io::{self, BufRead as _};
 

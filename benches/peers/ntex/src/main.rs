@@ -1,4 +1,4 @@
-//! The greeting and the echo, as ntex's documentation writes them, on tokio's runtime.
+//! Greeting and echo as in ntex's documentation, on tokio.
 
 use ntex::util::Bytes;
 use ntex::web::{self, App, HttpResponse, HttpServer};

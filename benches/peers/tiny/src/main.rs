@@ -1,4 +1,4 @@
-//! The greeting and the echo, as tiny_http's documentation writes them.
+//! Greeting and echo as in tiny_http's documentation.
 
 use tiny_http::{Method, Response, Server};
 
