@@ -9,7 +9,7 @@ use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 use crate::caller_error::Style;
 use crate::exit::STATUSES;
 
-/// The platform on your own machine: launch, call, check, measure and pack a custom-runtime function.
+/// The platform on your own machine: run, call, check, measure and pack a custom-runtime function.
 #[derive(Debug, Parser)]
 #[command(name = "coldstart", version, after_help = STATUSES)]
 pub(crate) struct Arguments {
@@ -22,21 +22,21 @@ pub(crate) enum Command {
     /// Start a function as the platform does, and route calls to it
     #[command(after_help = STATUSES)]
     Run(RunArguments),
-    /// Put a function's server through the contract's checks
+    /// Check a function's server against the platform's contract
     #[command(after_help = STATUSES)]
     Check(CheckArguments),
-    /// Measure cold starts and warm latency of one or several commands
+    /// Measure cold starts and warm latency of one or more commands
     #[command(after_help = STATUSES)]
     Bench(BenchArguments),
-    /// Make the ZIP that is deployed, the same bytes every time
+    /// Build the ZIP to deploy; the same input gives the same bytes
     #[command(after_help = STATUSES)]
     Pack(PackArguments),
-    /// Begin a function's project in Rust
+    /// Create a Rust project for a function
     #[command(after_help = STATUSES)]
     New(NewArguments),
 }
 
-/// A flag that is there or not, as a type of its own.
+/// Whether a flag was given. An enum, because `clippy` and `tests/tidy.rs` allow a struct one bool.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) enum Switch {
     #[default]
@@ -50,21 +50,21 @@ impl Switch {
     }
 }
 
-/// What is started, and with which settings; these go before an s.yaml's.
+/// What to start, and settings that override those of an s.yaml.
 #[derive(Debug, Args)]
 pub(crate) struct SourceArguments {
-    /// A directory, a ZIP, an s.yaml or a start file [default: the current directory]
+    /// A directory, a ZIP, an s.yaml or an executable [default: the current directory]
     pub(crate) source: Option<PathBuf>,
-    /// The resource of an s.yaml with several functions
+    /// The resource to use, if the s.yaml has several functions
     #[arg(long, value_name = "NAME")]
     pub(crate) resource: Option<String>,
-    /// The configured port [default: 9000]
+    /// The port that the function listens on [default: 9000]
     #[arg(long, value_parser = clap::value_parser!(u16).range(1..))]
     pub(crate) port: Option<u16>,
-    /// The runtime, whose Debian the start file must fit [default: custom.debian10]
+    /// The runtime; its Debian release decides what the executable may need [default: custom.debian10]
     #[arg(long, value_name = "NAME")]
     pub(crate) runtime: Option<String>,
-    /// A variable for the function, NAME=VALUE; may be repeated
+    /// Set an environment variable of the function; may be repeated
     #[arg(long = "env", value_name = "NAME=VALUE", value_parser = variable)]
     pub(crate) environment: Vec<(String, String)>,
     /// How long the server may take to listen, in seconds [default: 120]
@@ -76,16 +76,16 @@ pub(crate) struct SourceArguments {
         action = ArgAction::SetTrue, value_parser = switch
     )]
     pub(crate) initializer: Switch,
-    /// Send GET /pre-stop before the end
+    /// Send GET /pre-stop before stopping
     #[arg(
         long,
         action = ArgAction::SetTrue, value_parser = switch
     )]
     pub(crate) pre_stop: Switch,
-    /// The path of a health check
+    /// The path of the health check
     #[arg(long, value_name = "PATH")]
     pub(crate) health: Option<String>,
-    /// The start command, in place of bootstrap
+    /// The start command, instead of bootstrap
     #[arg(last = true, value_name = "COMMAND")]
     pub(crate) command: Vec<String>,
 }
@@ -94,34 +94,34 @@ pub(crate) struct SourceArguments {
 pub(crate) struct RunArguments {
     #[command(flatten)]
     pub(crate) source: SourceArguments,
-    /// Where the gateway listens
+    /// The address that the gateway listens on
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8080")]
     pub(crate) gateway: SocketAddr,
-    /// Whose error texts callers get
+    /// The generation of the platform whose error texts callers get
     #[arg(long, value_enum, default_value_t)]
     pub(crate) errors: Style,
-    /// Requests at a time for one instance [default: 20]
+    /// Concurrent requests per instance [default: 20]
     #[arg(long, value_parser = clap::value_parser!(u32).range(1..=200))]
     pub(crate) concurrency: Option<u32>,
-    /// The function's time-out, in seconds [default: 60]
+    /// How long one request may take, in seconds [default: 60]
     #[arg(long, value_name = "SECONDS", value_parser = seconds)]
     pub(crate) timeout: Option<Duration>,
     /// The function's memory, in MB [default: 512]
     #[arg(long, value_name = "MB", value_parser = clap::value_parser!(u64).range(128..=32768))]
     pub(crate) memory: Option<u64>,
-    /// Stop the process between requests, as the platform freezes an instance
+    /// Stop the process between requests, as the platform freezes an idle instance
     #[arg(
         long,
         action = ArgAction::SetTrue, value_parser = switch
     )]
     pub(crate) freeze: Switch,
-    /// Start anew whenever a file of the source changes
+    /// Restart the function when its files change
     #[arg(
         long,
         action = ArgAction::SetTrue, value_parser = switch
     )]
     pub(crate) watch: Switch,
-    /// Keep answering callers with the error when the start fails, and try again on each call
+    /// Keep running when the start fails: callers get the error, and each call tries again
     #[arg(
         long,
         action = ArgAction::SetTrue, value_parser = switch
@@ -133,26 +133,26 @@ pub(crate) struct RunArguments {
 pub(crate) struct CheckArguments {
     #[command(flatten)]
     pub(crate) source: SourceArguments,
-    /// Idle connections up to 131 s and a freeze of 60 s: past every common default
+    /// Hold idle connections for up to 131 s and freeze for 60 s: longer than every common default
     #[arg(
         long,
         action = ArgAction::SetTrue, value_parser = switch,
         conflicts_with = "full"
     )]
     pub(crate) idle: Switch,
-    /// Idle connections up to 16 minutes: as long as the documents demand
+    /// Hold idle connections for up to 16 minutes
     #[arg(
         long,
         action = ArgAction::SetTrue, value_parser = switch
     )]
     pub(crate) full: Switch,
-    /// Only these checks, such as K1,S3
+    /// Run only these checks, such as K1,S3
     #[arg(long, value_name = "ID", value_delimiter = ',')]
     pub(crate) only: Vec<String>,
     /// A path whose handler fails or panics, for C2 and E1
     #[arg(long, value_name = "PATH")]
     pub(crate) fault_path: Option<String>,
-    /// A path that streams, for P6 [default: /]
+    /// A path that streams its response, for P6 [default: /]
     #[arg(
         long,
         value_name = "PATH",
@@ -160,41 +160,41 @@ pub(crate) struct CheckArguments {
         hide_default_value = true
     )]
     pub(crate) stream_path: String,
-    /// Print the result as JSON
+    /// Print the report as JSON
     #[arg(
         long,
         action = ArgAction::SetTrue, value_parser = switch
     )]
     pub(crate) json: Switch,
-    /// Write the result as JUnit XML
+    /// Also write the report as JUnit XML
     #[arg(long, value_name = "FILE")]
     pub(crate) junit: Option<PathBuf>,
 }
 
 #[derive(Debug, Args)]
 pub(crate) struct BenchArguments {
-    /// A command to measure; may be repeated, the first is what the others are compared with
+    /// A command to measure; may be repeated, and the first is the baseline of the ratios
     #[arg(long = "command", value_name = "COMMAND", required = true)]
     pub(crate) commands: Vec<String>,
     /// The code directory
     #[arg(long, value_name = "DIRECTORY", default_value = ".")]
     pub(crate) directory: PathBuf,
-    /// The configured port [default: 9000]
+    /// The port that the servers listen on [default: 9000]
     #[arg(long, value_parser = clap::value_parser!(u16).range(1..))]
     pub(crate) port: Option<u16>,
-    /// Cold starts of each command
+    /// Cold starts per command
     #[arg(long, default_value_t = 11, value_parser = clap::value_parser!(u32).range(1..=1000))]
     pub(crate) starts: u32,
-    /// Warm requests of each command
+    /// Warm requests per command
     #[arg(long, default_value_t = 2000, value_parser = clap::value_parser!(u32).range(1..=100_000))]
     pub(crate) requests: u32,
-    /// The path of the warm requests
+    /// The path to request
     #[arg(long, default_value = "/")]
     pub(crate) path: String,
     /// How long a server may take to listen, in seconds
     #[arg(long, value_name = "SECONDS", value_parser = seconds, default_value = "30")]
     pub(crate) start_timeout: Duration,
-    /// Write a page with plots
+    /// Also write an HTML page with plots
     #[arg(long, value_name = "FILE")]
     pub(crate) html: Option<PathBuf>,
     /// Print the numbers as JSON
@@ -209,16 +209,16 @@ pub(crate) struct BenchArguments {
 pub(crate) struct PackArguments {
     /// A Rust project, a directory to pack, or one executable [default: the current directory]
     pub(crate) source: Option<PathBuf>,
-    /// The ZIP [default: function.zip in the project or directory]
+    /// The ZIP to write [default: function.zip in the project or directory]
     #[arg(long, short, value_name = "FILE")]
     pub(crate) output: Option<PathBuf>,
-    /// The runtime that the executable must start on
+    /// The runtime that the executable must run on
     #[arg(long, value_name = "NAME", default_value = "custom.debian10")]
     pub(crate) runtime: String,
-    /// What cargo builds for
+    /// The target that cargo builds for
     #[arg(long, default_value = "x86_64-unknown-linux-musl")]
     pub(crate) target: String,
-    /// The directory starts with a command of the platform's image, so it needs no bootstrap
+    /// The directory is started with a command of the runtime's image and needs no bootstrap
     #[arg(
         long,
         action = ArgAction::SetTrue, value_parser = switch
@@ -228,9 +228,9 @@ pub(crate) struct PackArguments {
 
 #[derive(Debug, Args)]
 pub(crate) struct NewArguments {
-    /// The project's directory; its name is the function's
+    /// The directory to create; its name becomes the function's name
     pub(crate) directory: PathBuf,
-    /// What the function does
+    /// What the function handles
     #[arg(long, value_enum, default_value_t)]
     pub(crate) kind: Kind,
     /// Use the library at this path instead of the published one
@@ -241,16 +241,16 @@ pub(crate) struct NewArguments {
 /// The templates of `new`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Kind {
-    /// Answers HTTP calls
+    /// HTTP calls
     #[default]
     Http,
-    /// Answers events
+    /// Events, each with a whole response
     Event,
-    /// Streams server-sent events
+    /// HTTP calls, with streams of server-sent events
     Sse,
 }
 
-/// `SetTrue` speaks of true and false; a struct of ours does not.
+/// Maps the true and false of clap's `SetTrue`.
 #[expect(clippy::unnecessary_wraps, reason = "clap's parsers may fail")]
 fn switch(text: &str) -> Result<Switch, String> {
     Ok(if text == "true" {

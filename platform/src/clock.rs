@@ -1,11 +1,11 @@
-//! Times as the platform prints them, and request ids, which begin with a time.
+//! Timestamps in the platform's formats, and request ids, which begin with one.
 
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 const SECONDS_A_DAY: u64 = 86_400;
 
-/// `2026-01-31T08:09:10.123`, in UTC: what a log record begins with.
+/// `2026-01-31T08:09:10.123`, in UTC, as log records begin.
 pub(crate) fn stamp_millis(at: SystemTime) -> String {
     let since = since_epoch(at);
     format!(
@@ -15,7 +15,7 @@ pub(crate) fn stamp_millis(at: SystemTime) -> String {
     )
 }
 
-/// `2026-01-31T08:09:10.123456789Z`: how the old error texts mark each log line.
+/// `2026-01-31T08:09:10.123456789Z`, as log lines begin in the old error texts.
 pub(crate) fn stamp_nanos(at: SystemTime) -> String {
     let since = since_epoch(at);
     format!(
@@ -25,7 +25,7 @@ pub(crate) fn stamp_nanos(at: SystemTime) -> String {
     )
 }
 
-/// `1-<8 hex seconds>-<8 hex>-<12 hex>`, as 3.0 numbers its calls.
+/// `1-<8 hex seconds>-<8 hex>-<12 hex>`, the request id of 3.0.
 pub(crate) fn request_id() -> String {
     let seconds = since_epoch(SystemTime::now()).as_secs() & 0xffff_ffff;
     let (high, low) = (random(), random());
@@ -36,7 +36,7 @@ pub(crate) fn request_id() -> String {
     )
 }
 
-/// A UUID, as hooks are numbered.
+/// A UUID, the request id of hooks.
 pub(crate) fn hook_id() -> String {
     let (high, low) = (random(), random());
     format!(
@@ -49,12 +49,12 @@ pub(crate) fn hook_id() -> String {
     )
 }
 
-/// Sixty-four bits that nobody guesses twice; not for secrets.
+/// Sixty-four random bits, not for secrets.
 pub(crate) fn random() -> u64 {
     RandomState::new().build_hasher().finish()
 }
 
-/// A duration for people: `840 µs`, `12.3 ms`, `4.56 s`.
+/// A duration for display: `840 µs`, `12.3 ms`, `4.56 s`.
 pub(crate) fn human(duration: Duration) -> String {
     let seconds = duration.as_secs_f64();
     if seconds < 0.001 {
@@ -66,7 +66,7 @@ pub(crate) fn human(duration: Duration) -> String {
     }
 }
 
-/// A number of seconds without a useless fraction: `120`, `1.5`.
+/// Seconds without trailing zeros: `120`, `1.5`.
 pub(crate) fn plain_seconds(duration: Duration) -> String {
     let text = format!("{:.3}", duration.as_secs_f64());
     text.trim_end_matches('0').trim_end_matches('.').to_owned()
@@ -106,7 +106,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_leap_day_and_a_new_year_are_where_the_calendar_has_them() {
+    fn leap_days_and_new_years_are_formatted_correctly() {
         let at = |seconds| stamp_millis(UNIX_EPOCH + Duration::from_secs(seconds));
         assert_eq!(at(0), "1970-01-01T00:00:00.000");
         assert_eq!(at(951_782_400), "2000-02-29T00:00:00.000");
@@ -114,7 +114,7 @@ mod tests {
     }
 
     #[test]
-    fn a_request_id_has_the_shape_of_the_platforms() {
+    fn a_request_id_has_the_platforms_shape() {
         let id = request_id();
         let lengths: Vec<usize> = id.split('-').map(str::len).collect();
         assert_eq!(lengths, [1, 8, 8, 12], "{id}");

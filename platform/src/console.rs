@@ -1,10 +1,10 @@
-//! The only writer to the terminal. Standard output carries results, standard error the talk about them.
+//! The only writer to the terminal: results go to standard output, everything else to standard error.
 
 use std::io::Write;
 
 use anstyle::{AnsiColor, Style};
 
-/// What a piece of text means; the colour follows from it.
+/// What a piece of text means. Decides its colour.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Tone {
     Good,
@@ -25,19 +25,19 @@ impl Tone {
         }
     }
 
-    /// The text in this tone; a writer without colours strips it again.
+    /// Adds the colour; the writer strips it where colours are off.
     pub(crate) fn paint(self, text: impl std::fmt::Display) -> String {
         let style = self.style();
         format!("{style}{text}{style:#}")
     }
 }
 
-/// A line to standard error, for the person at the terminal. A closed terminal is no reason to stop.
+/// Writes a line to standard error. Errors are ignored: a closed terminal must not stop the function.
 pub(crate) fn say(line: impl AsRef<str>) {
     writeln!(anstream::stderr().lock(), "{}", line.as_ref()).ok();
 }
 
-/// A line to standard output: a result that another program may read.
+/// Writes a result to standard output and flushes it, since a program may be reading.
 pub(crate) fn give(line: impl AsRef<str>) {
     let mut out = anstream::stdout().lock();
     writeln!(out, "{}", line.as_ref())

@@ -1,4 +1,4 @@
-//! What an operator gets when `coldstart` itself cannot go on: one line and an exit status.
+//! How `coldstart` fails: one line for the user, and an exit status.
 
 use std::fmt;
 use std::io;
@@ -8,7 +8,7 @@ use std::process::ExitCode;
 /// The documented exit statuses; `--help` and the README list them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Status {
-    /// All went well.
+    /// Success.
     Done = 0,
     /// A check failed.
     Unmet = 1,
@@ -16,11 +16,11 @@ pub(crate) enum Status {
     Input = 3,
     /// The function did not start.
     NotStarted = 4,
-    /// A port that is needed is taken.
+    /// A required port is in use.
     PortTaken = 5,
-    /// This machine refused: files, processes, a build.
+    /// A local operation failed: a file, a process, a build.
     Machine = 6,
-    /// Ended by a signal before the work was done.
+    /// Interrupted by a signal.
     Interrupted = 130,
 }
 
@@ -30,15 +30,15 @@ impl From<Status> for ExitCode {
     }
 }
 
-/// The list of exit statuses as `--help` shows it.
+/// The exit statuses, as `--help` lists them.
 pub(crate) const STATUSES: &str = "Exit status:
   0    done; every check passed
   1    a check failed
   2    the command line was wrong
   3    the source cannot be used: missing, malformed or unsafe file, ZIP or s.yaml
   4    the function did not start
-  5    a port that is needed is taken
-  6    this machine refused: a file, a process, a build
+  5    a required port is in use
+  6    a local operation failed: a file, a process, a build
   130  interrupted";
 
 /// Why `coldstart` stops, and what would fix it.
@@ -55,7 +55,7 @@ impl Failure {
         Self::new(Status::Input, message)
     }
 
-    /// This machine refused something that should have worked.
+    /// A local operation failed.
     pub(crate) fn machine(message: impl Into<String>) -> Self {
         Self::new(Status::Machine, message)
     }
@@ -65,7 +65,7 @@ impl Failure {
         Self::machine(format!("cannot {verb} {}: {error}", path.display()))
     }
 
-    /// Any status with its line.
+    /// A failure with any status.
     pub(crate) fn new(status: Status, message: impl Into<String>) -> Self {
         Self {
             status,
@@ -88,7 +88,7 @@ impl Failure {
 
 impl fmt::Display for Failure {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // One line whatever a parser or the kernel put into the message.
+        // A parser's or the kernel's message may have several lines.
         let line = self
             .message
             .split_whitespace()

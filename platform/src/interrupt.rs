@@ -1,4 +1,4 @@
-//! Ctrl-C and SIGTERM. The first one asks for an orderly end, the second ends everything at once.
+//! Ctrl-C and SIGTERM: the first asks for an orderly stop, the second stops everything at once.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
@@ -11,12 +11,12 @@ use signal_hook::iterator::Signals;
 use crate::exit::{Failure, Status};
 use crate::remains;
 
-/// A signal ends the program right now; what other threads still see is its doing.
+/// Set while a signal ends the program. Errors that other threads see from then on are its consequences.
 static LEAVING: AtomicBool = AtomicBool::new(false);
 /// Longer than any sweep takes.
 const LEAVE_PATIENCE: Duration = Duration::from_secs(30);
 
-/// Waits for the end, if a signal has begun it: no result is worth telling any more.
+/// If a signal is ending the program, waits for that instead of reporting a result.
 pub(crate) fn yield_to_signal() {
     if LEAVING.load(Ordering::SeqCst) {
         thread::sleep(LEAVE_PATIENCE);
@@ -26,20 +26,20 @@ pub(crate) fn yield_to_signal() {
 /// What a signal does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Manner {
-    /// The first signal is told to the command, which ends in its own order.
+    /// The first signal asks the command to stop; the second is `AtOnce`.
     Orderly,
-    /// Any signal removes what is left and ends the program.
+    /// Every signal kills the processes, removes the temporary folders and exits.
     AtOnce,
 }
 
-/// Whether a signal has come.
+/// Whether a signal has arrived.
 #[derive(Clone, Debug)]
 pub(crate) struct Interrupt {
     state: Arc<(Mutex<bool>, Condvar)>,
 }
 
 impl Interrupt {
-    /// Starts to listen for signals.
+    /// Starts listening for signals.
     pub(crate) fn listen(manner: Manner) -> Result<Self, Failure> {
         let interrupt = Self {
             state: Arc::new((Mutex::new(false), Condvar::new())),
@@ -47,10 +47,10 @@ impl Interrupt {
         let refused =
             |error: std::io::Error| Failure::machine(format!("cannot listen for signals: {error}"));
         let mut signals = Signals::new([SIGINT, SIGTERM, SIGHUP]).map_err(refused)?;
-        let told = interrupt.clone();
+        let raised = interrupt.clone();
         let listening = move || {
             for _ in signals.forever() {
-                if manner == Manner::AtOnce || told.raise() {
+                if manner == Manner::AtOnce || raised.raise() {
                     LEAVING.store(true, Ordering::SeqCst);
                     remains::sweep();
                     leave();
@@ -64,7 +64,7 @@ impl Interrupt {
         Ok(interrupt)
     }
 
-    /// Waits for a signal; the answer says whether one came.
+    /// Waits for a signal. Returns whether one arrived in time.
     pub(crate) fn wait(&self, patience: Duration) -> bool {
         let (raised, changed) = &*self.state;
         let guard = raised.lock().unwrap_or_else(PoisonError::into_inner);
@@ -72,13 +72,13 @@ impl Interrupt {
         *waiting.unwrap_or_else(PoisonError::into_inner).0
     }
 
-    /// Does something on a thread of its own; none if a signal comes first.
+    /// Runs the closure on another thread. Returns `None` if a signal arrives first.
     pub(crate) fn unless_raised<T: Send>(&self, act: impl FnOnce() -> T + Send) -> Option<T> {
         thread::scope(|scope| {
             let acting = scope.spawn(act);
             while !acting.is_finished() {
                 if self.wait(Duration::from_millis(5)) {
-                    // The processes that the act waits for end, and the act with them.
+                    // Killing the processes ends the closure, which waits for them.
                     remains::sweep();
                     acting.join().ok();
                     return None;
@@ -88,7 +88,7 @@ impl Interrupt {
         })
     }
 
-    /// True when it was raised before.
+    /// Returns whether it was already raised.
     fn raise(&self) -> bool {
         let (raised, changed) = &*self.state;
         let before = std::mem::replace(
@@ -102,7 +102,7 @@ impl Interrupt {
 
 #[expect(
     clippy::exit,
-    reason = "the one way out that runs no destructor; what they would do is done"
+    reason = "the only exit that runs no destructors; `sweep` has done their work"
 )]
 fn leave() {
     std::process::exit(Status::Interrupted as i32);

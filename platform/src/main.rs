@@ -1,4 +1,4 @@
-//! `coldstart`: the platform's side of the custom runtime's contract, on a developer's machine.
+//! `coldstart`: the platform's side of the custom-runtime contract, on a developer's machine.
 
 mod arguments;
 mod bench;
@@ -33,13 +33,13 @@ use interrupt::{Interrupt, Manner};
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
     remains::adopt_orphans();
-    // A defect of ours must not leave the function running either.
+    // A panic of our own must not leave the function running.
     let result = std::panic::catch_unwind(|| carry_out(&arguments.command));
     interrupt::yield_to_signal();
     remains::sweep();
     match result.unwrap_or_else(|_| {
         Err(Failure::machine(
-            "a defect in coldstart; its message is above",
+            "a bug in coldstart; the panic message is above",
         ))
     }) {
         Ok(status) => status.into(),

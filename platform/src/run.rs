@@ -1,4 +1,4 @@
-//! `coldstart run`: the function behind a local gateway, until Ctrl-C.
+//! `coldstart run`: serves the function through a local gateway until Ctrl-C.
 
 use std::net::TcpListener;
 use std::sync::Arc;
@@ -71,16 +71,16 @@ fn resolve(arguments: &RunArguments) -> Result<Project, Failure> {
     Ok(project)
 }
 
-/// A port that somebody else has would answer the probe in the function's place.
+/// Another process on the port would answer the probe, and a server that never started would look ready.
 pub(crate) fn ensure_port_free(port: u16) -> Result<(), Failure> {
     TcpListener::bind(("0.0.0.0", port))
         .map(drop)
         .map_err(|error| {
             Failure::new(
                 Status::PortTaken,
-                format!("the function's port {port} is taken: {error}"),
+                format!("the function's port {port} is in use: {error}"),
             )
-            .fix("end the process that listens there, or choose another with --port")
+            .fix("stop the process that listens there, or choose another port with --port")
         })
 }
 
@@ -104,7 +104,7 @@ fn warm_up(fleet: &Fleet, timeline: Timeline) -> Started {
     }
 }
 
-/// The answer that every caller would get goes to standard output, what to do about it to standard error.
+/// The error that callers would get is a result and goes to standard output, the explanation to standard error.
 fn explain(not_started: &NotStarted, fleet: &Fleet) {
     let error = &not_started.error;
     say(format!(
@@ -123,7 +123,7 @@ fn explain(not_started: &NotStarted, fleet: &Fleet) {
 }
 
 fn restart(fleet: &Arc<Fleet>, arguments: &RunArguments) {
-    say(Tone::Strong.paint("changed: starting anew"));
+    say(Tone::Strong.paint("changed: restarting"));
     let timeline = Timeline::begin();
     match resolve(arguments) {
         Ok(project) => {
@@ -154,7 +154,7 @@ fn describe(project: &Project) {
 fn invite(fleet: &Fleet, address: std::net::SocketAddr) {
     let name = &fleet.project().settings.function_name;
     say(format!(
-        "{} http://{address}  (Ctrl-C ends it)",
+        "{} http://{address}  (Ctrl-C stops it)",
         Tone::Good.paint("ready:")
     ));
     say(format!(

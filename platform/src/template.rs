@@ -1,4 +1,4 @@
-//! `coldstart new`: a Rust function that builds, passes its test and packs as it is.
+//! `coldstart new`: creates a Rust function that builds, passes its tests and packs without changes.
 
 use std::fs;
 use std::path::Path;
@@ -7,7 +7,7 @@ use crate::arguments::{Kind, NewArguments};
 use crate::console::{Tone, say};
 use crate::exit::{Failure, Status};
 
-/// The version of the library that the templates are written for.
+/// The library version that the templates need.
 const LIBRARY: &str = "0.1";
 
 const HTTP_TRIGGER: &str = "      triggers:
@@ -35,7 +35,7 @@ pub(crate) fn new(arguments: &NewArguments) -> Result<Status, Failure> {
     accept_name(&name)?;
     if fs::read_dir(folder).is_ok_and(|mut entries| entries.next().is_some()) || folder.is_file() {
         return Err(
-            Failure::input(format!("{} exists already", folder.display()))
+            Failure::input(format!("{} already exists", folder.display()))
                 .fix("name a new directory"),
         );
     }
@@ -84,12 +84,12 @@ const fn files(kind: Kind) -> [(&'static str, &'static str); 9] {
 fn fill(text: &str, kind: Kind, name: &str, library: &str) -> String {
     let (what, call, assertions) = match kind {
         Kind::Http => (
-            "Answers HTTP calls.",
+            "Responds to HTTP calls.",
             "curl http://127.0.0.1:8080/",
             include_str!("../templates/test_http.txt"),
         ),
         Kind::Event => (
-            "Answers events.",
+            "Handles events.",
             "curl -d 'one two' http://127.0.0.1:8080/2023-03-30/functions/{{name}}/invocations",
             include_str!("../templates/test_event.txt"),
         ),
@@ -99,7 +99,7 @@ fn fill(text: &str, kind: Kind, name: &str, library: &str) -> String {
             include_str!("../templates/test_sse.txt"),
         ),
     };
-    // An event function is called by its triggers; it shows the hooks instead.
+    // An event function has no HTTP trigger. Its s.yaml shows the lifecycle hooks instead.
     let (lifecycle, triggers) = match kind {
         Kind::Http | Kind::Sse => ("", HTTP_TRIGGER),
         Kind::Event => (LIFECYCLE, ""),

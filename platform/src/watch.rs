@@ -1,15 +1,15 @@
-//! Notices that a source has changed: names, lengths and times of its files, looked at every now and then.
+//! Detects changes of a source by polling the names, lengths and times of its files.
 
 use std::collections::hash_map::DefaultHasher;
 use std::fs;
 use std::hash::{Hash, Hasher};
 use std::path::Path;
 
-/// A tree larger than this is looked at only in part.
+/// Files after this many are not watched.
 const FILES_MAX: usize = 20_000;
 const SKIPPED: [&str; 4] = [".git", "node_modules", "target", "__pycache__"];
 
-/// A look at a source that later looks are compared with.
+/// The last seen state of a source.
 #[derive(Debug)]
 pub(crate) struct Watch {
     seen: u64,
@@ -17,7 +17,7 @@ pub(crate) struct Watch {
 }
 
 impl Watch {
-    /// Takes the first look.
+    /// Records the current state.
     pub(crate) fn begin(source: &Path) -> Self {
         Self {
             seen: look(source),
@@ -25,7 +25,7 @@ impl Watch {
         }
     }
 
-    /// Has it changed, and come to rest? A build writes for a while.
+    /// Whether the source changed and then stayed the same for one poll: a build writes for a while.
     pub(crate) fn has_changed(&mut self, source: &Path) -> bool {
         let now = look(source);
         if now == self.seen {

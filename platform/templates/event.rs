@@ -1,5 +1,5 @@
-//! {{name}}: answers events.
-// Starts without std's preparations; a test has a start of its own.
+//! {{name}}: handles events.
+// coldstart::main! skips std's startup code; the test harness brings its own main.
 #![cfg_attr(not(test), no_main)]
 
 use coldstart::{Request, Response, Status};
@@ -9,28 +9,28 @@ coldstart::without_backtraces!();
 
 fn route(request: &Request<'_>) -> Response {
     match (request.method(), request.path()) {
-        ("POST", "/invoke") => answer(request.body()),
-        // The platform's own requests, sent when they are configured in s.yaml.
+        ("POST", "/invoke") => respond(request.body()),
+        // Lifecycle hooks; the platform calls the ones that s.yaml configures.
         ("POST", "/initialize") | ("GET", "/pre-stop") => Response::text(""),
         _ => Response::text("no such page\n").status(Status::NOT_FOUND),
     }
 }
 
-fn answer(event: &[u8]) -> Response {
-    // Before the answer leaves: after it the platform freezes the process.
+fn respond(event: &[u8]) -> Response {
+    // Log before the response is sent: after it, the platform freezes the process.
     println!("event of {} bytes", event.len());
     match count(event) {
         Ok(words) => Response::json(format!("{{\"words\":{words}}}\n")).header("x-fc-status", "200"),
-        // How a function's failure is told: without the header it counts as a success.
+        // x-fc-status marks the call as failed; without it, it counts as a success.
         Err(why) => Response::json(format!("{{\"errorMessage\":\"{why}\",\"errorType\":\"BadEvent\"}}\n"))
             .status(Status::NOT_FOUND)
             .header("x-fc-status", "404"),
     }
 }
 
-/// What the function is for: here it counts words. An empty event has none.
+/// The function's work: counts words. An empty event has none.
 fn count(event: &[u8]) -> Result<usize, &'static str> {
-    let text = std::str::from_utf8(event).map_err(|_| "the event is no text")?;
+    let text = std::str::from_utf8(event).map_err(|_| "the event is not UTF-8")?;
     Ok(text.split_whitespace().count())
 }
 

@@ -1,5 +1,5 @@
-//! {{name}}: answers HTTP calls.
-// Starts without std's preparations; a test has a start of its own.
+//! {{name}}: responds to HTTP calls.
+// coldstart::main! skips std's startup code; the test harness brings its own main.
 #![cfg_attr(not(test), no_main)]
 
 use coldstart::{Request, Response, Status};
@@ -8,7 +8,7 @@ coldstart::main!(route);
 coldstart::without_backtraces!();
 
 fn route(request: &Request<'_>) -> Response {
-    // Before the answer leaves: after it the platform freezes the process.
+    // Log before the response is sent: after it, the platform freezes the process.
     println!("{} {}", request.method(), request.path());
     match (request.method(), request.path()) {
         ("GET" | "HEAD", "/") => Response::text("hello from {{name}}\n"),

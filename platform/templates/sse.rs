@@ -1,5 +1,5 @@
 //! {{name}}: streams server-sent events.
-// Starts without std's preparations; a test has a start of its own.
+// coldstart::main! skips std's startup code; the test harness brings its own main.
 #![cfg_attr(not(test), no_main)]
 
 use std::thread;
@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use coldstart::{EventSender, Request, Response, SendError, ServerSentEvent, Status};
 
-/// What may wait for a slow reader before the sender has to wait.
+/// How much may be queued for a slow reader before `send` blocks.
 const WAITING_BYTES_MAX: usize = 64 * 1024;
 const WORDS: [&str; 5] = ["events", "arrive", "one", "by", "one"];
 
@@ -15,7 +15,7 @@ coldstart::main!(route);
 coldstart::without_backtraces!();
 
 fn route(request: &Request<'_>) -> Response {
-    // Before the answer leaves: after it the platform freezes the process.
+    // Log before the response is sent: after it, the platform freezes the process.
     println!("{} {}", request.method(), request.path());
     match (request.method(), request.path()) {
         ("GET", "/") => stream(),
@@ -26,12 +26,12 @@ fn route(request: &Request<'_>) -> Response {
 
 fn stream() -> Response {
     let (events, response) = Response::event_stream(WAITING_BYTES_MAX);
-    // A reader that has gone ends the sending; there is nobody left to tell.
-    thread::spawn(move || speak(events).ok());
+    // An error means that the client disconnected.
+    thread::spawn(move || send_words(events).ok());
     response
 }
 
-fn speak(events: EventSender) -> Result<(), SendError> {
+fn send_words(events: EventSender) -> Result<(), SendError> {
     for (number, word) in WORDS.iter().enumerate() {
         events.send(&ServerSentEvent::new(*word).id(&number.to_string()))?;
         thread::sleep(Duration::from_millis(20));

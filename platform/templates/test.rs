@@ -1,4 +1,4 @@
-//! The function as the platform calls it: the real executable, over a socket.
+//! Calls the function as the platform does: the real executable, over a socket.
 
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
@@ -7,7 +7,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 #[test]
-fn the_function_answers_its_calls() {
+fn the_function_responds_to_calls() {
     let server = Server::start();
 {{assertions}}}
 
@@ -28,14 +28,14 @@ impl Server {
         Self { process, port }
     }
 
-    /// Sends one request and reads its answer, to the end that `Connection: close` makes.
+    /// Sends one request with `Connection: close` and reads the response until the connection closes.
     fn call(&self, request: &str) -> String {
         let mut stream = self.connect();
         let closing = request.replacen("\r\nHost", "\r\nConnection: close\r\nHost", 1);
         stream.write_all(closing.as_bytes()).expect("sent");
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer).expect("answered");
-        answer
+        let mut response = String::new();
+        stream.read_to_string(&mut response).expect("a response");
+        response
     }
 
     fn connect(&self) -> TcpStream {

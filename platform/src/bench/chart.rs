@@ -1,4 +1,4 @@
-//! The numbers in the terminal.
+//! The terminal's charts.
 
 use super::Measured;
 use super::statistics::Sample;
@@ -8,12 +8,10 @@ use crate::console::{Tone, give};
 const WIDTH: f64 = 32.0;
 const EIGHTHS: [char; 8] = ['▏', '▎', '▍', '▌', '▋', '▊', '▉', '█'];
 
-/// A block a measurement, a bar a command, the first command as 1.
+/// One block per measurement, one bar per command.
 pub(crate) fn show(all: &[Measured]) {
-    block("cold start until the port answers", all, |measured| {
-        &measured.listen
-    });
-    block("cold start until the first byte", all, |measured| {
+    block("cold start to open port", all, |measured| &measured.listen);
+    block("cold start to first byte", all, |measured| {
         &measured.first_byte
     });
     block("warm request", all, |measured| &measured.warm);
@@ -38,7 +36,7 @@ fn block(title: &str, all: &[Measured], of: impl Fn(&Measured) -> &Sample) {
         .unwrap_or_default();
     let widest = widest(all);
     give(format!(
-        "{}  median, 10 and 90 in 100 below, ratio",
+        "{}  median, p10 – p90, ratio",
         Tone::Strong.paint(title)
     ));
     for measured in all {
@@ -63,7 +61,7 @@ fn widest(all: &[Measured]) -> usize {
         .unwrap_or(0)
 }
 
-/// Eighths of a cell make small differences visible.
+/// Eighths of a cell show small differences.
 fn bar(share: f64) -> String {
     let mut left = share.clamp(0.0, 1.0) * WIDTH;
     let mut bar = String::new();

@@ -1,4 +1,4 @@
-//! `coldstart bench`: cold starts and warm latency of several commands, in turn so that a busy moment hits all alike.
+//! `coldstart bench`: cold starts and warm latency of several commands, interleaved so that noise hits all of them.
 
 mod chart;
 mod page;
@@ -25,7 +25,7 @@ use crate::wire::{Fault, Wire};
 use statistics::Sample;
 
 const PATIENCE: Duration = Duration::from_secs(10);
-/// Warm requests of a command are sent in rounds between the others', for the same reason as the starts.
+/// Warm requests are sent in this many rounds, interleaved like the starts.
 const ROUNDS: u32 = 5;
 const WARM_UP: u32 = 50;
 
@@ -33,11 +33,11 @@ const WARM_UP: u32 = 50;
 #[derive(Debug)]
 pub(crate) struct Measured {
     command: String,
-    /// From the launch until the port answers.
+    /// From the launch until the port accepts.
     listen: Sample,
-    /// From the launch until the first byte of the first answer.
+    /// From the launch until the first byte of the first response.
     first_byte: Sample,
-    /// One request on a kept connection.
+    /// One request on a kept-alive connection.
     warm: Sample,
     memory_kb: u64,
 }
@@ -50,7 +50,7 @@ impl Witness for Silent {
     fn on_remark(&self, _: &str) {}
 }
 
-/// Measures and shows.
+/// Measures all commands and prints the result.
 pub(crate) fn bench(arguments: &BenchArguments) -> Result<Status, Failure> {
     let projects = projects(arguments)?;
     let port = projects.first().map_or(0, |project| project.settings.port);
@@ -100,14 +100,14 @@ fn projects(arguments: &BenchArguments) -> Result<Vec<Project>, Failure> {
     let folder: &Path = &arguments.directory;
     if !folder.is_dir() {
         return Err(Failure::input(format!(
-            "{} is no directory",
+            "{} is not a directory",
             folder.display()
         )));
     }
     let project = |command: &String| {
         let words: Vec<String> = command.split_whitespace().map(str::to_owned).collect();
         if words.is_empty() {
-            return Err(Failure::input("an empty --command")
+            return Err(Failure::input("--command is empty")
                 .fix("name a program, such as --command 'node server.js'"));
         }
         let mut project = Project::of_command(folder, words)?;
@@ -130,7 +130,7 @@ impl Measured {
         }
     }
 
-    /// One cold start with its first call.
+    /// Measures one cold start and its first request.
     fn start(&mut self, project: &Project, path: &str) -> Result<(), Failure> {
         let began = Instant::now();
         let instance = self.launch(project)?;
@@ -152,7 +152,7 @@ impl Measured {
         Ok(())
     }
 
-    /// Requests on one connection of a warm instance.
+    /// Measures requests on one connection to a warm instance.
     fn serve(&mut self, project: &Project, path: &str, requests: u32) -> Result<(), Failure> {
         let instance = self.launch(project)?;
         let call = call(project, &instance, path);
@@ -193,7 +193,7 @@ impl Measured {
     fn failed(&self, fault: &Fault) -> Failure {
         Failure::new(
             Status::NotStarted,
-            format!("`{}` started but did not serve: {fault}", self.command),
+            format!("`{}` started but did not respond: {fault}", self.command),
         )
     }
 }

@@ -1,4 +1,4 @@
-//! The numbers as JSON, and as one page with plots that needs nothing from anywhere.
+//! The result as JSON, and as one self-contained HTML page.
 
 use serde_json::{Value, json};
 
@@ -11,16 +11,12 @@ const ROW: usize = 64;
 const DOTS_MAX: usize = 400;
 type Column = (&'static str, fn(&Measured) -> &Sample);
 const COLUMNS: [Column; 3] = [
-    ("Cold start until the port answers", |measured| {
-        &measured.listen
-    }),
-    ("Cold start until the first byte", |measured| {
-        &measured.first_byte
-    }),
+    ("Cold start to open port", |measured| &measured.listen),
+    ("Cold start to first byte", |measured| &measured.first_byte),
     ("Warm request", |measured| &measured.warm),
 ];
 
-/// One object for programs, times in seconds.
+/// One JSON object; times are in seconds.
 pub(crate) fn json(all: &[Measured]) -> String {
     let commands: Vec<Value> = all
         .iter()
@@ -47,7 +43,7 @@ fn numbers(sample: &Sample) -> Value {
     })
 }
 
-/// The page: a table and a strip of dots for each measurement.
+/// The page: a table, and a plot per measurement.
 pub(crate) fn page(all: &[Measured]) -> String {
     let plots: String = COLUMNS
         .iter()
@@ -96,7 +92,7 @@ fn table(all: &[Measured]) -> String {
     )
 }
 
-/// Each measurement a dot, the median a line.
+/// A dot for each value, a line for the median.
 fn plot(title: &str, all: &[Measured], of: fn(&Measured) -> &Sample) -> String {
     let longest = all
         .iter()

@@ -1,13 +1,13 @@
-//! Medians and quantiles: what a mean hides, a start that was slow once.
+//! Medians and quantiles. Not means: one slow start would move a mean.
 
 use std::time::Duration;
 
-/// Measurements of one thing.
+/// The values of one measurement, sorted.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Sample(Vec<Duration>);
 
 impl Sample {
-    /// Adds one.
+    /// Adds a value.
     pub(crate) fn push(&mut self, value: Duration) {
         let at = self.0.partition_point(|known| *known <= value);
         self.0.insert(at, value);
@@ -18,12 +18,12 @@ impl Sample {
         &self.0
     }
 
-    /// The middle one.
+    /// The median.
     pub(crate) fn median(&self) -> Duration {
         self.quantile(50)
     }
 
-    /// The value that this many in a hundred do not exceed.
+    /// The value that this many percent of the values do not exceed.
     pub(crate) fn quantile(&self, percent: usize) -> Duration {
         let last = self.0.len().saturating_sub(1);
         self.0
@@ -32,7 +32,7 @@ impl Sample {
             .unwrap_or_default()
     }
 
-    /// How many times the other's median this one's is.
+    /// This median divided by the other's.
     pub(crate) fn ratio(&self, other: &Self) -> f64 {
         self.median().as_secs_f64() / other.median().as_secs_f64().max(f64::EPSILON)
     }
@@ -43,7 +43,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn one_slow_start_moves_no_median() {
+    fn one_slow_start_does_not_move_the_median() {
         let mut sample = Sample::default();
         for millis in [3, 1, 900, 2, 4] {
             sample.push(Duration::from_millis(millis));

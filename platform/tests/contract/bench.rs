@@ -1,4 +1,4 @@
-//! `bench`: numbers in each of their forms, and commands that cannot be measured.
+//! `bench`: its output in every format, and commands that it cannot measure.
 
 use crate::support::{coldstart, free_port, interpreter, server, stderr, stdout};
 
@@ -30,7 +30,7 @@ fn commands_are_measured_and_compared() {
     assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
     let chart = stdout(&output);
     for expected in [
-        "cold start until the first byte",
+        "cold start to first byte",
         "warm request",
         "×1.00",
         "▏",
@@ -46,10 +46,7 @@ fn commands_are_measured_and_compared() {
         html.starts_with("<!doctype html>") && html.matches("<svg").count() == 3,
         "{html}"
     );
-    assert!(
-        !html.contains("http"),
-        "the page needs nothing from anywhere"
-    );
+    assert!(!html.contains("http"), "the page is self-contained");
     let output = coldstart(&[&options[..], &["--json"]].concat());
     let numbers: serde_json::Value = serde_json::from_slice(&output.stdout).expect("JSON");
     let commands = numbers["commands"].as_array().expect("a list");
@@ -66,7 +63,7 @@ fn commands_are_measured_and_compared() {
 }
 
 #[test]
-fn a_command_that_does_not_serve_is_told() {
+fn a_command_that_does_not_start_is_an_error() {
     let port = free_port().to_string();
     let output = coldstart(&["bench", "--port", &port, "--command", "true"]);
     assert_eq!(output.status.code(), Some(4));

@@ -1,5 +1,4 @@
-//! The platform's side, with real servers: what starts, what does not and why, what passes the gateway, what the checks
-//! find, what is packed.
+//! The CLI with real servers: starts and failed starts, the gateway, the checks, the packages.
 
 #![expect(
     clippy::expect_used,

@@ -270,7 +270,7 @@ fn a_new_project_does_not_overwrite_and_has_a_name() {
     let again = new("demo");
     assert_eq!(again.status.code(), Some(3));
     assert!(
-        stderr(&again).contains("exists already"),
+        stderr(&again).contains("already exists"),
         "{}",
         stderr(&again)
     );

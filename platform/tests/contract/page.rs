@@ -1,4 +1,4 @@
-//! Every example of the official page, right and in each wrong variant, in each of its languages.
+//! The official page's example servers in each language, correct and with each mistake.
 
 use std::path::Path;
 use std::process::Command;
@@ -9,7 +9,7 @@ use crate::support::{
     stdout,
 };
 
-/// The start commands of the page, with the files where this machine has them.
+/// The start command of the page's example. `None` where an interpreter is missing.
 fn command(language: &str) -> Option<Vec<String>> {
     match language {
         "python" => Some(vec![
@@ -26,7 +26,7 @@ fn command(language: &str) -> Option<Vec<String>> {
     }
 }
 
-/// `demo.jar`, built once a run.
+/// Builds `demo.jar`, once per run.
 fn demo_jar() -> Option<String> {
     static JAR: OnceLock<Option<String>> = OnceLock::new();
     JAR.get_or_init(|| {
@@ -66,7 +66,7 @@ fn with_command<'a>(options: &[&'a str], command: &'a [String]) -> Vec<&'a str> 
     all
 }
 
-fn right(language: &str) {
+fn runs_unchanged(language: &str) {
     let Some(command) = command(language) else {
         return;
     };
@@ -100,7 +100,7 @@ fn passes_every_check(language: &str) {
     );
 }
 
-/// What callers get for a server with one mistake.
+/// Runs a server with one mistake; returns its port, the callers' error and standard error.
 fn not_started(language: &str, options: &[&str]) -> Option<(u16, serde_json::Value, String)> {
     let command = command(language)?;
     let port = free_port();
@@ -113,7 +113,7 @@ fn not_started(language: &str, options: &[&str]) -> Option<(u16, serde_json::Val
 }
 
 fn on_loopback(language: &str, fix: &str) {
-    let Some((port, error, told)) = not_started(language, &["--env", "HOST=127.0.0.1"]) else {
+    let Some((port, error, report)) = not_started(language, &["--env", "HOST=127.0.0.1"]) else {
         return;
     };
     let message = format!(
@@ -123,23 +123,23 @@ fn on_loopback(language: &str, fix: &str) {
     assert_eq!(error["Code"], "FunctionNotStarted");
     assert_eq!(error["Message"], message);
     assert!(
-        told.contains("callers get 412 FunctionNotStarted"),
-        "{told}"
+        report.contains("callers get 412 FunctionNotStarted"),
+        "{report}"
     );
     assert!(
-        told.contains(&format!(
+        report.contains(&format!(
             "listens on 127.0.0.1:{port}, which the platform's router cannot reach"
         )),
-        "{told}"
+        "{report}"
     );
-    assert!(told.contains(fix), "{told}");
+    assert!(report.contains(fix), "{report}");
 }
 
 fn on_another_port(language: &str) {
     let other = free_port();
     let setting = format!("OTHER_PORT={other}");
     let options = ["--start-timeout", "4", "--env", &setting];
-    let Some((port, error, told)) = not_started(language, &options) else {
+    let Some((port, error, report)) = not_started(language, &options) else {
         return;
     };
     let message = format!(
@@ -147,31 +147,31 @@ fn on_another_port(language: &str) {
     );
     assert_eq!(error["Message"], message);
     assert!(
-        told.contains(&format!(
+        report.contains(&format!(
             "listens on port {other}, the configured port is {port}"
         )),
-        "{told}"
+        "{report}"
     );
-    assert!(told.contains("FC_CUSTOM_LISTEN_PORT"), "{told}");
+    assert!(report.contains("FC_CUSTOM_LISTEN_PORT"), "{report}");
 }
 
 fn too_slow(language: &str) {
     let options = ["--start-timeout", "3", "--env", "DELAY=30"];
-    let Some((port, error, told)) = not_started(language, &options) else {
+    let Some((port, error, report)) = not_started(language, &options) else {
         return;
     };
     let message = format!(
         "Function instance health check failed on port {port} in 3 seconds.\nLogs:starting"
     );
     assert_eq!(error["Message"], message);
-    assert!(told.contains("listens on no port"), "{told}");
+    assert!(report.contains("listens on no port"), "{report}");
 }
 
 fn exits_at_once(language: &str) {
     let Some(command) = command(language) else {
         return;
     };
-    let Some((_, error, told)) = not_started(language, &["--env", "EXIT=1"]) else {
+    let Some((_, error, report)) = not_started(language, &["--env", "EXIT=1"]) else {
         return;
     };
     let message = format!(
@@ -184,8 +184,8 @@ fn exits_at_once(language: &str) {
         (&"CAExited".into(), &message.into())
     );
     assert!(
-        told.contains("ended with code 1 before it listened"),
-        "{told}"
+        report.contains("ended with code 1 before it listened"),
+        "{report}"
     );
 }
 
@@ -228,7 +228,7 @@ macro_rules! page {
 
             #[test]
             fn the_example_runs() {
-                super::right(LANGUAGE);
+                super::runs_unchanged(LANGUAGE);
             }
 
             #[test]
@@ -237,27 +237,27 @@ macro_rules! page {
             }
 
             #[test]
-            fn a_loopback_bind_is_found_out() {
+            fn a_loopback_bind_is_reported() {
                 super::on_loopback(LANGUAGE, $bind);
             }
 
             #[test]
-            fn another_port_is_found_out() {
+            fn another_port_is_reported() {
                 super::on_another_port(LANGUAGE);
             }
 
             #[test]
-            fn a_slow_start_meets_the_limit() {
+            fn a_slow_start_hits_the_limit() {
                 super::too_slow(LANGUAGE);
             }
 
             #[test]
-            fn an_exit_is_told_with_its_code_and_logs() {
+            fn an_exit_is_reported_with_its_code_and_logs() {
                 super::exits_at_once(LANGUAGE);
             }
 
             #[test]
-            fn a_short_keep_alive_is_found_out() {
+            fn a_short_keep_alive_is_reported() {
                 super::short_keep_alive(LANGUAGE, $keep_alive);
             }
         }
@@ -272,7 +272,7 @@ page! {
 }
 
 #[test]
-fn the_old_text_is_the_pages() {
+fn the_old_error_text_matches_the_page() {
     let Some((port, error, _)) =
         not_started("python", &["--errors", "old", "--env", "HOST=127.0.0.1"])
     else {
@@ -292,7 +292,7 @@ fn the_old_text_is_the_pages() {
 }
 
 #[test]
-fn the_pages_layout_starts_from_its_s_yaml() {
+fn the_pages_project_layout_starts_from_its_s_yaml() {
     let Some(python) = interpreter(&["python", "python3"]) else {
         return;
     };

@@ -1,4 +1,4 @@
-//! What the tests share: the program under test, servers, and a client that shows every byte.
+//! Shared by the tests: the program under test, the servers, and a raw HTTP client.
 
 use std::fs;
 use std::io::{Read, Write};
@@ -11,11 +11,11 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// Generous: a busy machine is no defect.
+/// A guard against hanging, long enough for a busy machine.
 pub(crate) const DEADLINE: Duration = Duration::from_secs(60);
 const PROGRAM: &str = env!("CARGO_BIN_EXE_coldstart");
 
-/// A port for one test, below what the kernel gives to outgoing connections.
+/// A free port for one test, below the kernel's ephemeral range.
 pub(crate) fn free_port() -> u16 {
     static NEXT: AtomicU32 = AtomicU32::new(0);
     let offset = std::process::id().wrapping_mul(131) % 3_000;
@@ -28,7 +28,7 @@ pub(crate) fn free_port() -> u16 {
     }
 }
 
-/// The first of the programs that this machine has; none is [`missing`].
+/// The first of these programs on the PATH. None counts as [`missing`].
 #[expect(
     clippy::disallowed_methods,
     reason = "tests read the environment that they run in"
@@ -43,7 +43,7 @@ pub(crate) fn interpreter(names: &[&str]) -> Option<String> {
     }
 }
 
-/// The Node server of the page, with the Express that it stands on.
+/// The page's Node server, if Express is installed.
 pub(crate) fn express_server() -> Option<String> {
     if Path::new(&server("node/node_modules/express")).is_dir() {
         Some(server("node/server.js"))
@@ -52,7 +52,7 @@ pub(crate) fn express_server() -> Option<String> {
     }
 }
 
-/// What a test needs and this machine has not: a skip that everybody sees, and a failure in CI.
+/// Reports something that this machine lacks: a visible skip, and a failure in CI.
 #[expect(
     clippy::disallowed_methods,
     reason = "tests read the environment that they run in"
@@ -60,17 +60,17 @@ pub(crate) fn express_server() -> Option<String> {
 fn missing<T>(what: &str) -> Option<T> {
     assert!(
         std::env::var("CI").as_deref() != Ok("true"),
-        "CI has no {what}; platform/ci-setup installs it"
+        "CI lacks {what}; platform/ci-setup installs it"
     );
-    let line = format!("SKIPPED: this machine has no {what}; platform/ci-setup installs it\n");
-    // Past the test harness, which would swallow it.
+    let line = format!("SKIPPED: this machine lacks {what}; platform/ci-setup installs it\n");
+    // Directly: the test harness captures eprintln.
     std::io::stderr()
         .write_all(line.as_bytes())
         .expect("standard error");
     None
 }
 
-/// A file of `tests/servers`.
+/// The path of a file in `tests/servers`.
 pub(crate) fn server(name: &str) -> String {
     let path = Path::new(env!("CARGO_MANIFEST_DIR"))
         .join("tests/servers")
@@ -78,12 +78,12 @@ pub(crate) fn server(name: &str) -> String {
     path.to_string_lossy().into_owned()
 }
 
-/// Runs the program to its end.
+/// Runs the program until it exits.
 pub(crate) fn coldstart(arguments: &[&str]) -> Output {
     coldstart_in(Path::new("."), arguments)
 }
 
-/// The same in a directory.
+/// Runs the program in a directory.
 pub(crate) fn coldstart_in(folder: &Path, arguments: &[&str]) -> Output {
     let mut command = Command::new(PROGRAM);
     command
@@ -104,7 +104,7 @@ pub(crate) fn stderr(output: &Output) -> String {
     String::from_utf8_lossy(&output.stderr).into_owned()
 }
 
-/// The error that callers get, from the output of a `run` that did not start.
+/// The callers' error from the output of a `run` that did not start.
 pub(crate) fn caller_error(output: &Output) -> serde_json::Value {
     let text = stdout(output);
     let line = text.lines().find(|line| line.starts_with('{'));
@@ -112,16 +112,16 @@ pub(crate) fn caller_error(output: &Output) -> serde_json::Value {
     serde_json::from_str(line).expect("JSON")
 }
 
-/// A `coldstart run` that serves.
+/// A running `coldstart run`.
 pub(crate) struct Gateway {
     process: Child,
     pub(crate) address: String,
-    /// Both outputs, as far as they have come.
+    /// Both outputs so far.
     pub(crate) output: Arc<Mutex<String>>,
 }
 
 impl Gateway {
-    /// Starts and waits until it is ready for callers.
+    /// Starts it and waits until it is ready.
     pub(crate) fn start(arguments: &[&str]) -> Self {
         let mut command = Command::new(PROGRAM);
         command
@@ -150,7 +150,7 @@ impl Gateway {
         gateway
     }
 
-    /// The lab function behind a gateway.
+    /// The function `lab.py` and its gateway.
     pub(crate) fn lab(arguments: &[&str]) -> Option<Self> {
         let python = interpreter(&["python3", "python"])?;
         let port = free_port().to_string();
@@ -161,7 +161,7 @@ impl Gateway {
         Some(Self::start(&all))
     }
 
-    /// Waits until the output holds the text, and gives all of it.
+    /// Waits until the output contains the text; returns the whole output.
     pub(crate) fn wait_for(&self, text: &str) -> String {
         let deadline = Instant::now() + DEADLINE;
         loop {
@@ -169,7 +169,10 @@ impl Gateway {
             if seen.contains(text) {
                 return seen;
             }
-            assert!(Instant::now() < deadline, "`{text}` never came in:\n{seen}");
+            assert!(
+                Instant::now() < deadline,
+                "`{text}` never appeared in:\n{seen}"
+            );
             thread::sleep(Duration::from_millis(5));
         }
     }
@@ -181,12 +184,12 @@ impl Gateway {
         stream
     }
 
-    /// One call on a connection of its own.
+    /// Makes one call on a new connection.
     pub(crate) fn call(&self, method: &str, target: &str, body: &str) -> Reply {
         self.call_with(method, target, &[], body)
     }
 
-    /// The same with header lines.
+    /// The same, with header lines.
     pub(crate) fn call_with(
         &self,
         method: &str,
@@ -204,7 +207,7 @@ impl Gateway {
         Reply::read(&mut stream)
     }
 
-    /// Ends it as Ctrl-C does, and waits for the end.
+    /// Stops it as Ctrl-C does; returns its exit status.
     pub(crate) fn interrupt(&mut self) -> Option<i32> {
         let id = self.process.id().to_string();
         assert!(
@@ -220,7 +223,7 @@ impl Gateway {
             if let Some(status) = self.process.try_wait().expect("waited") {
                 return status.code();
             }
-            assert!(Instant::now() < deadline, "it does not end");
+            assert!(Instant::now() < deadline, "it did not exit");
             thread::sleep(Duration::from_millis(5));
         }
     }
@@ -228,7 +231,7 @@ impl Gateway {
 
 impl Drop for Gateway {
     fn drop(&mut self) {
-        // SIGTERM, so that it ends its own processes; then for certain.
+        // SIGTERM first, so that it can stop its own processes.
         let id = self.process.id().to_string();
         Command::new("kill")
             .args(["-TERM", &id])
@@ -259,7 +262,7 @@ fn collect(mut from: impl Read + Send + 'static, into: &Arc<Mutex<String>>) {
     });
 }
 
-/// A whole answer.
+/// A whole response.
 #[derive(Debug)]
 pub(crate) struct Reply {
     pub(crate) status: u16,
@@ -268,14 +271,14 @@ pub(crate) struct Reply {
 }
 
 impl Reply {
-    /// Reads to the end of the connection.
+    /// Reads until the connection closes.
     pub(crate) fn read(stream: &mut TcpStream) -> Self {
         let mut bytes = Vec::new();
         stream.read_to_end(&mut bytes).ok();
         let text = String::from_utf8_lossy(&bytes).into_owned();
         let (head, body) = text
             .split_once("\r\n\r\n")
-            .unwrap_or_else(|| panic!("no answer: {text:?}"));
+            .unwrap_or_else(|| panic!("no response: {text:?}"));
         let status = head
             .split(' ')
             .nth(1)
@@ -293,7 +296,7 @@ impl Reply {
     }
 }
 
-/// Writes a file, executable or not.
+/// Writes a file with this mode.
 pub(crate) fn file(folder: &Path, name: &str, content: impl AsRef<[u8]>, mode: u32) -> PathBuf {
     let path = folder.join(name);
     fs::create_dir_all(path.parent().expect("a folder")).expect("created");
@@ -302,7 +305,7 @@ pub(crate) fn file(folder: &Path, name: &str, content: impl AsRef<[u8]>, mode: u
     path
 }
 
-/// Does a process with this text in its command line run?
+/// Whether a process with this text in its command line is running.
 pub(crate) fn runs(text: &str) -> bool {
     let processes = fs::read_dir("/proc").expect("/proc").flatten();
     let mut lines = processes.filter_map(|entry| fs::read(entry.path().join("cmdline")).ok());
