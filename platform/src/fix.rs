@@ -4,7 +4,7 @@ use std::fs;
 use std::io;
 use std::path::Path;
 
-use crate::instance::listeners::{Listener, Scope};
+use crate::listeners::{Listener, Scope};
 use crate::project::{Project, Start};
 
 const SCANNED_LEN_MAX: usize = 64 * 1024 * 1024;

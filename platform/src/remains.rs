@@ -1,4 +1,4 @@
-//! What must not outlive this program, however it ends: process groups and temporary folders.
+//! What must not outlive this program, however it ends: processes and temporary folders.
 
 use std::fs;
 use std::io;
@@ -9,49 +9,53 @@ use std::time::Duration;
 
 use rustix::process::{Pid, Signal, WaitOptions, kill_process, waitpid};
 
-use crate::instance::process::Process;
-
-/// An orphan's end may make others orphans.
+/// Killing an orphan can orphan its children in turn.
 const ROUNDS_MAX: u32 = 50;
-/// A folder that is still being written into is removed again.
+/// Removal is retried while something still writes into the folder.
 const REMOVALS_MAX: u32 = 50;
 
 static REGISTER: Mutex<Register> = Mutex::new(Register {
     folders: Vec::new(),
     processes: Vec::new(),
     end: End::NotYet,
-    strangers: Vec::new(),
+    inherited: Vec::new(),
 });
+
+/// Something that runs and that the sweep ends.
+pub(crate) trait Running: Send + Sync {
+    /// Ends it and waits until it is gone.
+    fn end(&self);
+}
 
 struct Register {
     folders: Vec<PathBuf>,
-    processes: Vec<Weak<Process>>,
+    processes: Vec<Weak<dyn Running>>,
     end: End,
-    strangers: Vec<i32>,
+    inherited: Vec<i32>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum End {
     NotYet,
-    /// Nothing new may begin: nobody would end it.
-    Come,
+    /// The sweep has begun. A process that started now would outlive it.
+    Begun,
 }
 
-/// Makes this program the parent of whatever its children leave behind, so that it can end that as well.
+/// Makes this program the parent of all orphaned descendants, so that the sweep finds them.
 pub(crate) fn adopt_orphans() {
     let own = rustix::process::getpid();
-    // Without it only process groups are ended, which is nearly always all.
+    // If the kernel refuses, the sweep still ends whole process groups, which nearly always suffices.
     rustix::process::set_child_subreaper(Some(own)).ok();
-    // A shell that became this program by `exec` may have had children: they are not ours to end.
-    with(|register| register.strangers = children());
+    // A shell that became this program through `exec` may have children already. They are not ours to kill.
+    with(|register| register.inherited = children());
 }
 
-/// Ends what has left its group and lost its parent.
-fn end_orphans(strangers: &[i32]) {
+/// Ends descendants that left their process group and lost their parent.
+fn end_orphans(inherited: &[i32]) {
     for _ in 0..ROUNDS_MAX {
         let orphans: Vec<i32> = children()
             .into_iter()
-            .filter(|child| !strangers.contains(child))
+            .filter(|child| !inherited.contains(child))
             .collect();
         if orphans.is_empty() {
             return;
@@ -77,12 +81,12 @@ fn children() -> Vec<i32> {
     lists.flat_map(numbers).collect()
 }
 
-/// A temporary folder in the register; dropping it takes the folder out again.
+/// A registered temporary folder. Dropping this unregisters the folder.
 #[derive(Debug)]
 pub(crate) struct Folder(PathBuf);
 
 impl Folder {
-    /// Makes a folder and enters it in one step, so that no signal comes in between.
+    /// Makes and registers a folder in one step, so that no signal comes in between.
     pub(crate) fn make<T>(
         make: impl FnOnce() -> io::Result<T>,
         path: impl Fn(&T) -> &Path,
@@ -102,34 +106,36 @@ impl Drop for Folder {
     }
 }
 
-/// Starts a process and enters it in one step, unless the end has come.
-pub(crate) fn start(start: impl FnOnce() -> io::Result<Arc<Process>>) -> io::Result<Arc<Process>> {
+/// Starts and registers a process in one step. Refuses once the sweep has begun.
+pub(crate) fn start<T: Running + 'static>(
+    start: impl FnOnce() -> io::Result<Arc<T>>,
+) -> io::Result<Arc<T>> {
     with(|register| {
-        if register.end == End::Come {
+        if register.end == End::Begun {
             return Err(io::Error::from(io::ErrorKind::Interrupted));
         }
         let process = start()?;
         register.processes.retain(|known| known.strong_count() > 0);
-        register.processes.push(Arc::downgrade(&process));
+        let known: Weak<T> = Arc::downgrade(&process);
+        register.processes.push(known);
         Ok(process)
     })
 }
 
-/// Ends every process and removes every folder: for the way out that runs no destructor.
+/// Ends every process and removes every folder, for exits that run no destructors.
 pub(crate) fn sweep() {
-    let (folders, processes, strangers) = with(|register| {
-        register.end = End::Come;
-        let processes = std::mem::take(&mut register.processes);
+    let (folders, processes, inherited) = with(|register| {
+        register.end = End::Begun;
         (
             std::mem::take(&mut register.folders),
-            processes,
-            register.strangers.clone(),
+            std::mem::take(&mut register.processes),
+            register.inherited.clone(),
         )
     });
     for process in processes.iter().filter_map(Weak::upgrade) {
-        process.kill();
+        process.end();
     }
-    end_orphans(&strangers);
+    end_orphans(&inherited);
     for folder in folders {
         remove(&folder);
     }

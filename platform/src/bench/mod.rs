@@ -13,7 +13,7 @@ use crate::arguments::BenchArguments;
 use crate::clock;
 use crate::console::give;
 use crate::exit::{Failure, Status};
-use crate::gateway::headers::{HTTP_INVOKE, of_platform};
+use crate::headers::{HTTP_INVOKE, of_platform};
 use crate::instance::Instance;
 use crate::instance::launch::{self, Circumstances, NotStarted, Witness};
 use crate::instance::timeline::{Part, Timeline};

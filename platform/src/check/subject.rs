@@ -8,7 +8,7 @@ use std::time::Duration;
 use crate::clock;
 use crate::environment::Completeness;
 use crate::fix::Language;
-use crate::gateway::headers::{self, HTTP_INVOKE, INVOKE};
+use crate::headers::{self, HTTP_INVOKE, INVOKE};
 use crate::instance::Instance;
 use crate::instance::launch::{self, Circumstances, NotStarted, Witness};
 use crate::instance::logs::Logs;

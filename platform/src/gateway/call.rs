@@ -5,13 +5,13 @@ use std::time::{Duration, Instant};
 
 use super::fleet::{Admission, Fleet};
 use super::forward::{self, FIELDS_LEN_MAX, Inbound, Outbound, TARGET_LEN_MAX};
-use super::headers::{self, HTTP_INVOKE, INVOKE};
 use super::invocation::{self, ASYNC_BODY_LEN_MAX, Mode};
 use super::outcome::{Outcome, Verdict};
 use super::relay::relay;
 use crate::caller_error::CallerError;
 use crate::clock;
 use crate::console::{Tone, say};
+use crate::headers::{self, HTTP_INVOKE, INVOKE};
 use crate::instance::timeline::Part;
 use crate::wire::Wire;
 use crate::wire::body::{Body, Framing};

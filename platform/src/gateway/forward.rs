@@ -6,9 +6,9 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use super::fleet::Resident;
-use super::headers;
 use super::pool::{Age, Lease, Pool};
 use crate::caller_error::CallerError;
+use crate::headers;
 use crate::instance::process::eventually;
 use crate::wire::body::{Body, Framing};
 use crate::wire::head::{Fields, Request, Response};

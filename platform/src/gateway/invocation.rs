@@ -5,9 +5,9 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use super::fleet::{Fleet, Resident};
-use super::headers;
 use super::outcome::{Outcome, Verdict};
 use crate::caller_error::CallerError;
+use crate::headers;
 use crate::wire::exchange::{Call, Reply};
 use crate::wire::head::{Fields, Request, Response};
 use crate::wire::{Fault, Wire};

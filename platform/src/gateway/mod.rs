@@ -3,7 +3,6 @@
 pub(crate) mod call;
 pub(crate) mod fleet;
 pub(crate) mod forward;
-pub(crate) mod headers;
 pub(crate) mod invocation;
 pub(crate) mod listener;
 pub(crate) mod outcome;

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use super::Instance;
 use super::phase::Step;
 use crate::clock;
-use crate::gateway::headers;
+use crate::headers;
 use crate::project::{Health, Settings};
 use crate::wire::Wire;
 use crate::wire::exchange::{Call, Reply};

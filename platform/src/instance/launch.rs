@@ -13,10 +13,11 @@ use super::phase::{Life, Step};
 use super::probe::{Outcome, probe};
 use super::process::{Process, exit_code};
 use super::timeline::{Part, Timeline};
-use super::{Instance, hooks, listeners};
+use super::{Instance, hooks};
 use crate::caller_error::{CallerError, LogTail};
 use crate::environment::{self, Completeness, Identity};
 use crate::fix;
+use crate::listeners;
 use crate::package::inspect::{self, Fault};
 use crate::project::{Project, Settings, Start};
 

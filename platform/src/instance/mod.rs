@@ -2,7 +2,6 @@
 
 pub(crate) mod hooks;
 pub(crate) mod launch;
-pub(crate) mod listeners;
 pub(crate) mod logs;
 pub(crate) mod phase;
 pub(crate) mod probe;

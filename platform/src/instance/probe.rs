@@ -4,9 +4,9 @@ use std::net::TcpStream;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use super::listeners::{self, Listener, Scope};
 use super::process::Process;
 use super::router_address;
+use crate::listeners::{self, Listener, Scope};
 
 const CONNECT_TIMEOUT: Duration = Duration::from_millis(200);
 const PAUSE_MIN: Duration = Duration::from_micros(500);
@@ -44,11 +44,11 @@ pub(crate) fn probe(
         }
         if began.elapsed() >= limit {
             return Outcome::NobodyThere {
-                listeners: listeners::of(process),
+                listeners: listeners::of(&process.members()),
             };
         }
         if pause == PAUSE_MAX {
-            let found = listeners::of(process);
+            let found = listeners::of(&process.members());
             if found.contains(&Listener {
                 scope: Scope::LoopbackOnly,
                 port,

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process_group, waitid};
 
-use crate::remains;
+use crate::remains::{self, Running};
 
 /// How long a killed process may take to be gone.
 const KILL_PATIENCE: Duration = Duration::from_secs(5);
@@ -132,6 +132,12 @@ impl Process {
 
     fn lock(&self) -> std::sync::MutexGuard<'_, Option<ExitStatus>> {
         self.ended.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Running for Process {
+    fn end(&self) {
+        self.kill();
     }
 }
 

@@ -3,8 +3,6 @@
 use std::collections::HashSet;
 use std::fs;
 
-use super::process::Process;
-
 const LISTENING: &str = "0A";
 
 /// A listening socket of the process.
@@ -21,9 +19,9 @@ pub(crate) enum Scope {
     LoopbackOnly,
 }
 
-/// The listening TCP sockets of a process group.
-pub(crate) fn of(process: &Process) -> Vec<Listener> {
-    let sockets: HashSet<String> = process.members().into_iter().flat_map(sockets_of).collect();
+/// The listening TCP sockets of some processes.
+pub(crate) fn of(processes: &[i32]) -> Vec<Listener> {
+    let sockets: HashSet<String> = processes.iter().copied().flat_map(sockets_of).collect();
     let mut found = Vec::new();
     for table in ["/proc/net/tcp", "/proc/net/tcp6"] {
         let text = fs::read_to_string(table).unwrap_or_default();
