@@ -36,37 +36,23 @@
 //!
 //! `json`: typed events, with serde. `log`: a back end for the log crate. `sim`: the made-up world of the tests.
 
-mod body;
+mod current_request;
 mod function;
 mod h1;
 mod handler;
-mod headers;
 mod limits;
+mod message;
 mod observe;
 mod os;
-mod pattern;
-mod pause;
-mod place;
-mod pool;
-mod promise;
 mod reactor;
-mod request;
-mod response;
-mod router;
 mod server;
 #[cfg(feature = "sim")]
 pub mod sim;
-mod sse;
 #[doc(hidden)]
 pub mod start;
-mod start_error;
 mod sync;
-mod task;
-mod test_answer;
 mod testing;
-mod workers;
 
-pub use body::{Body, BodySender, SendError, TrySendError};
 pub use bytes::Bytes;
 #[cfg(feature = "log")]
 pub use function::log_to_stdout;
@@ -74,20 +60,21 @@ pub use function::{
     Context, Credentials, Function, FunctionError, NoHttp, exit_code, in_request,
     port_from_environment, serve,
 };
+pub use handler::blocking::{Blocking, blocking};
+pub use handler::router::Router;
 pub use handler::{Accept, Demand, Handler, Upgrade, Upload};
-pub use headers::{HeaderName, HeaderValue, Headers, InvalidHeader};
 pub use limits::{HEAD_LEN_CEILING, HEADERS_CEILING, Limits, Timeouts, WORKERS_MAX};
+pub use message::body::{Body, BodySender, SendError, TrySendError};
+pub use message::event_stream::{EventSender, ServerSentEvent};
+pub use message::headers::{HeaderName, HeaderValue, Headers, InvalidHeader};
+pub use message::reply::Reply;
+pub use message::request::{Head, Request};
+pub use message::response::{Response, Status};
 pub use observe::{Event, Observer, StderrObserver};
-pub use pause::{Pause, Resume};
-pub use pool::{Blocking, blocking};
-pub use promise::Reply;
-pub use request::{Head, Request};
-pub use response::{Response, Status};
-pub use router::Router;
+pub use server::start_error::StartError;
+pub use server::workers::{BoundWorkers, Workers};
 pub use server::{Bound, DEFAULT_PORT, Server, Stopper, Threads};
-pub use sse::{EventSender, ServerSentEvent};
 pub use start::arguments;
-pub use start_error::StartError;
-pub use test_answer::TestAnswer;
+pub use sync::pause::{Pause, Resume};
 pub use testing::TestRequest;
-pub use workers::{BoundWorkers, Workers};
+pub use testing::answer::TestAnswer;

@@ -4,7 +4,7 @@ use core::fmt::{self, Write as _};
 use std::io::Write as _;
 use std::net::SocketAddr;
 
-use crate::place::Place;
+use crate::os::address::DisplayAddress;
 
 /// Something worth telling the operator. The peer's faults are not: they are answered, and anybody can send garbage.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,7 +46,7 @@ impl Observer for StderrObserver {
         let mut line = Line::default();
         let written = match event {
             Event::Listening(address) => {
-                writeln!(line, "coldstart: listening on {}", Place(&address))
+                writeln!(line, "coldstart: listening on {}", DisplayAddress(&address))
             }
             Event::BodyLengthWrong => line.write_str(
                 "coldstart: a handler's body differs from its announced length; \

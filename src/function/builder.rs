@@ -7,12 +7,12 @@ use std::sync::{Arc, PoisonError};
 
 use bytes::Bytes;
 
+use crate::handler::blocking::Blocking;
 use crate::handler::{FunctionHandler, Handler};
-use crate::pool::Blocking;
-use crate::request::Request;
-use crate::response::{Response, Status};
+use crate::message::request::Request;
+use crate::message::response::{Response, Status};
+use crate::server::start_error::StartError;
 use crate::server::{Bound, Server};
-use crate::start_error::StartError;
 use crate::sync::Mutex;
 
 use super::calls::{Answer, Calls, Contract};

@@ -5,36 +5,15 @@ use std::io::{self, Write as _};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
+use crate::current_request::CurrentRequest;
 use crate::handler::{Accept, Demand, Handler, Upload, accept_then_call};
-use crate::request::{Head, Request};
-use crate::response::{Response, Status};
-use crate::task::Task;
+use crate::message::request::{Head, Request};
+use crate::message::response::{Response, Status};
 
+use super::call::Call;
 use super::context::Context;
 use super::failure::{FunctionError, STATUS_FIELD};
 use super::record::{Mark, Markers, Outcome};
-
-/// What a request is for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Call {
-    Http,
-    Event,
-    Initialize,
-    PreStop,
-    PreFreeze,
-}
-
-impl Call {
-    /// Its name in marker lines.
-    pub(super) const fn name(self) -> &'static str {
-        match self {
-            Self::Http | Self::Event => "Invoke",
-            Self::Initialize => "Initialize",
-            Self::PreStop => "PreStop",
-            Self::PreFreeze => "PreFreeze",
-        }
-    }
-}
 
 /// An event function or a hook, which gets no payload and whose answer is empty.
 pub(super) type Answer =
@@ -90,10 +69,10 @@ impl Contract {
         }
     }
 
-    fn mark<T: Borrow<Task>>(&self, call: Call, task: T) -> Mark<T> {
+    fn mark<T: Borrow<CurrentRequest>>(&self, call: Call, current: T) -> Mark<T> {
         let mark = Mark {
             call,
-            task,
+            current,
             markers: self.markers,
             outcome: Outcome::Success,
         };
@@ -148,9 +127,9 @@ impl<H: Handler> Handler for Calls<H> {
             // Here and not in `call`, which may have to wait for a thread.
             return Accept::Refuse(Response::text("ok\n"));
         }
-        let task = Task::of_request(id);
-        let _scope = task.as_ref().map(Task::enter);
-        let known = task.as_ref().unwrap_or(&Task::NONE);
+        let current = CurrentRequest::of_request(id);
+        let _scope = current.as_ref().map(CurrentRequest::enter);
+        let known = current.as_ref().unwrap_or(&CurrentRequest::NONE);
         let accept = self.http.accept(head);
         if matches!(accept, Accept::Refuse(_)) {
             drop(self.contract.mark(call, known));
@@ -166,9 +145,9 @@ impl<H: Handler> Handler for Calls<H> {
         if self.contract.markers == Markers::On || self.contract.health.is_some() {
             return accept_then_call(self, request);
         }
-        let task = Task::of_request(id);
-        let _scope = task.as_ref().map(Task::enter);
-        let known = task.as_ref().unwrap_or(&Task::NONE);
+        let current = CurrentRequest::of_request(id);
+        let _scope = current.as_ref().map(CurrentRequest::enter);
+        let known = current.as_ref().unwrap_or(&CurrentRequest::NONE);
         let _mark = self.contract.mark(call, known);
         let accept = self.http.accept_whole(request);
         if matches!(accept, Accept::Stream(_)) {
@@ -196,9 +175,9 @@ impl<H: Handler> Handler for Calls<H> {
 
 impl<H: Handler> Calls<H> {
     fn answer(&mut self, call: Call, id: Option<&[u8]>, request: &Request<'_>) -> Response {
-        let task = Task::of_request(id);
-        let _scope = task.as_ref().map(Task::enter);
-        let known = task.as_ref().unwrap_or(&Task::NONE);
+        let current = CurrentRequest::of_request(id);
+        let _scope = current.as_ref().map(CurrentRequest::enter);
+        let known = current.as_ref().unwrap_or(&CurrentRequest::NONE);
         let mut mark = self.contract.mark(call, known);
         if call == Call::Http {
             // Its panic is answered with `failure`.
@@ -214,10 +193,10 @@ impl<H: Handler> Calls<H> {
     }
 
     /// A stream is marked from here to its end.
-    fn mark_stream(&self, accept: Accept, task: Task) -> Accept {
+    fn mark_stream(&self, accept: Accept, current: CurrentRequest) -> Accept {
         match accept {
             Accept::Stream(upload) => {
-                let mark = self.contract.mark(Call::Http, task);
+                let mark = self.contract.mark(Call::Http, current);
                 Accept::Stream(Box::new(MarkedUpload { upload, mark }))
             }
             accept @ (Accept::Buffer
@@ -231,7 +210,7 @@ impl<H: Handler> Calls<H> {
 /// An upload of the user's, which works for its request between the pieces, too.
 struct MarkedUpload {
     upload: Box<dyn Upload>,
-    mark: Mark<Task>,
+    mark: Mark<CurrentRequest>,
 }
 
 impl Upload for MarkedUpload {
@@ -240,7 +219,7 @@ impl Upload for MarkedUpload {
     }
 
     fn on_piece(&mut self, piece: &[u8]) -> Demand {
-        let _scope = self.mark.task.enter();
+        let _scope = self.mark.current.enter();
         self.mark.outcome = Outcome::Failure;
         let demand = self.upload.on_piece(piece);
         self.mark.outcome = Outcome::Success;
@@ -249,13 +228,13 @@ impl Upload for MarkedUpload {
 
     fn on_end(self: Box<Self>) -> Response {
         let Self { upload, mark } = *self;
-        let _scope = mark.task.enter();
+        let _scope = mark.current.enter();
         upload.on_end()
     }
 
     fn on_cut(self: Box<Self>) {
         let Self { upload, mark } = *self;
-        let _scope = mark.task.enter();
+        let _scope = mark.current.enter();
         upload.on_cut();
     }
 }

@@ -10,11 +10,11 @@ use super::environment::{PORT_VARIABLES, port_from, text};
 use super::record::{RECORD_LEN_MAX, records};
 use crate::h1::{Connection, Event, HeadIndex, HeadView};
 use crate::handler::{Accept, Handler};
-use crate::request::{HEAD_LIMITS_OPEN, Head, Request, RequestBody};
-use crate::response::Response;
+use crate::message::request::{HEAD_LIMITS_OPEN, Head, Request, RequestBody};
+use crate::message::response::Response;
 use crate::server::DEFAULT_PORT;
-use crate::start_error::StartError;
-use crate::test_answer::TestAnswer;
+use crate::server::start_error::StartError;
+use crate::testing::answer::TestAnswer;
 
 /// Values are repeated so often where their name's number has the highest bit: a small input makes a large value.
 const REPEATED: usize = 64;

@@ -4,9 +4,9 @@ use core::fmt::{self, Display};
 use core::time::Duration;
 use std::time::Instant;
 
+use crate::current_request::CurrentRequest;
+use crate::message::request::Head;
 use crate::os::clock;
-use crate::request::Head;
-use crate::task::Task;
 
 use super::environment::variable;
 use super::record;
@@ -57,7 +57,7 @@ impl<'a> Context<'a> {
     pub fn new(head: Head<'a>) -> Self {
         Self {
             head,
-            arrived_at: Task::current().arrived_at(),
+            arrived_at: CurrentRequest::current().arrived_at(),
         }
     }
 

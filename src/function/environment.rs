@@ -9,7 +9,7 @@ use std::ffi::{OsStr, OsString};
 
 use crate::os::read_variable;
 use crate::server::DEFAULT_PORT;
-use crate::start_error::StartError;
+use crate::server::start_error::StartError;
 
 /// Where a port is looked for, the first that is set and not empty: the platform's own names (contract, section 2), then
 /// its neighbours' (section 8), the one that belongs to nobody last: it may be meant for another program.

@@ -5,7 +5,7 @@ use core::fmt;
 use std::any::Any;
 use std::borrow::Cow;
 
-use crate::response::{Response, Status};
+use crate::message::response::{Response, Status};
 
 /// The field that tells the platform how a call ended; without it each answer counts as a success (contract, section 3).
 pub(super) const STATUS_FIELD: &str = "x-fc-status";

@@ -1,6 +1,7 @@
 //! The platform's contract, kept from inside: the only module that knows that there is a platform.
 
 mod builder;
+mod call;
 mod calls;
 #[cfg(feature = "sim")]
 pub(crate) mod check;
@@ -19,11 +20,11 @@ pub use failure::FunctionError;
 #[cfg(feature = "log")]
 pub use record::log_to_stdout;
 
-use crate::request::Request;
-use crate::response::Response;
+use crate::current_request::{self, CurrentRequest};
+use crate::message::request::Request;
+use crate::message::response::Response;
 use crate::server::Server;
-use crate::start_error::StartError;
-use crate::task::{self, Task};
+use crate::server::start_error::StartError;
 
 /// Serves with a function or closure on `0.0.0.0` and the platform's port until SIGTERM, and gives the exit status of
 /// the process: 0 after a stop, else that of the [`StartError`], which is printed on stderr.
@@ -59,7 +60,7 @@ pub fn exit_code(outcome: Result<(), StartError>) -> ExitCode {
 /// Does `work` as part of the request with this id: log records that are written meanwhile carry it (contract, section
 /// 5). For threads of one's own; on the loop and on threads of the pool it is so by itself.
 pub fn in_request<T>(request_id: &str, work: impl FnOnce() -> T) -> T {
-    let _leave = task::leave_afterwards();
-    let _scope = Task::current().named(request_id).enter();
+    let _leave = current_request::leave_afterwards();
+    let _scope = CurrentRequest::current().named(request_id).enter();
     work()
 }

@@ -5,11 +5,11 @@ use core::fmt::Display;
 use std::io::{self, Write as _};
 use std::thread;
 
+use crate::current_request::{CurrentRequest, NAME_LEN_MAX};
 use crate::h1::civil_from_days;
 use crate::os::clock;
-use crate::task::{NAME_LEN_MAX, Task};
 
-use super::calls::Call;
+use super::call::Call;
 
 /// Bytes of a record that the platform keeps whole (contract, rule 9).
 pub(super) const RECORD_LEN_MAX: usize = 32 * 1024;
@@ -108,22 +108,22 @@ pub(super) enum Outcome {
 }
 
 /// The time of a call: a marker line at its beginning and one at its end, however that comes.
-pub(super) struct Mark<T: Borrow<Task>> {
+pub(super) struct Mark<T: Borrow<CurrentRequest>> {
     pub(super) call: Call,
-    pub(super) task: T,
+    pub(super) current: T,
     pub(super) markers: Markers,
     pub(super) outcome: Outcome,
 }
 
-impl<T: Borrow<Task>> Mark<T> {
+impl<T: Borrow<CurrentRequest>> Mark<T> {
     pub(super) fn begin(&self) {
         if self.markers == Markers::On {
-            mark(self.call, self.task.borrow(), "Start", "");
+            mark(self.call, self.current.borrow(), "Start", "");
         }
     }
 }
 
-impl<T: Borrow<Task>> Drop for Mark<T> {
+impl<T: Borrow<CurrentRequest>> Drop for Mark<T> {
     fn drop(&mut self) {
         if self.markers == Markers::On {
             let error = if self.outcome == Outcome::Failure || thread::panicking() {
@@ -131,15 +131,15 @@ impl<T: Borrow<Task>> Drop for Mark<T> {
             } else {
                 ""
             };
-            mark(self.call, self.task.borrow(), "End", error);
+            mark(self.call, self.current.borrow(), "End", error);
         }
     }
 }
 
 /// Once for every kind of mark, and off the path of a call without marker lines.
 #[cold]
-fn mark(call: Call, task: &Task, end: &str, error: &str) {
-    let (call, id) = (call.name(), task.name().unwrap_or(NO_ID));
+fn mark(call: Call, current: &CurrentRequest, end: &str, error: &str) {
+    let (call, id) = (call.name(), current.name().unwrap_or(NO_ID));
     let line = format!("FC {call} {end} RequestId: {id}{error}\n");
     drop(io::stdout().write_all(line.as_bytes()));
 }
@@ -155,8 +155,8 @@ impl log::Log for StdoutLog {
     }
 
     fn log(&self, record: &log::Record<'_>) {
-        let task = Task::current();
-        write(record.level().as_str(), task.name(), record.args());
+        let current = CurrentRequest::current();
+        write(record.level().as_str(), current.name(), record.args());
     }
 
     fn flush(&self) {}

@@ -3,8 +3,9 @@
 //! Each byte that is thrown away (chunk sizes, extensions, CRLFs) is compared first.
 
 use super::framing::BodyLength;
-use super::head::{self, HeadLimits, Scan};
+use super::head::{HeadLimits, Scan};
 use super::refusal::Refusal;
+use super::trailers;
 
 /// Hexadecimal digits that a chunk size may have, leading zeros included: 64 bits' worth.
 const SIZE_DIGITS_MAX: u8 = 16;
@@ -131,7 +132,7 @@ impl Decoder {
                     return Ok((taken.saturating_add(bytes.len()), decoded));
                 }
                 Part::Trailers => {
-                    let Some(len) = head::parse_trailers(rest, scan, limits)? else {
+                    let Some(len) = trailers::parse_trailers(rest, scan, limits)? else {
                         return Ok((taken, Decoded::NeedInput));
                     };
                     // An empty section is its empty line alone.

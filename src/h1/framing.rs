@@ -2,7 +2,8 @@
 //!
 //! What two servers could read differently is refused (RFC 9112 §11.2). One pass over the field lines.
 
-use super::byteset::{is_token_byte, name_len};
+use super::authority::is_host;
+use super::byteset::is_token_byte;
 use super::head::{HeadView, TargetForm, Version};
 use super::refusal::Refusal;
 use super::state::Close;
@@ -239,63 +240,9 @@ pub(crate) fn is_framing_field(name: &str) -> bool {
     .any(|field| name.eq_ignore_ascii_case(field))
 }
 
-/// RFC 9110 §7.2: `uri-host [ ":" port ]`, or nothing at all. Userinfo has no place in it.
-pub(crate) fn is_host(value: &[u8]) -> bool {
-    let port = match value {
-        [b'[', rest @ ..] => behind_address(rest),
-        _ => Some(behind_registered_name(value)),
-    };
-    match port {
-        Some([b':', digits @ ..]) => digits.iter().all(u8::is_ascii_digit),
-        Some([]) => true,
-        Some(_) | None => false,
-    }
-}
-
-/// RFC 3986 §3.2.2: what stands behind an IP literal whose bracket is open.
-fn behind_address(literal: &[u8]) -> Option<&[u8]> {
-    let end = literal.iter().position(|byte| *byte == b']')?;
-    let (address, behind) = literal.split_at_checked(end)?;
-    let is_address = !address.is_empty() && address.iter().all(|byte| is_address_byte(*byte));
-    behind.get(1..).filter(|_| is_address)
-}
-
-/// RFC 9112 §3.2.3: authority-form, for CONNECT, has both a host and a port, which must be one that can be connected to
-/// (RFC 9110 §9.3.6).
-pub(crate) fn is_authority_with_port(value: &[u8]) -> bool {
-    let port_start = value.iter().rposition(|byte| *byte == b':');
-    let Some((host, port)) = port_start.and_then(|start| value.split_at_checked(start)) else {
-        return false;
-    };
-    let number = core::str::from_utf8(port.get(1..).unwrap_or_default())
-        .ok()
-        .and_then(|digits| digits.parse::<u16>().ok());
-    !host.is_empty() && number.is_some_and(|number| number > 0) && is_host(value)
-}
-
-/// RFC 3986 §3.2.2: the inside of an IP literal; its shape is left to whoever resolves it.
-const fn is_address_byte(byte: u8) -> bool {
-    byte.is_ascii_hexdigit() || matches!(byte, b':' | b'.' | b'v' | b'V' | b'-' | b'_' | b'~')
-}
-
-/// RFC 3986 §3.2.2: what stands behind unreserved bytes, sub-delims and whole percent-encodings.
-fn behind_registered_name(mut name: &[u8]) -> &[u8] {
-    loop {
-        name = name.get(name_len(name)..).unwrap_or_default();
-        match name {
-            [b'%', high, low, rest @ ..] if high.is_ascii_hexdigit() && low.is_ascii_hexdigit() => {
-                name = rest;
-            }
-            _ => return name,
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    use super::{
-        BodyLength, Close, Expectation, Framing, Persistence, UpgradeOffer, is_host, read,
-    };
+    use super::{BodyLength, Close, Expectation, Framing, Persistence, UpgradeOffer, read};
     use crate::h1::head::{HeadIndex, HeadLimits, HeadView, Scan, parse};
     use crate::h1::refusal::Refusal;
 
@@ -356,16 +303,6 @@ mod tests {
         assert_eq!(expectation(length), Ok(Expectation::Continue));
         let chunked = "Transfer-Encoding: chunked\r\n";
         assert_eq!(expectation(chunked), Ok(Expectation::Continue));
-    }
-
-    #[test]
-    fn an_encoding_in_a_host_has_two_hexadecimal_digits() {
-        for host in ["%41", "a%fFb:80", "%41%42"] {
-            assert!(is_host(host.as_bytes()), "{host}");
-        }
-        for host in ["%", "%4", "%4g", "%g4", "%gg", "a%", "%41%", "%%41"] {
-            assert!(!is_host(host.as_bytes()), "{host}");
-        }
     }
 
     #[test]

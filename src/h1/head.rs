@@ -12,8 +12,8 @@
 mod plain;
 mod view;
 
+use super::authority::{is_authority_with_port, is_host};
 use super::byteset::{target_len, token_len};
-use super::framing;
 use super::refusal::Refusal;
 use crate::limits::{HEAD_LEN_CEILING, HEADERS_CEILING};
 
@@ -119,6 +119,15 @@ impl HeadIndex {
     pub(crate) fn index_again(&mut self, head: &[u8], limits: &HeadLimits) -> bool {
         parse(head, &mut Scan::default(), limits, self) == Ok(Some(head.len()))
     }
+
+    /// Names and values of the fields of `section`, which was indexed.
+    pub(super) fn fields_of<'a>(
+        &self,
+        section: &'a [u8],
+    ) -> impl Iterator<Item = (&'a str, &'a [u8])> {
+        let named = |field: &FieldSpan| (text(field.name.of(section)), field.value.of(section));
+        self.fields.iter().map(named)
+    }
 }
 
 /// How far the careful path has read an unfinished head or trailer section.
@@ -174,39 +183,6 @@ fn parse_carefully(
     Ok(Some(end))
 }
 
-/// Indexes the trailer section that `input` begins with; `None` if its end has not come.
-pub(crate) fn parse_trailers(
-    input: &[u8],
-    scan: &mut Scan,
-    limits: &HeadLimits,
-) -> Result<Option<usize>, Refusal> {
-    let Some(end) = find_end(input, scan, Section::Trailers, limits)? else {
-        return Ok(None);
-    };
-    *scan = Scan::NEW;
-    if end == 2 {
-        // An empty section is its empty line alone.
-        return Ok(Some(end));
-    }
-    for (name, _) in trailer_fields(input.get(..end).unwrap_or_default(), limits)? {
-        if framing::is_framing_field(name) {
-            return Err(Refusal::TrailerField);
-        }
-    }
-    Ok(Some(end))
-}
-
-/// The fields of a whole trailer section.
-pub(crate) fn trailer_fields<'a>(
-    section: &'a [u8],
-    limits: &HeadLimits,
-) -> Result<Vec<(&'a str, &'a [u8])>, Refusal> {
-    let mut index = HeadIndex::default();
-    index_fields(section, 0, limits, &mut index)?;
-    let named = |field: &FieldSpan| (text(field.name.of(section)), field.value.of(section));
-    Ok(index.fields.iter().map(named).collect())
-}
-
 /// Where the fields lie in `section`. False if one of them does not begin behind a CRLF: httparse takes a bare LF too.
 fn index_headers(section: &[u8], headers: &[httparse::Header<'_>], index: &mut HeadIndex) -> bool {
     index.fields.clear();
@@ -228,7 +204,7 @@ fn index_headers(section: &[u8], headers: &[httparse::Header<'_>], index: &mut H
 /// Indexes the fields of `section` from byte `start` on; it ends in an empty line. Never inlined: its room for fields
 /// would lie in the quick path's frame.
 #[inline(never)]
-fn index_fields(
+pub(super) fn index_fields(
     section: &[u8],
     start: usize,
     limits: &HeadLimits,
@@ -252,7 +228,7 @@ fn index_fields(
 
 /// What [`find_end`] looks for the end of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Section {
+pub(super) enum Section {
     /// It begins with a request line.
     Head,
     /// It may be empty.
@@ -260,7 +236,7 @@ enum Section {
 }
 
 /// The length of the section up to and with its empty line; every line end on the way is checked.
-fn find_end(
+pub(super) fn find_end(
     input: &[u8],
     scan: &mut Scan,
     section: Section,
@@ -382,7 +358,7 @@ fn index_form(method: &[u8], target: &[u8], index: &mut HeadIndex) -> Result<(),
         TargetForm::Origin | TargetForm::Asterisk => Ok(()),
         TargetForm::Authority => {
             index.authority = index.target;
-            if framing::is_authority_with_port(target) {
+            if is_authority_with_port(target) {
                 Ok(())
             } else {
                 Err(Refusal::Target)
@@ -397,7 +373,7 @@ fn index_form(method: &[u8], target: &[u8], index: &mut HeadIndex) -> Result<(),
                 .unwrap_or(rest.len());
             let authority = rest.get(..authority_len).unwrap_or_default();
             // RFC 9110 §4.2.1: such a URI has a host, even where a port follows.
-            if matches!(authority, [] | [b':', ..]) || !framing::is_host(authority) {
+            if matches!(authority, [] | [b':', ..]) || !is_host(authority) {
                 return Err(Refusal::Target);
             }
             let start = usize::from(index.target.start).saturating_add(scheme_len);

@@ -19,6 +19,7 @@
     warn(clippy::indexing_slicing, clippy::arithmetic_side_effects)
 )]
 
+mod authority;
 mod byteset;
 mod connection;
 mod date;
@@ -29,6 +30,7 @@ mod head;
 mod reason;
 mod refusal;
 mod state;
+mod trailers;
 
 pub(crate) use byteset::is_token_byte;
 #[cfg(feature = "sim")]
@@ -37,7 +39,8 @@ pub(crate) use connection::{Connection, Event};
 pub(crate) use date::{DateLine, civil_from_days, imf_fixdate};
 pub(crate) use encode::{AnswerHead, AnswerLength, put};
 pub(crate) use framing::{BodyLength, UpgradeOffer};
-pub(crate) use head::{HeadIndex, HeadLimits, HeadView, RawField, Version, trailer_fields};
+pub(crate) use head::{HeadIndex, HeadLimits, HeadView, RawField, Version};
 pub(crate) use reason::reason_phrase;
 pub(crate) use refusal::Refusal;
 pub(crate) use state::{Close, Next};
+pub(crate) use trailers::trailer_fields;

@@ -1,5 +1,6 @@
 //! The world as the loop sees it: one narrow trait, so that a made-up world can take the real one's place.
 
+pub(crate) mod address;
 pub(crate) mod clock;
 mod real;
 pub(crate) mod signal;

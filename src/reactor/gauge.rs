@@ -3,7 +3,7 @@
 use crate::handler::Handler;
 use crate::os::Os;
 
-use super::work::{Intake, Work};
+use super::session::work::{RequestSink, Work};
 use super::{Phase, Reactor};
 
 /// Bytes of memory, capacity and not only use.
@@ -27,9 +27,9 @@ impl Gauge {
         self.input_max = self.input_max.max(work.input.capacity());
         self.head_max = self.head_max.max(work.head.capacity());
         self.out_max = self.out_max.max(work.out.memory_len());
-        let body = match &work.intake {
-            Intake::Buffer(body) => body.capacity(),
-            Intake::Nothing | Intake::Upload(_) | Intake::Paused(..) => 0,
+        let body = match &work.sink {
+            RequestSink::Buffer(body) => body.capacity(),
+            RequestSink::Nothing | RequestSink::Upload(_) | RequestSink::Paused(..) => 0,
         };
         self.body_max = self.body_max.max(body);
     }

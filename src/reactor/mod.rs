@@ -5,85 +5,43 @@
 //! request is waiting.
 
 mod deadlines;
-mod dispatch;
-mod fate;
 #[cfg(feature = "sim")]
 mod gauge;
-mod input;
 #[cfg(all(test, loom))]
 mod interleavings;
 mod mailbox;
-mod outbox;
 mod scratch;
+mod send_queue;
 mod session;
-mod supply;
+mod settings;
 mod table;
-mod work;
 
 use core::time::Duration;
 use std::sync::Arc;
 
-use crate::h1::HeadLimits;
 use crate::handler::Handler;
-use crate::limits::{ACCEPTS_A_TURN_MAX, EXHAUSTED_REPORT, EXHAUSTED_RETRY, Limits, Timeouts};
+use crate::limits::{
+    ACCEPTS_A_TURN_MAX, EXHAUSTED_REPORT, EXHAUSTED_RETRY, READ_TOGETHER_LEN_MAX,
+    READS_TOGETHER_MAX,
+};
 use crate::observe::{Event, Observer};
-use crate::os::{Fault, Instant, Key, Occurrence, Os};
-use crate::promise::Notify;
+use crate::os::{Fault, Instant, Key, Occurrence, Os, Readiness};
 
 use deadlines::{Deadlines, Waiting};
-use fate::{Fate, Occasion, Received};
+
 #[cfg(feature = "sim")]
 pub(crate) use gauge::Gauge;
 use mailbox::Mailbox;
 use scratch::Scratch;
 use session::Session;
+use session::context::{Context, Phase};
+use session::fate::{Fate, Received, Trigger};
+use session::work::HandOver;
+pub(crate) use settings::Settings;
 use table::Table;
-use work::HandOver;
 
 /// Room for occurrences that a loop begins with.
 const EVENTS_KEPT: usize = 16;
-
-/// What a server is told once and for all.
-#[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Settings {
-    pub(crate) limits: Limits,
-    pub(crate) timeouts: Timeouts,
-}
-
-impl Settings {
-    const fn head_limits(&self) -> HeadLimits {
-        HeadLimits {
-            head_len_max: self.limits.head_len_max,
-            target_len_max: self.limits.target_len_max,
-            headers_max: self.limits.headers_max,
-        }
-    }
-}
-
-/// What a session sees of its worker while it is driven.
-struct Context<'a, O, H> {
-    os: &'a mut O,
-    handler: &'a mut H,
-    scratch: &'a mut Scratch,
-    settings: &'a Settings,
-    mailbox: &'a Arc<Mailbox>,
-    observer: &'a mut dyn Observer,
-    phase: Phase,
-    key: Key,
-    requests_left: usize,
-    /// What was read from this session's peer before it was its turn.
-    received: Option<Received>,
-    /// Bytes that were read from this session's peer.
-    received_len: usize,
-}
-
-impl<O, H> Context<'_, O, H> {
-    /// What a promise or channel of this session calls when it has news.
-    fn notify(&self) -> Notify {
-        let (mailbox, key) = (Arc::clone(self.mailbox), self.key);
-        Notify::new(move || mailbox.post(key))
-    }
-}
 
 /// Whether connections are taken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -98,15 +56,6 @@ enum Accepting {
     Full,
     /// The server is draining.
     Over,
-}
-
-/// Serving ─stop▶ Draining ─none left, deadline▶ Stopped.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Phase {
-    Serving,
-    /// Until then; what runs after it is cut.
-    Draining(Instant),
-    Stopped,
 }
 
 /// One loop over one world.
@@ -232,7 +181,7 @@ impl<O: Os, H: Handler> Reactor<O, H> {
             match self.os.accept() {
                 Ok(socket) => {
                     let key = self.table.insert(Session::new(socket));
-                    self.drive(key, Occasion::GoOn);
+                    self.drive(key, Trigger::GoOn);
                 }
                 Err(Fault::Again) => self.accepting = Accepting::Drained,
                 // That one peer left while it waited.
@@ -263,9 +212,47 @@ impl<O: Os, H: Handler> Reactor<O, H> {
         let mut keys = std::mem::take(&mut self.scratch.keys);
         self.mailbox.take(&mut keys);
         for key in keys.drain(..) {
-            self.drive(key, Occasion::GoOn);
+            self.drive(key, Trigger::GoOn);
         }
         self.scratch.keys = keys;
+    }
+
+    /// Sessions of which the kernel has news. All answers to one read leave in one write before the next session.
+    fn receive(&mut self, found: &[Occurrence]) {
+        for some in found.chunks(READS_TOGETHER_MAX) {
+            match some {
+                // It has the whole buffer.
+                [alone] => self.receive_in_turn(*alone, None),
+                _ => self.receive_together(some),
+            }
+        }
+    }
+
+    /// Reads from those that wait for a request, each into a piece of its own; then each has its turn.
+    fn receive_together(&mut self, some: &[Occurrence]) {
+        let mut received = [None; READS_TOGETHER_MAX];
+        let pieces = self
+            .scratch
+            .pieces()
+            .chunks_exact_mut(READ_TOGETHER_LEN_MAX);
+        for ((occurrence, piece), outcome) in some.iter().zip(pieces).zip(&mut received) {
+            if let Occurrence::Socket(key, Readiness::READABLE) = *occurrence
+                && let Some(session) = self.table.find(key)
+            {
+                *outcome = session.receive_between_requests(&mut self.os, piece);
+            }
+        }
+        for (piece, (occurrence, outcome)) in some.iter().zip(received).enumerate() {
+            let received = outcome.map(|outcome| Received { piece, outcome });
+            self.receive_in_turn(*occurrence, received);
+        }
+    }
+
+    fn receive_in_turn(&mut self, occurrence: Occurrence, received: Option<Received>) {
+        if let Occurrence::Socket(key, readiness) = occurrence {
+            let trigger = received.map_or(Trigger::Ready(readiness), Trigger::Received);
+            self.drive(key, trigger);
+        }
     }
 
     /// Sessions that were cut short, so that others had their turn.
@@ -279,7 +266,7 @@ impl<O: Os, H: Handler> Reactor<O, H> {
         keys.sort_unstable();
         keys.dedup();
         for key in keys.drain(..) {
-            self.drive(key, Occasion::GoOn);
+            self.drive(key, Trigger::GoOn);
         }
         self.scratch.keys = keys;
     }
@@ -292,7 +279,7 @@ impl<O: Os, H: Handler> Reactor<O, H> {
             // Disarmed first: whatever comes of it arms anew.
             self.deadlines.disarm(slot);
             if let Some(key) = self.table.key_of(slot) {
-                self.drive(key, Occasion::Deadline(waiting));
+                self.drive(key, Trigger::Deadline(waiting));
             }
         }
     }
@@ -330,7 +317,7 @@ impl<O: Os, H: Handler> Reactor<O, H> {
         let busy = self.count_busy();
         self.observer.on(Event::Draining(busy));
         for key in self.table.keys() {
-            self.drive(key, Occasion::Drain);
+            self.drive(key, Trigger::Drain);
         }
     }
 
@@ -342,7 +329,7 @@ impl<O: Os, H: Handler> Reactor<O, H> {
 
     /// Lets a session do what it can, and sees to what it says. One body for all occasions: a copy for each, which a
     /// closure would make, is a tenth of the smallest build.
-    fn drive(&mut self, key: Key, occasion: Occasion) {
+    fn drive(&mut self, key: Key, trigger: Trigger) {
         let Some(session) = self.table.find(key) else {
             return;
         };
@@ -359,7 +346,7 @@ impl<O: Os, H: Handler> Reactor<O, H> {
             received: None,
             received_len: 0,
         };
-        let fate = session.on(occasion, &mut context);
+        let fate = session.on(trigger, &mut context);
         debug_assert!(
             context.received.is_none(),
             "what was read for a session at rest is taken"

@@ -4,13 +4,13 @@ use crate::h1::{DateLine, HeadIndex, imf_fixdate};
 use crate::limits::{READ_LEN_MAX, READ_TOGETHER_LEN_MAX, READS_TOGETHER_MAX};
 use crate::os::Key;
 
-use super::outbox::Outbox;
+use super::send_queue::SendQueue;
 
 /// Buffers that hold something only while one session is being driven.
 #[derive(Debug, Default)]
 pub(super) struct Scratch {
     pub(super) index: HeadIndex,
-    pub(super) out: Outbox,
+    pub(super) out: SendQueue,
     /// An empty list's memory, which the mailbox and the phases use in turn.
     pub(super) keys: Vec<Key>,
     pub(super) date: Date,

@@ -9,12 +9,12 @@ use std::rc::Rc;
 use std::sync::mpsc;
 
 use super::task::{Ending, Errand, FILE_LEN, Task, UploadPlan, pattern, tally};
-use crate::body::{Body, BodySender, TrySendError};
 use crate::handler::{Accept, Demand, Handler, Upgrade, Upload};
-use crate::pause::{Pause, Resume};
-use crate::promise::Reply;
-use crate::request::{Head, Request};
-use crate::response::{Response, Status};
+use crate::message::body::{Body, BodySender, TrySendError};
+use crate::message::reply::Reply;
+use crate::message::request::{Head, Request};
+use crate::message::response::{Response, Status};
+use crate::sync::pause::{Pause, Resume};
 
 /// A panic that a scenario asks for, which the hook need not report.
 #[derive(Debug)]

@@ -14,12 +14,12 @@ use bytes::Bytes;
 use loom::thread;
 
 use super::mailbox::Mailbox;
+use crate::handler::blocking::Blocking;
 use crate::handler::{Accept, Demand, FunctionHandler, Handler, Upload};
+use crate::message::request::{Head, Request};
+use crate::message::response::Response;
 use crate::os::Key;
-use crate::pause::Pause;
-use crate::pool::Blocking;
-use crate::request::{Head, Request};
-use crate::response::Response;
+use crate::sync::pause::Pause;
 use crate::{Body, BodySender, SendError, TrySendError};
 use world::{Kernel, Peer, World};
 

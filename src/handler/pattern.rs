@@ -3,7 +3,7 @@
 //! The tree is walked without memory of its own. Precedence is a property of its shape, never of the order in which
 //! patterns were added: in each segment exact comes before parameter before rest.
 
-use crate::request::percent_decode;
+use crate::message::request::percent_decode;
 
 /// Parameters that one pattern may have: what they stand for lies on the stack while a request is answered.
 const PARAMETERS_MAX: usize = 8;

@@ -2,57 +2,17 @@
 
 use crate::h1::Next;
 use crate::handler::Handler;
-use crate::limits::{READ_TOGETHER_LEN_MAX, READS_TOGETHER_MAX};
-use crate::os::{Fault, Occurrence, Os, Readiness};
+use crate::limits::READ_TOGETHER_LEN_MAX;
+use crate::os::{Fault, Os};
 
-use super::fate::{Occasion, Received};
-use super::session::{Inflow, Session, Stage};
+use super::context::Context;
+use super::fate::Received;
 use super::work::Appetite;
-use super::{Context, Reactor};
-
-impl<O: Os, H: Handler> Reactor<O, H> {
-    /// Sessions of which the kernel has news. All answers to one read leave in one write before the next session.
-    pub(super) fn receive(&mut self, found: &[Occurrence]) {
-        for some in found.chunks(READS_TOGETHER_MAX) {
-            match some {
-                // It has the whole buffer.
-                [alone] => self.receive_in_turn(*alone, None),
-                _ => self.receive_together(some),
-            }
-        }
-    }
-
-    /// Reads from those that wait for a request, each into a piece of its own; then each has its turn.
-    fn receive_together(&mut self, some: &[Occurrence]) {
-        let mut received = [None; READS_TOGETHER_MAX];
-        let pieces = self
-            .scratch
-            .pieces()
-            .chunks_exact_mut(READ_TOGETHER_LEN_MAX);
-        for ((occurrence, piece), outcome) in some.iter().zip(pieces).zip(&mut received) {
-            if let Occurrence::Socket(key, Readiness::READABLE) = *occurrence
-                && let Some(session) = self.table.find(key)
-            {
-                *outcome = session.receive_between_requests(&mut self.os, piece);
-            }
-        }
-        for (piece, (occurrence, outcome)) in some.iter().zip(received).enumerate() {
-            let received = outcome.map(|outcome| Received { piece, outcome });
-            self.receive_in_turn(*occurrence, received);
-        }
-    }
-
-    fn receive_in_turn(&mut self, occurrence: Occurrence, received: Option<Received>) {
-        if let Occurrence::Socket(key, readiness) = occurrence {
-            let occasion = received.map_or(Occasion::Ready(readiness), Occasion::Received);
-            self.drive(key, occasion);
-        }
-    }
-}
+use super::{Inflow, Session, Stage};
 
 impl<S> Session<S> {
     /// Reads the next request, if that is all that it waits for; it is to be driven with what this gives.
-    fn receive_between_requests<O: Os<Socket = S>>(
+    pub(in crate::reactor) fn receive_between_requests<O: Os<Socket = S>>(
         &mut self,
         os: &mut O,
         buffer: &mut [u8],

@@ -3,7 +3,7 @@
 use core::fmt;
 use std::sync::{Arc, PoisonError};
 
-use crate::promise::Notify;
+use crate::sync::notify::Notify;
 use crate::sync::{Mutex, MutexGuard};
 
 #[derive(Default)]

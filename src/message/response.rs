@@ -4,10 +4,10 @@ use core::fmt;
 
 use bytes::Bytes;
 
-use crate::body::{Body, Content};
 use crate::h1;
-use crate::headers::{HeaderName, HeaderValue};
-use crate::promise::{Promise, Reply, promise};
+use crate::message::body::{Body, Content};
+use crate::message::headers::{HeaderName, HeaderValue};
+use crate::sync::oneshot::Receiver;
 
 /// The status code of a final answer: 200 to 599 (RFC 9110 §15).
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -113,7 +113,7 @@ pub(crate) enum Source {
     /// It is here.
     Body(Body),
     /// A [`Reply`] will bring all of it.
-    Promise(Promise),
+    Promise(Receiver<Response>),
 }
 
 /// What becomes of the connection.
@@ -180,30 +180,6 @@ impl Response {
             fields: Vec::new(),
             source: Source::Body(body),
         }
-    }
-
-    /// An answer that comes later: return the response, and complete the reply from any thread or runtime. Requests
-    /// behind it on the same connection wait for their turn.
-    ///
-    /// ```
-    /// use coldstart::{Request, Response};
-    ///
-    /// fn slow(_: &Request<'_>) -> Response {
-    ///     let (response, reply) = Response::promised();
-    ///     std::thread::spawn(move || reply.complete(Response::text("done\n")));
-    ///     response
-    /// }
-    /// ```
-    #[must_use]
-    pub fn promised() -> (Self, Reply) {
-        let (promise, reply) = promise();
-        (
-            Self {
-                source: Source::Promise(promise),
-                ..Self::new(Status::OK)
-            },
-            reply,
-        )
     }
 
     /// Sets the status.

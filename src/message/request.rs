@@ -6,8 +6,8 @@ use std::borrow::Cow;
 use bytes::Bytes;
 
 use crate::h1::{self, HeadLimits, HeadView};
-use crate::headers::Headers;
 use crate::limits::{HEAD_LEN_CEILING, HEADERS_CEILING};
+use crate::message::headers::Headers;
 
 /// For bytes that have passed the configured limits already.
 pub(crate) const HEAD_LIMITS_OPEN: HeadLimits = HeadLimits {

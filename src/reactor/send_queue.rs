@@ -9,7 +9,7 @@ use crate::limits::{COPY_LEN_MAX, SLICES_A_WRITE_MAX, SPARE_LEN_MAX};
 
 /// What waits to be sent, in order.
 #[derive(Debug, Default)]
-pub(super) struct Outbox {
+pub(super) struct SendQueue {
     /// Heads, frames and small bodies, one behind the other.
     run: Vec<u8>,
     /// Larger pieces, and the place in the run before which each one goes out.
@@ -24,7 +24,7 @@ pub(super) struct Outbox {
     pieces_left: usize,
 }
 
-impl Outbox {
+impl SendQueue {
     /// Bytes that have not gone.
     pub(super) const fn len(&self) -> usize {
         self.run
@@ -171,7 +171,7 @@ impl Outbox {
 
 #[cfg(test)]
 mod tests {
-    use super::{Bytes, COPY_LEN_MAX, Outbox};
+    use super::{Bytes, COPY_LEN_MAX, SendQueue};
 
     #[test]
     fn bytes_go_out_in_order_whatever_a_write_takes() {
@@ -179,22 +179,22 @@ mod tests {
         let looked_at = crate::sim::scaled("lengths of a write", steps.len(), 3);
         let pieces = crate::sim::scaled("pieces", 60, 13);
         for step in &steps[..looked_at] {
-            let mut outbox = Outbox::default();
+            let mut send_queue = SendQueue::default();
             let mut expected = Vec::new();
             for number in (0..60_u8).take(pieces) {
                 let small = vec![number; usize::from(number)];
-                outbox.run().extend_from_slice(&small);
+                send_queue.run().extend_from_slice(&small);
                 expected.extend_from_slice(&small);
                 if number % 3 == 0 {
                     let large = vec![number ^ 0xff; COPY_LEN_MAX + usize::from(number)];
-                    outbox.push(&mut Bytes::from(large.clone()));
+                    send_queue.push(&mut Bytes::from(large.clone()));
                     expected.extend_from_slice(&large);
                 }
             }
             let mut sent = Vec::new();
-            while !outbox.is_empty() {
-                assert_eq!(outbox.len(), expected.len() - sent.len());
-                let taken: Result<_, ()> = outbox.write(|slices| {
+            while !send_queue.is_empty() {
+                assert_eq!(send_queue.len(), expected.len() - sent.len());
+                let taken: Result<_, ()> = send_queue.write(|slices| {
                     let before = sent.len();
                     for slice in slices {
                         let len = slice.len().min(*step - (sent.len() - before));

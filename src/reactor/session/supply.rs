@@ -4,16 +4,16 @@ use std::os::unix::fs::FileExt as _;
 
 use bytes::Bytes;
 
-use crate::body::{Body, Content, FilePart, Piece};
 use crate::handler::Handler;
 use crate::limits::FILE_PIECE_LEN;
+use crate::message::body::{Body, Content, FilePart, Piece};
+use crate::message::response::{Response, Source};
 use crate::os::Os;
-use crate::promise::{Promise, Promised};
-use crate::response::Source;
+use crate::sync::oneshot::{Polled, Receiver};
 
-use super::Context;
-use super::session::Session;
-use super::work::Supply;
+use super::Session;
+use super::context::Context;
+use super::work::ResponseSource;
 
 impl<S> Session<S> {
     /// What is to come of an answer comes from here.
@@ -22,13 +22,15 @@ impl<S> Session<S> {
         match source {
             // The head was the whole answer.
             Source::Body(Body(Content::File(part))) if part.rest.is_empty() => {}
-            Source::Body(Body(Content::File(part))) => self.work().supply = Supply::File(part),
+            Source::Body(Body(Content::File(part))) => {
+                self.work().source = ResponseSource::File(part)
+            }
             Source::Body(Body(Content::Channel(source))) => {
                 source.attach(context.notify());
-                self.work().supply = Supply::Channel(source);
+                self.work().source = ResponseSource::Channel(source);
             }
             Source::Body(Body(Content::Whole(_))) => {}
-            Source::Promise(promise) => self.work().supply = Supply::Promise(promise),
+            Source::Promise(promise) => self.work().source = ResponseSource::Promise(promise),
         }
     }
 
@@ -36,21 +38,21 @@ impl<S> Session<S> {
     #[inline(never)]
     pub(super) fn supply<O: Os<Socket = S>, H: Handler>(
         &mut self,
-        supply: Supply,
+        supply: ResponseSource,
         context: &mut Context<'_, O, H>,
     ) {
         match supply {
-            Supply::Nothing => {}
-            Supply::Promise(promise) => self.supply_promise(promise, context),
-            Supply::Upgrade(upgrade) => {
+            ResponseSource::Nothing => {}
+            ResponseSource::Promise(promise) => self.supply_promise(promise, context),
+            ResponseSource::Upgrade(upgrade) => {
                 let fields = upgrade.fields.iter();
                 let fields = fields.map(|(name, value)| (name.as_str(), value.as_bytes()));
                 self.connection
                     .encode_switch(context.scratch.out.run(), fields);
-                self.work().supply = Supply::Upgrade(upgrade);
+                self.work().source = ResponseSource::Upgrade(upgrade);
             }
-            Supply::File(part) => self.supply_file(part, context),
-            Supply::Channel(source) => {
+            ResponseSource::File(part) => self.supply_file(part, context),
+            ResponseSource::Channel(source) => {
                 while context.scratch.out.len() < FILE_PIECE_LEN {
                     match source.take() {
                         Piece::Bytes(mut piece) => self.encode_piece(&mut piece, context),
@@ -59,7 +61,7 @@ impl<S> Session<S> {
                         Piece::Cut => return self.connection.cut(),
                     }
                 }
-                self.work().supply = Supply::Channel(source);
+                self.work().source = ResponseSource::Channel(source);
             }
         }
     }
@@ -67,26 +69,26 @@ impl<S> Session<S> {
     /// The promised answer, if it is here. It may be a promise in its turn, where one pool has handed on to another.
     fn supply_promise<O: Os<Socket = S>, H: Handler>(
         &mut self,
-        mut promise: Promise,
+        mut promise: Receiver<Response>,
         context: &mut Context<'_, O, H>,
     ) {
         loop {
             match promise.poll(|| context.notify()) {
-                Promised::Pending => {
-                    self.work().supply = Supply::Promise(promise);
+                Polled::Pending => {
+                    self.work().source = ResponseSource::Promise(promise);
                     return;
                 }
-                Promised::Broken => return self.answer_failure(context),
-                Promised::Kept(mut response) => self.answer(&mut response, context),
+                Polled::Broken => return self.answer_failure(context),
+                Polled::Filled(mut response) => self.answer(&mut response, context),
             }
             let work = self.work();
-            match std::mem::take(&mut work.supply) {
-                Supply::Promise(next) => promise = next,
-                supply @ (Supply::Nothing
-                | Supply::Upgrade(_)
-                | Supply::File(_)
-                | Supply::Channel(_)) => {
-                    work.supply = supply;
+            match std::mem::take(&mut work.source) {
+                ResponseSource::Promise(next) => promise = next,
+                supply @ (ResponseSource::Nothing
+                | ResponseSource::Upgrade(_)
+                | ResponseSource::File(_)
+                | ResponseSource::Channel(_)) => {
+                    work.source = supply;
                     return;
                 }
             }
@@ -112,13 +114,13 @@ impl<S> Session<S> {
                 part.rest.start = part.rest.start.saturating_add(len as u64);
                 self.encode_piece(&mut Bytes::from(piece), context);
                 if part.rest.start < part.rest.end {
-                    self.work().supply = Supply::File(part);
+                    self.work().source = ResponseSource::File(part);
                 } else {
                     self.encode_end(context);
                 }
             }
             Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {
-                self.work().supply = Supply::File(part);
+                self.work().source = ResponseSource::File(part);
             }
             Ok(0) | Err(_) => self.on_wrong_length(context),
         }

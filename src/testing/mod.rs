@@ -1,13 +1,15 @@
 //! Handlers under test: a request without a server, and the answer to it.
 #![expect(clippy::panic, reason = "a test's mistake ends the test")]
 
+pub(crate) mod answer;
+
+use crate::current_request::leave_afterwards;
 use crate::h1::{Connection, Event, HeadIndex, HeadLimits, HeadView, Refusal, UpgradeOffer};
 use crate::handler::{Accept, Demand, FunctionHandler, Handler, Upload};
 use crate::limits::Limits;
-use crate::request::{Head, Request, RequestBody};
-use crate::response::{Response, Status};
-use crate::task::leave_afterwards;
-use crate::test_answer::{Bell, TestAnswer};
+use crate::message::request::{Head, Request, RequestBody};
+use crate::message::response::{Response, Status};
+use crate::testing::answer::{Bell, TestAnswer};
 
 /// A body is cut into so many pieces for an [`Upload`]: one that counts on a single piece is found out.
 const PIECES: usize = 3;

@@ -1,14 +1,22 @@
 //! One socket's life, from accept to close: when to read, when to write, what to wait for.
 
+pub(super) mod context;
+mod dispatch;
+pub(super) mod fate;
+mod input;
+mod supply;
+pub(super) mod work;
+
 use crate::h1::{Close, Connection, Next};
 use crate::handler::Handler;
 use crate::limits::{BODY_QUOTA_LEN, LINGER_LEN_MAX, READS_A_TURN_MAX};
 use crate::os::{Fault, Interest, Os, Readiness};
 
-use super::Context;
 use super::deadlines::{Renewal, Waiting};
-use super::fate::{Fate, Occasion, Written};
-use super::work::{HandOver, Supply, Work};
+
+use context::Context;
+use fate::{Fate, Trigger, Written};
+use work::{HandOver, ResponseSource, Work};
 
 /// Batches of an answer's supply that are written in one turn before others have theirs.
 const SUPPLIES_A_TURN_MAX: usize = 8;
@@ -82,7 +90,7 @@ impl<S> Session<S> {
     /// rest of that waits: it may not be wanted.
     pub(super) fn next(&self) -> Next {
         match &self.work {
-            Some(work) if matches!(work.supply, Supply::Promise(_)) => Next::Wait,
+            Some(work) if matches!(work.source, ResponseSource::Promise(_)) => Next::Wait,
             Some(_) | None => self.connection.next(),
         }
     }
@@ -92,24 +100,24 @@ impl<S> Session<S> {
         self.stage == Stage::Open && !(self.connection.is_idle() && self.work.is_none())
     }
 
-    /// Does what the occasion calls for.
+    /// Does what the trigger calls for.
     pub(super) fn on<O: Os<Socket = S>, H: Handler>(
         &mut self,
-        occasion: Occasion,
+        trigger: Trigger,
         context: &mut Context<'_, O, H>,
     ) -> Fate {
-        match occasion {
-            Occasion::GoOn => {}
-            Occasion::Ready(readiness) => {
+        match trigger {
+            Trigger::GoOn => {}
+            Trigger::Ready(readiness) => {
                 if self.on_ready(readiness, context) == Peer::Gone {
                     return Fate::Free;
                 }
             }
-            Occasion::Received(received) => context.received = Some(received),
-            Occasion::Deadline(_) => self.on_deadline(),
-            Occasion::Drain => self.on_drain(),
+            Trigger::Received(received) => context.received = Some(received),
+            Trigger::Deadline(_) => self.on_deadline(),
+            Trigger::Drain => self.on_drain(),
         }
-        let mut late = occasion.deadline();
+        let mut late = trigger.deadline();
         // Driven from this one place, so that it need not be a call: behind a system call the processor has forgotten
         // where calls return to.
         loop {
@@ -283,7 +291,7 @@ impl<S> Session<S> {
         for _ in 0..SUPPLIES_A_TURN_MAX {
             if context.scratch.out.is_empty() {
                 if let Some(work) = &mut self.work {
-                    let supply = std::mem::take(&mut work.supply);
+                    let supply = std::mem::take(&mut work.source);
                     self.supply(supply, context);
                 }
                 if context.scratch.out.is_empty() {
@@ -311,16 +319,16 @@ impl<S> Session<S> {
     #[inline(never)]
     fn take_upgrade(&mut self) -> Option<HandOver> {
         let work = self.work.as_mut()?;
-        match std::mem::take(&mut work.supply) {
-            Supply::Upgrade(upgrade) => {
+        match std::mem::take(&mut work.source) {
+            ResponseSource::Upgrade(upgrade) => {
                 let rest = std::mem::take(&mut work.input).into();
                 Some(HandOver { upgrade, rest })
             }
-            supply @ (Supply::Nothing
-            | Supply::Promise(_)
-            | Supply::Channel(_)
-            | Supply::File(_)) => {
-                work.supply = supply;
+            supply @ (ResponseSource::Nothing
+            | ResponseSource::Promise(_)
+            | ResponseSource::Channel(_)
+            | ResponseSource::File(_)) => {
+                work.source = supply;
                 None
             }
         }

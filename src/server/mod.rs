@@ -1,23 +1,25 @@
 //! Configuration in, workers out.
 
+pub(crate) mod start_error;
+pub(crate) mod workers;
+
 use core::sync::atomic::{AtomicBool, Ordering};
 use core::time::Duration;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 
+use crate::current_request;
+use crate::handler::blocking::Blocking;
 use crate::handler::{FunctionHandler, Handler};
 use crate::limits::{Limits, Timeouts};
+use crate::message::request::Request;
+use crate::message::response::Response;
 use crate::observe::{Event, Observer, StderrObserver};
 use crate::os::{
     KeepaliveTimes, Listener, PortSharing, RealOs, Signals, SocketOptions, StopFlag, Wake, signal,
 };
-use crate::pool::Blocking;
 use crate::reactor::{Reactor, Settings};
-use crate::request::Request;
-use crate::response::Response;
-use crate::start_error::StartError;
-use crate::task;
-use crate::workers::Workers;
+use crate::server::start_error::StartError;
 
 /// The port of a server that is told none.
 pub const DEFAULT_PORT: u16 = 9000;
@@ -184,13 +186,6 @@ impl Server {
             count,
         }
     }
-
-    /// Serves with `count` loops on threads of their own, each with a clone of the handler and a listening socket on
-    /// the same port, among which the kernel spreads connections (`SO_REUSEPORT`). At most [`WORKERS_MAX`](crate::WORKERS_MAX).
-    #[must_use]
-    pub const fn workers(self, count: usize) -> Workers {
-        Workers::new(self, count)
-    }
 }
 
 /// A server that listens and does not serve yet.
@@ -266,7 +261,7 @@ impl Bound {
         let wake = self.wake.clone();
         let os = RealOs::new(self.listener, self.wake, stop).map_err(StartError::from_os)?;
         self.observer.on(Event::Listening(self.address));
-        let _leave = task::leave_afterwards();
+        let _leave = current_request::leave_afterwards();
         let outcome = Reactor::new(os, handler, self.settings, self.observer, move || {
             wake.wake();
         })

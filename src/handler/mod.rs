@@ -1,14 +1,18 @@
 //! The only traits that a user implements.
 
+pub(crate) mod blocking;
+pub(crate) mod pattern;
+pub(crate) mod router;
+
 use core::fmt;
 use std::net::TcpStream;
 use std::thread;
 
 use bytes::Bytes;
 
-use crate::headers::{HeaderName, HeaderValue};
-use crate::request::{Head, Request};
-use crate::response::{Response, Status};
+use crate::message::headers::{HeaderName, HeaderValue};
+use crate::message::request::{Head, Request};
+use crate::message::response::{Response, Status};
 
 /// What answers requests. Functions and closures from `&Request` to [`Response`] need not implement it.
 ///
@@ -109,7 +113,7 @@ pub enum Demand {
     /// More, please.
     More,
     /// Not now: nothing more is read from the peer until the [`Resume`](crate::Resume) that came with this pause says so.
-    Pause(crate::pause::Pause),
+    Pause(crate::sync::pause::Pause),
     /// Enough: this is the answer, and the rest is not wanted.
     Answer(Response),
 }

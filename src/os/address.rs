@@ -5,9 +5,9 @@ use std::net::{SocketAddr, SocketAddrV6};
 
 /// Shown as std shows it, but for an IPv4 address within an IPv6 one, which has no dots here. (Not std's own way: it
 /// comes with padding and buffers, more than a kilobyte in the smallest build.)
-pub(crate) struct Place<'a>(pub(crate) &'a SocketAddr);
+pub(crate) struct DisplayAddress<'a>(pub(crate) &'a SocketAddr);
 
-impl fmt::Display for Place<'_> {
+impl fmt::Display for DisplayAddress<'_> {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.0 {
             SocketAddr::V4(address) => {
@@ -56,7 +56,7 @@ fn write_v6(formatter: &mut fmt::Formatter<'_>, address: &SocketAddrV6) -> fmt::
 mod tests {
     use std::net::SocketAddr;
 
-    use super::Place;
+    use super::DisplayAddress;
 
     #[test]
     fn an_address_is_shown_as_std_shows_it() {
@@ -78,9 +78,13 @@ mod tests {
             "[fe80::abcd%3]:8080",
         ] {
             let address: SocketAddr = text.parse().expect("an address");
-            assert_eq!(Place(&address).to_string(), address.to_string(), "{text}");
+            assert_eq!(
+                DisplayAddress(&address).to_string(),
+                address.to_string(),
+                "{text}"
+            );
         }
         let mapped: SocketAddr = "[::ffff:127.0.0.1]:80".parse().expect("an address");
-        assert_eq!(Place(&mapped).to_string(), "[::ffff:7f00:1]:80");
+        assert_eq!(DisplayAddress(&mapped).to_string(), "[::ffff:7f00:1]:80");
     }
 }

@@ -4,21 +4,21 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use bytes::Bytes;
 
-use crate::body::{Body, Content};
 use crate::h1::{
     AnswerHead, AnswerLength, BodyLength, Close, Event, HeadIndex, HeadView, Next, Refusal,
     UpgradeOffer,
 };
 use crate::handler::{Accept, Demand, Handler, Upload};
 use crate::limits::FILE_PIECE_LEN;
+use crate::message::body::{Body, Content};
+use crate::message::request::{Head, Request, RequestBody};
+use crate::message::response::{Afterwards, Response, Source, Status};
 use crate::observe;
 use crate::os::Os;
-use crate::request::{Head, Request, RequestBody};
-use crate::response::{Afterwards, Response, Source, Status};
 
-use super::session::Session;
-use super::work::{Appetite, Intake, Supply};
-use super::{Context, Phase};
+use super::Session;
+use super::context::{Context, Phase};
+use super::work::{Appetite, RequestSink, ResponseSource};
 
 /// Runs code of the user's. A panic is its own affair: the hook has reported it, and nothing of ours was half done.
 fn shielded<T>(run: impl FnOnce() -> T) -> Option<T> {
@@ -120,16 +120,16 @@ impl<S> Session<S> {
         let Some(accept) = accept else { return 0 };
         match self.accepted(accept, body, context) {
             None => 0,
-            Some(Intake::Nothing) => {
+            Some(RequestSink::Nothing) => {
                 self.call(&request, context);
                 0
             }
-            Some(Intake::Buffer(_)) => self.on_buffered_head(&request, behind, context),
-            Some(Intake::Upload(upload) | Intake::Paused(upload, _)) => {
+            Some(RequestSink::Buffer(_)) => self.on_buffered_head(&request, behind, context),
+            Some(RequestSink::Upload(upload) | RequestSink::Paused(upload, _)) => {
                 if body == BodyLength::None {
                     self.end_upload(upload, context);
                 } else {
-                    self.work().intake = Intake::Upload(upload);
+                    self.work().sink = RequestSink::Upload(upload);
                 }
                 0
             }
@@ -170,7 +170,7 @@ impl<S> Session<S> {
         accept: Accept,
         body: BodyLength,
         context: &mut Context<'_, O, H>,
-    ) -> Option<Intake> {
+    ) -> Option<RequestSink> {
         let offer = self.connection.upgrade();
         let limit = match &accept {
             Accept::BufferUpTo(limit) => *limit,
@@ -179,11 +179,11 @@ impl<S> Session<S> {
                 context.settings.limits.body_len_max
             }
         };
-        let intake = match accept {
+        let sink = match accept {
             // It is answered already.
             Accept::Refuse(_) => return None,
             Accept::Upgrade(upgrade) if offer != UpgradeOffer::None && body == BodyLength::None => {
-                self.work().supply = Supply::Upgrade(upgrade);
+                self.work().source = ResponseSource::Upgrade(upgrade);
                 return None;
             }
             _ if offer == UpgradeOffer::Tunnel => {
@@ -191,10 +191,10 @@ impl<S> Session<S> {
                 self.answer_refusal(Refusal::Connect, context);
                 return None;
             }
-            Accept::Stream(upload) => Intake::Upload(upload),
+            Accept::Stream(upload) => RequestSink::Upload(upload),
             Accept::Buffer | Accept::BufferUpTo(_) | Accept::Upgrade(_) => match body {
-                BodyLength::None => Intake::Nothing,
-                BodyLength::Length(_) | BodyLength::Chunked => Intake::Buffer(Vec::new()),
+                BodyLength::None => RequestSink::Nothing,
+                BodyLength::Length(_) | BodyLength::Chunked => RequestSink::Buffer(Vec::new()),
             },
         };
         if body != BodyLength::None
@@ -203,7 +203,7 @@ impl<S> Session<S> {
             self.refuse(refusal, context);
             return None;
         }
-        Some(intake)
+        Some(sink)
     }
 
     /// A body that lies whole behind its head is handed over where it lies, or in one piece of memory if it has come in
@@ -253,7 +253,7 @@ impl<S> Session<S> {
         work.head
             .extend_from_slice(request.head_by_reference().as_bytes());
         work.quota_len = u32::try_from(body.len()).unwrap_or(u32::MAX);
-        work.intake = Intake::Buffer(body);
+        work.sink = RequestSink::Buffer(body);
         at
     }
 
@@ -280,17 +280,17 @@ impl<S> Session<S> {
         work.quota_len = work
             .quota_len
             .saturating_add(u32::try_from(piece.len()).unwrap_or(u32::MAX));
-        match std::mem::take(&mut work.intake) {
-            Intake::Nothing => {}
-            Intake::Buffer(mut body) => {
+        match std::mem::take(&mut work.sink) {
+            RequestSink::Nothing => {}
+            RequestSink::Buffer(mut body) => {
                 self.collect(piece, piece.len(), &mut body);
-                self.work().intake = Intake::Buffer(body);
+                self.work().sink = RequestSink::Buffer(body);
             }
             // Nothing is taken while an upload is paused.
-            Intake::Upload(mut upload) | Intake::Paused(mut upload, _) => {
+            RequestSink::Upload(mut upload) | RequestSink::Paused(mut upload, _) => {
                 match shielded(|| upload.on_piece(piece)) {
-                    Some(Demand::More) => work.intake = Intake::Upload(upload),
-                    Some(Demand::Pause(pause)) => work.intake = Intake::Paused(upload, pause),
+                    Some(Demand::More) => work.sink = RequestSink::Upload(upload),
+                    Some(Demand::Pause(pause)) => work.sink = RequestSink::Paused(upload, pause),
                     Some(Demand::Answer(mut response)) => self.answer(&mut response, context),
                     None => self.answer_panic(context),
                 }
@@ -307,10 +307,10 @@ impl<S> Session<S> {
     ) {
         let Some(work) = &mut self.work else { return };
         work.quota_len = 0;
-        match std::mem::take(&mut work.intake) {
+        match std::mem::take(&mut work.sink) {
             // The rest behind an early answer.
-            Intake::Nothing => {}
-            Intake::Buffer(body) => {
+            RequestSink::Nothing => {}
+            RequestSink::Buffer(body) => {
                 let head = std::mem::take(&mut work.head);
                 let is_indexed = index.index_again(&head, &context.settings.head_limits());
                 debug_assert!(is_indexed, "a head that was taken once is taken again");
@@ -318,7 +318,9 @@ impl<S> Session<S> {
                 let body = RequestBody::Shared(&Bytes::from(body));
                 self.call(&Request::new(head, body, trailers), context);
             }
-            Intake::Upload(upload) | Intake::Paused(upload, _) => self.end_upload(upload, context),
+            RequestSink::Upload(upload) | RequestSink::Paused(upload, _) => {
+                self.end_upload(upload, context)
+            }
         }
     }
 
@@ -405,14 +407,14 @@ impl<S> Session<S> {
 
     /// An upload whose body will never be whole hears of it.
     #[inline(never)]
-    pub(super) fn cut_upload(&mut self) {
+    pub(in crate::reactor) fn cut_upload(&mut self) {
         let Some(work) = &mut self.work else { return };
-        match std::mem::take(&mut work.intake) {
-            Intake::Upload(upload) | Intake::Paused(upload, _) => {
+        match std::mem::take(&mut work.sink) {
+            RequestSink::Upload(upload) | RequestSink::Paused(upload, _) => {
                 // A panic in it has been reported by the hook, and there is nobody to answer.
                 let _ = shielded(|| upload.on_cut());
             }
-            Intake::Nothing | Intake::Buffer(_) => {}
+            RequestSink::Nothing | RequestSink::Buffer(_) => {}
         }
         work.head = Vec::new();
     }

@@ -17,18 +17,18 @@ thread_local! {
     static CURRENT: Cell<Option<Slot>> = const { Cell::new(None) };
 }
 
-type Slot = ManuallyDrop<Box<Task>>;
+type Slot = ManuallyDrop<Box<CurrentRequest>>;
 
 /// The request that a thread works on.
 #[derive(Clone, Copy)]
-pub(crate) struct Task {
+pub(crate) struct CurrentRequest {
     name: [u8; NAME_LEN_MAX],
     name_len: usize,
     /// On the clock that never goes back.
     arrived_at: Option<Duration>,
 }
 
-impl Task {
+impl CurrentRequest {
     pub(crate) const NONE: Self = Self {
         name: [0; NAME_LEN_MAX],
         name_len: 0,
@@ -38,8 +38,8 @@ impl Task {
     /// What this thread works on.
     pub(crate) fn current() -> Self {
         let slot = CURRENT.take();
-        let known = slot.as_ref().filter(|task| task.is_known());
-        let copy = known.map_or(Self::NONE, |task| ***task);
+        let known = slot.as_ref().filter(|request| request.is_known());
+        let copy = known.map_or(Self::NONE, |request| ***request);
         CURRENT.set(slot);
         copy
     }
@@ -64,12 +64,12 @@ impl Task {
         if name.is_none() && !Self::is_current_known() {
             return None;
         }
-        let mut task = Self::current();
-        task.name_len = 0;
+        let mut request = Self::current();
+        request.name_len = 0;
         if let Some(name) = name {
-            task.rename(core::str::from_utf8(name).unwrap_or_default());
+            request.rename(core::str::from_utf8(name).unwrap_or_default());
         }
-        Some(task)
+        Some(request)
     }
 
     /// The same, about to wait for a thread: its time counts from here on.
@@ -97,7 +97,7 @@ impl Task {
 
     fn is_current_known() -> bool {
         let current = CURRENT.take();
-        let is_known = current.as_ref().is_some_and(|task| task.is_known());
+        let is_known = current.as_ref().is_some_and(|request| request.is_known());
         CURRENT.set(current);
         is_known
     }
@@ -122,7 +122,7 @@ impl Task {
 
 /// Gives back what a thread keeps that ends with this, or that is somebody's and may end; not what a caller works on.
 pub(crate) fn leave_afterwards() -> Option<Leave> {
-    (!Task::is_current_known()).then_some(Leave)
+    (!CurrentRequest::is_current_known()).then_some(Leave)
 }
 
 /// See [`leave_afterwards`].
@@ -135,9 +135,9 @@ impl Drop for Leave {
     }
 }
 
-/// See [`Task::enter`].
+/// See [`CurrentRequest::enter`].
 #[must_use]
-pub(crate) struct Scope(Task);
+pub(crate) struct Scope(CurrentRequest);
 
 impl Drop for Scope {
     fn drop(&mut self) {
@@ -147,25 +147,25 @@ impl Drop for Scope {
 
 #[cfg(test)]
 mod tests {
-    use super::{Task, leave_afterwards};
+    use super::{CurrentRequest, leave_afterwards};
 
     #[test]
     fn a_scope_ends_where_it_began() {
         let _leave = leave_afterwards();
-        let outer = Task::current().named("outer").enter();
+        let outer = CurrentRequest::current().named("outer").enter();
         {
-            let _inner = Task::current().named("inner").enter();
-            assert_eq!(Task::current().name(), Some("inner"));
+            let _inner = CurrentRequest::current().named("inner").enter();
+            assert_eq!(CurrentRequest::current().name(), Some("inner"));
         }
-        assert_eq!(Task::current().name(), Some("outer"));
+        assert_eq!(CurrentRequest::current().name(), Some("outer"));
         drop(outer);
-        assert_eq!(Task::current().name(), None);
+        assert_eq!(CurrentRequest::current().name(), None);
     }
 
     #[test]
     fn a_long_name_is_cut_between_two_characters() {
         let name = format!("{}{}", "a".repeat(63), "é");
-        let task = Task::current().named(&name);
-        assert_eq!(task.name(), Some("a".repeat(63).as_str()));
+        let request = CurrentRequest::current().named(&name);
+        assert_eq!(request.name(), Some("a".repeat(63).as_str()));
     }
 }

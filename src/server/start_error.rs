@@ -5,8 +5,8 @@ use std::io;
 use std::net::SocketAddr;
 use std::process::ExitCode;
 
+use crate::os::address::DisplayAddress;
 use crate::os::{Fault, fault};
-use crate::place::Place;
 
 /// Why a server did not start, or could not go on. Each has its [`exit_code`](Self::exit_code).
 #[derive(Debug)]
@@ -74,17 +74,17 @@ impl fmt::Display for StartError {
             Self::AddressInUse(address) => write!(
                 formatter,
                 "cannot listen on {}: another process does; stop it or choose another port",
-                Place(address)
+                DisplayAddress(address)
             ),
             Self::PermissionDenied(address) => write!(
                 formatter,
                 "cannot listen on {}: permission denied; choose a port from 1024 up, or grant CAP_NET_BIND_SERVICE",
-                Place(address)
+                DisplayAddress(address)
             ),
             Self::AddressNotAvailable(address) => write!(
                 formatter,
                 "cannot listen on {}: this machine has no such address; use 0.0.0.0",
-                Place(address)
+                DisplayAddress(address)
             ),
             Self::InvalidPort { source, value } => write!(
                 formatter,

@@ -7,14 +7,14 @@ use std::sync::{Arc, PoisonError};
 
 use bytes::Bytes;
 
+use crate::current_request::{self, CurrentRequest};
 use crate::h1::{HeadIndex, HeadView};
 use crate::handler::{Accept, FunctionHandler, Handler};
 use crate::limits::{POOL_QUEUE_LEN_MAX, POOL_QUEUE_MAX};
-use crate::promise::Reply;
-use crate::request::{HEAD_LIMITS_OPEN, Head, Request, RequestBody};
-use crate::response::{Response, Status};
+use crate::message::reply::Reply;
+use crate::message::request::{HEAD_LIMITS_OPEN, Head, Request, RequestBody};
+use crate::message::response::{Response, Status};
 use crate::sync::{Condvar, Mutex, MutexGuard, thread};
-use crate::task::{self, Task};
 
 /// A handler whose [`call`](Handler::call) runs on a pool of threads and may block. Clones share the pool.
 ///
@@ -106,7 +106,7 @@ impl<H: Handler + Clone + Send + 'static> Blocking<H> {
         let (response, reply) = Response::promised();
         let job = Job {
             request: KeptRequest::keep(request),
-            task: Task::current().waiting(),
+            current: CurrentRequest::current().waiting(),
             reply,
         };
         match self.pool.push(job) {
@@ -187,7 +187,7 @@ enum Stage {
 
 struct Job {
     request: KeptRequest,
-    task: Task,
+    current: CurrentRequest,
     reply: Reply,
 }
 
@@ -240,18 +240,18 @@ impl Pool {
 
     /// What a thread does until the pool is closed.
     fn work(&self, handler: &mut impl Handler) {
-        let _leave = task::leave_afterwards();
+        let _leave = current_request::leave_afterwards();
         let mut index = HeadIndex::default();
         while let Some(job) = self.next() {
             let Job {
                 request,
-                task,
+                current,
                 reply,
             } = job;
             if reply.is_peer_gone() {
                 continue;
             }
-            let _scope = task.enter();
+            let _scope = current.enter();
             // A panic drops the reply, which answers 500; the hook has reported it.
             let answer = catch_unwind(AssertUnwindSafe(|| {
                 request.show(&mut index, |request| handler.call(request))

@@ -4,16 +4,17 @@
 use core::fmt;
 use core::time::Duration;
 use std::os::unix::fs::FileExt;
-use std::sync::mpsc::{Receiver, channel};
+use std::sync::mpsc;
 
 use bytes::Bytes;
 
-use crate::body::{Content, FilePart, Piece};
 use crate::handler::Upgrade;
 use crate::limits::FILE_PIECE_LEN;
-use crate::pause::Pause;
-use crate::promise::{Notify, Promise, Promised};
-use crate::response::{Response, Source, Status};
+use crate::message::body::{Content, FilePart, Piece};
+use crate::message::response::{Response, Source, Status};
+use crate::sync::notify::Notify;
+use crate::sync::oneshot::{Polled, Receiver};
+use crate::sync::pause::Pause;
 
 /// For so long a test waits for each thing that another thread has to bring.
 const WAIT_MAX: Duration = Duration::from_secs(10);
@@ -134,12 +135,12 @@ impl fmt::Debug for TestAnswer {
 /// What others ring when they have news.
 pub(crate) struct Bell {
     notify: Notify,
-    rung: Receiver<()>,
+    rung: mpsc::Receiver<()>,
 }
 
 impl Bell {
     pub(crate) fn new() -> Self {
-        let (sender, rung) = channel();
+        let (sender, rung) = mpsc::channel();
         let notify = Notify::new(move || {
             // Nobody listens once the test is over.
             let _ = sender.send(());
@@ -159,12 +160,12 @@ impl Bell {
         }
     }
 
-    fn await_answer(&self, promise: &Promise) -> Response {
+    fn await_answer(&self, promise: &Receiver<Response>) -> Response {
         loop {
             match promise.poll(|| self.notify.clone()) {
-                Promised::Pending => self.wait("the promised answer"),
-                Promised::Kept(response) => return response,
-                Promised::Broken => return Response::new(Status::INTERNAL_SERVER_ERROR),
+                Polled::Pending => self.wait("the promised answer"),
+                Polled::Filled(response) => return response,
+                Polled::Broken => return Response::new(Status::INTERNAL_SERVER_ERROR),
             }
         }
     }

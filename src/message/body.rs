@@ -9,7 +9,7 @@ use std::sync::{Arc, PoisonError};
 
 use bytes::Bytes;
 
-use crate::promise::Notify;
+use crate::sync::notify::Notify;
 use crate::sync::thread::{self, ThreadId};
 use crate::sync::{Condvar, Mutex, MutexGuard};
 
@@ -498,13 +498,13 @@ mod tests {
     }
 
     /// A waker that asks for the channel when it is dropped, as a task does that owns the sender.
-    struct Task(Arc<BodySender>);
+    struct CurrentRequest(Arc<BodySender>);
 
-    impl Wake for Task {
+    impl Wake for CurrentRequest {
         fn wake(self: Arc<Self>) {}
     }
 
-    impl Drop for Task {
+    impl Drop for CurrentRequest {
         fn drop(&mut self) {
             assert!(!self.0.is_peer_gone(), "the source is still here");
         }
@@ -519,7 +519,7 @@ mod tests {
         let sender = Arc::new(sender);
         assert_eq!(sender.send("a"), Ok(()));
         for _ in 0..2 {
-            let waker = Waker::from(Arc::new(Task(Arc::clone(&sender))));
+            let waker = Waker::from(Arc::new(CurrentRequest(Arc::clone(&sender))));
             let mut context = Context::from_waker(&waker);
             assert_eq!(sender.poll_ready(&mut context), Poll::Pending);
         }

@@ -4,11 +4,11 @@ use core::fmt;
 use std::sync::Arc;
 
 use crate::h1::is_token_byte;
+use crate::handler::pattern::{Parameters, PatternTree, parameter_names};
 use crate::handler::{Accept, Handler, accept_then_call};
-use crate::headers::HeaderValue;
-use crate::pattern::{Parameters, PatternTree, parameter_names};
-use crate::request::{Head, Request};
-use crate::response::{Response, Status};
+use crate::message::headers::HeaderValue;
+use crate::message::request::{Head, Request};
+use crate::message::response::{Response, Status};
 
 /// What [`Router::any`] adds to an `Allow`: the methods that clients use (RFC 9110 §9.3, RFC 5789).
 const USUAL_METHODS: [&str; 7] = ["DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT"];

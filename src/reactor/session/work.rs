@@ -2,55 +2,57 @@
 
 use bytes::Bytes;
 
-use crate::body::{BodySource, FilePart};
 use crate::handler::{Upgrade, Upload};
-use crate::pause::Pause;
-use crate::promise::{Notify, Promise};
+use crate::message::body::{BodySource, FilePart};
+use crate::message::response::Response;
+use crate::sync::notify::Notify;
+use crate::sync::oneshot::Receiver;
+use crate::sync::pause::Pause;
 
-use super::deadlines::Renewal;
-use super::outbox::Outbox;
+use crate::reactor::deadlines::Renewal;
+use crate::reactor::send_queue::SendQueue;
 
 /// Memory of one session. An idle connection has none.
 #[derive(Default)]
-pub(super) struct Work {
+pub(in crate::reactor) struct Work {
     /// Bytes that came and could not be taken yet.
-    pub(super) input: Vec<u8>,
-    pub(super) appetite: Appetite,
+    pub(in crate::reactor) input: Vec<u8>,
+    pub(in crate::reactor) appetite: Appetite,
     /// The head of the request whose body is being collected.
-    pub(super) head: Vec<u8>,
-    pub(super) intake: Intake,
-    pub(super) supply: Supply,
+    pub(in crate::reactor) head: Vec<u8>,
+    pub(in crate::reactor) sink: RequestSink,
+    pub(in crate::reactor) source: ResponseSource,
     /// Bytes that the socket had no room for.
-    pub(super) out: Outbox,
+    pub(in crate::reactor) out: SendQueue,
     /// Bytes of the body since its deadline was last set.
-    pub(super) quota_len: u32,
+    pub(in crate::reactor) quota_len: u32,
 }
 
 impl Work {
     /// Whether nothing of it is needed any more.
-    pub(super) fn is_over(&self) -> bool {
+    pub(in crate::reactor) fn is_over(&self) -> bool {
         self.input.is_empty()
             && self.appetite == Appetite::Starved
             && self.head.is_empty()
             && self.out.is_empty()
-            && matches!(self.intake, Intake::Nothing)
-            && matches!(self.supply, Supply::Nothing)
+            && matches!(self.sink, RequestSink::Nothing)
+            && matches!(self.source, ResponseSource::Nothing)
     }
 
     /// Whether the upload does not want more yet; if its pause is over, it goes on from here, and its time with it.
-    pub(super) fn is_paused(
+    pub(in crate::reactor) fn is_paused(
         &mut self,
         renewal: &mut Renewal,
         notify: impl FnOnce() -> Notify,
     ) -> bool {
-        let Intake::Paused(_, pause) = &self.intake else {
+        let RequestSink::Paused(_, pause) = &self.sink else {
             return false;
         };
         if !pause.is_over(notify) {
             return true;
         }
-        if let Intake::Paused(upload, _) = std::mem::take(&mut self.intake) {
-            self.intake = Intake::Upload(upload);
+        if let RequestSink::Paused(upload, _) = std::mem::take(&mut self.sink) {
+            self.sink = RequestSink::Upload(upload);
         }
         *renewal = Renewal::New;
         false
@@ -59,7 +61,7 @@ impl Work {
 
 /// Whether another look at the kept input can bring anything.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) enum Appetite {
+pub(in crate::reactor) enum Appetite {
     /// Not before more bytes come.
     #[default]
     Starved,
@@ -70,7 +72,7 @@ pub(super) enum Appetite {
 
 /// Where a request's body goes.
 #[derive(Default)]
-pub(super) enum Intake {
+pub(in crate::reactor) enum RequestSink {
     /// Nowhere: there is none, or it is thrown away.
     #[default]
     Nothing,
@@ -82,12 +84,12 @@ pub(super) enum Intake {
 
 /// Where the rest of an answer comes from.
 #[derive(Default)]
-pub(super) enum Supply {
+pub(in crate::reactor) enum ResponseSource {
     /// There is no rest.
     #[default]
     Nothing,
     /// The whole answer, from elsewhere.
-    Promise(Promise),
+    Promise(Receiver<Response>),
     Channel(BodySource),
     File(FilePart),
     /// The answer is `101`, and what follows is no longer ours.
@@ -95,8 +97,8 @@ pub(super) enum Supply {
 }
 
 /// A session's socket leaves the loop.
-pub(super) struct HandOver {
-    pub(super) upgrade: Upgrade,
+pub(in crate::reactor) struct HandOver {
+    pub(in crate::reactor) upgrade: Upgrade,
     /// What came behind the request.
-    pub(super) rest: Bytes,
+    pub(in crate::reactor) rest: Bytes,
 }

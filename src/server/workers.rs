@@ -7,12 +7,24 @@ use std::thread;
 
 use crate::handler::{FunctionHandler, Handler};
 use crate::limits::WORKERS_MAX;
+use crate::message::request::Request;
+use crate::message::response::Response;
 use crate::observe::{Event, Observer, StderrObserver};
 use crate::os::{PortSharing, Signals, Wake, signal};
-use crate::request::Request;
-use crate::response::Response;
+use crate::server::start_error::StartError;
 use crate::server::{Bound, Server, Stopper};
-use crate::start_error::StartError;
+
+impl Server {
+    /// Serves with `count` loops on threads of their own, each with a clone of the handler and a listening socket on
+    /// the same port, among which the kernel spreads connections (`SO_REUSEPORT`). At most [`WORKERS_MAX`](crate::WORKERS_MAX).
+    #[must_use]
+    pub const fn workers(self, count: usize) -> Workers {
+        Workers {
+            server: self,
+            count,
+        }
+    }
+}
 
 /// Several loops; see [`Server::workers`].
 #[derive(Debug)]
@@ -22,10 +34,6 @@ pub struct Workers {
 }
 
 impl Workers {
-    pub(crate) const fn new(server: Server, count: usize) -> Self {
-        Self { server, count }
-    }
-
     /// Binds a socket for each loop and listens on it, and nothing else.
     ///
     /// # Errors

@@ -2,12 +2,12 @@
 
 use crate::os::{Fault, Readiness};
 
-use super::deadlines::{Renewal, Waiting};
 use super::work::HandOver;
+use crate::reactor::deadlines::{Renewal, Waiting};
 
 /// Why a session is driven.
 #[derive(Clone, Copy, Debug)]
-pub(super) enum Occasion {
+pub(in crate::reactor) enum Trigger {
     /// It was just accepted, was cut short, or has news from another thread.
     GoOn,
     /// The kernel has news.
@@ -20,9 +20,9 @@ pub(super) enum Occasion {
     Drain,
 }
 
-impl Occasion {
+impl Trigger {
     /// What the session has waited for too long.
-    pub(super) const fn deadline(self) -> Option<Waiting> {
+    pub(in crate::reactor) const fn deadline(self) -> Option<Waiting> {
         match self {
             Self::Deadline(waiting) => Some(waiting),
             Self::GoOn | Self::Ready(_) | Self::Received(_) | Self::Drain => None,
@@ -32,13 +32,13 @@ impl Occasion {
 
 /// What was read from a session together with others, and which of the pieces it lies in.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Received {
-    pub(super) piece: usize,
-    pub(super) outcome: Result<usize, Fault>,
+pub(in crate::reactor) struct Received {
+    pub(in crate::reactor) piece: usize,
+    pub(in crate::reactor) outcome: Result<usize, Fault>,
 }
 
 /// What becomes of a session after it was driven.
-pub(super) enum Fate {
+pub(in crate::reactor) enum Fate {
     /// It waits for this.
     Wait(Waiting, Renewal),
     /// It has more to do, but others first.
@@ -51,7 +51,7 @@ pub(super) enum Fate {
 
 /// How far writing got.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Written {
+pub(in crate::reactor) enum Written {
     /// Nothing waits to be sent.
     All,
     /// The socket is full.

@@ -3,8 +3,8 @@
 use core::fmt::Write as _;
 use core::time::Duration;
 
-use crate::body::{Body, BodySender, SendError};
-use crate::response::Response;
+use crate::message::body::{Body, BodySender, SendError};
+use crate::message::response::Response;
 
 /// One event of a stream.
 ///
@@ -144,7 +144,7 @@ impl Response {
     #[must_use]
     pub fn event_stream(bytes_max: usize) -> (EventSender, Self) {
         let (sender, body) = Body::channel(bytes_max);
-        let response = Self::new(crate::response::Status::OK)
+        let response = Self::new(crate::message::response::Status::OK)
             .content_type("text/event-stream")
             .header("cache-control", "no-store")
             .body(body);

@@ -1,0 +1,37 @@
+//! The trailer section of a chunked body (RFC 9112 §7.1.2): the grammar of a head's fields, without those that frame.
+
+use super::framing::is_framing_field;
+use super::head::{HeadIndex, HeadLimits, Scan, Section, find_end, index_fields};
+use super::refusal::Refusal;
+
+/// Indexes the trailer section that `input` begins with; `None` if its end has not come.
+pub(crate) fn parse_trailers(
+    input: &[u8],
+    scan: &mut Scan,
+    limits: &HeadLimits,
+) -> Result<Option<usize>, Refusal> {
+    let Some(end) = find_end(input, scan, Section::Trailers, limits)? else {
+        return Ok(None);
+    };
+    *scan = Scan::NEW;
+    if end == 2 {
+        // An empty section is its empty line alone.
+        return Ok(Some(end));
+    }
+    for (name, _) in trailer_fields(input.get(..end).unwrap_or_default(), limits)? {
+        if is_framing_field(name) {
+            return Err(Refusal::TrailerField);
+        }
+    }
+    Ok(Some(end))
+}
+
+/// The fields of a whole trailer section.
+pub(crate) fn trailer_fields<'a>(
+    section: &'a [u8],
+    limits: &HeadLimits,
+) -> Result<Vec<(&'a str, &'a [u8])>, Refusal> {
+    let mut index = HeadIndex::default();
+    index_fields(section, 0, limits, &mut index)?;
+    Ok(index.fields_of(section).collect())
+}

@@ -1,0 +1,19 @@
+//! Locks, and what other threads share with the loop: a wake-up, a slot for one value, a pause.
+//!
+//! Locks and the pool's threads are std's in every build that ships. In the unit tests under `--cfg loom` they are loom's,
+//! which tries the orders in which threads can meet: the code that is checked is this code, not a copy of it.
+
+pub(crate) mod notify;
+pub(crate) mod oneshot;
+pub(crate) mod pause;
+
+#[cfg(all(test, loom))]
+pub(crate) use loom::{
+    sync::{Condvar, Mutex, MutexGuard},
+    thread,
+};
+#[cfg(not(all(test, loom)))]
+pub(crate) use std::{
+    sync::{Condvar, Mutex, MutexGuard},
+    thread,
+};

@@ -1,0 +1,168 @@
+//! A slot that one thread fills and the loop empties: one value, or the news that there will be none.
+
+use core::fmt;
+use std::sync::{Arc, PoisonError};
+
+use super::notify::Notify;
+use super::{Mutex, MutexGuard};
+
+enum Slot<T> {
+    /// Nothing yet, and the receiver does not wait.
+    Empty,
+    /// Nothing yet; the loop waits.
+    Awaited(Notify),
+    /// The value. Boxed, so that an empty slot is small.
+    Filled(Box<T>),
+    /// The sender was dropped: there will be no value.
+    Broken,
+    /// The receiver was dropped.
+    Abandoned,
+}
+
+type Shared<T> = Arc<Mutex<Slot<T>>>;
+
+fn lock<T>(slot: &Mutex<Slot<T>>) -> MutexGuard<'_, Slot<T>> {
+    // No foreign code runs under this lock, so a poisoned one is still whole.
+    slot.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// The sending half. Dropped without [`send`](Self::send), it breaks the slot, and the receiver is notified.
+pub(crate) struct Sender<T> {
+    slot: Shared<T>,
+}
+
+/// The loop's half.
+pub(crate) struct Receiver<T> {
+    slot: Shared<T>,
+}
+
+/// What a poll of the [`Receiver`] finds.
+pub(crate) enum Polled<T> {
+    Pending,
+    Filled(T),
+    Broken,
+}
+
+/// A slot and its two halves.
+pub(crate) fn oneshot<T>() -> (Sender<T>, Receiver<T>) {
+    let slot = Arc::new(Mutex::new(Slot::Empty));
+    let sender = Sender {
+        slot: Arc::clone(&slot),
+    };
+    (sender, Receiver { slot })
+}
+
+impl<T> Sender<T> {
+    /// Fills the slot. The value is dropped if the receiver is gone.
+    pub(crate) fn send(self, value: T) {
+        self.fill(Slot::Filled(Box::new(value)));
+    }
+
+    /// Whether the receiver is gone, so that nothing waits for the value.
+    pub(crate) fn is_abandoned(&self) -> bool {
+        matches!(*lock(&self.slot), Slot::Abandoned)
+    }
+
+    fn fill(&self, with: Slot<T>) {
+        let mut slot = lock(&self.slot);
+        match &*slot {
+            Slot::Empty => *slot = with,
+            Slot::Awaited(notify) => {
+                let notify = notify.clone();
+                *slot = with;
+                drop(slot);
+                notify.notify();
+            }
+            Slot::Filled(_) | Slot::Broken | Slot::Abandoned => {}
+        }
+    }
+}
+
+impl<T> Drop for Sender<T> {
+    fn drop(&mut self) {
+        self.fill(Slot::Broken);
+    }
+}
+
+impl<T> fmt::Debug for Sender<T> {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("Sender").finish_non_exhaustive()
+    }
+}
+
+impl<T> Receiver<T> {
+    /// The value if it is here; else `notify` is called once there is one, or once the sender is dropped.
+    pub(crate) fn poll(&self, notify: impl FnOnce() -> Notify) -> Polled<T> {
+        let mut slot = lock(&self.slot);
+        match std::mem::replace(&mut *slot, Slot::Empty) {
+            Slot::Empty => {
+                *slot = Slot::Awaited(notify());
+                Polled::Pending
+            }
+            Slot::Awaited(notify) => {
+                *slot = Slot::Awaited(notify);
+                Polled::Pending
+            }
+            Slot::Filled(value) => Polled::Filled(*value),
+            Slot::Broken | Slot::Abandoned => Polled::Broken,
+        }
+    }
+}
+
+impl<T> Drop for Receiver<T> {
+    fn drop(&mut self) {
+        let old = std::mem::replace(&mut *lock(&self.slot), Slot::Abandoned);
+        // A value may own anything, so it must not be dropped under the lock.
+        drop(old);
+    }
+}
+
+impl<T> fmt::Debug for Receiver<T> {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("Receiver").finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc::channel;
+
+    use super::{Notify, Polled, oneshot};
+
+    #[test]
+    fn the_receiver_is_notified_of_a_value_or_of_none() {
+        for is_filled in [true, false] {
+            let (sender, receiver) = oneshot();
+            let (notified, news) = channel();
+            std::thread::scope(|scope| {
+                scope.spawn(|| {
+                    if is_filled {
+                        sender.send("value");
+                    } else {
+                        drop(sender);
+                    }
+                });
+                let notify = || Notify::new(move || notified.send(()).expect("the test listens"));
+                let mut polled = receiver.poll(notify);
+                if matches!(polled, Polled::Pending) {
+                    news.recv().expect("the receiver is notified");
+                    polled = receiver.poll(|| Notify::new(|| {}));
+                }
+                assert_eq!(matches!(polled, Polled::Filled("value")), is_filled);
+                assert_eq!(matches!(polled, Polled::Broken), !is_filled);
+            });
+        }
+    }
+
+    #[test]
+    fn a_sender_sees_that_the_receiver_is_gone() {
+        let (sender, receiver) = oneshot();
+        std::thread::scope(|scope| {
+            scope.spawn(|| drop(receiver));
+            scope.spawn(|| sender.send("late"));
+        });
+        let (sender, receiver) = oneshot::<()>();
+        drop(receiver);
+        assert!(sender.is_abandoned(), "so its work can stop");
+    }
+}
