@@ -65,6 +65,9 @@ pub(crate) enum CallerError {
     InitializerFailed { why: String, logs: LogTail },
     /// The instance's concurrency limit is reached.
     ResourceExhausted { limit: u32 },
+    /// The gateway held the call while the function was being replaced, for as long as it may. The platform has no such
+    /// error: it never replaces an instance under a call.
+    HeldTooLong { waited: Duration },
     /// The caller closed its connection.
     Canceled,
     /// The function's response is malformed, or its header fields are too long.
@@ -87,6 +90,7 @@ impl CallerError {
             | Self::Unhealthy { .. }
             | Self::InitializerFailed { .. } => 412,
             Self::ResourceExhausted { .. } => 429,
+            Self::HeldTooLong { .. } => 503,
             Self::Canceled => 499,
             Self::BadResponse { .. } | Self::ProcessExited => 502,
             Self::TimedOut { .. } => 504,
@@ -103,6 +107,7 @@ impl CallerError {
             Self::PortNeverOpened { .. } | Self::Unhealthy { .. } => "FunctionNotStarted",
             Self::InitializerFailed { .. } => "FunctionInitError",
             Self::ResourceExhausted { .. } => "ResourceExhausted",
+            Self::HeldTooLong { .. } => "ServiceUnavailable",
             Self::Canceled => "ClientClosedRequest",
             Self::BadResponse { .. } => "BadResponse",
             Self::ProcessExited => "FunctionExited",
@@ -113,9 +118,10 @@ impl CallerError {
     /// The value of `X-Fc-Error-Type`: whether the caller's request or the function is at fault.
     pub(crate) const fn kind(&self) -> &'static str {
         match self {
-            Self::InvalidArgument { .. } | Self::ResourceExhausted { .. } | Self::Canceled => {
-                "FcCommonError"
-            }
+            Self::InvalidArgument { .. }
+            | Self::ResourceExhausted { .. }
+            | Self::HeldTooLong { .. }
+            | Self::Canceled => "FcCommonError",
             Self::FileNotFound
             | Self::FilePermission
             | Self::Exited { .. }
@@ -160,6 +166,10 @@ impl CallerError {
             Self::ResourceExhausted { limit } => {
                 format!("the instance accepts {limit} requests at a time, and no further instance is allowed")
             }
+            Self::HeldTooLong { waited } => format!(
+                "the function is still being replaced after {} seconds",
+                clock::plain_seconds(*waited)
+            ),
             Self::Canceled => "Invocation canceled by client".to_owned(),
             Self::BadResponse { why } => why.clone(),
             Self::ProcessExited => "Process exited unexpectedly before completing request".to_owned(),

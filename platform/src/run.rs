@@ -127,8 +127,10 @@ fn restart(fleet: &Arc<Fleet>, arguments: &RunArguments) {
     let timeline = Timeline::begin();
     match resolve(arguments) {
         Ok(project) => {
+            let hold = fleet.hold();
             fleet.replace(project);
             warm_up(fleet, timeline);
+            drop(hold);
         }
         Err(failure) => say(format!("{} {failure}", Tone::Bad.paint("error:"))),
     }

@@ -266,6 +266,7 @@ fn is_machines_fault(error: &CallerError) -> bool {
         | CallerError::Unhealthy { .. }
         | CallerError::InitializerFailed { .. }
         | CallerError::ResourceExhausted { .. }
+        | CallerError::HeldTooLong { .. }
         | CallerError::Canceled
         | CallerError::BadResponse { .. }
         | CallerError::ProcessExited

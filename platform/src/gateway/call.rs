@@ -89,7 +89,7 @@ impl Call<'_> {
                 .map_err(|_| CallerError::Canceled)?;
         }
         let fleet = Arc::clone(self.fleet);
-        let admission = fleet.admit()?;
+        let mut admission = fleet.admit()?;
         let settings = &admission.resident.project.settings;
         let outbound =
             Outbound::prepare(self.outgoing(&admission), framing, caller, settings.timeout)?;
@@ -111,6 +111,9 @@ impl Call<'_> {
             Verdict::Success
         };
         self.send_head(&inbound, &verdict, caller)?;
+        if inbound.is_stream() {
+            admission.becomes_stream();
+        }
         let after = self.pass_rest(inbound, &outbound, &admission, caller)?;
         self.memory_kb = admission.resident.instance.process.usage().memory_kb;
         Ok((verdict, after))
@@ -319,6 +322,7 @@ const fn reason(status: u16) -> &'static str {
         429 => "Too Many Requests",
         499 => "Client Closed Request",
         502 => "Bad Gateway",
+        503 => "Service Unavailable",
         504 => "Gateway Timeout",
         _ => "Error",
     }

@@ -2,6 +2,7 @@
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 use super::outcome::Reporter;
 use super::pool::Pool;
@@ -12,6 +13,15 @@ use crate::instance::phase::Step;
 use crate::instance::timeline::Timeline;
 use crate::instance::{Instance, hooks};
 use crate::project::Project;
+
+/// How long a held call waits for the new instance: longer than a build and a slow start, shorter than a caller's patience.
+const HOLD_MAX: Duration = Duration::from_secs(120);
+/// How many calls are held at a time; each occupies a thread and a connection.
+const HELD_MAX: u32 = 512;
+/// How long a replaced instance may take to finish its calls.
+const DRAIN_MAX: Duration = Duration::from_secs(10);
+/// The same when only streams of unknown length are left: an event stream may never end by itself.
+const STREAM_DRAIN_MAX: Duration = Duration::from_secs(1);
 
 /// What the gateway serves, and how.
 #[derive(Debug)]
@@ -27,7 +37,23 @@ pub(crate) struct Fleet {
 struct Slot {
     project: Arc<Project>,
     resident: Place,
+    /// Admitted calls.
     active: u32,
+    /// Those of them whose response is a stream of unknown length.
+    streams: u32,
+    /// Live [`Hold`]s.
+    holds: u32,
+    /// Calls that wait for the holds to end, or for a free place after them.
+    held: u32,
+    starts: Starts,
+}
+
+/// The finished start attempts, so that a call gets the error of the attempt that it waited for.
+#[derive(Debug, Default)]
+struct Starts {
+    count: u64,
+    /// Why the last one failed, if it did.
+    failure: Option<CallerError>,
 }
 
 #[derive(Debug)]
@@ -60,13 +86,64 @@ impl Resident {
 pub(crate) struct Admission<'a> {
     pub(crate) resident: Arc<Resident>,
     fleet: &'a Fleet,
+    is_stream: bool,
+}
+
+impl Admission<'_> {
+    /// The response is a stream of unknown length, which a replacement does not wait for as long.
+    pub(crate) fn becomes_stream(&mut self) {
+        if !self.is_stream {
+            self.is_stream = true;
+            self.fleet.lock().streams += 1;
+            self.fleet.changed.notify_all();
+        }
+    }
 }
 
 impl Drop for Admission<'_> {
     fn drop(&mut self) {
         let mut slot = self.fleet.lock();
         self.resident.instance.on(Step::CallEnded);
+        slot.streams -= u32::from(self.is_stream);
         self.fleet.release(&mut slot);
+    }
+}
+
+/// Holds new calls at the gateway until it is dropped, so that a restart drops none:
+///
+/// ```text
+/// let hold = fleet.hold();      // new calls wait from here on
+/// fleet.replace(project);       // calls in progress end, within bounds; then the old instance is stopped
+/// fleet.warm_up(timeline)?;     // the new one starts
+/// drop(hold);                   // the held calls are served by it
+/// ```
+///
+/// Take it before a build to hold calls during the build as well, or after it to let the old code serve meanwhile. A
+/// call is held for `HOLD_MAX` at most, then it gets 503; calls over `HELD_MAX` get 429. If the start under
+/// the hold fails, the held calls get its error.
+#[derive(Debug)]
+#[must_use = "calls are held only while this lives"]
+pub(crate) struct Hold<'a> {
+    fleet: &'a Fleet,
+}
+
+impl Drop for Hold<'_> {
+    fn drop(&mut self) {
+        self.fleet.lock().holds -= 1;
+        self.fleet.changed.notify_all();
+    }
+}
+
+impl Slot {
+    const fn is_holding(&self) -> bool {
+        self.holds > 0 && !matches!(self.resident, Place::Closed)
+    }
+
+    /// The error of a start that has failed since then, if it was the last one.
+    fn failure_since(&self, starts_before: u64) -> Option<CallerError> {
+        (self.starts.count > starts_before)
+            .then(|| self.starts.failure.clone())
+            .flatten()
     }
 }
 
@@ -77,6 +154,10 @@ impl Fleet {
             project: Arc::new(project),
             resident: Place::Empty,
             active: 0,
+            streams: 0,
+            holds: 0,
+            held: 0,
+            starts: Starts::default(),
         };
         Self {
             reporter,
@@ -105,8 +186,11 @@ impl Fleet {
     /// Admits a call if the concurrency limit allows it. The instance is started or thawed first if needed.
     pub(crate) fn admit(&self) -> Result<Admission<'_>, CallerError> {
         let mut slot = self.lock();
+        let starts_before = slot.starts.count;
         let limit = slot.project.settings.concurrency_max();
-        if slot.active >= limit {
+        if slot.is_holding() {
+            slot = self.wait_for_hold(slot)?;
+        } else if slot.active >= limit {
             return Err(CallerError::ResourceExhausted { limit });
         }
         slot.active += 1;
@@ -121,21 +205,16 @@ impl Fleet {
                     return Ok(Admission {
                         resident,
                         fleet: self,
+                        is_stream: false,
                     });
                 }
-                Place::Starting => {
-                    slot = self
-                        .changed
-                        .wait(slot)
-                        .unwrap_or_else(PoisonError::into_inner);
-                }
+                Place::Starting => slot = self.wait(slot),
                 Place::Up(_) | Place::Empty => {
-                    let (again, started) = self.start(slot, Timeline::begin());
-                    slot = again;
-                    if let Err(not_started) = started {
+                    if let Some(error) = slot.failure_since(starts_before) {
                         self.release(&mut slot);
-                        return Err(not_started.error);
+                        return Err(error);
                     }
+                    slot = self.start(slot, Timeline::begin()).0;
                 }
                 Place::Closed => {
                     self.release(&mut slot);
@@ -145,13 +224,26 @@ impl Fleet {
         }
     }
 
-    /// Replaces the function: stops the running instance; the next call starts the new one.
+    /// Holds new calls until the guard is dropped.
+    pub(crate) fn hold(&self) -> Hold<'_> {
+        self.lock().holds += 1;
+        Hold { fleet: self }
+    }
+
+    /// Replaces the function: lets the calls in progress end, within bounds, and stops the instance. The next call or
+    /// [`Self::warm_up`] starts the new one.
     pub(crate) fn replace(&self, project: Project) {
-        let mut slot = self.lock();
+        let hold = self.hold();
+        let mut slot = self.drain(self.lock());
         slot.project = Arc::new(project);
-        let old = std::mem::replace(&mut slot.resident, Place::Empty);
+        let old = match &slot.resident {
+            Place::Up(_) => std::mem::replace(&mut slot.resident, Place::Empty),
+            Place::Empty | Place::Starting | Place::Closed => Place::Empty,
+        };
         drop(slot);
+        // Under the hold: no call may start the new instance while the old one has the port.
         stop(old);
+        drop(hold);
     }
 
     /// Stops the instance for good, after its pre-stop hook.
@@ -197,9 +289,18 @@ impl Fleet {
                 has_responded: AtomicBool::new(false),
             })
         });
+        slot.starts.count += 1;
+        slot.starts.failure = started.as_ref().err().map(|failed| failed.error.clone());
         match (&slot.resident, &started) {
             (Place::Closed, Ok(resident)) => resident.instance.kill(),
             (Place::Closed, Err(_)) => {}
+            // Replaced during the start.
+            (Place::Empty | Place::Starting | Place::Up(_), Ok(resident))
+                if !Arc::ptr_eq(&slot.project, &resident.project) =>
+            {
+                resident.instance.kill();
+                slot.resident = Place::Empty;
+            }
             (Place::Empty | Place::Starting | Place::Up(_), Ok(resident)) => {
                 slot.resident = Place::Up(Arc::clone(resident));
             }
@@ -209,8 +310,71 @@ impl Fleet {
         (slot, started)
     }
 
+    /// Waits until no hold is left and the concurrency limit allows the call.
+    fn wait_for_hold<'a>(
+        &'a self,
+        mut slot: MutexGuard<'a, Slot>,
+    ) -> Result<MutexGuard<'a, Slot>, CallerError> {
+        if slot.held >= HELD_MAX {
+            return Err(CallerError::ResourceExhausted { limit: HELD_MAX });
+        }
+        slot.held += 1;
+        // The limit holds for the new configuration. The calls arrived together because of the hold, so they queue.
+        let is_waiting = |slot: &mut Slot| {
+            slot.is_holding() || slot.active >= slot.project.settings.concurrency_max()
+        };
+        let waited = self.changed.wait_timeout_while(slot, HOLD_MAX, is_waiting);
+        let (mut slot, outcome) = waited.unwrap_or_else(PoisonError::into_inner);
+        slot.held -= 1;
+        if !outcome.timed_out() {
+            return Ok(slot);
+        }
+        Err(if slot.is_holding() {
+            CallerError::HeldTooLong { waited: HOLD_MAX }
+        } else {
+            let limit = slot.project.settings.concurrency_max();
+            CallerError::ResourceExhausted { limit }
+        })
+    }
+
+    /// Waits until the calls in progress have ended, or have taken too long.
+    fn drain<'a>(&'a self, mut slot: MutexGuard<'a, Slot>) -> MutexGuard<'a, Slot> {
+        // A start cannot be called off, and its process has the port.
+        while matches!(slot.resident, Place::Starting) {
+            slot = self.wait(slot);
+        }
+        let began = Instant::now();
+        while slot.active > 0 {
+            let patience = if slot.active == slot.streams {
+                STREAM_DRAIN_MAX
+            } else {
+                DRAIN_MAX
+            };
+            let left = patience.saturating_sub(began.elapsed());
+            if left.is_zero() {
+                self.reporter.on_remark(&format!(
+                    "{} calls in progress are cut off by the restart",
+                    slot.active
+                ));
+                break;
+            }
+            let waited = self.changed.wait_timeout(slot, left);
+            slot = waited.unwrap_or_else(PoisonError::into_inner).0;
+        }
+        slot
+    }
+
+    fn wait<'a>(&'a self, slot: MutexGuard<'a, Slot>) -> MutexGuard<'a, Slot> {
+        self.changed
+            .wait(slot)
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn release(&self, slot: &mut Slot) {
         slot.active -= 1;
+        if slot.holds > 0 || slot.held > 0 {
+            self.changed.notify_all();
+        }
         if slot.active == 0
             && self.freeze.is_on()
             && let Place::Up(resident) = &slot.resident

@@ -46,6 +46,14 @@ pub(crate) struct Inbound {
     pub(crate) upload: Option<Upload>,
 }
 
+impl Inbound {
+    /// Whether the response may go on without end.
+    pub(crate) fn is_stream(&self) -> bool {
+        self.response.status == 101
+            || matches!(self.framing, Framing::Chunked | Framing::UntilClose)
+    }
+}
+
 impl Outbound {
     /// Reads a short body whole; a long body, or one of unknown length, is streamed later.
     pub(crate) fn prepare(

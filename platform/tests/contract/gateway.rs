@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::io::{Read, Write};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -458,6 +459,97 @@ fn with_watch_a_change_restarts_the_function() {
     gateway.wait_for("version two, and longer");
     let deadline = Instant::now() + DEADLINE;
     while gateway.call("GET", "/", "").status != 200 {
+        assert!(Instant::now() < deadline, "it never serves again");
+    }
+}
+
+#[test]
+fn a_restart_drops_no_call() {
+    let Some(python) = interpreter(&["python3", "python"]) else {
+        return;
+    };
+    let folder = tempfile::tempdir().expect("a folder");
+    let port = free_port().to_string();
+    let script = |mark: &str| {
+        format!(
+            "#!/bin/sh\necho version {mark}\nexec {python} {}\n",
+            server("lab.py")
+        )
+    };
+    file(folder.path(), "bootstrap", script("one"), 0o755);
+    let gateway = Gateway::start(&[
+        folder.path().to_str().expect("text"),
+        "--port",
+        &port,
+        "--watch",
+    ]);
+    // In progress when the restart begins: the old instance must live until it has responded.
+    let mut waiting = gateway.connect();
+    waiting
+        .write_all(
+            b"POST /wait HTTP/1.1\r\nHost: a\r\nConnection: close\r\nContent-Length: 0\r\n\r\n",
+        )
+        .expect("sent");
+    gateway.wait_for(" waiting");
+    let ended = AtomicBool::new(false);
+    let calls = thread::scope(|scope| {
+        let calling: Vec<_> = (0..4)
+            .map(|_| {
+                scope.spawn(|| {
+                    let mut processes = Vec::new();
+                    while !ended.load(Ordering::Relaxed) {
+                        let reply = gateway.call("POST", "/", "x");
+                        assert_eq!(reply.status, 200, "{reply:?}");
+                        processes.push(reply.json()["process"].to_string());
+                    }
+                    processes
+                })
+            })
+            .collect();
+        file(folder.path(), "bootstrap", script("two, and longer"), 0o755);
+        gateway.wait_for("changed: ");
+        assert_eq!(Reply::read(&mut waiting).body, "waited");
+        gateway.wait_for("version two, and longer");
+        let deadline = Instant::now() + DEADLINE;
+        while gateway.call("POST", "/", "x").status != 200 {
+            assert!(Instant::now() < deadline, "it never serves again");
+        }
+        ended.store(true, Ordering::Relaxed);
+        let all = calling
+            .into_iter()
+            .flat_map(|calls| calls.join().expect("no call failed"));
+        all.collect::<std::collections::BTreeSet<_>>()
+    });
+    assert_eq!(calls.len(), 2, "both instances served: {calls:?}");
+}
+
+#[test]
+fn held_calls_get_the_error_of_the_start_that_failed() {
+    let Some(python) = interpreter(&["python3", "python"]) else {
+        return;
+    };
+    let folder = tempfile::tempdir().expect("a folder");
+    let port = free_port().to_string();
+    let script = format!("#!/bin/sh\nexec {python} {}\n", server("lab.py"));
+    file(folder.path(), "bootstrap", &script, 0o755);
+    let gateway = Gateway::start(&[
+        folder.path().to_str().expect("text"),
+        "--port",
+        &port,
+        "--watch",
+    ]);
+    assert_eq!(gateway.call("GET", "/", "").status, 200);
+    let broken = "#!/bin/sh\necho broken\nexit 9\n";
+    file(folder.path(), "bootstrap", broken, 0o755);
+    gateway.wait_for("changed: ");
+    let refused = gateway.call("POST", "/", "x");
+    assert_eq!(
+        (refused.status, &refused.json()["Code"]),
+        (412, &"CAExited".into())
+    );
+    file(folder.path(), "bootstrap", &script, 0o755);
+    let deadline = Instant::now() + DEADLINE;
+    while gateway.call("POST", "/", "x").status != 200 {
         assert!(Instant::now() < deadline, "it never serves again");
     }
 }
