@@ -1,4 +1,5 @@
-//! Which checks run beside which: those that wait have an instance of their own, so that they disturb nobody.
+//! What runs at the same time and what waits its turn: the catalogue's lanes, over two instances and those that some
+//! checks start themselves.
 
 use std::sync::{Mutex, PoisonError};
 use std::thread;
@@ -6,219 +7,221 @@ use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressStyle};
 
-use super::catalogue::{self, CHECKS};
-use super::observation::{Break, Finding, Observation, Verdict};
+use super::catalogue::{CHECKS, Check, Lane};
+use super::observation::{Break, Finding, Observation};
 use super::subject::{Port, Subject};
-use super::{ending, hooks, keepalive, logs, parallel, payload, resources, start};
 use crate::environment::Completeness;
 use crate::instance::Instance;
 use crate::instance::launch::NotStarted;
+use crate::instance::process::exit_code;
 
-/// Runs what was asked for; the findings come in the catalogue's order.
-pub(crate) fn run(subject: &Subject, only: &[String]) -> Vec<Finding> {
-    let desk = Desk::new(subject, only);
-    desk.note("S1", || start::file(subject));
-    desk.note("S2", || start::content(subject));
+/// How often an instance that a check has ended is replaced for the checks after it.
+const RESTARTS_MAX: u32 = 3;
+
+/// Runs the selected checks; the findings come in the catalogue's order.
+pub(crate) fn run(subject: &Subject, selected: &[&'static Check]) -> Vec<Finding> {
+    let desk = Desk::new(subject, selected);
+    desk.files();
     match subject.start() {
-        Ok(instance) => {
-            desk.note("S3", || start::listens(&instance));
-            examine(subject, &desk, &instance);
+        Ok(first) => {
+            desk.started(&first);
+            desk.examine(first);
+            desk.record();
         }
-        Err(not_started) => desk.note("S3", || Break::not_started(not_started).into()),
+        Err(not_started) => desk.not_started(not_started),
     }
-    desk.note("P5", || payload::answer_heads(subject));
-    desk.note("K3", || keepalive::never_closes(subject));
-    desk.note("L2", || logs::secrets(subject));
-    desk.note("L3", || logs::markers(subject));
     desk.finish()
 }
 
-fn examine(subject: &Subject, desk: &Desk<'_>, main: &Instance) {
-    let port = desk.follow_port(subject, main);
-    match port {
-        Port::Movable => thread::scope(|scope| {
-            scope.spawn(|| work(subject, desk, main));
-            scope.spawn(|| waiting(subject, desk, port));
-            scope.spawn(|| {
-                desk.on_instance("K4", subject, port, keepalive::freeze);
-            });
-            beginnings_and_ends(subject, desk, port);
-        }),
-        // One port, one instance at a time.
-        Port::Fixed => {
-            work(subject, desk, main);
-            main.kill();
-            waiting(subject, desk, port);
-            desk.on_instance("K4", subject, port, keepalive::freeze);
-            beginnings_and_ends(subject, desk, port);
-        }
-    }
-    main.kill();
-}
-
-/// Everything that asks and gets an answer.
-fn work(subject: &Subject, desk: &Desk<'_>, instance: &Instance) {
-    type Examination = fn(&Subject, &Instance) -> Observation;
-    let examinations: [(&str, Examination); 16] = [
-        ("S5", start::survives_probes),
-        ("P2", payload::methods_and_paths),
-        ("P3", payload::user_route),
-        ("P4", payload::largest_head),
-        ("P6", payload::streams),
-        ("P7", payload::bodiless),
-        ("P1", payload::events),
-        ("K2", keepalive::many_requests),
-        ("H1", hooks::initializer),
-        ("H4", hooks::health),
-        ("C1", parallel::at_a_time),
-        ("C3", parallel::leavers),
-        ("C2", parallel::one_fails),
-        ("E1", logs::failures),
-        ("R1", resources::memory),
-        ("R2", |_, instance| resources::handles(instance)),
-    ];
-    for (id, examination) in examinations {
-        desk.note(id, || {
-            alive(instance).unwrap_or_else(|| examination(subject, instance))
-        });
-    }
-    // Last, because it may end the process.
-    desk.note("L1", || {
-        alive(instance).unwrap_or_else(|| logs::flushed(subject, instance))
-    });
-}
-
-fn alive(instance: &Instance) -> Option<Observation> {
-    instance
-        .process
-        .ended()
-        .map(|_| Observation::Unseen("the process had ended before".to_owned()))
-}
-
-/// Both kinds of idle connections wait at the same time.
-fn waiting(subject: &Subject, desk: &Desk<'_>, port: Port) {
-    if !desk.wants("K1") && !desk.wants("K1b") {
-        return;
-    }
-    match subject.start_beside(port, Completeness::Full) {
-        Ok(instance) => {
-            thread::scope(|scope| {
-                scope.spawn(|| desk.note("K1b", || keepalive::unused(subject, &instance)));
-                desk.note("K1", || keepalive::idle(subject, &instance));
-            });
-            instance.kill();
-        }
-        Err(not_started) => {
-            desk.note("K1", || again(&not_started));
-            desk.note("K1b", || again(&not_started));
-        }
-    }
-}
-
-fn beginnings_and_ends(subject: &Subject, desk: &Desk<'_>, port: Port) {
-    desk.note("S6", || start::without_rights(subject, port));
-    desk.note("S7", || start::bare_environment(subject, port));
-    desk.note("X2", || ending::bad_port(subject, port));
-    desk.on_instance("H2", subject, port, hooks::pre_stop);
-    desk.on_instance("X1", subject, port, ending::on_sigterm);
-}
-
-fn again(not_started: &NotStarted) -> Observation {
-    Observation::Unseen(format!(
-        "a second instance did not start: {}",
-        not_started.seen.join("; ")
-    ))
-}
-
-/// Where findings are put down, from every lane.
+/// Runs checks and collects what they found, from every lane.
 struct Desk<'a> {
     subject: &'a Subject,
-    only: &'a [String],
+    selected: &'a [&'static Check],
     findings: Mutex<Vec<Finding>>,
     progress: ProgressBar,
 }
 
 impl<'a> Desk<'a> {
-    fn new(subject: &'a Subject, only: &'a [String]) -> Self {
-        let count = if only.is_empty() {
-            CHECKS.len()
-        } else {
-            only.len()
-        };
+    fn new(subject: &'a Subject, selected: &'a [&'static Check]) -> Self {
         // Drawn on a terminal only.
-        let progress = ProgressBar::new(count as u64);
+        let progress = ProgressBar::new(selected.len() as u64);
         let style = ProgressStyle::with_template("{bar:24.green} {pos}/{len} {elapsed} {msg}");
         progress.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
         progress.enable_steady_tick(Duration::from_millis(200));
         Self {
             subject,
-            only,
+            selected,
             findings: Mutex::default(),
             progress,
         }
     }
 
-    fn wants(&self, id: &str) -> bool {
-        self.only.is_empty()
-            || self
-                .only
-                .iter()
-                .any(|wanted| wanted.eq_ignore_ascii_case(id))
+    fn files(&self) {
+        for check in self.selected {
+            if let Lane::Files(observe) = check.lane {
+                self.note(check, || observe(self.subject));
+            }
+        }
     }
 
-    fn note(&self, id: &str, observe: impl FnOnce() -> Observation) {
-        let Some(check) = catalogue::find(id).filter(|_| self.wants(id)) else {
-            return;
+    fn started(&self, first: &Instance) {
+        for check in self.selected {
+            if let Lane::Start(observe) = check.lane {
+                self.note(check, || observe(self.subject, first));
+            }
+        }
+    }
+
+    /// The start's own check says why; all others have nothing to look at.
+    fn not_started(&self, not_started: NotStarted) {
+        let mut not_started = Some(not_started);
+        for check in self.selected {
+            match check.lane {
+                Lane::Files(_) => {}
+                Lane::Start(_) => self.note(check, || {
+                    not_started.take().map_or_else(
+                        || Observation::Unseen("the server did not start".to_owned()),
+                        |not_started| Break::not_started(not_started).into(),
+                    )
+                }),
+                Lane::Port(_)
+                | Lane::Work(_)
+                | Lane::Idle(_)
+                | Lane::Quiet(_)
+                | Lane::Last(_)
+                | Lane::Starts(_)
+                | Lane::Record(_) => self.note(check, || {
+                    Observation::Unseen("the server did not start".to_owned())
+                }),
+            }
+        }
+    }
+
+    fn examine(&self, first: Instance) {
+        let second = self.second(&first);
+        let first = Seat::new(self.subject, Port::Fixed, Some(first));
+        match second {
+            Some(second) => {
+                let second = Seat::new(self.subject, Port::Movable, Some(second));
+                thread::scope(|scope| {
+                    scope.spawn(|| drop(self.work(first)));
+                    scope.spawn(|| self.waits_and_ends(second));
+                    scope.spawn(|| self.starts(Port::Movable));
+                });
+            }
+            // One port, so one instance at a time: the first one serves every lane.
+            None => {
+                let first = self.work(first);
+                self.waits_and_ends(first);
+                self.starts(Port::Fixed);
+            }
+        }
+    }
+
+    /// The instance on another port, if a selected check needs it and the server can be told the port.
+    fn second(&self, first: &Instance) -> Option<Instance> {
+        let needs_it = |check: &&&Check| match check.lane {
+            Lane::Files(_) | Lane::Start(_) | Lane::Work(_) | Lane::Record(_) => false,
+            Lane::Port(_) | Lane::Idle(_) | Lane::Quiet(_) | Lane::Last(_) | Lane::Starts(_) => {
+                true
+            }
         };
-        self.progress.set_message(format!("{id} {}", check.title));
+        self.selected.iter().find(needs_it)?;
+        let mut second = None;
+        for check in CHECKS {
+            if let Lane::Port(start) = check.lane {
+                let began = Instant::now();
+                let (observation, instance) = start(self.subject, first);
+                second = instance;
+                self.file(check, observation, began);
+            }
+        }
+        second
+    }
+
+    /// Every check that sends requests and reads responses.
+    fn work<'s>(&self, mut seat: Seat<'s>) -> Seat<'s> {
+        for check in self.selected {
+            if let Lane::Work(observe) = check.lane {
+                self.note(check, || seat.observe(observe));
+            }
+        }
+        seat
+    }
+
+    fn waits_and_ends(&self, mut seat: Seat<'_>) {
+        let mut idle = Vec::new();
+        for check in self.selected {
+            if let Lane::Idle(observe) = check.lane {
+                idle.push((*check, observe));
+            }
+        }
+        if !idle.is_empty() {
+            match seat.instance() {
+                Ok(instance) => thread::scope(|scope| {
+                    for (check, observe) in idle {
+                        scope.spawn(move || self.note(check, || observe(self.subject, instance)));
+                    }
+                }),
+                Err(why) => idle
+                    .iter()
+                    .for_each(|(check, _)| self.note(check, || Observation::Unseen(why.clone()))),
+            }
+        }
+        for check in self.selected {
+            if let Lane::Quiet(observe) = check.lane {
+                self.note(check, || seat.observe(observe));
+            }
+        }
+        for check in self.selected {
+            if let Lane::Last(observe) = check.lane {
+                self.note(check, || seat.observe_the_end(observe));
+            }
+        }
+    }
+
+    /// Side by side where each start can have a port of its own.
+    fn starts(&self, port: Port) {
+        thread::scope(|scope| {
+            for check in self.selected {
+                if let Lane::Starts(observe) = check.lane {
+                    let noting = move || self.note(check, || observe(self.subject, port));
+                    match port {
+                        Port::Movable => drop(scope.spawn(noting)),
+                        Port::Fixed => noting(),
+                    }
+                }
+            }
+        });
+    }
+
+    fn record(&self) {
+        for check in self.selected {
+            if let Lane::Record(observe) = check.lane {
+                self.note(check, || observe(self.subject));
+            }
+        }
+    }
+
+    fn note(&self, check: &'static Check, observe: impl FnOnce() -> Observation) {
+        self.progress
+            .set_message(format!("{} {}", check.id, check.title));
         let began = Instant::now();
         let observation = observe();
-        let finding = Finding::of(
-            check,
-            observation,
-            self.subject.language,
-            began.elapsed().as_secs_f64(),
-        );
+        self.file(check, observation, began);
+    }
+
+    fn file(&self, check: &'static Check, observation: Observation, began: Instant) {
+        if !self.selected.iter().any(|one| std::ptr::eq(*one, check)) {
+            return;
+        }
+        let seconds = began.elapsed().as_secs_f64();
+        let finding = Finding::of(check, observation, self.subject.language, seconds);
         self.findings
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .push(finding);
         self.progress.inc(1);
-    }
-
-    fn on_instance(
-        &self,
-        id: &str,
-        subject: &Subject,
-        port: Port,
-        examine: impl FnOnce(&Subject, &Instance) -> Observation,
-    ) {
-        self.note(id, || {
-            match subject.start_beside(port, Completeness::Full) {
-                Ok(instance) => {
-                    let observation = examine(subject, &instance);
-                    instance.kill();
-                    observation
-                }
-                Err(not_started) => again(&not_started),
-            }
-        });
-    }
-
-    /// S4 runs in any case: whether the port can be moved decides how everything else is run.
-    fn follow_port(&self, subject: &Subject, main: &Instance) -> Port {
-        let mut port = Port::Fixed;
-        let mut observation = None;
-        let is_needed = self.only.iter().any(|id| !is_served_by_main(id));
-        if self.only.is_empty() || is_needed {
-            let (seen, found) = start::follows_port(subject, main);
-            port = found;
-            observation = Some(seen);
-        }
-        if let Some(observation) = observation {
-            self.note("S4", || observation);
-        }
-        port
     }
 
     fn finish(self) -> Vec<Finding> {
@@ -227,38 +230,92 @@ impl<'a> Desk<'a> {
             .findings
             .into_inner()
             .unwrap_or_else(PoisonError::into_inner);
-        for check in &CHECKS {
-            let is_wanted = self.only.is_empty()
-                || self.only.iter().any(|id| id.eq_ignore_ascii_case(check.id));
-            if is_wanted && !findings.iter().any(|finding| finding.check.id == check.id) {
-                let unseen = Observation::Unseen("the server did not start".to_owned());
-                findings.push(Finding::of(check, unseen, self.subject.language, 0.0));
+        findings.sort_by_key(|finding| {
+            CHECKS
+                .iter()
+                .position(|check| std::ptr::eq(check, finding.check))
+        });
+        findings
+    }
+}
+
+/// A place for one instance at a time. Checks take turns on it; one that ends the instance does not take it from the
+/// others.
+struct Seat<'a> {
+    subject: &'a Subject,
+    port: Port,
+    instance: Option<Instance>,
+    restarts: u32,
+}
+
+impl<'a> Seat<'a> {
+    const fn new(subject: &'a Subject, port: Port, instance: Option<Instance>) -> Self {
+        Self {
+            subject,
+            port,
+            instance,
+            restarts: 0,
+        }
+    }
+
+    /// The instance, started again if it has ended; the error says why there is none.
+    fn instance(&mut self) -> Result<&Instance, String> {
+        let instance = match self.instance.take() {
+            Some(instance) if instance.process.ended().is_none() => instance,
+            ended => {
+                drop(ended);
+                self.start()?
             }
+        };
+        Ok(self.instance.insert(instance))
+    }
+
+    fn start(&mut self) -> Result<Instance, String> {
+        if self.restarts == RESTARTS_MAX {
+            return Err("the process had ended before".to_owned());
         }
-        let has_started = !findings
-            .iter()
-            .any(|finding| finding.check.id == "S3" && finding.verdict == Verdict::Fail);
-        if !has_started {
-            findings
-                .iter_mut()
-                .filter(|finding| finding.verdict == Verdict::Pass)
-                .for_each(forget_empty);
+        self.restarts += 1;
+        let started = self.subject.start_beside(self.port, Completeness::Full);
+        started.map_err(|not_started| {
+            format!(
+                "another instance did not start: {}",
+                not_started.seen.join("; ")
+            )
+        })
+    }
+
+    fn observe(&mut self, observe: fn(&Subject, &Instance) -> Observation) -> Observation {
+        let subject = self.subject;
+        match self.instance() {
+            Ok(instance) => with_end(observe(subject, instance), instance),
+            Err(why) => Observation::Unseen(why),
         }
-        findings
-            .sort_by_key(|finding| CHECKS.iter().position(|check| check.id == finding.check.id));
-        findings
+    }
+
+    /// The instance is used up afterwards.
+    fn observe_the_end(&mut self, observe: fn(&Subject, &Instance) -> Observation) -> Observation {
+        let subject = self.subject;
+        let observation = match self.instance() {
+            Ok(instance) => observe(subject, instance),
+            Err(why) => Observation::Unseen(why),
+        };
+        if self.instance.take().is_some() {
+            // Meant to end, so the next check's instance is no restart.
+            self.restarts = self.restarts.saturating_sub(1);
+        }
+        observation
     }
 }
 
-/// What is judged over all answers holds of none trivially; say so.
-fn forget_empty(finding: &mut Finding) {
-    if matches!(finding.check.id, "P5" | "K3" | "L2" | "L3") {
-        finding.verdict = Verdict::Skip;
-        "the server did not start".clone_into(&mut finding.seen);
+/// A fault that ended the process is reported with its exit code and last words.
+fn with_end(observation: Observation, instance: &Instance) -> Observation {
+    match (observation, instance.process.ended()) {
+        (Observation::Broken(broken), Some(status)) => {
+            let last = instance.logs.lines().pop();
+            let last = last.map_or_else(String::new, |line| format!(", its last line: {line}"));
+            let code = exit_code(status);
+            Observation::Broken(broken.add(&format!("the process ended with code {code}{last}")))
+        }
+        (observation, _) => observation,
     }
-}
-
-fn is_served_by_main(id: &str) -> bool {
-    !["S4", "S6", "S7", "K1", "K1B", "K4", "H2", "X1", "X2"]
-        .contains(&id.to_ascii_uppercase().as_str())
 }

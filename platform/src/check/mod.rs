@@ -24,13 +24,7 @@ use subject::{Depth, Subject};
 
 /// Runs the checks and reports them.
 pub(crate) fn check(arguments: &CheckArguments) -> Result<Status, Failure> {
-    for id in &arguments.only {
-        catalogue::find(id).ok_or_else(|| {
-            let known: Vec<&str> = catalogue::CHECKS.iter().map(|check| check.id).collect();
-            Failure::input(format!("there is no check `{id}`"))
-                .fix(format!("there are {}", known.join(" ")))
-        })?;
-    }
+    let selected = catalogue::select(&arguments.only)?;
     let project = Project::resolve(&arguments.source)?;
     ensure_port_free(project.settings.port)?;
     let title = project.start.typed();
@@ -45,7 +39,7 @@ pub(crate) fn check(arguments: &CheckArguments) -> Result<Status, Failure> {
         arguments.fault_path.clone(),
         arguments.stream_path.clone(),
     );
-    let findings = lanes::run(&subject, &arguments.only);
+    let findings = lanes::run(&subject, &selected);
     yield_to_signal();
     if let Some(path) = &arguments.junit {
         let text = report::junit(&title, &findings);

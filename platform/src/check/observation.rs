@@ -73,6 +73,12 @@ impl Break {
         this
     }
 
+    /// Something else was seen as well.
+    pub(crate) fn add(mut self, seen: &str) -> Self {
+        self.seen = format!("{}; {seen}", self.seen);
+        self
+    }
+
     /// What the caller gets.
     pub(crate) fn caller(mut self, error: CallerError) -> Self {
         self.caller = Some(error);

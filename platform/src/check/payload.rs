@@ -131,7 +131,7 @@ pub(crate) fn largest_head(subject: &Subject, instance: &Instance) -> Observatio
 }
 
 /// P5: what all answers so far had in their heads.
-pub(crate) fn answer_heads(subject: &Subject) -> Observation {
+pub(crate) fn response_heads(subject: &Subject) -> Observation {
     let record = subject.record();
     if record.fields_len_max > FIELDS_LEN_MAX {
         let why = format!(

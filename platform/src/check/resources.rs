@@ -51,7 +51,7 @@ pub(crate) fn memory(subject: &Subject, instance: &Instance) -> Observation {
 }
 
 /// R2: threads and descriptors after everything else.
-pub(crate) fn handles(instance: &Instance) -> Observation {
+pub(crate) fn handles(_: &Subject, instance: &Instance) -> Observation {
     let usage = instance.process.usage();
     if usage.threads >= THREADS_MAX {
         return Break::new(format!("{} threads", usage.threads))

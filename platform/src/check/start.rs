@@ -99,18 +99,18 @@ fn broken(subject: &Subject, fault: &Fault) -> Observation {
 }
 
 /// S3: it listens where the router dials.
-pub(crate) fn listens(instance: &Instance) -> Observation {
+pub(crate) fn listens(_: &Subject, instance: &Instance) -> Observation {
     let took = instance.timeline.of(Part::Listen).unwrap_or_default();
     Observation::Held(format!("0.0.0.0:{} after {}", instance.port(), human(took)))
 }
 
-/// S4: it follows the configured port.
-pub(crate) fn follows_port(subject: &Subject, first: &Instance) -> (Observation, Port) {
+/// S4: it follows the configured port. Gives the instance on the other port, if there is one.
+pub(crate) fn follows_port(subject: &Subject, first: &Instance) -> (Observation, Option<Instance>) {
     let configured = subject.project.settings.port;
     let Some(other) = free_port() else {
         return (
             Observation::Unseen("no second port is free".to_owned()),
-            Port::Fixed,
+            None,
         );
     };
     let took = first.timeline.of(Part::Listen).unwrap_or_default();
@@ -121,13 +121,10 @@ pub(crate) fn follows_port(subject: &Subject, first: &Instance) -> (Observation,
         .max(START_PATIENCE_MIN)
         .min(settings.start_timeout);
     match subject.start_with(&settings, Circumstances::default()) {
-        Ok(instance) => {
-            instance.kill();
-            (
-                Observation::Held(format!("on {configured}, and on {other} when told")),
-                Port::Movable,
-            )
-        }
+        Ok(second) => (
+            Observation::Held(format!("on {configured}, and on {other} when told")),
+            Some(second),
+        ),
         Err(not_started) => {
             let seen = format!("told to listen on {other}: {}", not_started.seen.join("; "));
             let broken = Break::new(seen)
@@ -140,7 +137,7 @@ pub(crate) fn follows_port(subject: &Subject, first: &Instance) -> (Observation,
             } else {
                 broken
             };
-            (broken.into(), Port::Fixed)
+            (broken.into(), None)
         }
     }
 }

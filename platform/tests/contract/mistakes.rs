@@ -76,7 +76,7 @@ fn a_server_with_one_worker_is_found() {
 
 #[test]
 fn variables_that_must_be_there_are_found() {
-    let options = ["--only", "S4,S7"];
+    let options = ["--only", "S7"];
     is_found(
         "needs-variables",
         &options,
@@ -138,7 +138,7 @@ fn a_body_after_head_is_found() {
 
 #[test]
 fn closing_unused_connections_is_found() {
-    let options = ["--only", "S4,K1b"];
+    let options = ["--only", "K1b"];
     is_found(
         "unused",
         &options,
@@ -166,7 +166,7 @@ fn closing_answers_are_found() {
 
 #[test]
 fn timers_that_expire_in_a_freeze_are_found() {
-    let options = ["--only", "S4,K4"];
+    let options = ["--only", "K4"];
     is_found("freeze", &options, ["K4", "fail"], "after 3 s frozen");
 }
 
@@ -183,7 +183,7 @@ fn an_initializer_that_works_once_is_found() {
 
 #[test]
 fn a_failing_pre_stop_is_found() {
-    let options = ["--only", "S4,H2", "--pre-stop"];
+    let options = ["--only", "H2", "--pre-stop"];
     is_found(
         "pre-stop-fails",
         &options,
@@ -282,7 +282,7 @@ fn unbalanced_markers_are_found() {
 
 #[test]
 fn a_server_deaf_to_sigterm_is_found() {
-    let options = ["--only", "S4,X1"];
+    let options = ["--only", "X1"];
     is_found(
         "deaf",
         &options,
@@ -293,7 +293,7 @@ fn a_server_deaf_to_sigterm_is_found() {
 
 #[test]
 fn cutting_off_requests_is_found() {
-    let options = ["--only", "S4,X1"];
+    let options = ["--only", "X1"];
     is_found(
         "cuts-off",
         &options,
@@ -304,7 +304,7 @@ fn cutting_off_requests_is_found() {
 
 #[test]
 fn silence_about_the_port_is_found() {
-    let options = ["--only", "S4,X2"];
+    let options = ["--only", "X2"];
     is_found(
         "silent-port",
         &options,
@@ -344,7 +344,7 @@ fn a_slow_health_path_is_found_at_the_start() {
 
 #[test]
 fn code_that_must_be_writable_is_found() {
-    let Some(report) = report("writes-code", &["--only", "S4,S6"]) else {
+    let Some(report) = report("writes-code", &["--only", "S6"]) else {
         return;
     };
     let verdict = check(&report, "S6")["verdict"].clone();
