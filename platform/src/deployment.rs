@@ -1,4 +1,4 @@
-//! `s.yaml`, component fc3: the keys that matter to an instance.
+//! Reads `s.yaml` (component fc3): the keys that an instance needs.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -8,15 +8,15 @@ use serde_json::Value;
 
 use crate::exit::Failure;
 
-/// A document larger than this is not a deployment file.
+/// Larger files are refused before they are parsed.
 const DOCUMENT_LEN_MAX: u64 = 1024 * 1024;
 
-/// One function of a deployment file, with the folder that its paths are relative to.
+/// One function of a deployment file, and the folder that its paths are relative to.
 #[derive(Debug)]
 pub(crate) struct Deployment {
     /// The resource's properties.
     pub(crate) props: Props,
-    /// The folder of the file.
+    /// The folder that holds the file.
     pub(crate) folder: PathBuf,
 }
 
@@ -34,7 +34,7 @@ struct Resource {
     props: Props,
 }
 
-/// The function's properties; every key is optional, as in the file.
+/// The function's properties. Every key is optional.
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub(crate) struct Props {
@@ -49,7 +49,7 @@ pub(crate) struct Props {
     pub(crate) environment_variables: BTreeMap<String, Value>,
     pub(crate) custom_runtime_config: RuntimeConfig,
     pub(crate) instance_lifecycle_config: LifecycleConfig,
-    /// How 2.0 spelled the port.
+    /// The port, as 2.0 spelled it.
     pub(crate) ca_port: Option<Value>,
 }
 
@@ -86,7 +86,7 @@ pub(crate) struct HookConfig {
 }
 
 impl Deployment {
-    /// Reads a file and picks the function: the only one, or the one named.
+    /// Reads a file and selects a function: the only one, or the one named `resource`.
     pub(crate) fn read(path: &Path, resource: Option<&str>) -> Result<Self, Failure> {
         let length = path
             .metadata()
@@ -94,7 +94,7 @@ impl Deployment {
             .len();
         if length > DOCUMENT_LEN_MAX {
             return Err(Failure::input(format!(
-                "{} is no deployment file: {length} bytes",
+                "{} is too large for a deployment file: {length} bytes",
                 path.display()
             )));
         }
@@ -121,7 +121,7 @@ fn parse(text: &str, resource: Option<&str>) -> Result<Props, String> {
     let vars = tree.get("vars").cloned().unwrap_or(Value::Null);
     substitute(&mut tree, &vars);
     let document: Document =
-        serde_json::from_value(tree).map_err(|error| format!("not as fc3 has it: {error}"))?;
+        serde_json::from_value(tree).map_err(|error| format!("not a valid fc3 file: {error}"))?;
     let names = || {
         document
             .resources
@@ -134,11 +134,11 @@ fn parse(text: &str, resource: Option<&str>) -> Result<Props, String> {
         Some(name) => name.to_owned(),
         None if document.resources.len() == 1 => names(),
         None if document.resources.is_empty() => {
-            return Err("no function below `resources`; coldstart reads component fc3".to_owned());
+            return Err("no function under `resources`; coldstart reads component fc3".to_owned());
         }
         None => {
             return Err(format!(
-                "several functions ({}); name one with --resource",
+                "several functions ({}); select one with --resource",
                 names()
             ));
         }
@@ -146,17 +146,17 @@ fn parse(text: &str, resource: Option<&str>) -> Result<Props, String> {
     let known = names();
     let mut resources = document.resources;
     let found = resources.remove(&wanted);
-    let chosen = found.ok_or_else(|| format!("no resource `{wanted}`; there is: {known}"))?;
+    let chosen = found.ok_or_else(|| format!("no resource `{wanted}`; the file has: {known}"))?;
     if !matches!(chosen.component.as_str(), "fc3" | "fc" | "") {
         return Err(format!(
-            "resource `{wanted}` has component `{}`; only fc3 is understood",
+            "resource `{wanted}` has component `{}`; only fc3 is supported",
             chosen.component
         ));
     }
     Ok(chosen.props)
 }
 
-/// Replaces `${vars.name}` in every string; other placeholders stay as they are.
+/// Replaces `${vars.name}` in every string. Other placeholders stay as they are.
 fn substitute(tree: &mut Value, vars: &Value) {
     match tree {
         Value::String(text) => {
@@ -176,11 +176,11 @@ fn substitute(tree: &mut Value, vars: &Value) {
 fn placeholder(text: &str) -> Option<(&str, &str, &str)> {
     let (before, rest) = text.split_once("${vars.")?;
     let (name, after) = rest.split_once('}')?;
-    // A value that names a placeholder again would never end.
+    // A variable that refers to itself would grow without end.
     Some((before, name, after)).filter(|_| text.len() < 64 * 1024)
 }
 
-/// A scalar as text: environment variables may be written as numbers.
+/// A scalar as text. Environment variables may be written as numbers.
 pub(crate) fn scalar_text(value: &Value) -> String {
     match value {
         Value::String(text) => text.clone(),
@@ -214,7 +214,7 @@ resources:
 ";
 
     #[test]
-    fn the_keys_that_matter_are_read_and_vars_filled_in() {
+    fn reads_the_keys_and_substitutes_vars() {
         let props = parse(FILE, None).unwrap();
         assert_eq!(props.region.as_deref(), Some("cn-hangzhou"));
         assert_eq!(props.custom_runtime_config.command, ["python"]);
@@ -227,7 +227,7 @@ resources:
     }
 
     #[test]
-    fn a_wrong_file_is_told_what_is_wrong() {
+    fn errors_name_the_problem() {
         assert!(
             parse("a: [", None)
                 .unwrap_err()
@@ -237,19 +237,19 @@ resources:
         assert!(
             parse("a: 1", None)
                 .unwrap_err()
-                .contains("no function below"),
+                .contains("no function under"),
             "empty"
         );
         assert!(
             parse(FILE, Some("other"))
                 .unwrap_err()
-                .contains("there is: hello"),
+                .contains("the file has: hello"),
             "name"
         );
     }
 
     #[test]
-    fn a_variable_that_names_itself_ends() {
+    fn a_variable_that_refers_to_itself_terminates() {
         let text =
             "vars: {a: '${vars.a}${vars.a}'}\nresources: {x: {props: {region: '${vars.a}'}}}";
         assert!(parse(text, None).is_ok(), "bounded");

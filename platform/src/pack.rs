@@ -1,4 +1,4 @@
-//! `coldstart pack`: from a project, a directory or an executable to the ZIP that is deployed.
+//! `coldstart pack`: turns a project, a directory or an executable into the ZIP that is deployed.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -17,8 +17,8 @@ const PACKAGE: &str = "function.zip";
 /// Builds, checks and writes the package.
 pub(crate) fn pack(arguments: &PackArguments) -> Result<Status, Failure> {
     let debian = Debian::of_runtime(&arguments.runtime).ok_or_else(|| {
-        Failure::input(format!("`{}` is no custom runtime", arguments.runtime))
-            .fix("there are custom, custom.debian10, custom.debian11 and custom.debian12")
+        Failure::input(format!("`{}` is not a custom runtime", arguments.runtime))
+            .fix("use custom, custom.debian10, custom.debian11 or custom.debian12")
     })?;
     let source = arguments
         .source
@@ -55,7 +55,7 @@ pub(crate) fn pack(arguments: &PackArguments) -> Result<Status, Failure> {
     Ok(Status::Done)
 }
 
-/// One executable becomes `bootstrap`, whatever it was called.
+/// A single executable is packed as `bootstrap`, whatever its name.
 fn of_file(path: &Path, debian: Debian) -> Result<Vec<Item>, Failure> {
     let folder = path
         .parent()
@@ -80,24 +80,24 @@ fn of_directory(
     let items = write::items_below(folder)?;
     if items.is_empty() {
         return Err(Failure::input(format!(
-            "{} holds no file",
+            "{} contains no files",
             folder.display()
         )));
     }
     Ok(items)
 }
 
-/// The execute bit is set by packing; everything else has to be right before.
+/// Packing sets the execute bit. Every other fault is an error.
 fn refuse(faults: &[Fault], source: &Path) -> Result<(), Failure> {
     let fault = faults.iter().find(|fault| **fault != Fault::NotExecutable);
     fault.map_or(Ok(()), |fault| {
         let failure = Failure::input(format!("{}: {}", source.display(), fault.seen()));
         let hint = match fault {
             Fault::Missing { .. } => {
-                "or pass --command when s.yaml names a start command".to_owned()
+                "or pass --command if s.yaml configures a start command".to_owned()
             }
-            Fault::BelowTopFolder { folder } => format!("or pack {folder} itself"),
-            Fault::GlibcTooNew { .. } => "or name the runtime with --runtime".to_owned(),
+            Fault::BelowTopFolder { folder } => format!("or pack {folder} instead"),
+            Fault::GlibcTooNew { .. } => "or select the runtime with --runtime".to_owned(),
             Fault::NotExecutable
             | Fault::Unreadable { .. }
             | Fault::ForeignMachine { .. }
@@ -129,11 +129,12 @@ struct Target {
     kind: Vec<String>,
 }
 
-/// Builds the project's executable with cargo and says where it is.
+/// Builds the project's executable with cargo and returns its path.
 fn build(folder: &Path, target: &str) -> Result<PathBuf, Failure> {
     let metadata = cargo(folder, &["metadata", "--no-deps", "--format-version", "1"])?;
-    let metadata: Metadata = serde_json::from_slice(&metadata)
-        .map_err(|error| Failure::machine(format!("cargo metadata cannot be read: {error}")))?;
+    let metadata: Metadata = serde_json::from_slice(&metadata).map_err(|error| {
+        Failure::machine(format!("cannot read the output of cargo metadata: {error}"))
+    })?;
     let manifest = folder.join("Cargo.toml").canonicalize().unwrap_or_default();
     let package = metadata
         .packages
@@ -162,7 +163,7 @@ fn build(folder: &Path, target: &str) -> Result<PathBuf, Failure> {
                 "{} builds several executables: {names}",
                 manifest.display()
             ))
-            .fix("call the function's bootstrap"));
+            .fix("name the function's executable bootstrap"));
         }
     };
     say(format!(
@@ -186,10 +187,10 @@ fn cargo(folder: &Path, arguments: &[&str]) -> Result<Vec<u8>, Failure> {
         .stdin(Stdio::null())
         .stderr(Stdio::inherit())
         .output()
-        .map_err(|error| Failure::machine(format!("cargo cannot be run: {error}")))?;
+        .map_err(|error| Failure::machine(format!("cannot run cargo: {error}")))?;
     if output.status.success() {
         return Ok(output.stdout);
     }
     Err(Failure::machine(format!("cargo {} failed", arguments.first().unwrap_or(&"")))
-        .fix("its messages are above; a missing target is added by rustup target add x86_64-unknown-linux-musl"))
+        .fix("see its messages above; if the target is missing: rustup target add x86_64-unknown-linux-musl"))
 }

@@ -1,4 +1,4 @@
-//! From what was named on the command line to a code directory, a start command and settings.
+//! Resolves the SOURCE argument to a code directory, a start command and settings.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -15,7 +15,7 @@ use crate::package::extract::extract;
 use crate::package::inspect::Debian;
 use crate::remains;
 
-/// The platform's default, and the documented one of each number.
+/// The platform's documented defaults.
 const PORT: u16 = 9000;
 const START_TIMEOUT: Duration = Duration::from_secs(120);
 const TIMEOUT: Duration = Duration::from_secs(60);
@@ -25,32 +25,32 @@ const CONCURRENCY: u32 = 20;
 const CONCURRENCY_MAX: u32 = 200;
 const START_FILE: &str = "bootstrap";
 
-/// A function, ready to be launched.
+/// A function that is ready to launch.
 #[derive(Debug)]
 pub(crate) struct Project {
-    /// The code directory, which is the working directory.
+    /// The code directory, also the working directory.
     pub(crate) code: PathBuf,
-    /// What starts it.
+    /// How it is started.
     pub(crate) start: Start,
-    /// Everything that is configured.
+    /// The function's configuration.
     pub(crate) settings: Settings,
-    /// What `--watch` looks at.
+    /// The path that `--watch` observes.
     pub(crate) watched: PathBuf,
-    /// Keeps an extracted package until the end.
+    /// Keeps an extracted package on disk while the project lives.
     _scratch: Option<Scratch>,
 }
 
 /// The start command.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Start {
-    /// A file of the code directory; `bootstrap` unless another was named.
+    /// A file in the code directory, usually `bootstrap`.
     File(String),
-    /// `command` and `args`, joined.
+    /// `command` followed by `args`.
     Command(Vec<String>),
 }
 
 impl Start {
-    /// As the platform's error texts show it.
+    /// The command as the platform's error messages show it.
     pub(crate) fn shown(&self) -> String {
         match self {
             Self::File(_) => "/code/bootstrap".to_owned(),
@@ -58,7 +58,7 @@ impl Start {
         }
     }
 
-    /// As an operator would type it.
+    /// The command as a user would type it.
     pub(crate) fn typed(&self) -> String {
         match self {
             Self::File(name) => format!("./{name}"),
@@ -78,21 +78,21 @@ pub(crate) struct Settings {
     pub(crate) memory_mb: u64,
     pub(crate) timeout: Duration,
     pub(crate) start_timeout: Duration,
-    /// Requests at a time, if that is configured.
+    /// The configured number of concurrent requests.
     pub(crate) concurrency: Option<u32>,
     pub(crate) environment: BTreeMap<String, String>,
     pub(crate) hooks: Hooks,
     pub(crate) debian: Debian,
 }
 
-/// Was the port chosen or is it the default?
+/// Where the port comes from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum PortOrigin {
     Default,
     Configured,
 }
 
-/// What the platform sends besides calls; only what is configured.
+/// The requests that the platform sends besides calls. Only configured ones are sent.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Hooks {
     pub(crate) initializer: Option<Duration>,
@@ -111,7 +111,7 @@ pub(crate) struct Health {
 }
 
 impl Project {
-    /// Finds out what was meant, and extracts a package.
+    /// Resolves the source, and extracts it if it is a package.
     pub(crate) fn resolve(arguments: &SourceArguments) -> Result<Self, Failure> {
         let named = arguments
             .source
@@ -119,7 +119,7 @@ impl Project {
             .unwrap_or_else(|| PathBuf::from("."));
         let metadata = fs::metadata(&named).map_err(|error| {
             Failure::input(format!("cannot use {}: {error}", named.display()))
-                .fix("name a directory, a ZIP, an s.yaml, or put a command after --")
+                .fix("pass a directory, a ZIP, an s.yaml, or a command after --")
         })?;
         let mut project = if metadata.is_dir() {
             Self::of_directory(&named, arguments)?
@@ -137,12 +137,12 @@ impl Project {
         Ok(project)
     }
 
-    /// A code directory with a command, without any file of settings.
+    /// A code directory and a command, with default settings.
     pub(crate) fn of_command(code: &Path, words: Vec<String>) -> Result<Self, Failure> {
         Self::of_code(code, Start::Command(words))
     }
 
-    /// The same function with its code elsewhere.
+    /// The same function with another code directory.
     pub(crate) fn at(&self, code: &Path) -> Self {
         Self {
             code: code.to_owned(),
@@ -181,11 +181,11 @@ impl Project {
         };
         if !code.exists() {
             return Err(Failure::input(format!(
-                "{}: its `code` {} does not exist",
+                "{}: `code` names {}, which does not exist",
                 path.display(),
                 code.display()
             ))
-            .fix("build it first; for a Rust project: coldstart pack"));
+            .fix("build it first (Rust: coldstart pack)"));
         }
         let config = &deployment.props.custom_runtime_config;
         let words: Vec<String> = config.command.iter().chain(&config.args).cloned().collect();
@@ -196,14 +196,14 @@ impl Project {
         };
         let mut project = Self::of_code(&code, start)?;
         project.settings = settings;
-        // A change of the file itself is a change as well.
+        // A change to s.yaml also restarts the function.
         if code.starts_with(&deployment.folder) {
             project.watched = deployment.folder;
         }
         Ok(project)
     }
 
-    /// One file is a package with nothing else in it.
+    /// Treats one file as a package that holds only this file.
     fn of_start_file(path: &Path) -> Result<Self, Failure> {
         let scratch = Scratch::new()?;
         let start = scratch.path().join(START_FILE);
@@ -237,7 +237,7 @@ impl Project {
     }
 }
 
-/// A temporary folder, which a signal removes as well.
+/// A temporary folder. It is also removed when a signal ends the program.
 #[derive(Debug)]
 pub(crate) struct Scratch {
     folder: TempDir,
@@ -245,12 +245,12 @@ pub(crate) struct Scratch {
 }
 
 impl Scratch {
-    /// A new empty one.
+    /// Creates an empty folder.
     pub(crate) fn new() -> Result<Self, Failure> {
         let make = || tempfile::Builder::new().prefix("coldstart-").tempdir();
         let made = remains::Folder::make(make, TempDir::path);
         let (folder, remembered) = made.map_err(|error| {
-            Failure::machine(format!("cannot make a temporary folder: {error}"))
+            Failure::machine(format!("cannot create a temporary folder: {error}"))
         })?;
         Ok(Self {
             folder,
@@ -258,7 +258,7 @@ impl Scratch {
         })
     }
 
-    /// Where it is.
+    /// The folder's path.
     pub(crate) fn path(&self) -> &Path {
         self.folder.path()
     }
@@ -290,12 +290,12 @@ impl Default for Settings {
 }
 
 impl Settings {
-    /// How many requests an instance takes at a time.
+    /// How many concurrent requests the gateway sends to an instance.
     pub(crate) fn concurrency_max(&self) -> u32 {
         self.concurrency.unwrap_or(CONCURRENCY)
     }
 
-    /// How many it may be asked to take.
+    /// How many concurrent requests `check` sends to an instance.
     pub(crate) fn concurrency_tested(&self) -> u32 {
         self.concurrency.unwrap_or(CONCURRENCY_MAX)
     }
@@ -312,7 +312,7 @@ impl Settings {
         {
             let text = scalar_text(value);
             let port = text.parse().ok().filter(|port| *port > 0);
-            settings.port = port.ok_or_else(|| format!("port `{text}` is no port"))?;
+            settings.port = port.ok_or_else(|| format!("`{text}` is not a valid port"))?;
             settings.port_origin = PortOrigin::Configured;
         }
         let text = |field: &Option<String>, default: &str| {
@@ -371,12 +371,12 @@ impl Settings {
 
 fn debian_of(runtime: &str) -> Result<Debian, String> {
     Debian::of_runtime(runtime).ok_or_else(|| {
-        format!("runtime `{runtime}` is no custom runtime; custom.debian12 is the newest")
+        format!("`{runtime}` is not a custom runtime; the newest is custom.debian12")
     })
 }
 
 impl Health {
-    /// The documented defaults.
+    /// A health check with the documented defaults.
     fn at(path: String) -> Self {
         Self {
             path,
@@ -412,7 +412,7 @@ fn has_extension(path: &Path, extensions: &[&str]) -> bool {
         .is_some_and(|end| extensions.iter().any(|one| end.eq_ignore_ascii_case(one)))
 }
 
-/// A ZIP by its name, or by its first bytes; a JAR is a program's file, not a package.
+/// Whether the file is a ZIP, by its name or its first bytes. A JAR is a program, not a package.
 fn is_zip(path: &Path) -> bool {
     let begins_like_one = || fs::read(path).is_ok_and(|bytes| bytes.starts_with(b"PK\x03\x04"));
     has_extension(path, &["zip"]) || (path.extension().is_none() && begins_like_one())

@@ -1,22 +1,22 @@
-//! What an ELF file needs from the machine it will run on.
+//! Reads what an ELF file requires from the machine that runs it.
 
 use std::path::Path;
 
 use object::read::elf::{Dyn as _, FileHeader as _, ProgramHeader as _};
 use object::{Endianness, elf};
 
-/// The facts about an executable that decide whether the platform can run it.
+/// The properties that decide whether the platform can run an executable.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Executable {
-    /// `x86-64`, or the name of something else.
+    /// The architecture.
     pub(crate) machine: Machine,
-    /// The dynamic loader; none in a static file.
+    /// The dynamic loader. A static file has none.
     pub(crate) interpreter: Option<String>,
-    /// The shared libraries it names.
+    /// The shared libraries that it needs.
     pub(crate) libraries: Vec<String>,
-    /// The highest `GLIBC_x.y` that a symbol asks for.
+    /// The highest `GLIBC_x.y` version of any symbol.
     pub(crate) glibc: Option<(u32, u32)>,
-    /// Where it looks for libraries first, `$ORIGIN` unexpanded.
+    /// The library search path, with `$ORIGIN` unexpanded.
     pub(crate) run_paths: Vec<String>,
 }
 
@@ -26,9 +26,9 @@ pub(crate) enum Machine {
     Other(String),
 }
 
-/// Reads the facts; the error says what is wrong with the file.
+/// Reads the properties. The error says what is wrong with the file.
 pub(crate) fn read(bytes: &[u8]) -> Result<Executable, String> {
-    // 32-bit files have another header altogether: they are foreign whatever they ask for.
+    // 32-bit files have a different header, and the platform runs none of them.
     if bytes.get(4) == Some(&elf::ELFCLASS32.0) {
         let machine = elf::Machine(u16::from_le_bytes([
             bytes.get(18).copied().unwrap_or(0),
@@ -83,7 +83,7 @@ pub(crate) fn read(bytes: &[u8]) -> Result<Executable, String> {
     Ok(facts)
 }
 
-/// Is the library found beside the file, where the file says it looks?
+/// Whether the file's own search path finds the library.
 pub(crate) fn is_bundled(library: &str, file: &Path, run_paths: &[String]) -> bool {
     let origin = file.parent().unwrap_or_else(|| Path::new("."));
     run_paths.iter().any(|path| {
@@ -137,7 +137,7 @@ mod tests {
     }
 
     #[test]
-    fn the_test_runner_itself_is_read() {
+    fn reads_the_test_executable() {
         let bytes = std::fs::read(std::env::current_exe().unwrap()).unwrap();
         let facts = read(&bytes).unwrap();
         assert_eq!(facts.machine, Machine::X86_64);

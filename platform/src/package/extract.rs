@@ -1,4 +1,4 @@
-//! A ZIP to a folder. A package comes from anywhere, so nothing in it may reach outside or grow without bound.
+//! Extracts a ZIP. Packages are untrusted: no entry may write outside the folder, and their size is bounded.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Write};
@@ -10,26 +10,23 @@ use zip::read::ZipFile;
 
 use crate::exit::Failure;
 
-/// What a package may unpack to; the platform's own limit for the code is lower.
+/// The largest unpacked size. The platform's own limit for the code is lower.
 const UNPACKED_LEN_MAX: u64 = 2 * 1024 * 1024 * 1024;
-/// Beyond this ratio an archive holds nothing but a trap: real code deflates to a tenth, zeros to a thousandth.
+/// The largest compression ratio. Real code deflates to a tenth, zeros to a thousandth.
 const RATIO_MAX: u64 = 200;
-/// Small archives may have any ratio.
+/// Up to this unpacked size the ratio does not matter.
 const RATIO_FREE_LEN: u64 = 16 * 1024 * 1024;
 const ENTRIES_MAX: usize = 200_000;
 const LINK_LEN_MAX: u64 = 4096;
 const FILE_TYPE: u32 = 0o170_000;
 const SYMLINK: u32 = 0o120_000;
-/// A ZIP written on Windows has no mode: the platform then gives the file none to execute with.
+/// A ZIP written on Windows has no modes; the platform then extracts files without the execute bit.
 const MODE_UNKNOWN: u32 = 0o644;
 
 /// Extracts `archive` into the empty folder `into`.
 pub(crate) fn extract(archive: &Path, into: &Path) -> Result<(), Failure> {
     let broken = |reason: &dyn std::fmt::Display| {
-        Failure::input(format!(
-            "{} cannot be extracted: {reason}",
-            archive.display()
-        ))
+        Failure::input(format!("cannot extract {}: {reason}", archive.display()))
     };
     let file = File::open(archive).map_err(|error| broken(&error))?;
     let packed_len = file.metadata().map_err(|error| broken(&error))?.len();
@@ -52,7 +49,7 @@ pub(crate) fn extract(archive: &Path, into: &Path) -> Result<(), Failure> {
             .and_then(|path| unpack(&mut entry, (into, &path), &mut budget, &mut links));
         result.map_err(|reason| broken(&format!("entry `{name}`: {reason}")))?;
     }
-    // Links come last, so that no entry is ever written through one.
+    // Links are created last, so that no entry is written through one.
     for (path, target) in links {
         symlink(&target, &path)
             .map_err(|error| broken(&format!("link {}: {error}", path.display())))?;
@@ -66,7 +63,7 @@ struct Budget {
 }
 
 impl Budget {
-    /// Counts bytes as they really come out: the lengths that an archive announces may lie.
+    /// Counts the bytes that are really written. The sizes in the archive may be wrong.
     fn spend(&mut self, length: usize) -> Result<(), String> {
         self.unpacked_len += length as u64;
         if self.unpacked_len > UNPACKED_LEN_MAX {
@@ -104,7 +101,7 @@ fn unpack<R: Read>(
         return Ok(());
     }
     let mut options = OpenOptions::new();
-    // `create_new`: two entries of one name would be a way around every check of the first.
+    // `create_new`: a second entry of the same name must not replace a checked file.
     let mut file = options
         .write(true)
         .create_new(true)
@@ -133,9 +130,9 @@ fn copy(from: &mut impl Read, to: &mut File, budget: &mut Budget) -> Result<(), 
     }
 }
 
-/// The entry's place below the root, or why it has none.
+/// The entry's path relative to the root, or why it is refused.
 fn safe_path(name: &str) -> Result<PathBuf, String> {
-    // Archives from Windows may separate with a backslash; read it so, or `..\` would slip through.
+    // Archives from Windows may use backslashes. Convert them first, so that `..\` is refused too.
     let name = name.replace('\\', "/");
     let path = Path::new(&name);
     let plain = |part: Component<'_>| matches!(part, Component::Normal(_) | Component::CurDir);

@@ -1,4 +1,4 @@
-//! The start file as the platform sees it, before anything runs: checks S1 and S2.
+//! Inspects the start file before anything runs: checks S1 and S2.
 
 use std::fs;
 use std::io::Read;
@@ -11,10 +11,10 @@ use crate::caller_error::{CallerError, LogTail};
 const NOT_FOUND: i32 = 127;
 const NO_SUCH_FILE: i32 = 2;
 const EXEC_FORMAT: i32 = 8;
-/// An executable is read whole up to here; ELF headers of larger ones still lie in front.
+/// How much of an executable is read.
 const READ_LEN_MAX: u64 = 256 * 1024 * 1024;
 const GLIBC_LOADER: &str = "/lib64/ld-linux-x86-64.so.2";
-/// What every Debian image carries without being asked.
+/// The libraries that every Debian image has.
 const SYSTEM_LIBRARIES: [&str; 12] = [
     "libc.so.6",
     "libm.so.6",
@@ -30,7 +30,7 @@ const SYSTEM_LIBRARIES: [&str; 12] = [
     "ld-linux-x86-64.so.2",
 ];
 
-/// The Debian that a runtime's name stands for.
+/// The Debian release of a runtime.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) enum Debian {
     Nine,
@@ -41,7 +41,7 @@ pub(crate) enum Debian {
 }
 
 impl Debian {
-    /// From `custom`, `custom.debian10`, ….
+    /// Parses `custom`, `custom.debian10`, …
     pub(crate) fn of_runtime(runtime: &str) -> Option<Self> {
         match runtime {
             "custom" => Some(Self::Nine),
@@ -52,7 +52,7 @@ impl Debian {
         }
     }
 
-    /// The C library it carries.
+    /// The version of its C library.
     pub(crate) const fn glibc(self) -> (u32, u32) {
         match self {
             Self::Nine => (2, 24),
@@ -62,7 +62,7 @@ impl Debian {
         }
     }
 
-    /// Its number.
+    /// The release number.
     pub(crate) const fn number(self) -> u32 {
         match self {
             Self::Nine => 9,
@@ -73,7 +73,7 @@ impl Debian {
     }
 }
 
-/// What keeps a start file from starting.
+/// Why a start file cannot start.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Fault {
     Missing { looked_for: String },
@@ -90,21 +90,23 @@ pub(crate) enum Fault {
 }
 
 impl Fault {
-    /// What was seen.
+    /// Describes the fault.
     pub(crate) fn seen(&self) -> String {
         match self {
             Self::Missing { looked_for } => format!("there is no {looked_for}"),
             Self::BelowTopFolder { folder } => {
-                format!("the package has one top folder, `{folder}/`, and bootstrap lies inside it")
+                format!(
+                    "the package has a single top folder, `{folder}/`, and bootstrap is inside it"
+                )
             }
             Self::NotExecutable => "the execute bit of bootstrap is not set".to_owned(),
             Self::Unreadable { why } => format!("bootstrap cannot be read: {why}"),
             Self::ForeignMachine { machine } => {
-                format!("bootstrap is built for {machine}, the platform is x86-64")
+                format!("bootstrap is built for {machine}, but the platform is x86-64")
             }
             Self::NoProgram => "bootstrap is neither an ELF file nor a script with `#!`".to_owned(),
             Self::WindowsLineEnds { interpreter } => {
-                format!("bootstrap has CRLF line ends: the kernel looks for `{interpreter}\\r`")
+                format!("bootstrap has CRLF line endings: the kernel looks for `{interpreter}\\r`")
             }
             Self::InterpreterMissing { interpreter } => {
                 format!("the script's interpreter {interpreter} is missing")
@@ -114,12 +116,12 @@ impl Fault {
             }
             Self::LibrariesMissing { names } => {
                 format!(
-                    "shared libraries that the platform lacks: {}",
+                    "shared libraries missing on the platform: {}",
                     names.join(", ")
                 )
             }
             Self::GlibcTooNew { needs, debian } => format!(
-                "needs GLIBC_{}.{}, Debian {} has {}.{}",
+                "bootstrap needs GLIBC_{}.{}, but Debian {} has {}.{}",
                 needs.0,
                 needs.1,
                 debian.number(),
@@ -136,34 +138,34 @@ impl Fault {
                 "put an executable file named bootstrap at the root of the package, or configure command and args"
             }
             Self::BelowTopFolder { .. } => {
-                "zip the folder's content, not the folder: cd into it, then zip -r ../code.zip ."
+                "zip the folder's contents, not the folder: cd into it, then zip -r ../code.zip ."
             }
             Self::NotExecutable => {
-                "chmod 755 bootstrap before zipping; a ZIP made on Windows loses the bit, coldstart pack sets it"
+                "run chmod 755 bootstrap before zipping; a ZIP made on Windows loses the bit, coldstart pack sets it"
             }
             Self::Unreadable { .. } => "make bootstrap a readable regular file",
             Self::ForeignMachine { .. } => {
                 "build for x86-64: Rust --target x86_64-unknown-linux-musl, Go GOOS=linux GOARCH=amd64"
             }
             Self::NoProgram => {
-                "begin a script with #!/bin/sh (or another interpreter), or build a Linux executable"
+                "start a script with #!/bin/sh (or another interpreter), or build a Linux executable"
             }
             Self::WindowsLineEnds { .. } => {
-                "save it with LF line ends: sed -i 's/\\r$//' bootstrap"
+                "save it with LF line endings: sed -i 's/\\r$//' bootstrap"
             }
             Self::InterpreterMissing { .. } => {
-                "name an interpreter that the platform's image has, such as #!/bin/bash"
+                "use an interpreter that the platform's image has, such as #!/bin/bash"
             }
             Self::LoaderMissing { .. } | Self::LibrariesMissing { .. } => {
                 "link statically: Rust --target x86_64-unknown-linux-musl, Go CGO_ENABLED=0"
             }
             Self::GlibcTooNew { .. } => {
-                "link statically (Rust: --target x86_64-unknown-linux-musl), or choose a newer runtime such as custom.debian12"
+                "link statically (Rust: --target x86_64-unknown-linux-musl), or use a newer runtime such as custom.debian12"
             }
         }
     }
 
-    /// What a caller gets when the platform meets this file; none where only the run will tell.
+    /// The error that callers get for this file. None where it only shows at run time.
     pub(crate) fn caller_error(&self, command: &str) -> Option<CallerError> {
         let exited = |code| {
             Some(CallerError::Exited {
@@ -184,7 +186,7 @@ impl Fault {
     }
 }
 
-/// The faults of the start file in a code directory; an empty list means that the platform can start it.
+/// The faults of the start file in a code directory. If there are none, the platform can start it.
 pub(crate) fn start_file(code: &Path, name: &str, debian: Debian) -> Vec<Fault> {
     let path = code.join(name);
     let Ok(metadata) = fs::metadata(&path) else {
@@ -296,7 +298,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn scripts_are_judged_by_their_first_line() {
+    fn checks_the_first_line_of_scripts() {
         assert_eq!(script(b"/bin/sh\necho\r\n"), None);
         let crlf = Fault::WindowsLineEnds {
             interpreter: "bash".to_owned(),

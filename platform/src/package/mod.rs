@@ -1,4 +1,4 @@
-//! The code package: taken apart as the platform does, looked at, and put together.
+//! The code package: extraction, inspection and creation.
 
 pub(crate) mod elf;
 pub(crate) mod extract;

@@ -1,4 +1,4 @@
-//! A folder or a file to a ZIP that is the same, byte for byte, whenever and wherever it is made.
+//! Writes reproducible ZIPs: the same input gives the same bytes at any time, on any machine.
 
 use std::fs::{self, File};
 use std::io::{self, Write};
@@ -20,14 +20,14 @@ pub(crate) struct Packed {
     pub(crate) sha256: String,
 }
 
-/// One file to pack: where it is, and its name in the package.
+/// One file to pack, and its name in the package.
 #[derive(Debug)]
 pub(crate) struct Item {
     pub(crate) from: PathBuf,
     pub(crate) name: String,
 }
 
-/// Everything below a folder, in the order of the names, without what only a developer's machine needs.
+/// Every file below a folder, sorted by name, without `.git` and ZIPs.
 pub(crate) fn items_below(folder: &Path) -> Result<Vec<Item>, Failure> {
     let mut items = Vec::new();
     let mut folders = vec![folder.to_owned()];
@@ -59,7 +59,7 @@ pub(crate) fn items_below(folder: &Path) -> Result<Vec<Item>, Failure> {
     Ok(items)
 }
 
-/// Writes the package beside its final name first, so that a failure leaves no half of one.
+/// Writes to a temporary file first, so that a failure leaves no partial package.
 pub(crate) fn write(items: &[Item], output: &Path) -> Result<Packed, Failure> {
     let folder = output
         .parent()
@@ -90,7 +90,7 @@ fn archive(items: &[Item], file: File) -> io::Result<u64> {
     let mut unpacked_len = 0;
     for item in items {
         let metadata = fs::symlink_metadata(&item.from)?;
-        // No time and no owner of the builder's: the same content is the same package.
+        // No times and no owners, so that the same content gives the same package.
         let options = SimpleFileOptions::default()
             .compression_method(CompressionMethod::Deflated)
             .compression_level(Some(9))

@@ -1,4 +1,4 @@
-//! Packages: taken apart safely, put together the same way every time; and new projects.
+//! Packages: safe extraction and reproducible packing. New projects.
 
 use std::fs;
 use std::io::Write;
@@ -30,7 +30,7 @@ fn entry(zip: &mut ZipWriter<fs::File>, name: &str, options: SimpleFileOptions, 
     zip.write_all(content).expect("its content");
 }
 
-/// What `run` says of a package that does not start, and that it left nothing behind.
+/// Runs a package that must not start, and checks that no temporary files remain.
 fn refused(path: &Path, status: i32) -> std::process::Output {
     let scratch = tempfile::tempdir().expect("a folder");
     let port = free_port().to_string();
@@ -51,13 +51,13 @@ fn refused(path: &Path, status: i32) -> std::process::Output {
     assert_eq!(
         fs::read_dir(scratch.path()).expect("the folder").count(),
         0,
-        "something is left behind"
+        "temporary files remain"
     );
     output
 }
 
 #[test]
-fn a_package_is_extracted_and_started() {
+fn run_extracts_and_starts_a_package() {
     let Some(python) = interpreter(&["python3", "python"]) else {
         return;
     };
@@ -81,15 +81,15 @@ fn a_package_is_extracted_and_started() {
     let code = seen
         .split_once(" in ")
         .and_then(|(_, rest)| rest.split_once(','))
-        .expect("the place")
+        .expect("the path")
         .0;
     assert!(Path::new(code).join("link.py").is_symlink(), "{code}");
     assert_eq!(gateway.interrupt(), Some(0));
-    assert!(!Path::new(code).exists(), "{code} is left behind");
+    assert!(!Path::new(code).exists(), "{code} was not removed");
 }
 
 #[test]
-fn a_top_folder_is_found_out() {
+fn a_single_top_folder_is_reported() {
     let folder = tempfile::tempdir().expect("a folder");
     let path = archive(folder.path(), "code.zip", |zip| {
         entry(zip, "demo/bootstrap", mode(0o755), b"#!/bin/sh\n");
@@ -97,25 +97,25 @@ fn a_top_folder_is_found_out() {
     let output = refused(&path, 4);
     assert_eq!(caller_error(&output)["Code"], "CAFileNotFound");
     assert!(
-        stderr(&output).contains("one top folder, `demo/`, and bootstrap lies inside it"),
+        stderr(&output).contains("a single top folder, `demo/`, and bootstrap is inside it"),
         "{}",
         stderr(&output)
     );
     assert!(
-        stderr(&output).contains("zip the folder's content"),
+        stderr(&output).contains("zip the folder's contents"),
         "{}",
         stderr(&output)
     );
 }
 
 #[test]
-fn a_package_without_modes_is_found_out() {
+fn a_package_without_modes_is_reported() {
     let folder = tempfile::tempdir().expect("a folder");
     let path = archive(folder.path(), "code.zip", |zip| {
         entry(zip, "bootstrap", mode(0o644), b"#!/bin/sh\n");
     });
     let mut bytes = fs::read(&path).expect("the archive");
-    // As Windows writes it: made by FAT, without external attributes.
+    // As on Windows: creator FAT, no external attributes.
     let at = bytes
         .windows(4)
         .position(|window| window == b"PK\x01\x02")
@@ -133,16 +133,16 @@ fn a_package_without_modes_is_found_out() {
 }
 
 #[test]
-fn packages_that_reach_outside_are_refused() {
+fn entries_outside_the_folder_are_refused() {
     let folder = tempfile::tempdir().expect("a folder");
     for name in ["../evil", "/tmp/coldstart-evil", "a/../../evil", "..\\evil"] {
         let path = archive(folder.path(), "code.zip", |zip| {
             entry(zip, name, mode(0o644), b"x");
         });
-        let told = stderr(&refused(&path, 3));
+        let message = stderr(&refused(&path, 3));
         assert!(
-            told.contains("path traversal") || told.contains("cannot be extracted"),
-            "{name}: {told}"
+            message.contains("path traversal") || message.contains("cannot extract"),
+            "{name}: {message}"
         );
     }
     assert!(
@@ -154,12 +154,12 @@ fn packages_that_reach_outside_are_refused() {
             .expect("a link");
         entry(zip, "out/passwd", mode(0o644), b"x");
     });
-    let told = stderr(&refused(&path, 3));
-    assert!(told.contains("outside the code directory"), "{told}");
+    let message = stderr(&refused(&path, 3));
+    assert!(message.contains("outside the code directory"), "{message}");
 }
 
 #[test]
-fn bombs_are_refused() {
+fn zip_bombs_are_refused() {
     let folder = tempfile::tempdir().expect("a folder");
     let path = archive(folder.path(), "code.zip", |zip| {
         zip.start_file("zeros", mode(0o644)).expect("an entry");
@@ -171,13 +171,13 @@ fn bombs_are_refused() {
         path.metadata().expect("its size").len() < 100_000,
         "deflated"
     );
-    let told = stderr(&refused(&path, 3));
-    assert!(told.contains("a ZIP bomb"), "{told}");
-    assert_eq!(told.lines().count(), 1, "{told}");
+    let message = stderr(&refused(&path, 3));
+    assert!(message.contains("a ZIP bomb"), "{message}");
+    assert_eq!(message.lines().count(), 1, "{message}");
 }
 
 #[test]
-fn packing_sets_the_bit_and_gives_the_same_bytes_again() {
+fn pack_sets_the_execute_bit_and_is_reproducible() {
     let folder = tempfile::tempdir().expect("a folder");
     file(
         folder.path(),
@@ -193,7 +193,7 @@ fn packing_sets_the_bit_and_gives_the_same_bytes_again() {
         stdout(&output)
     };
     let first = pack("one.zip");
-    // Another time of change is no other content.
+    // A new modification time does not change the package.
     file(
         folder.path(),
         "code/bootstrap",
@@ -226,7 +226,7 @@ fn packing_sets_the_bit_and_gives_the_same_bytes_again() {
 }
 
 #[test]
-fn what_would_not_start_is_not_packed() {
+fn pack_refuses_what_cannot_start() {
     let folder = tempfile::tempdir().expect("a folder");
     fs::create_dir(folder.path().join("empty")).expect("created");
     file(folder.path(), "crlf/bootstrap", "#!/bin/bash\r\n", 0o755);
@@ -235,7 +235,7 @@ fn what_would_not_start_is_not_packed() {
     file(folder.path(), "foreign", foreign, 0o755);
     for (source, expected) in [
         ("empty", "there is no file bootstrap"),
-        ("crlf", "CRLF line ends"),
+        ("crlf", "CRLF line endings"),
         ("foreign", "ARM64"),
     ] {
         let output = coldstart_in(folder.path(), &["pack", source, "-o", "out.zip"]);
@@ -246,8 +246,8 @@ fn what_would_not_start_is_not_packed() {
 }
 
 #[test]
-fn a_glibc_that_is_too_new_is_found_out() {
-    // The test's own executable is linked with this machine's glibc, which Debian 9 does not have.
+fn a_too_new_glibc_is_reported() {
+    // The program under test is linked with this machine's glibc, which is newer than Debian 9's.
     let program = env!("CARGO_BIN_EXE_coldstart");
     let folder = tempfile::tempdir().expect("a folder");
     let output = coldstart_in(
@@ -263,7 +263,7 @@ fn a_glibc_that_is_too_new_is_found_out() {
 }
 
 #[test]
-fn a_new_project_does_not_overwrite_and_has_a_name() {
+fn new_does_not_overwrite_and_checks_the_name() {
     let folder = tempfile::tempdir().expect("a folder");
     let new = |name: &str| coldstart_in(folder.path(), &["new", name]);
     assert_eq!(new("demo").status.code(), Some(0));
@@ -277,12 +277,12 @@ fn a_new_project_does_not_overwrite_and_has_a_name() {
     assert_eq!(new("Not A Name").status.code(), Some(3));
 }
 
-/// Builds, tests, packs and checks each kind as it is. The library is this repository's.
-fn project_is_whole(kind: &str) {
+/// Builds, tests, packs and checks a new project, with the library of this repository.
+fn assert_project_works(kind: &str) {
     let library = Path::new(env!("CARGO_MANIFEST_DIR"))
         .parent()
         .expect("the repository");
-    // Names of their own: cargo tells packages in one target directory apart by name, wherever they lie.
+    // Separate names: in a shared target directory cargo tells packages apart by name only.
     let name = format!("demo-{kind}");
     let folder = tempfile::tempdir().expect("a folder");
     let library = library.to_str().expect("text");
@@ -292,7 +292,7 @@ fn project_is_whole(kind: &str) {
     );
     assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
     let project = folder.path().join(&name);
-    // Shared by the three kinds, so that the library is built once.
+    // Shared by all kinds, so that the library is built once.
     let target = Path::new(env!("CARGO_TARGET_TMPDIR")).join("projects");
     let _one_at_a_time = BUILDS.lock();
     let tested = Command::new("cargo")
@@ -327,22 +327,22 @@ fn project_is_whole(kind: &str) {
 static BUILDS: std::sync::Mutex<()> = std::sync::Mutex::new(());
 
 #[test]
-fn a_new_http_project_is_whole() {
-    project_is_whole("http");
+fn a_new_http_project_works() {
+    assert_project_works("http");
 }
 
 #[test]
-fn a_new_event_project_is_whole() {
-    project_is_whole("event");
+fn a_new_event_project_works() {
+    assert_project_works("event");
 }
 
 #[test]
-fn a_new_sse_project_is_whole() {
-    project_is_whole("sse");
+fn a_new_sse_project_works() {
+    assert_project_works("sse");
 }
 
 #[test]
-fn statuses_are_documented() {
+fn help_lists_the_exit_statuses() {
     for command in ["run", "check", "bench", "pack", "new"] {
         let output = coldstart(&[command, "--help"]);
         assert_eq!(output.status.code(), Some(0));
@@ -352,7 +352,7 @@ fn statuses_are_documented() {
 }
 
 #[test]
-fn our_own_bootstrap_is_packed_and_passes_every_check() {
+fn our_bootstrap_packs_and_passes_every_check() {
     let repository = Path::new(env!("CARGO_MANIFEST_DIR"))
         .parent()
         .expect("the repository");

@@ -68,7 +68,7 @@ fn crlf_line_ends_are_told() {
         message.contains("bash\\r") || message.contains("bash\r"),
         "{message}"
     );
-    assert!(told.contains("CRLF line ends"), "{told}");
+    assert!(told.contains("CRLF line endings"), "{told}");
     assert!(told.contains("sed -i 's/\\r$//' bootstrap"), "{told}");
 }
 
@@ -87,7 +87,7 @@ fn a_foreign_architecture_is_told() {
         (&"CAExited".into(), &message.into())
     );
     assert!(
-        told.contains("built for ARM64 (aarch64), the platform is x86-64"),
+        told.contains("built for ARM64 (aarch64), but the platform is x86-64"),
         "{told}"
     );
 }
@@ -253,11 +253,14 @@ fn sources_that_cannot_be_used_are_told_in_one_line() {
     let cases = [
         ("/no/such/place", "cannot use /no/such/place"),
         (yaml.to_str().expect("text"), "malformed YAML"),
-        (zip.to_str().expect("text"), "cannot be extracted"),
-        (elsewhere.to_str().expect("text"), "./none does not exist"),
+        (zip.to_str().expect("text"), "cannot extract"),
+        (
+            elsewhere.to_str().expect("text"),
+            "./none, which does not exist",
+        ),
         (
             runtime.to_str().expect("text"),
-            "`python3.10` is no custom runtime",
+            "`python3.10` is not a custom runtime",
         ),
     ];
     for (source, expected) in cases {
