@@ -1,4 +1,4 @@
-//! What the fuzzers keep, run without them: the corpus and the regressions of each target.
+//! Runs the corpus and the regressions of each fuzz target, without a fuzzer.
 
 #[path = "support/corpus.rs"]
 mod corpus;
@@ -25,7 +25,7 @@ fn the_corpus_of_chunked_bodies_holds() {
 }
 
 #[test]
-fn the_corpus_of_answers_holds() {
+fn the_corpus_of_responses_holds() {
     run("answer", check_answer);
 }
 

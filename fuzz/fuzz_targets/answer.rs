@@ -1,3 +1,3 @@
-//! Answers with hostile fields into bytes.
+//! A response with hostile fields, encoded.
 #![no_main]
 libfuzzer_sys::fuzz_target!(|bytes: &[u8]| coldstart::sim::check_answer(bytes));

@@ -1,6 +1,6 @@
-//! A whole connection, to this server's protocol and to hyper.
+//! A whole connection, through this server's protocol and through hyper.
 #![no_main]
-#![expect(dead_code, reason = "what only the test of the list of disagreements reads")]
+#![expect(dead_code, reason = "only tests/hyper.rs uses all of it")]
 #[path = "../../tests/hyper/differential.rs"]
 mod differential;
 #[path = "../../tests/hyper/known.rs"]

@@ -1,3 +1,3 @@
-//! Heads.
+//! Request heads.
 #![no_main]
 libfuzzer_sys::fuzz_target!(|bytes: &[u8]| coldstart::sim::check_head(bytes));

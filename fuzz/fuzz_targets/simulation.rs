@@ -1,3 +1,3 @@
-//! The whole loop over a made-up world: bytes decide what happens in it.
+//! The whole loop in a simulated world: the input decides what happens.
 #![no_main]
 libfuzzer_sys::fuzz_target!(|bytes: &[u8]| coldstart::sim::check_simulation(bytes));

@@ -1,12 +1,12 @@
-//! What the fuzzers keep: the corpus and the regressions of each target.
+//! The corpus and the regressions of each fuzz target.
 #![expect(
     clippy::expect_used,
-    reason = "a file that can't be read must fail its test"
+    reason = "a file that cannot be read must fail its test"
 )]
 
 use std::path::Path;
 
-/// Runs `check` over all files of a target; a failure is told with the file's name.
+/// Runs `check` on every file of a target. A failure names the file.
 pub(crate) fn run(target: &str, check: fn(&[u8])) {
     let mut count = 0;
     for folder in ["corpus", "regressions"] {
@@ -14,7 +14,7 @@ pub(crate) fn run(target: &str, check: fn(&[u8])) {
             .join("fuzz")
             .join(folder)
             .join(target);
-        // A target without regressions has no folder for them.
+        // A target without regressions has no such folder.
         for entry in std::fs::read_dir(folder).into_iter().flatten() {
             let path = entry.expect("an entry").path();
             let bytes = std::fs::read(&path).expect("a file of the corpus");
