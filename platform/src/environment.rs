@@ -1,6 +1,9 @@
-//! The function's environment: the documented variables, and the few of this machine that an interpreter needs.
-//! The one place where this program reads its own environment.
-#![expect(clippy::disallowed_methods, reason = "this file is the fence")]
+//! The function's environment: the documented variables, and the few from this machine that interpreters need.
+//! The only file that reads this program's own environment.
+#![expect(
+    clippy::disallowed_methods,
+    reason = "the one file that reads the environment"
+)]
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -8,10 +11,10 @@ use std::path::Path;
 use crate::clock;
 use crate::project::Settings;
 
-/// What an interpreter on a developer's machine cannot be found or started without.
+/// Variables without which an interpreter on a developer's machine is not found or does not start.
 const PASSED_ON: [&str; 6] = ["PATH", "HOME", "LANG", "TMPDIR", "JAVA_HOME", "SYSTEMROOT"];
 
-/// The documented variables that describe the function.
+/// The documented variables.
 pub(crate) const DOCUMENTED: [&str; 14] = [
     "FC_FUNC_CODE_PATH",
     "FC_CUSTOM_LISTEN_PORT",
@@ -29,18 +32,18 @@ pub(crate) const DOCUMENTED: [&str; 14] = [
     "TZ",
 ];
 
-/// How much of the documented environment a function is given.
+/// How much of the documented environment a function gets.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) enum Completeness {
     #[default]
     Full,
-    /// The port alone, which the function cannot guess.
+    /// Only the port, which a function cannot guess.
     PortOnly,
-    /// Every documented variable but the port is there and empty.
+    /// Every documented variable is set, and all but the port are empty.
     Empty,
 }
 
-/// Who the function is told that it is, credentials included: made up for each run, worth nothing anywhere.
+/// The identity and credentials that a function gets: invented for each run and valid nowhere.
 #[derive(Clone)]
 pub(crate) struct Identity {
     pub(crate) account: String,
@@ -51,7 +54,7 @@ pub(crate) struct Identity {
 }
 
 impl Identity {
-    /// A new one.
+    /// Invents a new identity.
     pub(crate) fn invent() -> Self {
         Self {
             account: "1234567890123456".to_owned(),
@@ -62,7 +65,7 @@ impl Identity {
         }
     }
 
-    /// What may never appear in a log.
+    /// Returns the values that must never appear in a log.
     pub(crate) fn secrets(&self) -> [&str; 2] {
         [&self.access_key_secret, &self.security_token]
     }
@@ -76,7 +79,7 @@ impl std::fmt::Debug for Identity {
     }
 }
 
-/// The whole environment of an instance.
+/// Returns the whole environment of an instance.
 pub(crate) fn variables(
     settings: &Settings,
     identity: &Identity,

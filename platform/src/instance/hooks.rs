@@ -1,4 +1,4 @@
-//! The requests that the platform itself sends to an instance: `/initialize`, the health check, `/pre-stop`.
+//! Requests that the platform itself sends to an instance: `/initialize`, the health check, `/pre-stop`.
 
 use std::thread;
 use std::time::{Duration, Instant};
@@ -13,11 +13,11 @@ use crate::wire::exchange::{Call, Reply};
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
 
-/// A hook's path is also its control path.
+/// Each hook's path doubles as its control path.
 pub(crate) const INITIALIZE: &str = "/initialize";
 pub(crate) const PRE_STOP: &str = "/pre-stop";
 
-/// Sends `POST /initialize`; the error says what came instead of a 2xx.
+/// Sends `POST /initialize`. The error says what came instead of a 2xx.
 pub(crate) fn initialize(
     instance: &Instance,
     settings: &Settings,
@@ -26,7 +26,7 @@ pub(crate) fn initialize(
     send(instance, settings, "POST", INITIALIZE, timeout)
 }
 
-/// Sends `GET /pre-stop`. The platform ends the instance whatever comes back.
+/// Sends `GET /pre-stop`. The platform ends the instance whatever the response.
 pub(crate) fn pre_stop(
     instance: &Instance,
     settings: &Settings,
@@ -36,13 +36,13 @@ pub(crate) fn pre_stop(
     send(instance, settings, "GET", PRE_STOP, timeout)
 }
 
-/// The first health check: as many tries as the threshold allows. The error holds the last status, if there was one.
+/// Runs the first health check, with as many tries as the threshold allows. The error is the last status, if any.
 pub(crate) fn first_health(instance: &Instance, health: &Health) -> Result<(), Option<u16>> {
     thread::sleep(health.initial_delay);
     let mut last = None;
     for attempt in 0..health.failures_max {
         if attempt > 0 {
-            // The process's end would end the waiting as well.
+            // Also returns when the process ends.
             instance.process.wait(health.period);
         }
         match health_status(instance, health) {
@@ -53,7 +53,7 @@ pub(crate) fn first_health(instance: &Instance, health: &Health) -> Result<(), O
     Err(last)
 }
 
-/// One health check's status; none when nothing came in time.
+/// Runs one health check. Returns `None` if no response came in time.
 pub(crate) fn health_status(instance: &Instance, health: &Health) -> Option<u16> {
     let began = Instant::now();
     let mut wire = Wire::dial(instance.address(), health.timeout).ok()?;

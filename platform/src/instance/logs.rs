@@ -1,4 +1,4 @@
-//! What the function writes: kept for the error texts, and told to whoever listens.
+//! The function's output: kept for error texts, and passed on line by line.
 
 use std::io::{BufRead, BufReader, Read};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
@@ -7,16 +7,16 @@ use std::time::{Duration, Instant, SystemTime};
 
 use crate::caller_error::LogTail;
 
-/// All lines are kept up to here, then the oldest go: a chatty function must not eat the developer's memory.
+/// When the log grows past this, the oldest lines go: a chatty function must not eat the developer's memory.
 const KEPT_LEN_MAX: usize = 4 * 1024 * 1024;
-/// A record longer than this is cut, as the platform does.
+/// The platform splits longer records, too.
 const LINE_LEN_MAX: u64 = 32 * 1024;
-/// How much of the end an error text shows.
+/// How much of the log's end an error text shows.
 const TAIL_LEN_MAX: usize = 2048;
 
 type Listener = Box<dyn Fn(&str) + Send + Sync>;
 
-/// The output of one instance, both streams in the order in which they were written.
+/// The output of one instance: stdout and stderr in the order of their writes.
 pub(crate) struct Logs {
     kept: Mutex<Kept>,
     closed: Condvar,
@@ -38,7 +38,7 @@ impl std::fmt::Debug for Logs {
 }
 
 impl Logs {
-    /// An empty one; the listener hears each line as it arrives.
+    /// Creates an empty log. The listener is called with each line as it arrives.
     pub(crate) fn new(listener: Listener) -> Arc<Self> {
         Arc::new(Self {
             kept: Mutex::new(Kept::default()),
@@ -47,7 +47,7 @@ impl Logs {
         })
     }
 
-    /// Reads lines until every writer is gone.
+    /// Reads lines until every writer has closed the pipe.
     pub(crate) fn collect(
         self: &Arc<Self>,
         from: impl Read + Send + 'static,
@@ -74,7 +74,7 @@ impl Logs {
             .map(drop)
     }
 
-    /// Waits until the writers are gone, so that the last words are in the tail.
+    /// Waits until every writer has closed the pipe, so that the tail is complete.
     pub(crate) fn wait_closed(&self, patience: Duration) {
         let waiting = self
             .closed
@@ -82,7 +82,7 @@ impl Logs {
         drop(waiting);
     }
 
-    /// The end of the output.
+    /// Returns the last lines.
     pub(crate) fn tail(&self) -> LogTail {
         let kept = self.lock();
         let mut length = 0;
@@ -95,12 +95,12 @@ impl Logs {
         LogTail(lines)
     }
 
-    /// How many lines there were so far.
+    /// Returns the number of lines so far.
     pub(crate) fn total(&self) -> u64 {
         self.lock().total
     }
 
-    /// Every line that is still kept.
+    /// Returns all lines that are still kept.
     pub(crate) fn lines(&self) -> Vec<String> {
         self.lock()
             .lines
@@ -109,7 +109,7 @@ impl Logs {
             .collect()
     }
 
-    /// Does a line hold the text, within the patience?
+    /// Waits for a line that contains the text. Returns whether one came.
     pub(crate) fn wait_for(&self, text: &str, patience: Duration) -> bool {
         let deadline = Instant::now() + patience;
         super::process::eventually(deadline, || {

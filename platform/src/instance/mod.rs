@@ -1,4 +1,4 @@
-//! One instance of the function: its process, its life, and how it comes up.
+//! One instance of the function: its processes, its life cycle, and its start.
 
 pub(crate) mod hooks;
 pub(crate) mod launch;
@@ -21,19 +21,19 @@ use phase::{Life, Step};
 use process::Process;
 use timeline::Timeline;
 
-/// How often the memory is looked at.
+/// How often the memory limit is checked.
 const MEMORY_PERIOD: Duration = Duration::from_millis(100);
 
 /// A launched function.
 #[derive(Debug)]
 pub(crate) struct Instance {
-    /// The server's process and everything it started.
+    /// The server's process and everything that it started.
     pub(crate) process: Arc<Process>,
-    /// What it wrote.
+    /// Its output.
     pub(crate) logs: Arc<Logs>,
-    /// The credentials that it was given.
+    /// The credentials that it received.
     pub(crate) identity: Identity,
-    /// When each step of the start was reached.
+    /// How long each part of the start took.
     pub(crate) timeline: Timeline,
     life: Mutex<Life>,
     port: u16,
@@ -46,25 +46,25 @@ impl Instance {
         router_address(self.port)
     }
 
-    /// The port that it should listen on.
+    /// The port that the server is expected to listen on.
     pub(crate) const fn port(&self) -> u16 {
         self.port
     }
 
-    /// Reports a fact to the life; an impossible one changes nothing.
+    /// Advances the life cycle. An impossible step changes nothing.
     pub(crate) fn on(&self, step: Step) {
         let mut life = self.life.lock().unwrap_or_else(PoisonError::into_inner);
         life.on(step);
     }
 
-    /// Stops every thread of the instance until it is thawed.
+    /// Stops every thread of the instance until [`Self::thaw`].
     pub(crate) fn freeze(&self) {
         self.process.signal(Signal::STOP);
         self.on(Step::Froze);
     }
 
-    /// Ends the instance when it needs more memory than the function has, as the platform does. Looks every now and
-    /// then on a thread of its own, which ends with the instance.
+    /// Kills the instance when it uses more memory than the function has, as the platform does. A thread checks
+    /// periodically and ends with the instance.
     pub(crate) fn guard_memory(
         &self,
         limit_mb: u64,
@@ -76,7 +76,7 @@ impl Instance {
                 let used = process.usage().memory_kb / 1024;
                 if used > limit_mb {
                     tell(format!(
-                        "out of memory: {used} MB of {limit_mb} MB, the instance is ended"
+                        "out of memory: {used} MB of {limit_mb} MB used, the instance was killed"
                     ));
                     process.kill();
                 }
@@ -91,27 +91,27 @@ impl Instance {
             .map(drop)
     }
 
-    /// Lets it run again.
+    /// Resumes a frozen instance.
     pub(crate) fn thaw(&self) {
         self.process.signal(Signal::CONT);
         self.on(Step::Thawed);
     }
 
-    /// Ends the process and all that it started, at once.
+    /// Kills the server and everything that it started, and waits until they are gone.
     pub(crate) fn kill(&self) {
         self.process.kill();
         self.on(Step::Ended);
     }
 }
 
-/// No instance outlives whoever holds it, whichever way that ends.
+/// An instance never outlives its owner, not even when that panics.
 impl Drop for Instance {
     fn drop(&mut self) {
         self.process.kill();
     }
 }
 
-/// A loopback address that only a server bound to every address answers.
+/// A loopback address that only servers bound to every address accept on.
 pub(crate) const fn router_address(port: u16) -> SocketAddr {
     SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::new(127, 0, 0, 2)), port)
 }

@@ -1,13 +1,13 @@
-//! The life of an instance. Every transition lives here.
+//! The life cycle of an instance. Every transition is in this file.
 //!
 //! ```text
 //! Packed ─accepted▶ Launching ─spawned▶ Probing ─port answered▶ Initializing ─initialized▶ CheckingHealth
 //!                                                                                   │healthy
 //!      Killed ◀ended─ Stopping ◀stop asked─ Ready ⇄ Active(n), Ready ⇄ Frozen ◀─────┘ (Ready)
 //! ```
-//! `ended` leads to `Killed` from everywhere.
+//! `ended` leads to `Killed` from every phase.
 
-/// Where an instance is in its life.
+/// Where an instance is in its life cycle.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Phase {
     Packed,
@@ -22,7 +22,7 @@ pub(crate) enum Phase {
     Killed,
 }
 
-/// A fact that moves it on.
+/// A fact that advances the life cycle.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Step {
     FileAccepted,
@@ -39,7 +39,7 @@ pub(crate) enum Step {
 }
 
 impl Phase {
-    /// The next phase; none where the fact cannot be true.
+    /// Returns the next phase, or `None` where the step is impossible.
     pub(crate) const fn next(self, step: Step) -> Option<Self> {
         match (self, step) {
             (_, Step::Ended) => Some(Self::Killed),
@@ -55,7 +55,7 @@ impl Phase {
             (Self::Active(1), Step::CallEnded) => Some(Self::Ready),
             (Self::Active(calls), Step::CallEnded) => Some(Self::Active(calls.saturating_sub(1))),
             (Self::Ready | Self::Frozen, Step::Froze) => Some(Self::Frozen),
-            // To let run what runs changes nothing; the end of the program does so to be sure.
+            // Thawing a running instance changes nothing. The exit path thaws unconditionally.
             (Self::Active(calls), Step::Thawed) => Some(Self::Active(calls)),
             (Self::Ready | Self::Frozen | Self::Active(_), Step::StopAsked) => Some(Self::Stopping),
             (Self::Stopping, Step::CallEnded | Step::Thawed) => Some(Self::Stopping),
@@ -85,21 +85,21 @@ impl Phase {
     }
 }
 
-/// A phase that is moved by facts.
+/// The current phase, advanced by steps.
 #[derive(Debug)]
 pub(crate) struct Life {
     phase: Phase,
 }
 
 impl Life {
-    /// A package that nobody has looked at.
+    /// Starts with a package that has not been checked.
     pub(crate) const fn new() -> Self {
         Self {
             phase: Phase::Packed,
         }
     }
 
-    /// Takes a fact. A call may end after its instance did: such late facts change nothing.
+    /// Applies a step. A call may end after its instance did: such late steps change nothing.
     pub(crate) fn on(&mut self, step: Step) {
         debug_assert!(
             self.phase.next(step).is_some()
@@ -116,7 +116,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_life_goes_its_way_and_no_other() {
+    fn steps_lead_through_the_phases_in_order() {
         use Step::*;
         let mut life = Life::new();
         let way = [
@@ -147,7 +147,7 @@ mod tests {
     }
 
     #[test]
-    fn a_frozen_instance_takes_no_call_and_a_dead_one_no_step() {
+    fn a_frozen_instance_takes_no_call_and_a_killed_one_no_step() {
         assert_eq!(Phase::Frozen.next(Step::CallBegan), None);
         assert_eq!(Phase::Active(1).next(Step::Froze), None);
         assert_eq!(Phase::Active(2).next(Step::Thawed), Some(Phase::Active(2)));

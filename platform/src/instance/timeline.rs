@@ -1,4 +1,4 @@
-//! When each step of a cold start was reached, and its picture.
+//! How long each part of a cold start took, as numbers and as a picture.
 
 use std::time::{Duration, Instant};
 
@@ -7,18 +7,18 @@ use crate::console::Tone;
 
 const BAR_WIDTH: f64 = 30.0;
 
-/// A part of the cold start.
+/// One part of a cold start.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Part {
-    /// Resolve, extract, look at the start file.
+    /// Resolving the source, extracting it and checking the start file.
     Prepare,
-    /// Start the process.
+    /// Starting the process.
     Launch,
-    /// From the process's start until the port answers.
+    /// From the process's start until the port accepts.
     Listen,
     Initialize,
     Health,
-    /// From the first call's arrival until its answer begins.
+    /// From the arrival of the first call to the first byte of its response.
     FirstByte,
 }
 
@@ -35,7 +35,7 @@ impl Part {
     }
 }
 
-/// The parts in their order, with how long each took.
+/// The parts in order, each with its duration.
 #[derive(Clone, Debug)]
 pub(crate) struct Timeline {
     parts: Vec<(Part, Duration)>,
@@ -43,7 +43,7 @@ pub(crate) struct Timeline {
 }
 
 impl Timeline {
-    /// Begins now.
+    /// Starts the clock now.
     pub(crate) fn begin() -> Self {
         Self {
             parts: Vec::new(),
@@ -51,21 +51,21 @@ impl Timeline {
         }
     }
 
-    /// A part is over.
+    /// Records that a part is over.
     pub(crate) fn reached(&mut self, part: Part) {
         let now = Instant::now();
         self.parts.push((part, now - self.last));
         self.last = now;
     }
 
-    /// A part that was timed elsewhere.
+    /// Returns a copy with one more part, timed elsewhere.
     pub(crate) fn with(&self, part: Part, took: Duration) -> Self {
         let mut longer = self.clone();
         longer.parts.push((part, took));
         longer
     }
 
-    /// How long a part took.
+    /// Returns how long a part took.
     pub(crate) fn of(&self, part: Part) -> Option<Duration> {
         self.parts
             .iter()
@@ -73,12 +73,12 @@ impl Timeline {
             .map(|(_, took)| *took)
     }
 
-    /// All parts together.
+    /// Returns the sum of all parts.
     pub(crate) fn total(&self) -> Duration {
         self.parts.iter().map(|(_, took)| *took).sum()
     }
 
-    /// A line a part, as a bar over the whole.
+    /// Draws one line per part, with a bar that shows its share of the whole.
     pub(crate) fn picture(&self) -> Vec<String> {
         let total = self.total().as_secs_f64().max(f64::EPSILON);
         let mut before = 0.0;
@@ -97,7 +97,7 @@ impl Timeline {
             ));
             before += share;
         }
-        lines.push(format!("  {:<10} {:>9}", "together", human(self.total())));
+        lines.push(format!("  {:<10} {:>9}", "total", human(self.total())));
         lines
     }
 }

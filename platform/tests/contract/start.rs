@@ -1,4 +1,4 @@
-//! What keeps a function from starting, from the file to the last hook, and what callers are told.
+//! What keeps a function from starting, from the file to the last hook, and the error that callers get.
 
 use std::fs;
 use std::path::Path;
@@ -21,9 +21,9 @@ fn run_in(folder: &Path) -> (Value, String) {
 }
 
 #[test]
-fn a_missing_start_file_is_told() {
+fn a_missing_start_file_is_reported() {
     let folder = tempfile::tempdir().expect("a folder");
-    let (error, told) = run_in(folder.path());
+    let (error, reported) = run_in(folder.path());
     assert_eq!(error["Code"], "CAFileNotFound");
     assert!(
         error["Message"]
@@ -32,25 +32,28 @@ fn a_missing_start_file_is_told() {
             .ends_with("the file /code/bootstrap is not exist"),
         "{error}"
     );
-    assert!(told.contains("callers get 412 CAFileNotFound"), "{told}");
+    assert!(
+        reported.contains("callers get 412 CAFileNotFound"),
+        "{reported}"
+    );
 }
 
 #[test]
-fn a_start_file_without_the_execute_bit_is_told() {
+fn a_start_file_without_the_execute_bit_is_reported() {
     let folder = tempfile::tempdir().expect("a folder");
     file(folder.path(), "bootstrap", "#!/bin/sh\n", 0o644);
-    let (error, told) = run_in(folder.path());
+    let (error, reported) = run_in(folder.path());
     assert_eq!(error["Code"], "CAFilePermission");
     let message = error["Message"].as_str().expect("text");
     assert!(
         message.ends_with("bootstrap file don't have execute permissions"),
         "{error}"
     );
-    assert!(told.contains("chmod 755 bootstrap"), "{told}");
+    assert!(reported.contains("chmod 755 bootstrap"), "{reported}");
 }
 
 #[test]
-fn crlf_line_ends_are_told() {
+fn crlf_line_ends_are_reported() {
     let folder = tempfile::tempdir().expect("a folder");
     file(
         folder.path(),
@@ -58,7 +61,7 @@ fn crlf_line_ends_are_told() {
         "#!/usr/bin/env bash\r\nexec true\r\n",
         0o755,
     );
-    let (error, told) = run_in(folder.path());
+    let (error, reported) = run_in(folder.path());
     assert_eq!(error["Code"], "CAExited");
     let message = error["Message"].as_str().expect("text");
     let start = "Function instance exited unexpectedly(code 127, message:key has expired) with start command \
@@ -68,18 +71,21 @@ fn crlf_line_ends_are_told() {
         message.contains("bash\\r") || message.contains("bash\r"),
         "{message}"
     );
-    assert!(told.contains("CRLF line endings"), "{told}");
-    assert!(told.contains("sed -i 's/\\r$//' bootstrap"), "{told}");
+    assert!(reported.contains("CRLF line endings"), "{reported}");
+    assert!(
+        reported.contains("sed -i 's/\\r$//' bootstrap"),
+        "{reported}"
+    );
 }
 
 #[test]
-fn a_foreign_architecture_is_told() {
+fn a_foreign_architecture_is_reported() {
     let folder = tempfile::tempdir().expect("a folder");
     let mut bytes = fs::read(env!("CARGO_BIN_EXE_coldstart")).expect("an executable");
     // The machine's number in the ELF header: 183 is ARM64.
     bytes[18..20].copy_from_slice(&183_u16.to_le_bytes());
     file(folder.path(), "bootstrap", bytes, 0o755);
-    let (error, told) = run_in(folder.path());
+    let (error, reported) = run_in(folder.path());
     let message = "Function instance exited unexpectedly(code 8, message:exec format error) with start command \
                    '/code/bootstrap '. Logs:";
     assert_eq!(
@@ -87,13 +93,13 @@ fn a_foreign_architecture_is_told() {
         (&"CAExited".into(), &message.into())
     );
     assert!(
-        told.contains("built for ARM64 (aarch64), but the platform is x86-64"),
-        "{told}"
+        reported.contains("built for ARM64 (aarch64), but the platform is x86-64"),
+        "{reported}"
     );
 }
 
 #[test]
-fn a_command_that_does_not_exist_is_told() {
+fn a_command_that_does_not_exist_is_reported() {
     let port = free_port().to_string();
     let output = coldstart(&[
         "run",
@@ -117,7 +123,7 @@ fn a_command_that_does_not_exist_is_told() {
 }
 
 #[test]
-fn a_health_check_that_fails_is_told() {
+fn a_failed_health_check_is_reported() {
     let Some(python) = interpreter(&["python3", "python"]) else {
         return;
     };
@@ -143,7 +149,7 @@ fn a_health_check_that_fails_is_told() {
 }
 
 #[test]
-fn an_initializer_that_fails_is_told() {
+fn a_failed_initializer_is_reported() {
     let Some(python) = interpreter(&["python3", "python"]) else {
         return;
     };
@@ -174,7 +180,7 @@ fn an_initializer_that_fails_is_told() {
 }
 
 #[test]
-fn hooks_are_sent_in_their_order_and_nothing_is_left() {
+fn hooks_run_in_order_and_no_process_is_left() {
     let Some(mut gateway) = Gateway::lab(&[
         "--initializer",
         "--pre-stop",
@@ -192,7 +198,7 @@ fn hooks_are_sent_in_their_order_and_nothing_is_left() {
         seen.find(text)
             .unwrap_or_else(|| panic!("no {text} in {seen}"))
     };
-    // What the function prints comes on a way of its own, at any time; the order is the platform's to tell.
+    // The function's own output arrives at any time. Only the platform's lines have an order.
     at("initialize /initialize");
     assert!(at("is healthy") < at("  initialize "), "{seen}");
     assert!(at("  initialize ") < at("  health "), "{seen}");
@@ -205,7 +211,7 @@ fn hooks_are_sent_in_their_order_and_nothing_is_left() {
 }
 
 #[test]
-fn an_end_in_the_middle_of_a_call_leaves_nothing() {
+fn an_interrupt_during_a_call_leaves_no_process() {
     let Some(mut gateway) = Gateway::lab(&["--freeze"]) else {
         return;
     };
@@ -222,19 +228,19 @@ fn an_end_in_the_middle_of_a_call_leaves_nothing() {
 }
 
 #[test]
-fn a_timeline_is_drawn() {
+fn the_timeline_is_printed() {
     let Some(gateway) = Gateway::lab(&["--initializer"]) else {
         return;
     };
     gateway.call("GET", "/", "");
     let seen = gateway.wait_for("first byte");
-    for part in ["prepare", "launch", "listen", "initialize", "together"] {
+    for part in ["prepare", "launch", "listen", "initialize", "total"] {
         assert!(seen.contains(&format!("  {part}")), "{part} in {seen}");
     }
 }
 
 #[test]
-fn sources_that_cannot_be_used_are_told_in_one_line() {
+fn unusable_sources_are_reported_in_one_line() {
     let folder = tempfile::tempdir().expect("a folder");
     let yaml = file(folder.path(), "bad/s.yaml", "resources: [", 0o644);
     let zip = file(folder.path(), "broken.zip", "PK\x03\x04 and no more", 0o644);
@@ -266,18 +272,18 @@ fn sources_that_cannot_be_used_are_told_in_one_line() {
     for (source, expected) in cases {
         let output = coldstart(&["run", "--gateway", "127.0.0.1:0", source]);
         assert_eq!(output.status.code(), Some(3), "{source}");
-        let told = stderr(&output);
+        let reported = stderr(&output);
         assert!(
-            told.starts_with("error: ") && told.contains(expected),
-            "{told}"
+            reported.starts_with("error: ") && reported.contains(expected),
+            "{reported}"
         );
-        assert_eq!(told.lines().count(), 1, "{told}");
+        assert_eq!(reported.lines().count(), 1, "{reported}");
         assert_eq!(stdout(&output), "", "{source}");
     }
 }
 
 #[test]
-fn ports_that_are_taken_are_told() {
+fn ports_in_use_are_reported() {
     let taken = std::net::TcpListener::bind("0.0.0.0:0").expect("a port");
     let port = taken.local_addr().expect("its number").port();
     let gateway = coldstart(&[
@@ -311,12 +317,12 @@ fn ports_that_are_taken_are_told() {
 }
 
 #[test]
-fn a_process_that_has_left_its_group_is_ended_as_well() {
+fn a_process_that_left_its_group_is_killed_as_well() {
     let Some(python) = interpreter(&["python3", "python"]) else {
         return;
     };
     let folder = tempfile::tempdir().expect("a folder");
-    // Unlike any other number of seconds on this machine.
+    // A number of seconds that no other process on this machine sleeps.
     let seconds = format!("{}", 600_000 + std::process::id());
     let script = format!(
         "#!/bin/sh\nsetsid sleep {seconds} >/dev/null 2>&1 &\nexec {python} {}\n",
@@ -328,11 +334,11 @@ fn a_process_that_has_left_its_group_is_ended_as_well() {
     let own = format!("sleep {seconds}");
     assert!(runs(&own), "it was started");
     assert_eq!(gateway.interrupt(), Some(0));
-    assert!(!runs(&own), "it is left behind");
+    assert!(!runs(&own), "it still runs");
 }
 
 #[test]
-fn an_interrupted_start_leaves_nothing() {
+fn an_interrupted_start_leaves_no_process() {
     let Some(python) = interpreter(&["python3", "python"]) else {
         return;
     };
@@ -377,7 +383,7 @@ fn an_interrupted_start_leaves_nothing() {
     assert!(!runs(&own), "the function is gone");
 }
 
-/// Is there a child of the program with this command line?
+/// Returns whether a child of the program has this text in its command line.
 fn started_by(parent: u32, text: &str) -> bool {
     fs::read_dir("/proc")
         .expect("/proc")
