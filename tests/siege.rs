@@ -1,146 +1,149 @@
-//! A siege: attackers of every kind at once, against real programs over loopback, while healthy clients go on as if
-//! nothing were.
+//! A siege: attackers of every kind at once against real programs over loopback. Healthy clients must not notice.
 //!
-//! `cargo build --release --examples`, then `SIEGE_SECONDS=60 SIEGE_SEED=7 cargo test --release --test siege -- --nocapture`; `SIEGE_BOOTSTRAP` and
-//! `SIEGE_TOUR` name other builds of the two programs. A seed decides what is sent; the machine decides what meets what.
+//! Run a long one with `cargo build --release --examples`, then `SIEGE_SECONDS=60 SIEGE_SEED=7 cargo test --release
+//! --test siege -- --nocapture`. `SIEGE_BOOTSTRAP` and `SIEGE_TOUR` name other builds of the two programs. The seed
+//! decides what each client sends; how the clients interleave depends on the machine.
 #![expect(
     clippy::expect_used,
     clippy::panic,
     clippy::print_stdout,
     clippy::disallowed_methods,
     clippy::disallowed_types,
-    reason = "what a test cannot set up must fail it; attackers and clients have clocks, and sockets with options"
+    reason = "a failed set-up must fail the test; attackers and clients use clocks and socket options"
 )]
 
+#[path = "siege/attack.rs"]
+mod attack;
 #[path = "siege/attackers.rs"]
 mod attackers;
-#[path = "siege/foe.rs"]
-mod foe;
-#[path = "siege/ground.rs"]
-mod ground;
 #[path = "siege/healthy.rs"]
 mod healthy;
 mod loopback;
+#[path = "siege/monitor.rs"]
+mod monitor;
 #[path = "support/random.rs"]
 mod random;
-#[path = "siege/watch.rs"]
-mod watch;
+#[path = "siege/run.rs"]
+mod run;
 
 use std::net::SocketAddr;
 use std::thread;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use foe::Tally;
-use ground::{Ground, Program};
-use healthy::Visits;
+use attack::Tally;
+use healthy::Served;
 use loopback::process::Process;
 use loopback::{Client, eventually};
+use monitor::{Faults, Resources, eventually_frees, eventually_sleeps, reports};
 use random::Random;
-use watch::{Holdings, Weather, eventually_lets_go, eventually_sleeps, reports};
+use run::{Program, Run};
 
-/// How long every run of the tests takes for it; the first scarcity falls into that.
+/// The length of a siege in an ordinary test run; long enough for the first descriptor shortage.
 const SECONDS: u64 = 6;
-/// By how much a server's own memory may be larger after the siege, in KiB: fragments of its heap, and stacks that its C
-/// library keeps for the next threads.
+/// How far the server's private memory may grow over the siege, in KiB: heap fragments, and thread stacks that its
+/// C library keeps for reuse.
 const KEPT_MAX: u64 = 8 * 1024;
-/// Healthy clients of each kind before the siege: more than a pool has threads.
+/// Healthy clients of each kind at once before the siege: more than a pool has threads.
 const CLIENTS_AT_ONCE: usize = 8;
 
 #[test]
-fn the_reference_function_outlives_a_siege() {
-    besiege(Program::Bootstrap);
+fn the_reference_function_survives_a_siege() {
+    run_siege(Program::Bootstrap);
 }
 
 #[test]
-fn the_tour_outlives_a_siege() {
-    besiege(Program::Tour);
+fn the_tour_survives_a_siege() {
+    run_siege(Program::Tour);
 }
 
-fn besiege(program: Program) {
-    let seed = number("SIEGE_SEED").unwrap_or_else(seed_of_now);
+fn run_siege(program: Program) {
+    let seed = number("SIEGE_SEED").unwrap_or_else(seed_from_clock);
     let seconds = number("SIEGE_SECONDS").unwrap_or(SECONDS);
     println!("{program:?}: SIEGE_SECONDS={seconds} SIEGE_SEED={seed}");
     let mut random = Random(seed);
 
     let (mut server, address) = Process::serve(|port| program.on_port(port));
-    let before = settle(program, &server, address, &mut random);
-    let ground = Ground::new(program, address, Duration::from_secs(seconds));
-    let outcome = siege(&ground, &server, &mut random);
-    println!("{program:?}, seed {seed}: {:?}", outcome.weather);
+    let before = warm_up(program, &server, address, &mut random);
+    let run = Run::new(program, address, Duration::from_secs(seconds));
+    let outcome = siege(&run, &server, &mut random);
+    println!("{program:?}, seed {seed}: {:?}", outcome.faults);
     outcome.print();
     outcome.check();
 
-    eventually_lets_go(&server, &before);
+    eventually_frees(&server, &before);
     eventually_sleeps(&server);
-    let after = Holdings::of(&server);
+    let after = Resources::of(&server);
     println!("  before: {before}\n  after:  {after}");
     assert!(
         after.anonymous < before.anonymous + KEPT_MAX,
-        "memory has not come back"
+        "private memory has grown from {} to {} KiB",
+        before.anonymous,
+        after.anonymous
     );
     reports(&server);
     drain(program, &mut server, address);
 }
 
-/// A variable's number, if it is set.
+/// A number from an environment variable, if it is set.
 fn number(variable: &str) -> Option<u64> {
     let text = std::env::var(variable).ok()?;
-    Some(text.parse().expect("a variable with a number"))
+    Some(text.parse().expect("the variable is a number"))
 }
 
-fn seed_of_now() -> u64 {
+fn seed_from_clock() -> u64 {
     let now = SystemTime::now().duration_since(UNIX_EPOCH);
-    now.expect("a clock behind 1970").subsec_nanos().into()
+    now.expect("the clock is past 1970").subsec_nanos().into()
 }
 
-/// Uses all that there is once, so that what a program keeps from then on is no leak; what it holds then.
-fn settle(
+/// Warms up every route and pool, so that what the program allocates once and keeps does not count as a leak. Returns the
+/// resources held after that.
+fn warm_up(
     program: Program,
     server: &Process,
     address: SocketAddr,
     random: &mut Random,
-) -> Holdings {
-    let ground = Ground::new(program, address, Duration::ZERO);
-    eventually("each pool has all its threads", || {
+) -> Resources {
+    let run = Run::new(program, address, Duration::ZERO);
+    eventually("each pool has started all its threads", || {
         thread::scope(|scope| {
             for kind in healthy::kinds(program) {
                 for _ in 0..CLIENTS_AT_ONCE {
                     let random = Random(random.next());
-                    scope.spawn(|| kind.visit_once(&ground, random));
+                    scope.spawn(|| kind.run_once(&run, random));
                 }
             }
         });
         eventually_sleeps(server);
-        Holdings::of(server).threads == program.threads()
+        Resources::of(server).threads == program.threads()
     });
-    Holdings::of(server)
+    Resources::of(server)
 }
 
-/// What each kind of client has done and seen.
+/// What each kind of client did and saw.
 struct Outcome {
     attackers: Vec<(&'static str, Tally)>,
-    healthy: Vec<(&'static str, Visits)>,
-    weather: Weather,
+    healthy: Vec<(&'static str, Served)>,
+    faults: Faults,
 }
 
-fn siege(ground: &Ground, server: &Process, random: &mut Random) -> Outcome {
-    let mut weather = Weather::default();
+fn siege(run: &Run, server: &Process, random: &mut Random) -> Outcome {
+    let mut faults = Faults::default();
     let (attackers, healthy) = thread::scope(|scope| {
         let attackers: Vec<_> = attackers::KINDS
             .iter()
             .map(|kind| {
                 let random = Random(random.next());
-                (kind.name, scope.spawn(|| kind.attack(ground, random)))
+                (kind.name, scope.spawn(|| kind.attack(run, random)))
             })
             .collect();
-        let healthy: Vec<_> = healthy::kinds(ground.program)
+        let healthy: Vec<_> = healthy::kinds(run.program)
             .iter()
             .map(|kind| {
                 let random = Random(random.next());
-                (kind.name, scope.spawn(|| kind.visit(ground, random)))
+                (kind.name, scope.spawn(|| kind.run(run, random)))
             })
             .collect();
-        weather.pass(ground, server, Random(random.next()));
+        faults.inject(run, server, Random(random.next()));
         (
             attackers.into_iter().map(joined).collect(),
             healthy.into_iter().map(joined).collect(),
@@ -149,13 +152,13 @@ fn siege(ground: &Ground, server: &Process, random: &mut Random) -> Outcome {
     Outcome {
         attackers,
         healthy,
-        weather,
+        faults,
     }
 }
 
 fn joined<T>((name, thread): (&'static str, thread::ScopedJoinHandle<'_, T>)) -> (&'static str, T) {
     let ended = thread.join();
-    let ended = ended.unwrap_or_else(|_| panic!("{name} had another end; see above"));
+    let ended = ended.unwrap_or_else(|_| panic!("{name} panicked; see above"));
     (name, ended)
 }
 
@@ -164,35 +167,32 @@ impl Outcome {
         for (name, tally) in &self.attackers {
             println!("  {name:<20} {tally}");
         }
-        for (name, visits) in &self.healthy {
-            println!("  {name:<20} {visits}");
+        for (name, served) in &self.healthy {
+            println!("  {name:<20} {served}");
         }
     }
 
-    /// That each attack took place, and each healthy client was served. What was served was compared as it came.
+    /// Asserts that every attack and every healthy client ran. The responses were checked as they arrived.
     fn check(&self) {
         for (name, tally) in &self.attackers {
             let ended: u64 = tally.endings.values().sum();
             assert_eq!(
                 tally.connections, ended,
-                "{name}: each connection has one end"
+                "{name}: each connection ends once"
             );
-            assert!(tally.connections > 0, "{name}: nobody came");
-            let says_nothing = *name == "connect and go";
-            assert!(
-                says_nothing || tally.bytes_out > 0,
-                "{name}: nobody said a word"
-            );
+            assert!(tally.connections > 0, "{name}: no connection");
+            let sends_nothing = *name == "connect and go";
+            assert!(sends_nothing || tally.bytes_out > 0, "{name}: sent nothing");
         }
-        for (name, visits) in &self.healthy {
-            assert!(!visits.latencies.is_empty(), "{name}: nobody was served");
+        for (name, served) in &self.healthy {
+            assert!(!served.latencies.is_empty(), "{name}: no response");
         }
-        assert!(self.weather.freezes > 0, "it never froze");
-        assert!(self.weather.scarcities > 0, "descriptors were never scarce");
+        assert!(self.faults.freezes > 0, "the server was never frozen");
+        assert!(self.faults.shortages > 0, "descriptors never ran out");
     }
 }
 
-/// Stops the server while a request is under way: that one is answered, and the end is in order.
+/// Stops the server during a request: the response must be complete, and the exit clean.
 fn drain(program: Program, server: &mut Process, address: SocketAddr) {
     let mut client = Client::connect(address);
     let (end, rest) = match program {
@@ -207,12 +207,12 @@ fn drain(program: Program, server: &mut Process, address: SocketAddr) {
     };
     server.signal("TERM");
     client.send(rest);
-    let answer = client.head().expect("a head");
-    let body = match answer.field("content-length") {
+    let head = client.head().expect("a head");
+    let body = match head.field("content-length") {
         Some(_) => client.rest().expect("a body"),
-        None => client.chunked().expect("a body to its end"),
+        None => client.chunked().expect("a complete body"),
     };
-    assert!(body.ends_with(end.as_bytes()), "an answer that is whole");
-    assert_eq!(server.ended().code(), Some(0), "an end in order");
-    assert_eq!(server.line(), None, "nothing was cut");
+    assert!(body.ends_with(end.as_bytes()), "the response is complete");
+    assert_eq!(server.ended().code(), Some(0), "a clean exit");
+    assert_eq!(server.line(), None, "no connection was cut");
 }

@@ -1,4 +1,4 @@
-//! The clients that behave: each of their requests must be answered, and rightly, whatever else goes on.
+//! Well-behaved clients. Every one of their requests must get its correct response, whatever else goes on.
 
 use std::fmt;
 use std::net::TcpStream;
@@ -7,19 +7,19 @@ use std::time::{Duration, Instant};
 use sha2::{Digest as _, Sha256};
 use tungstenite::Message;
 
-use super::ground::{Ground, Program};
 use super::loopback::{Client, get, post};
 use super::random::Random;
+use super::run::{Program, Run};
 
 /// One kind of healthy client.
 pub(crate) struct Kind {
     pub(crate) name: &'static str,
-    round: fn(&mut Visitor<'_>),
+    round: fn(&mut HealthyClient<'_>),
     /// Between two rounds.
     pause: Duration,
 }
 
-const fn kind(name: &'static str, pause_ms: u64, round: fn(&mut Visitor<'_>)) -> Kind {
+const fn kind(name: &'static str, pause_ms: u64, round: fn(&mut HealthyClient<'_>)) -> Kind {
     Kind {
         name,
         round,
@@ -34,7 +34,7 @@ pub(crate) const fn kinds(program: Program) -> &'static [Kind] {
         kind("POST, echo", 4, echo),
         kind("chunked, echo", 10, chunked_echo),
         kind("events", 3, event),
-        kind("large answer", 30, large_echo),
+        kind("large response", 30, large_echo),
     ];
     const TOUR: &[Kind] = &[
         kind("GET, kept alive", 2, kept_alive),
@@ -55,31 +55,31 @@ pub(crate) const fn kinds(program: Program) -> &'static [Kind] {
 }
 
 impl Kind {
-    /// Round after round, until the siege is over.
-    pub(crate) fn visit(&self, ground: &Ground, random: Random) -> Visits {
-        let mut visitor = Visitor::new(ground, random);
+    /// Runs rounds until the siege is over.
+    pub(crate) fn run(&self, run: &Run, random: Random) -> Served {
+        let mut healthy = HealthyClient::new(run, random);
         loop {
-            (self.round)(&mut visitor);
-            if !ground.pause(self.pause) {
-                return visitor.visits;
+            (self.round)(&mut healthy);
+            if !run.pause(self.pause) {
+                return healthy.served;
             }
         }
     }
 
-    /// One round.
-    pub(crate) fn visit_once(&self, ground: &Ground, random: Random) {
-        (self.round)(&mut Visitor::new(ground, random));
+    /// Runs one round.
+    pub(crate) fn run_once(&self, run: &Run, random: Random) {
+        (self.round)(&mut HealthyClient::new(run, random));
     }
 }
 
-/// What healthy clients of one kind have done, all of it answered rightly, and how long each answer took.
+/// What the clients of one kind received, all of it checked, and how long each response took.
 #[derive(Debug, Default)]
-pub(crate) struct Visits {
+pub(crate) struct Served {
     pub(crate) bytes: usize,
     pub(crate) latencies: Vec<Duration>,
 }
 
-impl fmt::Display for Visits {
+impl fmt::Display for Served {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut sorted = self.latencies.clone();
         sorted.sort_unstable();
@@ -91,7 +91,7 @@ impl fmt::Display for Visits {
         };
         write!(
             formatter,
-            "{:>7} answers {:>11} B  p50 {:>10.1?}  p99 {:>10.1?}  max {:>10.1?}",
+            "{:>7} responses {:>11} B  p50 {:>10.1?}  p99 {:>10.1?}  max {:>10.1?}",
             sorted.len(),
             self.bytes,
             at(50),
@@ -102,94 +102,94 @@ impl fmt::Display for Visits {
 }
 
 /// One healthy client.
-struct Visitor<'g> {
-    ground: &'g Ground,
+struct HealthyClient<'g> {
+    run: &'g Run,
     random: Random,
     /// A connection from an earlier round.
     kept: Option<Client>,
-    visits: Visits,
+    served: Served,
 }
 
-impl<'g> Visitor<'g> {
-    fn new(ground: &'g Ground, random: Random) -> Self {
+impl<'g> HealthyClient<'g> {
+    fn new(run: &'g Run, random: Random) -> Self {
         Self {
-            ground,
+            run,
             random,
             kept: None,
-            visits: Visits::default(),
+            served: Served::default(),
         }
     }
 
-    /// The connection of earlier rounds, or now and then a new one.
+    /// Returns the connection of an earlier round, or sometimes a new one.
     fn connection(&mut self) -> Client {
         let kept = self.kept.take();
         let is_renewed = self.random.below(200) == 0;
         kept.filter(|_| !is_renewed)
-            .unwrap_or_else(|| Client::connect(self.ground.address))
+            .unwrap_or_else(|| Client::connect(self.run.address))
     }
 
-    /// One exchange, with the time it takes and the bytes of its answer; the connection is kept.
+    /// Runs one exchange, records its latency and size, and keeps the connection.
     fn exchange(&mut self, exchange: impl FnOnce(&mut Client, &mut Random) -> usize) {
-        let begun_at = Instant::now();
+        let started_at = Instant::now();
         let mut client = self.connection();
         let bytes = exchange(&mut client, &mut self.random);
         self.kept = Some(client);
-        self.note(begun_at, bytes);
+        self.record(started_at, bytes);
     }
 
-    fn note(&mut self, begun_at: Instant, bytes: usize) {
-        self.visits.bytes += bytes;
-        self.visits.latencies.push(begun_at.elapsed());
+    fn record(&mut self, started_at: Instant, bytes: usize) {
+        self.served.bytes += bytes;
+        self.served.latencies.push(started_at.elapsed());
     }
 }
 
-/// Bytes that no other request has.
+/// Bytes unlike those of any other request.
 fn random_bytes(random: &mut Random, len: usize) -> Vec<u8> {
     let words = (0..len.div_ceil(8)).flat_map(|_| random.next().to_le_bytes());
     words.take(len).collect()
 }
 
 fn ask_quick(client: &mut Client, program: Program) -> usize {
-    let answer = client.ask(get(program.quick()));
-    assert_eq!(answer.status, 200, "{}", answer.head);
+    let response = client.ask(get(program.quick()));
+    assert_eq!(response.status, 200, "{}", response.head);
     let is_right = match program {
-        Program::Bootstrap => answer.body == b"Hello, World!",
-        Program::Tour => answer.body == include_bytes!("../../examples/tour/index.html"),
+        Program::Bootstrap => response.body == b"Hello, World!",
+        Program::Tour => response.body == include_bytes!("../../examples/tour/index.html"),
     };
-    assert!(is_right, "another content: {}", answer.text());
-    answer.body.len()
+    assert!(is_right, "unexpected body: {}", response.text());
+    response.body.len()
 }
 
-fn kept_alive(visitor: &mut Visitor<'_>) {
-    let program = visitor.ground.program;
-    visitor.exchange(|client, _| ask_quick(client, program));
+fn kept_alive(healthy: &mut HealthyClient<'_>) {
+    let program = healthy.run.program;
+    healthy.exchange(|client, _| ask_quick(client, program));
 }
 
-fn new_connection(visitor: &mut Visitor<'_>) {
-    let begun_at = Instant::now();
-    let mut client = Client::connect(visitor.ground.address);
-    let bytes = ask_quick(&mut client, visitor.ground.program);
-    visitor.note(begun_at, bytes);
+fn new_connection(healthy: &mut HealthyClient<'_>) {
+    let started_at = Instant::now();
+    let mut client = Client::connect(healthy.run.address);
+    let bytes = ask_quick(&mut client, healthy.run.program);
+    healthy.record(started_at, bytes);
 }
 
-fn echo(visitor: &mut Visitor<'_>) {
-    let (path, len_max) = match visitor.ground.program {
+fn echo(healthy: &mut HealthyClient<'_>) {
+    let (path, len_max) = match healthy.run.program {
         Program::Bootstrap => ("/echo", 100_000),
         Program::Tour => ("/small", 1024),
     };
-    visitor.exchange(|client, random| echo_up_to(client, random, path, len_max));
+    healthy.exchange(|client, random| echo_up_to(client, random, path, len_max));
 }
 
-fn large_echo(visitor: &mut Visitor<'_>) {
-    visitor.exchange(|client, random| echo_up_to(client, random, "/echo", 3_000_000));
+fn large_echo(healthy: &mut HealthyClient<'_>) {
+    healthy.exchange(|client, random| echo_up_to(client, random, "/echo", 3_000_000));
 }
 
 fn echo_up_to(client: &mut Client, random: &mut Random, path: &str, len_max: usize) -> usize {
     let len = random.below(len_max + 1);
     let body = random_bytes(random, len);
-    let answer = client.ask(post(path, &body));
-    assert_eq!(answer.status, 200, "{}", answer.head);
-    assert!(answer.body == body, "another body came back");
+    let response = client.ask(post(path, &body));
+    assert_eq!(response.status, 200, "{}", response.head);
+    assert!(response.body == body, "the echo differs");
     body.len()
 }
 
@@ -199,97 +199,97 @@ fn send_chunked(client: &Client, random: &mut Random, start: &str, body: &[u8]) 
     ));
     let mut rest = body;
     while !rest.is_empty() {
-        let (piece, behind) = rest.split_at(rest.len().min(1 + random.below(30_000)));
+        let (piece, after) = rest.split_at(rest.len().min(1 + random.below(30_000)));
         let size = format!("{:x}\r\n", piece.len());
         client.send([size.as_bytes(), piece, b"\r\n"].concat());
-        rest = behind;
+        rest = after;
     }
     client.send("0\r\n\r\n");
 }
 
-fn chunked_echo(visitor: &mut Visitor<'_>) {
-    visitor.exchange(|client, random| {
+fn chunked_echo(healthy: &mut HealthyClient<'_>) {
+    healthy.exchange(|client, random| {
         let len = random.below(200_000);
         let body = random_bytes(random, len);
         send_chunked(client, random, "POST /echo", &body);
-        let answer = client.answer();
-        assert_eq!(answer.status, 200, "{}", answer.head);
-        assert!(answer.body == body, "another body came back");
+        let response = client.answer();
+        assert_eq!(response.status, 200, "{}", response.head);
+        assert!(response.body == body, "the echo differs");
         len
     });
 }
 
-fn hashed_upload(visitor: &mut Visitor<'_>) {
-    visitor.exchange(|client, random| {
+fn hashed_upload(healthy: &mut HealthyClient<'_>) {
+    healthy.exchange(|client, random| {
         let len = random.below(500_000);
         let body = random_bytes(random, len);
         send_chunked(client, random, "PUT /upload", &body);
         let hash = Sha256::digest(&body);
         let hash: String = hash.iter().map(|byte| format!("{byte:02x}")).collect();
-        let answer = client.answer();
-        assert_eq!(answer.status, 200, "{}", answer.head);
+        let response = client.answer();
+        assert_eq!(response.status, 200, "{}", response.head);
         let expected = format!("{len} bytes, SHA-256 {hash}\n");
-        assert_eq!(answer.text(), expected, "what came was something else");
+        assert_eq!(response.text(), expected, "the server hashed other bytes");
         len
     });
 }
 
-/// The platform's way to call a function: the payload comes back.
-fn event(visitor: &mut Visitor<'_>) {
-    visitor.exchange(|client, random| {
+/// An event as the platform sends it; the payload comes back.
+fn event(healthy: &mut HealthyClient<'_>) {
+    healthy.exchange(|client, random| {
         let len = random.below(20_000);
         let payload = random_bytes(random, len);
         let head = format!(
             "POST /invoke HTTP/1.1\r\nHost: a\r\nx-fc-request-id: 1\r\nx-fc-control-path: /invoke\r\n\
              Content-Length: {len}\r\n\r\n"
         );
-        let answer = client.ask([head.as_bytes(), &payload].concat());
-        assert_eq!(answer.status, 200, "{}", answer.head);
-        assert!(answer.body == payload, "another payload came back");
+        let response = client.ask([head.as_bytes(), &payload].concat());
+        assert_eq!(response.status, 200, "{}", response.head);
+        assert!(response.body == payload, "the echo differs");
         len
     });
 }
 
-fn download(visitor: &mut Visitor<'_>) {
-    visitor.exchange(|client, random| {
+fn download(healthy: &mut HealthyClient<'_>) {
+    healthy.exchange(|client, random| {
         let len = random.below(3_000_000);
         client.send(get(&format!("/zeros/{len}")));
         let head = client.head().expect("a head");
         assert_eq!(head.status, 200, "{}", head.head);
-        let body = client.chunked().expect("a body to its end");
-        assert_eq!(body.len(), len, "another length");
-        assert!(body.iter().all(|byte| *byte == 0), "not all are zeros");
+        let body = client.chunked().expect("a complete body");
+        assert_eq!(body.len(), len, "wrong length");
+        assert!(body.iter().all(|byte| *byte == 0), "a byte is not zero");
         len
     });
 }
 
-/// A part of the program's own file. Its server needs a descriptor for it, and may say so where there is none.
-fn file_part(visitor: &mut Visitor<'_>) {
-    let file = std::fs::read(visitor.ground.program.file()).expect("the program");
-    let ground = visitor.ground;
-    visitor.exchange(|client, random| {
+/// Part of the program's own file. The server needs a descriptor for it, so a 500 is allowed during a shortage.
+fn file_part(healthy: &mut HealthyClient<'_>) {
+    let file = std::fs::read(healthy.run.program.file()).expect("the program");
+    let run = healthy.run;
+    healthy.exchange(|client, random| {
         let first = random.below(file.len());
         let last = (first + random.below(1_000_000)).min(file.len() - 1);
         let request =
             format!("GET /file HTTP/1.1\r\nHost: a\r\nRange: bytes={first}-{last}\r\n\r\n");
-        let moment = ground.now();
-        let answer = client.ask(request);
-        if answer.status == 500 && !ground.was_plentiful_since(moment) {
-            return answer.body.len();
+        let before = run.limit_changes();
+        let response = client.ask(request);
+        if response.status == 500 && !run.had_descriptors_since(before) {
+            return response.body.len();
         }
-        assert_eq!(answer.status, 206, "{}", answer.head);
-        assert!(answer.body == file[first..=last], "another part");
-        answer.body.len()
+        assert_eq!(response.status, 206, "{}", response.head);
+        assert!(response.body == file[first..=last], "wrong part");
+        response.body.len()
     });
 }
 
-fn lines_and_events(visitor: &mut Visitor<'_>) {
-    visitor.exchange(|client, random| {
+fn lines_and_events(healthy: &mut HealthyClient<'_>) {
+    healthy.exchange(|client, random| {
         let path = random.pick(&["/stream", "/sse"]);
         client.send(get(path));
         let head = client.head().expect("a head");
         assert_eq!(head.status, 200, "{}", head.head);
-        let body = client.chunked().expect("a body to its end");
+        let body = client.chunked().expect("a complete body");
         let expected: String = match path {
             "/stream" => (0..10).map(|number| format!("line {number}\n")).collect(),
             _ => {
@@ -303,35 +303,35 @@ fn lines_and_events(visitor: &mut Visitor<'_>) {
     });
 }
 
-fn promise(visitor: &mut Visitor<'_>) {
+fn promise(healthy: &mut HealthyClient<'_>) {
     let expected = "/promised was answered by a task\n";
-    visitor.exchange(|client, _| ask_for(client, "/promised", expected));
+    healthy.exchange(|client, _| ask_for(client, "/promised", expected));
 }
 
-fn pool(visitor: &mut Visitor<'_>) {
+fn pool(healthy: &mut HealthyClient<'_>) {
     let expected = "answered by thread \"handler\"\n";
-    visitor.exchange(|client, _| ask_for(client, "/blocking", expected));
+    healthy.exchange(|client, _| ask_for(client, "/blocking", expected));
 }
 
 fn ask_for(client: &mut Client, path: &str, expected: &str) -> usize {
-    let answer = client.ask(get(path));
-    assert_eq!(answer.status, 200, "{}", answer.head);
-    assert_eq!(answer.text(), expected, "{path}");
+    let response = client.ask(get(path));
+    assert_eq!(response.status, 200, "{}", response.head);
+    assert_eq!(response.text(), expected, "{path}");
     expected.len()
 }
 
-fn web_socket(visitor: &mut Visitor<'_>) {
-    let begun_at = Instant::now();
-    let stream = TcpStream::connect(visitor.ground.address).expect("it listens");
+fn web_socket(healthy: &mut HealthyClient<'_>) {
+    let started_at = Instant::now();
+    let stream = TcpStream::connect(healthy.run.address).expect("it listens");
     let patience = Some(super::loopback::PATIENCE);
     stream.set_read_timeout(patience).expect("a socket");
-    let url = format!("ws://{}/websocket", visitor.ground.address);
+    let url = format!("ws://{}/websocket", healthy.run.address);
     let (mut socket, response) = tungstenite::client(url, stream).expect("a handshake");
     assert_eq!(response.status().as_u16(), 101, "no upgrade");
-    let len = visitor.random.below(50_000);
-    let message = Message::binary(random_bytes(&mut visitor.random, len));
+    let len = healthy.random.below(50_000);
+    let message = Message::binary(random_bytes(&mut healthy.random, len));
     socket.send(message.clone()).expect("room");
     let echo = socket.read().expect("an echo");
-    assert!(echo == message, "another message came back");
-    visitor.note(begun_at, len);
+    assert!(echo == message, "the echo differs");
+    healthy.record(started_at, len);
 }

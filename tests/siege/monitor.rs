@@ -1,4 +1,4 @@
-//! The server seen by the kernel: what it holds, whether it sleeps; and the weather it has to live through.
+//! Monitors the server through `/proc`, and injects freezes and descriptor shortages.
 
 use std::fmt;
 use std::fs;
@@ -7,31 +7,31 @@ use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Resource, Rlimit, getrlimit, prlimit};
 
-use super::ground::Ground;
 use super::loopback::process::{Process, field_of, status};
 use super::loopback::{PATIENCE, eventually, outlast};
 use super::random::Random;
+use super::run::Run;
 
-/// Looks at a server's context switches that must all see the same number for it to count as asleep.
-const LOOKS_ASLEEP: usize = 20;
-const BETWEEN_LOOKS: Duration = Duration::from_millis(10);
-/// How long a connect may wait for room in a backlog that is full.
+/// This many samples of the context switch counter in a row must be equal for the server to count as asleep.
+const EQUAL_SAMPLES: usize = 20;
+const BETWEEN_SAMPLES: Duration = Duration::from_millis(10);
+/// How long a connect may wait for room in a full backlog.
 const BACKLOG_PATIENCE: Duration = Duration::from_millis(100);
-/// A server reports scarce descriptors this often at the most; see `EXHAUSTED_REPORT` in `src/limits.rs`.
+/// The server reports a descriptor shortage at most this often; see `EXHAUSTED_REPORT` in `src/limits.rs`.
 const BETWEEN_REPORTS: Duration = Duration::from_secs(10);
 
-/// What a server holds.
+/// The resources that a server holds.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Holdings {
+pub(crate) struct Resources {
     pub(crate) descriptors: usize,
     pub(crate) threads: usize,
-    /// Memory that is its own and no file's, in KiB.
+    /// Private memory, without file pages, in KiB.
     pub(crate) anonymous: u64,
     resident: u64,
     resident_peak: u64,
 }
 
-impl Holdings {
+impl Resources {
     pub(crate) fn of(server: &Process) -> Self {
         let folder = format!("/proc/{}", server.id);
         let count = |name: &str| {
@@ -54,7 +54,7 @@ impl Holdings {
     }
 }
 
-impl fmt::Display for Holdings {
+impl fmt::Display for Resources {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             formatter,
@@ -64,7 +64,7 @@ impl fmt::Display for Holdings {
     }
 }
 
-/// Context switches of all threads, given up or taken away.
+/// Voluntary and involuntary context switches of all threads.
 fn switches(server: &Process) -> u64 {
     let tasks = fs::read_dir(format!("/proc/{}/task", server.id)).expect("a process");
     let texts = tasks.filter_map(|task| fs::read_to_string(task.ok()?.path().join("status")).ok());
@@ -75,54 +75,55 @@ fn switches(server: &Process) -> u64 {
     counts.filter_map(|count| count?.parse::<u64>().ok()).sum()
 }
 
-/// Waits until it has as many descriptors and threads as before.
-pub(crate) fn eventually_lets_go(server: &Process, before: &Holdings) {
+/// Waits until the server has as many descriptors and threads as before.
+pub(crate) fn eventually_frees(server: &Process, before: &Resources) {
     let deadline = Instant::now() + PATIENCE;
     loop {
-        let now = Holdings::of(server);
+        let now = Resources::of(server);
         if (now.descriptors, now.threads) == (before.descriptors, before.threads) {
             return;
         }
         assert!(
             Instant::now() < deadline,
-            "it still has {now}, and had {before}"
+            "the server still holds {now}, and held {before}"
         );
-        outlast(BETWEEN_LOOKS);
+        outlast(BETWEEN_SAMPLES);
     }
 }
 
-/// Waits until it sleeps: nothing of it runs over some looks.
+/// Waits until no thread of the server runs.
 pub(crate) fn eventually_sleeps(server: &Process) {
     eventually("the server sleeps", || {
         let before = switches(server);
-        (0..LOOKS_ASLEEP).all(|_| {
-            outlast(BETWEEN_LOOKS);
+        (0..EQUAL_SAMPLES).all(|_| {
+            outlast(BETWEEN_SAMPLES);
             switches(server) == before
         })
     });
 }
 
-/// Until the siege is over, the server is stopped in its tracks for moments, and has no descriptors for others.
+/// The faults injected so far.
 #[derive(Debug, Default)]
-pub(crate) struct Weather {
+pub(crate) struct Faults {
     pub(crate) freezes: usize,
-    pub(crate) scarcities: usize,
+    pub(crate) shortages: usize,
 }
 
-impl Weather {
-    /// One frost and one scarcity early on, and another pair each dozen seconds.
-    pub(crate) fn pass(&mut self, ground: &Ground, server: &Process, mut random: Random) {
-        ground.pause(milliseconds(500));
+impl Faults {
+    /// Injects one freeze and one shortage early on, then another pair every dozen seconds, until the siege is
+    /// over.
+    pub(crate) fn inject(&mut self, run: &Run, server: &Process, mut random: Random) {
+        run.pause(milliseconds(500));
         loop {
             server.freeze();
-            ground.pause(milliseconds(100 + random.below(400)));
+            run.pause(milliseconds(100 + random.below(400)));
             server.thaw();
             self.freezes += 1;
-            ground.pause(milliseconds(500 + random.below(500)));
-            scarcity(ground, server, milliseconds(random.below(1000)));
-            self.scarcities += 1;
-            // A server that has just reported what it lacks would keep silent about the next time.
-            if !ground.pause(BETWEEN_REPORTS + milliseconds(random.below(2000))) {
+            run.pause(milliseconds(500 + random.below(500)));
+            descriptor_shortage(run, server, milliseconds(random.below(1000)));
+            self.shortages += 1;
+            // Wait, as a server that has just reported a shortage stays silent about the next one.
+            if !run.pause(BETWEEN_REPORTS + milliseconds(random.below(2000))) {
                 return;
             }
         }
@@ -133,32 +134,30 @@ fn milliseconds(count: usize) -> Duration {
     Duration::from_millis(count as u64)
 }
 
-/// Leaves the server no more descriptors than it has open, until it has said so and for some time more.
-fn scarcity(ground: &Ground, server: &Process, more: Duration) {
+/// Lowers the descriptor limit to what the server has open, until it has reported the shortage, and for `more`
+/// after that.
+fn descriptor_shortage(run: &Run, server: &Process, more: Duration) {
     let id = i32::try_from(server.id).ok().and_then(Pid::from_raw);
     let usual = getrlimit(Resource::Nofile);
-    let enough = Holdings::of(server).descriptors;
+    let enough = Resources::of(server).descriptors;
     let scarce = Rlimit {
         current: Some(enough as u64),
         maximum: usual.maximum,
     };
-    ground.on_change();
+    run.on_limit_change();
     prlimit(id, Resource::Nofile, scarce).expect("the server is ours");
-    // Attackers who leave make room: this takes it, so that it is used up for certain.
+    // Attackers that leave free descriptors. These connections use them up.
     let mut taken = Vec::new();
-    eventually("the server has noticed that descriptors are scarce", || {
-        taken.push(TcpStream::connect_timeout(
-            &ground.address,
-            BACKLOG_PATIENCE,
-        ));
+    eventually("the server has noticed the descriptor shortage", || {
+        taken.push(TcpStream::connect_timeout(&run.address, BACKLOG_PATIENCE));
         reports(server) > 0
     });
-    ground.pause(more);
+    run.pause(more);
     prlimit(id, Resource::Nofile, usual).expect("the server is ours");
-    ground.on_change();
+    run.on_limit_change();
 }
 
-/// How often the server has reported scarce descriptors since the last look. Whatever else it says is a defect.
+/// How many descriptor shortages the server has reported since the last call. Any other line is a defect.
 pub(crate) fn reports(server: &Process) -> usize {
     let lines = server.lines_so_far();
     let is_report = |line: &String| line.starts_with("coldstart: no descriptor left");

@@ -1,4 +1,4 @@
-//! What is besieged: a program, what it can be asked for, and how long that goes on.
+//! The program under siege, what it can be asked for, and how long the siege takes.
 
 use std::env;
 use std::net::SocketAddr;
@@ -8,18 +8,18 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// A program that serves on the port it is told.
+/// A program that serves on a given port.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Program {
     /// The reference function, or the program that `SIEGE_BOOTSTRAP` names.
     Bootstrap,
-    /// The example with a route for each kind of answer, or the program that `SIEGE_TOUR` names.
+    /// The example with a route for each kind of response, or the program that `SIEGE_TOUR` names.
     Tour,
 }
 
 impl Program {
     pub(crate) fn file(self) -> PathBuf {
-        // Cargo lays the examples beside the programs in all of its versions, but not the tests.
+        // Cargo puts examples next to programs in all of its versions, but not tests.
         let bootstrap = PathBuf::from(env!("CARGO_BIN_EXE_bootstrap"));
         let (variable, built) = match self {
             Self::Bootstrap => ("SIEGE_BOOTSTRAP", bootstrap),
@@ -28,7 +28,7 @@ impl Program {
         let file = env::var_os(variable).map_or(built, PathBuf::from);
         assert!(
             file.exists(),
-            "{} is missing; cargo build --examples builds it, with --release for an optimised test",
+            "{} is missing; run: cargo build --examples (with --release for an optimised test)",
             file.display()
         );
         file
@@ -36,8 +36,8 @@ impl Program {
 
     pub(crate) fn on_port(self, port: u16) -> Command {
         let mut command = Command::new(self.file());
-        // glibc keeps tens of megabytes back once it has seen large blocks; with its first bounds it gives them back, and
-        // what remains is the program's doing. musl does so of itself.
+        // glibc raises these thresholds once it has seen large blocks, and then keeps tens of megabytes. With fixed
+        // ones it returns freed memory, so that what remains is the program's own. musl always does.
         for bound in ["MALLOC_MMAP_THRESHOLD_", "MALLOC_TRIM_THRESHOLD_"] {
             command.env(bound, "131072");
         }
@@ -48,7 +48,7 @@ impl Program {
         command
     }
 
-    /// Threads that it has once all of it was used: the loop, and the tour's runtime and pool.
+    /// Its threads once every route has been used: the loop, and the tour's runtime and pool.
     pub(crate) const fn threads(self) -> usize {
         match self {
             Self::Bootstrap => 1,
@@ -56,7 +56,7 @@ impl Program {
         }
     }
 
-    /// A path whose answer is there at once.
+    /// A path with an immediate response.
     pub(crate) const fn quick(self) -> &'static str {
         match self {
             Self::Bootstrap => "/hello",
@@ -64,7 +64,7 @@ impl Program {
         }
     }
 
-    /// Paths that answer GET, each in its own way.
+    /// Paths for GET, one for each kind of response.
     pub(crate) const fn paths(self) -> &'static [&'static str] {
         match self {
             Self::Bootstrap => &["/", "/hello", "/healthz", "/nowhere", "/echo"],
@@ -81,7 +81,7 @@ impl Program {
         }
     }
 
-    /// The beginnings of requests that may have a body of any length.
+    /// Request lines, without the version, for bodies of any length.
     pub(crate) const fn uploads(self) -> &'static [&'static str] {
         match self {
             Self::Bootstrap => &["POST /echo", "PUT /hello"],
@@ -89,7 +89,7 @@ impl Program {
         }
     }
 
-    /// A request with an answer that is larger than what the kernel buffers.
+    /// A request whose response is larger than what the kernel buffers.
     pub(crate) fn large(self) -> Vec<u8> {
         match self {
             Self::Bootstrap => super::loopback::post("/echo", &vec![b'x'; 4 * 1024 * 1024]),
@@ -98,21 +98,21 @@ impl Program {
     }
 }
 
-/// Where and until when all of it takes place; attackers and healthy clients share it.
+/// One run of the siege, shared by attackers and healthy clients.
 #[derive(Debug)]
-pub(crate) struct Ground {
+pub(crate) struct Run {
     pub(crate) program: Program,
     pub(crate) address: SocketAddr,
     ends_at: Instant,
-    /// How often descriptors became scarce and plentiful again: odd while they are scarce.
+    /// Changes of the descriptor limit so far. Odd while descriptors are short.
     changes: AtomicUsize,
 }
 
-/// A moment, as far as descriptors are concerned.
+/// A count of changes of the descriptor limit.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Moment(usize);
+pub(crate) struct LimitChanges(usize);
 
-impl Ground {
+impl Run {
     pub(crate) fn new(program: Program, address: SocketAddr, length: Duration) -> Self {
         Self {
             program,
@@ -126,24 +126,24 @@ impl Ground {
         Instant::now() >= self.ends_at
     }
 
-    /// Lets time pass, but not beyond the end; whether it goes on then.
+    /// Sleeps, but not past the end. Returns false if the siege is over.
     pub(crate) fn pause(&self, time: Duration) -> bool {
         let left = self.ends_at.saturating_duration_since(Instant::now());
         thread::sleep(time.min(left));
         !self.is_over()
     }
 
-    /// The server's descriptors become scarce, or plentiful again.
-    pub(crate) fn on_change(&self) {
+    /// The descriptor limit has been lowered, or restored.
+    pub(crate) fn on_limit_change(&self) {
         self.changes.fetch_add(1, Ordering::SeqCst);
     }
 
-    pub(crate) fn now(&self) -> Moment {
-        Moment(self.changes.load(Ordering::SeqCst))
+    pub(crate) fn limit_changes(&self) -> LimitChanges {
+        LimitChanges(self.changes.load(Ordering::SeqCst))
     }
 
-    /// Whether descriptors were plentiful all the time since then.
-    pub(crate) fn was_plentiful_since(&self, then: Moment) -> bool {
-        then.0.is_multiple_of(2) && self.now().0 == then.0
+    /// Whether the descriptor limit was at its usual value all the time since `then`.
+    pub(crate) fn had_descriptors_since(&self, then: LimitChanges) -> bool {
+        then.0.is_multiple_of(2) && self.limit_changes().0 == then.0
     }
 }
