@@ -1,12 +1,12 @@
-//! What a request costs in heap allocations: on the hot path, nothing.
+//! Heap allocations per request: none on the hot path.
 //!
-//! Each thread counts its own. A handler notes its thread's count when it is called, so the difference between two calls
-//! is all that happened from the one to the other: answering, writing, sleeping, reading, parsing.
+//! Each thread counts its own allocations. A handler records its thread's count on every call, so the difference
+//! between two calls covers everything from one to the next: responding, writing, sleeping, reading, parsing.
 #![expect(
     unsafe_code,
-    reason = "a global allocator that counts has to implement an unsafe trait"
+    reason = "a counting global allocator implements an unsafe trait"
 )]
-#![expect(clippy::expect_used, reason = "what a test cannot set up must fail it")]
+#![expect(clippy::expect_used, reason = "a failed set-up must fail the test")]
 
 mod loopback;
 
@@ -23,7 +23,7 @@ thread_local! {
     static COUNT: Cell<u64> = const { Cell::new(0) };
 }
 
-/// The system's allocator, counted.
+/// The system allocator, with a counter.
 struct Counting;
 
 #[global_allocator]
@@ -33,33 +33,33 @@ fn count() {
     COUNT.set(COUNT.get() + 1);
 }
 
-// SAFETY: each call is passed on as it came; counting allocates nothing.
+// SAFETY: each call is passed on unchanged; counting does not allocate.
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         count();
-        // SAFETY: the caller's promises are the same.
+        // SAFETY: the caller upholds the same contract.
         unsafe { System.alloc(layout) }
     }
 
     unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
         count();
-        // SAFETY: the caller's promises are the same.
+        // SAFETY: the caller upholds the same contract.
         unsafe { System.alloc_zeroed(layout) }
     }
 
     unsafe fn realloc(&self, old: *mut u8, layout: Layout, len: usize) -> *mut u8 {
         count();
-        // SAFETY: the caller's promises are the same.
+        // SAFETY: the caller upholds the same contract.
         unsafe { System.realloc(old, layout, len) }
     }
 
     unsafe fn dealloc(&self, old: *mut u8, layout: Layout) {
-        // SAFETY: the caller's promises are the same.
+        // SAFETY: the caller upholds the same contract.
         unsafe { System.dealloc(old, layout) }
     }
 }
 
-/// A handler that notes its thread's count when it is called.
+/// A handler that records its thread's count on every call.
 struct Noting<H> {
     handler: H,
     counts: Arc<Mutex<Vec<u64>>>,
@@ -67,7 +67,7 @@ struct Noting<H> {
 
 impl<H: Handler> Handler for Noting<H> {
     fn call(&mut self, request: &Request<'_>) -> Response {
-        let mut counts = self.counts.lock().expect("a test that failed");
+        let mut counts = self.counts.lock().expect("no test thread panicked");
         counts.push(COUNT.get());
         drop(counts);
         self.handler.call(request)
@@ -85,8 +85,8 @@ impl<F: FnMut(&Request<'_>) -> Response> Handler for Function<F> {
 const WARM_UP: usize = 40;
 const ROUNDS: usize = 400;
 
-/// What a round of `requests` requests costs, once everything is warm: the same each time.
-fn cost_a_round(
+/// The allocations of one round of `requests` requests, once warm. Every round must cost the same.
+fn cost_per_round(
     handler: impl Handler + Send + 'static,
     requests: usize,
     mut round: impl FnMut(&mut Client),
@@ -104,7 +104,7 @@ fn cost_a_round(
         round(&mut client);
     }
     server.stop();
-    let counts = counts.lock().expect("a server that failed");
+    let counts = counts.lock().expect("no handler panicked");
     assert_eq!(counts.len(), requests * (WARM_UP + ROUNDS), "calls");
     let firsts: Vec<u64> = counts.iter().copied().step_by(requests).collect();
     let costs: Vec<u64> = firsts.windows(2).map(|pair| pair[1] - pair[0]).collect();
@@ -116,13 +116,13 @@ fn cost_a_round(
     warm[0]
 }
 
-/// What one request costs, the handler's own share included.
+/// The allocations of one request, including the handler's.
 fn cost(
     function: impl FnMut(&Request<'_>) -> Response + Send + 'static,
     request: impl AsRef<[u8]>,
 ) -> u64 {
-    cost_a_round(Function(function), 1, |client| {
-        assert_eq!(client.ask(&request).status, 200, "the answer");
+    cost_per_round(Function(function), 1, |client| {
+        assert_eq!(client.request(&request).status, 200, "the response is 200");
     })
 }
 
@@ -151,17 +151,17 @@ fn a_get_on_a_connection_that_persists_allocates_nothing() {
 #[test]
 fn sixteen_pipelined_gets_allocate_nothing() {
     let requests = get("/hello").repeat(16);
-    let cost = cost_a_round(Function(greet), 16, |client| {
+    let cost = cost_per_round(Function(greet), 16, |client| {
         client.send(&requests);
         for _ in 0..16 {
-            assert_eq!(client.answer().status, 200);
+            assert_eq!(client.response().status, 200);
         }
     });
     assert_eq!(cost, 0);
 }
 
 #[test]
-fn a_post_that_comes_whole_allocates_nothing() {
+fn a_post_that_arrives_whole_allocates_nothing() {
     let look = |request: &Request<'_>| {
         assert_eq!(request.body().len(), 1_024);
         Response::text("seen")
@@ -176,22 +176,22 @@ fn an_echo_allocates_its_copy_and_nothing_else() {
 }
 
 #[test]
-fn a_large_answer_that_is_shared_allocates_nothing() {
+fn a_large_shared_response_allocates_nothing() {
     let body = Bytes::from(vec![7; 64 * 1_024]);
-    let answer = move |_: &Request<'_>| Response::bytes(body.clone());
-    assert_eq!(cost(answer, get("/")), 0);
+    let response = move |_: &Request<'_>| Response::bytes(body.clone());
+    assert_eq!(cost(response, get("/")), 0);
 }
 
 #[test]
 fn a_route_allocates_nothing() {
     let router = Router::new().get("/hello", greet).get("/a/{b}/c", greet);
-    let cost = cost_a_round(router, 1, |client| {
-        assert_eq!(client.ask(get("/hello")).status, 200);
+    let cost = cost_per_round(router, 1, |client| {
+        assert_eq!(client.request(get("/hello")).status, 200);
     });
     assert_eq!(cost, 0);
 }
 
-/// With the fields that the platform sends.
+/// A request with the fields that the platform sends.
 fn of_the_platform(method: &str, control_path: &str) -> String {
     format!(
         "{method} / HTTP/1.1\r\nHost: test\r\nx-fc-request-id: 1-65f0aa11-0badcafe-0123456789ab\r\n\
@@ -203,32 +203,33 @@ fn of_the_platform(method: &str, control_path: &str) -> String {
 fn a_function_adds_no_allocation_to_an_http_call() {
     for request in [get("/hello"), of_the_platform("GET", "/http-invoke")] {
         let function = coldstart::Function::new().http_fn(greet).handler();
-        let cost = cost_a_round(function, 1, |client| {
-            assert_eq!(client.ask(&request).status, 200);
+        let cost = cost_per_round(function, 1, |client| {
+            assert_eq!(client.request(&request).status, 200);
         });
         assert_eq!(cost, 0);
     }
 }
 
 #[test]
-fn an_event_allocates_the_field_that_tells_its_outcome() {
+fn an_event_allocates_the_field_with_its_outcome() {
     let function = coldstart::Function::new().event(|_, _| Ok("done"));
-    let cost = cost_a_round(function.handler(), 1, |client| {
-        let answer = client.ask(of_the_platform("POST", "/invoke"));
-        assert_eq!(answer.text(), "done");
+    let cost = cost_per_round(function.handler(), 1, |client| {
+        let response = client.request(of_the_platform("POST", "/invoke"));
+        assert_eq!(response.text(), "done");
     });
     assert_eq!(cost, 1);
 }
 
 #[test]
-fn a_connection_that_comes_asks_and_goes_allocates_nothing() {
-    // Some are accepted before those that went are noticed. Once there are more than there will ever be again.
+fn a_connection_for_one_request_allocates_nothing() {
+    // Some are accepted before earlier ones are seen to be closed, so first open more at once than there will be
+    // later.
     let mut crowd = 40;
-    let cost = cost_a_round(Function(greet), 1, |client| {
+    let cost = cost_per_round(Function(greet), 1, |client| {
         let server = client.stream().peer_addr().expect("a server");
         let silent: Vec<Client> = (0..crowd).map(|_| Client::connect(server)).collect();
-        // Who comes last is accepted last.
-        assert_eq!(Client::connect(server).ask(get("/hello")).status, 200);
+        // The last one to connect is accepted last.
+        assert_eq!(Client::connect(server).request(get("/hello")).status, 200);
         drop(silent);
         crowd = 0;
     });
@@ -236,7 +237,7 @@ fn a_connection_that_comes_asks_and_goes_allocates_nothing() {
 }
 
 #[test]
-fn a_body_that_comes_later_allocates_what_it_is_kept_in() {
+fn a_body_that_arrives_later_allocates_its_storage() {
     let look = |request: &Request<'_>| {
         Response::text(if request.body().len() == 1_024 {
             "whole"
@@ -244,19 +245,19 @@ fn a_body_that_comes_later_allocates_what_it_is_kept_in() {
             ""
         })
     };
-    let cost = cost_a_round(Function(look), 1, |client| {
+    let cost = cost_per_round(Function(look), 1, |client| {
         client.send(
             "POST / HTTP/1.1\r\nHost: test\r\nExpect: 100-continue\r\nContent-Length: 1024\r\n\r\n",
         );
-        assert_eq!(client.head().expect("an answer").status, 100);
-        assert_eq!(client.ask([7; 1_024]).text(), "whole");
+        assert_eq!(client.head().expect("a response").status, 100);
+        assert_eq!(client.request([7; 1_024]).text(), "whole");
     });
     // The session's work, the head, the body.
     assert_eq!(cost, 3);
 }
 
 #[test]
-fn a_chunked_body_in_one_piece_allocates_what_it_is_kept_in() {
+fn a_chunked_body_in_one_read_allocates_its_storage() {
     let look = |request: &Request<'_>| {
         Response::text(if request.body().len() == 16 {
             "whole"
@@ -265,17 +266,17 @@ fn a_chunked_body_in_one_piece_allocates_what_it_is_kept_in() {
         })
     };
     let request = "POST / HTTP/1.1\r\nHost: test\r\nTransfer-Encoding: chunked\r\n\r\n10\r\n0123456789abcdef\r\n0\r\n\r\n";
-    // The body, and what it could be shared by.
+    // The body, and the counter that shares it.
     assert_eq!(cost(look, request), 2);
 }
 
 #[test]
-fn a_promise_allocates_what_it_is_kept_in() {
+fn a_promise_allocates_its_storage() {
     let promise = |_: &Request<'_>| {
         let (response, reply) = Response::promised();
         reply.complete(Response::text("kept"));
         response
     };
-    // The place where promise and reply meet, the answer in it, the session's work.
+    // The slot shared by promise and reply, the response in it, the session's work.
     assert_eq!(cost(promise, get("/")), 3);
 }

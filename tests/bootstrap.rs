@@ -1,8 +1,8 @@
-//! The program that is deployed, from outside: its routes, its arguments, its end.
+//! The deployed program from outside: routes, arguments, exit statuses.
 #![expect(
     clippy::expect_used,
     clippy::print_stderr,
-    reason = "what a test cannot set up must fail it, and a skip is to be seen"
+    reason = "a failed set-up must fail the test, and skips are printed"
 )]
 
 mod loopback;
@@ -24,13 +24,13 @@ const PORT_VARIABLES: [&str; 5] = [
     "PORT",
 ];
 
-/// `bootstrap`, told of no port.
+/// `bootstrap` without a port in its environment.
 fn bootstrap() -> Command {
-    told_nothing(BOOTSTRAP)
+    without_port(BOOTSTRAP)
 }
 
-/// A program that is told of no port.
-fn told_nothing(program: &str) -> Command {
+/// A program without a port in its environment.
+fn without_port(program: &str) -> Command {
     let mut command = Command::new(program);
     for name in PORT_VARIABLES {
         command.env_remove(name);
@@ -44,17 +44,17 @@ fn with_port(port: u16) -> Command {
     command
 }
 
-/// Where `command` wants to listen, whether or not it can, and nothing else that it says.
+/// The address that `command` wants to listen on, whether or not it can. It must print nothing else.
 fn port_wanted(mut command: Command) -> String {
     let mut process = Process::start(&mut command);
-    let line = process.line().expect("it says nothing");
+    let line = process.line().expect("a line on stderr");
     if line.starts_with("coldstart: listening on ") {
         assert_eq!(process.stop(), Some(0), "{line}");
     } else {
         eprintln!("NOTE: {line}");
         assert_eq!(process.ended().code(), Some(69), "{line}");
     }
-    assert_eq!(process.line(), None, "one line is enough");
+    assert_eq!(process.line(), None, "only one line");
     let words = line
         .split([' ', ':'])
         .map(|word| word.trim_end_matches(':'));
@@ -65,34 +65,34 @@ fn port_wanted(mut command: Command) -> String {
         .to_owned()
 }
 
-/// The one line that a command ends with, and its exit status.
+/// The single line and the exit status of a command that fails.
 fn failure(command: &mut Command) -> (String, Option<i32>) {
     let mut process = Process::start(command);
-    let line = process.line().expect("it says nothing");
-    assert_eq!(process.line(), None, "one line is enough");
+    let line = process.line().expect("a line on stderr");
+    assert_eq!(process.line(), None, "only one line");
     (line, process.ended().code())
 }
 
 #[test]
-fn every_route_answers_as_documented() {
+fn every_route_responds_as_documented() {
     let (mut server, address) = Process::serve(with_port);
     let mut client = Client::connect(address);
     for path in ["/", "/hello", "/hello?name=x"] {
-        let answer = client.ask(get(path));
+        let response = client.request(get(path));
         assert_eq!(
-            (answer.status, answer.text().as_str()),
+            (response.status, response.text().as_str()),
             (200, "Hello, World!")
         );
-        let content_type = answer.field("content-type").expect("a content type");
+        let content_type = response.field("content-type").expect("a content type");
         assert!(content_type.starts_with("text/plain"), "{content_type}");
     }
-    let answer = client.ask(get("/healthz"));
-    assert_eq!((answer.status, answer.text().as_str()), (200, "ok"));
+    let response = client.request(get("/healthz"));
+    assert_eq!((response.status, response.text().as_str()), (200, "ok"));
     for path in ["/nowhere", "/hello/", "/echoes", "/healthz/x"] {
-        assert_eq!(client.ask(get(path)).status, 404, "{path}");
+        assert_eq!(client.request(get(path)).status, 404, "{path}");
     }
     client.send("HEAD /hello HTTP/1.1\r\nHost: test\r\n\r\n");
-    let head = client.head().expect("an answer");
+    let head = client.head().expect("a response");
     assert_eq!(
         (head.status, head.field("content-length")),
         (200, Some("13"))
@@ -104,18 +104,21 @@ fn every_route_answers_as_documented() {
         client.send(format!(
             "{method} /echo HTTP/1.1\r\nHost: test\r\nContent-Type: a/b; c=d\r\nContent-Length: {len}\r\n\r\n"
         ));
-        let answer = client.ask(&body);
-        assert_eq!((answer.status, &answer.body), (200, &body), "{method}");
-        assert_eq!(answer.field("content-type"), Some("a/b; c=d"));
+        let response = client.request(&body);
+        assert_eq!((response.status, &response.body), (200, &body), "{method}");
+        assert_eq!(response.field("content-type"), Some("a/b; c=d"));
     }
-    let answer = client.ask(get("/echo"));
-    assert_eq!((answer.status, answer.body.len()), (200, 0));
-    assert_eq!(answer.field("content-type"), None);
-    // `localhost` on another loopback address stands for the network: it listens on all of them.
+    let response = client.request(get("/echo"));
+    assert_eq!((response.status, response.body.len()), (200, 0));
+    assert_eq!(response.field("content-type"), None);
+    // Another loopback address than 127.0.0.1 stands in for the network: the server listens on all of them.
     let elsewhere = SocketAddr::from(([127, 0, 0, 2], address.port()));
-    assert_eq!(Client::connect(elsewhere).ask(get("/healthz")).status, 200);
+    assert_eq!(
+        Client::connect(elsewhere).request(get("/healthz")).status,
+        200
+    );
     assert_eq!(server.stop(), Some(0));
-    assert_eq!(server.line(), None, "the line at the start is the only one");
+    assert_eq!(server.line(), None, "only the first line");
 }
 
 #[test]
@@ -148,7 +151,7 @@ fn help_and_version_go_to_stdout_and_start_nothing() {
 }
 
 #[test]
-fn the_port_is_the_argument_s_or_the_first_variable_s_that_is_not_empty() {
+fn the_port_comes_from_the_argument_or_the_first_variable_that_is_not_empty() {
     let (mut server, _) = Process::serve(|port| {
         let mut command = bootstrap();
         command.arg(format!("--port={port}"));
@@ -176,7 +179,7 @@ fn the_port_is_the_argument_s_or_the_first_variable_s_that_is_not_empty() {
 }
 
 #[test]
-fn the_port_is_9000_where_nobody_says_one() {
+fn the_port_is_9000_by_default() {
     assert_eq!(port_wanted(bootstrap()), "9000");
     let mut command = bootstrap();
     for name in PORT_VARIABLES {
@@ -196,7 +199,7 @@ fn a_port_in_use_is_named_in_one_line_with_exit_status_69() {
 }
 
 #[test]
-fn an_argument_that_is_wrong_is_named_in_one_line_with_exit_status_64() {
+fn a_wrong_argument_is_named_in_one_line_with_exit_status_64() {
     for (arguments, named) in [
         (&["--port", "abc"][..], "\"abc\""),
         (&["--port", "0"], "\"0\""),
@@ -218,7 +221,7 @@ fn an_argument_that_is_wrong_is_named_in_one_line_with_exit_status_64() {
 }
 
 #[test]
-fn a_variable_that_is_no_port_is_named_in_one_line_with_exit_status_78() {
+fn a_variable_without_a_valid_port_is_named_in_one_line_with_exit_status_78() {
     for name in PORT_VARIABLES {
         for value in ["abc", "0", "65536", "-1", "+80", " 80", "80 ", "٣"] {
             let (line, code) = failure(bootstrap().env(name, value));
@@ -233,7 +236,7 @@ fn a_variable_that_is_no_port_is_named_in_one_line_with_exit_status_78() {
 fn a_missing_permission_is_named_in_one_line_with_exit_status_77() {
     let first = std::fs::read_to_string("/proc/sys/net/ipv4/ip_unprivileged_port_start");
     if first.is_ok_and(|first| first.trim() == "0") {
-        eprintln!("SKIPPED: every port is anybody's on this machine");
+        eprintln!("SKIPPED: any user may bind any port on this machine");
         return;
     }
     let uid = status(std::process::id(), "Uid").expect("a user");
@@ -245,7 +248,7 @@ fn a_missing_permission_is_named_in_one_line_with_exit_status_77() {
         ) {
             return;
         }
-        let mut command = told_nothing("setpriv");
+        let mut command = without_port("setpriv");
         command.args(without).arg(BOOTSTRAP);
         command
     } else {
@@ -258,11 +261,11 @@ fn a_missing_permission_is_named_in_one_line_with_exit_status_77() {
 }
 
 #[test]
-fn either_signal_ends_it_with_exit_status_0() {
+fn sigint_and_sigterm_end_it_with_exit_status_0() {
     for name in ["TERM", "INT"] {
         let (mut server, address) = Process::serve(with_port);
         let mut client = Client::connect(address);
-        assert_eq!(client.ask(get("/healthz")).status, 200);
+        assert_eq!(client.request(get("/healthz")).status, 200);
         server.signal(name);
         assert_eq!(server.ended().code(), Some(0), "{name}");
         assert!(client.is_at_end());
@@ -271,7 +274,7 @@ fn either_signal_ends_it_with_exit_status_0() {
 }
 
 #[test]
-fn as_process_1_it_ends_on_a_signal_as_well() {
+fn as_process_1_it_also_ends_on_a_signal() {
     let root: &[&str] = &["unshare", "--pid", "--fork", "--kill-child"];
     let user: &[&str] = &[
         "unshare",
@@ -288,15 +291,18 @@ fn as_process_1_it_ends_on_a_signal_as_well() {
     }
     for name in ["TERM", "INT"] {
         let (mut server, address) = Process::serve(|port| {
-            let mut command = told_nothing("unshare");
+            let mut command = without_port("unshare");
             command.args(&unshare[1..]).arg(BOOTSTRAP);
             command.args(["--port", &port.to_string()]);
             command
         });
         server.id = child_of(server.id);
         let ids = status(server.id, "NSpid").expect("a process");
-        assert!(ids.ends_with("\t1"), "it is not process 1: {ids}");
-        assert_eq!(Client::connect(address).ask(get("/healthz")).status, 200);
+        assert!(ids.ends_with("\t1"), "not process 1: {ids}");
+        assert_eq!(
+            Client::connect(address).request(get("/healthz")).status,
+            200
+        );
         server.signal(name);
         assert_eq!(server.ended().code(), Some(0), "{name}");
     }
@@ -314,11 +320,11 @@ fn closed_standard_streams_do_not_break_it() {
     let script = "exec \"$0\" --port \"$1\" <&- >&- 2>&-";
     let (mut server, address) = loop {
         let port = free_port();
-        let mut command = told_nothing("sh");
+        let mut command = without_port("sh");
         command.args(["-c", script, BOOTSTRAP, &port.to_string()]);
         let mut server = Process::start(&mut command);
         let address = SocketAddr::from(([127, 0, 0, 1], port));
-        eventually("it listens, or has not had its port", || {
+        eventually("the server listens, or has exited", || {
             TcpStream::connect(address).is_ok() || server.has_ended()
         });
         if !server.has_ended() {
@@ -327,31 +333,31 @@ fn closed_standard_streams_do_not_break_it() {
     };
     let mut clients = [(); 4].map(|()| Client::connect(address));
     for client in &mut clients {
-        assert_eq!(client.ask(get("/healthz")).text(), "ok");
+        assert_eq!(client.request(get("/healthz")).text(), "ok");
     }
     for stream in 0..3 {
-        // A connection in a stream's place would be sent whatever is printed.
+        // If a connection took the place of a stream, it would receive whatever is printed.
         let link = std::fs::read_link(format!("/proc/{}/fd/{stream}", server.id));
         assert_eq!(link.expect("a descriptor").to_str(), Some("/dev/null"));
     }
     assert_eq!(server.stop(), Some(0));
-    // Neither do they change what it says by its exit status.
+    // The exit status does not change either.
     let script = "exec \"$0\" --port nonsense <&- >&- 2>&-";
-    let refused = told_nothing("sh").args(["-c", script, BOOTSTRAP]).status();
+    let refused = without_port("sh").args(["-c", script, BOOTSTRAP]).status();
     assert_eq!(refused.expect("a shell").code(), Some(64));
 }
 
-/// Runs the scripts that it is sent.
+/// Runs the scripts that it receives.
 fn serve_scripts() {
     let server = coldstart::Server::new().address(SocketAddr::from(([127, 0, 0, 1], 0)));
     let run = |request: &Request<'_>| {
         let script = String::from_utf8_lossy(request.body()).into_owned();
         Response::bytes(output_of(&script))
     };
-    server.run(run).expect("a server that failed");
+    server.run(run).expect("the server ran without an error");
 }
 
-/// What a script prints.
+/// The output of a script.
 fn output_of(script: &str) -> Vec<u8> {
     let mut command = Command::new("sh");
     let output = command.args(["-c", script]).stdin(Stdio::null()).output();
@@ -367,18 +373,18 @@ fn a_child_that_a_handler_starts_inherits_no_signal_and_no_descriptor() {
         Process::again("a_child_that_a_handler_starts_inherits_no_signal_and_no_descriptor");
     let mut client = Client::connect(server.address());
     let mut outputs = |script: &str| {
-        let there = client.ask(loopback::post("/", script.as_bytes())).body;
+        let there = client.request(loopback::post("/", script.as_bytes())).body;
         let there = String::from_utf8(there).expect("text");
         let here = String::from_utf8(output_of(script)).expect("text");
         (there, here)
     };
-    // Children of this process, which serves nothing and catches nothing, are the measure.
+    // Children of this process, which serves nothing and handles no signal, are the reference.
     let (there, here) = outputs("grep -E '^Sig(Blk|Ign|Cgt)' /proc/self/status");
     assert_eq!(there, here);
     assert!(there.contains("SigBlk:\t0000000000000000"), "{there}");
     let (there, here) =
         outputs("for fd in /proc/self/fd/*; do readlink $fd; done | grep -c -E 'socket|event'");
-    assert_eq!(there, here, "descriptors of the server's");
+    assert_eq!(there, here, "the server's descriptors are closed");
     let (there, _) = outputs("echo before; kill -TERM $$; echo behind");
     assert_eq!(there, "before\n");
     assert_eq!(server.stop(), Some(0));

@@ -1,11 +1,11 @@
-//! The real kernel: what the made-up world of the simulation claims is so.
+//! Claims of the simulated kernel, checked against the real one.
 //!
-//! At most fifteen tests; whatever can be shown without a kernel is shown without one.
+//! At most fifteen tests: whatever can be tested without a kernel is.
 #![expect(
     clippy::expect_used,
     clippy::disallowed_methods,
     clippy::disallowed_types,
-    reason = "tests set up sockets by hand and look at the clock to bound their waits"
+    reason = "tests set up sockets by hand and read the clock to bound their waits"
 )]
 
 mod loopback;
@@ -22,7 +22,7 @@ use loopback::process::{Process, is_again, processor_ticks, sleeps};
 use loopback::server::{Running, on_loopback};
 use loopback::{Client, eventually, get, outlast, pattern, post, unix_seconds};
 
-/// The path, or the body where there is one.
+/// Echoes the body, or the path if there is none.
 fn echo(request: &Request<'_>) -> Response {
     match request.body() {
         [] => Response::text(request.path().to_owned()),
@@ -30,15 +30,15 @@ fn echo(request: &Request<'_>) -> Response {
     }
 }
 
-/// A client that takes only a little at once.
+/// A client with a tiny receive buffer.
 fn narrow_client(address: SocketAddr) -> Client {
     let socket = Socket::new(Domain::IPV4, Type::STREAM, None).expect("a socket");
     socket.set_recv_buffer_size(4_096).expect("a socket");
-    socket.connect(&address.into()).expect("nobody listens");
+    socket.connect(&address.into()).expect("the server listens");
     Client::over(socket.into())
 }
 
-/// Connections of the server at `address`, by the number of their state in `tcp_states.h`.
+/// Counts the server's connections in a state, given by its number in `tcp_states.h`.
 fn count_in_state(address: SocketAddr, state: u8) -> usize {
     let table = std::fs::read_to_string("/proc/net/tcp").expect("/proc");
     let port = format!(":{:04X}", address.port());
@@ -55,38 +55,38 @@ const FIN_WAIT_1: u8 = 4;
 const TIME_WAIT: u8 = 6;
 
 #[test]
-fn requests_of_one_connection_are_answered_in_order_whether_or_not_they_wait_for_each_other() {
+fn requests_on_one_connection_are_served_in_order_pipelined_or_not() {
     let server = Running::start(on_loopback(), echo);
     let mut client = Client::connect(server.address);
     for number in 0..50 {
         let path = format!("/{number}");
-        assert_eq!(client.ask(get(&path)).text(), path);
+        assert_eq!(client.request(get(&path)).text(), path);
     }
     let paths: Vec<String> = (0..300).map(|number| format!("/p{number}")).collect();
     client.send(paths.iter().map(|path| get(path)).collect::<String>());
     for path in &paths {
-        assert_eq!(client.answer().text(), *path);
+        assert_eq!(client.response().text(), *path);
     }
     server.stop();
     assert!(client.is_at_end());
 }
 
 #[test]
-fn each_of_a_crowd_that_comes_at_once_is_answered_its_own() {
+fn each_of_many_simultaneous_clients_gets_its_own_response() {
     let (entered, has_entered) = channel();
     let (let_go, may_go) = channel();
     let server = Running::start(on_loopback(), move |request: &Request<'_>| {
         if request.path() == "/hold" {
             entered.send(()).expect("the test waits");
-            may_go.recv().expect("the test lets go");
+            may_go.recv().expect("the test lets it go on");
         }
         echo(request)
     });
     let mut crowd = [(); 40].map(|()| Client::connect(server.address));
     for client in &mut crowd {
-        assert_eq!(client.ask(get("/")).status, 200);
+        assert_eq!(client.request(get("/")).status, 200);
     }
-    // While the loop is held up, all of them send; some more than is read from each of many at once.
+    // While the handler blocks the loop, all clients send, some of them more than one read takes.
     let mut first = Client::connect(server.address);
     first.send(get("/hold"));
     has_entered.recv().expect("the handler runs");
@@ -95,37 +95,40 @@ fn each_of_a_crowd_that_comes_at_once_is_answered_its_own() {
         client.send(post("/", &body(at)));
     }
     let_go.send(()).expect("the handler waits");
-    assert_eq!(first.answer().status, 200);
+    assert_eq!(first.response().status, 200);
     for (at, client) in (0..).zip(&mut crowd) {
-        let answer = client.answer();
-        assert_eq!(answer.status, 200);
-        assert!(answer.body == body(at), "client {at} got another's answer");
+        let response = client.response();
+        assert_eq!(response.status, 200);
+        assert!(
+            response.body == body(at),
+            "client {at} got another client's response"
+        );
     }
 }
 
 #[test]
-fn a_client_that_half_closes_behind_its_requests_is_answered_in_full() {
+fn a_client_that_half_closes_after_its_requests_gets_every_response() {
     let body = pattern(3_000_000);
-    let (answer, expected) = (body.clone(), body);
-    let server = Running::start(on_loopback(), move |_| Response::bytes(answer.clone()));
+    let (response, expected) = (body.clone(), body);
+    let server = Running::start(on_loopback(), move |_| Response::bytes(response.clone()));
     let mut client = narrow_client(server.address);
     client.send([get("/"), get("/")].concat());
-    client.end_output();
-    assert_eq!(client.answer().body, expected);
-    assert_eq!(client.answer().body, expected);
+    client.shut_down_output();
+    assert_eq!(client.response().body, expected);
+    assert_eq!(client.response().body, expected);
     assert!(client.is_at_end());
     server.stop();
 }
 
-/// A server that lingers for as long as a slow machine lets its peer wait.
+/// A server that lingers long enough for a slow machine.
 fn lingering() -> Server {
     on_loopback().timeouts(Timeouts::new().linger(loopback::PATIENCE))
 }
 
-/// Refuses everything at length, before the body comes.
-struct RefuseAtLength(Vec<u8>);
+/// Responds with a large body before it reads the request's.
+struct RespondEarly(Vec<u8>);
 
-impl Handler for RefuseAtLength {
+impl Handler for RespondEarly {
     fn accept(&mut self, _: &Head<'_>) -> Accept {
         Accept::Refuse(Response::bytes(self.0.clone()))
     }
@@ -136,17 +139,17 @@ impl Handler for RefuseAtLength {
 }
 
 #[test]
-fn no_reset_eats_the_answer_to_a_peer_that_goes_on_sending() {
+fn a_peer_that_keeps_sending_still_gets_its_response() {
     let server = Running::start(lingering(), echo);
     let mut client = Client::connect(server.address);
     client.send("POST / HTTP/1.1\r\nHost: test\r\nContent-Length: 99999999999\r\n\r\n");
     for _ in 0..15 {
         client.send([0; 4_096]);
     }
-    client.end_output();
-    let answer = client.answer();
+    client.shut_down_output();
+    let response = client.response();
     assert_eq!(
-        (answer.status, answer.field("connection")),
+        (response.status, response.field("connection")),
         (413, Some("close"))
     );
     assert!(client.is_at_end());
@@ -154,24 +157,24 @@ fn no_reset_eats_the_answer_to_a_peer_that_goes_on_sending() {
 }
 
 #[test]
-fn no_reset_eats_an_answer_on_its_way_when_bytes_come_with_the_end_right_behind_them() {
+fn bytes_sent_together_with_the_end_do_not_reset_a_response_in_flight() {
     let body = pattern(256 * 1024);
-    let server = Running::start_handler(lingering(), RefuseAtLength(body.clone()));
+    let server = Running::start_handler(lingering(), RespondEarly(body.clone()));
     let mut client = narrow_client(server.address);
     client.send("POST / HTTP/1.1\r\nHost: test\r\nContent-Length: 99999999999\r\n\r\n");
-    eventually("the server has ended its side", || {
+    eventually("the server has closed its side", || {
         count_in_state(server.address, FIN_WAIT_1) == 1
     });
     let sent = SockRef::from(client.stream()).send_with_flags(&[0; 4_096], libc::MSG_MORE);
-    assert_eq!(sent.expect("a socket that is open"), 4_096);
-    client.end_output();
-    assert_eq!(client.answer().body, body);
+    assert_eq!(sent.expect("an open socket"), 4_096);
+    client.shut_down_output();
+    assert_eq!(client.response().body, body);
     assert!(client.is_at_end());
     server.stop();
 }
 
 #[test]
-fn connections_that_ask_nothing_are_silent_and_cost_nobody_anything() {
+fn connections_without_a_request_get_nothing_and_disturb_no_other() {
     let server = Running::start(on_loopback(), echo);
     let silent = Client::connect(server.address);
     let mut half_open = Client::connect(server.address);
@@ -184,24 +187,27 @@ fn connections_that_ask_nothing_are_silent_and_cost_nobody_anything() {
     }
     drop(TcpStream::connect(server.address));
     let mut client = Client::connect(server.address);
-    assert_eq!(client.ask(get("/a")).text(), "/a");
+    assert_eq!(client.request(get("/a")).text(), "/a");
     silent.stream().set_nonblocking(true).expect("a socket");
-    let heard = silent.stream().peek(&mut [0]).map_err(|error| error.kind());
-    assert_eq!(heard, Err(std::io::ErrorKind::WouldBlock));
+    let received = silent.stream().peek(&mut [0]).map_err(|error| error.kind());
+    assert_eq!(received, Err(std::io::ErrorKind::WouldBlock));
     silent.stream().set_nonblocking(false).expect("a socket");
-    // Both may still ask.
-    assert_eq!(half_open.ask("TP/1.1\r\nHost: test\r\n\r\n").text(), "/");
+    // Both can still send a request.
+    assert_eq!(
+        half_open.request("TP/1.1\r\nHost: test\r\n\r\n").text(),
+        "/"
+    );
     let mut silent = silent;
-    assert_eq!(silent.ask(get("/late")).text(), "/late");
+    assert_eq!(silent.request(get("/late")).text(), "/late");
     server.begin_stop();
-    server.ended().expect("a server that failed");
-    let told: Vec<Event> = server.events.try_iter().skip(1).collect();
-    assert_eq!(told, [Event::Draining(0), Event::Stopped(0)]);
+    server.ended().expect("the server ran without an error");
+    let events: Vec<Event> = server.events.try_iter().skip(1).collect();
+    assert_eq!(events, [Event::Draining(0), Event::Stopped(0)]);
 }
 
 #[test]
-fn a_slow_reader_gets_every_byte_of_large_and_small_answers_in_order() {
-    // Pieces of many sizes, so that one write takes whole ones, parts, and more than it can name at once.
+fn a_slow_reader_gets_every_byte_of_large_and_small_responses_in_order() {
+    // Sizes chosen so that one write takes whole responses, parts of them, and more than its slices hold.
     let server = Running::start(on_loopback(), |request| {
         let len = request.path().get(1..).and_then(|len| len.parse().ok());
         Response::bytes(pattern(len.unwrap_or(0)))
@@ -213,10 +219,10 @@ fn a_slow_reader_gets_every_byte_of_large_and_small_answers_in_order() {
     let requests: String = lens.iter().map(|len| get(&format!("/{len}"))).collect();
     client.send(requests + &get("/9000000"));
     for len in lens {
-        assert_eq!(client.answer().body, pattern(len), "{len}");
+        assert_eq!(client.response().body, pattern(len), "{len}");
     }
-    assert_eq!(client.answer().body, pattern(9_000_000));
-    assert_eq!(client.ask(get("/1")).body, pattern(1));
+    assert_eq!(client.response().body, pattern(9_000_000));
+    assert_eq!(client.request(get("/1")).body, pattern(1));
     server.stop();
 }
 
@@ -225,18 +231,18 @@ fn a_large_upload_arrives_whole_in_either_framing() {
     let server = Running::start(on_loopback(), echo);
     let mut client = Client::connect(server.address);
     let body = pattern(20_000_001);
-    assert_eq!(client.ask(post("/", &body)).body, body);
+    assert_eq!(client.request(post("/", &body)).body, body);
 
     client.send("POST / HTTP/1.1\r\nHost: test\r\nTransfer-Encoding: chunked\r\n\r\n");
     for chunk in body.chunks(77_777) {
         client.send(format!("{:x}\r\n", chunk.len()));
         client.send([chunk, b"\r\n"].concat());
     }
-    assert_eq!(client.ask("0\r\n\r\n").body, body);
+    assert_eq!(client.request("0\r\n\r\n").body, body);
     server.stop();
 }
 
-/// Gives its sockets away, so that a test can look at them.
+/// Passes its sockets to the test.
 struct GiveAway(std::sync::mpsc::Sender<TcpStream>);
 
 impl Handler for GiveAway {
@@ -255,17 +261,17 @@ impl Handler for GiveAway {
 #[test]
 fn accepted_sockets_have_the_options_of_the_listener() {
     let seconds = Duration::from_secs;
-    let ask = |server: Running, sockets: std::sync::mpsc::Receiver<TcpStream>| {
+    let request = |server: Running, sockets: std::sync::mpsc::Receiver<TcpStream>| {
         let mut client = Client::connect(server.address);
         client.send("GET / HTTP/1.1\r\nHost: a\r\nConnection: upgrade\r\nUpgrade: socket\r\n\r\n");
-        assert_eq!(client.head().expect("an answer").status, 101);
+        assert_eq!(client.head().expect("a response").status, 101);
         let socket = sockets.recv_timeout(loopback::PATIENCE).expect("a socket");
         server.stop();
         socket
     };
     let (to, sockets) = channel();
     let options = on_loopback().tcp_keepalive(seconds(77), seconds(13), 5);
-    let socket = ask(Running::start_handler(options, GiveAway(to)), sockets);
+    let socket = request(Running::start_handler(options, GiveAway(to)), sockets);
     let options = SockRef::from(&socket);
     assert!(options.tcp_nodelay().expect("a socket"));
     assert!(options.keepalive().expect("a socket"));
@@ -278,35 +284,38 @@ fn accepted_sockets_have_the_options_of_the_listener() {
 
     let (to, sockets) = channel();
     let without = on_loopback().without_tcp_keepalive();
-    let socket = ask(Running::start_handler(without, GiveAway(to)), sockets);
+    let socket = request(Running::start_handler(without, GiveAway(to)), sockets);
     assert!(!SockRef::from(&socket).keepalive().expect("a socket"));
 }
 
 #[test]
-fn a_port_can_be_had_again_right_after_a_stop() {
+fn a_port_can_be_bound_again_right_after_a_stop() {
     let server = Running::start(on_loopback(), echo);
     let address = server.address;
     let mut clients = [(); 3].map(|()| Client::connect(address));
     for client in &mut clients {
-        assert_eq!(client.ask(get("/")).status, 200);
+        assert_eq!(client.request(get("/")).status, 200);
     }
     server.stop();
     for client in &mut clients {
         assert!(client.is_at_end());
     }
     drop(clients);
-    eventually("connections of the old server wait out their time", || {
+    eventually("the old connections are in TIME_WAIT", || {
         count_in_state(address, TIME_WAIT) == 3
     });
     let server = Running::start(on_loopback().address(address), echo);
-    assert_eq!(Client::connect(address).ask(get("/again")).text(), "/again");
-    // While it runs, nobody else can have it.
+    assert_eq!(
+        Client::connect(address).request(get("/again")).text(),
+        "/again"
+    );
+    // While the server runs, its port is taken.
     assert!(TcpListener::bind(address).is_err());
     server.stop();
 }
 
 #[test]
-fn a_server_out_of_descriptors_neither_spins_nor_goes_deaf() {
+fn a_server_out_of_descriptors_neither_spins_nor_stops_accepting() {
     let (mut server, address) = Process::serve(|port| {
         let mut command = Command::new("sh");
         let script = "ulimit -n 20; exec \"$0\" --port \"$1\"";
@@ -320,7 +329,7 @@ fn a_server_out_of_descriptors_neither_spins_nor_goes_deaf() {
     let mut served = Vec::new();
     for _ in 0..room {
         let mut client = Client::connect(address);
-        assert_eq!(client.ask(get("/healthz")).text(), "ok");
+        assert_eq!(client.request(get("/healthz")).text(), "ok");
         served.push(client);
     }
     let mut waiting = [(); 2].map(|()| Client::connect(address));
@@ -341,22 +350,22 @@ fn a_server_out_of_descriptors_neither_spins_nor_goes_deaf() {
     let tenths = since.elapsed().as_millis() / 100;
     assert!(
         turns <= tenths + 2,
-        "{turns} turns in {tenths} tenths of a second"
+        "woke {turns} times in {tenths} tenths of a second"
     );
-    assert!(ticks <= 20, "{ticks} hundredths of a second at work");
+    assert!(ticks <= 20, "{ticks} hundredths of a second of CPU time");
 
     for client in &mut waiting {
-        // A place becomes free, and whoever waits next has it.
+        // Free one descriptor: the next waiting client gets it.
         drop(served.pop());
-        assert_eq!(client.answer().text(), "ok");
+        assert_eq!(client.response().text(), "ok");
     }
-    assert_eq!(served[0].ask(get("/healthz")).text(), "ok");
+    assert_eq!(served[0].request(get("/healthz")).text(), "ok");
     assert_eq!(server.stop(), Some(0));
-    assert_eq!(server.line(), None, "one report is enough");
+    assert_eq!(server.line(), None, "only one report");
 }
 
 #[test]
-fn a_stop_finishes_what_runs_and_closes_the_rest_at_once() {
+fn a_stop_finishes_running_requests_and_closes_other_connections_at_once() {
     let (replies_in, replies) = channel();
     let server = Running::start(on_loopback(), move |request| {
         if request.path() != "/promised" {
@@ -367,7 +376,7 @@ fn a_stop_finishes_what_runs_and_closes_the_rest_at_once() {
         response
     });
     let mut idle = Client::connect(server.address);
-    assert_eq!(idle.ask(get("/")).status, 200);
+    assert_eq!(idle.request(get("/")).status, 200);
     let mut fresh = Client::connect(server.address);
     let mut running = Client::connect(server.address);
     running.send(get("/promised"));
@@ -378,24 +387,24 @@ fn a_stop_finishes_what_runs_and_closes_the_rest_at_once() {
     assert!(fresh.is_at_end());
     let refused = TcpStream::connect(server.address).map_err(|error| error.kind());
     assert_eq!(
-        refused.expect_err("nobody listens"),
+        refused.expect_err("the listener is closed"),
         std::io::ErrorKind::ConnectionRefused
     );
     assert!(!server.has_ended(), "a request is still running");
 
     reply.complete(Response::text("kept"));
-    let answer = running.answer();
-    assert_eq!(answer.text(), "kept");
-    assert_eq!(answer.field("connection"), Some("close"));
+    let response = running.response();
+    assert_eq!(response.text(), "kept");
+    assert_eq!(response.field("connection"), Some("close"));
     assert!(running.is_at_end());
     drop(running);
-    server.ended().expect("a server that failed");
-    let told: Vec<Event> = server.events.try_iter().skip(1).collect();
-    assert_eq!(told, [Event::Draining(1), Event::Stopped(0)]);
+    server.ended().expect("the server ran without an error");
+    let events: Vec<Event> = server.events.try_iter().skip(1).collect();
+    assert_eq!(events, [Event::Draining(1), Event::Stopped(0)]);
 }
 
 #[test]
-fn several_workers_all_answer_and_all_stop() {
+fn several_workers_all_serve_and_all_stop() {
     let bound = on_loopback().workers(2).bind().expect("a free port");
     let (address, stopper) = (bound.local_address(), bound.stopper());
     let (ended_in, ended) = channel();
@@ -409,22 +418,24 @@ fn several_workers_all_answer_and_all_stop() {
     // The kernel spreads connections by a hash of their addresses.
     eventually("both workers have had a connection", || {
         let mut client = Client::connect(address);
-        names.insert(client.ask(get("/")).text());
+        names.insert(client.request(get("/")).text());
         clients.push(client);
         names.len() == 2
     });
     stopper.stop();
     let outcome = ended.recv_timeout(loopback::PATIENCE);
-    outcome.expect("it never stopped").expect("it failed");
+    outcome
+        .expect("the server stops")
+        .expect("it ran without an error");
     assert!(clients.iter_mut().all(Client::is_at_end));
     assert!(TcpStream::connect(address).is_err());
 }
 
-/// Every time-out of the server in a process of its own.
+/// For every timeout of a server in a process of its own.
 const SHORT: Duration = Duration::from_secs(1);
 const LARGE: usize = 12_000_000;
 
-fn serve_impatiently() {
+fn serve_with_short_timeouts() {
     let timeouts = Timeouts::new().head(SHORT).body(SHORT).write(SHORT);
     let server = Server::new()
         .address(SocketAddr::from(([127, 0, 0, 1], 0)))
@@ -434,20 +445,20 @@ fn serve_impatiently() {
         "/large" => Response::bytes(large.clone()),
         _ => echo(request),
     });
-    served.expect("a server that failed");
+    served.expect("the server ran without an error");
 }
 
 #[test]
-fn whoever_waits_when_a_frozen_server_thaws_is_served_and_told_the_right_time() {
+fn clients_that_wait_on_a_frozen_server_are_served_after_the_thaw_with_the_right_date() {
     if is_again() {
-        return serve_impatiently();
+        return serve_with_short_timeouts();
     }
     let mut server = Process::again(
-        "whoever_waits_when_a_frozen_server_thaws_is_served_and_told_the_right_time",
+        "clients_that_wait_on_a_frozen_server_are_served_after_the_thaw_with_the_right_date",
     );
     let address = server.address();
     let mut idle = Client::connect(address);
-    let before = idle.ask(get("/"));
+    let before = idle.request(get("/"));
     let (mut in_head, mut in_body, mut reader) = loop {
         let since = Instant::now();
         let in_head = Client::connect(address);
@@ -456,35 +467,35 @@ fn whoever_waits_when_a_frozen_server_thaws_is_served_and_told_the_right_time() 
         in_body.send("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 8\r\n\r\nbody");
         let mut reader = narrow_client(address);
         reader.send(get("/large"));
-        assert_eq!(reader.head().expect("an answer's head").status, 200);
-        // Each of them is known to the server before it freezes.
-        assert_eq!(idle.ask(get("/")).status, 200);
+        assert_eq!(reader.head().expect("a head").status, 200);
+        // The server has seen all of them before it freezes.
+        assert_eq!(idle.request(get("/")).status, 200);
         server.freeze();
         if since.elapsed() < SHORT {
             break (in_head, in_body, reader);
         }
-        // The machine is busy: their time was up before the frost.
+        // The machine is busy and their deadlines passed before the freeze: try again.
         server.thaw();
     };
 
     idle.send(get("/idle"));
     in_head.send("st: a\r\n\r\n");
     in_body.send("-end");
-    // All of its memory is there before the thaw: from then on a reader that is busy with anything else may be cut.
+    // Allocate before the thaw: after it, a reader that does anything but read may be cut off.
     let mut large = vec![0; LARGE];
-    let (begun, rest) = large.split_at_mut(1_000_000);
-    reader.read_exact(begun);
+    let (start, rest) = large.split_at_mut(1_000_000);
+    reader.read_exact(start);
     outlast(SHORT + SHORT / 2);
     let thawed_at = unix_seconds();
     server.thaw();
 
-    // First of all whoever has a time-out from here on.
+    // Read first from the client with a deadline from here on.
     reader.read_exact(rest);
     assert_eq!(large, pattern(LARGE));
-    let after = idle.answer();
+    let after = idle.response();
     assert_eq!(after.text(), "/idle");
-    assert_eq!(in_head.answer().text(), "/head");
-    assert_eq!(in_body.answer().text(), "body-end");
+    assert_eq!(in_head.response().text(), "/head");
+    assert_eq!(in_body.response().text(), "body-end");
 
     let at = after.date_seconds();
     assert!((thawed_at..=unix_seconds()).contains(&at), "{}", after.head);
@@ -493,11 +504,11 @@ fn whoever_waits_when_a_frozen_server_thaws_is_served_and_told_the_right_time() 
 }
 
 #[test]
-fn whoever_keeps_a_server_waiting_is_told_so_or_cut() {
+fn clients_that_keep_a_server_waiting_get_408_or_are_cut_off() {
     if is_again() {
-        return serve_impatiently();
+        return serve_with_short_timeouts();
     }
-    let mut server = Process::again("whoever_keeps_a_server_waiting_is_told_so_or_cut");
+    let mut server = Process::again("clients_that_keep_a_server_waiting_get_408_or_are_cut_off");
     let address = server.address();
     let mut in_head = Client::connect(address);
     in_head.send("GET /head HTTP/1.1\r\nHo");
@@ -506,11 +517,11 @@ fn whoever_keeps_a_server_waiting_is_told_so_or_cut() {
     let reader = narrow_client(address);
     reader.send(get("/large"));
     for client in [&mut in_head, &mut in_body] {
-        assert_eq!(client.answer().status, 408);
+        assert_eq!(client.response().status, 408);
         assert!(client.is_at_end());
     }
-    // It reads nothing, so it can only be cut: its connection leaves the kernel's table of those that are open.
-    eventually("the reader that reads nothing is cut", || {
+    // The client reads nothing, so it can only be cut off: its connection leaves the table of open ones.
+    eventually("the client that reads nothing is cut off", || {
         count_in_state(address, ESTABLISHED) == 0
     });
     assert_eq!(server.stop(), Some(0));

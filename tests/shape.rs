@@ -1,11 +1,11 @@
-//! The shape of the server from the kernel's side: which calls it makes, when it wakes, what memory it keeps.
+//! The server as the kernel sees it: its system calls, its wake-ups, its memory.
 //!
-//! No test here measures time. Calls are counted with `strace`, memory with `/proc`.
+//! No test here measures time. System calls are counted by `strace`, memory is read from `/proc`.
 #![expect(
     clippy::expect_used,
     clippy::print_stderr,
     clippy::disallowed_methods,
-    reason = "what a test cannot set up must fail it; what was measured is told"
+    reason = "a failed set-up must fail the test; measurements are printed"
 )]
 
 mod loopback;
@@ -21,7 +21,7 @@ use loopback::{Client, eventually, get, outlast};
 
 const BOOTSTRAP: &str = env!("CARGO_BIN_EXE_bootstrap");
 
-/// `bootstrap` under `strace`, with one line a call in a file.
+/// `bootstrap` under `strace`, which writes one line per call to a file.
 struct Traced {
     process: Process,
     address: SocketAddr,
@@ -29,12 +29,9 @@ struct Traced {
 }
 
 impl Traced {
-    /// `None` where `strace` can't be had.
+    /// Returns `None` if `strace` is not installed.
     fn start(name: &str) -> Option<Self> {
-        if !can_run(
-            "the calls to the kernel",
-            &["strace", "-o", "/dev/null", "true"],
-        ) {
+        if !can_run("system calls", &["strace", "-o", "/dev/null", "true"]) {
             return None;
         }
         let trace = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("{name}.strace"));
@@ -54,7 +51,7 @@ impl Traced {
         })
     }
 
-    /// The calls until now, by name and arguments; those that have not returned yet included.
+    /// The calls so far, with arguments, including those that have not returned.
     fn calls(&self) -> Vec<String> {
         let text = fs::read_to_string(&self.trace).expect("a trace");
         let lines = text.lines().filter_map(|line| line.split_once(' '));
@@ -62,7 +59,7 @@ impl Traced {
         calls.filter(|call| !call.starts_with("+++")).collect()
     }
 
-    /// How many calls there are until now, once there is one that waits without end.
+    /// The number of calls so far, once one of them blocks without a timeout.
     fn calls_at_rest(&self) -> Vec<String> {
         let mut calls = Vec::new();
         eventually("the server sleeps", || {
@@ -83,9 +80,9 @@ fn count(calls: &[String], wanted: &str) -> usize {
     calls.iter().filter(|call| name(call) == wanted).count()
 }
 
-/// Asks the kernel for the time at first, and then only where it does not come without a call, and for memory when it
-/// likes; glibc's heap begins with a random number.
-const BESIDE_THE_POINT: [&str; 6] = [
+/// Calls that depend on the machine: the vDSO may fall back to a system call for the time, the allocator asks for
+/// memory when it likes, and glibc's heap starts with a random number.
+const MACHINE_DEPENDENT: [&str; 6] = [
     "clock_gettime",
     "brk",
     "mmap",
@@ -95,7 +92,7 @@ const BESIDE_THE_POINT: [&str; 6] = [
 ];
 
 #[test]
-fn nothing_comes_before_listen_that_could_come_after_it() {
+fn nothing_runs_before_listen_that_could_run_after_it() {
     let Some(mut traced) = Traced::start("start") else {
         return;
     };
@@ -129,7 +126,7 @@ fn nothing_comes_before_listen_that_could_come_after_it() {
     }
     assert!(calls[socket].contains("SOCK_CLOEXEC|SOCK_NONBLOCK"));
 
-    // What the loader and the runtime do is theirs; nothing of it waits, and the heap is asked for once.
+    // The loader and the runtime make their own calls. None of them waits, and the heap is requested once.
     let before = &calls[..socket];
     for call in before {
         let is_later = [
@@ -149,28 +146,28 @@ fn nothing_comes_before_listen_that_could_come_after_it() {
         .iter()
         .filter(|call| call.starts_with("brk(0x"))
         .count();
-    // Nothing of ours is allocated before `listen`; a C library may begin its heap for itself.
-    assert!(grown <= 1, "the heap has grown {grown} times");
+    // We allocate nothing before `listen`; the C library may set up its heap.
+    assert!(grown <= 1, "the heap grew {grown} times");
 
     assert_eq!(traced.process.stop(), Some(0));
 }
 
 #[test]
-fn between_listen_and_the_first_poll_there_is_only_what_the_poll_needs() {
+fn between_listen_and_the_first_poll_runs_only_what_the_poll_needs() {
     let Some(mut traced) = Traced::start("poll") else {
         return;
     };
     let calls = traced.calls_at_rest();
     let listen = calls.iter().position(|call| name(call) == "listen");
-    let behind = calls[listen.expect("a call") + 1..]
+    let after = calls[listen.expect("a call") + 1..]
         .iter()
         .map(|call| name(call));
-    let behind: Vec<&str> = behind
-        .filter(|name| !BESIDE_THE_POINT.contains(name))
+    let after: Vec<&str> = after
+        .filter(|name| !MACHINE_DEPENDENT.contains(name))
         .collect();
     let signal = "rt_sigaction";
     assert_eq!(
-        behind,
+        after,
         [
             "eventfd2",
             signal,
@@ -186,12 +183,12 @@ fn between_listen_and_the_first_poll_there_is_only_what_the_poll_needs() {
 }
 
 #[test]
-fn a_start_and_a_first_answer_touch_few_pages() {
-    // An unoptimised build behind a dynamic C library has 90 and 110: a buffer that is filled before it is wanted, or a
-    // thread, shows. `.ci/check-dist` says where the one is that is deployed: there each page counts, and the bound has
-    // room for the two by which starts differ, as the kernel places the stack.
+fn a_start_and_a_first_response_touch_few_pages() {
+    // An unoptimised, dynamically linked build takes 90 and 110 faults: a buffer filled too early, or a thread,
+    // shows. `.ci/check-dist` sets DEPLOYED to the deployed build, where each page counts; its limit has room for
+    // the two faults by which starts differ with the placement of the stack.
     let deployed = std::env::var_os("DEPLOYED");
-    let (listening_max, answered_max) = match deployed {
+    let (listening_max, responded_max) = match deployed {
         Some(_) => (15, 15),
         None => (110, 140),
     };
@@ -203,34 +200,34 @@ fn a_start_and_a_first_answer_touch_few_pages() {
     });
     let listening = page_faults(server.id);
     let mut client = Client::connect(address);
-    assert_eq!(client.ask(get("/hello")).status, 200);
-    let answered = page_faults(server.id);
-    eprintln!("{listening} page faults until it listens, {answered} until the first answer");
+    assert_eq!(client.request(get("/hello")).status, 200);
+    let responded = page_faults(server.id);
+    eprintln!("{listening} page faults until listen, {responded} until the first response");
     assert!(listening <= listening_max, "{listening} page faults");
-    assert!(answered <= answered_max, "{answered} page faults");
+    assert!(responded <= responded_max, "{responded} page faults");
     assert_eq!(server.stop(), Some(0));
 }
 
-/// The calls that serving takes, without those that are beside the point.
+/// The calls that serving takes, without those that depend on the machine.
 fn served(calls: &[String]) -> Vec<&str> {
     let names = calls.iter().map(|call| name(call));
     names
-        .filter(|name| !BESIDE_THE_POINT.contains(name))
+        .filter(|name| !MACHINE_DEPENDENT.contains(name))
         .collect()
 }
 
 #[test]
-fn a_request_costs_one_receive_and_one_send_and_its_share_of_a_poll() {
+fn a_request_costs_one_receive_one_send_and_its_share_of_a_poll() {
     let Some(mut traced) = Traced::start("request") else {
         return;
     };
     let mut client = Client::connect(traced.address);
-    assert_eq!(client.ask(get("/hello")).status, 200);
+    assert_eq!(client.request(get("/hello")).status, 200);
     let mut seen = traced.calls_at_rest().len();
     for _ in 0..1_000 {
-        assert_eq!(client.ask(get("/hello")).status, 200);
+        assert_eq!(client.request(get("/hello")).status, 200);
     }
-    // The last call of those seen is the poll that the first request ended.
+    // The last call so far is the poll that the first request ended with.
     let cycle = ["recvfrom", "sendto", "epoll_wait"];
     let calls = traced.calls_at_rest();
     assert_eq!(served(&calls[seen..]), cycle.repeat(1_000));
@@ -240,29 +237,32 @@ fn a_request_costs_one_receive_and_one_send_and_its_share_of_a_poll() {
     for _ in 0..10 {
         client.send(&sixteen);
         for _ in 0..16 {
-            assert_eq!(client.answer().status, 200);
+            assert_eq!(client.response().status, 200);
         }
     }
     let calls = traced.calls_at_rest();
     assert_eq!(served(&calls[seen..]), cycle.repeat(10), "pipelined");
     seen = calls.len();
 
-    assert_eq!(client.ask(loopback::post("/echo", &[7; 1_024])).status, 200);
+    assert_eq!(
+        client.request(loopback::post("/echo", &[7; 1_024])).status,
+        200
+    );
     let calls = traced.calls_at_rest();
-    assert_eq!(served(&calls[seen..]), cycle, "an upload in one piece");
+    assert_eq!(served(&calls[seen..]), cycle, "an upload in one read");
     assert_eq!(traced.process.stop(), Some(0));
 }
 
 #[test]
-fn requests_that_come_together_share_one_poll() {
+fn requests_that_arrive_together_share_one_poll() {
     let Some(mut traced) = Traced::start("together") else {
         return;
     };
     let mut clients = [(); 50].map(|()| Client::connect(traced.address));
     for client in &mut clients {
-        assert_eq!(client.ask(get("/hello")).status, 200);
+        assert_eq!(client.request(get("/hello")).status, 200);
     }
-    // The first crowd finds a short list and leaves a long one. Each ends with the poll that sleeps again.
+    // The list of ready sessions grows in the first round. Each round ends with the poll that sleeps again.
     for polls in [3, 2] {
         let seen = traced.calls_at_rest().len();
         traced.process.freeze();
@@ -271,7 +271,7 @@ fn requests_that_come_together_share_one_poll() {
         }
         traced.process.thaw();
         for client in &mut clients {
-            assert_eq!(client.answer().status, 200);
+            assert_eq!(client.response().status, 200);
         }
         let calls = traced.calls_at_rest();
         let calls = &calls[seen..];
@@ -282,14 +282,14 @@ fn requests_that_come_together_share_one_poll() {
 }
 
 #[test]
-fn a_connection_costs_nothing_but_its_accept_its_watch_and_its_close() {
+fn a_connection_costs_only_accept_registration_and_close() {
     let Some(mut traced) = Traced::start("connection") else {
         return;
     };
     let seen = traced.calls_at_rest().len();
     let mut client = Client::connect(traced.address);
     client.send(get("/hello"));
-    assert_eq!(client.answer().status, 200);
+    assert_eq!(client.response().status, 200);
     drop(client);
     let mut calls = Vec::new();
     eventually("the connection is closed", || {
@@ -305,7 +305,7 @@ fn a_connection_costs_nothing_but_its_accept_its_watch_and_its_close() {
     ] {
         assert_eq!(count(&calls, call), times, "{call}: {calls:?}");
     }
-    // One more of each to hear that nobody else waits, and that the request is still to come.
+    // One extra accept and read each find nothing more.
     assert!(count(&calls, "accept4") <= 2, "{calls:?}");
     assert!(count(&calls, "recvfrom") <= 3, "{calls:?}");
     assert_eq!(traced.process.stop(), Some(0));
@@ -318,14 +318,14 @@ fn an_idle_server_never_wakes() {
     };
     let _silent = Client::connect(traced.address);
     let mut client = Client::connect(traced.address);
-    assert_eq!(client.ask(get("/hello")).status, 200);
-    // A head that began and ended in two pieces armed a deadline, which must be gone with it.
+    assert_eq!(client.request(get("/hello")).status, 200);
+    // A head in two pieces armed a deadline, which must be gone when the head is complete.
     let reads = count(&traced.calls_at_rest(), "recvfrom");
     client.send("GET /hello HTTP/1.1\r\nHo");
     eventually("the first piece is read", || {
         count(&traced.calls_at_rest(), "recvfrom") > reads
     });
-    assert_eq!(client.ask("st: test\r\n\r\n").status, 200);
+    assert_eq!(client.request("st: test\r\n\r\n").status, 200);
     let before = traced.calls_at_rest();
     let last = before.last().expect("a call");
     assert!(last.contains("epoll_wait("), "{last}");
@@ -342,7 +342,7 @@ fn an_idle_server_never_wakes() {
     );
 }
 
-/// The bound of a process on its open descriptors, as it is and as it may be raised.
+/// The soft and the hard limit of a process on open descriptors.
 fn descriptor_limits() -> (u64, u64) {
     let limits = fs::read_to_string("/proc/self/limits").expect("/proc");
     let line = limits
@@ -353,7 +353,7 @@ fn descriptor_limits() -> (u64, u64) {
     (limit().unwrap_or(u64::MAX), limit().unwrap_or(u64::MAX))
 }
 
-/// How many connections can be open at both ends, up to `wanted`; makes this process's bound fit.
+/// How many connections can be open at both ends, up to `wanted`. Raises this process's limit to fit.
 fn connections_possible(wanted: u64) -> u64 {
     let (soft, hard) = descriptor_limits();
     let needed = wanted + 200;
@@ -368,7 +368,7 @@ fn connections_possible(wanted: u64) -> u64 {
     let possible = wanted.min(hard.saturating_sub(200));
     if possible < wanted {
         eprintln!(
-            "NOTE: only {possible} connections of {wanted}: the hard limit is {hard} descriptors"
+            "NOTE: only {possible} of {wanted} connections: the hard limit is {hard} descriptors"
         );
     }
     possible
@@ -389,7 +389,7 @@ fn descriptors(id: u32) -> usize {
 }
 
 #[test]
-fn ten_thousand_idle_connections_cost_little_and_leave_nothing() {
+fn ten_thousand_idle_connections_cost_little_and_leak_nothing() {
     let connections = connections_possible(10_000);
     let (mut server, address) = Process::serve(|port| {
         let mut command = Command::new("sh");
@@ -399,16 +399,20 @@ fn ten_thousand_idle_connections_cost_little_and_leave_nothing() {
     });
     let idle = descriptors(server.id);
     let open = |count: u64| -> Vec<Client> {
-        let ask = |_| {
+        let request = |_| {
             let mut client = Client::connect(address);
-            assert_eq!(client.ask(get("/hello")).status, 200);
+            assert_eq!(client.request(get("/hello")).status, 200);
             client
         };
-        (0..count).map(ask).collect()
+        (0..count).map(request).collect()
     };
-    let closed = || eventually("all are closed", || descriptors(server.id) == idle);
+    let closed = || {
+        eventually("all connections are closed", || {
+            descriptors(server.id) == idle
+        })
+    };
 
-    // Whatever is touched once is touched before.
+    // Touch whatever is touched only once.
     drop(open(300));
     closed();
     let before = resident(server.id);
@@ -422,17 +426,17 @@ fn ten_thousand_idle_connections_cost_little_and_leave_nothing() {
         let count = i64::try_from(connections).expect("a number");
         let each = (during - before) / count;
         eprintln!(
-            "{burst} burst: {count} idle connections leave {each} bytes each; \
+            "{burst} burst: {count} idle connections take {each} bytes each; \
              {before} bytes resident before, {during} with them, {after} after"
         );
         assert!(each <= 128, "{each} bytes each");
-        // Of a second burst an allocator may keep what the first one taught it to expect, and never more.
+        // In the second burst the allocator may keep what the first taught it to expect, but never more.
         let bound = if burst == "first" {
             before + 256 * 1_024
         } else {
             peak + 256 * 1_024
         };
-        assert!(after <= bound, "{after} bytes are left");
+        assert!(after <= bound, "{after} bytes remain");
         peak = peak.max(during);
     }
     assert_eq!(server.stop(), Some(0));

@@ -1,5 +1,5 @@
-//! Each route of the tour, used over loopback as its curl line uses it.
-#![expect(clippy::expect_used, reason = "what a test cannot set up must fail it")]
+//! Each route of the tour, requested over loopback as its curl line does.
+#![expect(clippy::expect_used, reason = "a failed set-up must fail the test")]
 
 mod loopback;
 
@@ -13,10 +13,10 @@ use loopback::{Client, eventually, get, pattern, post};
 use sha2::{Digest as _, Sha256};
 use tungstenite::Message;
 
-/// What `cargo test` has built; cargo lays the examples beside the programs in all of its versions, but not the tests.
+/// The tour as built by `cargo test`. Cargo puts examples next to programs in all of its versions, but not tests.
 fn tour() -> PathBuf {
     let tour = Path::new(env!("CARGO_BIN_EXE_bootstrap")).with_file_name("examples/tour");
-    assert!(tour.exists(), "build it first: cargo build --example tour");
+    assert!(tour.exists(), "run: cargo build --example tour");
     tour
 }
 
@@ -37,13 +37,13 @@ fn a_stream_arrives_line_by_line() {
     assert_eq!(head.field("transfer-encoding"), Some("chunked"));
     assert_eq!(head.field("content-length"), None);
     for number in 0..10 {
-        // A line a chunk: none waited for the next one.
+        // One line per chunk: no line waited for the next one.
         let line = client.chunk().expect("a chunk").expect("not the last");
         assert_eq!(line, format!("line {number}\n").as_bytes());
     }
     assert_eq!(client.chunk().expect("the last chunk"), None);
     assert_eq!(
-        client.ask(get("/promised")).status,
+        client.request(get("/promised")).status,
         200,
         "the connection persists"
     );
@@ -99,7 +99,7 @@ fn an_upload_is_counted_and_hashed_in_both_framings() {
         body.len()
     );
     assert_eq!(
-        client.ask([head.as_bytes(), &body].concat()).text(),
+        client.request([head.as_bytes(), &body].concat()).text(),
         expected
     );
     client.send("PUT /upload HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n");
@@ -109,11 +109,11 @@ fn an_upload_is_counted_and_hashed_in_both_framings() {
         client.send("\r\n");
     }
     client.send("0\r\n\r\n");
-    assert_eq!(client.answer().text(), expected);
+    assert_eq!(client.response().text(), expected);
 }
 
 #[test]
-fn a_slow_consumer_slows_the_upload_and_nobody_else() {
+fn a_slow_consumer_slows_only_its_own_upload() {
     let (_server, address) = start();
     let mut slow = Client::connect(address);
     let body = pattern(3_000_000);
@@ -125,22 +125,25 @@ fn a_slow_consumer_slows_the_upload_and_nobody_else() {
     let mut sending = slow.stream().try_clone().expect("a descriptor");
     let other = std::thread::scope(|scope| {
         let sender = scope.spawn(|| sending.write_all(&body).expect("an upload that is taken"));
-        let other = Client::connect(address).ask(get("/promised")).status;
+        let other = Client::connect(address).request(get("/promised")).status;
         sender.join().map(|()| other)
     });
     assert_eq!(other.expect("no panic"), 200);
     assert_eq!(
-        slow.answer().text(),
+        slow.response().text(),
         "3000000 bytes, at the consumer's pace\n"
     );
 }
 
 #[test]
-fn a_route_bounds_its_own_bodies() {
+fn a_route_limits_its_own_bodies() {
     let (_server, address) = start();
     let mut client = Client::connect(address);
-    assert_eq!(client.ask(post("/small", &[b'x'; 1024])).body.len(), 1024);
-    let refused = client.ask(post("/small", &[b'x'; 1025]));
+    assert_eq!(
+        client.request(post("/small", &[b'x'; 1024])).body.len(),
+        1024
+    );
+    let refused = client.request(post("/small", &[b'x'; 1025]));
     assert_eq!(
         (refused.status, refused.field("connection")),
         (413, Some("close"))
@@ -152,16 +155,19 @@ fn a_file_is_sent_whole_or_in_part() {
     let (_server, address) = start();
     let file = std::fs::read(tour()).expect("the program's own file");
     let mut client = Client::connect(address);
-    assert!(client.ask(get("/file")).body == file, "another file");
-    let part = client.ask("GET /file HTTP/1.1\r\nHost: a\r\nRange: bytes=1-100\r\n\r\n");
+    assert!(
+        client.request(get("/file")).body == file,
+        "the file differs"
+    );
+    let part = client.request("GET /file HTTP/1.1\r\nHost: a\r\nRange: bytes=1-100\r\n\r\n");
     assert_eq!((part.status, part.body), (206, file[1..=100].to_vec()));
     let range = format!("bytes 1-100/{}", file.len());
-    let head = client.ask("GET /file HTTP/1.1\r\nHost: a\r\nRange: bytes=1-100\r\n\r\n");
+    let head = client.request("GET /file HTTP/1.1\r\nHost: a\r\nRange: bytes=1-100\r\n\r\n");
     assert_eq!(head.field("content-range"), Some(range.as_str()));
 }
 
 #[test]
-fn a_task_of_a_runtime_answers_and_pipelined_requests_wait_in_order() {
+fn a_task_of_a_runtime_responds_and_pipelined_requests_wait_in_order() {
     let (_server, address) = start();
     let mut client = Client::connect(address);
     client.send(
@@ -172,9 +178,12 @@ fn a_task_of_a_runtime_answers_and_pipelined_requests_wait_in_order() {
         ]
         .concat(),
     );
-    assert_eq!(client.answer().text(), "/promised was answered by a task\n");
-    assert_eq!(client.answer().text(), "second");
-    assert_eq!(client.answer().text(), "answered by thread \"handler\"\n");
+    assert_eq!(
+        client.response().text(),
+        "/promised was answered by a task\n"
+    );
+    assert_eq!(client.response().text(), "second");
+    assert_eq!(client.response().text(), "answered by thread \"handler\"\n");
 }
 
 fn post_text(path: &str, text: &str) -> String {
@@ -182,7 +191,7 @@ fn post_text(path: &str, text: &str) -> String {
 }
 
 #[test]
-fn a_blocking_route_keeps_nobody_else_waiting() {
+fn a_blocking_route_does_not_delay_other_requests() {
     let (_server, address) = start();
     let slow: Vec<Client> = (0..8)
         .map(|_| {
@@ -191,14 +200,14 @@ fn a_blocking_route_keeps_nobody_else_waiting() {
             client
         })
         .collect();
-    assert_eq!(Client::connect(address).ask(get("/")).status, 200);
+    assert_eq!(Client::connect(address).request(get("/")).status, 200);
     for mut client in slow {
-        assert_eq!(client.answer().status, 200);
+        assert_eq!(client.response().status, 200);
     }
 }
 
 #[test]
-fn a_web_socket_says_everything_back() {
+fn a_web_socket_echoes_every_message() {
     let (_server, address) = start();
     let stream = TcpStream::connect(address).expect("it listens");
     let url = format!("ws://{address}/websocket");
@@ -208,15 +217,15 @@ fn a_web_socket_says_everything_back() {
         socket.send(message.clone()).expect("room");
         assert_eq!(socket.read().expect("an echo"), message);
     }
-    socket.close(None).expect("a socket that is open");
+    socket.close(None).expect("an open socket");
     eventually("the closing handshake is over", || socket.read().is_err());
 }
 
 #[test]
-fn a_web_socket_sees_what_came_with_its_request() {
+fn a_web_socket_sees_bytes_sent_with_its_request() {
     let (_server, address) = start();
     let mut client = Client::connect(address);
-    // A masked text frame "Hi" right behind the request (RFC 6455 §5.2), with a mask of zeros.
+    // A masked text frame "Hi" right after the request (RFC 6455 §5.2), with a mask of zeros.
     client.send(
         b"GET /websocket HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
           Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n\
@@ -231,16 +240,16 @@ fn a_web_socket_sees_what_came_with_its_request() {
     let mut echo = [0; 4];
     client.read_exact(&mut echo);
     assert_eq!(&echo, b"\x81\x02Hi");
-    let plain = Client::connect(address).ask(get("/websocket"));
+    let plain = Client::connect(address).request(get("/websocket"));
     assert_eq!(
         (plain.status, plain.field("upgrade")),
         (426, Some("websocket"))
     );
 }
 
-/// What passes through the next two tests: more than any buffer, and more than memory would be on the platform.
+/// The size of the next two tests' transfers: larger than any buffer, and than the platform's memory.
 const LARGE: u64 = 2 * 1024 * 1024 * 1024;
-/// Resident memory that is the server's own, in KiB; the rest is its file, which is not built for size here.
+/// The server's private memory in KiB. Pages of its file do not count, as this build is not small.
 const RESIDENT_MAX: u64 = 8 * 1024;
 
 /// `RssAnon`, in KiB.
@@ -250,7 +259,7 @@ fn resident(server: &Process) -> u64 {
 }
 
 #[test]
-fn an_upload_of_two_gibibytes_is_not_held() {
+fn an_upload_of_two_gibibytes_is_not_buffered() {
     let (server, address) = start();
     let mut client = Client::connect(address);
     client.send(format!(
@@ -262,15 +271,15 @@ fn an_upload_of_two_gibibytes_is_not_held() {
         client.send(&piece);
         peak = peak.max(resident(&server));
     }
-    let answer = client.answer().text();
+    let response = client.response().text();
     assert!(
-        answer.starts_with("2147483648 bytes, SHA-256 a7c744c13cc101ed66c29f672f92455547889cc5")
+        response.starts_with("2147483648 bytes, SHA-256 a7c744c13cc101ed66c29f672f92455547889cc5")
     );
     assert!(peak < RESIDENT_MAX, "{peak} KiB");
 }
 
 #[test]
-fn an_answer_of_two_gibibytes_is_not_held() {
+fn a_response_of_two_gibibytes_is_not_buffered() {
     let (server, address) = start();
     let mut stream = TcpStream::connect(address).expect("it listens");
     stream

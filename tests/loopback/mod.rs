@@ -1,14 +1,14 @@
 //! A client, a server and a child process on the loopback interface, for tests of the real kernel.
 //!
-//! Nothing here waits blindly: each wait is for a condition, and [`PATIENCE`] only guards against hanging.
+//! No test sleeps and hopes: each wait is for a condition, and [`PATIENCE`] only guards against hanging.
 #![expect(
     clippy::expect_used,
     clippy::disallowed_methods,
     clippy::panic,
     clippy::print_stderr,
-    reason = "what a test cannot set up must fail it, and tests look at the clock to bound their waits"
+    reason = "a failed set-up must fail the test, and tests read the clock to bound their waits"
 )]
-#![allow(dead_code, reason = "each test file uses its own part")]
+#![allow(dead_code, reason = "each test file uses a part")]
 
 pub(crate) mod process;
 pub(crate) mod server;
@@ -18,24 +18,24 @@ use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// How long a condition may take on a machine that is busy with something else.
+/// How long a condition may take on a machine that is busy with other work.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 
-/// Waits until `is_so` says yes.
+/// Waits until `is_so` returns true.
 pub(crate) fn eventually(what: &str, mut is_so: impl FnMut() -> bool) {
     let deadline = Instant::now() + PATIENCE;
     while !is_so() {
-        assert!(Instant::now() < deadline, "it never came to be that {what}");
+        assert!(Instant::now() < deadline, "timed out waiting: {what}");
         thread::sleep(Duration::from_millis(2));
     }
 }
 
-/// Lets this much time go by: for observing that something does *not* happen, and for outlasting a time-out.
+/// Sleeps, to observe that something does *not* happen, or to outlast a timeout.
 pub(crate) fn outlast(time: Duration) {
     thread::sleep(time);
 }
 
-/// A port that nobody had a moment ago.
+/// A port that was free a moment ago.
 pub(crate) fn free_port() -> u16 {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
     listener.local_addr().expect("a socket").port()
@@ -45,19 +45,19 @@ pub(crate) fn free_port() -> u16 {
 pub(crate) fn unix_seconds() -> u64 {
     std::time::SystemTime::now()
         .duration_since(std::time::UNIX_EPOCH)
-        .expect("a clock behind 1970")
+        .expect("the clock is past 1970")
         .as_secs()
 }
 
-/// What a server answered.
+/// A response from a server.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Answer {
+pub(crate) struct HttpResponse {
     pub(crate) status: u16,
     pub(crate) head: String,
     pub(crate) body: Vec<u8>,
 }
 
-impl Answer {
+impl HttpResponse {
     pub(crate) fn field(&self, name: &str) -> Option<&str> {
         self.head.lines().skip(1).find_map(|line| {
             let (key, value) = line.split_once(':')?;
@@ -69,7 +69,7 @@ impl Answer {
         String::from_utf8_lossy(&self.body).into_owned()
     }
 
-    /// Seconds since 1970 in its `Date`.
+    /// The `Date` field in seconds since 1970.
     pub(crate) fn date_seconds(&self) -> u64 {
         let date = self.field("date").expect("a date");
         let parts: Vec<&str> = date.split([' ', ':']).collect();
@@ -77,7 +77,7 @@ impl Answer {
         let months = "JanFebMarAprMayJunJulAugSepOctNovDec";
         let month = months.find(parts[2]).expect("a month") as u64 / 3 + 1;
         let (year, day) = (number(3), number(1));
-        // Days since 1970 by counting March as the first month.
+        // Counts days since 1970 with March as the first month.
         let (year, month) = match month {
             1 | 2 => (year - 1, month + 9),
             _ => (year, month - 3),
@@ -87,13 +87,13 @@ impl Answer {
     }
 }
 
-/// One connection to a server, seen from the other end.
+/// A client's connection to a server.
 #[derive(Debug)]
 pub(crate) struct Client(BufReader<TcpStream>);
 
 impl Client {
     pub(crate) fn connect(address: SocketAddr) -> Self {
-        Self::over(TcpStream::connect(address).expect("nobody listens"))
+        Self::over(TcpStream::connect(address).expect("the server listens"))
     }
 
     pub(crate) fn over(stream: TcpStream) -> Self {
@@ -109,26 +109,26 @@ impl Client {
 
     pub(crate) fn send(&self, bytes: impl AsRef<[u8]>) {
         let sent = self.stream().write_all(bytes.as_ref());
-        sent.expect("the server takes no more");
+        sent.expect("the socket takes the bytes");
     }
 
-    pub(crate) fn end_output(&self) {
+    pub(crate) fn shut_down_output(&self) {
         let ended = self.stream().shutdown(std::net::Shutdown::Write);
-        ended.expect("a socket that is open");
+        ended.expect("an open socket");
     }
 
-    /// The next answer on the connection; one to a request that was not HEAD.
-    pub(crate) fn answer(&mut self) -> Answer {
-        self.try_answer().expect("no answer")
+    /// The next response on the connection, to a request that was not HEAD.
+    pub(crate) fn response(&mut self) -> HttpResponse {
+        self.try_response().expect("a response")
     }
 
-    pub(crate) fn ask(&mut self, request: impl AsRef<[u8]>) -> Answer {
+    pub(crate) fn request(&mut self, request: impl AsRef<[u8]>) -> HttpResponse {
         self.send(request);
-        self.answer()
+        self.response()
     }
 
-    /// An answer's head, and nothing behind it.
-    pub(crate) fn head(&mut self) -> io::Result<Answer> {
+    /// Reads the head of a response, and nothing after it.
+    pub(crate) fn head(&mut self) -> io::Result<HttpResponse> {
         let mut head = String::new();
         while !head.ends_with("\r\n\r\n") {
             if self.0.read_line(&mut head)? == 0 {
@@ -136,23 +136,23 @@ impl Client {
             }
         }
         let status = head.get(9..12).and_then(|digits| digits.parse().ok());
-        Ok(Answer {
+        Ok(HttpResponse {
             status: status.ok_or(io::ErrorKind::InvalidData)?,
             head,
             body: Vec::new(),
         })
     }
 
-    pub(crate) fn try_answer(&mut self) -> io::Result<Answer> {
-        let mut answer = self.head()?;
-        let len = answer.field("content-length").map(str::parse);
+    pub(crate) fn try_response(&mut self) -> io::Result<HttpResponse> {
+        let mut response = self.head()?;
+        let len = response.field("content-length").map(str::parse);
         let len = len.unwrap_or(Ok(0)).map_err(io::Error::other)?;
-        answer.body = vec![0; len];
-        self.0.read_exact(&mut answer.body)?;
-        Ok(answer)
+        response.body = vec![0; len];
+        self.0.read_exact(&mut response.body)?;
+        Ok(response)
     }
 
-    /// The next chunk of a chunked body; `None` behind the last one. An end before it is an error: the body was cut.
+    /// The next chunk of a chunked body, or `None` after the last one. An error if the connection ends before that.
     pub(crate) fn chunk(&mut self) -> io::Result<Option<Vec<u8>>> {
         let mut size = String::new();
         self.0.read_line(&mut size)?;
@@ -162,12 +162,16 @@ impl Client {
         let len = usize::from_str_radix(digits, 16).map_err(io::Error::other)?;
         let mut chunk = vec![0; len + 2];
         self.0.read_exact(&mut chunk)?;
-        assert_eq!(&chunk[len..], b"\r\n", "a chunk ends where it says");
+        assert_eq!(
+            &chunk[len..],
+            b"\r\n",
+            "a chunk has the length that it announces"
+        );
         chunk.truncate(len);
         Ok((len > 0).then_some(chunk))
     }
 
-    /// All chunks of a body, one behind the other.
+    /// Reads all chunks of a body.
     pub(crate) fn chunked(&mut self) -> io::Result<Vec<u8>> {
         let mut body = Vec::new();
         while let Some(chunk) = self.chunk()? {
@@ -176,19 +180,19 @@ impl Client {
         Ok(body)
     }
 
-    /// The next bytes, uninterpreted.
+    /// Reads bytes without interpreting them.
     pub(crate) fn read_exact(&mut self, into: &mut [u8]) {
-        self.0.read_exact(into).expect("bytes that do not come");
+        self.0.read_exact(into).expect("the bytes arrive");
     }
 
-    /// Whatever still comes until the server ends its side.
+    /// Reads everything until the server closes its side.
     pub(crate) fn rest(&mut self) -> io::Result<Vec<u8>> {
         let mut rest = Vec::new();
         self.0.read_to_end(&mut rest)?;
         Ok(rest)
     }
 
-    /// The server has ended its side in an orderly way, with nothing before it.
+    /// Whether the server has closed its side cleanly, with no bytes before that.
     pub(crate) fn is_at_end(&mut self) -> bool {
         matches!(self.rest().as_deref(), Ok([]))
     }
@@ -204,8 +208,8 @@ pub(crate) fn post(path: &str, body: &[u8]) -> Vec<u8> {
     [head.as_bytes(), body].concat()
 }
 
-/// Bytes that repeat so late that a piece in the wrong place shows. Copied block by block: made one by one, millions of them
-/// take an instrumented test seconds.
+/// Bytes with a long period, so that a misplaced piece shows. Copied in blocks: generating millions of bytes one by
+/// one takes an instrumented test seconds.
 pub(crate) fn pattern(len: usize) -> Vec<u8> {
     const BLOCK_LEN: usize = 65_536;
     const PERIOD: usize = 251;

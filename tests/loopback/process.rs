@@ -1,4 +1,4 @@
-//! A server in a process of its own, and what the kernel tells of it.
+//! A server in a process of its own, and what the kernel reports about it.
 
 use std::ffi::OsStr;
 use std::fs;
@@ -10,20 +10,20 @@ use std::thread;
 
 use super::{PATIENCE, eventually, free_port};
 
-/// Names the variable that makes a test the server for another run of itself.
+/// The variable that makes a test run as the server of another run of itself.
 const AGAIN: &str = "COLDSTART_TEST_AGAIN";
 
-/// Whether this process was started with [`Process::again`].
+/// Whether this process was started by [`Process::again`].
 pub(crate) fn is_again() -> bool {
     std::env::var_os(AGAIN).is_some()
 }
 
-/// A child process; ended when dropped.
+/// A child process. Killed on drop.
 #[derive(Debug)]
 pub(crate) struct Process {
     child: Child,
     lines: Receiver<String>,
-    /// The process that is meant, where it is a descendant of the child.
+    /// The server process, if it is a descendant of the child.
     pub(crate) id: u32,
 }
 
@@ -31,7 +31,7 @@ impl Process {
     /// Starts `command` and reads the lines of its stderr.
     pub(crate) fn start(command: &mut Command) -> Self {
         let command = command.stdin(Stdio::null()).stderr(Stdio::piped());
-        let mut child = command.spawn().expect("a program that starts");
+        let mut child = command.spawn().expect("the program starts");
         let stderr = child.stderr.take().expect("a pipe");
         let (lines_in, lines) = channel();
         thread::spawn(move || {
@@ -45,40 +45,40 @@ impl Process {
         Self { child, lines, id }
     }
 
-    /// Starts what `command` gives for a free port, again if somebody takes that port meanwhile.
+    /// Starts the command for a free port, and tries another port if this one is taken meanwhile.
     pub(crate) fn serve(command: impl Fn(u16) -> Command) -> (Self, SocketAddr) {
         loop {
             let port = free_port();
             let process = Self::start(&mut command(port));
-            let line = process.line().expect("it says nothing");
+            let line = process.line().expect("a line on stderr");
             if !line.contains("another process") {
                 let expected = format!("coldstart: listening on 0.0.0.0:{port}");
-                assert_eq!(line, expected, "it does not listen");
+                assert_eq!(line, expected, "the server listens");
                 return (process, SocketAddr::from(([127, 0, 0, 1], port)));
             }
         }
     }
 
-    /// The next line of its stderr; `None` once there are no more.
+    /// The next line of its stderr, or `None` after the last one.
     pub(crate) fn line(&self) -> Option<String> {
         use std::sync::mpsc::RecvTimeoutError;
         match self.lines.recv_timeout(PATIENCE) {
             Ok(line) => Some(line),
             Err(RecvTimeoutError::Disconnected) => None,
-            Err(RecvTimeoutError::Timeout) => panic!("no line came, and no end"),
+            Err(RecvTimeoutError::Timeout) => panic!("timed out waiting for a line"),
         }
     }
 
-    /// The lines that have come since the last look.
+    /// The lines since the last call.
     pub(crate) fn lines_so_far(&self) -> Vec<String> {
         self.lines.try_iter().collect()
     }
 
-    /// Runs one test of this program again as a server in a process of its own; there [`is_again`] says so.
+    /// Runs a test of this program again, as a server in a process of its own. There, [`is_again`] returns true.
     pub(crate) fn again(test: &str) -> Self {
         let mut command = Command::new(std::env::current_exe().expect("this program"));
-        // Signals go to libtest's own thread, where ThreadSanitizer puts them off while it waits, but not if it does so with
-        // a time-out: it has one where several tests could run at once.
+        // Signals go to libtest's main thread. ThreadSanitizer delays them while that thread waits, unless it waits
+        // with a timeout, which it does if several tests may run at once.
         command.args(["--exact", test, "--nocapture", "--test-threads=2"]);
         Self::start(command.env(AGAIN, "1").stdout(Stdio::null()))
     }
@@ -87,13 +87,13 @@ impl Process {
         self.child.try_wait().expect("a child").is_some()
     }
 
-    /// Where its first line says that it listens.
+    /// The address that its first line reports.
     pub(crate) fn address(&self) -> SocketAddr {
-        let line = self.line().expect("it says nothing");
+        let line = self.line().expect("a line on stderr");
         let address = line.strip_prefix("coldstart: listening on ");
         let address: SocketAddr = address
             .and_then(|text| text.parse().ok())
-            .unwrap_or_else(|| panic!("it does not listen: {line}"));
+            .unwrap_or_else(|| panic!("the server does not listen: {line}"));
         SocketAddr::from(([127, 0, 0, 1], address.port()))
     }
 
@@ -101,10 +101,10 @@ impl Process {
         signal(self.id, name);
     }
 
-    /// Stops it in its tracks, as a platform does between requests.
+    /// Stops the process, as the platform does between requests.
     pub(crate) fn freeze(&self) {
         self.signal("STOP");
-        // A small letter is a process that is traced.
+        // A lower-case `t` is a traced process.
         eventually("the process is frozen", || {
             status(self.id, "State").is_some_and(|state| state.starts_with(['T', 't']))
         });
@@ -114,17 +114,17 @@ impl Process {
         self.signal("CONT");
     }
 
-    /// Waits for its end.
+    /// Waits for its exit.
     pub(crate) fn ended(&mut self) -> ExitStatus {
         let mut ended = None;
         eventually("the process has ended", || {
             ended = self.child.try_wait().expect("a child");
             ended.is_some()
         });
-        ended.expect("it was just there")
+        ended.expect("it has exited")
     }
 
-    /// Asks it to stop; its exit code.
+    /// Sends SIGTERM and returns the exit code.
     pub(crate) fn stop(&mut self) -> Option<i32> {
         self.signal("TERM");
         self.ended().code()
@@ -166,23 +166,23 @@ pub(crate) fn field_of(text: &str, field: &str) -> Option<String> {
     })
 }
 
-/// Pages that a process had to be given so far, those that were in memory already.
+/// Minor page faults of a process so far.
 pub(crate) fn page_faults(id: u32) -> u64 {
     let stat = fs::read_to_string(format!("/proc/{id}/stat")).expect("a process");
-    // Behind the name, minflt is the 8th.
-    let behind = stat.rsplit(')').next().unwrap_or_default();
-    let field = behind.split_whitespace().nth(7);
+    // minflt is the 8th field after the name.
+    let after = stat.rsplit(')').next().unwrap_or_default();
+    let field = after.split_whitespace().nth(7);
     field
         .and_then(|field| field.parse().ok())
         .expect("a number")
 }
 
-/// Processor time that a process has used, in hundredths of a second.
+/// CPU time of a process so far, in hundredths of a second.
 pub(crate) fn processor_ticks(id: u32) -> u64 {
     let stat = fs::read_to_string(format!("/proc/{id}/stat")).expect("a process");
-    // Behind the name, which may hold anything, utime and stime are the 12th and 13th.
-    let behind = stat.rsplit(')').next().unwrap_or_default();
-    let fields = behind.split_whitespace().skip(11).take(2);
+    // utime and stime are the 12th and 13th fields after the name, which may contain anything.
+    let after = stat.rsplit(')').next().unwrap_or_default();
+    let fields = after.split_whitespace().skip(11).take(2);
     fields.filter_map(|field| field.parse::<u64>().ok()).sum()
 }
 
@@ -192,7 +192,7 @@ pub(crate) fn sleeps(id: u32) -> u64 {
     count.expect("a process")
 }
 
-/// Whether a tool can be run. Without it a test says so and passes on a developer's machine, and fails where `CI=true`.
+/// Whether a tool can run. If not, prints a skip on a developer's machine, and fails if `CI=true`.
 pub(crate) fn can_run<S: AsRef<OsStr>>(what: &str, probe: &[S]) -> bool {
     let [program, arguments @ ..] = probe else {
         return false;
@@ -207,7 +207,7 @@ pub(crate) fn can_run<S: AsRef<OsStr>>(what: &str, probe: &[S]) -> bool {
     if !can {
         assert!(
             std::env::var_os("CI").is_none_or(|value| value != "true"),
-            "{what} cannot be tested here, and CI must"
+            "{what} cannot be tested here, and CI requires it"
         );
         eprintln!("SKIPPED: {what} cannot be tested here");
     }

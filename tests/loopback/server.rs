@@ -8,14 +8,14 @@ use coldstart::{Event, Handler, Observer, Request, Response, Server, StartError,
 
 use super::PATIENCE;
 
-/// A server on a free port of 127.0.0.1 that no signal stops.
+/// A server on a free port of 127.0.0.1 that ignores signals.
 pub(crate) fn on_loopback() -> Server {
     Server::new()
         .address(SocketAddr::from(([127, 0, 0, 1], 0)))
         .without_signals()
 }
 
-/// A server that runs.
+/// A running server.
 #[derive(Debug)]
 pub(crate) struct Running {
     pub(crate) address: SocketAddr,
@@ -51,15 +51,15 @@ impl Running {
         self.stopper.stop();
     }
 
-    /// What the server's thread returned.
+    /// Returns the result of the server's thread.
     pub(crate) fn ended(&self) -> Result<(), StartError> {
         let ended = self.ended.recv_timeout(PATIENCE);
-        ended.expect("the server never stopped")
+        ended.expect("the server stops")
     }
 
     pub(crate) fn stop(self) {
         self.begin_stop();
-        self.ended().expect("a server that failed");
+        self.ended().expect("the server ran without an error");
     }
 
     pub(crate) fn has_ended(&self) -> bool {
@@ -67,7 +67,7 @@ impl Running {
     }
 }
 
-/// A test that fails leaves no server behind.
+/// Stops the server when a test fails.
 impl Drop for Running {
     fn drop(&mut self) {
         self.stopper.stop();
@@ -87,7 +87,7 @@ struct Tell(Sender<Event>);
 
 impl Observer for Tell {
     fn on(&mut self, event: Event) {
-        // A test that has seen enough no longer listens.
+        // The test may have dropped its receiver.
         let _ = self.0.send(event);
     }
 }

@@ -149,8 +149,8 @@ fn random_bytes(random: &mut Random, len: usize) -> Vec<u8> {
     words.take(len).collect()
 }
 
-fn ask_quick(client: &mut Client, program: Program) -> usize {
-    let response = client.ask(get(program.quick()));
+fn request_quick(client: &mut Client, program: Program) -> usize {
+    let response = client.request(get(program.quick()));
     assert_eq!(response.status, 200, "{}", response.head);
     let is_right = match program {
         Program::Bootstrap => response.body == b"Hello, World!",
@@ -162,13 +162,13 @@ fn ask_quick(client: &mut Client, program: Program) -> usize {
 
 fn kept_alive(healthy: &mut HealthyClient<'_>) {
     let program = healthy.run.program;
-    healthy.exchange(|client, _| ask_quick(client, program));
+    healthy.exchange(|client, _| request_quick(client, program));
 }
 
 fn new_connection(healthy: &mut HealthyClient<'_>) {
     let started_at = Instant::now();
     let mut client = Client::connect(healthy.run.address);
-    let bytes = ask_quick(&mut client, healthy.run.program);
+    let bytes = request_quick(&mut client, healthy.run.program);
     healthy.record(started_at, bytes);
 }
 
@@ -187,7 +187,7 @@ fn large_echo(healthy: &mut HealthyClient<'_>) {
 fn echo_up_to(client: &mut Client, random: &mut Random, path: &str, len_max: usize) -> usize {
     let len = random.below(len_max + 1);
     let body = random_bytes(random, len);
-    let response = client.ask(post(path, &body));
+    let response = client.request(post(path, &body));
     assert_eq!(response.status, 200, "{}", response.head);
     assert!(response.body == body, "the echo differs");
     body.len()
@@ -212,7 +212,7 @@ fn chunked_echo(healthy: &mut HealthyClient<'_>) {
         let len = random.below(200_000);
         let body = random_bytes(random, len);
         send_chunked(client, random, "POST /echo", &body);
-        let response = client.answer();
+        let response = client.response();
         assert_eq!(response.status, 200, "{}", response.head);
         assert!(response.body == body, "the echo differs");
         len
@@ -226,7 +226,7 @@ fn hashed_upload(healthy: &mut HealthyClient<'_>) {
         send_chunked(client, random, "PUT /upload", &body);
         let hash = Sha256::digest(&body);
         let hash: String = hash.iter().map(|byte| format!("{byte:02x}")).collect();
-        let response = client.answer();
+        let response = client.response();
         assert_eq!(response.status, 200, "{}", response.head);
         let expected = format!("{len} bytes, SHA-256 {hash}\n");
         assert_eq!(response.text(), expected, "the server hashed other bytes");
@@ -243,7 +243,7 @@ fn event(healthy: &mut HealthyClient<'_>) {
             "POST /invoke HTTP/1.1\r\nHost: a\r\nx-fc-request-id: 1\r\nx-fc-control-path: /invoke\r\n\
              Content-Length: {len}\r\n\r\n"
         );
-        let response = client.ask([head.as_bytes(), &payload].concat());
+        let response = client.request([head.as_bytes(), &payload].concat());
         assert_eq!(response.status, 200, "{}", response.head);
         assert!(response.body == payload, "the echo differs");
         len
@@ -273,7 +273,7 @@ fn file_part(healthy: &mut HealthyClient<'_>) {
         let request =
             format!("GET /file HTTP/1.1\r\nHost: a\r\nRange: bytes={first}-{last}\r\n\r\n");
         let before = run.limit_changes();
-        let response = client.ask(request);
+        let response = client.request(request);
         if response.status == 500 && !run.had_descriptors_since(before) {
             return response.body.len();
         }
@@ -305,16 +305,16 @@ fn lines_and_events(healthy: &mut HealthyClient<'_>) {
 
 fn promise(healthy: &mut HealthyClient<'_>) {
     let expected = "/promised was answered by a task\n";
-    healthy.exchange(|client, _| ask_for(client, "/promised", expected));
+    healthy.exchange(|client, _| request_path(client, "/promised", expected));
 }
 
 fn pool(healthy: &mut HealthyClient<'_>) {
     let expected = "answered by thread \"handler\"\n";
-    healthy.exchange(|client, _| ask_for(client, "/blocking", expected));
+    healthy.exchange(|client, _| request_path(client, "/blocking", expected));
 }
 
-fn ask_for(client: &mut Client, path: &str, expected: &str) -> usize {
-    let response = client.ask(get(path));
+fn request_path(client: &mut Client, path: &str, expected: &str) -> usize {
+    let response = client.request(get(path));
     assert_eq!(response.status, 200, "{}", response.head);
     assert_eq!(response.text(), expected, "{path}");
     expected.len()
