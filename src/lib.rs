@@ -28,6 +28,7 @@
 //! - A body that is too large to hold, another protocol, a refusal before the body: [`Handler::accept`].
 //! - Several loops: [`Server::workers`].
 //! - A test with no server: [`TestRequest`].
+//! - What the platform demands and does: [`contract`].
 //!
 //! Framing (`Content-Length`, `Transfer-Encoding`, `Connection`) and `Date` are the server's. A literal field value just
 //! works; run-time text has to pass [`HeaderValue::parse`], so no line end ever gets into a head.
@@ -52,6 +53,11 @@ pub mod sim;
 pub mod start;
 mod sync;
 mod testing;
+
+// Only for rustdoc, so that what the docs cite is on docs.rs: the crate has no such module.
+#[cfg(doc)]
+#[doc = include_str!("../docs/contract.md")]
+pub mod contract {}
 
 pub use bytes::Bytes;
 #[cfg(feature = "log")]

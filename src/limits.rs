@@ -152,8 +152,8 @@ impl Default for Limits {
     }
 }
 
-/// How long the server waits for a peer. There is none for the first byte and none between requests: the platform
-/// keeps idle connections for a day and takes a close for a crash (contract, rule 4).
+/// How long the server waits for a peer. There is none for the first byte and none between requests: the platform keeps
+/// idle connections for a day and takes a close for a crash ([contract rule 4](crate::contract#1-the-rules)).
 ///
 /// ```
 /// use std::time::Duration;

@@ -1,5 +1,5 @@
-//! The contract, row by row: these tests play the platform over loopback against real processes. What they keep stands in
-//! the maintainers' copy of the contract; each module is one of its sections.
+//! The contract, row by row: these tests play the platform over loopback against real processes. They hold the function to
+//! `docs/contract.md`; each module is one of its sections.
 #![expect(
     clippy::unwrap_used,
     clippy::panic,

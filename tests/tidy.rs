@@ -3,6 +3,10 @@
 //! `src/README.md` says why they are there. A rule looks at a file's code without comments, literals and unit tests, at
 //! its literals, or at its text as it stands.
 
+#[path = "tidy/citations.rs"]
+mod citations;
+#[path = "tidy/map.rs"]
+mod map;
 #[path = "tidy/source.rs"]
 mod source;
 

@@ -35,8 +35,8 @@ const EXIT_INIT_FAILED: u8 = 70;
 /// | `/pre-stop`, `/pre-freeze` | [`pre_stop`](Self::pre_stop), [`pre_freeze`](Self::pre_freeze) | 200 |
 /// | none | by its path: `POST /invoke` and `POST /initialize`, `GET /pre-stop` and `GET /pre-freeze`; else `http` | |
 ///
-/// Events and hooks that fail, or panic, are answered 404 with `x-fc-status: 404`, a panic in an HTTP call 500 with that
-/// field (contract, section 3); the process and all other calls go on.
+/// Events and hooks that fail, or panic, are answered 404 with `x-fc-status: 404`, a panic in an HTTP call 500 with
+/// that field ([contract §3](crate::contract#3-requests)); the process and all other calls go on.
 ///
 /// ```no_run
 /// use coldstart::{Function, Response};
@@ -86,7 +86,7 @@ impl Default for Function<NoHttp> {
 
 impl<H> Function<H> {
     /// Has a handler, such as a [`Router`](crate::Router), answer HTTP calls: any method, any path, as the caller sent
-    /// them (contract, section 3).
+    /// them ([contract §3](crate::contract#3-requests)).
     pub fn http<N: Handler>(self, handler: N) -> Function<N> {
         Function {
             http: handler,
@@ -104,7 +104,8 @@ impl<H> Function<H> {
         self.http(FunctionHandler(function))
     }
 
-    /// Answers events: the payload is all that the caller sent, the result all that it gets (contract, section 3).
+    /// Answers events: the payload is all that the caller sent, the result all that it gets
+    /// ([contract §3](crate::contract#3-requests)).
     pub fn event<B: Into<Bytes>>(
         mut self,
         answer: impl Fn(&Context<'_>, &[u8]) -> Result<B, FunctionError> + Send + Sync + 'static,
@@ -134,7 +135,7 @@ impl<H> Function<H> {
     }
 
     /// Runs on `POST /initialize`, until it has succeeded once: a call after that is answered without it, and one that
-    /// comes meanwhile waits for it (contract, section 4).
+    /// comes meanwhile waits for it ([contract §4](crate::contract#4-keep-alive-freeze-end-of-life)).
     pub fn initializer(
         mut self,
         hook: impl Fn(&Context<'_>) -> Result<(), FunctionError> + Send + Sync + 'static,
@@ -152,7 +153,8 @@ impl<H> Function<H> {
         self
     }
 
-    /// Runs on `GET /pre-stop`, the last request of an instance (contract, section 4).
+    /// Runs on `GET /pre-stop`, the last request of an instance
+    /// ([contract §4](crate::contract#4-keep-alive-freeze-end-of-life)).
     pub fn pre_stop(
         mut self,
         hook: impl Fn(&Context<'_>) -> Result<(), FunctionError> + Send + Sync + 'static,
@@ -161,7 +163,8 @@ impl<H> Function<H> {
         self
     }
 
-    /// Runs on `GET /pre-freeze`, which only the 2.0 generation sends (contract, section 4).
+    /// Runs on `GET /pre-freeze`, which only the 2.0 generation sends
+    /// ([contract §4](crate::contract#4-keep-alive-freeze-end-of-life)).
     pub fn pre_freeze(
         mut self,
         hook: impl Fn(&Context<'_>) -> Result<(), FunctionError> + Send + Sync + 'static,
@@ -170,23 +173,24 @@ impl<H> Function<H> {
         self
     }
 
-    /// Answers health checks on this path with 200 (contract, section 2), at once and before the HTTP handler, also while
-    /// all threads are busy.
+    /// Answers health checks on this path with 200 ([contract §2](crate::contract#2-start)), at once and before the
+    /// HTTP handler, also while all threads are busy.
     pub const fn health(mut self, path: &'static str) -> Self {
         self.contract.health = Some(path);
         self
     }
 
-    /// Frames each call with marker lines in the log (contract, section 5): the 2.0 generation wants them, in 3.0 each
-    /// call would show twice. (Not `markers(true)`, which says nothing where it is read.) A handler that promises its
-    /// answer or sends it in pieces has ended when it returns.
+    /// Frames each call with marker lines in the log ([contract §5](crate::contract#5-logs)): the 2.0 generation wants
+    /// them, in 3.0 each call would show twice. (Not `markers(true)`, which says nothing where it is read.) A handler
+    /// that promises its answer or sends it in pieces has ended when it returns.
     pub const fn with_markers(mut self) -> Self {
         self.contract.markers = Markers::On;
         self
     }
 
-    /// Runs between `listen` and the first answer: the port is open (contract, rule 3) whatever this takes, and who comes
-    /// meanwhile waits in the backlog. If it fails, the process ends with status 70 and says why.
+    /// Runs between `listen` and the first answer: the port is open ([contract rule 3](crate::contract#1-the-rules))
+    /// whatever this takes, and who comes meanwhile waits in the backlog. If it fails, the process ends with status 70
+    /// and says why.
     pub fn init(mut self, init: impl FnOnce() -> Result<(), FunctionError> + 'static) -> Self {
         self.init = Some(Box::new(init));
         self

@@ -1,4 +1,4 @@
-//! What the platform calls a function for (contract, section 3).
+//! What the platform calls a function for (contract §3).
 
 /// What a request is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

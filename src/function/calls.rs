@@ -1,4 +1,4 @@
-//! Each request to what it is for: the control path decides (contract, sections 3 and 4).
+//! Each request to what it is for: the control path decides (contract §3 and §4).
 
 use core::borrow::Borrow;
 use std::io::{self, Write as _};
@@ -161,7 +161,8 @@ impl<H: Handler> Handler for Calls<H> {
         self.answer(call, id, request)
     }
 
-    /// What was printed without ending the line: the instance may be frozen once the answer is out (contract, section 5).
+    /// What was printed without ending the line: the instance may be frozen once the answer is out
+    /// ([contract §5](crate::contract#5-logs)).
     fn before_send(&mut self) {
         self.http.before_send();
         drop(io::stdout().flush());

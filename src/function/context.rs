@@ -11,8 +11,9 @@ use crate::os::clock;
 use super::environment::variable;
 use super::record;
 
-/// What the platform says of a call, borrowed from the fields of its request (contract, section 3). A field that is
-/// absent or empty is `None`: the platform sends many empty ones.
+/// What the platform says of a call, borrowed from the fields of its request
+/// ([contract §3](crate::contract#3-requests)). A field that is absent or empty is `None`: the platform sends many
+/// empty ones.
 ///
 /// Event functions and hooks are given theirs; a handler of HTTP calls makes its own.
 ///
@@ -34,7 +35,7 @@ pub struct Context<'a> {
 
 macro_rules! texts {
     ($($name:ident $field:literal $what:literal;)*) => {$(
-        #[doc = concat!($what, ": `", $field, "` (contract, section 3).")]
+        #[doc = concat!($what, ": `", $field, "` ([contract §3](crate::contract#3-requests)).")]
         #[must_use]
         pub fn $name(&self) -> Option<&'a str> {
             self.field($field)
@@ -44,7 +45,7 @@ macro_rules! texts {
 
 macro_rules! levels {
     ($($name:ident $level:literal;)*) => {$(
-        #[doc = concat!("Writes a log line of the level `", $level, "` to stdout (contract, section 5).")]
+        #[doc = concat!("Writes a log line of the level `", $level, "` to stdout ([contract §5](crate::contract#5-logs)).")]
         pub fn $name(&self, message: impl Display) {
             record::write($level, self.request_id(), &message);
         }
@@ -78,19 +79,19 @@ impl<'a> Context<'a> {
         error "ERROR";
     }
 
-    /// The memory of the instance in MB: `x-fc-function-memory` (contract, section 3).
+    /// The memory of the instance in MB: `x-fc-function-memory` ([contract §3](crate::contract#3-requests)).
     #[must_use]
     pub fn memory_mb(&self) -> Option<u32> {
         self.number("x-fc-function-memory")
     }
 
-    /// How often an asynchronous call was tried before: `x-fc-retry-count` (contract, section 3).
+    /// How often an asynchronous call was tried before: `x-fc-retry-count` ([contract §3](crate::contract#3-requests)).
     #[must_use]
     pub fn retry_count(&self) -> Option<u32> {
         self.number("x-fc-retry-count")
     }
 
-    /// How long the call may take: `x-fc-function-timeout`, in seconds (contract, section 3).
+    /// How long the call may take: `x-fc-function-timeout`, in seconds ([contract §3](crate::contract#3-requests)).
     #[must_use]
     pub fn timeout(&self) -> Option<Duration> {
         let seconds = self.number("x-fc-function-timeout")?;
@@ -110,8 +111,9 @@ impl<'a> Context<'a> {
         Instant::now().checked_sub(elapsed)?.checked_add(timeout)
     }
 
-    /// The keys of the function's role (contract, sections 2 and 3): from the environment, where they are from Debian 11
-    /// on, else from the request's fields. Never of both: a secret fits its own id only.
+    /// The keys of the function's role ([contract §2](crate::contract#2-start) and [§3](crate::contract#3-requests)):
+    /// from the environment, where they are from Debian 11 on, else from the request's fields. Never of both: a secret
+    /// fits its own id only.
     #[must_use]
     pub fn credentials(&self) -> Option<Credentials> {
         self.credentials_beside(variable)
@@ -168,19 +170,22 @@ impl Credentials {
         })
     }
 
-    /// `x-fc-access-key-id`, `ALIBABA_CLOUD_ACCESS_KEY_ID` (contract, sections 2 and 3).
+    /// `x-fc-access-key-id`, `ALIBABA_CLOUD_ACCESS_KEY_ID` ([contract §2](crate::contract#2-start) and
+    /// [§3](crate::contract#3-requests)).
     #[must_use]
     pub fn access_key_id(&self) -> &str {
         &self.access_key_id
     }
 
-    /// `x-fc-access-key-secret`, `ALIBABA_CLOUD_ACCESS_KEY_SECRET` (contract, sections 2 and 3).
+    /// `x-fc-access-key-secret`, `ALIBABA_CLOUD_ACCESS_KEY_SECRET` ([contract §2](crate::contract#2-start) and
+    /// [§3](crate::contract#3-requests)).
     #[must_use]
     pub fn access_key_secret(&self) -> &str {
         &self.access_key_secret
     }
 
-    /// `x-fc-security-token`, `ALIBABA_CLOUD_SECURITY_TOKEN` (contract, sections 2 and 3).
+    /// `x-fc-security-token`, `ALIBABA_CLOUD_SECURITY_TOKEN` ([contract §2](crate::contract#2-start) and
+    /// [§3](crate::contract#3-requests)).
     #[must_use]
     pub fn security_token(&self) -> Option<&str> {
         self.security_token.as_deref()

@@ -11,8 +11,9 @@ use crate::os::read_variable;
 use crate::server::DEFAULT_PORT;
 use crate::server::start_error::StartError;
 
-/// Where a port is looked for, the first that is set and not empty: the platform's own names (contract, section 2), then
-/// its neighbours' (section 8), the one that belongs to nobody last: it may be meant for another program.
+/// The variables that may name the port; the first that is set and not empty counts: the platform's own
+/// ([contract §2](crate::contract#2-start)), then its neighbours' ([contract §8](crate::contract#8-neighbours)). The general
+/// one comes last, because it may be meant for another program.
 pub(super) const PORT_VARIABLES: [&CStr; 5] = [
     c"FC_CUSTOM_LISTEN_PORT",
     c"FC_SERVER_PORT",

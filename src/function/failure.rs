@@ -7,11 +7,13 @@ use std::borrow::Cow;
 
 use crate::message::response::{Response, Status};
 
-/// The field that tells the platform how a call ended; without it each answer counts as a success (contract, section 3).
+/// The field that tells the platform how a call ended; without it each answer counts as a success
+/// ([contract §3](crate::contract#3-requests)).
 pub(super) const STATUS_FIELD: &str = "x-fc-status";
 
-/// Why a function failed. The caller gets it as the built-in runtimes tell theirs (contract, section 3):
-/// `{"errorMessage":…,"errorType":…,"stackTrace":[…]}`, under status 404 and `x-fc-status: 404`.
+/// Why a function failed. The caller gets it as the built-in runtimes tell theirs
+/// ([contract §3](crate::contract#3-requests)): `{"errorMessage":…,"errorType":…,"stackTrace":[…]}`, under status 404
+/// and `x-fc-status: 404`.
 ///
 /// Any error becomes one by `?`: its text is the message, the name of its type the type, and the causes beneath it, which
 /// Rust has in place of a trace, stand for that. The caller and the logs see all of it: no secret belongs into an error.

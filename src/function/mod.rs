@@ -57,8 +57,9 @@ pub fn exit_code(outcome: Result<(), StartError>) -> ExitCode {
     }
 }
 
-/// Does `work` as part of the request with this id: log records that are written meanwhile carry it (contract, section
-/// 5). For threads of one's own; on the loop and on threads of the pool it is so by itself.
+/// Does `work` as part of the request with this id: log records that are written meanwhile carry it
+/// ([contract §5](crate::contract#5-logs)). For threads of one's own; on the loop and on threads of the pool it is so
+/// by itself.
 pub fn in_request<T>(request_id: &str, work: impl FnOnce() -> T) -> T {
     let _leave = current_request::leave_afterwards();
     let _scope = CurrentRequest::current().named(request_id).enter();

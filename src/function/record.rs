@@ -1,4 +1,4 @@
-//! Log lines and marker lines on stdout (contract, section 5): each record is written at once, before the answer leaves.
+//! Log lines and marker lines on stdout (contract §5): each record is written at once, before the answer leaves.
 
 use core::borrow::Borrow;
 use core::fmt::Display;
@@ -11,7 +11,7 @@ use crate::os::clock;
 
 use super::call::Call;
 
-/// Bytes of a record that the platform keeps whole (contract, rule 9).
+/// Bytes of a record that the platform keeps whole ([contract rule 9](crate::contract#1-the-rules)).
 pub(super) const RECORD_LEN_MAX: usize = 32 * 1024;
 /// Room for the number of a part, as in ` (1/3)`, and the line's end.
 const TAIL_LEN_MAX: usize = 32;
@@ -162,10 +162,10 @@ impl log::Log for StdoutLog {
     fn flush(&self) {}
 }
 
-/// Makes the `log` crate's macros write the platform's log lines (contract, section 5), each with the id of the request
-/// that its thread works on: on the loop, on threads of the pool, and [`in_request`](crate::in_request). Whether this
-/// logger took the place: the first one keeps it. The level is `log`'s own affair, `log::set_max_level`; here it becomes
-/// that of the variable `LOG_LEVEL`, else `Info`.
+/// Makes the `log` crate's macros write the platform's log lines ([contract §5](crate::contract#5-logs)), each with the
+/// id of the request that its thread works on: on the loop, on threads of the pool, and
+/// [`in_request`](crate::in_request). Whether this logger took the place: the first one keeps it. The level is `log`'s
+/// own affair, `log::set_max_level`; here it becomes that of the variable `LOG_LEVEL`, else `Info`.
 #[cfg(feature = "log")]
 pub fn log_to_stdout() -> bool {
     log::set_max_level(log_level(super::environment::variable));

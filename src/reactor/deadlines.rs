@@ -10,7 +10,7 @@ use crate::os::Instant;
 /// What a session waits for; exactly one at a time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Waiting {
-    /// A request to begin: never too long (contract, rule 4).
+    /// A request to begin: never too long ([contract rule 4](crate::contract#1-the-rules)).
     FirstByte,
     /// A head that has begun.
     Head,

@@ -10,6 +10,16 @@ use std::path::Path;
 /// Directories that hold nothing of ours to read.
 const FOREIGN: &[&str] = &["target", "node_modules", "corpus", "artifacts", "coverage"];
 
+/// Hidden files and directories that are ours.
+const SHOWN: &[&str] = &[
+    ".cargo",
+    ".ci",
+    ".editorconfig",
+    ".gitattributes",
+    ".github",
+    ".gitignore",
+];
+
 /// Where in a text, as an offset, and what.
 pub(crate) type Finding = (usize, String);
 
@@ -21,7 +31,7 @@ pub(crate) fn walk(root: &Path, directory: &Path, visit: &mut impl FnMut(String,
             .file_name()
             .and_then(|name| name.to_str())
             .unwrap_or_default();
-        let is_hidden = name.starts_with('.') && ![".ci", ".cargo", ".gitignore"].contains(&name);
+        let is_hidden = name.starts_with('.') && !SHOWN.contains(&name);
         if is_hidden || FOREIGN.contains(&name) || path.is_symlink() {
             continue;
         }

@@ -14,7 +14,7 @@ use crate::wire::body::{Body, Framing};
 use crate::wire::head::{Fields, Request, Response};
 use crate::wire::{Fault, Wire};
 
-/// The platform's limits (contract section 1, rule 11): header fields 8 KB each way, path 4 KB, body 32 MB.
+/// The platform's limits (contract rule 11): header fields 8 KB each way, path 4 KB, body 32 MB.
 pub(crate) const FIELDS_LEN_MAX: usize = 8 * 1024;
 pub(crate) const TARGET_LEN_MAX: usize = 4 * 1024;
 pub(crate) const BODY_LEN_MAX: u64 = 32 * 1024 * 1024;

@@ -319,7 +319,7 @@ impl<S> Session<S> {
                 self.call(&Request::new(head, body, trailers), context);
             }
             RequestSink::Upload(upload) | RequestSink::Paused(upload, _) => {
-                self.end_upload(upload, context)
+                self.end_upload(upload, context);
             }
         }
     }

@@ -23,7 +23,7 @@ impl<S> Session<S> {
             // The head was the whole answer.
             Source::Body(Body(Content::File(part))) if part.rest.is_empty() => {}
             Source::Body(Body(Content::File(part))) => {
-                self.work().source = ResponseSource::File(part)
+                self.work().source = ResponseSource::File(part);
             }
             Source::Body(Body(Content::Channel(source))) => {
                 source.attach(context.notify());
