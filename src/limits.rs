@@ -1,6 +1,7 @@
-//! Every bound there is: its default, its reason, and who else draws the line there.
+//! The bounds on what peers can make the server hold or wait for: each with its default, its reason, and what others choose.
 //!
-//! Memory that peers can make the server hold is the sum of these and nothing else.
+//! Bounds that belong to the grammar of one part of a message, such as a chunk's extensions, are in `h1` beside their parser;
+//! the bound on a log line is in `function/record.rs`.
 
 use core::time::Duration;
 

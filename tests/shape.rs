@@ -409,7 +409,7 @@ fn ten_thousand_idle_connections_cost_little_and_leak_nothing() {
     let closed = || {
         eventually("all connections are closed", || {
             descriptors(server.id) == idle
-        })
+        });
     };
 
     // Touch whatever is touched only once.

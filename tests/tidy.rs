@@ -14,50 +14,17 @@ use std::path::Path;
 
 use source::{Finding, Source, declared, items, lines, literals, parts, walk, words};
 
-/// Lines of code, without comments and unit tests, that a file may have. Where the plan of the house had a smaller
-/// number, the commit that raised it says why.
-const CEILINGS: &[(&str, usize)] = &[
-    ("src/lib.rs", 120),
-    // The builder of a server and what it becomes; each setter has its doc.
-    ("src/server/mod.rs", 235),
-    ("src/server/workers.rs", 190),
-    ("src/server/start_error.rs", 120),
-    ("src/handler/mod.rs", 130),
-    ("src/handler/router.rs", 255),
-    ("src/handler/pattern.rs", 155),
-    ("src/message/request.rs", 220),
-    ("src/message/response.rs", 260),
-    // What belongs to others, memory and wakers, is dropped outside its lock.
-    ("src/message/body.rs", 335),
-    ("src/message/headers.rs", 200),
-    ("src/limits.rs", 145),
-    ("src/observe.rs", 100),
-    ("src/testing/mod.rs", 155),
-    ("src/testing/answer.rs", 145),
-    ("src/h1/mod.rs", 90),
-    ("src/h1/state.rs", 220),
-    ("src/h1/connection.rs", 380),
-    // Two paths over one grammar: httparse for the plain head, our own for all others.
-    ("src/h1/head.rs", 405),
-    ("src/h1/framing.rs", 215),
-    ("src/h1/decode.rs", 320),
-    ("src/h1/encode.rs", 300),
-    ("src/h1/refusal.rs", 120),
-    ("src/h1/date.rs", 75),
-    // Six phases and the drain, each a method.
-    ("src/reactor/mod.rs", 370),
-    ("src/reactor/session/input.rs", 160),
-    // All occasions end in one place where a session is driven.
-    ("src/reactor/session/mod.rs", 380),
-    ("src/reactor/table.rs", 150),
-    ("src/reactor/deadlines.rs", 165),
-    ("src/reactor/send_queue.rs", 180),
-    ("src/reactor/mailbox.rs", 160),
-    // The plan had no command line, and no help to print.
-    ("src/bin/bootstrap.rs", 100),
+/// Lines of code, without comments and unit tests, that a file of shipped code may have.
+const CEILING: usize = 400;
+/// The files that have more, what each may have, and why it is not two files. One that has become shorter is taken off.
+const OVER_THE_CEILING: &[(&str, usize)] = &[
+    // Every way from an event of the protocol to the handler and back.
+    ("src/reactor/session/dispatch.rs", 500),
+    // The simulated kernel: one method per system call, over one state.
+    ("src/sim/kernel.rs", 450),
+    // A second reading of RFC 9112, to be read from top to bottom like the grammar.
+    ("src/sim/reference.rs", 450),
 ];
-/// What any other file of shipped code may have.
-const CEILING: usize = 500;
 
 /// The files that may have unsafe code: a signal handler, the kernel's clocks and the environment without the detours that
 /// cost a start time, a start from C's `main`, and the test that counts allocations.
@@ -269,12 +236,15 @@ fn only_the_function_knows_the_platform() {
     });
 }
 
-const MANY_LINES: &str = concat!(
-    "a;\na;\na;\na;\na;\na;\na;\na;\na;\na;\na;\na;\na;\na;\na;\na;\na;\na;\na;\na;\na;\na;\na;\na;\na;\n",
-    "a;\na;\na;\na;\na;\na;\n",
-    "a;\na;\na;\na;\na;\na;\na;\na;\na;\na;\na;\na;\na;\na;\na;\na;\na;\na;\na;\na;\na;\na;\na;\na;\na;\n",
-    "a;\na;\na;\na;\na;\na;\na;\na;\na;\na;\na;\na;\na;\na;\na;\na;\na;\na;\na;\na;\na;\na;\na;\na;\na;\n",
-);
+fn lines_of_code(source: &Source) -> usize {
+    let is_code = |line: &&str| !line.trim().is_empty();
+    source.shipped.lines().filter(is_code).count()
+}
+
+fn ceiling_of(path: &str) -> usize {
+    let listed = OVER_THE_CEILING.iter().find(|(over, _)| *over == path);
+    listed.map_or(CEILING, |(_, ceiling)| *ceiling)
+}
 
 #[test]
 fn files_stay_under_their_ceilings() {
@@ -282,16 +252,32 @@ fn files_stay_under_their_ceilings() {
         why: "a file has grown over its ceiling: split it, or argue in the commit that raises the number",
         applies: |path| path.starts_with("src/") || path.starts_with("platform/src/"),
         find: |source| {
-            let listed = CEILINGS.iter().find(|(path, _)| *path == source.path);
-            let ceiling = listed.map_or(CEILING, |(_, ceiling)| *ceiling);
-            let is_code = |line: &&str| !line.trim().is_empty();
-            let len = source.shipped.lines().filter(is_code).count();
-            let found = (0, format!("{len} lines of code, and {ceiling} at the most"));
+            let (len, ceiling) = (lines_of_code(source), ceiling_of(&source.path));
+            let found = (0, format!("{len} lines of code, and at most {ceiling}"));
             Some(found).filter(|_| len > ceiling).into_iter().collect()
         },
-        bad: ("src/h1/date.rs", MANY_LINES),
-        good: ("src/server/mod.rs", MANY_LINES),
+        // This file is longer than shipped code may be.
+        bad: ("src/h1/date.rs", include_str!("tidy.rs")),
+        good: ("src/h1/date.rs", include_str!("tidy/source.rs")),
     });
+}
+
+#[test]
+fn each_exception_from_the_ceiling_is_needed() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    for (path, ceiling) in OVER_THE_CEILING {
+        let text = std::fs::read_to_string(root.join(path));
+        let text = text.unwrap_or_else(|error| panic!("{path} is listed: {error}"));
+        let len = lines_of_code(&Source::new((*path).to_owned(), text));
+        assert!(
+            len > CEILING,
+            "{path} has {len} lines: take it off the list"
+        );
+        assert!(
+            *ceiling > CEILING,
+            "{path} has the general ceiling: {ceiling}"
+        );
+    }
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! SIGTERM and SIGINT become a flag and a wake-up. The one island of unsafe code.
+//! SIGTERM and SIGINT become a flag and a wake-up. An island of unsafe code, for the signal handler.
 //!
 //! Handlers and not blocked signals: a child that a request handler starts inherits nothing, since `exec` resets
 //! handlers. As process 1 the default actions do not apply; a handler does.
