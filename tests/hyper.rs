@@ -1,9 +1,9 @@
-//! No other server ends a message elsewhere: hyper reads the same bytes in memory, without a socket.
+//! hyper ends each message at the same byte. It reads the same bytes in memory, without a socket.
 //!
-//! `HYPER_SEED=7 cargo test --test hyper` repeats one seed, `HYPER_SEEDS=100000` runs that many.
+//! `HYPER_SEED=7 cargo test --test hyper` repeats one seed; `HYPER_SEEDS=100000` runs this many.
 #![expect(
     clippy::disallowed_methods,
-    reason = "which seeds are run is read from the environment, at the edge"
+    reason = "the environment selects the seeds"
 )]
 
 #[path = "support/corpus.rs"]
@@ -25,11 +25,11 @@ use known::KNOWN;
 use mutation::{MUTATIONS, damage};
 use random::Random;
 
-/// Seeds of each property; a few seconds without optimisation.
+/// Seeds per property; a few seconds in an unoptimised build.
 const SEEDS: u64 = 2000;
 
 #[test]
-fn a_request_made_from_the_grammar_is_read_alike() {
+fn a_request_from_the_grammar_is_read_alike() {
     for_each_seed(|random| {
         let made = (0..=random.below(3)).map(|_| plain(random));
         made.flat_map(|made| made.bytes()).collect()
@@ -49,7 +49,7 @@ fn a_request_broken_in_a_known_way_is_read_alike() {
             }
         };
         input.extend(broken);
-        input.extend(b"GET /behind HTTP/1.1\r\nHost: a\r\n\r\n");
+        input.extend(b"GET /after HTTP/1.1\r\nHost: a\r\n\r\n");
         input
     });
 }
@@ -67,15 +67,15 @@ fn damage_of_any_kind_is_read_alike() {
 }
 
 #[test]
-fn what_fuzzers_kept_is_read_alike() {
+fn the_fuzzing_corpus_is_read_alike() {
     for target in ["connection", "differential"] {
         corpus::run(target, check);
     }
 }
 
-/// An entry that no longer holds leaves the list: hyper has changed its mind, or we have.
+/// An entry that no longer holds must be removed: either hyper has changed, or this server has.
 #[test]
-fn each_known_disagreement_still_holds_for_its_own_reason_alone() {
+fn each_known_difference_still_holds_for_its_own_reason_alone() {
     for known in KNOWN {
         let example = known
             .example
@@ -83,7 +83,7 @@ fn each_known_disagreement_still_holds_for_its_own_reason_alone() {
             .map(|(text, count)| text.repeat(*count));
         let example: String = example.collect();
         let found = difference(example.as_bytes());
-        let found = found.unwrap_or_else(|| panic!("{}: the two agree by now", known.name));
+        let found = found.unwrap_or_else(|| panic!("{}: the two now agree", known.name));
         let reasons = KNOWN.iter().filter(|known| known.explains(&found));
         let reasons: Vec<_> = reasons.map(|known| known.name).collect();
         assert_eq!(reasons, [known.name], "{found:?}");
@@ -95,7 +95,8 @@ fn each_known_disagreement_still_holds_for_its_own_reason_alone() {
     }
 }
 
-/// A request without what hyper refuses in every other one: that would hide all behind it. One in eight keeps it.
+/// A request without the rare bytes and versions that hyper refuses: its refusal would hide everything after them.
+/// One in eight requests keeps them.
 fn plain(random: &mut Random) -> Made {
     let mut made = Made::new(random);
     if random.below(8) > 0 {
@@ -111,7 +112,7 @@ fn plain(random: &mut Random) -> Made {
     made
 }
 
-/// Makes inputs from seeds. `HYPER_SEED` repeats one seed alone, `HYPER_SEEDS` runs so many.
+/// Makes an input from each seed. `HYPER_SEED` repeats one seed, `HYPER_SEEDS` runs this many.
 fn for_each_seed(make: impl Fn(&mut Random) -> Vec<u8>) {
     let number = |variable| std::env::var(variable).ok()?.parse().ok();
     let seeds = match number("HYPER_SEED") {

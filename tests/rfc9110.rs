@@ -1,27 +1,27 @@
-//! RFC 9110 (HTTP semantics), requirement by requirement, as far as it binds an origin server below its handlers.
+//! RFC 9110 (HTTP semantics), one test per requirement on an origin server, without those on handlers.
 //!
 //! Left out, each with its reason:
 //!
 //! - §3.3 to §3.9, §7.3, §7.4, §7.6.2, §7.6.3, §7.7 (routing, Max-Forwards, Via, transformations): bind clients, proxies
 //!   and caches.
-//! - §4.2.2, §4.3 (https, authority and certificates): TLS ends before us.
+//! - §4.2.2, §4.3 (https, authority and certificates): TLS is terminated before this server.
 //! - §5.6.4 to §5.6.6 (quoted strings, comments, parameters), §8.1 to §8.5, §8.7, §8.8 (metadata of representations):
 //!   fields that a handler reads and writes.
-//! - §6.6.2 and §6.5.2 (Trailer, merging of trailers): we send no trailers, and merge none.
-//! - §7.8 (`101 Switching Protocols`, 426 with `Upgrade`): a server may ignore the field, and that is tested; the switch
-//!   is tested where a handler can take a socket.
+//! - §6.6.2 and §6.5.2 (Trailer, merging of trailers): this server sends no trailers and merges none.
+//! - §7.8 (`101 Switching Protocols`, 426 with `Upgrade`): a server may ignore the field, which is tested here; the switch
+//!   is tested where a handler can take over a socket.
 //! - §9.1 (405 and 501 for methods), §9.2, §9.3.1 to §9.3.8 on what methods do, §10.2 (Allow, Location, Retry-After,
-//!   Server), §11 (authentication), §12 (negotiation), §13 (conditions), §14 (ranges): the router's and the
-//!   handler's; `405` with `Allow` is tested with the router.
-//! - §10.1.2 to §10.1.6 (From, Referer, TE, User-Agent): bind clients or are the handler's.
-//! - §15 on single statuses that only a handler can choose (401, 405, 407, 416, 426 …): the handler's.
-//! - §16 to §18 (extending, security, IANA): no requirements of their own on bytes.
+//!   Server), §11 (authentication), §12 (negotiation), §13 (conditions), §14 (ranges): left to router and
+//!   handler; `405` with `Allow` is tested with the router.
+//! - §10.1.2 to §10.1.6 (From, Referer, TE, User-Agent): bind clients, or are left to the handler.
+//! - §15 on statuses that only a handler can choose (401, 405, 407, 416, 426 …).
+//! - §16 to §18 (extending, security, IANA): no requirements on bytes.
 
 mod support;
 
 use coldstart::sim::Ending;
 use support::{
-    answer, bare, chunked, get, post, refusal, refuses, request, served, served_byte_by_byte,
+    bare, chunked, get, post, refusal, refuses, request, response, served, served_byte_by_byte,
     served_until, with,
 };
 
@@ -32,9 +32,9 @@ fn section_2_5_a_higher_minor_version_is_served_as_the_highest_known() {
 }
 
 #[test]
-fn section_2_5_an_answer_has_the_server_s_own_version() {
-    // The reader of answers insists on HTTP/1.1.
-    assert_eq!(answer(with("GET / HTTP/1.0", &[])).status, 200);
+fn section_2_5_a_response_has_the_server_s_own_version() {
+    // The parser of responses requires HTTP/1.1.
+    assert_eq!(response(with("GET / HTTP/1.0", &[])).status, 200);
 }
 
 #[test]
@@ -47,7 +47,7 @@ fn section_4_2_1_a_target_with_an_empty_host_is_refused() {
 }
 
 #[test]
-fn section_4_2_3_a_scheme_has_no_case() {
+fn section_4_2_3_a_scheme_is_case_insensitive() {
     assert_eq!(
         request(bare("GET HTTP://b/")).authority.as_deref(),
         Some("b")
@@ -68,12 +68,12 @@ fn section_5_1_names_have_no_case() {
     let fields = ["cOnTeNt-LeNgTh: 1", "CONNECTION: close"];
     let served = served(post(&fields, "x"));
     assert_eq!(served.requests[0].body, b"x");
-    assert!(served.answers[0].closes());
-    assert_eq!(answer(with("GET / HTTP/1.1", &["hOST: a"])).status, 200);
+    assert!(served.responses[0].closes());
+    assert_eq!(response(with("GET / HTTP/1.1", &["hOST: a"])).status, 200);
 }
 
 #[test]
-fn section_5_1_unknown_fields_are_no_reason_to_refuse() {
+fn section_5_1_unknown_fields_are_accepted() {
     assert_eq!(request(get(&["X-Unheard-Of: y"])).fields.len(), 2);
 }
 
@@ -89,12 +89,12 @@ fn section_5_3_lines_of_one_name_keep_their_order() {
 }
 
 #[test]
-fn section_5_3_no_request_is_served_before_its_whole_header_section_has_come() {
+fn section_5_3_no_request_is_served_before_its_header_section_is_complete() {
     let whole = get(&["X: y"]);
     for end in 0..whole.len() {
         let served = served(&whole[..end]);
         assert_eq!(
-            (served.requests.len(), served.answers.len()),
+            (served.requests.len(), served.responses.len()),
             (0, 0),
             "{end} bytes"
         );
@@ -102,7 +102,7 @@ fn section_5_3_no_request_is_served_before_its_whole_header_section_has_come() {
 }
 
 #[test]
-fn section_5_4_fields_that_are_too_large_are_answered_with_431() {
+fn section_5_4_fields_that_are_too_large_get_431() {
     let long = format!("X: {}", "y".repeat(16 * 1024));
     assert_eq!(refusal(get(&[&long])), 431);
     assert_eq!(refusal(get(&["X: y"; 100])), 431);
@@ -139,9 +139,9 @@ fn section_5_5_bytes_above_ascii_in_a_value_are_opaque() {
 }
 
 #[test]
-fn section_5_5_a_handler_s_value_can_split_no_answer() {
-    let answer = answer(bare("GET /fields"));
-    let names: Vec<_> = answer
+fn section_5_5_a_value_from_a_handler_cannot_split_a_response() {
+    let response = response(bare("GET /fields"));
+    let names: Vec<_> = response
         .fields
         .iter()
         .map(|(name, _)| name.as_str())
@@ -151,11 +151,11 @@ fn section_5_5_a_handler_s_value_can_split_no_answer() {
 
 #[test]
 fn section_5_6_1_empty_elements_of_a_list_are_ignored() {
-    assert!(answer(get(&["Connection: , ,close,,"])).closes());
+    assert!(response(get(&["Connection: , ,close,,"])).closes());
 }
 
 #[test]
-fn section_5_6_2_each_byte_of_a_token_may_stand_in_method_and_name() {
+fn section_5_6_2_each_byte_of_a_token_may_appear_in_method_and_name() {
     let token = "!#$%&'*+-.^_`|~09azAZ";
     let message = request(with(
         &format!("{token} / HTTP/1.1"),
@@ -168,7 +168,7 @@ fn section_5_6_2_each_byte_of_a_token_may_stand_in_method_and_name() {
 }
 
 #[test]
-fn section_5_6_2_no_other_byte_may_stand_in_a_method_or_a_name() {
+fn section_5_6_2_no_other_byte_may_appear_in_a_method_or_a_name() {
     let others = || {
         (0x21..0x7f_u8)
             .map(char::from)
@@ -180,12 +180,12 @@ fn section_5_6_2_no_other_byte_may_stand_in_a_method_or_a_name() {
 
 #[test]
 fn section_5_6_7_a_date_is_an_imf_fixdate() {
-    let date = answer(get(&[])).field("Date").map(str::to_owned);
+    let date = response(get(&[])).field("Date").map(str::to_owned);
     assert_eq!(date.as_deref(), Some("Sun, 06 Nov 1994 08:49:37 GMT"));
 }
 
 #[test]
-fn section_6_5_1_framing_and_routing_have_no_place_in_trailers() {
+fn section_6_5_1_framing_and_routing_fields_are_refused_in_trailers() {
     let fields = [
         "Content-Length: 1",
         "Transfer-Encoding: chunked",
@@ -198,12 +198,12 @@ fn section_6_5_1_framing_and_routing_have_no_place_in_trailers() {
 }
 
 #[test]
-fn section_6_6_1_each_final_answer_has_a_date() {
+fn section_6_6_1_each_final_response_has_a_date() {
     for status in [200, 201, 204, 205, 301, 304, 400, 404, 500, 503] {
-        let answer = answer(bare(&format!("GET /status/{status}")));
-        assert!(answer.field("Date").is_some(), "{status}");
+        let response = response(bare(&format!("GET /status/{status}")));
+        assert!(response.field("Date").is_some(), "{status}");
     }
-    let refused = served("x\r\n\r\n").answers;
+    let refused = served("x\r\n\r\n").responses;
     assert!(refused[0].field("Date").is_some(), "a refusal, too");
 }
 
@@ -211,34 +211,38 @@ fn section_6_6_1_each_final_answer_has_a_date() {
 fn section_7_2_a_host_is_a_host_with_or_without_a_port() {
     for host in ["a", "a:80", "a:", "127.0.0.1", "[::1]", "[::1]:80", ""] {
         let input = with("GET / HTTP/1.1", &[&format!("Host: {host}")]);
-        assert_eq!(answer(input).status, 200, "{host}");
+        assert_eq!(response(input).status, 200, "{host}");
     }
 }
 
 #[test]
 fn section_7_6_1_connection_options_have_no_case() {
-    assert!(answer(get(&["Connection: Close"])).closes());
-    let kept = answer(with("GET / HTTP/1.0", &["Connection: KEEP-ALIVE"]));
+    assert!(response(get(&["Connection: Close"])).closes());
+    let kept = response(with("GET / HTTP/1.0", &["Connection: KEEP-ALIVE"]));
     assert_eq!(kept.field("Connection"), Some("keep-alive"));
 }
 
 #[test]
 fn section_7_6_1_an_option_is_a_whole_element() {
-    assert!(!answer(get(&["Connection: closed, x-close, close-x"])).closes());
+    assert!(!response(get(&["Connection: closed, x-close, close-x"])).closes());
 }
 
 #[test]
 fn section_7_8_an_upgrade_may_be_ignored() {
     let upgrade = get(&["Connection: Upgrade", "Upgrade: websocket"]);
     let served = served(upgrade + &get(&[]));
-    let statuses: Vec<_> = served.answers.iter().map(|answer| answer.status).collect();
+    let statuses: Vec<_> = served
+        .responses
+        .iter()
+        .map(|response| response.status)
+        .collect();
     assert_eq!(statuses, [200, 200]);
 }
 
 #[test]
 fn section_7_8_an_upgrade_in_http_1_0_is_ignored() {
     let fields = ["Connection: Upgrade, keep-alive", "Upgrade: websocket"];
-    assert_eq!(answer(with("GET / HTTP/1.0", &fields)).status, 200);
+    assert_eq!(response(with("GET / HTTP/1.0", &fields)).status, 200);
 }
 
 #[test]
@@ -270,8 +274,8 @@ fn section_8_6_a_list_of_lengths_is_refused() {
 #[test]
 fn section_8_6_head_has_the_length_that_get_would_have() {
     let length = |method: &str, path: &str| {
-        let answer = answer(bare(&format!("{method} {path}")));
-        answer.field("Content-Length").map(str::to_owned)
+        let response = response(bare(&format!("{method} {path}")));
+        response.field("Content-Length").map(str::to_owned)
     };
     for path in ["/", "/status/200", "/status/404", "/stream", "/status/204"] {
         assert_eq!(length("HEAD", path), length("GET", path), "{path}");
@@ -281,56 +285,56 @@ fn section_8_6_head_has_the_length_that_get_would_have() {
 #[test]
 fn section_8_6_no_length_is_sent_with_1xx_and_204() {
     assert_eq!(
-        answer(bare("GET /status/204")).field("Content-Length"),
+        response(bare("GET /status/204")).field("Content-Length"),
         None
     );
-    // The reader of answers takes no field with 100.
+    // The parser of responses refuses fields with 100.
     let input = post(&["Expect: 100-continue", "Content-Length: 1"], "x");
-    assert_eq!(served_byte_by_byte(input).answers[0].continues, 1);
+    assert_eq!(served_byte_by_byte(input).responses[0].continues, 1);
 }
 
 #[test]
 fn section_8_6_a_length_is_sent_where_it_is_known() {
     assert_eq!(
-        answer(bare("GET /status/200")).field("Content-Length"),
+        response(bare("GET /status/200")).field("Content-Length"),
         Some("4")
     );
-    assert_eq!(answer(get(&[])).field("Content-Length"), Some("0"));
+    assert_eq!(response(get(&[])).field("Content-Length"), Some("0"));
 }
 
 #[test]
-fn section_9_1_a_method_has_its_case() {
+fn section_9_1_a_method_is_case_sensitive() {
     assert_eq!(
-        answer(bare("head /status/200")).body,
+        response(bare("head /status/200")).body,
         "text",
         "`head` is not HEAD"
     );
 }
 
 #[test]
-fn section_9_3_1_a_body_of_get_is_no_request() {
+fn section_9_3_1_a_body_of_get_is_not_a_request() {
     let hidden = get(&[]);
     let length = format!("Content-Length: {}", hidden.len());
-    assert_eq!(served(get(&[&length]) + &hidden).answers.len(), 1);
+    assert_eq!(served(get(&[&length]) + &hidden).responses.len(), 1);
 }
 
 #[test]
 fn section_9_3_2_head_gets_no_content() {
     for path in ["/status/200", "/status/404", "/stream"] {
-        // A byte of content would be read as the beginning of the second answer.
+        // A byte of content would be parsed as the start of the second response.
         let served = served(bare(&format!("HEAD {path}")) + &bare("GET /status/200"));
-        assert_eq!(served.answers.len(), 2, "{path}");
-        assert_eq!(served.answers[1].body, "text", "{path}");
+        assert_eq!(served.responses.len(), 2, "{path}");
+        assert_eq!(served.responses[1].body, "text", "{path}");
     }
 }
 
 #[test]
 fn section_9_3_2_head_that_is_refused_gets_no_content() {
     for input in ["HEAD /# HTTP/1.1\r\n\r\n", "HEAD / HTTP/1.1\r\n\r\n"] {
-        let answer = answer(input);
-        assert_eq!((answer.status, answer.body.as_str()), (400, ""));
+        let response = response(input);
+        assert_eq!((response.status, response.body.as_str()), (400, ""));
         assert_ne!(
-            answer.field("Content-Length"),
+            response.field("Content-Length"),
             Some("0"),
             "what GET would have had"
         );
@@ -353,18 +357,21 @@ fn section_9_3_6_connect_is_not_implemented() {
 }
 
 #[test]
-fn section_9_3_7_options_without_content_is_answered_with_a_length_of_0() {
-    assert_eq!(answer(bare("OPTIONS *")).field("Content-Length"), Some("0"));
+fn section_9_3_7_options_without_content_gets_a_length_of_0() {
+    assert_eq!(
+        response(bare("OPTIONS *")).field("Content-Length"),
+        Some("0")
+    );
 }
 
 #[test]
-fn section_10_1_1_an_expectation_has_no_case() {
+fn section_10_1_1_an_expectation_is_case_insensitive() {
     let input = post(&["Expect: 100-CONTINUE", "Content-Length: 1"], "x");
-    assert_eq!(served_byte_by_byte(input).answers[0].continues, 1);
+    assert_eq!(served_byte_by_byte(input).responses[0].continues, 1);
 }
 
 #[test]
-fn section_10_1_1_any_other_expectation_is_answered_with_417() {
+fn section_10_1_1_any_other_expectation_gets_417() {
     refuses(
         417,
         ["x", "100-continue-x", "100-continue, x"],
@@ -382,18 +389,25 @@ fn section_10_1_1_an_expectation_in_http_1_0_is_ignored() {
     for expectation in ["Expect: 100-continue", "Expect: x"] {
         let fields = [expectation, "Content-Length: 1"];
         let served = served_byte_by_byte(with("POST / HTTP/1.0", &fields) + "x");
-        let answer = &served.answers[0];
-        assert_eq!((answer.status, answer.continues), (200, 0), "{expectation}");
+        let response = &served.responses[0];
+        assert_eq!(
+            (response.status, response.continues),
+            (200, 0),
+            "{expectation}"
+        );
     }
 }
 
 #[test]
-fn section_10_1_1_the_server_waits_for_no_content_before_it_says_continue() {
-    // The peer sends no byte of the body; were it not told to go on, both would wait for ever.
+fn section_10_1_1_the_server_sends_continue_before_any_content() {
+    // The peer sends no byte of the body: without `100 Continue` both sides would wait forever.
     let head = post(&["Expect: 100-continue", "Content-Length: 1"], "");
     let served = served_until(head.as_bytes(), Ending::Timeout);
-    assert_eq!(served.answers[0].continues, 1);
-    assert_eq!(served.answers[0].status, 408, "and a final status follows");
+    assert_eq!(served.responses[0].continues, 1);
+    assert_eq!(
+        served.responses[0].status, 408,
+        "and a final status follows"
+    );
 }
 
 #[test]
@@ -403,17 +417,17 @@ fn section_10_1_1_continue_is_left_out_once_content_has_come() {
         ["Expect: 100-continue", "Transfer-Encoding: chunked"],
     ] {
         let served = served(post(&fields, "1\r\n1\r\n0\r\n\r\n"));
-        assert_eq!(served.answers[0].continues, 0, "{fields:?}");
+        assert_eq!(served.responses[0].continues, 0, "{fields:?}");
     }
 }
 
 #[test]
-fn section_10_1_1_a_request_without_content_is_not_told_to_continue() {
+fn section_10_1_1_a_request_without_content_gets_no_continue() {
     for fields in [
         &["Expect: 100-continue"][..],
         &["Expect: 100-continue", "Content-Length: 0"],
     ] {
-        assert_eq!(served_byte_by_byte(get(fields)).answers[0].continues, 0);
+        assert_eq!(served_byte_by_byte(get(fields)).responses[0].continues, 0);
     }
 }
 
@@ -422,30 +436,30 @@ fn section_10_1_1_a_final_status_comes_instead_of_continue_and_ends_the_connecti
     for (path, status) in [("/refuse", 403), ("/upload-limit", 413)] {
         let fields = ["Host: a", "Expect: 100-continue", "Content-Length: 99"];
         let served = served_byte_by_byte(with(&format!("POST {path} HTTP/1.1"), &fields));
-        let answer = &served.answers[0];
-        assert_eq!((answer.status, answer.continues), (status, 0));
-        assert!(answer.closes(), "the body may or may not follow");
+        let response = &served.responses[0];
+        assert_eq!((response.status, response.continues), (status, 0));
+        assert!(response.closes(), "the body may or may not follow");
     }
 }
 
 #[test]
-fn section_15_2_no_interim_answer_is_sent_to_http_1_0() {
+fn section_15_2_no_interim_response_is_sent_to_http_1_0() {
     let fields = ["Expect: 100-continue", "Content-Length: 1"];
     let input = with("POST / HTTP/1.0", &fields) + "x";
-    assert_eq!(served_byte_by_byte(input).answers[0].continues, 0);
+    assert_eq!(served_byte_by_byte(input).responses[0].continues, 0);
 }
 
 #[test]
 fn section_15_3_5_204_ends_at_its_head() {
     let served = served(bare("GET /status/204") + &bare("GET /status/200"));
-    assert_eq!(served.answers[1].body, "text");
+    assert_eq!(served.responses[1].body, "text");
 }
 
 #[test]
 fn section_15_3_6_205_has_no_content_and_says_so() {
-    let answer = answer(bare("GET /status/205"));
+    let response = response(bare("GET /status/205"));
     assert_eq!(
-        (answer.field("Content-Length"), answer.body.as_str()),
+        (response.field("Content-Length"), response.body.as_str()),
         (Some("0"), "")
     );
 }
@@ -453,26 +467,26 @@ fn section_15_3_6_205_has_no_content_and_says_so() {
 #[test]
 fn section_15_4_5_304_ends_at_its_head() {
     let served = served(bare("GET /status/304") + &bare("GET /status/200"));
-    assert_eq!(served.answers[1].body, "text");
+    assert_eq!(served.responses[1].body, "text");
 }
 
 #[test]
-fn section_15_5_a_refusal_explains_itself_to_whoever_can_read_it() {
+fn section_15_5_a_refusal_explains_itself_in_its_body() {
     for input in [
         "x\r\n\r\n",
         "GET / HTTP/2.0\r\n\r\n",
         "GET / HTTP/1.1\r\n\r\n",
     ] {
-        let answer = answer(input);
-        assert!(answer.body.contains(' '), "a sentence: {answer:?}");
-        assert!(!answer.reason.is_empty());
+        let response = response(input);
+        assert!(response.body.contains(' '), "a sentence: {response:?}");
+        assert!(!response.reason.is_empty());
     }
 }
 
 #[test]
 fn section_15_5_a_refusal_repeats_nothing_that_the_peer_sent() {
-    let answer = answer("GET /#<script> HTTP/1.1\r\nHost: a\r\n\r\n");
-    assert!(!answer.body.contains("script"));
+    let response = response("GET /#<script> HTTP/1.1\r\nHost: a\r\n\r\n");
+    assert!(!response.body.contains("script"));
 }
 
 #[test]
@@ -481,8 +495,8 @@ fn section_15_5_9_408_says_that_the_connection_ends() {
         post(&["Content-Length: 5"], "x").as_bytes(),
         Ending::Timeout,
     );
-    assert_eq!(served.answers[0].status, 408);
-    assert!(served.answers[0].closes());
+    assert_eq!(served.responses[0].status, 408);
+    assert!(served.responses[0].closes());
 }
 
 #[test]
@@ -495,6 +509,6 @@ fn section_15_5_14_413_ends_a_connection_whose_body_is_not_read() {
 }
 
 #[test]
-fn section_15_6_6_505_names_what_is_spoken() {
-    assert!(answer("GET / HTTP/3.0\r\n\r\n").body.contains("HTTP/1.1"));
+fn section_15_6_6_505_names_the_supported_version() {
+    assert!(response("GET / HTTP/3.0\r\n\r\n").body.contains("HTTP/1.1"));
 }

@@ -1,29 +1,29 @@
-//! RFC 9112 (HTTP/1.1), requirement by requirement, as far as it binds an origin server.
+//! RFC 9112 (HTTP/1.1), one test per requirement on an origin server.
 //!
 //! Left out, each with its reason:
 //!
-//! - §2.2 (no bare CR, no whitespace before the first field), §3.2 (Host first), §5.2 (no folding): as duties of a
-//!   *sender of requests* they bind clients; what we must do with such requests is below.
+//! - §2.2 (no bare CR, no whitespace before the first field), §3.2 (Host first), §5.2 (no folding): as
+//!   requirements on a *sender of requests* they bind clients; how to treat such requests is tested below.
 //! - §3.2.2 and §3.3 (rewriting and reconstructing targets), §5.2 and §6.1 to §6.3 on forwarding, §7.1.2, §7.1.3,
 //!   §9.6 on upstream connections: bind proxies and gateways.
-//! - §3 (501 for a method longer than any that is implemented, a SHOULD): up to 32 bytes a method is the router's to
-//!   answer; beyond that 400, which says the same without a limit that depends on the handler.
-//! - §6.1 (a server may answer 411 where only a coding is given): a MAY that we do not use.
-//! - §6.3 item 4 (400 where `chunked` is not last) against §6.1 (501 for a coding that is not understood): where no
-//!   coding of the list is `chunked` both apply, and the sender learns more from 501. The connection ends either way.
+//! - §3 (501 for a method longer than any that is implemented, a SHOULD): the router decides on methods of up to
+//!   32 bytes; longer ones get 400, so that the limit does not depend on the handler.
+//! - §6.1 (a server may send 411 if only a coding is given): a MAY that we do not use.
+//! - §6.3 item 4 (400 where `chunked` is not last) and §6.1 (501 for an unknown coding): if no coding
+//!   of the list is `chunked`, both apply, and 501 tells the sender more. The connection ends either way.
 //! - §7.2, §7.3 (compression codings, their registry): we decode none and send none.
-//! - §7.4 (TE), §8 on answers that break off, §9.2 to §9.4 on retries and numbers of connections, §9.5 on what a client
-//!   does when it waits: bind clients.
-//! - §9.5, §9.6 (closing in stages, time-outs): what bytes alone can show is below (`next Linger` is the half-close);
-//!   the rest is the loop's and tested there.
-//! - §9.7, §9.8 (TLS), §10 (media types), §12 (IANA): not spoken here.
-//! - §11.1 (response splitting): answers' fields are tested in `rfc9110.rs` §5.5.
+//! - §7.4 (TE), §8 on incomplete responses, §9.2 to §9.4 on retries and numbers of connections, §9.5 on clients
+//!   that wait: bind clients.
+//! - §9.5, §9.6 (closing in stages, timeouts): tested below as far as bytes show it (`next Linger` is the half-close); the
+//!   rest is tested with the loop.
+//! - §9.7, §9.8 (TLS), §10 (media types), §12 (IANA): not supported here.
+//! - §11.1 (response splitting): the fields of responses are tested in `rfc9110.rs` §5.5.
 
 mod support;
 
 use coldstart::sim::Ending;
 use support::{
-    answer, bare, chunked, get, post, refusal, refuses, request, served, served_byte_by_byte,
+    bare, chunked, get, post, refusal, refuses, request, response, served, served_byte_by_byte,
     served_until, with,
 };
 
@@ -34,13 +34,13 @@ fn section_2_2_a_message_is_octets_and_not_characters() {
 }
 
 #[test]
-fn section_2_2_a_multibyte_line_end_is_none() {
-    // In UTF-16 and in some multibyte encodings a byte 0x0a is half of something else.
+fn section_2_2_a_multibyte_line_end_is_not_one() {
+    // In UTF-16 and in some multibyte encodings a byte 0x0a is half of another character.
     assert_eq!(refusal("GET /\u{560a} HTTP/1.1\r\nHost: a\r\n\r\n"), 400);
 }
 
 #[test]
-fn section_2_2_a_bare_lf_is_not_taken_for_a_line_end() {
+fn section_2_2_a_bare_lf_is_not_a_line_end() {
     assert_eq!(refusal("GET / HTTP/1.1\nHost: a\n\n"), 400);
     assert_eq!(refusal("GET / HTTP/1.1\r\nHost: a\nX: y\r\n\r\n"), 400);
 }
@@ -54,9 +54,9 @@ fn section_2_2_a_bare_cr_makes_an_element_invalid() {
 
 #[test]
 fn section_2_2_one_empty_line_before_a_request_line_is_ignored() {
-    assert_eq!(answer(format!("\r\n{}", get(&[]))).status, 200);
+    assert_eq!(response(format!("\r\n{}", get(&[]))).status, 200);
     let behind_a_body = post(&["Content-Length: 1"], "x") + "\r\n" + &get(&[]);
-    assert_eq!(served(behind_a_body).answers.len(), 2);
+    assert_eq!(served(behind_a_body).responses.len(), 2);
 }
 
 #[test]
@@ -67,20 +67,20 @@ fn section_2_2_whitespace_before_the_first_field_is_refused() {
 }
 
 #[test]
-fn section_2_2_what_is_no_http_message_is_answered_with_400() {
+fn section_2_2_other_protocols_get_400() {
     assert_eq!(refusal(b"\x16\x03\x01\x02\x00\x01\x00\x01"), 400);
     assert_eq!(refusal("SSH-2.0-OpenSSH\r\n"), 400);
     assert_eq!(refusal("{\"jsonrpc\": 2}\r\n"), 400);
 }
 
 #[test]
-fn section_2_3_the_name_of_the_protocol_has_its_case() {
+fn section_2_3_the_name_of_the_protocol_is_case_sensitive() {
     assert_eq!(refusal("GET / http/1.1\r\nHost: a\r\n\r\n"), 400);
     assert_eq!(refusal("GET / HTTP/1.01\r\nHost: a\r\n\r\n"), 400);
 }
 
 #[test]
-fn section_2_3_another_major_version_is_answered_with_505() {
+fn section_2_3_another_major_version_gets_505() {
     assert_eq!(refusal("GET / HTTP/2.0\r\nHost: a\r\n\r\n"), 505);
     assert_eq!(refusal("GET / HTTP/0.9\r\nHost: a\r\n\r\n"), 505);
 }
@@ -102,7 +102,7 @@ fn section_3_an_invalid_request_line_is_refused_and_never_corrected() {
 }
 
 #[test]
-fn section_3_a_target_that_is_too_long_is_answered_with_414() {
+fn section_3_a_target_that_is_too_long_gets_414() {
     let line = format!("GET /{} HTTP/1.1", "a".repeat(8192));
     assert_eq!(refusal(with(&line, &["Host: a"])), 414);
 }
@@ -111,11 +111,11 @@ fn section_3_a_target_that_is_too_long_is_answered_with_414() {
 fn section_3_a_request_line_of_8000_octets_is_served() {
     let line = format!("GET /{} HTTP/1.1", "a".repeat(8000 - 14));
     assert_eq!(line.len(), 8000);
-    assert_eq!(answer(with(&line, &["Host: a"])).status, 200);
+    assert_eq!(response(with(&line, &["Host: a"])).status, 200);
 }
 
 #[test]
-fn section_3_1_a_method_has_its_case() {
+fn section_3_1_a_method_is_case_sensitive() {
     assert_eq!(request(bare("get /")).method, "get");
 }
 
@@ -136,7 +136,7 @@ fn section_3_2_a_request_without_host_is_refused() {
 
 #[test]
 fn section_3_2_an_empty_host_is_served() {
-    assert_eq!(answer(with("GET / HTTP/1.1", &["Host:"])).status, 200);
+    assert_eq!(response(with("GET / HTTP/1.1", &["Host:"])).status, 200);
 }
 
 #[test]
@@ -175,10 +175,10 @@ fn section_3_2_4_asterisk_form_is_for_options_alone() {
 }
 
 #[test]
-fn section_4_the_space_behind_the_status_is_there_without_a_reason() {
-    // The reader of answers insists on it.
-    let answer = answer(bare("GET /status/299"));
-    assert_eq!((answer.status, answer.reason.as_str()), (299, ""));
+fn section_4_the_space_after_the_status_is_there_without_a_reason() {
+    // The parser of responses requires it.
+    let response = response(bare("GET /status/299"));
+    assert_eq!((response.status, response.reason.as_str()), (299, ""));
 }
 
 #[test]
@@ -188,7 +188,7 @@ fn section_5_1_whitespace_before_a_colon_is_refused() {
 }
 
 #[test]
-fn section_5_1_whitespace_around_a_value_is_no_part_of_it() {
+fn section_5_1_whitespace_around_a_value_is_not_part_of_it() {
     assert_eq!(request(get(&["X:\t  y z \t "])).fields[1].1, b"y z");
     assert_eq!(request(get(&["X:y"])).fields[1].1, b"y");
 }
@@ -204,7 +204,7 @@ fn section_5_2_a_folded_line_is_refused() {
 fn section_6_a_body_is_signalled_by_length_or_coding_and_by_nothing_else() {
     let input = with("POST / HTTP/1.1", &["Host: a", "Content-Type: text/plain"]) + &get(&[]);
     let served = served(input);
-    assert_eq!(served.answers.len(), 2);
+    assert_eq!(served.responses.len(), 2);
     assert!(served.requests[0].body.is_empty());
 }
 
@@ -218,13 +218,13 @@ fn section_6_a_body_is_read_whatever_the_method() {
 }
 
 #[test]
-fn section_6_1_a_coding_has_no_case() {
+fn section_6_1_a_coding_is_case_insensitive() {
     let input = post(&["Transfer-Encoding: CHUNKED"], "1\r\nx\r\n0\r\n\r\n");
     assert_eq!(request(input).body, b"x");
 }
 
 #[test]
-fn section_6_1_an_unknown_coding_is_answered_with_501() {
+fn section_6_1_an_unknown_coding_gets_501() {
     refuses(
         501,
         ["gzip", "gzip, chunked", "identity", "xchunked"],
@@ -246,34 +246,34 @@ fn section_6_1_length_and_coding_together_are_refused_and_the_connection_ends() 
 
 #[test]
 fn section_6_1_no_coding_is_sent_to_http_1_0() {
-    let answer = answer(with("GET /stream HTTP/1.0", &["Connection: keep-alive"]));
-    assert_eq!(answer.field("Transfer-Encoding"), None);
-    assert!(answer.closes(), "nothing else ends the body");
-    assert_eq!(answer.body, "first second ");
+    let response = response(with("GET /stream HTTP/1.0", &["Connection: keep-alive"]));
+    assert_eq!(response.field("Transfer-Encoding"), None);
+    assert!(response.closes(), "nothing else ends the body");
+    assert_eq!(response.body, "first second ");
 }
 
 #[test]
 fn section_6_1_no_coding_is_sent_with_204() {
-    let answer = answer(bare("GET /status/204"));
-    assert_eq!(answer.field("Transfer-Encoding"), None);
+    let response = response(bare("GET /status/204"));
+    assert_eq!(response.field("Transfer-Encoding"), None);
 }
 
 #[test]
 fn section_6_2_no_length_is_sent_beside_a_coding() {
-    let answer = answer(bare("GET /stream"));
-    assert_eq!(answer.field("Transfer-Encoding"), Some("chunked"));
-    assert_eq!(answer.field("Content-Length"), None);
+    let response = response(bare("GET /stream"));
+    assert_eq!(response.field("Transfer-Encoding"), Some("chunked"));
+    assert_eq!(response.field("Content-Length"), None);
 }
 
 #[test]
-fn section_6_3_what_has_no_body_ends_at_its_empty_line() {
+fn section_6_3_a_message_without_a_body_ends_at_its_empty_line() {
     let fetch = |path| bare(&format!("GET {path}"));
     let head = bare("HEAD /status/200");
     let input = head + &fetch("/status/204") + &fetch("/status/304") + &fetch("/status/200");
     let bodies: Vec<_> = served(input)
-        .answers
+        .responses
         .into_iter()
-        .map(|answer| answer.body)
+        .map(|response| response.body)
         .collect();
     assert_eq!(bodies, ["", "", "", "text"]);
 }
@@ -302,15 +302,15 @@ fn section_6_3_an_invalid_length_is_refused() {
 fn section_6_3_a_body_shorter_than_its_length_is_not_complete() {
     let served = served(post(&["Content-Length: 5"], "1234"));
     assert!(!served.requests[0].is_whole);
-    assert_eq!(served.answers, [], "no answer is invented");
+    assert_eq!(served.responses, [], "no response");
 }
 
 #[test]
 fn section_6_3_a_body_of_unknown_length_does_not_end_the_connection() {
     let input = bare("GET /stream") + &get(&[]);
     let served = served(input);
-    assert_eq!(served.answers[0].body, "first second ");
-    assert_eq!(served.answers.len(), 2);
+    assert_eq!(served.responses[0].body, "first second ");
+    assert_eq!(served.responses.len(), 2);
 }
 
 #[test]
@@ -332,7 +332,7 @@ fn section_7_1_large_chunk_sizes_do_not_overflow() {
 }
 
 #[test]
-fn section_7_1_what_is_no_chunk_is_refused() {
+fn section_7_1_a_malformed_chunk_is_refused() {
     refuses(
         400,
         ["x\r\n", "1 \r\nx\r\n", "1\r\nxy\r\n", "1\r\nx0"],
@@ -372,23 +372,23 @@ fn section_8_a_chunked_body_without_its_last_chunk_is_not_complete() {
     ] {
         let served = served(chunked(body));
         assert!(!served.requests[0].is_whole, "{body:?}");
-        assert_eq!(served.answers, [], "{body:?}");
+        assert_eq!(served.responses, [], "{body:?}");
     }
 }
 
 #[test]
-fn section_8_an_answer_that_breaks_off_ends_the_connection() {
+fn section_8_an_incomplete_response_ends_the_connection() {
     for path in ["/short", "/long"] {
         let input = bare(&format!("GET {path}")) + &get(&[]);
         let served = served(input);
-        assert_eq!(served.answers.len(), 1, "{path}");
-        let length = served.answers[0]
+        assert_eq!(served.responses.len(), 1, "{path}");
+        let length = served.responses[0]
             .field("Content-Length")
             .unwrap_or_default();
         assert_ne!(
             length,
-            served.answers[0].body.len().to_string(),
-            "the peer can tell"
+            served.responses[0].body.len().to_string(),
+            "the peer notices"
         );
         assert!(served.is_closed_by_server, "{path}");
     }
@@ -398,7 +398,7 @@ fn section_8_an_answer_that_breaks_off_ends_the_connection() {
 fn section_9_3_a_connection_persists_by_version_and_options() {
     let two = |version: &str, connection: &str| {
         let one = with(&format!("GET / {version}"), &["Host: a", connection]);
-        served(one.repeat(2)).answers.len()
+        served(one.repeat(2)).responses.len()
     };
     assert_eq!(two("HTTP/1.1", "Connection: close"), 1);
     assert_eq!(two("HTTP/1.1", "X: y"), 2);
@@ -408,8 +408,8 @@ fn section_9_3_a_connection_persists_by_version_and_options() {
 }
 
 #[test]
-fn section_9_3_a_kept_http_1_0_connection_is_told_so() {
-    let kept = answer(with("GET / HTTP/1.0", &["Connection: Keep-Alive"]));
+fn section_9_3_a_persistent_http_1_0_connection_is_announced() {
+    let kept = response(with("GET / HTTP/1.0", &["Connection: Keep-Alive"]));
     assert_eq!(kept.field("Connection"), Some("keep-alive"));
 }
 
@@ -420,10 +420,10 @@ fn section_9_3_a_body_that_is_not_read_ends_the_connection() {
         served(with("POST /refuse HTTP/1.1", &fields) + body + &get(&[]))
     };
     let read = refuse(&["Content-Length: 5"], "hello");
-    assert_eq!(read.answers.len(), 2, "a short rest is read to its end");
+    assert_eq!(read.responses.len(), 2, "a short rest is read to its end");
     let unread = refuse(&["Content-Length: 99999999"], "hello");
-    assert_eq!(unread.answers.len(), 1);
-    assert!(unread.answers[0].closes() && unread.is_closed_by_server);
+    assert_eq!(unread.responses.len(), 1);
+    assert!(unread.responses[0].closes() && unread.is_closed_by_server);
 }
 
 #[test]
@@ -431,58 +431,58 @@ fn section_9_3_2_pipelined_requests_are_answered_in_order() {
     let numbered = |number: u32| post(&["Content-Length: 1"], &number.to_string());
     let served = served((1..=9).map(numbered).collect::<String>());
     let bodies: String = served
-        .answers
+        .responses
         .into_iter()
-        .map(|answer| answer.body)
+        .map(|response| response.body)
         .collect();
     assert_eq!(bodies, "123456789");
 }
 
 #[test]
-fn section_9_3_2_a_late_answer_holds_back_those_behind_it() {
+fn section_9_3_2_a_late_response_delays_those_after_it() {
     let later = with("POST /later HTTP/1.1", &["Host: a", "Content-Length: 4"]) + "late";
     let served = served(later + &post(&["Content-Length: 5"], "early"));
     let bodies: Vec<_> = served
-        .answers
+        .responses
         .into_iter()
-        .map(|answer| answer.body)
+        .map(|response| response.body)
         .collect();
     assert_eq!(bodies, ["late", "early"]);
 }
 
 #[test]
-fn section_9_5_a_request_that_times_out_is_answered_with_408_and_close() {
+fn section_9_5_a_request_that_times_out_gets_408_and_close() {
     let served = served_until(b"GET / HTTP/1.1\r\nHost:", Ending::Timeout);
-    assert_eq!(served.answers[0].status, 408);
-    assert!(served.answers[0].closes() && served.is_closed_by_server);
+    assert_eq!(served.responses[0].status, 408);
+    assert!(served.responses[0].closes() && served.is_closed_by_server);
 }
 
 #[test]
 fn section_9_6_close_is_honoured_announced_and_final() {
     let input = get(&["Connection: close"]) + &get(&[]);
     let served = served(input);
-    assert_eq!(served.answers.len(), 1, "what follows is not processed");
-    assert!(served.answers[0].closes(), "the answer says so");
+    assert_eq!(served.responses.len(), 1, "what follows is not processed");
+    assert!(served.responses[0].closes(), "the response announces it");
     assert!(served.is_closed_by_server);
 }
 
 #[test]
-fn section_9_6_what_we_close_ourselves_is_announced_and_final() {
+fn section_9_6_a_close_of_ours_is_announced_and_final() {
     let input = bare("GET /close") + &get(&[]);
     let served = served(input);
-    assert_eq!(served.answers.len(), 1);
-    assert!(served.answers[0].closes() && served.is_closed_by_server);
+    assert_eq!(served.responses.len(), 1);
+    assert!(served.responses[0].closes() && served.is_closed_by_server);
 }
 
 #[test]
-fn section_9_6_a_half_closed_peer_gets_its_answer() {
+fn section_9_6_a_half_closed_peer_gets_its_response() {
     let served = served_byte_by_byte(bare("GET /status/200"));
-    assert_eq!(served.answers[0].body, "text");
+    assert_eq!(served.responses[0].body, "text");
 }
 
 #[test]
 fn section_11_2_a_request_hidden_in_another_is_never_answered() {
-    let hidden = "GET /behind HTTP/1.1\r\nHost: a\r\n\r\n";
+    let hidden = "GET /after HTTP/1.1\r\nHost: a\r\n\r\n";
     refuses(
         400,
         [

@@ -1,7 +1,7 @@
-//! The wire, as documented in `tests/wire/`: what comes in, what it means, what goes out.
+//! Replays the transcripts in `tests/wire/`: bytes in, their meaning, bytes out.
 #![expect(
     clippy::expect_used,
-    reason = "a file that can't be read must fail its test"
+    reason = "a file that cannot be read must fail its test"
 )]
 
 #[path = "support/grammar.rs"]
@@ -25,11 +25,11 @@ use mutation::{MUTATIONS, damage};
 use random::Random;
 use transcript::{Case, cases, one_case_in};
 
-/// Fewer cases than this mean that the files were not read as they were written.
+/// With fewer cases than this, the files were not parsed as intended.
 const CASES_MIN: usize = 600;
-/// Seeds of each property; a few seconds without optimisation.
+/// Seeds per property; a few seconds in an unoptimised build.
 const SEEDS: usize = 4000;
-/// Under Miri so many seeds, one transcript in so many, whole and byte by byte.
+/// Under Miri: this many seeds, and one transcript in 60, whole and byte by byte.
 const SEEDS_UNDER_MIRI: usize = 2;
 const STRIDE_UNDER_MIRI: usize = 60;
 const CUTS_UNDER_MIRI: usize = 2;
@@ -52,7 +52,7 @@ fn each_transcript_holds_at_every_cut() {
     assert!(count >= count_min, "only {count} cases were found");
 }
 
-/// One transcript in so many is replayed.
+/// Replays one transcript in this many.
 fn stride() -> usize {
     scaled("one transcript in", 1, STRIDE_UNDER_MIRI)
 }
@@ -62,7 +62,7 @@ fn seeds_by_default() -> u64 {
 }
 
 #[test]
-fn no_title_stands_twice_in_a_file() {
+fn no_title_appears_twice_in_a_file() {
     for path in files() {
         let file = std::fs::read_to_string(&path).expect("a transcript");
         let mut titles: Vec<String> = cases(&file).into_iter().map(|case| case.title).collect();
@@ -96,7 +96,7 @@ fn each_transcript_means_the_same_to_the_reference() {
 }
 
 #[test]
-fn a_request_made_from_the_grammar_is_read_as_it_was_made() {
+fn a_request_from_the_grammar_is_read_as_it_was_generated() {
     for_each_seed(|random| {
         let made: Vec<Made> = (0..=random.below(3)).map(|_| Made::new(random)).collect();
         let input: Vec<u8> = made.iter().flat_map(Made::bytes).collect();
@@ -129,7 +129,7 @@ fn a_request_broken_in_a_known_way_is_refused_with_the_status_of_that_way() {
             }
         };
         input.extend(broken);
-        input.extend(b"GET /behind HTTP/1.1\r\nHost: a\r\n\r\n");
+        input.extend(b"GET /after HTTP/1.1\r\nHost: a\r\n\r\n");
         let Meaning { messages, end, .. } = meaning(&input);
         let is_known = matches!(&end, End::Refused(found) if found == statuses)
             && messages.len() >= before.len()
@@ -155,8 +155,8 @@ fn damage_of_any_kind_means_the_same_to_the_reference() {
     });
 }
 
-/// Makes inputs from seeds; each must mean the same to `h1` and the reference at several cuts, and keep its own promise.
-/// `WIRE_SEED` repeats one seed alone, `WIRE_SEEDS` runs so many.
+/// Makes an input from each seed. It must mean the same to `h1` and the reference at several cuts, and keep its own
+/// promise. `WIRE_SEED` repeats one seed, `WIRE_SEEDS` runs this many.
 fn for_each_seed(make: impl Fn(&mut Random) -> (Vec<u8>, Result<(), String>)) {
     let number = |text: &str| text.parse().expect("a number of seeds, or a seed");
     let seeds = match option_env!("WIRE_SEED").map(number) {
@@ -198,7 +198,7 @@ fn is_same(made: &Made, message: &Message) -> bool {
         && message.trailers == trailers
 }
 
-/// The body that a reader must find.
+/// The body that a reader must see.
 fn content(body: &MadeBody) -> Vec<u8> {
     match body {
         MadeBody::None => Vec::new(),
@@ -221,7 +221,7 @@ fn files() -> Vec<PathBuf> {
     files
 }
 
-/// Replays a case at all cuts; the first that differs is told.
+/// Replays a case at all cuts and reports the first that differs.
 fn replay(case: &Case) -> Result<(), String> {
     let fixed = [
         Cuts::Whole,
@@ -238,27 +238,27 @@ fn replay(case: &Case) -> Result<(), String> {
     }) {
         let run = || exchange(&case.request, cuts, case.ending);
         let Ok(exchange) = panic::catch_unwind(run) else {
-            return Err(format!("  at cut {cuts:?}: it panicked, see above\n"));
+            return Err(format!("  at cut {cuts:?}: panicked, see above\n"));
         };
         // Byte by byte, the head is always read before the body.
-        let answers = if matches!(cuts, Cuts::Every(1)) {
-            [&case.answer; 2]
+        let responses = if matches!(cuts, Cuts::Every(1)) {
+            [&case.response; 2]
         } else {
-            [&case.answer, &case.answer_at_once]
+            [&case.response, &case.response_at_once]
         };
-        compare(case, &exchange, answers).map_err(|why| format!("  at cut {cuts:?}:\n{why}"))?;
+        compare(case, &exchange, responses).map_err(|why| format!("  at cut {cuts:?}:\n{why}"))?;
     }
     Ok(())
 }
 
-fn compare(case: &Case, exchange: &Exchange, answers: [&Vec<u8>; 2]) -> Result<(), String> {
+fn compare(case: &Case, exchange: &Exchange, responses: [&Vec<u8>; 2]) -> Result<(), String> {
     if exchange.events != case.events {
         return Err(difference(&case.events, &exchange.events));
     }
-    if answers.contains(&&exchange.output) {
+    if responses.contains(&&exchange.output) {
         return Ok(());
     }
-    Err(difference(&lines(&case.answer), &lines(&exchange.output)))
+    Err(difference(&lines(&case.response), &lines(&exchange.output)))
 }
 
 fn lines(bytes: &[u8]) -> Vec<String> {
@@ -266,7 +266,7 @@ fn lines(bytes: &[u8]) -> Vec<String> {
     lines.map(|line| line.escape_ascii().to_string()).collect()
 }
 
-/// What was expected (`-`) and what came (`+`), from the first line on that differs, long lines cut.
+/// The expected lines (`-`) and those found (`+`), from the first difference on, with long lines cut.
 fn difference(expected: &[String], found: &[String]) -> String {
     let same = expected
         .iter()

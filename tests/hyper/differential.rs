@@ -1,4 +1,5 @@
-//! The same bytes to this server's protocol and to hyper, in memory: which requests each sees, and how it ends.
+//! Passes the same bytes to this server's protocol and to hyper, in memory, and compares the requests and how the
+//! connection ends.
 
 use std::cell::RefCell;
 use std::io;
@@ -15,13 +16,13 @@ use hyper::{Request, Response};
 
 use crate::known::KNOWN;
 
-/// A request as either of the two has seen it.
+/// A request as one of the two read it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Seen {
     method: String,
     authority: Option<String>,
     path: String,
-    /// By name: hyper keeps the order within a name only.
+    /// Grouped by name, as hyper keeps the order only within a name.
     fields: Fields,
     body: Vec<u8>,
     trailers: Fields,
@@ -30,23 +31,23 @@ pub(crate) struct Seen {
 
 type Fields = Vec<(String, Vec<u8>)>;
 
-/// What became of a request.
+/// How the reading of a request ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Fate {
-    /// It was seen whole.
+    /// The request was complete.
     Served,
     Refused,
-    /// More of it was waited for.
+    /// The reader waited for more of it.
     Unfinished,
-    /// The connection had ended, or the input.
+    /// The connection or the input had already ended.
     Absent,
 }
 
-/// What one reader made of an input.
+/// What one reader read from an input.
 #[derive(Debug)]
 struct Reading {
     requests: Vec<Seen>,
-    /// What became of whatever stands behind the whole requests: served is none of it.
+    /// The fate of the rest after the complete requests: never `Served`.
     rest: Fate,
 }
 
@@ -64,44 +65,44 @@ impl Reading {
         fate == other.fate(number)
             && match fate {
                 Fate::Served | Fate::Unfinished => one == two,
-                // How much of it was passed on before its fault was found is nobody's concern.
+                // How much of a faulty request was passed on before the fault was found does not matter.
                 Fate::Refused | Fate::Absent => true,
             }
     }
 }
 
-/// Where the two part.
+/// The first difference between the two.
 #[derive(Debug)]
 pub(crate) struct Difference<'a> {
     pub(crate) ours: Fate,
     pub(crate) hypers: Fate,
-    /// The sentence with which we refused it.
+    /// The reason of our refusal.
     pub(crate) reason: String,
-    /// The input from the request on that they read differently. Where only one of them saw one there, from that before
-    /// it on, which has ended the connection.
+    /// The input from the first request that they read differently. If only one of them saw a request there, the
+    /// input from the request before, which ended the connection for the other.
     pub(crate) bytes: &'a [u8],
-    /// The reading of both, for whoever has to find out why.
-    told: String,
+    /// Both readings, for the failure message.
+    details: String,
 }
 
 /// Compares both readings of `input`.
 ///
 /// # Errors
 ///
-/// The two differ, and no entry of [`KNOWN`] says why.
+/// If the two differ and no entry of [`KNOWN`] explains it.
 pub(crate) fn compare(input: &[u8]) -> Result<(), String> {
     let Some(difference) = difference(input) else {
         return Ok(());
     };
     match KNOWN.iter().find(|known| known.explains(&difference)) {
         Some(_) => Ok(()),
-        None => Err(difference.told),
+        None => Err(difference.details),
     }
 }
 
-/// For a fuzzer.
+/// The check for the fuzzer.
 pub(crate) fn check(input: &[u8]) {
-    assert_eq!(compare(input), Ok(()), "the two read it differently");
+    assert_eq!(compare(input), Ok(()), "the two read the input differently");
 }
 
 /// The first request that the two read differently.
@@ -126,8 +127,8 @@ pub(crate) fn difference(input: &[u8]) -> Option<Difference<'_>> {
         hypers: fates.1,
         reason: reason(&exchange),
         bytes: &input[start..],
-        told: format!(
-            "they part at request {number}: {}\nours {:?} {:?}: {:#?}\nhyper's {:?}: {:#?}",
+        details: format!(
+            "they differ at request {number}: {}\nours {:?} {:?}: {:#?}\nhyper's {:?}: {:#?}",
             input[start..].escape_ascii(),
             fates.0,
             reason(&exchange),
@@ -143,7 +144,7 @@ fn ours(exchange: &Exchange) -> Reading {
     let is_tunnel = requests.last().is_some_and(|last| last.method == "CONNECT");
     let is_ended = exchange.ends.len() == requests.len();
     let rest = match exchange.refused {
-        // The time that is up tells that more was waited for.
+        // A timeout at the end means that more was waited for.
         Some(408) => Fate::Unfinished,
         Some(_) => Fate::Refused,
         None if is_tunnel && !is_ended => Fate::Refused,
@@ -156,8 +157,8 @@ fn reason(exchange: &Exchange) -> String {
     let mut events = exchange.events.iter();
     let refused = events.find_map(|event| event.strip_prefix("refused "));
     let reason = refused.and_then(|refused| refused.get("400 ".len()..));
-    // A tunnel is refused by an answer to a good request.
-    reason.unwrap_or("CONNECT is not served here").to_owned()
+    // CONNECT is refused by the response to a valid request, not by the parser.
+    reason.unwrap_or("CONNECT is not supported here").to_owned()
 }
 
 fn seen(message: &Message) -> Seen {
@@ -195,7 +196,7 @@ fn by_name<'a>(fields: impl Iterator<Item = (&'a str, &'a [u8])>) -> Fields {
     fields
 }
 
-/// All of the input, then its end; what is written to it is dropped.
+/// Yields all of the input, then its end. Output is discarded.
 struct Wire<'a>(&'a [u8]);
 
 impl Read for Wire<'_> {
@@ -229,7 +230,7 @@ impl Write for Wire<'_> {
     }
 }
 
-/// Requests as hyper passes them to its service, and what its bodies end with.
+/// Requests as hyper passes them to its service, and how their bodies end.
 #[derive(Debug, Default)]
 struct Service {
     requests: Vec<Seen>,
@@ -238,7 +239,7 @@ struct Service {
 
 fn hypers(input: &[u8]) -> Reading {
     let service = Rc::new(RefCell::new(Service::default()));
-    let serve = service_fn(|request| answer(Rc::clone(&service), request));
+    let serve = service_fn(|request| response(Rc::clone(&service), request));
     let connection = http1::Builder::new()
         .half_close(true)
         .max_headers(100)
@@ -246,7 +247,7 @@ fn hypers(input: &[u8]) -> Reading {
         .serve_connection(Wire(input), serve);
     let mut connection = pin!(connection);
     let mut context = Context::from_waker(Waker::noop());
-    // It gives way to others every so often, and nobody else is here: it is asked again until it has ended.
+    // hyper yields every so often, so poll it until it has ended.
     let mut polls = 100 + input.len();
     let ended = loop {
         if let Poll::Ready(ended) = connection.as_mut().poll(&mut context) {
@@ -270,8 +271,8 @@ fn hypers(input: &[u8]) -> Reading {
     }
 }
 
-/// Answers with the request's own body.
-async fn answer(
+/// Echoes the request body.
+async fn response(
     service: Rc<RefCell<Service>>,
     request: Request<Incoming>,
 ) -> Result<Response<String>, hyper::Error> {

@@ -1,31 +1,32 @@
-//! What the two are known to read differently, each with the reason why ours is right or permitted.
+//! Inputs that this server and hyper are known to read differently, each with the reason why our reading is correct
+//! or allowed.
 //!
-//! An entry holds where we refuse with just this sentence, or hyper refuses what we take, and the request is of just this
-//! kind. What is not in the list is a defect, or a line that is missing here.
+//! An entry matches if we refuse with exactly this reason, or hyper refuses what we accept, and the request is of
+//! this kind. Any other difference is a defect, or an entry missing here.
 
 use coldstart::sim::{Cuts, Ending, exchange_echo};
 
 use crate::differential::{Difference, Fate};
 
-/// A disagreement.
+/// A known difference.
 pub(crate) struct Known {
     pub(crate) name: &'static str,
-    /// Where it stands in the standard, and why our reading is right or permitted.
+    /// The section of the RFC, and why our reading is correct or allowed.
     pub(crate) why: &'static str,
     stricter: Stricter,
     /// Whether the request is of this kind.
     holds: fn(&Sent<'_>) -> bool,
-    /// An input that the two read differently for this reason alone: texts, each so many times.
+    /// An input that the two read differently for this reason alone: texts, each repeated this many times.
     pub(crate) example: &'static [(&'static str, usize)],
 }
 
-/// Who refuses what the other takes.
+/// Which of the two refuses what the other accepts.
 enum Stricter {
-    /// We do, with this sentence.
+    /// We do, with this reason.
     We(&'static str),
     Hyper,
-    /// Nobody: behind the request one of the two keeps the connection, and the other does not.
-    Nobody,
+    /// Neither: after the request one keeps the connection and the other does not.
+    Neither,
 }
 
 impl Known {
@@ -38,7 +39,7 @@ impl Known {
                     && is_taken(difference.hypers)
             }
             Stricter::Hyper => is_taken(difference.ours) && difference.hypers == Fate::Refused,
-            Stricter::Nobody => {
+            Stricter::Neither => {
                 let is_kept = |fate| matches!(fate, Fate::Served | Fate::Unfinished);
                 (is_kept(difference.ours) && difference.hypers == Fate::Absent)
                     || (difference.ours == Fate::Absent && is_kept(difference.hypers))
@@ -51,14 +52,14 @@ impl Known {
 pub(crate) const KNOWN: &[Known] = &[
     Known {
         name: "a bare LF ends a line",
-        why: "RFC 9112 §2.2: a recipient MAY recognize it; we do not, since a proxy in front may not",
+        why: "RFC 9112 §2.2: a recipient MAY recognize it; we do not, since a proxy in front of us may not",
         stricter: Stricter::We("a line does not end in CRLF"),
         holds: |sent| has_bare_lf(sent.section()) || has_bare_lf(sent.trailers()),
         example: &[("GET / HTTP/1.1\nHost: a\r\n\r\n", 1)],
     },
     Known {
-        name: "two empty lines in front",
-        why: "RFC 9112 §2.2: at least one SHOULD be ignored; the second and a bare LF are not a client's habit",
+        name: "two empty lines before a request",
+        why: "RFC 9112 §2.2: at least one SHOULD be ignored; no client sends a second one, or a bare LF",
         stricter: Stricter::We("an empty line stands where a request line should"),
         holds: |sent| {
             sent.0.starts_with(b"\n")
@@ -69,7 +70,7 @@ pub(crate) const KNOWN: &[Known] = &[
     },
     Known {
         name: "a long method",
-        why: "RFC 9112 §3: longer than any that is implemented SHOULD be refused; we say 400 and not 501",
+        why: "RFC 9112 §3: one longer than any implemented SHOULD get 501; we send 400",
         stricter: Stricter::We("the method is no token of 1 to 32 bytes"),
         holds: |sent| sent.part(0).len() > 32,
         example: &[(
@@ -79,15 +80,15 @@ pub(crate) const KNOWN: &[Known] = &[
     },
     Known {
         name: "a target of no form",
-        why: "RFC 9112 §3.2: the four forms, each for its methods, have no fragment, no user and no byte above 0x7f, and \
-              an origin server of http has no other scheme; a recipient SHOULD refuse an invalid request line",
+        why: "RFC 9112 §3.2: the four forms, each for its methods, have no fragment, no userinfo and no byte above 0x7f, \
+              and an origin server has only the http scheme; a recipient SHOULD refuse an invalid request line",
         stricter: Stricter::We("the request target has a forbidden byte or form"),
         holds: |sent| !sent.has_target_of_a_form(),
         example: &[("GET a:80 HTTP/1.1\r\nHost: a\r\n\r\n", 1)],
     },
     Known {
         name: "a long target",
-        why: "RFC 9112 §3: longer than the server wishes to parse is 414; 8000 bytes SHOULD pass, and 8192 do",
+        why: "RFC 9112 §3: a target longer than the server wishes to parse gets 414; 8000 bytes SHOULD be accepted, and we accept 8192",
         stricter: Stricter::We("the request target is too long"),
         holds: |sent| sent.lines().next().unwrap_or_default().len() > 8192,
         example: &[
@@ -98,7 +99,7 @@ pub(crate) const KNOWN: &[Known] = &[
     },
     Known {
         name: "a large head",
-        why: "RFC 6585 §5: a server may bound a head; ours is 16 KiB where hyper takes some hundred",
+        why: "RFC 6585 §5: a server may limit a head; we accept 16 KiB, hyper some hundred",
         stricter: Stricter::We("the header section is too large"),
         holds: |sent| sent.section().len() > 16 * 1024 || sent.trailers().len() > 16 * 1024,
         example: &[
@@ -108,15 +109,15 @@ pub(crate) const KNOWN: &[Known] = &[
         ],
     },
     Known {
-        name: "no one host",
-        why: "RFC 9112 §3.2: a request of HTTP/1.1 without Host, or any with two or a malformed one, MUST be refused",
+        name: "not exactly one Host",
+        why: "RFC 9112 §3.2: an HTTP/1.1 request without Host, and any with two or with a malformed one, MUST be refused",
         stricter: Stricter::We("exactly one well-formed Host is required"),
         holds: |sent| !matches!(sent.values("host")[..], [host] if is_plain_host(host)),
         example: &[("GET / HTTP/1.1\r\n\r\n", 1)],
     },
     Known {
-        name: "a length said twice",
-        why: "RFC 9110 §8.6: equal lengths may be taken for one, or refused",
+        name: "a length given twice",
+        why: "RFC 9110 §8.6: equal lengths may be merged or refused",
         stricter: Stricter::We("Content-Length is not exactly one number"),
         holds: |sent| sent.values("content-length").len() > 1,
         example: &[(
@@ -135,8 +136,8 @@ pub(crate) const KNOWN: &[Known] = &[
         )],
     },
     Known {
-        name: "a coding that is not undone",
-        why: "RFC 9112 §6.1: a coding that is not understood SHOULD be answered with 501; hyper leaves it on the body",
+        name: "an unknown transfer coding",
+        why: "RFC 9112 §6.1: a coding that is not understood SHOULD get 501; hyper leaves it on the body",
         stricter: Stricter::We("the only transfer coding taken is chunked"),
         holds: |sent| {
             sent.codings()
@@ -149,8 +150,8 @@ pub(crate) const KNOWN: &[Known] = &[
     },
     Known {
         name: "a malformed list of codings",
-        why: "RFC 9112 §6.1: chunked MUST NOT be applied twice, in one line or two, and §7 has no empty or quoted coding; the length of such \
-              a body is guesswork",
+        why: "RFC 9112 §6.1: chunked MUST NOT be applied twice, on one line or two, and §7 has no empty or quoted coding; the \
+              length of such a body is ambiguous",
         stricter: Stricter::We("Transfer-Encoding is malformed"),
         holds: |sent| sent.codings().count() > 1,
         example: &[(
@@ -159,15 +160,15 @@ pub(crate) const KNOWN: &[Known] = &[
         )],
     },
     Known {
-        name: "an expectation that is not met",
-        why: "RFC 9110 §10.1.1: MAY be answered with 417",
+        name: "an unknown expectation",
+        why: "RFC 9110 §10.1.1: a server MAY send 417",
         stricter: Stricter::We("the only expectation met is 100-continue"),
         holds: |sent| sent.has("expect"),
         example: &[("GET / HTTP/1.1\r\nHost: a\r\nExpect: x\r\n\r\n", 1)],
     },
     Known {
         name: "a large body",
-        why: "RFC 9110 §15.5.14: a server may bound it; ours is 32 MiB before any of it is read",
+        why: "RFC 9110 §15.5.14: a server may limit it; we accept 32 MiB, checked before any of it is read",
         stricter: Stricter::We("the body is larger than this resource takes"),
         holds: |sent| sent.announces_more_than(32 * 1024 * 1024),
         example: &[(
@@ -176,9 +177,9 @@ pub(crate) const KNOWN: &[Known] = &[
         )],
     },
     Known {
-        name: "a lax line of a chunk's size",
-        why: "RFC 9112 §7.1: a size is digits alone, of which we take 16 up to 2^63, and §7.1.1 has neither control bytes nor endless \
-              text in extensions. White space before the semicolon, BWS that nobody sends, is refused knowingly",
+        name: "a lenient chunk size line",
+        why: "RFC 9112 §7.1: a size is digits alone, of which we accept 16 up to 2^63, and §7.1.1 has no control bytes in \
+              extensions. We refuse BWS before the semicolon on purpose, as no client sends it, and limit extensions",
         stricter: Stricter::We("a chunk is malformed"),
         holds: |sent| !are_plain_size_lines(&sent.chunks().0),
         example: &[(
@@ -188,7 +189,7 @@ pub(crate) const KNOWN: &[Known] = &[
     },
     Known {
         name: "framing in the trailers",
-        why: "RFC 9110 §6.5.1: such fields MUST NOT be generated there; who merges them would frame the message anew",
+        why: "RFC 9110 §6.5.1: such fields MUST NOT be generated there; a recipient that merges them would change the framing",
         stricter: Stricter::We("a framing field stands in the trailer section"),
         holds: |sent| !sent.trailers().is_empty(),
         example: &[(
@@ -198,7 +199,7 @@ pub(crate) const KNOWN: &[Known] = &[
     },
     Known {
         name: "a later minor version",
-        why: "RFC 9110 §2.5: a message of a higher minor version is processed as one of the highest that is known",
+        why: "RFC 9110 §2.5: a message with a higher minor version is processed as the highest known one",
         stricter: Stricter::Hyper,
         holds: |sent| {
             let minor = sent.part(2).strip_prefix(b"HTTP/1.");
@@ -207,24 +208,24 @@ pub(crate) const KNOWN: &[Known] = &[
         example: &[("GET / HTTP/1.2\r\nHost: a\r\n\r\n", 1)],
     },
     Known {
-        name: "a byte that no URI has",
-        why: "RFC 9112 §3.2: a recipient SHOULD refuse an invalid request line; browsers send such bytes, none of them ends \
-              a line or a part of it, and the handler gets them as they came",
+        name: "a byte not allowed in a URI",
+        why: "RFC 9112 §3.2: a recipient SHOULD refuse an invalid request line; browsers send such bytes, none of \
+              them is a delimiter of the line, and the handler gets them unchanged",
         stricter: Stricter::Hyper,
         holds: |sent| sent.part(1).iter().any(|byte| b"<>\"`".contains(byte)),
         example: &[("GET /< HTTP/1.1\r\nHost: a\r\n\r\n", 1)],
     },
     Known {
         name: "a percent-encoded host",
-        why: "RFC 9110 §4.2.1: the host of an http URI is RFC 3986's, whose §3.2.2 has percent-encodings in names",
+        why: "RFC 9110 §4.2.1: the host of an http URI is that of RFC 3986, whose §3.2.2 allows percent-encoding",
         stricter: Stricter::Hyper,
         holds: |sent| sent.authority().is_some_and(|host| host.contains(&b'%')),
         example: &[("GET http://%41/ HTTP/1.1\r\nHost: a\r\n\r\n", 1)],
     },
     Known {
-        name: "a connection option beside bytes that are no token",
-        why: "RFC 9110 §7.6.1: options are read member by member, and ours is there; hyper reads none of such a line",
-        stricter: Stricter::Nobody,
+        name: "a connection option next to bytes that are not a token",
+        why: "RFC 9110 §7.6.1: options are read one by one, and one of them is known; hyper ignores such a line",
+        stricter: Stricter::Neither,
         holds: |sent| {
             let values = sent.values("connection");
             values.iter().any(|value| !value.is_ascii())
@@ -236,38 +237,38 @@ pub(crate) const KNOWN: &[Known] = &[
     },
     Known {
         name: "a fault in a section that has not ended",
-        why: "RFC 9112 §2.2: no recipient has to judge what has not come; we judge fields once, when all of them are there",
+        why: "RFC 9112 §2.2: a recipient need not judge an incomplete section; we check fields once all of them have arrived",
         stricter: Stricter::Hyper,
         holds: |sent| sent.has_open_section() && is_refused(&[sent.0, b"\r\n\r\n"].concat()),
         example: &[("GET / HTTP/1.1\r\nX y", 1)],
     },
 ];
 
-/// A request as it was sent, in pieces that are cut leniently and never judged.
+/// A request as it was sent, split leniently and without validation.
 pub(crate) struct Sent<'a>(&'a [u8]);
 
 impl<'a> Sent<'a> {
-    /// The bytes behind empty lines.
+    /// The bytes after empty lines.
     fn begun(&self) -> &'a [u8] {
         let is_end = |byte: &u8| matches!(byte, b'\r' | b'\n');
         let start = self.0.iter().position(|byte| !is_end(byte));
         &self.0[start.unwrap_or(self.0.len())..]
     }
 
-    /// The head, up to and with the empty line.
+    /// The head, including the empty line.
     fn section(&self) -> &'a [u8] {
         section(self.begun())
     }
 
-    /// Whether the head, or the trailer section, still waits for its empty line.
+    /// Whether the head or the trailer section still lacks its empty line.
     fn has_open_section(&self) -> bool {
         let is_open = |section: &[u8]| !section.ends_with(b"\n\r\n") && section != b"\r\n";
-        let (sizes, behind) = self.chunks();
+        let (sizes, after) = self.chunks();
         is_open(self.section())
-            || (sizes.iter().any(|line| size(line) == 0) && is_open(section(behind)))
+            || (sizes.iter().any(|line| size(line) == 0) && is_open(section(after)))
     }
 
-    /// The lines of the head without their ends.
+    /// The lines of the head, without line ends.
     fn lines(&self) -> impl Iterator<Item = &'a [u8]> + use<'a> {
         let lines = self.section().split(|byte| *byte == b'\n');
         lines.map(|line| line.strip_suffix(b"\r").unwrap_or(line))
@@ -281,7 +282,7 @@ impl<'a> Sent<'a> {
             .unwrap_or_default()
     }
 
-    /// The values of all fields of this name.
+    /// The values of all fields with this name.
     fn values(&self, name: &str) -> Vec<&'a [u8]> {
         let fields = self.lines().skip(1).filter_map(|line| {
             let colon = line.iter().position(|byte| *byte == b':')?;
@@ -300,7 +301,7 @@ impl<'a> Sent<'a> {
         lines.flat_map(|line| line.split(|byte| *byte == b',').map(<[u8]>::trim_ascii))
     }
 
-    /// What stands between the scheme and the path.
+    /// The bytes between the scheme and the path.
     fn authority(&self) -> Option<&'a [u8]> {
         let target = self.part(1);
         let is_begun = |scheme: &&str| {
@@ -327,7 +328,7 @@ impl<'a> Sent<'a> {
                     .is_some_and(|host| !host.is_empty() && host[0] != b':' && is_plain_host(host)))
     }
 
-    /// The size lines of a chunked body, without their CRLF, and what stands behind the last of them.
+    /// The size lines of a chunked body without CRLF, and the bytes after the last one.
     fn chunks(&self) -> (Vec<&'a [u8]>, &'a [u8]) {
         let mut lines = Vec::new();
         let mut rest = &self.begun()[self.section().len()..];
@@ -335,14 +336,14 @@ impl<'a> Sent<'a> {
             return (lines, &[]);
         }
         while let Some(end) = rest.windows(2).position(|pair| pair == b"\r\n") {
-            let (line, behind) = (&rest[..end], &rest[end + 2..]);
+            let (line, after) = (&rest[..end], &rest[end + 2..]);
             lines.push(line);
             match size(line) {
-                0 => return (lines, behind),
-                size => rest = behind.get(size.saturating_add(2)..).unwrap_or_default(),
+                0 => return (lines, after),
+                size => rest = after.get(size.saturating_add(2)..).unwrap_or_default(),
             }
         }
-        // One that has not ended yet.
+        // A size line that has not ended.
         lines.extend(Some(rest).filter(|rest| !rest.is_empty()));
         (lines, &[])
     }
@@ -369,7 +370,7 @@ fn is_refused(input: &[u8]) -> bool {
     exchange.refused.is_some()
 }
 
-/// Up to and with the first empty line.
+/// The bytes up to and including the first empty line.
 fn section(bytes: &[u8]) -> &[u8] {
     let mut end = 0;
     for line in bytes.split_inclusive(|byte| *byte == b'\n') {
@@ -386,7 +387,7 @@ fn has_bare_lf(bytes: &[u8]) -> bool {
     lines.any(|line| line.ends_with(b"\n") && !line.ends_with(b"\r\n"))
 }
 
-/// A name without any of the rarer bytes, and perhaps a port.
+/// A host name without rarer bytes, and an optional port.
 fn is_plain_host(host: &[u8]) -> bool {
     let mut parts = host.splitn(2, |byte| *byte == b':');
     let is_in = |byte: &u8| byte.is_ascii_alphanumeric() || b"-.".contains(byte);
@@ -395,7 +396,7 @@ fn is_plain_host(host: &[u8]) -> bool {
     name.iter().all(is_in) && port.iter().all(u8::is_ascii_digit)
 }
 
-/// 1 to 16 digits each, and extensions of 4 KiB together without a control byte.
+/// 1 to 16 digits each, and extensions of at most 4 KiB in total without a control byte.
 fn are_plain_size_lines(lines: &[&[u8]]) -> bool {
     let mut extensions_len = 0;
     lines.iter().all(|line| {
@@ -416,7 +417,7 @@ fn are_plain_size_lines(lines: &[&[u8]]) -> bool {
     })
 }
 
-/// How long the chunk behind this line is; 0 where the line does not say.
+/// The size of the chunk after this line, or 0 if the line has none.
 fn size(line: &[u8]) -> usize {
     let digits = line
         .iter()

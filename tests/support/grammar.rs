@@ -1,6 +1,6 @@
-//! Makes requests from the grammar of RFC 9112 with a seed.
+//! Generates requests from the grammar of RFC 9112 with a seed.
 //!
-//! What is written here is a third account of the grammar: it makes what `h1` and the reference only read.
+//! A third implementation of the grammar: it writes what `h1` and the reference only read.
 
 use crate::random::Random;
 
@@ -10,13 +10,13 @@ const VALUE: &[u8] = b"az09 \t:,;=\"(){}[]\\/@\x80\xe9\xff";
 const CONTENT_BYTES: &[u8] = b"\0\r\n 0aGET/:\xff";
 const EXTENSION: &[u8] = b"a=\"; \t,\\\xe9";
 
-/// A request in parts, each of which can be broken.
+/// A request in parts, each of which can be mutated.
 #[derive(Clone, Debug)]
 pub(crate) struct Made {
     pub(crate) method: Vec<u8>,
     pub(crate) target: Vec<u8>,
     pub(crate) version: &'static str,
-    /// Names, what stands around the value, and the values.
+    /// Names, the whitespace around each value, and the values.
     pub(crate) fields: Vec<(Vec<u8>, Vec<u8>)>,
     pub(crate) body: MadeBody,
 }
@@ -94,7 +94,7 @@ impl Made {
         }
     }
 
-    /// The line without its end.
+    /// The line without its line end.
     pub(crate) fn request_line(&self) -> Vec<u8> {
         [
             &self.method[..],
@@ -106,7 +106,7 @@ impl Made {
         .concat()
     }
 
-    /// The lines of the head without their ends and without the empty one.
+    /// The lines of the head, without line ends and without the empty line.
     pub(crate) fn head(&self) -> Vec<Vec<u8>> {
         let mut lines = vec![self.request_line()];
         lines.extend(self.fields.iter().map(field_line));
@@ -134,7 +134,7 @@ impl Made {
     }
 }
 
-/// Lines with their ends, and the empty one.
+/// Lines with their ends, and the empty line.
 pub(crate) fn joined(lines: &[Vec<u8>]) -> Vec<u8> {
     let mut bytes = lines.join(&b"\r\n"[..]);
     if !lines.is_empty() {
@@ -145,7 +145,7 @@ pub(crate) fn joined(lines: &[Vec<u8>]) -> Vec<u8> {
 }
 
 pub(crate) fn field_line(field: &(Vec<u8>, Vec<u8>)) -> Vec<u8> {
-    // What stands around the value depends on the field alone, so that a request is written alike each time.
+    // The whitespace around a value depends on the field alone, so that a request is always written the same.
     let around: &[u8] = if field.0.len().is_multiple_of(3) {
         b""
     } else {

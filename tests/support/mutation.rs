@@ -1,9 +1,9 @@
-//! Breaks requests in ways whose verdict is known.
+//! Mutates requests so that the verdict is known.
 
 use crate::grammar::{Made, MadeBody, field_line, joined};
 use crate::random::Random;
 
-/// A way to break a request: its name, how (`None` if this request can't be broken so), and the statuses that name it.
+/// A mutation: its name, its function (which returns `None` if it does not apply), and the statuses it may lead to.
 pub(crate) type Mutation = (
     &'static str,
     fn(&mut Random, &Made) -> Option<Vec<u8>>,
@@ -37,7 +37,7 @@ pub(crate) const MUTATIONS: &[Mutation] = &[
         &[400],
     ),
     (
-        "a byte is no token's",
+        "a byte is not allowed in a token",
         |random, made| in_method(random, made, b"\"(),/;<=>?@[\\]{}\x7f\0\x80\xff"),
         &[400],
     ),
@@ -52,7 +52,7 @@ pub(crate) const MUTATIONS: &[Mutation] = &[
         &[414],
     ),
     (
-        "a byte is no target's",
+        "a byte is not allowed in a target",
         |random, made| in_target(random, made, b" \t\0\x1f\x7f\x80\xff#"),
         &[400],
     ),
@@ -75,7 +75,7 @@ pub(crate) const MUTATIONS: &[Mutation] = &[
         &[400],
     ),
     (
-        "the version is not ours",
+        "the version is not supported",
         |random, made| {
             version(
                 random,
@@ -86,7 +86,7 @@ pub(crate) const MUTATIONS: &[Mutation] = &[
         &[505],
     ),
     (
-        "a line lacks its colon",
+        "a line has no colon",
         |random, made| with_field(random, made, b"X-No-Colon"),
         &[400],
     ),
@@ -141,17 +141,17 @@ pub(crate) const MUTATIONS: &[Mutation] = &[
         &[400],
     ),
     (
-        "a length beside a framing",
+        "a length next to another framing",
         |random, made| framed(random, made, b"Content-Length: 1"),
         &[400],
     ),
     (
-        "a coding beside a framing",
+        "a coding next to another framing",
         |random, made| framed(random, made, b"Transfer-Encoding: chunked"),
         &[400],
     ),
     (
-        "a coding is not ours",
+        "a coding is not supported",
         |random, made| {
             coded(
                 random,
@@ -178,14 +178,14 @@ pub(crate) const MUTATIONS: &[Mutation] = &[
         },
         &[400],
     ),
-    ("an expectation is not ours", expecting, &[417]),
+    ("an expectation is not supported", expecting, &[417]),
     (
         "too many fields",
         |_, made| with_fields(made, &vec![b"X:".to_vec(); 101]),
         &[431],
     ),
     (
-        "too large a head",
+        "a head is too large",
         |_, made| with_fields(made, &[[b"X:", &[b'a'; 16384][..]].concat()]),
         &[431],
     ),
@@ -239,7 +239,7 @@ pub(crate) const MUTATIONS: &[Mutation] = &[
 
 fn line_end(random: &mut Random, made: &Made, end: &[u8]) -> Option<Vec<u8>> {
     let lines = made.head();
-    // A fold behind the last field would be a line of its own, and behind it no field is left to be folded.
+    // A fold after the last field would be a line of its own, with no field after it to fold.
     let at = random.below(lines.len() - 1);
     let mut bytes = Vec::new();
     for (number, line) in lines.iter().enumerate() {
@@ -315,7 +315,7 @@ fn expecting(random: &mut Random, made: &Made) -> Option<Vec<u8>> {
     (made.version != "HTTP/1.0").then(|| with_field(random, made, b"Expect: x"))?
 }
 
-/// The request with a first chunk whose size line is one of these.
+/// The request, its first chunk replaced by one with one of these size lines.
 fn size(random: &mut Random, made: &Made, sizes: &[&str]) -> Option<Vec<u8>> {
     let MadeBody::Chunked {
         mut chunks,
@@ -371,7 +371,7 @@ fn trailer(random: &mut Random, made: &Made, line: &[u8]) -> Option<Vec<u8>> {
     Some([without_empty_line, &joined(&lines)].concat())
 }
 
-/// Bytes are lost, doubled, moved or replaced by those that mean something.
+/// Loses, doubles, moves or replaces bytes, with a preference for significant ones.
 pub(crate) fn damage(random: &mut Random, input: &mut Vec<u8>) {
     let at = random.below(input.len());
     let byte = random.pick(b"\r\n \t:;,0123456789afAF/\0\x7f\x80\xffHTTP.-+\"");

@@ -1,6 +1,6 @@
-//! Numbers from a seed.
+//! Pseudo-random numbers from a seed.
 
-/// A sequence that its seed alone decides (splitmix64).
+/// A sequence that depends only on its seed (splitmix64).
 #[derive(Debug)]
 pub(crate) struct Random(pub(crate) u64);
 

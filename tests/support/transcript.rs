@@ -1,8 +1,8 @@
-//! Reads the transcripts of `tests/wire/*.md`; their notation is in `tests/wire/README.md`.
+//! Parses the transcripts in `tests/wire/*.md`. `tests/wire/README.md` describes the notation.
 #![expect(
     clippy::expect_used,
     clippy::panic,
-    reason = "a transcript that breaks its notation must fail its test"
+    reason = "a malformed transcript must fail its test"
 )]
 
 use coldstart::sim::Ending;
@@ -17,25 +17,25 @@ pub(crate) struct Case {
     pub(crate) request: Vec<u8>,
     pub(crate) ending: Ending,
     pub(crate) events: Vec<String>,
-    /// The answer with `100 Continue` in it, where the case has one.
-    pub(crate) answer: Vec<u8>,
-    /// The answer without it, where the case has one.
-    pub(crate) answer_at_once: Vec<u8>,
+    /// The response including `100 Continue`, if the case has one.
+    pub(crate) response: Vec<u8>,
+    /// The response without `100 Continue`.
+    pub(crate) response_at_once: Vec<u8>,
 }
 
 /// All cases of one file.
 ///
 /// # Panics
 ///
-/// If the file breaks the notation: a case that can't be read must not pass.
+/// If the file is malformed: a case that cannot be parsed must not pass.
 #[must_use]
 pub(crate) fn cases(file: &str) -> Vec<Case> {
     one_case_in(1, file)
 }
 
-/// The first case of each `stride` of them.
+/// Every `stride`-th case.
 pub(crate) fn one_case_in(stride: usize, file: &str) -> Vec<Case> {
-    // The piece in front of the first `## ` is the file's own title.
+    // The part before the first `## ` is the title of the file.
     let sections = file.split("\n## ").skip(1);
     sections.step_by(stride).map(case).collect()
 }
@@ -46,30 +46,30 @@ fn case(section: &str) -> Case {
         let open = format!("\n```{kind}\n");
         let start = section
             .find(&open)
-            .unwrap_or_else(|| panic!("{title}: no fence {kind}"));
+            .unwrap_or_else(|| panic!("{title}: no {kind} fence"));
         let inside = &section[start + open.len()..];
         let end = if inside.starts_with("```") {
             0
         } else {
             inside
                 .find("\n```")
-                .unwrap_or_else(|| panic!("{title}: open fence {kind}"))
+                .unwrap_or_else(|| panic!("{title}: the {kind} fence is not closed"))
                 + 1
         };
         &inside[..end]
     };
     let events: Vec<String> = fence("events")
         .lines()
-        .map(|line| String::from_utf8(repeated(line.as_bytes())).expect("events are text"))
+        .map(|line| String::from_utf8(repeated(line.as_bytes())).expect("events are UTF-8"))
         .collect();
     let (request, ending) = match fence("request").strip_suffix("\\timeout\n") {
         Some(bytes) => (bytes, Ending::Timeout),
         None => (fence("request"), Ending::EndOfInput),
     };
-    let answer = fence("answer");
+    let response = fence("response");
     assert!(
-        answer.matches("\\continue\n").count() <= 1,
-        "{title}: one \\continue a case"
+        response.matches("\\continue\n").count() <= 1,
+        "{title}: at most one \\continue"
     );
     let refused = events
         .iter()
@@ -77,14 +77,14 @@ fn case(section: &str) -> Case {
     Case {
         request: bytes(request, None),
         ending,
-        answer: bytes(answer, refused),
-        answer_at_once: bytes(&answer.replace("\\continue\n", ""), refused),
+        response: bytes(response, refused),
+        response_at_once: bytes(&response.replace("\\continue\n", ""), refused),
         events,
         title,
     }
 }
 
-/// The bytes that a fence stands for; `refused` is the event that `\refused` refers to.
+/// The bytes that a fence stands for. `\refused` refers to the event `refused`.
 fn bytes(fence: &str, refused: Option<&str>) -> Vec<u8> {
     let mut bytes = Vec::new();
     for line in fence.lines() {
@@ -93,7 +93,7 @@ fn bytes(fence: &str, refused: Option<&str>) -> Vec<u8> {
         } else if let Some(status) = line.strip_prefix("\\refused ") {
             let why = refused.and_then(|event| event.strip_prefix(&status[..3]));
             let why = why
-                .expect("the event and the answer name one status")
+                .expect("the event and the response have the same status")
                 .trim_start();
             bytes.extend_from_slice(refusal(status, why).as_bytes());
         } else if let Some(open) = open_line(line) {
@@ -106,7 +106,7 @@ fn bytes(fence: &str, refused: Option<&str>) -> Vec<u8> {
     bytes
 }
 
-/// The line without the backslash at its end, if it has one that is not itself escaped.
+/// The line without its final backslash, if it has one that is not escaped.
 fn open_line(line: &str) -> Option<&str> {
     let backslashes = line.len() - line.trim_end_matches('\\').len();
     (backslashes % 2 == 1).then(|| &line[..line.len() - 1])
@@ -142,14 +142,14 @@ fn unescape(line: &str, bytes: &mut Vec<u8>) {
                 digit() * 16 + digit()
             }
             other => panic!(
-                "no such escape: {other:?} in {:?}",
+                "unknown escape: {other:?} in {:?}",
                 String::from_utf8_lossy(&line)
             ),
         });
     }
 }
 
-/// `\*N{…}` written out.
+/// Expands `\*N{…}`.
 fn repeated(line: &[u8]) -> Vec<u8> {
     let Some(start) = line.windows(2).position(|pair| pair == b"\\*") else {
         return line.to_vec();
