@@ -209,5 +209,5 @@ fn call(project: &Project, instance: &Instance, path: &str) -> Call {
 }
 
 fn dial(instance: &Instance) -> Result<Wire, Fault> {
-    Wire::dial(instance.address(), PATIENCE)
+    instance.dial(PATIENCE)
 }

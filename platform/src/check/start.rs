@@ -169,7 +169,7 @@ pub(crate) fn survives_probes(subject: &Subject, instance: &Instance) -> Observa
 }
 
 fn hostile_connections(instance: &Instance) -> io::Result<Vec<TcpStream>> {
-    let connect = || TcpStream::connect_timeout(&instance.address(), Duration::from_secs(3));
+    let connect = || instance.connect(Duration::from_secs(3));
     for _ in 0..4 {
         drop(connect()?);
         let reset = connect()?;

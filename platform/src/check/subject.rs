@@ -209,7 +209,7 @@ impl Subject {
 
 /// A connection to an instance.
 pub(crate) fn dial(instance: &Instance) -> Result<Wire, Fault> {
-    Wire::dial(instance.address(), CONNECT_PATIENCE)
+    instance.dial(CONNECT_PATIENCE)
 }
 
 /// Ports below the range that the kernel gives to outgoing connections, each given once: two lanes that ask at the

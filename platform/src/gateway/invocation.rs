@@ -8,9 +8,9 @@ use super::fleet::{Fleet, Resident};
 use super::outcome::{Outcome, Verdict};
 use crate::caller_error::CallerError;
 use crate::headers;
+use crate::wire::Fault;
 use crate::wire::exchange::{Call, Reply};
 use crate::wire::head::{Fields, Request, Response};
-use crate::wire::{Fault, Wire};
 
 /// The longest body of an asynchronous event, in bytes.
 pub(crate) const ASYNC_BODY_LEN_MAX: u64 = 128 * 1024;
@@ -123,7 +123,7 @@ fn invoke(resident: &Resident, request_id: &str, event: &[u8]) -> Result<Reply, 
         ))
         .body(event);
     let died = |_| CallerError::ProcessExited;
-    let mut wire = Wire::dial(resident.instance.address(), CONNECT_TIMEOUT).map_err(died)?;
+    let mut wire = resident.instance.dial(CONNECT_TIMEOUT).map_err(died)?;
     wire.call(&call, settings.timeout).map_err(|fault| {
         let is_late = matches!(fault, Fault::TimedOut);
         if is_late {

@@ -46,7 +46,7 @@ impl Pool {
     /// A new connection.
     pub(crate) fn dial(instance: &Instance) -> Result<Lease, Fault> {
         Ok(Lease {
-            wire: Wire::dial(instance.address(), CONNECT_TIMEOUT)?,
+            wire: instance.dial(CONNECT_TIMEOUT)?,
             age: Age::Fresh,
         })
     }

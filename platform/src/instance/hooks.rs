@@ -8,7 +8,6 @@ use super::phase::Step;
 use crate::clock;
 use crate::headers;
 use crate::project::{Health, Settings};
-use crate::wire::Wire;
 use crate::wire::exchange::{Call, Reply};
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
@@ -56,7 +55,7 @@ pub(crate) fn first_health(instance: &Instance, health: &Health) -> Result<(), O
 /// Runs one health check. Returns `None` if no response came in time.
 pub(crate) fn health_status(instance: &Instance, health: &Health) -> Option<u16> {
     let began = Instant::now();
-    let mut wire = Wire::dial(instance.address(), health.timeout).ok()?;
+    let mut wire = instance.dial(health.timeout).ok()?;
     let left = health.timeout.saturating_sub(began.elapsed());
     wire.call(&Call::new("GET", &health.path), left)
         .ok()
@@ -76,8 +75,9 @@ fn send(
         settings,
         &instance.identity,
     ));
-    let mut wire =
-        Wire::dial(instance.address(), CONNECT_TIMEOUT).map_err(|fault| fault.to_string())?;
+    let mut wire = instance
+        .dial(CONNECT_TIMEOUT)
+        .map_err(|fault| fault.to_string())?;
     let reply = wire
         .call(&call, timeout)
         .map_err(|fault| fault.to_string())?;

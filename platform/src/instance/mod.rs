@@ -8,13 +8,15 @@ pub(crate) mod probe;
 pub(crate) mod process;
 pub(crate) mod timeline;
 
-use std::net::{Ipv4Addr, SocketAddr};
+use std::io;
+use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use rustix::process::Signal;
 
 use crate::environment::Identity;
+use crate::wire::{Fault, Wire};
 
 use logs::Logs;
 use phase::{Life, Step};
@@ -40,10 +42,15 @@ pub(crate) struct Instance {
 }
 
 impl Instance {
-    /// Where the router dials. A server on 0.0.0.0 answers at every address of the loopback network; one on
-    /// 127.0.0.1 answers at 127.0.0.1 alone, as it would refuse a router that comes from outside.
-    pub(crate) const fn address(&self) -> SocketAddr {
-        router_address(self.port)
+    /// Connects as the router does, to an address that only a server bound to every address accepts on.
+    pub(crate) fn connect(&self, patience: Duration) -> io::Result<TcpStream> {
+        TcpStream::connect_timeout(&router_address(self.port), patience)
+    }
+
+    /// Connects for HTTP exchanges.
+    pub(crate) fn dial(&self, patience: Duration) -> Result<Wire, Fault> {
+        let stream = self.connect(patience).map_err(Fault::Refused)?;
+        Ok(Wire::of(stream)?)
     }
 
     /// The port that the server is expected to listen on.
@@ -69,7 +76,7 @@ impl Instance {
         &self,
         limit_mb: u64,
         tell: impl Fn(String) + Send + 'static,
-    ) -> std::io::Result<()> {
+    ) -> io::Result<()> {
         let process = Arc::downgrade(&self.process);
         let guarding = move || {
             while let Some(process) = process.upgrade() {

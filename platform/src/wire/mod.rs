@@ -7,7 +7,7 @@ pub(crate) mod head;
 
 use std::fmt;
 use std::io::{self, Read, Write};
-use std::net::{SocketAddr, TcpStream};
+use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -83,12 +83,6 @@ pub(crate) struct Wire {
 }
 
 impl Wire {
-    /// Connects.
-    pub(crate) fn dial(address: SocketAddr, patience: Duration) -> Result<Self, Fault> {
-        let stream = TcpStream::connect_timeout(&address, patience).map_err(Fault::Refused)?;
-        Ok(Self::of(stream)?)
-    }
-
     /// Wraps an open connection.
     pub(crate) fn of(stream: TcpStream) -> io::Result<Self> {
         stream.set_nodelay(true)?;
