@@ -7,6 +7,8 @@
 mod citations;
 #[path = "tidy/map.rs"]
 mod map;
+#[path = "tidy/papers.rs"]
+mod papers;
 #[path = "tidy/source.rs"]
 mod source;
 
