@@ -1,12 +1,13 @@
 //! The grammar of a host and its port (RFC 3986 §3.2, RFC 9110 §7.2): in `Host`, and in the target.
 
 use super::byteset::name_len;
+use super::cursor::Cursor;
 
-/// RFC 9110 §7.2: `uri-host [ ":" port ]`, or nothing at all. Userinfo has no place in it.
+/// RFC 9110 §7.2: `uri-host [ ":" port ]`, or empty. Userinfo is not allowed.
 pub(crate) fn is_host(value: &[u8]) -> bool {
     let port = match value {
-        [b'[', rest @ ..] => behind_address(rest),
-        _ => Some(behind_registered_name(value)),
+        [b'[', rest @ ..] => after_address(rest),
+        _ => Some(after_registered_name(value)),
     };
     match port {
         Some([b':', digits @ ..]) => digits.iter().all(u8::is_ascii_digit),
@@ -15,36 +16,36 @@ pub(crate) fn is_host(value: &[u8]) -> bool {
     }
 }
 
-/// RFC 3986 §3.2.2: what stands behind an IP literal whose bracket is open.
-fn behind_address(literal: &[u8]) -> Option<&[u8]> {
+/// RFC 3986 §3.2.2: what follows an IP literal. `literal` begins after its opening bracket.
+fn after_address(literal: &[u8]) -> Option<&[u8]> {
     let end = literal.iter().position(|byte| *byte == b']')?;
-    let (address, behind) = literal.split_at_checked(end)?;
+    let (address, rest) = literal.split_at_checked(end)?;
     let is_address = !address.is_empty() && address.iter().all(|byte| is_address_byte(*byte));
-    behind.get(1..).filter(|_| is_address)
+    rest.get(1..).filter(|_| is_address)
 }
 
-/// RFC 9112 §3.2.3: authority-form, for CONNECT, has both a host and a port, which must be one that can be connected to
-/// (RFC 9110 §9.3.6).
+/// RFC 9112 §3.2.3: the authority-form of CONNECT has both a host and a port, and the port must be valid (RFC 9110 §9.3.6).
 pub(crate) fn is_authority_with_port(value: &[u8]) -> bool {
     let port_start = value.iter().rposition(|byte| *byte == b':');
-    let Some((host, port)) = port_start.and_then(|start| value.split_at_checked(start)) else {
+    let Some((host, [_, digits @ ..])) = port_start.and_then(|start| value.split_at_checked(start))
+    else {
         return false;
     };
-    let number = core::str::from_utf8(port.get(1..).unwrap_or_default())
+    let port = core::str::from_utf8(digits)
         .ok()
         .and_then(|digits| digits.parse::<u16>().ok());
-    !host.is_empty() && number.is_some_and(|number| number > 0) && is_host(value)
+    !host.is_empty() && port.is_some_and(|port| port > 0) && is_host(value)
 }
 
-/// RFC 3986 §3.2.2: the inside of an IP literal; its shape is left to whoever resolves it.
+/// RFC 3986 §3.2.2: a byte inside an IP literal. Its exact syntax is left to the resolver.
 const fn is_address_byte(byte: u8) -> bool {
     byte.is_ascii_hexdigit() || matches!(byte, b':' | b'.' | b'v' | b'V' | b'-' | b'_' | b'~')
 }
 
-/// RFC 3986 §3.2.2: what stands behind unreserved bytes, sub-delims and whole percent-encodings.
-fn behind_registered_name(mut name: &[u8]) -> &[u8] {
+/// RFC 3986 §3.2.2: what follows unreserved bytes, sub-delims and complete percent-encodings.
+fn after_registered_name(mut name: &[u8]) -> &[u8] {
     loop {
-        name = name.get(name_len(name)..).unwrap_or_default();
+        name = Cursor::at(name, name_len(name)).rest();
         match name {
             [b'%', high, low, rest @ ..] if high.is_ascii_hexdigit() && low.is_ascii_hexdigit() => {
                 name = rest;
@@ -59,7 +60,7 @@ mod tests {
     use super::is_host;
 
     #[test]
-    fn an_encoding_in_a_host_has_two_hexadecimal_digits() {
+    fn a_percent_encoding_in_a_host_has_two_hexadecimal_digits() {
         for host in ["%41", "a%fFb:80", "%41%42"] {
             assert!(is_host(host.as_bytes()), "{host}");
         }

@@ -1,32 +1,35 @@
-//! The glue: bytes in, events out; the parts of an answer in, bytes out.
+//! One connection: bytes in, events out; the parts of a response in, bytes out.
 
 use super::byteset::is_token_byte;
+use super::cursor::Cursor;
 use super::decode::{Decoded, Decoder};
-use super::encode::{self, AnswerHead, Asked, BodyFraming, Terms, body_framing, encode_head};
+use super::encode::{
+    self, BodyFraming, HeadContext, RequestMethod, ResponseHead, body_framing, encode_head,
+};
 use super::framing::{self, BodyLength, Expectation, Framing, Persistence, UpgradeOffer};
 use super::head::{self, HeadIndex, HeadLimits, HeadView, Scan, Version};
 use super::refusal::Refusal;
 use super::state::{Close, Next, Recv, RecvFact, Send, SendFact, next};
 
-/// A rest of a body up to this many bytes is thrown away behind an early answer, so that the connection persists.
+/// After an early response, up to this many bytes of the body are discarded, so that the connection persists.
 pub(crate) const DISCARD_LEN_MAX: u64 = 64 * 1024;
 
-/// What a step over the input brought.
+/// What one step over the input yields.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Event<'a> {
-    /// Nothing more can be said before more bytes come. What was not taken must be offered again.
+    /// More bytes are needed. Bytes that were not taken must be passed again.
     NeedInput,
-    /// The empty line that may stand in front of a request line, or a part of it.
+    /// The empty line that is allowed before a request line, or a part of it.
     EmptyLine,
-    /// A head: the bytes just taken, as the index now describes them.
+    /// A head: the bytes just taken, which are now indexed.
     Head { body: BodyLength },
     /// A piece of the body; never empty.
     Body(&'a [u8]),
-    /// The body is complete. The trailer section as it came, checked; empty if there is none.
+    /// The body is complete. The trailer section is checked, and as it was received; empty if there is none.
     End { trailers: &'a [u8] },
 }
 
-/// How a handler's answer broke the framing it announced.
+/// How a handler's response broke the framing that its head announced.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Misuse {
     /// More bytes than the announced length.
@@ -43,7 +46,7 @@ enum Continuation {
     Given,
 }
 
-/// One empty line in front of a request line is passed over (RFC 9112 §2.2).
+/// One empty line before a request line is ignored (RFC 9112 §2.2).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum EmptyLine {
     None,
@@ -51,52 +54,52 @@ enum EmptyLine {
     Whole,
 }
 
-/// The protocol of one connection, between its bytes and their meaning.
+/// The protocol state of one connection.
 #[derive(Debug)]
 pub(crate) struct Connection {
     decoder: Decoder,
-    answer: BodyFraming,
+    response: BodyFraming,
     scan: Scan,
     recv: Recv,
     send: Send,
     close: Close,
     version: Version,
     persistence: Persistence,
-    asked: Asked,
+    method: RequestMethod,
     continuation: Continuation,
     empty_line: EmptyLine,
     upgrade: UpgradeOffer,
 }
 
-// One of these lies in each slot of the table, idle connections included.
+// Each slot of the table has one of these, idle connections included.
 const _: () = assert!(
     size_of::<Connection>() <= 64,
-    "a connection has outgrown a cache line"
+    "a connection no longer fits in a cache line"
 );
 
 impl Connection {
     pub(crate) const fn new() -> Self {
         Self {
             decoder: Decoder::new(BodyLength::None),
-            answer: BodyFraming::Absent,
+            response: BodyFraming::Absent,
             scan: Scan::NEW,
             recv: Recv::Idle,
             send: Send::Waiting,
             close: Close::Unset,
             version: Version::Http11,
             persistence: Persistence::Implied,
-            asked: Asked::Everything,
+            method: RequestMethod::Other,
             continuation: Continuation::Unasked,
             empty_line: EmptyLine::None,
             upgrade: UpgradeOffer::None,
         }
     }
 
-    /// Takes one step over `input`, which begins where the last step's taken bytes ended.
+    /// Takes one step over `input`, which begins after the bytes that the last step took. Returns how many bytes were taken.
     ///
     /// # Errors
     ///
-    /// The refusal that the peer has to be told; nothing behind it is ever taken.
+    /// The reason why the request is refused. No byte after it is ever taken.
     pub(crate) fn poll<'a>(
         &mut self,
         input: &'a [u8],
@@ -128,7 +131,7 @@ impl Connection {
             None => return Ok((0, Event::NeedInput)),
             Some(byte) if is_token_byte(*byte) && self.empty_line != EmptyLine::Half => {}
             Some(_) => {
-                // A head that has begun begins with a token: nothing has come yet.
+                // A head begins with a token, so none has begun.
                 let skipped = self.skip_empty_line(input)?;
                 return match skipped {
                     0 => Err(Refusal::Method),
@@ -140,13 +143,13 @@ impl Connection {
             self.recv = self.recv.on(RecvFact::Bytes);
             return Ok((0, Event::NeedInput));
         };
-        let head = HeadView::new(input.get(..len).unwrap_or_default(), index);
+        let head = HeadView::new(Cursor::new(input).take(len), index);
         let framing = framing::read(head)?;
         self.on_head(head, &framing);
         Ok((len, Event::Head { body: framing.body }))
     }
 
-    /// Takes the bytes of the one empty line that is allowed, which may come in two halves.
+    /// Takes the bytes of the one empty line that is allowed. It may arrive in two halves.
     fn skip_empty_line(&mut self, input: &[u8]) -> Result<usize, Refusal> {
         let mut skipped = 0_usize;
         for byte in input {
@@ -166,10 +169,10 @@ impl Connection {
     fn on_head(&mut self, head: HeadView<'_>, framing: &Framing) {
         self.version = head.version();
         self.persistence = framing.persistence;
-        self.asked = if head.is_method(b"HEAD") {
-            Asked::HeadOnly
+        self.method = if head.is_method(b"HEAD") {
+            RequestMethod::Head
         } else {
-            Asked::Everything
+            RequestMethod::Other
         };
         self.close = self.close.or(framing.close);
         self.upgrade = framing.upgrade;
@@ -191,7 +194,7 @@ impl Connection {
     ) -> Result<(usize, Event<'a>), Refusal> {
         let (taken, decoded) = self.decoder.decode(input, &mut self.scan, limits)?;
         if taken > 0 && self.continuation == Continuation::Asked {
-            // The body comes unbidden: nobody waits any more.
+            // The peer sends the body without waiting any longer.
             self.continuation = Continuation::Unasked;
         }
         let event = match decoded {
@@ -205,8 +208,8 @@ impl Connection {
         Ok((taken, event))
     }
 
-    /// Takes a body whose bytes are all there: what [`poll`](Self::poll) would say of them and of their end in two steps.
-    /// False if `len` is not all that was announced.
+    /// Takes a complete body and its end in one step, as [`poll`](Self::poll) would in two. False if `len` is not the
+    /// announced length.
     pub(crate) fn take_whole_body(&mut self, len: u64) -> bool {
         let is_whole = self.recv == Recv::Body && self.decoder.take_whole(len);
         if is_whole {
@@ -216,14 +219,14 @@ impl Connection {
         is_whole
     }
 
-    /// Of a head that is no head only the method may be known; beside that, the answer must suit any client.
+    /// The head did not parse, so assume nothing but the method: any client must understand the response.
     fn forget_request(&mut self, begun: &[u8]) {
         self.version = Version::Http11;
         self.persistence = Persistence::Implied;
-        self.asked = if begun.starts_with(b"HEAD ") {
-            Asked::HeadOnly
+        self.method = if begun.starts_with(b"HEAD ") {
+            RequestMethod::Head
         } else {
-            Asked::Everything
+            RequestMethod::Other
         };
     }
 
@@ -244,8 +247,7 @@ impl Connection {
         self.recv == Recv::Done && self.send == Send::Done
     }
 
-    /// Refuses a request that has begun, for a reason that its bytes alone do not show; `begun` is what has come of a
-    /// head that is not whole.
+    /// Refuses a request for a reason that is not in its bytes. `begun` is what was received of an incomplete head.
     pub(crate) fn refuse(&mut self, refusal: Refusal, begun: &[u8]) -> Refusal {
         if self.recv == Recv::Idle || self.recv == Recv::Head {
             self.forget_request(begun);
@@ -254,7 +256,7 @@ impl Connection {
         refusal
     }
 
-    /// Bounds the body whose head has just come.
+    /// Bounds the body whose head was just received.
     ///
     /// # Errors
     ///
@@ -265,7 +267,7 @@ impl Connection {
             .inspect_err(|_| self.on_refused())
     }
 
-    /// The peer will send no more. Behind a whole request this is to be told again when its answer has gone.
+    /// The peer will send no more. After a whole request, this must be called again once its response was sent.
     pub(crate) fn on_end_of_input(&mut self) {
         self.begin_next_cycle();
         self.recv = self.recv.on(RecvFact::EndOfInput);
@@ -273,28 +275,28 @@ impl Connection {
 
     /// The connection is to end after this exchange.
     pub(crate) fn on_close(&mut self, reason: Close) {
-        // An exchange that is over stays as it was: the reason is for the next one.
+        // A complete exchange is not affected: the reason applies to the next one.
         self.begin_next_cycle();
         self.close = self.close.or(reason);
     }
 
-    /// What to do once all pending bytes have gone.
+    /// What to do once all pending bytes were sent.
     pub(crate) fn next(&self) -> Next {
         next(self.recv, self.send, self.close)
     }
 
-    /// Nothing has come of a request, and no answer is under way.
+    /// No request has begun, and no response is being sent.
     pub(crate) fn is_idle(&self) -> bool {
         (self.recv == Recv::Idle && self.send == Send::Waiting) || self.is_exchange_over()
     }
 
-    /// The body is still coming in.
+    /// The body has not been received completely.
     pub(crate) fn is_body_pending(&self) -> bool {
         self.recv == Recv::Body
     }
 
     /// The final answer's head has not been written.
-    pub(crate) fn is_unanswered(&self) -> bool {
+    pub(crate) fn is_response_due(&self) -> bool {
         self.send == Send::Waiting
     }
 
@@ -302,12 +304,12 @@ impl Connection {
         self.upgrade
     }
 
-    /// The length of the body that is still to come, where the peer has told it.
+    /// The length of the rest of the body, if the peer has announced it.
     pub(crate) fn announced(&self) -> Option<u64> {
         self.decoder.announced()
     }
 
-    /// Writes `100 Continue` if the peer waits for it; at most once a request.
+    /// Writes `100 Continue` if the peer waits for it, at most once per request.
     pub(crate) fn encode_continue(&mut self, out: &mut Vec<u8>) {
         let is_asked = self.continuation == Continuation::Asked;
         if is_asked && self.recv == Recv::Body && self.send == Send::Waiting {
@@ -328,41 +330,45 @@ impl Connection {
         }
     }
 
-    /// Writes the head of the final answer; returns how many fields were left out as not the handler's to set.
+    /// Writes the head of the final response. Returns how many of the handler's fields were left out.
     pub(crate) fn encode_head<'f>(
         &mut self,
         out: &mut Vec<u8>,
-        head: &AnswerHead<'_>,
+        head: &ResponseHead<'_>,
         fields: impl Iterator<Item = (&'f str, &'f [u8])>,
     ) -> usize {
-        debug_assert!(self.send == Send::Waiting, "a second answer to one request");
+        debug_assert!(
+            self.send == Send::Waiting,
+            "a second response to one request"
+        );
         if self.recv == Recv::Body && !self.is_rest_worth_reading() {
             self.close = self.close.or(Close::BodyUnread);
         }
-        let framing = body_framing(head, &self.terms());
+        let framing = body_framing(head, &self.head_context());
         if framing == BodyFraming::UntilClose {
             self.close = self.close.or(Close::HandlerAsked);
         }
-        self.answer = framing;
+        self.response = framing;
         self.send = self.send.on(match framing {
             BodyFraming::Absent | BodyFraming::Length(0) => SendFact::HeadAlone,
             BodyFraming::Length(_) | BodyFraming::Chunked | BodyFraming::UntilClose => {
                 SendFact::HeadAndBody
             }
         });
-        encode_head(out, head, &self.terms(), fields)
+        encode_head(out, head, &self.head_context(), fields)
     }
 
-    const fn terms(&self) -> Terms {
-        Terms {
-            asked: self.asked,
+    const fn head_context(&self) -> HeadContext {
+        HeadContext {
+            method: self.method,
             version: self.version,
             persistence: self.persistence,
             close: self.close,
         }
     }
 
-    /// Behind an early answer: a short rest is thrown away. A peer that waits for `100 Continue` may never send it.
+    /// After an early response, a short rest of the body is discarded. A peer that waits for `100 Continue` may never send
+    /// it.
     fn is_rest_worth_reading(&self) -> bool {
         self.continuation != Continuation::Asked
             && self
@@ -371,18 +377,18 @@ impl Connection {
                 .is_some_and(|left| left <= DISCARD_LEN_MAX)
     }
 
-    /// Writes what stands before `len` bytes of the body, and counts them; `len` must not be 0. The bytes themselves
-    /// go out behind it, and [`encode_piece_end`](Self::encode_piece_end) behind them.
+    /// Writes what precedes a piece of the body, and counts its `len` bytes; `len` must not be 0. The piece itself must
+    /// follow, and then [`encode_piece_end`](Self::encode_piece_end).
     ///
     /// # Errors
     ///
-    /// More bytes than were announced: nothing is written, and none of them may go out.
+    /// The body is longer than announced: nothing is written, and the piece must not be sent.
     pub(crate) fn encode_piece_start(
         &mut self,
         out: &mut Vec<u8>,
         len: usize,
     ) -> Result<(), Misuse> {
-        match &mut self.answer {
+        match &mut self.response {
             BodyFraming::Absent => return Err(Misuse::BodyTooLong),
             BodyFraming::Length(left) => {
                 *left = left.checked_sub(len as u64).ok_or(Misuse::BodyTooLong)?;
@@ -393,9 +399,9 @@ impl Connection {
         Ok(())
     }
 
-    /// Writes what stands behind a piece of the body.
+    /// Writes what follows a piece of the body.
     pub(crate) fn encode_piece_end(&mut self, out: &mut Vec<u8>) {
-        match self.answer {
+        match self.response {
             BodyFraming::Chunked => encode::encode_chunk_end(out),
             BodyFraming::Length(0) if self.send == Send::Body => {
                 self.send = self.send.on(SendFact::BodyEnd);
@@ -404,16 +410,16 @@ impl Connection {
         }
     }
 
-    /// Writes the end of the answer's body.
+    /// Writes the end of the response's body.
     ///
     /// # Errors
     ///
-    /// Fewer bytes than were announced: the answer is cut.
+    /// The body is shorter than announced: the response is cut.
     pub(crate) fn encode_end(&mut self, out: &mut Vec<u8>) -> Result<(), Misuse> {
         if self.send == Send::Done {
             return Ok(());
         }
-        match self.answer {
+        match self.response {
             BodyFraming::Length(left) if left > 0 => {
                 self.send = self.send.on(SendFact::Cut);
                 return Err(Misuse::BodyTooShort);
@@ -425,33 +431,33 @@ impl Connection {
         Ok(())
     }
 
-    /// The answer can't be completed: it ends here, and the peer will see that it is not whole.
+    /// The response cannot be completed. It ends here, in a way that the peer can tell from a complete one.
     pub(crate) fn cut(&mut self) {
         if self.send != Send::Done {
             self.send = self.send.on(SendFact::Cut);
         }
     }
 
-    /// No byte of a body may follow the head just written: HEAD, 204, 205, 304.
+    /// No body may follow the head that was just written: HEAD, 204, 205, 304.
     pub(crate) const fn has_no_body(&self) -> bool {
-        matches!(self.answer, BodyFraming::Absent)
+        matches!(self.response, BodyFraming::Absent)
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::{
-        AnswerHead, Close, Connection, Event, HeadIndex, HeadLimits, Misuse, Next, Refusal,
+        Close, Connection, Event, HeadIndex, HeadLimits, Misuse, Next, Refusal, ResponseHead,
     };
     use crate::h1::DateLine;
-    use crate::h1::encode::AnswerLength;
+    use crate::h1::encode::ResponseLength;
 
     const LIMITS: HeadLimits = HeadLimits {
         head_len_max: 1024,
         target_len_max: 64,
         headers_max: 9,
     };
-    const EXPECTANT: &str =
+    const EXPECTING: &str =
         "POST / HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: 9\r\n\r\n";
 
     fn poll<'a>(connection: &mut Connection, input: &'a str) -> Result<Event<'a>, Refusal> {
@@ -459,25 +465,25 @@ mod tests {
         polled.map(|(_, event)| event)
     }
 
-    /// A connection that has taken this head.
-    fn asked(head: &str) -> Connection {
+    /// A connection that has received this head.
+    fn received(head: &str) -> Connection {
         let mut connection = Connection::new();
         let polled = poll(&mut connection, head);
         assert!(matches!(polled, Ok(Event::Head { .. })), "{polled:?}");
         connection
     }
 
-    /// A connection that has taken a plain request and written the head of its answer.
-    fn answered(length: AnswerLength) -> Connection {
-        let mut connection = asked("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+    /// A connection that has received a plain request and written the head of its response.
+    fn responded(length: ResponseLength) -> Connection {
+        let mut connection = received("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
         write_head(&mut connection, length);
         connection
     }
 
     const DATE: &DateLine = &DateLine::new(b"Sun, 06 Nov 1994 08:49:37 GMT");
 
-    fn write_head(connection: &mut Connection, length: AnswerLength) {
-        let head = AnswerHead {
+    fn write_head(connection: &mut Connection, length: ResponseLength) {
+        let head = ResponseHead {
             status: 200,
             length,
             date: DATE,
@@ -487,8 +493,8 @@ mod tests {
     }
 
     #[test]
-    fn behind_the_last_exchange_nothing_is_taken_for_a_request() {
-        let mut connection = answered(AnswerLength::Known(0));
+    fn after_the_last_exchange_no_request_is_parsed() {
+        let mut connection = responded(ResponseLength::Known(0));
         connection.close = Close::PeerAsked;
         assert_eq!(
             poll(&mut connection, "GET / HTTP/1.1\r\n"),
@@ -500,9 +506,9 @@ mod tests {
     #[test]
     fn a_connection_is_idle_before_its_first_request_and_between_two() {
         assert!(Connection::new().is_idle());
-        assert!(!asked("GET / HTTP/1.1\r\nHost: a\r\n\r\n").is_idle());
-        assert!(!answered(AnswerLength::Known(1)).is_idle());
-        assert!(answered(AnswerLength::Known(0)).is_idle());
+        assert!(!received("GET / HTTP/1.1\r\nHost: a\r\n\r\n").is_idle());
+        assert!(!responded(ResponseLength::Known(1)).is_idle());
+        assert!(responded(ResponseLength::Known(0)).is_idle());
         let mut cut = Connection::new();
         cut.cut();
         assert!(!cut.is_idle());
@@ -510,24 +516,24 @@ mod tests {
     }
 
     #[test]
-    fn a_refusal_without_a_request_is_answered_as_any_client_understands_it() {
+    fn a_refusal_without_a_request_has_a_response_that_any_client_understands() {
         let mut connection = Connection::new();
         connection.refuse(Refusal::Timeout, b"");
         assert_eq!(connection.next(), Next::Wait);
-        write_head(&mut connection, AnswerLength::Known(0));
+        write_head(&mut connection, ResponseLength::Known(0));
         assert_eq!(connection.next(), Next::Linger);
     }
 
     #[test]
-    fn what_was_known_of_the_last_request_says_nothing_about_a_refused_one() {
-        let mut connection = asked("HEAD / HTTP/1.0\r\nConnection: keep-alive\r\n\r\n");
-        write_head(&mut connection, AnswerLength::Known(0));
+    fn the_previous_request_does_not_affect_the_response_to_a_refused_one() {
+        let mut connection = received("HEAD / HTTP/1.0\r\nConnection: keep-alive\r\n\r\n");
+        write_head(&mut connection, ResponseLength::Known(0));
         assert!(connection.has_no_body());
         assert_eq!(poll(&mut connection, "GET /"), Ok(Event::NeedInput));
         connection.refuse(Refusal::Timeout, b"GET /");
-        let head = AnswerHead {
+        let head = ResponseHead {
             status: 408,
-            length: AnswerLength::Unknown,
+            length: ResponseLength::Unknown,
             date: DATE,
             content_type: None,
         };
@@ -540,42 +546,45 @@ mod tests {
     }
 
     #[test]
-    fn a_refusal_suits_the_request_as_far_as_it_is_known() {
-        let mut begun = asked("HEAD / HTTP/1.1\r\nHost: a\r\nContent-Length: 9\r\n\r\n");
+    fn the_response_to_a_refused_request_depends_on_its_method_once_its_head_was_received() {
+        let mut begun = received("HEAD / HTTP/1.1\r\nHost: a\r\nContent-Length: 9\r\n\r\n");
         begun.refuse(Refusal::Timeout, b"");
-        write_head(&mut begun, AnswerLength::Known(9));
-        assert!(begun.has_no_body(), "its head has come, and it was HEAD");
-        let mut next = asked("HEAD / HTTP/1.1\r\nHost: a\r\n\r\n");
-        write_head(&mut next, AnswerLength::Known(9));
+        write_head(&mut begun, ResponseLength::Known(9));
+        assert!(
+            begun.has_no_body(),
+            "its head was received, and it was HEAD"
+        );
+        let mut next = received("HEAD / HTTP/1.1\r\nHost: a\r\n\r\n");
+        write_head(&mut next, ResponseLength::Known(9));
         assert_eq!(poll(&mut next, "\r"), Ok(Event::EmptyLine));
         next.refuse(Refusal::Timeout, b"\r");
-        write_head(&mut next, AnswerLength::Known(9));
-        assert!(!next.has_no_body(), "nothing of it has come");
+        write_head(&mut next, ResponseLength::Known(9));
+        assert!(!next.has_no_body(), "no head was received");
     }
 
     #[test]
-    fn whoever_waits_for_100_continue_hears_it_once_and_only_before_the_answer() {
+    fn continue_is_sent_once_and_only_before_the_response() {
         let mut out = Vec::new();
-        let mut connection = asked(EXPECTANT);
+        let mut connection = received(EXPECTING);
         connection.encode_continue(&mut out);
         connection.encode_continue(&mut out);
         assert_eq!(out, b"HTTP/1.1 100 Continue\r\n\r\n");
         out.clear();
-        let mut answered = asked(EXPECTANT);
-        write_head(&mut answered, AnswerLength::Known(0));
-        answered.encode_continue(&mut out);
-        let mut refused = asked(EXPECTANT);
+        let mut responded = received(EXPECTING);
+        write_head(&mut responded, ResponseLength::Known(0));
+        responded.encode_continue(&mut out);
+        let mut refused = received(EXPECTING);
         assert_eq!(refused.limit_body(8), Err(Refusal::BodyTooLarge));
         refused.encode_continue(&mut out);
-        let mut unasked = asked("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 9\r\n\r\n");
+        let mut unasked = received("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 9\r\n\r\n");
         unasked.encode_continue(&mut out);
         assert_eq!(out, b"");
     }
 
     #[test]
-    fn nobody_hears_100_continue_whose_body_has_begun_to_come() {
+    fn continue_is_not_sent_once_the_body_has_begun() {
         let mut out = Vec::new();
-        let mut connection = asked(EXPECTANT);
+        let mut connection = received(EXPECTING);
         assert_eq!(poll(&mut connection, "x"), Ok(Event::Body(b"x")));
         assert_eq!(poll(&mut connection, ""), Ok(Event::NeedInput));
         connection.encode_continue(&mut out);
@@ -583,24 +592,24 @@ mod tests {
     }
 
     #[test]
-    fn what_is_announced_of_a_body_shrinks_as_it_comes() {
-        let mut connection = asked("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 9\r\n\r\n");
+    fn the_announced_rest_of_a_body_shrinks_as_it_is_received() {
+        let mut connection = received("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 9\r\n\r\n");
         assert_eq!(connection.announced(), Some(9));
         assert_eq!(poll(&mut connection, "abc"), Ok(Event::Body(b"abc")));
         assert_eq!(connection.announced(), Some(6));
-        let chunked = asked("POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n");
+        let chunked = received("POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n");
         assert_eq!(chunked.announced(), None);
     }
 
     #[test]
-    fn the_switch_is_written_once_and_only_to_those_who_offered_it() {
+    fn the_switch_is_written_once_and_only_if_the_peer_offered_it() {
         let fields = [("Upgrade", &b"x"[..])];
         let mut out = Vec::new();
-        let mut unasked = asked("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+        let mut unasked = received("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
         unasked.encode_switch(&mut out, fields.into_iter());
         assert_eq!(out, b"");
         let mut offered =
-            asked("GET / HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: x\r\n\r\n");
+            received("GET / HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: x\r\n\r\n");
         offered.encode_switch(&mut out, fields.into_iter());
         offered.encode_switch(&mut out, fields.into_iter());
         let text = String::from_utf8_lossy(&out);
@@ -609,7 +618,7 @@ mod tests {
     }
 
     #[test]
-    fn a_byte_that_begins_no_method_is_refused_before_another_comes() {
+    fn a_byte_that_begins_no_method_is_refused_at_once() {
         for begun in [" ", "\t", "(", "\0"] {
             let mut connection = Connection::new();
             let refused = poll(&mut connection, begun);
@@ -618,9 +627,9 @@ mod tests {
     }
 
     #[test]
-    fn an_answer_has_as_many_bytes_as_it_announced() {
+    fn a_response_has_the_announced_length() {
         let mut out = Vec::new();
-        let mut connection = answered(AnswerLength::Known(2));
+        let mut connection = responded(ResponseLength::Known(2));
         assert_eq!(
             connection.encode_piece_start(&mut out, 3),
             Err(Misuse::BodyTooLong)
@@ -630,27 +639,31 @@ mod tests {
         assert_eq!(connection.next(), Next::Write);
         assert_eq!(connection.encode_end(&mut out), Err(Misuse::BodyTooShort));
         assert_eq!(connection.next(), Next::Linger);
-        let mut whole = answered(AnswerLength::Known(2));
+        let mut whole = responded(ResponseLength::Known(2));
         assert_eq!(whole.encode_piece_start(&mut out, 2), Ok(()));
         whole.encode_piece_end(&mut out);
-        assert_eq!(whole.next(), Next::Read, "its last byte is its end");
-        let mut told = answered(AnswerLength::Known(2));
-        assert_eq!(told.encode_piece_start(&mut out, 2), Ok(()));
-        assert_eq!(told.encode_end(&mut out), Ok(()));
-        assert_eq!(told.next(), Next::Read);
-        assert_eq!(out, b"", "a length needs no frames");
+        assert_eq!(
+            whole.next(),
+            Next::Read,
+            "the last announced byte ends the body"
+        );
+        let mut ended = responded(ResponseLength::Known(2));
+        assert_eq!(ended.encode_piece_start(&mut out, 2), Ok(()));
+        assert_eq!(ended.encode_end(&mut out), Ok(()));
+        assert_eq!(ended.next(), Next::Read);
+        assert_eq!(out, b"", "a body with a length has no frames");
     }
 
     #[test]
-    fn an_answer_without_a_body_takes_none() {
+    fn a_response_without_a_body_accepts_none() {
         let mut out = Vec::new();
-        let mut connection = asked("HEAD / HTTP/1.1\r\nHost: a\r\n\r\n");
-        write_head(&mut connection, AnswerLength::Known(2));
+        let mut connection = received("HEAD / HTTP/1.1\r\nHost: a\r\n\r\n");
+        write_head(&mut connection, ResponseLength::Known(2));
         assert_eq!(
             connection.encode_piece_start(&mut out, 1),
             Err(Misuse::BodyTooLong)
         );
-        let mut empty = answered(AnswerLength::Known(0));
+        let mut empty = responded(ResponseLength::Known(0));
         assert_eq!(
             empty.encode_piece_start(&mut out, 1),
             Err(Misuse::BodyTooLong)
@@ -664,18 +677,18 @@ mod tests {
     }
 
     #[test]
-    fn an_answer_that_is_whole_can_no_more_be_cut() {
-        let mut connection = answered(AnswerLength::Known(0));
+    fn a_complete_response_cannot_be_cut() {
+        let mut connection = responded(ResponseLength::Known(0));
         connection.cut();
         assert_eq!(connection.next(), Next::Read);
-        let mut begun = answered(AnswerLength::Unknown);
+        let mut begun = responded(ResponseLength::Unknown);
         begun.cut();
         assert_eq!(begun.next(), Next::Linger);
     }
 
     #[test]
-    fn a_body_that_is_all_there_is_taken_in_one_step_and_only_whole() {
-        let mut connection = asked("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\n");
+    fn a_complete_body_is_taken_in_one_step_and_only_as_a_whole() {
+        let mut connection = received("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\n");
         for len in [2, 4] {
             assert!(!connection.take_whole_body(len), "{len} of 3");
         }
@@ -683,10 +696,13 @@ mod tests {
         assert!(connection.take_whole_body(3));
         assert!(!connection.is_body_pending());
         assert_eq!(connection.announced(), Some(0));
-        assert!(!connection.take_whole_body(0), "there is none any more");
-        write_head(&mut connection, AnswerLength::Known(0));
+        assert!(!connection.take_whole_body(0), "the body was taken");
+        write_head(&mut connection, ResponseLength::Known(0));
         assert_eq!(poll(&mut connection, "GET /"), Ok(Event::NeedInput));
         let chunked = "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n";
-        assert!(!asked(chunked).take_whole_body(0), "its length is unknown");
+        assert!(
+            !received(chunked).take_whole_body(0),
+            "its length is unknown"
+        );
     }
 }

@@ -1,17 +1,17 @@
-//! The `Date` field's value. The caller owns the clock.
+//! The value of the field `Date`. The caller reads the clock.
 
 /// Length of an IMF-fixdate, in bytes.
 pub(crate) const DATE_LEN: usize = 29;
 
-/// The field line `Date` with the empty line behind it, as most heads end: made once a second, and sent in one piece.
+/// The field line `Date` and the empty line, as most heads end: formatted once per second, and copied in one step.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct DateLine([u8; 39]);
 
 impl DateLine {
     pub(crate) const fn new(date: &[u8; DATE_LEN]) -> Self {
         let mut line = *b"Date: Thu, 01 Jan 1970 00:00:00 GMT\r\n\r\n";
-        if let Some((_, behind)) = line.split_at_mut_checked(6)
-            && let Some(place) = behind.first_chunk_mut()
+        if let Some((_, rest)) = line.split_at_mut_checked(6)
+            && let Some(place) = rest.first_chunk_mut()
         {
             *place = *date;
         }

@@ -1,27 +1,28 @@
-//! Bodies out of bytes: by length and chunked. Every slice that comes out is a slice of what went in.
+//! Decodes bodies, by length and chunked. Every slice that it returns is a slice of its input.
 //!
-//! Each byte that is thrown away (chunk sizes, extensions, CRLFs) is compared first.
+//! Each byte that is discarded (chunk sizes, extensions, CRLFs) is checked first.
 
+use super::cursor::Cursor;
 use super::framing::BodyLength;
 use super::head::{HeadLimits, Scan};
 use super::refusal::Refusal;
 use super::trailers;
 
-/// Hexadecimal digits that a chunk size may have, leading zeros included: 64 bits' worth.
+/// Hexadecimal digits that a chunk size may have, leading zeros included: 64 bits.
 const SIZE_DIGITS_MAX: u8 = 16;
-/// The largest chunk size taken; anything above it overflows somebody's signed arithmetic.
+/// The largest chunk size accepted. A larger one overflows signed arithmetic in other implementations.
 const SIZE_MAX: u64 = 1 << 63;
-/// Bytes of chunk extensions over all chunks of one body: nobody uses them but to waste a server's time.
+/// Bytes of chunk extensions in all chunks of one body. In practice they are only used to waste a server's time.
 pub(crate) const EXTENSIONS_LEN_MAX: u16 = 4096;
 
-/// What one step over the input found.
+/// What one step over the input yields.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Decoded<'a> {
-    /// All that came is used up, or the rest is no whole trailer section yet.
+    /// The input is used up, or the rest is an incomplete trailer section.
     NeedInput,
     /// A piece of the body; never empty.
     Bytes(&'a [u8]),
-    /// The end, with the trailer section as it came: empty, or field lines and an empty line.
+    /// The end, with the trailer section as it was received: empty, or field lines and an empty line.
     End { trailers: &'a [u8] },
 }
 
@@ -34,15 +35,15 @@ enum Part {
     SizeStart,
     /// More digits, an extension or the end of the line.
     Size,
-    /// An extension, which is passed over up to its CR.
+    /// An extension, which is skipped up to its CR.
     Extension,
-    /// The LF behind a size.
+    /// The LF after a size.
     SizeEnd,
     /// Bytes of a chunk.
     Chunk,
-    /// The CR behind a chunk.
+    /// The CR after a chunk.
     ChunkCr,
-    /// The LF behind a chunk.
+    /// The LF after a chunk.
     ChunkLf,
     /// The trailer section.
     Trailers,
@@ -51,9 +52,9 @@ enum Part {
 /// The state of one body.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Decoder {
-    /// Bytes left of the body, of the chunk, or the size read so far.
+    /// Bytes left of the body or of the chunk, or the chunk size read so far.
     left: u64,
-    /// Bytes of a chunked body that may still come.
+    /// Bytes that a chunked body may still have.
     room: u64,
     extensions_len: u16,
     digits: u8,
@@ -61,7 +62,7 @@ pub(crate) struct Decoder {
 }
 
 impl Decoder {
-    /// A decoder for a body of this length; `body_len_max` binds what is announced and what comes.
+    /// A decoder for a body of this length, without a bound until [`limit`](Self::limit) sets one.
     pub(crate) const fn new(length: BodyLength) -> Self {
         let (left, part) = match length {
             BodyLength::None => (0, Part::Length),
@@ -77,11 +78,11 @@ impl Decoder {
         }
     }
 
-    /// Bounds the body to `body_len_max` bytes from here on.
+    /// Bounds the rest of the body to `body_len_max` bytes.
     ///
     /// # Errors
     ///
-    /// `BodyTooLarge` if more has been announced already.
+    /// `BodyTooLarge` if the announced length is larger.
     pub(crate) fn limit(&mut self, body_len_max: u64) -> Result<(), Refusal> {
         self.room = body_len_max;
         if self.part == Part::Length && self.left > body_len_max {
@@ -90,12 +91,12 @@ impl Decoder {
         Ok(())
     }
 
-    /// Bytes that are still to come, where the peer has said so.
+    /// The length of the rest of the body, if the peer has announced it.
     pub(crate) fn announced(&self) -> Option<u64> {
         (self.part == Part::Length).then_some(self.left)
     }
 
-    /// Takes a body of a known length whose bytes are all there; false if these are not so many.
+    /// Takes a body of known length in one step. False if `len` is not its length.
     pub(crate) const fn take_whole(&mut self, len: u64) -> bool {
         let is_whole = matches!(self.part, Part::Length) && self.left == len;
         if is_whole {
@@ -104,46 +105,46 @@ impl Decoder {
         is_whole
     }
 
-    /// Takes the next step over `input`: how many of its bytes are used up, and what they were.
+    /// Takes the next step over `input`. Returns how many bytes were used, and what they were.
     pub(crate) fn decode<'a>(
         &mut self,
         input: &'a [u8],
         scan: &mut Scan,
         limits: &HeadLimits,
     ) -> Result<(usize, Decoded<'a>), Refusal> {
-        let mut taken = 0_usize;
+        let mut input = Cursor::new(input);
+        let decoded = self.decode_at(&mut input, scan, limits)?;
+        Ok((input.position(), decoded))
+    }
+
+    fn decode_at<'a>(
+        &mut self,
+        input: &mut Cursor<'a>,
+        scan: &mut Scan,
+        limits: &HeadLimits,
+    ) -> Result<Decoded<'a>, Refusal> {
         loop {
-            let rest = input.get(taken..).unwrap_or_default();
-            if let Some(len) = self.take_frame(rest)? {
-                taken = taken.saturating_add(len);
+            if self.take_frame(input)? {
                 continue;
             }
             match self.part {
-                Part::Length if self.left == 0 => {
-                    return Ok((taken, Decoded::End { trailers: &[] }));
-                }
+                Part::Length if self.left == 0 => return Ok(Decoded::End { trailers: &[] }),
                 Part::Length | Part::Chunk => {
-                    let bytes = self.take_bytes(rest);
-                    let decoded = if bytes.is_empty() {
-                        Decoded::NeedInput
-                    } else {
-                        Decoded::Bytes(bytes)
-                    };
-                    return Ok((taken.saturating_add(bytes.len()), decoded));
+                    return Ok(match self.take_bytes(input) {
+                        [] => Decoded::NeedInput,
+                        bytes => Decoded::Bytes(bytes),
+                    });
                 }
                 Part::Trailers => {
-                    let Some(len) = trailers::parse_trailers(rest, scan, limits)? else {
-                        return Ok((taken, Decoded::NeedInput));
-                    };
-                    // An empty section is its empty line alone.
-                    let trailers = if len > 2 {
-                        rest.get(..len).unwrap_or_default()
-                    } else {
-                        &[]
+                    let Some(len) = trailers::parse_trailers(input.rest(), scan, limits)? else {
+                        return Ok(Decoded::NeedInput);
                     };
                     self.part = Part::Length;
                     self.left = 0;
-                    return Ok((taken.saturating_add(len), Decoded::End { trailers }));
+                    let section = input.take(len);
+                    // An empty section is only its empty line.
+                    let trailers = if len > 2 { section } else { &[] };
+                    return Ok(Decoded::End { trailers });
                 }
                 Part::SizeStart
                 | Part::Size
@@ -151,22 +152,20 @@ impl Decoder {
                 | Part::SizeEnd
                 | Part::ChunkCr
                 | Part::ChunkLf => {
-                    let Some(byte) = rest.first() else {
-                        return Ok((taken, Decoded::NeedInput));
+                    let Some(byte) = input.rest().first() else {
+                        return Ok(Decoded::NeedInput);
                     };
                     self.part = self.on_frame_byte(*byte)?;
-                    taken = taken.saturating_add(1);
+                    input.skip(1);
                 }
             }
         }
     }
 
-    /// As many bytes of the body as `input` begins with.
-    fn take_bytes<'a>(&mut self, input: &'a [u8]) -> &'a [u8] {
-        let len = usize::try_from(self.left)
-            .unwrap_or(usize::MAX)
-            .min(input.len());
-        let bytes = input.get(..len).unwrap_or_default();
+    /// The bytes of the body or chunk that `input` begins with.
+    fn take_bytes<'a>(&mut self, input: &mut Cursor<'a>) -> &'a [u8] {
+        let left = usize::try_from(self.left).unwrap_or(usize::MAX);
+        let bytes = input.take(left.min(input.rest().len()));
         self.left = self.left.saturating_sub(bytes.len() as u64);
         if self.left == 0 && self.part == Part::Chunk {
             self.part = Part::ChunkCr;
@@ -174,18 +173,20 @@ impl Decoder {
         bytes
     }
 
-    /// What stands around the chunks, where it is plain and whole. `None` means: look at it byte by byte.
-    fn take_frame(&mut self, rest: &[u8]) -> Result<Option<usize>, Refusal> {
-        if self.part == Part::ChunkCr && rest.starts_with(b"\r\n") {
+    /// Takes the bytes around a chunk if they are plain and complete. False means: read them byte by byte.
+    fn take_frame(&mut self, input: &mut Cursor<'_>) -> Result<bool, Refusal> {
+        if self.part == Part::ChunkCr && input.rest().starts_with(b"\r\n") {
+            input.skip(2);
             self.part = self.on_chunk_end();
-            return Ok(Some(2));
+            return Ok(true);
         }
         if self.part != Part::SizeStart {
-            return Ok(None);
+            return Ok(false);
         }
         let (mut size, mut len) = (0_u64, 0_usize);
-        // One digit less than there may be: nothing can overflow.
-        for byte in rest
+        // One digit fewer than allowed: the size cannot overflow.
+        for byte in input
+            .rest()
             .iter()
             .take(usize::from(SIZE_DIGITS_MAX).saturating_sub(1))
         {
@@ -195,16 +196,19 @@ impl Decoder {
             size = size << 4 | u64::from(digit);
             len = len.saturating_add(1);
         }
-        let behind = rest.get(len..).unwrap_or_default();
-        if len == 0 || !behind.starts_with(b"\r\n") {
-            return Ok(None);
+        let mut line = *input;
+        line.skip(len);
+        if len == 0 || !line.rest().starts_with(b"\r\n") {
+            return Ok(false);
         }
+        line.skip(2);
+        *input = line;
         self.left = size;
         self.part = self.on_size_end()?;
-        Ok(Some(len.saturating_add(2)))
+        Ok(true)
     }
 
-    /// RFC 9112 §7.1: one byte of what stands around the chunks.
+    /// RFC 9112 §7.1: one byte around the chunks.
     fn on_frame_byte(&mut self, byte: u8) -> Result<Part, Refusal> {
         match (self.part, byte) {
             (Part::SizeStart | Part::Size, b'0'..=b'9' | b'a'..=b'f' | b'A'..=b'F') => {
@@ -272,7 +276,7 @@ mod tests {
         headers_max: 4,
     };
 
-    /// The body and what stands behind it, when the input comes `step` bytes at a time.
+    /// The body and the length of what follows it, when the input is received `step` bytes at a time.
     fn decode(input: &[u8], step: usize, room: u64) -> Result<(Vec<u8>, usize), Refusal> {
         let mut decoder = Decoder::new(BodyLength::Chunked);
         decoder.limit(room)?;
@@ -290,7 +294,7 @@ mod tests {
         }
     }
 
-    fn at_every_cut(input: &[u8], room: u64) -> Result<(Vec<u8>, usize), Refusal> {
+    fn at_every_split(input: &[u8], room: u64) -> Result<(Vec<u8>, usize), Refusal> {
         let whole = decode(input, input.len(), room);
         for step in 1..input.len() {
             assert_eq!(
@@ -304,21 +308,24 @@ mod tests {
     }
 
     #[test]
-    fn chunks_become_a_body_at_every_cut() {
+    fn chunks_are_decoded_at_every_split() {
         let input = b"3\r\nabc\r\n00A;name=\"v;\"\r\n0123456789\r\n0\r\n\r\nGET";
-        assert_eq!(at_every_cut(input, 100), Ok((b"abc0123456789".to_vec(), 3)));
         assert_eq!(
-            at_every_cut(b"0\r\nA: b\r\nC:\r\n\r\nx", 0),
+            at_every_split(input, 100),
+            Ok((b"abc0123456789".to_vec(), 3))
+        );
+        assert_eq!(
+            at_every_split(b"0\r\nA: b\r\nC:\r\n\r\nx", 0),
             Ok((vec![], 1))
         );
     }
 
     #[test]
-    fn an_unfinished_body_asks_for_more() {
+    fn an_incomplete_body_needs_more_input() {
         for end in 0..19 {
             let input = &b"3\r\nabc\r\n0\r\nA: b\r\n\r\n"[..end];
             assert_eq!(
-                at_every_cut(input, 9).map(|(_, rest)| rest),
+                at_every_split(input, 9).map(|(_, rest)| rest),
                 Ok(usize::MAX),
                 "{end}"
             );
@@ -326,7 +333,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_chunk_is_refused_at_every_cut() {
+    fn malformed_chunks_are_refused_at_every_split() {
         for (input, refusal) in [
             (&b"\r\n\r\n"[..], Refusal::Chunk),
             (b"g\r\n", Refusal::Chunk),
@@ -363,7 +370,7 @@ mod tests {
             ),
         ] {
             assert_eq!(
-                at_every_cut(input, 9),
+                at_every_split(input, 9),
                 Err(refusal),
                 "{:?}",
                 String::from_utf8_lossy(input)
@@ -372,7 +379,7 @@ mod tests {
     }
 
     #[test]
-    fn a_trailer_section_is_given_as_it_came_and_an_empty_one_as_nothing() {
+    fn a_trailer_section_is_returned_as_received_and_an_empty_one_as_no_bytes() {
         for (input, section) in [
             (&b"0\r\n\r\n"[..], &b""[..]),
             (b"0\r\nA: b\r\n\r\n", b"A: b\r\n\r\n"),

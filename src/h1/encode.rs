@@ -1,129 +1,132 @@
-//! Answers into bytes: status line, fields, chunks. Framing is decided here and nowhere else.
+//! Encodes responses: status line, fields, chunks. Their framing is decided only here.
 
 use super::byteset::is_token_byte;
+use super::cursor::Cursor;
 use super::date::DateLine;
 use super::framing::Persistence;
 use super::head::Version;
 use super::reason::reason_phrase;
 use super::state::Close;
 
-/// Bytes that the longest framing lines of one head take together, with some to spare.
+/// An upper bound for the framing lines of one head, in bytes.
 const FRAMING_LEN_MAX: usize = 160;
-/// Bytes around one chunk: 16 digits and two CRLFs.
+/// Bytes around one chunk: at most 16 digits and two CRLFs.
 const CHUNK_FRAME_LEN_MAX: usize = 20;
 
-/// The length of an answer's body, as far as it is known when the head leaves.
+/// The length of a response's body, as far as it is known when the head is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum AnswerLength {
-    /// Exactly so many bytes.
+pub(crate) enum ResponseLength {
+    /// Exactly this many bytes.
     Known(u64),
-    /// It ends when it ends.
+    /// Not known before the body ends.
     Unknown,
 }
 
-/// How the body behind an encoded head is framed (RFC 9112 §6.3).
+/// How the body after an encoded head is framed (RFC 9112 §6.3).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum BodyFraming {
     /// There is none: HEAD, 204, 205, 304.
     Absent,
-    /// By its length: so many bytes must follow.
+    /// By its length: this many bytes must follow.
     Length(u64),
     /// In chunks.
     Chunked,
-    /// It ends with the connection: HTTP/1.0 has no chunks.
+    /// By the end of the connection: HTTP/1.0 has no chunks.
     UntilClose,
 }
 
-/// What a head says, beside its fields.
+/// What a head says, apart from the handler's other fields.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct AnswerHead<'a> {
+pub(crate) struct ResponseHead<'a> {
     pub(crate) status: u16,
-    pub(crate) length: AnswerLength,
-    /// Nearly every answer has one: its name needs no look.
+    pub(crate) length: ResponseLength,
+    /// Apart from the other fields: nearly every response has it, and its name needs no checks.
     pub(crate) content_type: Option<&'a [u8]>,
     pub(crate) date: &'a DateLine,
 }
 
-/// The request that is answered, as far as it matters for the answer's framing.
+/// The request's method, as far as it matters for the response's framing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Asked {
-    /// HEAD: the head of what GET would have brought, and no body.
-    HeadOnly,
+pub(crate) enum RequestMethod {
+    /// HEAD: the response has the head that GET would have, and no body.
+    Head,
     /// Any other method.
-    Everything,
+    Other,
 }
 
 /// What the connection contributes to a head.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Terms {
-    pub(crate) asked: Asked,
+pub(crate) struct HeadContext {
+    pub(crate) method: RequestMethod,
     pub(crate) version: Version,
     pub(crate) persistence: Persistence,
     pub(crate) close: Close,
 }
 
-/// How the body of this answer will be framed.
-pub(crate) const fn body_framing(head: &AnswerHead<'_>, terms: &Terms) -> BodyFraming {
-    match (terms.asked, head.status, head.length, terms.version) {
-        (Asked::HeadOnly, _, _, _) | (_, 204 | 205 | 304, _, _) => BodyFraming::Absent,
-        (Asked::Everything, _, AnswerLength::Known(length), _) => BodyFraming::Length(length),
-        (Asked::Everything, _, AnswerLength::Unknown, Version::Http11) => BodyFraming::Chunked,
-        (Asked::Everything, _, AnswerLength::Unknown, Version::Http10) => BodyFraming::UntilClose,
+/// How the body of this response is framed.
+pub(crate) const fn body_framing(head: &ResponseHead<'_>, context: &HeadContext) -> BodyFraming {
+    match (context.method, head.status, head.length, context.version) {
+        (RequestMethod::Head, _, _, _) | (_, 204 | 205 | 304, _, _) => BodyFraming::Absent,
+        (RequestMethod::Other, _, ResponseLength::Known(length), _) => BodyFraming::Length(length),
+        (RequestMethod::Other, _, ResponseLength::Unknown, Version::Http11) => BodyFraming::Chunked,
+        (RequestMethod::Other, _, ResponseLength::Unknown, Version::Http10) => {
+            BodyFraming::UntilClose
+        }
     }
 }
 
-/// Writes the status line, the handler's fields and the framing of a final answer; returns how many of the handler's
-/// fields were left out because they are not the handler's to set.
+/// Writes the status line, the handler's fields and the framing of a final response. Returns how many fields were left out
+/// because only the server may set them, or because they are malformed.
 pub(crate) fn encode_head<'f>(
     out: &mut Vec<u8>,
-    head: &AnswerHead<'_>,
-    terms: &Terms,
+    head: &ResponseHead<'_>,
+    context: &HeadContext,
     fields: impl Iterator<Item = (&'f str, &'f [u8])>,
 ) -> usize {
     out.reserve(FRAMING_LEN_MAX);
-    let mut refused = encode_start(out, head);
+    let mut left_out = encode_start(out, head);
     for (name, value) in fields {
         if is_server_field(name) || !is_sendable(name, value) {
-            refused = refused.saturating_add(1);
+            left_out = left_out.saturating_add(1);
         } else {
             encode_field(out, name, value);
             if name.eq_ignore_ascii_case("upgrade") {
-                // RFC 9110 §7.8: whoever sends the one sends the other.
+                // RFC 9110 §7.8: a sender of Upgrade must also send this.
                 out.extend_from_slice(b"Connection: Upgrade\r\n");
             }
         }
     }
-    match (head.status, head.length, terms.version) {
-        // RFC 9110 §8.6: none on 204; on 304 it would be that of the representation not sent.
+    match (head.status, head.length, context.version) {
+        // RFC 9110 §8.6: no Content-Length on 204; on 304 it would be that of the representation that is not sent.
         (204 | 304, _, _) => {}
-        // RFC 9110 §15.3.6: none has content, but unlike the others it has to say so.
+        // RFC 9110 §15.3.6: 205 has no content either, but unlike the others it has to say so.
         (205, _, _) => out.extend_from_slice(b"Content-Length: 0\r\n"),
-        (_, AnswerLength::Unknown, Version::Http10) => {}
-        (_, AnswerLength::Known(length), _) => {
+        (_, ResponseLength::Unknown, Version::Http10) => {}
+        (_, ResponseLength::Known(length), _) => {
             out.extend_from_slice(b"Content-Length: ");
             encode_length(out, length);
         }
-        (_, AnswerLength::Unknown, Version::Http11) => {
+        (_, ResponseLength::Unknown, Version::Http11) => {
             out.extend_from_slice(b"Transfer-Encoding: chunked\r\n");
         }
     }
-    encode_end_of_head(out, head.date, terms);
-    refused
+    encode_end_of_head(out, head.date, context);
+    left_out
 }
 
-/// Writes the date, what becomes of the connection, and the empty line.
-fn encode_end_of_head(out: &mut Vec<u8>, date: &DateLine, terms: &Terms) {
+/// Writes the date, whether the connection persists, and the empty line.
+fn encode_end_of_head(out: &mut Vec<u8>, date: &DateLine, context: &HeadContext) {
     out.extend_from_slice(date.with_empty_line());
-    let last = match (terms.close.is_set(), terms.persistence) {
+    let end = match (context.close.is_set(), context.persistence) {
         (false, Persistence::Implied) => return,
         (false, Persistence::Requested) => &b"Connection: keep-alive\r\n\r\n"[..],
         (true, _) => b"Connection: close\r\n\r\n",
     };
     out.truncate(out.len().saturating_sub(2));
-    out.extend_from_slice(last);
+    out.extend_from_slice(end);
 }
 
-/// Writes the whole of a `101 Switching Protocols` (RFC 9110 §15.2.2): the `Upgrade` field is the handler's.
+/// Writes a `101 Switching Protocols` (RFC 9110 §15.2.2). The handler supplies the `Upgrade` field.
 pub(crate) fn encode_switch<'f>(
     out: &mut Vec<u8>,
     fields: impl Iterator<Item = (&'f str, &'f [u8])>,
@@ -142,7 +145,7 @@ pub(crate) fn encode_continue(out: &mut Vec<u8>) {
     out.extend_from_slice(b"HTTP/1.1 100 Continue\r\n\r\n");
 }
 
-/// Writes what stands before a chunk of `len` bytes; `len` must not be 0, which would end the body.
+/// Writes what precedes a chunk of `len` bytes. `len` must not be 0, which would end the body.
 pub(crate) fn encode_chunk_start(out: &mut Vec<u8>, len: usize) {
     debug_assert!(len > 0, "an empty chunk ends the body");
     out.reserve(CHUNK_FRAME_LEN_MAX);
@@ -158,7 +161,7 @@ pub(crate) fn encode_chunk_start(out: &mut Vec<u8>, len: usize) {
     out.extend_from_slice(b"\r\n");
 }
 
-/// Writes what stands behind a chunk.
+/// Writes what follows a chunk.
 pub(crate) fn encode_chunk_end(out: &mut Vec<u8>) {
     out.extend_from_slice(b"\r\n");
 }
@@ -176,15 +179,15 @@ fn encode_field(out: &mut Vec<u8>, name: &str, value: &[u8]) {
     out.extend_from_slice(b"\r\n");
 }
 
-/// Up to here a run of bytes is short.
+/// Up to this length [`put`] copies without calling the C library.
 const SHORT_LEN_MAX: usize = 128;
 
-/// Appends what is mostly a short run of bytes, in steps whose sizes the compiler knows. A copy of unknown length is a call of the C
-/// library's, and musl's begins with a string instruction that takes longer than the whole of such a run.
+/// Appends bytes that are mostly few, in steps whose size is known at compile time. A copy of unknown length calls `memcpy`,
+/// and musl's begins with a string instruction that takes longer than the whole copy of a short run.
 pub(crate) fn put(out: &mut Vec<u8>, bytes: &[u8]) {
     let end = out.len().saturating_add(bytes.len());
     match bytes.len() {
-        // What is written beyond them is taken back.
+        // Writes sixteen; the surplus is truncated below.
         ..16 => out.extend_from_slice(&padded(bytes)),
         16..=SHORT_LEN_MAX => put_ends(out, bytes),
         _ => out.extend_from_slice(bytes),
@@ -192,8 +195,8 @@ pub(crate) fn put(out: &mut Vec<u8>, bytes: &[u8]) {
     out.truncate(end);
 }
 
-/// In steps of sixteen bytes, of which there are as many at the least. The last step ends where `bytes` do: it writes some
-/// of them twice, which is less work than to look how few are left.
+/// Appends at least sixteen bytes, in steps of sixteen. The last step ends where `bytes` ends and writes some of them twice,
+/// which is cheaper than to count what is left.
 fn put_ends(out: &mut Vec<u8>, bytes: &[u8]) {
     let end = out.len().saturating_add(bytes.len());
     let (steps, _) = bytes.as_chunks::<16>();
@@ -206,9 +209,9 @@ fn put_ends(out: &mut Vec<u8>, bytes: &[u8]) {
     }
 }
 
-/// Fewer than sixteen bytes, and zeros behind them.
+/// Pads fewer than sixteen bytes with zeros.
 fn padded(bytes: &[u8]) -> [u8; 16] {
-    /// The first and the last `part` bytes; where they overlap, they agree.
+    /// Joins the first and the last `part` bytes. Where they overlap, they agree.
     fn joined(first: u64, last: u64, part: usize, len: usize) -> [u8; 16] {
         let bits = u32::try_from(len.wrapping_sub(part)).map_or(0, |bytes| bytes.wrapping_mul(8));
         (u128::from(first) | u128::from(last).unbounded_shl(bits)).to_le_bytes()
@@ -232,7 +235,7 @@ fn padded(bytes: &[u8]) -> [u8; 16] {
     }
 }
 
-/// Fields that say where a message ends or what becomes of the connection, and `Date`: the server's alone.
+/// Fields that only the server sets: those about framing and the connection, and `Date`.
 fn is_server_field(name: &str) -> bool {
     let named = |field: &str| name.eq_ignore_ascii_case(field);
     match name.len() {
@@ -245,14 +248,13 @@ fn is_server_field(name: &str) -> bool {
     }
 }
 
-/// The last fence before the wire: whatever a caller hands over, no line end leaves inside a line, and no control byte
-/// inside a value (RFC 9110 §5.5).
+/// The last check before the wire: no line end inside a line, and no control byte inside a value (RFC 9110 §5.5).
 fn is_sendable(name: &str, value: &[u8]) -> bool {
     is_sendable_value(value) && !name.is_empty() && name.bytes().all(is_token_byte)
 }
 
 fn is_sendable_value(value: &[u8]) -> bool {
-    // Sixteen at a time and no early end: that the compiler turns into vector code. The last step may see some twice.
+    // Sixteen at a time without an early exit, so that the compiler vectorizes it. The last step may check some twice.
     let is_clean = |step: &[u8; 16]| {
         step.iter()
             .fold(true, |so_far, byte| so_far & is_value_byte(*byte))
@@ -267,11 +269,11 @@ const fn is_value_byte(byte: u8) -> bool {
     matches!(byte, b'\t' | b' '..=b'~' | 0x80..)
 }
 
-/// Writes the status line and the content type, in one step what most answers have of both; returns how many of the two
-/// were left out.
+/// Writes the status line and the content type: for most responses in a single copy. Returns how many fields were left
+/// out.
 #[inline]
-fn encode_start(out: &mut Vec<u8>, head: &AnswerHead<'_>) -> usize {
-    macro_rules! ready {
+fn encode_start(out: &mut Vec<u8>, head: &ResponseHead<'_>) -> usize {
+    macro_rules! precomposed {
         ($($content_type:literal)*) => {
             match (head.status, head.content_type) {
                 $((200, Some(value)) if value == $content_type.as_bytes() => {
@@ -283,12 +285,12 @@ fn encode_start(out: &mut Vec<u8>, head: &AnswerHead<'_>) -> usize {
             }
         };
     }
-    ready!["text/plain; charset=utf-8" "application/json"];
+    precomposed!["text/plain; charset=utf-8" "application/json"];
     encode_other_start(out, head)
 }
 
 #[inline(never)]
-fn encode_other_start(out: &mut Vec<u8>, head: &AnswerHead<'_>) -> usize {
+fn encode_other_start(out: &mut Vec<u8>, head: &ResponseHead<'_>) -> usize {
     encode_status_line(out, head.status);
     match head.content_type {
         None => 0,
@@ -330,7 +332,7 @@ fn encode_length(out: &mut Vec<u8>, length: u64) {
     }
 }
 
-/// The last digit.
+/// The last digit of a number.
 fn digit(number: u64) -> u8 {
     b'0'.wrapping_add(u8::try_from(number % 10).unwrap_or(0))
 }
@@ -346,7 +348,7 @@ fn encode_decimal(out: &mut Vec<u8>, mut number: u64) {
             break;
         }
     }
-    put(out, digits.get(start..).unwrap_or_default());
+    put(out, Cursor::at(&digits, start).rest());
 }
 
 #[cfg(test)]
@@ -357,23 +359,23 @@ mod tests {
 
     fn head(
         status: u16,
-        length: AnswerLength,
-        terms: Terms,
+        length: ResponseLength,
+        context: HeadContext,
         fields: &[(&str, &[u8])],
     ) -> (String, usize) {
         let mut out = Vec::new();
-        let head = AnswerHead {
+        let head = ResponseHead {
             status,
             length,
             content_type: None,
             date: DATE,
         };
-        let refused = encode_head(&mut out, &head, &terms, fields.iter().copied());
-        (String::from_utf8(out).expect("ASCII"), refused)
+        let left_out = encode_head(&mut out, &head, &context, fields.iter().copied());
+        (String::from_utf8(out).expect("ASCII"), left_out)
     }
 
-    const TERMS: Terms = Terms {
-        asked: Asked::Everything,
+    const CONTEXT: HeadContext = HeadContext {
+        method: RequestMethod::Other,
         version: Version::Http11,
         persistence: Persistence::Implied,
         close: Close::Unset,
@@ -381,43 +383,43 @@ mod tests {
 
     #[test]
     fn framing_follows_from_the_length_and_the_version() {
-        let (text, _) = head(200, AnswerLength::Known(5), TERMS, &[("A", b"b")]);
+        let (text, _) = head(200, ResponseLength::Known(5), CONTEXT, &[("A", b"b")]);
         assert_eq!(
             text,
             "HTTP/1.1 200 OK\r\nA: b\r\nContent-Length: 5\r\nDate: Sun, 06 Nov 1994 08:49:37 GMT\r\n\r\n"
         );
         assert!(
-            head(200, AnswerLength::Unknown, TERMS, &[])
+            head(200, ResponseLength::Unknown, CONTEXT, &[])
                 .0
                 .contains("Transfer-Encoding: chunked")
         );
-        let old = Terms {
+        let old = HeadContext {
             version: Version::Http10,
             persistence: Persistence::Requested,
-            ..TERMS
+            ..CONTEXT
         };
-        let (text, _) = head(200, AnswerLength::Known(0), old, &[]);
+        let (text, _) = head(200, ResponseLength::Known(0), old, &[]);
         assert!(
             text.contains("Content-Length: 0\r\n") && text.contains("Connection: keep-alive\r\n")
         );
         assert!(
-            !head(204, AnswerLength::Known(0), TERMS, &[])
+            !head(204, ResponseLength::Known(0), CONTEXT, &[])
                 .0
                 .contains("Content-Length")
         );
-        let closing = Terms {
+        let closing = HeadContext {
             close: Close::PeerAsked,
-            ..TERMS
+            ..CONTEXT
         };
         assert!(
-            head(404, AnswerLength::Known(0), closing, &[])
+            head(404, ResponseLength::Known(0), closing, &[])
                 .0
                 .ends_with("Connection: close\r\n\r\n")
         );
     }
 
     #[test]
-    fn a_handler_sets_no_framing_and_splits_no_line() {
+    fn a_handler_can_neither_set_framing_nor_split_a_line() {
         let hostile: &[(&str, &[u8])] = &[
             ("content-length", b"1"),
             ("Transfer-Encoding", b"chunked"),
@@ -429,14 +431,14 @@ mod tests {
             ("x y", b""),
             ("x", b"\0"),
         ];
-        let (text, refused) = head(200, AnswerLength::Known(0), TERMS, hostile);
-        assert_eq!(refused, hostile.len());
+        let (text, left_out) = head(200, ResponseLength::Known(0), CONTEXT, hostile);
+        assert_eq!(left_out, hostile.len());
         assert_eq!(text.matches("\r\n").count(), 4, "{text}");
     }
 
     #[test]
-    fn a_content_type_splits_no_line_either() {
-        for (value, refused) in [
+    fn a_content_type_cannot_split_a_line_either() {
+        for (value, expected) in [
             (&b"text/plain"[..], 0),
             (b"", 0),
             (b"text/plain; charset=utf-8\t\xff", 0),
@@ -445,23 +447,23 @@ mod tests {
             (b"\0text/plain; charset=utf-8; a=b", 1),
             (b"text/plain; charset=\x7f-8; a=b", 1),
         ] {
-            let head = AnswerHead {
+            let head = ResponseHead {
                 status: 200,
-                length: AnswerLength::Known(0),
+                length: ResponseLength::Known(0),
                 content_type: Some(value),
                 date: DATE,
             };
             let mut out = Vec::new();
-            let left_out = encode_head(&mut out, &head, &TERMS, core::iter::empty());
-            assert_eq!(left_out, refused, "{}", value.escape_ascii());
+            let left_out = encode_head(&mut out, &head, &CONTEXT, core::iter::empty());
+            assert_eq!(left_out, expected, "{}", value.escape_ascii());
             let line = [b"\r\nContent-Type: ", value, b"\r\n"].concat();
-            let is_there = out.windows(line.len()).any(|window| window == line);
-            assert_eq!(is_there, refused == 0, "{}", value.escape_ascii());
+            let is_present = out.windows(line.len()).any(|window| window == line);
+            assert_eq!(is_present, expected == 0, "{}", value.escape_ascii());
         }
     }
 
     #[test]
-    fn a_run_of_any_length_is_put_whole() {
+    fn bytes_of_any_length_are_appended_whole() {
         let bytes: Vec<u8> = (0..=255).collect();
         for len in 0..bytes.len() {
             let mut out = b"before".to_vec();
@@ -473,8 +475,8 @@ mod tests {
     #[test]
     fn an_offer_to_upgrade_is_named_in_connection() {
         let offer: &[(&str, &[u8])] = &[("Upgrade", b"websocket")];
-        let (text, refused) = head(426, AnswerLength::Known(0), TERMS, offer);
-        assert_eq!(refused, 0);
+        let (text, left_out) = head(426, ResponseLength::Known(0), CONTEXT, offer);
+        assert_eq!(left_out, 0);
         assert!(
             text.contains("Upgrade: websocket\r\nConnection: Upgrade\r\n"),
             "{text}"
@@ -482,7 +484,7 @@ mod tests {
     }
 
     #[test]
-    fn a_switch_has_the_handler_s_fields_but_none_that_frames_or_splits() {
+    fn a_switch_has_the_handlers_fields_except_those_that_frame_or_split() {
         let fields: &[(&str, &[u8])] = &[
             ("Upgrade", b"websocket"),
             ("Content-Length", b"1"),

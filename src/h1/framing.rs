@@ -1,6 +1,6 @@
-//! Where a message ends and whether the connection goes on: the only reader of the fields that decide it.
+//! Where a request ends and whether the connection persists: the only reader of the fields that decide it.
 //!
-//! What two servers could read differently is refused (RFC 9112 §11.2). One pass over the field lines.
+//! What two servers could interpret differently is refused (RFC 9112 §11.2). One pass over the field lines.
 
 use super::authority::is_host;
 use super::byteset::is_token_byte;
@@ -16,7 +16,7 @@ pub(crate) enum BodyLength {
     Chunked,
 }
 
-/// What the peer wants to hear before it sends the body (RFC 9110 §10.1.1).
+/// What the peer expects before it sends the body (RFC 9110 §10.1.1).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Expectation {
     None,
@@ -33,16 +33,16 @@ pub(crate) enum UpgradeOffer {
     Tunnel,
 }
 
-/// Whether the answer has to say that the connection goes on.
+/// Whether the response has to say that the connection persists.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Persistence {
-    /// HTTP/1.1: it does unless somebody says `close`.
+    /// HTTP/1.1: it does unless one side sends `close`.
     Implied,
-    /// HTTP/1.0 with `keep-alive`: the answer must repeat it (RFC 9112 §9.3).
+    /// HTTP/1.0 with `keep-alive`: the response must repeat it (RFC 9112 §9.3).
     Requested,
 }
 
-/// All that a head says about its own message and connection.
+/// Everything that a head says about its own message and connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Framing {
     pub(crate) body: BodyLength,
@@ -52,7 +52,7 @@ pub(crate) struct Framing {
     pub(crate) upgrade: UpgradeOffer,
 }
 
-/// The fields of one head that matter here, as far as they have been read.
+/// The relevant fields of one head, as far as they have been read.
 #[derive(Debug, Default)]
 struct Seen<'a> {
     host: Option<&'a [u8]>,
@@ -63,7 +63,7 @@ struct Seen<'a> {
     upgrade: Option<&'a [u8]>,
 }
 
-/// The connection options that mean something here (RFC 9110 §7.6.1), as a set of bits.
+/// The connection options that this server knows (RFC 9110 §7.6.1), as a set of bits.
 #[derive(Clone, Copy, Debug, Default)]
 struct ConnectionOptions(u8);
 
@@ -89,14 +89,14 @@ impl ConnectionOptions {
     }
 }
 
-/// Reads the framing of a whole head.
+/// Reads the framing of a complete head.
 pub(crate) fn read(head: HeadView<'_>) -> Result<Framing, Refusal> {
     let mut seen = Seen::default();
     let version = head.version();
     for field in head.raw_fields() {
         match field.name_len() {
             4 if field.is_named(b"host") => once(&mut seen.host, field.value(), Refusal::Host)?,
-            // HTTP/1.0 has no expectations, in however many lines (RFC 9110 §10.1.1).
+            // HTTP/1.0 has no expectations: even several lines are ignored (RFC 9110 §10.1.1).
             6 if version == Version::Http11 && field.is_named(b"expect") => {
                 once(&mut seen.expect, field.value(), Refusal::Expectation)?;
             }
@@ -118,7 +118,7 @@ pub(crate) fn read(head: HeadView<'_>) -> Result<Framing, Refusal> {
     decide(head, &seen)
 }
 
-/// A second line of a field that must be alone is refused, whatever it says.
+/// Refuses a second line of a field that may only occur once, even if both are equal.
 fn once<T>(slot: &mut Option<T>, value: T, refusal: Refusal) -> Result<(), Refusal> {
     match slot.replace(value) {
         None => Ok(()),
@@ -196,7 +196,7 @@ fn parse_length(value: &[u8]) -> Result<u64, Refusal> {
     })
 }
 
-/// RFC 9112 §6.1: the list must be the one coding `chunked`; another coding is well-formed but not ours.
+/// RFC 9112 §6.1: the only coding supported is `chunked`. Others get a status of their own if the list is well-formed.
 fn check_coding(value: &[u8]) -> Result<BodyLength, Refusal> {
     if value.eq_ignore_ascii_case(b"chunked") {
         return Ok(BodyLength::Chunked);
@@ -205,7 +205,7 @@ fn check_coding(value: &[u8]) -> Result<BodyLength, Refusal> {
     let mut elements = value.split(|byte| *byte == b',').map(trim).peekable();
     while let Some(element) = elements.next() {
         let is_last = elements.peek().is_none();
-        // Parameters are never taken: a coding must be a bare token.
+        // Parameters are not supported: a coding must be a bare token.
         let is_token = !element.is_empty() && element.iter().copied().all(is_token_byte);
         if !is_token || (is_chunked(element) && !is_last) {
             return Err(Refusal::TransferEncoding);
@@ -223,8 +223,8 @@ fn trim(element: &[u8]) -> &[u8] {
     element.trim_ascii()
 }
 
-/// Whether a field decides where a message ends or whom it is for: it has no place in a trailer section
-/// (RFC 9110 §6.5.1).
+/// Whether a field decides where a message ends or which host it is for, so that it must not be in a trailer section (RFC
+/// 9110 §6.5.1).
 pub(crate) fn is_framing_field(name: &str) -> bool {
     [
         "content-length",
@@ -264,7 +264,7 @@ mod tests {
     }
 
     #[test]
-    fn an_upgrade_is_offered_by_its_field_and_its_option_together_and_never_by_http_1_0() {
+    fn an_upgrade_needs_both_its_field_and_its_option_and_http_1_1() {
         let both = "Connection: Upgrade\r\nUpgrade: websocket\r\n";
         assert_eq!(offer("HTTP/1.1", both), Some(UpgradeOffer::Offered));
         assert_eq!(offer("HTTP/1.0", both), Some(UpgradeOffer::None));
@@ -273,7 +273,7 @@ mod tests {
             "Upgrade: websocket\r\n",
             "Connection: Upgrade\r\n",
             "Connection: Upgrade\r\nUpgrade:\r\n",
-            // A field of the same length is another field.
+            // Another field of the same length.
             "Connection: Upgrade\r\nReferer: websocket\r\n",
             "User-Agent: Upgrade\r\nUpgrade: websocket\r\n",
         ] {
@@ -286,13 +286,13 @@ mod tests {
     }
 
     #[test]
-    fn connect_asks_for_a_tunnel_whatever_its_fields_say() {
+    fn connect_asks_for_a_tunnel_without_any_field() {
         let upgrade = framing("CONNECT a:80 HTTP/1.1", "").map(|framing| framing.upgrade);
         assert_eq!(upgrade, Ok(UpgradeOffer::Tunnel));
     }
 
     #[test]
-    fn only_a_request_with_a_body_can_expect_to_go_on() {
+    fn only_a_request_with_a_body_can_expect_continue() {
         let expectation = |fields: &str| {
             let fields = format!("Expect: 100-continue\r\n{fields}");
             framing("POST / HTTP/1.1", &fields).map(|framing| framing.expectation)
@@ -306,7 +306,7 @@ mod tests {
     }
 
     #[test]
-    fn a_plain_head_says_nothing_of_a_body_and_goes_on() {
+    fn a_plain_head_has_no_body_and_persists() {
         let plain = Framing {
             body: BodyLength::None,
             close: Close::Unset,
@@ -314,7 +314,7 @@ mod tests {
             expectation: Expectation::None,
             upgrade: UpgradeOffer::None,
         };
-        // Each has the length of a field that would say something.
+        // Each has the length of a field that is read.
         let others = "Date: close\r\nCookie: 100-continue\r\nReferer: x\r\nUser-Agent: close\r\n\
             Accept-Charset: 5\r\nX-Forwarded-Host: chunked\r\n";
         assert_eq!(framing("GET / HTTP/1.1", others), Ok(plain));

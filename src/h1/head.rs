@@ -1,12 +1,12 @@
-//! A head as ranges into the bytes it came in; the only file that names httparse.
+//! Parses a head into ranges of its bytes. The only file that names httparse.
 //!
-//! Most heads arrive whole and plain: one pass, which takes nothing unusual and says nothing of what it does not take,
-//! indexes them. All others take the careful path, which remembers where it stopped, judges line by line, reads fields
-//! with httparse, whose leniencies are closed here, and knows which status fits. What it says of a head never depends on
-//! how the bytes were cut.
+//! Most heads arrive complete and plain. The quick path indexes those in one pass; anything unusual it leaves to the careful
+//! path without a verdict. The careful path remembers where it stopped, checks line by line, parses fields with httparse,
+//! whose leniencies are closed here, and knows the status of each error. Its verdict never depends on where the bytes were
+//! split.
 #![expect(
     clippy::disallowed_types,
-    reason = "this file is the fence around httparse"
+    reason = "the only file that may name httparse"
 )]
 
 mod plain;
@@ -14,6 +14,7 @@ mod view;
 
 use super::authority::{is_authority_with_port, is_host};
 use super::byteset::{target_len, token_len};
+use super::cursor::Cursor;
 use super::refusal::Refusal;
 use crate::limits::{HEAD_LEN_CEILING, HEADERS_CEILING};
 
@@ -21,9 +22,9 @@ use plain::parse_at_once;
 use view::text;
 pub(crate) use view::{HeadView, RawField};
 
-/// Longest method that is taken, in bytes: the longest registered one has 17 (RFC 9110 §16.1.1).
+/// The longest method that is accepted, in bytes: the longest registered one has 17 (RFC 9110 §16.1.1).
 const METHOD_LEN_MAX: usize = 32;
-/// A request line's bytes beside method and target: two spaces and `HTTP/1.1`.
+/// The bytes of a request line beside method and target: two spaces and `HTTP/1.1`.
 const VERSION_LEN_MAX: usize = 10;
 
 /// The bounds that a head must keep. All in bytes but `headers_max`, which counts field lines.
@@ -62,31 +63,33 @@ struct Span {
 impl Span {
     const fn new(start: usize, end: usize) -> Self {
         Self {
-            start: Self::place(start),
-            end: Self::place(end),
+            start: Self::position(start),
+            end: Self::position(end),
         }
     }
 
-    /// A place in a head, or right behind it.
+    /// A position in a head, or its end.
     #[expect(
         clippy::cast_possible_truncation,
         reason = "a head is never longer than HEAD_LEN_CEILING"
     )]
-    const fn place(at: usize) -> u16 {
-        debug_assert!(at <= HEAD_LEN_CEILING, "a head that is too long was taken");
+    const fn position(at: usize) -> u16 {
+        debug_assert!(
+            at <= HEAD_LEN_CEILING,
+            "a head longer than HEAD_LEN_CEILING was accepted"
+        );
         at as u16
     }
 
-    /// Where `part`, which httparse borrowed from `whole`, lies in it.
+    /// The position of `part`, which httparse borrowed from `whole`.
     fn within(whole: &[u8], part: &[u8]) -> Self {
         let start = part.as_ptr().addr().wrapping_sub(whole.as_ptr().addr());
         Self::new(start, start.wrapping_add(part.len()))
     }
 
     fn of(self, bytes: &[u8]) -> &[u8] {
-        bytes
-            .get(usize::from(self.start)..usize::from(self.end))
-            .unwrap_or_default()
+        let len = self.end.saturating_sub(self.start);
+        Cursor::at(bytes, usize::from(self.start)).take(usize::from(len))
     }
 
     const fn is_empty(self) -> bool {
@@ -100,12 +103,12 @@ struct FieldSpan {
     value: Span,
 }
 
-/// Where the parts of a head lie in its bytes. One is reused for all requests of a worker.
+/// The positions of a head's parts in its bytes. A worker reuses one for all requests.
 #[derive(Debug, Default)]
 pub(crate) struct HeadIndex {
     method: Span,
     target: Span,
-    /// Where its path ends: at a `?`, or with it.
+    /// Where the target's path ends: at a `?`, or at its end.
     path_end: u16,
     /// The authority inside an absolute-form or authority-form target.
     authority: Span,
@@ -115,12 +118,12 @@ pub(crate) struct HeadIndex {
 }
 
 impl HeadIndex {
-    /// Indexes a whole head that was taken before.
+    /// Indexes a complete head that was parsed before.
     pub(crate) fn index_again(&mut self, head: &[u8], limits: &HeadLimits) -> bool {
         parse(head, &mut Scan::default(), limits, self) == Ok(Some(head.len()))
     }
 
-    /// Names and values of the fields of `section`, which was indexed.
+    /// Names and values of the fields of `section`, which must be the one that was indexed.
     pub(super) fn fields_of<'a>(
         &self,
         section: &'a [u8],
@@ -130,7 +133,7 @@ impl HeadIndex {
     }
 }
 
-/// How far the careful path has read an unfinished head or trailer section.
+/// How far the careful path has read an incomplete head or trailer section.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Scan {
     at: u16,
@@ -146,7 +149,7 @@ impl Scan {
     }
 }
 
-/// Indexes the head that `input` begins with, and gives its length; `None` if its end has not come.
+/// Indexes the head that `input` begins with, and returns its length; `None` if it is incomplete.
 pub(crate) fn parse(
     input: &[u8],
     scan: &mut Scan,
@@ -161,7 +164,7 @@ pub(crate) fn parse(
     parse_carefully(input, scan, limits, index)
 }
 
-/// Never inlined: what it needs would be in the quick path's way.
+/// Never inlined: it would cost the quick path registers and stack.
 #[inline(never)]
 fn parse_carefully(
     input: &[u8],
@@ -173,22 +176,23 @@ fn parse_carefully(
         return Ok(None);
     };
     *scan = Scan::NEW;
-    let head = input.get(..end).unwrap_or_default();
+    let head = Cursor::new(input).take(end);
     let line_len = head
         .windows(2)
         .position(|pair| pair == b"\r\n")
         .unwrap_or(0);
-    parse_request_line(head.get(..line_len).unwrap_or_default(), limits, index)?;
+    parse_request_line(Cursor::new(head).take(line_len), limits, index)?;
     index_fields(head, line_len.saturating_add(2), limits, index)?;
     Ok(Some(end))
 }
 
-/// Where the fields lie in `section`. False if one of them does not begin behind a CRLF: httparse takes a bare LF too.
+/// Indexes the fields that httparse found in `section`. False if one does not begin after a CRLF: httparse accepts a bare LF
+/// too.
 fn index_headers(section: &[u8], headers: &[httparse::Header<'_>], index: &mut HeadIndex) -> bool {
     index.fields.clear();
     index.fields.extend(headers.iter().map(|header| FieldSpan {
         name: Span::within(section, header.name.as_bytes()),
-        // An empty value may be borrowed from nowhere.
+        // An empty value need not be borrowed from `section`.
         value: if header.value.is_empty() {
             Span::default()
         } else {
@@ -201,8 +205,8 @@ fn index_headers(section: &[u8], headers: &[httparse::Header<'_>], index: &mut H
     })
 }
 
-/// Indexes the fields of `section` from byte `start` on; it ends in an empty line. Never inlined: its room for fields
-/// would lie in the quick path's frame.
+/// Indexes the fields of `section` from byte `start` on; it ends in an empty line. Never inlined: its array of fields would
+/// be in the quick path's stack frame.
 #[inline(never)]
 pub(super) fn index_fields(
     section: &[u8],
@@ -214,7 +218,7 @@ pub(super) fn index_fields(
     let room = headers
         .get_mut(..limits.headers_max)
         .ok_or(Refusal::HeadTooLarge)?;
-    let fields = section.get(start..).unwrap_or_default();
+    let fields = Cursor::at(section, start).rest();
     match httparse::parse_headers(fields, room) {
         Ok(httparse::Status::Complete((len, parsed)))
             if len == fields.len() && index_headers(section, parsed, index) =>
@@ -226,7 +230,7 @@ pub(super) fn index_fields(
     }
 }
 
-/// What [`find_end`] looks for the end of.
+/// The kind of section whose end [`find_end`] looks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Section {
     /// It begins with a request line.
@@ -235,7 +239,7 @@ pub(super) enum Section {
     Trailers,
 }
 
-/// The length of the section up to and with its empty line; every line end on the way is checked.
+/// The length of the section, its empty line included; `None` if it is incomplete. Every line end on the way is checked.
 pub(super) fn find_end(
     input: &[u8],
     scan: &mut Scan,
@@ -246,13 +250,13 @@ pub(super) fn find_end(
     let mut at = usize::from(scan.at);
     loop {
         let in_request_line = section == Section::Head && line == 0;
-        let rest = input.get(at..).unwrap_or_default();
-        let feed = rest
+        let feed = Cursor::at(input, at)
+            .rest()
             .iter()
             .position(|byte| *byte == b'\n')
             .map(|found| at.saturating_add(found));
         let end = feed.map_or(input.len(), |feed| feed.saturating_add(1));
-        let content = input.get(line..end).unwrap_or_default();
+        let content = Cursor::at(input, line).take(end.saturating_sub(line));
         if in_request_line {
             check_request_line_len(content, limits)?;
         }
@@ -276,18 +280,18 @@ pub(super) fn find_end(
     }
 }
 
-/// Refuses a request line, whole or not, that has grown too long for one of its parts.
+/// Refuses a request line, complete or not, that is too long for one of its parts.
 fn check_request_line_len(line: &[u8], limits: &HeadLimits) -> Result<(), Refusal> {
     let method_len = token_len(line).min(METHOD_LEN_MAX);
     match line.get(method_len) {
-        // A line that ends here lacks its other parts; its method may be good.
+        // The line has only a method so far, which may be valid.
         None | Some(b' ' | b'\r' | b'\n') => {}
         Some(_) => return Err(Refusal::Method),
     }
     let longest = method_len
         .saturating_add(limits.target_len_max)
         .saturating_add(VERSION_LEN_MAX);
-    // The line's own CRLF may already be in it.
+    // The line may already include its CRLF.
     if line.len() > longest.saturating_add(2) {
         Err(Refusal::TargetTooLong)
     } else {
@@ -333,7 +337,7 @@ const fn parse_version(version: &[u8]) -> Result<Version, Refusal> {
     }
 }
 
-/// RFC 9112 §3.2: a target has no byte that it may not have, and a form that the method takes.
+/// RFC 9112 §3.2: a target has only allowed bytes, and a form that its method allows.
 fn index_target(method: &[u8], target: &[u8], index: &mut HeadIndex) -> Result<(), Refusal> {
     if target_len(target) < target.len() {
         return Err(Refusal::Target);
@@ -341,12 +345,12 @@ fn index_target(method: &[u8], target: &[u8], index: &mut HeadIndex) -> Result<(
     index_form(method, target, index)
 }
 
-/// RFC 9112 §3.2: where the path of the target ends, which of the four forms it has, and whether the method takes it.
+/// RFC 9112 §3.2: where the target's path ends, which of the four forms it has, and whether its method allows that form.
 fn index_form(method: &[u8], target: &[u8], index: &mut HeadIndex) -> Result<(), Refusal> {
     index.authority = Span::default();
     let path_len = target.iter().position(|byte| *byte == b'?');
     let path_len = path_len.unwrap_or(target.len());
-    index.path_end = Span::place(usize::from(index.target.start).wrapping_add(path_len));
+    index.path_end = Span::position(usize::from(index.target.start).wrapping_add(path_len));
     let is_connect = method == b"CONNECT";
     index.form = match target {
         _ if is_connect => TargetForm::Authority,
@@ -366,13 +370,13 @@ fn index_form(method: &[u8], target: &[u8], index: &mut HeadIndex) -> Result<(),
         }
         TargetForm::Absolute => {
             let scheme_len = scheme_len(target).ok_or(Refusal::Target)?;
-            let rest = target.get(scheme_len..).unwrap_or_default();
+            let rest = Cursor::at(target, scheme_len).rest();
             let authority_len = rest
                 .iter()
                 .position(|byte| matches!(byte, b'/' | b'?'))
                 .unwrap_or(rest.len());
-            let authority = rest.get(..authority_len).unwrap_or_default();
-            // RFC 9110 §4.2.1: such a URI has a host, even where a port follows.
+            let authority = Cursor::new(rest).take(authority_len);
+            // RFC 9110 §4.2.1: the host must not be empty, even if a port follows.
             if matches!(authority, [] | [b':', ..]) || !is_host(authority) {
                 return Err(Refusal::Target);
             }
@@ -383,7 +387,7 @@ fn index_form(method: &[u8], target: &[u8], index: &mut HeadIndex) -> Result<(),
     }
 }
 
-/// The length of `http://` or `https://` (RFC 9110 §4.2), whose letters have no case.
+/// The length of `http://` or `https://` (RFC 9110 §4.2), in upper or lower case.
 fn scheme_len(target: &[u8]) -> Option<usize> {
     [&b"http://"[..], &b"https://"[..]]
         .into_iter()
@@ -406,8 +410,8 @@ mod tests {
         headers_max: 4,
     };
 
-    /// The verdict when the bytes come one at a time.
-    fn trickle(input: &[u8], index: &mut HeadIndex) -> Result<Option<usize>, Refusal> {
+    /// The verdict when the bytes are received one at a time.
+    fn parse_byte_by_byte(input: &[u8], index: &mut HeadIndex) -> Result<Option<usize>, Refusal> {
         let mut scan = Scan { at: 1, line: 0 };
         for len in 1..=input.len() {
             if let Some(end) = parse(&input[..len], &mut scan, &LIMITS, index)? {
@@ -418,7 +422,7 @@ mod tests {
     }
 
     #[test]
-    fn a_head_in_pieces_is_read_on_from_where_it_ended() {
+    fn parsing_a_split_head_continues_where_it_stopped() {
         let mut scan = Scan::NEW;
         let begun = b"GET / HTTP/1.1\r\nHost: a";
         let parsed = parse(begun, &mut scan, &LIMITS, &mut HeadIndex::default());
@@ -427,7 +431,7 @@ mod tests {
     }
 
     #[test]
-    fn quick_and_careful_path_agree() {
+    fn the_quick_and_the_careful_path_agree() {
         type Case = (&'static [u8], &'static str, Option<&'static str>);
         let heads: &[Case] = &[
             (b"GET / HTTP/1.1\r\n\r\n", "/", None),
@@ -447,8 +451,8 @@ mod tests {
             let mut quick = HeadIndex::default();
             let mut careful = HeadIndex::default();
             let len = parse_at_once(head, &LIMITS, &mut quick);
-            assert_eq!(trickle(head, &mut careful), Ok(len));
-            let len = len.expect("a whole head");
+            assert_eq!(parse_byte_by_byte(head, &mut careful), Ok(len));
+            let len = len.expect("a complete head");
             let (quick, careful) = (
                 HeadView::new(&head[..len], &quick),
                 HeadView::new(&head[..len], &careful),
@@ -469,7 +473,7 @@ mod tests {
     }
 
     #[test]
-    fn the_quick_path_takes_a_head_that_keeps_each_bound_exactly_and_none_beyond() {
+    fn the_quick_path_accepts_a_head_at_each_bound_and_none_beyond() {
         for more in [0, 1] {
             let long = |letter: &str, len: usize| letter.repeat(len + more);
             let heads = [
@@ -487,7 +491,7 @@ mod tests {
     }
 
     #[test]
-    fn a_head_is_indexed_again_only_if_it_is_one_and_nothing_else() {
+    fn only_exactly_one_complete_head_is_indexed_again() {
         let head = b"GET /x HTTP/1.1\r\nHost: a\r\n\r\n";
         let mut index = HeadIndex::default();
         assert!(index.index_again(head, &LIMITS));
@@ -498,9 +502,9 @@ mod tests {
     }
 
     #[test]
-    fn a_refused_head_is_refused_alike_however_it_is_cut() {
+    fn a_head_is_refused_for_the_same_reason_however_it_is_split() {
         let long_target = format!("GET /{} HTTP/1.1\r\n\r\n", "a".repeat(64));
-        // It has no more bytes than a good line may have, because its version is short.
+        // Its line is no longer than a valid one may be, because its version is short.
         let long_target_alone = format!("GET /{} HTTP/1\r\n\r\n", "a".repeat(64));
         let long_method = format!("{}\rX / HTTP/1.1\r\n\r\n", "M".repeat(METHOD_LEN_MAX));
         let long_head = format!("GET / HTTP/1.1\r\nX: {}\r\n\r\n", "a".repeat(1024));
@@ -549,7 +553,7 @@ mod tests {
             let whole = parse(head, &mut Scan::default(), &LIMITS, &mut index);
             assert_eq!(whole, Err(*refusal), "whole: {shown:?}");
             assert_eq!(
-                trickle(head, &mut index),
+                parse_byte_by_byte(head, &mut index),
                 Err(*refusal),
                 "byte by byte: {shown:?}"
             );
@@ -557,7 +561,7 @@ mod tests {
     }
 
     #[test]
-    fn a_later_minor_version_is_served_as_ours() {
+    fn a_later_minor_version_is_served_as_http_1_1() {
         let mut index = HeadIndex::default();
         let head = b"GET / HTTP/1.7\r\nHost: a\r\n\r\n";
         assert_eq!(

@@ -1,15 +1,15 @@
-//! The protocol: HTTP/1.1 from bytes to meaning and back. No socket, no clock, no thread, nothing above it.
+//! The protocol: HTTP/1.1 from bytes to events and back, without sockets, clocks or threads.
 //!
-//! [`Connection`] takes bytes and gives [`Event`]s; it takes the parts of an answer and gives bytes. How the bytes were
-//! cut never changes the events. What the peer does wrong is a [`Refusal`], which has a status; what the handler does
-//! wrong is a [`Misuse`]; what *we* do wrong is a `debug_assert` and a clean close.
+//! [`Connection`] takes bytes and returns [`Event`]s; it takes the parts of a response and returns bytes. Where the bytes
+//! were split never changes the events. An error of the peer is a [`Refusal`], which has a status; an error of the handler
+//! is a [`Misuse`]; an error of our own is a `debug_assert` and a clean close.
 //!
 //! ```text
 //! Recv:  Idle ─bytes▶ Head ─head▶ Body ─end▶ Done          Send:  Waiting ─head▶ Body ─end▶ Done
 //!        │eof         │eof        │eof                             └─ 100 Continue, at most once
 //!        ▼            ▼           ▼
 //!      Closed       Failed      Failed                     Done × Done, Close unset  ─▶  Idle × Waiting
-//!        a fault in Idle, Head or Body ─▶ Refused: one last answer
+//!        an error in Idle, Head or Body ─▶ Refused: one last response
 //!
 //! Close: unset ─▶ PeerAsked | PeerIsOld | PeerRefused | HandlerAsked | ServerStopping | BodyUnread
 //! next(Recv, Send, Close) ─▶ Next = Read | Write | Wait | Linger | Close
@@ -22,6 +22,7 @@
 mod authority;
 mod byteset;
 mod connection;
+mod cursor;
 mod date;
 mod decode;
 mod encode;
@@ -36,8 +37,9 @@ pub(crate) use byteset::is_token_byte;
 #[cfg(feature = "sim")]
 pub(crate) use connection::Misuse;
 pub(crate) use connection::{Connection, Event};
+pub(crate) use cursor::Cursor;
 pub(crate) use date::{DateLine, civil_from_days, imf_fixdate};
-pub(crate) use encode::{AnswerHead, AnswerLength, put};
+pub(crate) use encode::{ResponseHead, ResponseLength, put};
 pub(crate) use framing::{BodyLength, UpgradeOffer};
 pub(crate) use head::{HeadIndex, HeadLimits, HeadView, RawField, Version};
 pub(crate) use reason::reason_phrase;

@@ -1,7 +1,7 @@
-//! The reason phrases of status lines, in little room.
+//! The reason phrases of status lines, stored compactly.
 
-/// The registered status codes with their phrases (RFC 9110 §15, RFC 6585). A pointer and a
-/// length each, or a comparison each, would take twice the text's room: only what is made of it below is in the file.
+/// The registered status codes with their phrases (RFC 9110 §15, RFC 6585). Not in the program itself: a pointer and a length
+/// for each, or a comparison for each, would double the size. It only has the two tables made from this one.
 const REASONS: [(u16, &str); 49] = [
     (200, "OK"),
     (201, "Created"),
@@ -54,11 +54,11 @@ const REASONS: [(u16, &str); 49] = [
     (511, "Network Authentication Required"),
 ];
 
-/// Each status code, and how long its phrase is.
+/// Each status code, and the length of its phrase.
 #[expect(
     clippy::indexing_slicing,
     clippy::cast_possible_truncation,
-    reason = "the compiler does it, and stops where it goes wrong"
+    reason = "evaluated at compile time, where an error stops the build"
 )]
 static STATUSES: [(u16, u8); REASONS.len()] = {
     let mut statuses = [(0, 0); REASONS.len()];
@@ -71,10 +71,10 @@ static STATUSES: [(u16, u8); REASONS.len()] = {
     statuses
 };
 
-/// How long the phrases are together.
+/// The length of all phrases together.
 #[expect(
     clippy::indexing_slicing,
-    reason = "the compiler does it, and stops where it goes wrong"
+    reason = "evaluated at compile time, where an error stops the build"
 )]
 const PHRASES_LEN: usize = {
     let (mut number, mut len) = (0, 0);
@@ -85,10 +85,10 @@ const PHRASES_LEN: usize = {
     len
 };
 
-/// The phrases behind each other.
+/// The phrases, one after another.
 #[expect(
     clippy::indexing_slicing,
-    reason = "the compiler does it, and stops where it goes wrong"
+    reason = "evaluated at compile time, where an error stops the build"
 )]
 static PHRASES: [u8; PHRASES_LEN] = {
     let mut phrases = [0; PHRASES_LEN];
@@ -110,7 +110,7 @@ pub(crate) const fn reason_phrase(status: u16) -> &'static str {
     let mut statuses = STATUSES.as_slice();
     let mut phrases = PHRASES.as_slice();
     while let [(known, len), others @ ..] = statuses {
-        let Some((phrase, behind)) = phrases.split_at_checked(*len as usize) else {
+        let Some((phrase, rest)) = phrases.split_at_checked(*len as usize) else {
             return "";
         };
         if *known == status {
@@ -119,7 +119,7 @@ pub(crate) const fn reason_phrase(status: u16) -> &'static str {
                 Err(_) => "",
             };
         }
-        (statuses, phrases) = (others, behind);
+        (statuses, phrases) = (others, rest);
     }
     ""
 }
@@ -129,7 +129,7 @@ mod tests {
     use super::reason_phrase;
 
     #[test]
-    fn a_registered_status_has_its_reason_and_no_other_has_one() {
+    fn exactly_the_registered_statuses_have_a_reason_phrase() {
         // The registry of RFC 9110 §15 and §16.2.1, and RFC 4918, 6585, 7725, 8470.
         let registered = [
             (101, "Switching Protocols"),

@@ -1,56 +1,56 @@
-//! What the peer did wrong, and the status that tells it so.
+//! Why a request is refused, and with which status.
 
 use core::fmt;
 
-/// A message that is not taken, and why. Whatever follows it on the connection is never read as a request.
+/// Why a request is refused. No byte after it on the connection is parsed as a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Refusal {
     /// A second empty line, or a bare LF, where a request line should begin (RFC 9112 §2.2).
     EmptyLine,
     /// A method that is empty, too long, or not a token (RFC 9110 §9.1).
     Method,
-    /// A request line without its three parts, each behind exactly one space (RFC 9112 §3).
+    /// A request line that is not three parts separated by single spaces (RFC 9112 §3).
     RequestLine,
-    /// A request target with a forbidden byte, or of a form that the method does not take (RFC 9112 §3.2).
+    /// A request target with a forbidden byte, or of a form that the method does not allow (RFC 9112 §3.2).
     Target,
     /// A request target longer than `target_len_max` (RFC 9112 §3).
     TargetTooLong,
-    /// Something else where `HTTP/1.1` should be (RFC 9112 §2.3).
+    /// A malformed protocol version (RFC 9112 §2.3).
     Version,
-    /// A major version that is not ours (RFC 9110 §15.6.6).
+    /// A major version other than 1 (RFC 9110 §15.6.6).
     VersionUnsupported,
-    /// A line that ends in anything but CRLF (RFC 9112 §2.2; this server does not take the bare LF).
+    /// A line that does not end in CRLF (RFC 9112 §2.2; this server does not accept a bare LF).
     LineEnd,
     /// A header or trailer line outside the grammar: folding, a space before the colon, a control byte (§5).
     Field,
     /// A head longer than `head_len_max` or with more than `headers_max` fields (RFC 6585 §5).
     HeadTooLarge,
-    /// No `Host`, two of them, or one that names no host (RFC 9112 §3.2).
+    /// No `Host`, more than one, or a malformed one (RFC 9112 §3.2).
     Host,
     /// A `Content-Length` that is not one number (RFC 9112 §6.3).
     ContentLength,
-    /// Both framings in one message, or `Transfer-Encoding` where HTTP/1.0 is spoken (RFC 9112 §6.1, §6.3).
+    /// Both framings in one message, or `Transfer-Encoding` in HTTP/1.0 (RFC 9112 §6.1, §6.3).
     AmbiguousFraming,
-    /// A `Transfer-Encoding` that is no list of codings ending in one `chunked` (RFC 9112 §6.1).
+    /// A `Transfer-Encoding` that is not a list of codings ending in one `chunked` (RFC 9112 §6.1).
     TransferEncoding,
-    /// A transfer coding this server does not know (RFC 9112 §6.1).
+    /// A transfer coding that this server does not support (RFC 9112 §6.1).
     CodingUnsupported,
-    /// A chunk outside the grammar (RFC 9112 §7.1).
+    /// A malformed chunk (RFC 9112 §7.1).
     Chunk,
     /// A framing field in the trailer section (RFC 9110 §6.5.1).
     TrailerField,
-    /// A body longer than the handler takes (RFC 9110 §15.5.14).
+    /// A body longer than the handler accepts (RFC 9110 §15.5.14).
     BodyTooLarge,
     /// An expectation other than `100-continue` (RFC 9110 §10.1.1).
     Expectation,
-    /// CONNECT, to a handler that takes no upgrades (RFC 9110 §9.3.6).
+    /// CONNECT, to a handler that does not upgrade it (RFC 9110 §9.3.6).
     Connect,
-    /// A request begun but not finished in its time (RFC 9110 §15.5.9).
+    /// A request that has begun and did not arrive in time (RFC 9110 §15.5.9).
     Timeout,
 }
 
 impl Refusal {
-    /// The status code of the final answer.
+    /// The status code of the response.
     pub(crate) const fn status(self) -> u16 {
         match self {
             Self::EmptyLine
@@ -76,7 +76,7 @@ impl Refusal {
         }
     }
 
-    /// One sentence for the body of the answer and for the operator's log; it repeats nothing the peer sent.
+    /// One sentence for the response's body and the operator's log. It repeats nothing that the peer sent.
     pub(crate) const fn reason(self) -> &'static str {
         match self {
             Self::EmptyLine => "an empty line stands where a request line should",

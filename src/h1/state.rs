@@ -1,36 +1,36 @@
-//! Every transition of the protocol, and no byte.
+//! Every state transition of the protocol. It sees no bytes.
 //!
-//! Three small machines: what has come of the request ([`Recv`]), what has gone of the answer ([`Send`]), and why the
-//! connection will end ([`Close`]). [`next`] is all that the loop ever learns from them. Each match is total; a cell
-//! marked *impossible* is a defect of ours, never of the peer's. `src/README.md` shows the tables; a test compares.
+//! Three small machines: what was received of the request ([`Recv`]), what was sent of the response ([`Send`]), and why the
+//! connection will end ([`Close`]). The loop only sees what [`next`] makes of them. Each match is total; an *impossible*
+//! cell is a defect of ours, never of the peer's. `src/README.md` shows the tables, and a test compares them.
 
-/// What has come of the current request.
+/// What was received of the current request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Recv {
-    /// Nothing yet: between requests, or fresh from accept.
+    /// Nothing yet: between requests, or right after accept.
     Idle,
     /// Part of a head.
     Head,
-    /// The head; the body is under way.
+    /// The head, and perhaps a part of the body.
     Body,
     /// The whole request.
     Done,
     /// The peer ended its side between requests.
     Closed,
-    /// The request was refused: its answer is the connection's last.
+    /// The request was refused: its response is the connection's last.
     Refused,
-    /// The peer ended its side in the middle of a request: there is nothing to answer.
+    /// The peer ended its side in the middle of a request, which gets no response.
     Failed,
 }
 
 /// What can happen to the receiving half.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum RecvFact {
-    /// Bytes came, but no whole head yet.
+    /// Bytes were received, but no complete head yet.
     Bytes,
-    /// A head came, and it announces a body.
+    /// A head was received, and it announces a body.
     HeadAndBody,
-    /// A head came, and it is the whole request.
+    /// A head was received, and it is the whole request.
     HeadAlone,
     /// The body is complete.
     BodyEnd,
@@ -38,7 +38,7 @@ pub(crate) enum RecvFact {
     EndOfInput,
     /// The request is refused.
     Refused,
-    /// The exchange is over on both sides; the next may begin.
+    /// The exchange is complete in both directions; the next may begin.
     NextCycle,
 }
 
@@ -47,7 +47,7 @@ impl Recv {
         match self.step(fact) {
             Some(state) => state,
             None => {
-                debug_assert!(false, "a fact met a receiving state that cannot have it");
+                debug_assert!(false, "this fact is impossible in this receiving state");
                 Self::Failed
             }
         }
@@ -63,7 +63,7 @@ impl Recv {
             (Self::Body, F::BodyEnd) => Some(Self::Done),
             (Self::Idle | Self::Closed, F::EndOfInput) => Some(Self::Closed),
             (Self::Head | Self::Body | Self::Failed, F::EndOfInput) => Some(Self::Failed),
-            // A half-close behind a whole request is told again once the answer has gone.
+            // A half-close after a whole request is reported again once the response was sent.
             (Self::Done, F::EndOfInput) => Some(Self::Done),
             (Self::Refused, F::EndOfInput) => Some(Self::Refused),
             (Self::Idle | Self::Head | Self::Body, F::Refused) => Some(Self::Refused),
@@ -79,31 +79,31 @@ impl Recv {
     }
 }
 
-/// What has gone of the current answer.
+/// What was sent of the current response.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Send {
     /// Nothing, or only `100 Continue`.
     Waiting,
-    /// The head; the body is under way.
+    /// The head, and perhaps a part of the body.
     Body,
-    /// The whole answer.
+    /// The whole response.
     Done,
-    /// The answer broke off: the peer must be able to tell.
+    /// The response was cut: the peer must be able to tell.
     Failed,
 }
 
 /// What can happen to the sending half.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum SendFact {
-    /// A head went out, and its body follows.
+    /// A head was sent, and its body follows.
     HeadAndBody,
-    /// A head went out, and it is the whole answer.
+    /// A head was sent, and it is the whole response.
     HeadAlone,
     /// The body is complete.
     BodyEnd,
     /// The body can't be completed.
     Cut,
-    /// The exchange is over on both sides; the next may begin.
+    /// The exchange is complete in both directions; the next may begin.
     NextCycle,
 }
 
@@ -112,7 +112,7 @@ impl Send {
         match self.step(fact) {
             Some(state) => state,
             None => {
-                debug_assert!(false, "a fact met a sending state that cannot have it");
+                debug_assert!(false, "this fact is impossible in this sending state");
                 Self::Failed
             }
         }
@@ -137,7 +137,7 @@ impl Send {
 /// Why the connection ends after this exchange. The first reason stays.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Close {
-    /// It does not: the connection persists (RFC 9112 §9.3).
+    /// It does not end: the connection persists (RFC 9112 §9.3).
     Unset,
     /// The peer sent `Connection: close`.
     PeerAsked,
@@ -145,11 +145,11 @@ pub(crate) enum Close {
     PeerIsOld,
     /// The peer's message was refused.
     PeerRefused,
-    /// The handler asked for it, or its answer can end no other way.
+    /// The handler asked for it, or only the end of the connection can end its response.
     HandlerAsked,
     /// The server is draining.
     ServerStopping,
-    /// A rest of the body is too long to be thrown away.
+    /// The rest of the body is too long to be discarded.
     BodyUnread,
 }
 
@@ -172,27 +172,27 @@ impl Close {
     }
 }
 
-/// What the loop has to do with the connection, once all pending bytes have gone out.
+/// What the loop has to do with the connection once all pending bytes were sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Next {
-    /// Bring more bytes of the peer's.
+    /// Read more bytes from the peer.
     Read,
-    /// Bring more of the answer's body.
+    /// Encode more of the response's body.
     Write,
-    /// Bring an answer: the whole request is here.
+    /// Wait for a response: the whole request was received.
     Wait,
-    /// End our side, throw away what still comes for a while, then close.
+    /// End our side, discard what still arrives for a while, then close.
     Linger,
     /// Close.
     Close,
 }
 
-/// The one question that the loop asks.
+/// What the loop has to do next.
 pub(crate) const fn next(recv: Recv, send: Send, close: Close) -> Next {
     match step(recv, send, close) {
         Some(next) => next,
         None => {
-            debug_assert!(false, "an answer without a request");
+            debug_assert!(false, "a response without a request");
             Next::Close
         }
     }
@@ -205,12 +205,12 @@ const fn step(recv: Recv, send: Send, close: Close) -> Option<Next> {
         (Recv::Idle | Recv::Head | Recv::Body, Send::Waiting) => Some(Next::Read),
         (Recv::Done, Send::Waiting) => Some(Next::Wait),
         (Recv::Body | Recv::Done, Send::Body) => Some(Next::Write),
-        // An early answer: the rest of the body is thrown away, or the connection with it.
+        // An early response: the rest of the body is discarded, or the connection closed.
         (Recv::Body, Send::Done) if close.is_set() => Some(Next::Linger),
         (Recv::Body, Send::Done) => Some(Next::Read),
         (Recv::Done, Send::Done) if close.is_set() => Some(Next::Linger),
         (Recv::Done, Send::Done) => Some(Next::Read),
-        // An answer that was cut: the ones before it must still arrive.
+        // A response that was cut: those before it must still arrive.
         (Recv::Body | Recv::Done, Send::Failed) => Some(Next::Linger),
         (Recv::Refused | Recv::Failed, Send::Done) => Some(Next::Linger),
         (Recv::Refused, Send::Waiting) => Some(Next::Wait),
@@ -242,7 +242,7 @@ mod tests {
     ];
     const SEND: [Send; 4] = [Send::Waiting, Send::Body, Send::Done, Send::Failed];
 
-    /// A line a row: its name, then a cell a column.
+    /// One line per row: its name, then one cell per column.
     fn table<R: Debug, C: Debug>(
         rows: &[R],
         columns: &[C],
@@ -314,7 +314,7 @@ mod tests {
     }
 
     #[test]
-    fn everything_that_the_loop_is_told_is_documented() {
+    fn every_next_step_of_the_loop_is_documented() {
         let cell = |recv: &Recv, send: &Send| {
             let open = step(*recv, *send, Close::Unset);
             let closing = step(*recv, *send, Close::PeerAsked);
@@ -328,7 +328,7 @@ mod tests {
     }
 
     #[test]
-    fn the_first_reason_to_close_stays_and_all_reasons_act_alike() {
+    fn the_first_reason_to_close_is_kept_and_all_reasons_have_the_same_effect() {
         let reasons = [
             Close::PeerAsked,
             Close::PeerIsOld,
@@ -342,8 +342,8 @@ mod tests {
             assert_eq!(reason.or(Close::Unset), reason);
             assert_eq!(reason.or(Close::PeerAsked), reason);
             for (recv, send) in RECV.iter().flat_map(|recv| SEND.map(|send| (*recv, send))) {
-                let told = step(recv, send, reason);
-                assert_eq!(told, step(recv, send, Close::PeerAsked));
+                let next = step(recv, send, reason);
+                assert_eq!(next, step(recv, send, Close::PeerAsked));
             }
         }
     }

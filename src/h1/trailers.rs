@@ -1,10 +1,11 @@
-//! The trailer section of a chunked body (RFC 9112 §7.1.2): the grammar of a head's fields, without those that frame.
+//! The trailer section of a chunked body (RFC 9112 §7.1.2): fields as in a head, except those that frame.
 
+use super::cursor::Cursor;
 use super::framing::is_framing_field;
 use super::head::{HeadIndex, HeadLimits, Scan, Section, find_end, index_fields};
 use super::refusal::Refusal;
 
-/// Indexes the trailer section that `input` begins with; `None` if its end has not come.
+/// Checks the trailer section that `input` begins with, and returns its length; `None` if it is incomplete.
 pub(crate) fn parse_trailers(
     input: &[u8],
     scan: &mut Scan,
@@ -15,10 +16,10 @@ pub(crate) fn parse_trailers(
     };
     *scan = Scan::NEW;
     if end == 2 {
-        // An empty section is its empty line alone.
+        // An empty section is only its empty line.
         return Ok(Some(end));
     }
-    for (name, _) in trailer_fields(input.get(..end).unwrap_or_default(), limits)? {
+    for (name, _) in trailer_fields(Cursor::new(input).take(end), limits)? {
         if is_framing_field(name) {
             return Err(Refusal::TrailerField);
         }
@@ -26,7 +27,7 @@ pub(crate) fn parse_trailers(
     Ok(Some(end))
 }
 
-/// The fields of a whole trailer section.
+/// The fields of a complete trailer section.
 pub(crate) fn trailer_fields<'a>(
     section: &'a [u8],
     limits: &HeadLimits,

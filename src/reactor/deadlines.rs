@@ -1,22 +1,22 @@
-//! Deadlines as lists: each kind of wait has one time-out, so the order of arming is the order of expiry.
+//! Deadlines as linked lists: each kind of wait has one time-out, so the order of arming is the order of expiry.
 //!
-//! Arming and disarming are a few stores and no allocation. When nothing is armed the loop sleeps without a time-out.
+//! Arming and disarming are a few stores and no allocation. With nothing armed, the loop sleeps without a time-out.
 
 use core::time::Duration;
 
 use crate::limits::Timeouts;
 use crate::os::Instant;
 
-/// What a session waits for; exactly one at a time.
+/// What a session waits for: exactly one of these at a time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Waiting {
-    /// A request to begin: never too long ([contract rule 4](crate::contract#1-the-rules)).
+    /// A request to begin: without a deadline ([contract rule 4](crate::contract#1-the-rules)).
     FirstByte,
-    /// A head that has begun.
+    /// The rest of a head.
     Head,
-    /// A body under way.
+    /// The rest of a body.
     Body,
-    /// The handler, a stream of its, or a promise: their time is not the peer's.
+    /// The handler, its stream or its promise: without a deadline, since the peer is not at fault.
     Handler,
     /// The peer to read.
     Write,
@@ -24,7 +24,7 @@ pub(super) enum Waiting {
     Linger,
 }
 
-/// Whether the same wait goes on or a new one begins.
+/// Whether a wait continues, or a new one begins with a new deadline.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Renewal {
     Same,
@@ -32,13 +32,13 @@ pub(super) enum Renewal {
 }
 
 const LISTS: usize = 4;
-const NOBODY: u32 = u32::MAX;
+const NONE: u32 = u32::MAX;
 
 #[derive(Clone, Copy, Debug)]
 struct Link {
     at: Instant,
-    before: u32,
-    behind: u32,
+    previous: u32,
+    next: u32,
     waiting: Waiting,
 }
 
@@ -68,8 +68,8 @@ const fn list_of(waiting: Waiting) -> Option<usize> {
 impl Deadlines {
     pub(super) fn new(timeouts: &Timeouts) -> Self {
         let list = |timeout| List {
-            first: NOBODY,
-            last: NOBODY,
+            first: NONE,
+            last: NONE,
             timeout,
         };
         let lists = [
@@ -85,7 +85,7 @@ impl Deadlines {
         }
     }
 
-    /// The slot waits for this now. `now` is asked only if there is a deadline to set.
+    /// The slot waits for this now. `now` is called only if there is a deadline to set.
     pub(super) fn arm(
         &mut self,
         slot: u32,
@@ -100,17 +100,17 @@ impl Deadlines {
             }
             let unarmed = Link {
                 at: Instant(0),
-                before: NOBODY,
-                behind: NOBODY,
+                previous: NONE,
+                next: NONE,
                 waiting: Waiting::FirstByte,
             };
             self.links.resize(index + 1, unarmed);
         }
-        let before = self
+        let current = self
             .links
             .get(index)
             .map_or(Waiting::FirstByte, |link| link.waiting);
-        if before == waiting && renewal == Renewal::Same {
+        if current == waiting && renewal == Renewal::Same {
             return;
         }
         self.unlink(slot);
@@ -121,12 +121,12 @@ impl Deadlines {
         }
     }
 
-    /// The slot waits for nothing any more.
+    /// The slot no longer waits for anything.
     pub(super) fn disarm(&mut self, slot: u32) {
         self.unlink(slot);
     }
 
-    /// When the loop has to look again; `None` if nothing is armed.
+    /// The earliest deadline; `None` if nothing is armed.
     pub(super) fn next(&self) -> Option<Instant> {
         self.lists
             .iter()
@@ -134,7 +134,7 @@ impl Deadlines {
             .min()
     }
 
-    /// A slot whose deadline is past, and what it waited for. It stays armed.
+    /// A slot whose deadline has passed, and what it waits for. It stays armed.
     pub(super) fn expired(&self, now: Instant) -> Option<(u32, Waiting)> {
         self.lists.iter().find_map(|list| {
             let link = self.links.get(list.first as usize)?;
@@ -148,13 +148,13 @@ impl Deadlines {
         };
         let link = Link {
             at: now.after(list.timeout),
-            before: list.last,
-            behind: NOBODY,
+            previous: list.last,
+            next: NONE,
             waiting,
         };
         let last = std::mem::replace(&mut list.last, slot);
         match self.links.get_mut(last as usize) {
-            Some(last) => last.behind = slot,
+            Some(last) => last.next = slot,
             None => list.first = slot,
         }
         if let Some(place) = self.links.get_mut(slot as usize) {
@@ -167,8 +167,8 @@ impl Deadlines {
             return;
         };
         let Link {
-            before,
-            behind,
+            previous,
+            next,
             waiting,
             ..
         } = *link;
@@ -176,17 +176,17 @@ impl Deadlines {
         let Some(list) = list_of(waiting).and_then(|list| self.lists.get_mut(list)) else {
             return;
         };
-        match self.links.get_mut(before as usize) {
-            Some(link) => link.behind = behind,
-            None => list.first = behind,
+        match self.links.get_mut(previous as usize) {
+            Some(link) => link.next = next,
+            None => list.first = next,
         }
-        match self.links.get_mut(behind as usize) {
-            Some(link) => link.before = before,
-            None => list.last = before,
+        match self.links.get_mut(next as usize) {
+            Some(link) => link.previous = previous,
+            None => list.last = previous,
         }
     }
 
-    /// Gives the memory of slots from `len` on back; none of them is armed.
+    /// Frees the memory of the slots from `len` on, none of which is armed.
     pub(super) fn truncate(&mut self, len: usize) {
         self.links.truncate(len);
         self.links.shrink_to(len);

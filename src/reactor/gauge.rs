@@ -1,12 +1,12 @@
-//! What the sessions hold, measured: a window for the made-up world. Feature `sim`, never shipped.
+//! Measures the memory that sessions hold, for the simulation. Feature `sim`, never shipped.
 
 use crate::handler::Handler;
 use crate::os::Os;
 
-use super::session::work::{RequestSink, Work};
+use super::session::work::WorkSize;
 use super::{Phase, Reactor};
 
-/// Bytes of memory, capacity and not only use.
+/// Bytes of memory: capacity, not only what is in use.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Gauge {
     pub(crate) sessions: usize,
@@ -17,21 +17,17 @@ pub(crate) struct Gauge {
     pub(crate) head_max: usize,
     pub(crate) body_max: usize,
     pub(crate) out_max: usize,
-    /// Sessions that are driven again without an event, counted as often as they are.
+    /// Entries in the list of sessions to drive in the next turn; a session in it twice counts twice.
     pub(crate) unfinished: usize,
 }
 
 impl Gauge {
-    fn count(&mut self, work: &Work) {
+    fn count(&mut self, work: WorkSize) {
         self.sessions_with_work += 1;
-        self.input_max = self.input_max.max(work.input.capacity());
-        self.head_max = self.head_max.max(work.head.capacity());
-        self.out_max = self.out_max.max(work.out.memory_len());
-        let body = match &work.sink {
-            RequestSink::Buffer(body) => body.capacity(),
-            RequestSink::Nothing | RequestSink::Upload(_) | RequestSink::Paused(..) => 0,
-        };
-        self.body_max = self.body_max.max(body);
+        self.input_max = self.input_max.max(work.input);
+        self.head_max = self.head_max.max(work.head);
+        self.body_max = self.body_max.max(work.body);
+        self.out_max = self.out_max.max(work.out);
     }
 }
 
@@ -45,9 +41,7 @@ impl<O: Os, H: Handler> Reactor<O, H> {
             gauge.unfinished += usize::from(self.table.find(*key).is_some());
         }
         for key in self.table.keys() {
-            if let Some(session) = self.table.find(key)
-                && let Some(work) = &session.work
-            {
+            if let Some(work) = self.table.find(key).and_then(|session| session.work_size()) {
                 gauge.count(work);
             }
         }

@@ -1,12 +1,12 @@
-//! News from other threads: which sessions to look at again, and the wake-up that makes the loop look.
+//! Wake-ups from other threads: which sessions to drive, and what makes the loop's poll return.
 
 use std::sync::PoisonError;
 
 use crate::os::Key;
 use crate::sync::Mutex;
 
-/// Keys of sessions that have news. A promise or channel posts once until the loop has looked, so there are never
-/// more than a few a session.
+/// Keys of the sessions to drive. A promise or channel posts once until the loop has polled it, so there are never
+/// more than a few per session.
 pub(super) struct Mailbox {
     keys: Mutex<Vec<Key>>,
     wake: Box<dyn Fn() + Send + Sync>,
@@ -20,19 +20,19 @@ impl Mailbox {
         }
     }
 
-    /// From any thread: there is news of this session.
+    /// Asks the loop to drive this session. Callable from any thread.
     pub(super) fn post(&self, key: Key) {
         let mut keys = self.keys.lock().unwrap_or_else(PoisonError::into_inner);
         let is_first = keys.is_empty();
         keys.push(key);
         drop(keys);
-        // Behind the first one a wake-up is on its way already.
+        // After the first key, a wake-up is already under way.
         if is_first {
             (self.wake)();
         }
     }
 
-    /// Takes all keys into `into`, whose memory the mailbox keeps in exchange.
+    /// Moves all keys to `into`, and keeps its memory in exchange.
     pub(super) fn take(&self, into: &mut Vec<Key>) {
         into.clear();
         let mut keys = self.keys.lock().unwrap_or_else(PoisonError::into_inner);
@@ -47,11 +47,11 @@ mod tests {
     use super::{Key, Mailbox};
 
     #[test]
-    fn whoever_takes_when_woken_gets_each_key_once() {
+    fn each_key_is_taken_once_after_a_wake_up() {
         const POSTERS: u32 = 3;
         const POSTS: u32 = 4;
         let (wake, woken) = channel();
-        let mailbox = Mailbox::new(move || wake.send(()).expect("somebody listens"));
+        let mailbox = Mailbox::new(move || wake.send(()).expect("the receiver is alive"));
         let (mut taken, mut keys) = (Vec::new(), Vec::new());
         std::thread::scope(|scope| {
             for slot in 0..POSTERS {
@@ -60,7 +60,7 @@ mod tests {
                 scope.spawn(move || (0..POSTS).for_each(post));
             }
             while taken.len() < (POSTERS * POSTS) as usize {
-                woken.recv().expect("a wake-up comes");
+                woken.recv().expect("the loop is woken");
                 mailbox.take(&mut keys);
                 taken.append(&mut keys);
             }

@@ -1,8 +1,8 @@
-//! The loop: it moves bytes and never reads one.
+//! The event loop: it moves bytes and never looks at one.
 //!
-//! `turn` has six phases in one order: poll, accept, mail, receive, flush, expire. Receiving comes before expiry on
-//! purpose: a process that was frozen for minutes finds every deadline past, and must not close the connection whose
-//! request is waiting.
+//! A turn has six phases in a fixed order: poll, accept, mail, receive, flush, expire. Receiving comes before expiry on
+//! purpose: a process that was frozen for minutes finds every deadline passed, and must not close a connection whose
+//! request has arrived.
 
 mod deadlines;
 #[cfg(feature = "sim")]
@@ -34,31 +34,32 @@ pub(crate) use gauge::Gauge;
 use mailbox::Mailbox;
 use scratch::Scratch;
 use session::Session;
+use session::action::{Action, Received, Trigger};
 use session::context::{Context, Phase};
-use session::fate::{Fate, Received, Trigger};
+use session::driver::Driver;
 use session::work::HandOver;
 pub(crate) use settings::Settings;
 use table::Table;
 
-/// Room for occurrences that a loop begins with.
+/// Events for which a loop has room from the start.
 const EVENTS_KEPT: usize = 16;
 
-/// Whether connections are taken.
+/// Whether connections are accepted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Accepting {
-    /// An event will tell of the next one.
+    /// The backlog is empty: an event will report the next connection.
     Drained,
-    /// Some may wait in the backlog.
+    /// There may be connections in the backlog.
     Ready,
-    /// There is no descriptor for one more; at this time it is tried again.
+    /// There was no descriptor for another connection. Tried again at this instant.
     Exhausted(Instant),
-    /// `connections_max` are open; the next close makes room.
+    /// `connections_max` are open. Tried again after the next close.
     Full,
     /// The server is draining.
-    Over,
+    Stopped,
 }
 
-/// One loop over one world.
+/// One loop over one operating system, real or simulated.
 pub(crate) struct Reactor<O: Os, H> {
     os: O,
     handler: H,
@@ -68,7 +69,7 @@ pub(crate) struct Reactor<O: Os, H> {
     deadlines: Deadlines,
     scratch: Scratch,
     mailbox: Arc<Mailbox>,
-    /// Sessions that have more to do although no event will say so.
+    /// Sessions that have more to do, although no event will report them.
     unfinished: Vec<Key>,
     accepting: Accepting,
     phase: Phase,
@@ -96,20 +97,20 @@ impl<O: Os, H: Handler> Reactor<O, H> {
             scratch: Scratch::default(),
             mailbox: Arc::new(Mailbox::new(wake)),
             unfinished: Vec::new(),
-            // The kernel tells of whoever came between `listen` and the first poll.
+            // The first poll reports a connection that was made since `listen`.
             accepting: Accepting::Drained,
             phase: Phase::Serving,
             reported_at: None,
         }
     }
 
-    /// Serves until it is told to stop and nothing runs any more, or until the time to drain is over.
+    /// Serves until a stop is requested and all connections are closed, or until the drain's time-out.
     ///
     /// # Errors
     ///
     /// The kernel's poll itself fails.
     pub(crate) fn run(&mut self) -> Result<(), Fault> {
-        // It grows to as many as ever come at once; a few fit into the heap's first page.
+        // Grows as needed; a few fit into the heap's first page.
         let mut found = Vec::with_capacity(EVENTS_KEPT);
         self.scratch.prepare();
         while self.phase != Phase::Stopped {
@@ -121,29 +122,29 @@ impl<O: Os, H: Handler> Reactor<O, H> {
     /// One turn: each phase is a method.
     pub(crate) fn turn(&mut self, found: &mut Vec<Occurrence>) -> Result<(), Fault> {
         found.clear();
-        let looked_at = self.poll(found)?;
+        let polled_at = self.poll(found)?;
         self.accept();
         self.mail(found);
         self.receive(found);
         self.flush();
-        if let Some(looked_at) = looked_at {
-            self.expire(looked_at);
+        if let Some(polled_at) = polled_at {
+            self.expire(polled_at);
         }
         self.stop();
         Ok(())
     }
 
-    /// Sleeps until something happens. With nothing armed there is no time-out: an idle function never wakes. Returns when
-    /// it began to look, if a deadline was armed then.
+    /// Sleeps until something happens. With no deadline armed there is no time-out: an idle function never wakes. Returns
+    /// when the poll began, if a deadline was armed then.
     fn poll(&mut self, found: &mut Vec<Occurrence>) -> Result<Option<Instant>, Fault> {
-        let looked_at = self.deadlines.next().map(|_| self.os.now());
+        let polled_at = self.deadlines.next().map(|_| self.os.now());
         let timeout = self.timeout();
         self.os.poll(timeout, found)?;
         self.scratch.forget_time();
         if found.contains(&Occurrence::Listener) && self.accepting == Accepting::Drained {
             self.accepting = Accepting::Ready;
         }
-        Ok(looked_at)
+        Ok(polled_at)
     }
 
     fn timeout(&self) -> Option<Duration> {
@@ -152,7 +153,7 @@ impl<O: Os, H: Handler> Reactor<O, H> {
         }
         let retry = match self.accepting {
             Accepting::Exhausted(at) => Some(at),
-            Accepting::Drained | Accepting::Ready | Accepting::Full | Accepting::Over => None,
+            Accepting::Drained | Accepting::Ready | Accepting::Full | Accepting::Stopped => None,
         };
         let drained = match self.phase {
             Phase::Draining(until) => Some(until),
@@ -181,17 +182,18 @@ impl<O: Os, H: Handler> Reactor<O, H> {
             match self.os.accept() {
                 Ok(socket) => {
                     let key = self.table.insert(Session::new(socket));
-                    self.drive(key, Trigger::GoOn);
+                    self.drive(key, Trigger::Resume);
                 }
                 Err(Fault::Again) => self.accepting = Accepting::Drained,
-                // That one peer left while it waited.
+                // That peer left while it was in the backlog.
                 Err(Fault::Gone) => {}
                 Err(Fault::Exhausted | Fault::Other(_)) => self.on_exhausted(),
             }
         }
     }
 
-    /// Edges come once: the backlog is tried again on each close and now and then, and no event is waited for.
+    /// Readiness is reported once per edge, so no event will follow: accepting is tried again on each close, and after a
+    /// while.
     fn on_exhausted(&mut self) {
         let now = self.os.now();
         self.accepting = Accepting::Exhausted(now.after(EXHAUSTED_RETRY));
@@ -204,7 +206,7 @@ impl<O: Os, H: Handler> Reactor<O, H> {
         }
     }
 
-    /// Sessions whose promises and channels have news.
+    /// Drives the sessions that other threads have woken.
     fn mail(&mut self, found: &[Occurrence]) {
         if !found.contains(&Occurrence::Wake) {
             return;
@@ -212,71 +214,72 @@ impl<O: Os, H: Handler> Reactor<O, H> {
         let mut keys = std::mem::take(&mut self.scratch.keys);
         self.mailbox.take(&mut keys);
         for key in keys.drain(..) {
-            self.drive(key, Trigger::GoOn);
+            self.drive(key, Trigger::Resume);
         }
         self.scratch.keys = keys;
     }
 
-    /// Sessions of which the kernel has news. All answers to one read leave in one write before the next session.
+    /// Drives the sessions that the kernel reports. All responses to one read are sent in one write, before the next
+    /// session.
     fn receive(&mut self, found: &[Occurrence]) {
-        for some in found.chunks(READS_TOGETHER_MAX) {
-            match some {
-                // It has the whole buffer.
-                [alone] => self.receive_in_turn(*alone, None),
-                _ => self.receive_together(some),
+        for batch in found.chunks(READS_TOGETHER_MAX) {
+            match batch {
+                // It may use the whole read buffer.
+                [only] => self.receive_one(*only, None),
+                _ => self.receive_batch(batch),
             }
         }
     }
 
-    /// Reads from those that wait for a request, each into a piece of its own; then each has its turn.
-    fn receive_together(&mut self, some: &[Occurrence]) {
+    /// Reads from all sessions that wait for a request, each into its own piece of a buffer, and then drives each.
+    fn receive_batch(&mut self, batch: &[Occurrence]) {
         let mut received = [None; READS_TOGETHER_MAX];
         let pieces = self
             .scratch
             .pieces()
             .chunks_exact_mut(READ_TOGETHER_LEN_MAX);
-        for ((occurrence, piece), outcome) in some.iter().zip(pieces).zip(&mut received) {
+        for ((occurrence, piece), outcome) in batch.iter().zip(pieces).zip(&mut received) {
             if let Occurrence::Socket(key, Readiness::READABLE) = *occurrence
                 && let Some(session) = self.table.find(key)
             {
                 *outcome = session.receive_between_requests(&mut self.os, piece);
             }
         }
-        for (piece, (occurrence, outcome)) in some.iter().zip(received).enumerate() {
+        for (piece, (occurrence, outcome)) in batch.iter().zip(received).enumerate() {
             let received = outcome.map(|outcome| Received { piece, outcome });
-            self.receive_in_turn(*occurrence, received);
+            self.receive_one(*occurrence, received);
         }
     }
 
-    fn receive_in_turn(&mut self, occurrence: Occurrence, received: Option<Received>) {
+    fn receive_one(&mut self, occurrence: Occurrence, received: Option<Received>) {
         if let Occurrence::Socket(key, readiness) = occurrence {
             let trigger = received.map_or(Trigger::Ready(readiness), Trigger::Received);
             self.drive(key, trigger);
         }
     }
 
-    /// Sessions that were cut short, so that others had their turn.
+    /// Drives the sessions whose budget was used up, after all others had their turn.
     fn flush(&mut self) {
         if self.unfinished.is_empty() {
             return;
         }
         let spare = std::mem::take(&mut self.scratch.keys);
         let mut keys = std::mem::replace(&mut self.unfinished, spare);
-        // One that was cut short again by its own news is here twice, and would have a larger share each turn.
+        // A session that used up its budget again in this turn is listed twice; left so, its share would grow each turn.
         keys.sort_unstable();
         keys.dedup();
         for key in keys.drain(..) {
-            self.drive(key, Trigger::GoOn);
+            self.drive(key, Trigger::Resume);
         }
         self.scratch.keys = keys;
     }
 
-    /// Deadlines, behind all that has happened: a thaw must not close a connection with a request. So only those count
-    /// that were past when the poll began to look; and as a poll may bring a part of the news, or be interrupted and
-    /// bring none, each session looks once more itself before it gives its peer up.
-    fn expire(&mut self, looked_at: Instant) {
-        while let Some((slot, waiting)) = self.deadlines.expired(looked_at) {
-            // Disarmed first: whatever comes of it arms anew.
+    /// Drives the sessions whose deadlines have passed, after all events: a process that was frozen must not close a
+    /// connection with a request. Therefore only deadlines count that had passed when the poll began. A poll may also
+    /// report only some of the events, or be interrupted, so each session looks at its socket again before it gives up.
+    fn expire(&mut self, polled_at: Instant) {
+        while let Some((slot, waiting)) = self.deadlines.expired(polled_at) {
+            // Disarmed first: the session arms its next deadline.
             self.deadlines.disarm(slot);
             if let Some(key) = self.table.key_of(slot) {
                 self.drive(key, Trigger::Deadline(waiting));
@@ -284,7 +287,7 @@ impl<O: Os, H: Handler> Reactor<O, H> {
         }
     }
 
-    /// Begins to drain when told to, and ends it when nothing is left to wait for.
+    /// Begins to drain when a stop is requested, and stops when all connections are closed or time is up.
     fn stop(&mut self) {
         if self.phase == Phase::Serving && self.os.is_stop_wanted() {
             self.begin_drain();
@@ -294,7 +297,7 @@ impl<O: Os, H: Handler> Reactor<O, H> {
             if self.table.is_empty() || is_time_up {
                 let cut = self.count_busy();
                 for key in self.table.keys() {
-                    self.free(key);
+                    self.close(key);
                 }
                 self.phase = Phase::Stopped;
                 self.observer.on(Event::Stopped(cut));
@@ -304,15 +307,15 @@ impl<O: Os, H: Handler> Reactor<O, H> {
 
     fn begin_drain(&mut self) {
         self.phase = Phase::Draining(self.os.now().after(self.settings.timeouts.drain));
-        // Whoever was let in by the kernel before the stop is still served.
+        // Connections that the kernel accepted before the stop are still served.
         if self.accepting == Accepting::Drained {
             self.accepting = Accepting::Ready;
         }
         while self.accepting == Accepting::Ready {
             self.accept();
         }
-        // Nobody who sees an idle connection end may be let in again.
-        self.accepting = Accepting::Over;
+        // A client that reconnects because its idle connection was closed must not reach this server again.
+        self.accepting = Accepting::Stopped;
         self.os.stop_listening();
         let busy = self.count_busy();
         self.observer.on(Event::Draining(busy));
@@ -323,17 +326,21 @@ impl<O: Os, H: Handler> Reactor<O, H> {
 
     fn count_busy(&mut self) -> usize {
         let keys = self.table.keys().into_iter();
-        let busy = keys.filter(|key| self.table.find(*key).is_some_and(|one| one.is_busy()));
-        busy.count()
+        let is_busy = |key: &Key| {
+            self.table
+                .find(*key)
+                .is_some_and(|session| session.is_busy())
+        };
+        keys.filter(is_busy).count()
     }
 
-    /// Lets a session do what it can, and sees to what it says. One body for all occasions: a copy for each, which a
-    /// closure would make, is a tenth of the smallest build.
+    /// Drives a session, and does what it asks for. Not generic over the trigger: one copy for each would add a tenth to the
+    /// smallest build.
     fn drive(&mut self, key: Key, trigger: Trigger) {
         let Some(session) = self.table.find(key) else {
             return;
         };
-        let mut context = Context {
+        let context = Context {
             os: &mut self.os,
             handler: &mut self.handler,
             scratch: &mut self.scratch,
@@ -342,37 +349,30 @@ impl<O: Os, H: Handler> Reactor<O, H> {
             observer: &mut *self.observer,
             phase: self.phase,
             key,
-            requests_left: 0,
-            received: None,
-            received_len: 0,
         };
-        let fate = session.on(trigger, &mut context);
-        debug_assert!(
-            context.received.is_none(),
-            "what was read for a session at rest is taken"
-        );
+        let action = Driver::new(session, context).run(trigger);
         debug_assert!(
             self.scratch.out.is_empty(),
-            "what is not sent is the session's"
+            "a session keeps its own unsent output"
         );
         let os = &self.os;
-        match fate {
-            // Nobody waits for a request that may never come while the server stops.
-            Fate::Wait(Waiting::FirstByte, _) if self.phase != Phase::Serving => self.free(key),
-            Fate::Wait(waiting, renewal) => {
+        match action {
+            // While the server stops, it does not wait for another request.
+            Action::Wait(Waiting::FirstByte, _) if self.phase != Phase::Serving => self.close(key),
+            Action::Wait(waiting, renewal) => {
                 self.deadlines.arm(key.slot, waiting, renewal, || os.now());
             }
-            Fate::Again(waiting, renewal) => {
+            Action::Reschedule(waiting, renewal) => {
                 self.deadlines.arm(key.slot, waiting, renewal, || os.now());
                 self.unfinished.push(key);
             }
-            Fate::Free => self.free(key),
-            Fate::HandOver(hand_over) => self.hand_over(key, *hand_over),
+            Action::Close => self.close(key),
+            Action::HandOver(hand_over) => self.hand_over(key, *hand_over),
         }
     }
 
-    /// The one place where a session ends.
-    fn free(&mut self, key: Key) {
+    /// The only place where a session ends.
+    fn close(&mut self, key: Key) {
         if let Some(socket) = self.remove(key) {
             self.os.close(socket);
         }
@@ -387,12 +387,12 @@ impl<O: Os, H: Handler> Reactor<O, H> {
         }
         match self.accepting {
             Accepting::Full | Accepting::Exhausted(_) => self.accepting = Accepting::Ready,
-            Accepting::Drained | Accepting::Ready | Accepting::Over => {}
+            Accepting::Drained | Accepting::Ready | Accepting::Stopped => {}
         }
         Some(session.into_socket())
     }
 
-    /// An upgraded socket goes to a thread of its own.
+    /// Gives an upgraded socket to a thread of its own.
     fn hand_over(&mut self, key: Key, hand_over: HandOver) {
         let HandOver { upgrade, rest } = hand_over;
         let Some(socket) = self.remove(key) else {

@@ -1,4 +1,4 @@
-//! What a worker has once and all its sessions use in turn.
+//! Buffers that a worker has once, and its sessions use in turn.
 
 use crate::h1::{DateLine, HeadIndex, imf_fixdate};
 use crate::limits::{READ_LEN_MAX, READ_TOGETHER_LEN_MAX, READS_TOGETHER_MAX};
@@ -6,21 +6,22 @@ use crate::os::Key;
 
 use super::send_queue::SendQueue;
 
-/// Buffers that hold something only while one session is being driven.
+/// Buffers that are in use only while a session is driven.
 #[derive(Debug, Default)]
 pub(super) struct Scratch {
     pub(super) index: HeadIndex,
     pub(super) out: SendQueue,
-    /// An empty list's memory, which the mailbox and the phases use in turn.
+    /// Memory of an empty list, which the mailbox and the phases use in turn.
     pub(super) keys: Vec<Key>,
     pub(super) date: Date,
     read: Vec<u8>,
-    /// What sessions have sent whose turn is still to come: a buffer of its own, as those before them may read again.
+    /// What was read from several sessions in one go, until each is driven. Not `read`: the sessions driven before may read
+    /// again.
     pub(super) pieces: Vec<u8>,
 }
 
 impl Scratch {
-    /// Makes ready what the first request needs, while none is here: its memory, and the page that it will lie in.
+    /// Allocates the read buffer and touches its first page, while there is no request yet that would have to wait for it.
     pub(super) fn prepare(&mut self) {
         let mut buffer = self.take_read_buffer();
         if let Some(first) = buffer.first_mut() {
@@ -29,7 +30,7 @@ impl Scratch {
         self.put_read_buffer(buffer);
     }
 
-    /// Takes the read buffer; [`put_read_buffer`](Self::put_read_buffer) brings it back.
+    /// Takes the read buffer. The caller gives it back with [`put_read_buffer`](Self::put_read_buffer).
     pub(super) fn take_read_buffer(&mut self) -> Vec<u8> {
         if self.read.is_empty() {
             vec![0; READ_LEN_MAX]
@@ -42,7 +43,7 @@ impl Scratch {
         self.read = buffer;
     }
 
-    /// The buffer for what is read from several sessions, [`READ_TOGETHER_LEN_MAX`] bytes each.
+    /// The buffer for reading from several sessions, [`READ_TOGETHER_LEN_MAX`] bytes each.
     pub(super) fn pieces(&mut self) -> &mut Vec<u8> {
         if self.pieces.is_empty() {
             self.pieces = vec![0; READ_TOGETHER_LEN_MAX * READS_TOGETHER_MAX];
@@ -50,7 +51,7 @@ impl Scratch {
         &mut self.pieces
     }
 
-    /// The clock may have moved since the last date.
+    /// Has the next date read the clock again.
     pub(super) const fn forget_time(&mut self) {
         self.date.freshness = Freshness::Stale;
     }
@@ -62,7 +63,7 @@ enum Freshness {
     OfThisTurn,
 }
 
-/// The field `Date`.
+/// The value of the field `Date`.
 #[derive(Debug)]
 pub(super) struct Date {
     second: u64,
@@ -71,7 +72,7 @@ pub(super) struct Date {
 }
 
 impl Date {
-    /// Read from the wall clock at most once a turn: no timer can be late after a thaw.
+    /// Reads the wall clock at most once per turn. A timer in its place could be late after a freeze.
     pub(super) fn line(&mut self, unix_seconds: impl FnOnce() -> u64) -> &DateLine {
         if self.freshness == Freshness::Stale {
             let second = unix_seconds();

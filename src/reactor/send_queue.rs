@@ -1,31 +1,31 @@
-//! Bytes on their way out: small ones copied into one run, large ones shared in between, partial writes remembered.
+//! Bytes to be sent: small pieces copied into one run, large ones shared between its parts, partial writes remembered.
 
 use std::io::IoSlice;
 
 use bytes::Bytes;
 
-use crate::h1::put;
+use crate::h1::{Cursor, put};
 use crate::limits::{COPY_LEN_MAX, SLICES_A_WRITE_MAX, SPARE_LEN_MAX};
 
-/// What waits to be sent, in order.
+/// Bytes to be sent, in order.
 #[derive(Debug, Default)]
 pub(super) struct SendQueue {
-    /// Heads, frames and small bodies, one behind the other.
+    /// Heads, frames and small bodies, one after the other.
     run: Vec<u8>,
-    /// Larger pieces, and the place in the run before which each one goes out.
+    /// Large pieces, and the position in the run at which each is sent.
     pieces: Vec<(usize, Bytes)>,
-    /// Bytes of the run that have gone.
+    /// Bytes of the run that were sent.
     run_sent: usize,
-    /// Pieces that have gone whole.
+    /// Pieces that were sent completely.
     pieces_sent: usize,
-    /// Bytes that have gone of the piece behind those.
+    /// Bytes that were sent of the piece after those.
     piece_sent: usize,
-    /// Bytes of all pieces that have not gone.
+    /// Unsent bytes of all pieces.
     pieces_left: usize,
 }
 
 impl SendQueue {
-    /// Bytes that have not gone.
+    /// Unsent bytes.
     pub(super) const fn len(&self) -> usize {
         self.run
             .len()
@@ -37,19 +37,19 @@ impl SendQueue {
         self.len() == 0
     }
 
-    /// Memory that it keeps alive, sent or not.
+    /// Memory that it holds, sent or not.
     #[cfg(feature = "sim")]
     pub(super) fn memory_len(&self) -> usize {
         let pieces: usize = self.pieces.iter().map(|(_, piece)| piece.len()).sum();
         self.run.capacity().saturating_add(pieces)
     }
 
-    /// The run, for writing behind all that is in it.
+    /// The run, for appending to it.
     pub(super) const fn run(&mut self) -> &mut Vec<u8> {
         &mut self.run
     }
 
-    /// Appends a piece: copied if it is small, else taken.
+    /// Appends a piece: copied if it is small, else moved.
     pub(super) fn push(&mut self, piece: &mut Bytes) {
         if piece.len() <= COPY_LEN_MAX {
             put(&mut self.run, piece);
@@ -59,15 +59,15 @@ impl SendQueue {
         }
     }
 
-    /// Hands the next pieces of memory to `write`, which says how many of their bytes went.
+    /// Passes the next slices to `write`, which returns how many of their bytes it sent.
     ///
-    /// Gives the bytes offered and the bytes that went.
+    /// Returns the bytes offered and the bytes sent.
     pub(super) fn write<E>(
         &mut self,
         write: impl FnOnce(&[IoSlice<'_>]) -> Result<usize, E>,
     ) -> Result<(usize, usize), E> {
         let (offered, sent) = if self.pieces.is_empty() {
-            let run = self.run.get(self.run_sent..).unwrap_or_default();
+            let run = Cursor::at(&self.run, self.run_sent).rest();
             (run.len(), write(&[IoSlice::new(run)])?)
         } else {
             self.write_pieces(write)?
@@ -81,50 +81,53 @@ impl SendQueue {
         write: impl FnOnce(&[IoSlice<'_>]) -> Result<usize, E>,
     ) -> Result<(usize, usize), E> {
         let mut slices = [IoSlice::new(&[]); SLICES_A_WRITE_MAX];
-        let (count, offered) = self.fill(&mut slices);
-        let sent = write(slices.get(..count).unwrap_or_default())?;
+        let (filled, offered) = self.fill(&mut slices);
+        let sent = write(filled)?;
         Ok((offered, sent))
     }
 
-    fn fill<'a>(&'a self, slices: &mut [IoSlice<'a>; SLICES_A_WRITE_MAX]) -> (usize, usize) {
-        let (mut count, mut offered) = (0, 0_usize);
+    /// Fills `slices` with what comes next. Returns those that were filled, and their bytes.
+    fn fill<'s, 'a>(
+        &'a self,
+        slices: &'s mut [IoSlice<'a>; SLICES_A_WRITE_MAX],
+    ) -> (&'s [IoSlice<'a>], usize) {
+        let (mut free, mut offered) = (slices.iter_mut(), 0_usize);
         let mut offer = |bytes: &'a [u8]| {
-            let Some(slot) = slices.get_mut(count) else {
-                return;
-            };
-            if !bytes.is_empty() {
+            if !bytes.is_empty()
+                && let Some(slot) = free.next()
+            {
                 *slot = IoSlice::new(bytes);
-                count += 1;
                 offered = offered.saturating_add(bytes.len());
             }
         };
-        let mut at = self.run_sent;
-        let mut skip = self.piece_sent;
-        for (before, piece) in self.pieces.iter().skip(self.pieces_sent) {
-            offer(self.run.get(at..*before).unwrap_or_default());
-            offer(piece.get(skip..).unwrap_or_default());
-            at = *before;
-            skip = 0;
+        let mut run = Cursor::at(&self.run, self.run_sent);
+        let mut piece_sent = self.piece_sent;
+        for (position, piece) in self.pieces.iter().skip(self.pieces_sent) {
+            offer(run.take(position.saturating_sub(run.position())));
+            offer(Cursor::at(piece, piece_sent).rest());
+            piece_sent = 0;
         }
-        offer(self.run.get(at..).unwrap_or_default());
-        (count, offered)
+        offer(run.rest());
+        let filled_len = SLICES_A_WRITE_MAX.saturating_sub(free.len());
+        let (filled, _) = slices.split_at(filled_len);
+        (filled, offered)
     }
 
-    /// `len` more bytes have gone.
+    /// `len` more bytes were sent.
     fn advance(&mut self, mut len: usize) {
         while len > 0 {
-            let Some((before, piece)) = self.pieces.get_mut(self.pieces_sent) else {
+            let Some((position, piece)) = self.pieces.get_mut(self.pieces_sent) else {
                 self.run_sent = self.run_sent.saturating_add(len).min(self.run.len());
                 break;
             };
-            let run = before.saturating_sub(self.run_sent).min(len);
+            let run = position.saturating_sub(self.run_sent).min(len);
             self.run_sent = self.run_sent.saturating_add(run);
             len = len.saturating_sub(run);
             let of_piece = piece.len().saturating_sub(self.piece_sent).min(len);
             self.piece_sent = self.piece_sent.saturating_add(of_piece);
             self.pieces_left = self.pieces_left.saturating_sub(of_piece);
             len = len.saturating_sub(of_piece);
-            if self.run_sent == *before && self.piece_sent == piece.len() {
+            if self.run_sent == *position && self.piece_sent == piece.len() {
                 *piece = Bytes::new();
                 self.pieces_sent += 1;
                 self.piece_sent = 0;
@@ -137,7 +140,7 @@ impl SendQueue {
         }
     }
 
-    /// Forgets what has gone, once it is more than what has not: a reader that is never done must not make us keep all
+    /// Frees what was sent once it is more than what was not: for a peer that keeps reading, memory must not grow with all
     /// that it ever read.
     fn release(&mut self) {
         if self.pieces_sent > self.pieces.len() / 2 {
@@ -146,14 +149,14 @@ impl SendQueue {
         }
         if self.run_sent > self.run.len() / 2 {
             self.run.drain(..self.run_sent);
-            for (before, _) in &mut self.pieces {
-                *before = before.saturating_sub(self.run_sent);
+            for (position, _) in &mut self.pieces {
+                *position = position.saturating_sub(self.run_sent);
             }
             self.run_sent = 0;
         }
     }
 
-    /// Forgets everything, and gives memory back beyond what an idle worker keeps.
+    /// Empties the queue, and frees the memory beyond what an idle worker keeps.
     fn clear(&mut self) {
         self.run.clear();
         if self.run.capacity() > SPARE_LEN_MAX {
@@ -174,11 +177,11 @@ mod tests {
     use super::{Bytes, COPY_LEN_MAX, SendQueue};
 
     #[test]
-    fn bytes_go_out_in_order_whatever_a_write_takes() {
+    fn bytes_are_sent_in_order_however_short_each_write_is() {
         let steps = [20_000, 4_097, 100, 7, 1];
-        let looked_at = crate::sim::scaled("lengths of a write", steps.len(), 3);
+        let steps_len = crate::sim::scaled("lengths of a write", steps.len(), 3);
         let pieces = crate::sim::scaled("pieces", 60, 13);
-        for step in &steps[..looked_at] {
+        for step in &steps[..steps_len] {
             let mut send_queue = SendQueue::default();
             let mut expected = Vec::new();
             for number in (0..60_u8).take(pieces) {

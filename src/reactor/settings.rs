@@ -1,9 +1,9 @@
-//! What a server is told once and for all.
+//! What is configured when a server starts, and never changes.
 
 use crate::h1::HeadLimits;
 use crate::limits::{Limits, Timeouts};
 
-/// What a server is told once and for all.
+/// The configuration of a server.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Settings {
     pub(crate) limits: Limits,

@@ -1,11 +1,11 @@
-//! Slots with generations: an event that comes late finds nobody.
+//! Slots with generations: an event for a session that has ended finds nothing.
 
 use crate::os::Key;
 
-/// What lies in a slot.
+/// The content of a slot.
 #[derive(Debug)]
-enum Tenant<T> {
-    /// Nobody; the next vacant slot.
+enum Entry<T> {
+    /// None; the next vacant slot.
     Vacant(u32),
     Occupied(T),
 }
@@ -13,11 +13,11 @@ enum Tenant<T> {
 #[derive(Debug)]
 struct Slot<T> {
     generation: u32,
-    tenant: Tenant<T>,
+    entry: Entry<T>,
 }
 
 const NONE: u32 = u32::MAX;
-/// An empty table of up to this many slots is kept as it is.
+/// An empty table keeps its memory up to this many slots.
 const SLOTS_KEPT: usize = 256;
 
 /// Sessions by key.
@@ -48,17 +48,17 @@ impl<T> Table<T> {
         self.len == 0
     }
 
-    pub(super) fn insert(&mut self, tenant: T) -> Key {
+    pub(super) fn insert(&mut self, session: T) -> Key {
         self.len += 1;
         if let Some(slot) = self.slots.get_mut(self.vacant as usize)
-            && let Tenant::Vacant(next) = slot.tenant
+            && let Entry::Vacant(next) = slot.entry
         {
             let key = Key {
                 slot: self.vacant,
                 generation: slot.generation,
             };
             self.vacant = next;
-            slot.tenant = Tenant::Occupied(tenant);
+            slot.entry = Entry::Occupied(session);
             return key;
         }
         // `connections_max` is far below 2^32.
@@ -66,7 +66,7 @@ impl<T> Table<T> {
         let generation = self.first_generation;
         self.slots.push(Slot {
             generation,
-            tenant: Tenant::Occupied(tenant),
+            entry: Entry::Occupied(session),
         });
         Key {
             slot: number,
@@ -76,27 +76,27 @@ impl<T> Table<T> {
 
     pub(super) fn find(&mut self, key: Key) -> Option<&mut T> {
         let slot = self.slots.get_mut(key.slot as usize)?;
-        match &mut slot.tenant {
-            Tenant::Occupied(tenant) if slot.generation == key.generation => Some(tenant),
-            Tenant::Occupied(_) | Tenant::Vacant(_) => None,
+        match &mut slot.entry {
+            Entry::Occupied(session) if slot.generation == key.generation => Some(session),
+            Entry::Occupied(_) | Entry::Vacant(_) => None,
         }
     }
 
-    /// Empties the slot; from here on its key finds nobody.
+    /// Empties the slot; from now on its key finds nothing.
     pub(super) fn remove(&mut self, key: Key) -> Option<T> {
         self.find(key)?;
         let slot = self.slots.get_mut(key.slot as usize)?;
         slot.generation = slot.generation.wrapping_add(1);
-        let tenant = std::mem::replace(&mut slot.tenant, Tenant::Vacant(self.vacant));
+        let entry = std::mem::replace(&mut slot.entry, Entry::Vacant(self.vacant));
         self.vacant = key.slot;
         self.len -= 1;
-        match tenant {
-            Tenant::Occupied(tenant) => Some(tenant),
-            Tenant::Vacant(_) => None,
+        match entry {
+            Entry::Occupied(session) => Some(session),
+            Entry::Vacant(_) => None,
         }
     }
 
-    /// Gives the memory of a burst back once nobody is left. Keys from before it still find nobody.
+    /// Frees the memory of a burst once the table is empty. Keys from before still find nothing.
     pub(super) fn shrink(&mut self) -> bool {
         if !self.is_empty() || self.slots.len() <= SLOTS_KEPT {
             return false;
@@ -114,19 +114,19 @@ impl<T> Table<T> {
         true
     }
 
-    /// The key of a slot's tenant.
+    /// The key of the session in a slot.
     pub(super) fn key_of(&self, slot: u32) -> Option<Key> {
         let found = self.slots.get(slot as usize)?;
-        match found.tenant {
-            Tenant::Occupied(_) => Some(Key {
+        match found.entry {
+            Entry::Occupied(_) => Some(Key {
                 slot,
                 generation: found.generation,
             }),
-            Tenant::Vacant(_) => None,
+            Entry::Vacant(_) => None,
         }
     }
 
-    /// The keys of all tenants.
+    /// The keys of all sessions.
     pub(super) fn keys(&self) -> Vec<Key> {
         (0..u32::try_from(self.slots.len()).unwrap_or(NONE))
             .filter_map(|slot| self.key_of(slot))
@@ -139,7 +139,7 @@ mod tests {
     use super::{Key, Table};
 
     #[test]
-    fn a_stale_key_finds_nobody() {
+    fn a_stale_key_finds_nothing() {
         let mut table = Table::new();
         let first = table.insert('a');
         let second = table.insert('b');
@@ -161,7 +161,7 @@ mod tests {
     }
 
     #[test]
-    fn a_burst_leaves_no_memory_and_no_key_that_finds_somebody() {
+    fn after_a_burst_its_memory_is_freed_and_its_keys_find_nothing() {
         let mut table = Table::new();
         let keys: Vec<Key> = (0..1_000).map(|number| table.insert(number)).collect();
         assert!(!table.shrink());

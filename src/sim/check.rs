@@ -2,7 +2,7 @@
 
 use super::exchange::{Cuts, Ending, exchange};
 use super::reference::check_against_reference;
-use crate::h1::{AnswerHead, AnswerLength, Connection, DateLine, Event, HeadIndex, HeadLimits};
+use crate::h1::{Connection, DateLine, Event, HeadIndex, HeadLimits, ResponseHead, ResponseLength};
 
 const DATE: &DateLine = &DateLine::new(b"Sun, 06 Nov 1994 08:49:37 GMT");
 const CONTINUE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
@@ -109,7 +109,7 @@ pub fn check_answer(bytes: &[u8]) {
         b"GET / HTTP/1.0\r\n\r\n",
         b"GET / HTTP/1.0\r\nConnection: keep-alive\r\n\r\n",
     ][usize::from(choice[1]) % 4];
-    for length in [AnswerLength::Known(5), AnswerLength::Unknown] {
+    for length in [ResponseLength::Known(5), ResponseLength::Unknown] {
         let (output, refused) = answer(request, status, length, &fields);
         check_answer_head(&output, status, fields.len() - refused);
     }
@@ -118,7 +118,7 @@ pub fn check_answer(bytes: &[u8]) {
 fn answer(
     request: &[u8],
     status: u16,
-    length: AnswerLength,
+    length: ResponseLength,
     fields: &[(&str, &[u8])],
 ) -> (Vec<u8>, usize) {
     let limits = HeadLimits {
@@ -133,7 +133,7 @@ fn answer(
         "a good request"
     );
     let mut output = Vec::new();
-    let head = AnswerHead {
+    let head = ResponseHead {
         status,
         length,
         content_type: None,

@@ -1,8 +1,8 @@
 //! The protocol alone, answering itself: bytes in, events and bytes out, no loop and no socket.
 
 use crate::h1::{
-    AnswerHead, AnswerLength, BodyLength, Close, Connection, DateLine, Event, HeadIndex,
-    HeadLimits, HeadView, Misuse, Next, Refusal, UpgradeOffer, Version, trailer_fields,
+    BodyLength, Close, Connection, DateLine, Event, HeadIndex, HeadLimits, HeadView, Misuse, Next,
+    Refusal, ResponseHead, ResponseLength, UpgradeOffer, Version, trailer_fields,
 };
 
 const DATE: &DateLine = &DateLine::new(b"Sun, 06 Nov 1994 08:49:37 GMT");
@@ -277,7 +277,7 @@ impl Peer {
         }
         if body == BodyLength::None {
             self.on_end();
-        } else if self.connection.is_unanswered() {
+        } else if self.connection.is_response_due() {
             let limit = if self.is_for("/upload-limit") {
                 8
             } else {
@@ -323,7 +323,7 @@ impl Peer {
             message.is_whole = true;
             self.exchange.ends.push(self.taken);
         }
-        if self.connection.is_unanswered() && !self.is_for("/later") {
+        if self.connection.is_response_due() && !self.is_for("/later") {
             self.answer_request();
         }
     }
@@ -331,7 +331,7 @@ impl Peer {
     fn on_refusal(&mut self, refusal: Refusal) {
         self.say(format!("refused {} {refusal}", refusal.status()));
         self.exchange.refused = Some(refusal.status());
-        if self.connection.is_unanswered() {
+        if self.connection.is_response_due() {
             self.answer(refusal.status(), refusal.reason().as_bytes());
         }
     }
@@ -340,11 +340,11 @@ impl Peer {
         let message = self.exchange.messages.last();
         let body = message.map_or_else(Vec::new, |message| message.body.clone());
         if self.is_for("/stream") {
-            self.answer_in_pieces(AnswerLength::Unknown);
+            self.answer_in_pieces(ResponseLength::Unknown);
         } else if self.is_for("/short") {
-            self.answer_in_pieces(AnswerLength::Known(99));
+            self.answer_in_pieces(ResponseLength::Known(99));
         } else if self.is_for("/long") {
-            self.answer_in_pieces(AnswerLength::Known(8));
+            self.answer_in_pieces(ResponseLength::Known(8));
         } else {
             if self.is_for("/close") {
                 self.connection.on_close(Close::HandlerAsked);
@@ -362,14 +362,14 @@ impl Peer {
     }
 
     fn answer(&mut self, status: u16, body: &[u8]) {
-        self.head(status, AnswerLength::Known(body.len() as u64));
+        self.head(status, ResponseLength::Known(body.len() as u64));
         let ended = self
             .piece(body)
             .and_then(|()| self.connection.encode_end(&mut self.exchange.output));
         self.on_ended(ended);
     }
 
-    fn answer_in_pieces(&mut self, length: AnswerLength) {
+    fn answer_in_pieces(&mut self, length: ResponseLength) {
         self.head(200, length);
         let ended = self
             .piece(b"first ")
@@ -385,8 +385,8 @@ impl Peer {
         }
     }
 
-    fn head(&mut self, status: u16, length: AnswerLength) {
-        let head = AnswerHead {
+    fn head(&mut self, status: u16, length: ResponseLength) {
+        let head = ResponseHead {
             status,
             length,
             content_type: None,

@@ -1,6 +1,6 @@
 //! The protocol by itself, for benchmarks: no socket, no loop, no handler.
 
-use crate::h1::{AnswerHead, AnswerLength, Connection, DateLine, Event, HeadIndex, HeadLimits};
+use crate::h1::{Connection, DateLine, Event, HeadIndex, HeadLimits, ResponseHead, ResponseLength};
 use crate::limits::Limits;
 
 const DATE: &DateLine = &DateLine::new(b"Sun, 06 Nov 1994 08:49:37 GMT");
@@ -67,9 +67,9 @@ impl Protocol {
 
     /// Writes the head of a plain 200 with these fields besides, as the answer to the head that was read last.
     pub fn write_head(&mut self, out: &mut Vec<u8>, fields: &[(&str, &[u8])]) {
-        let head = AnswerHead {
+        let head = ResponseHead {
             status: 200,
-            length: AnswerLength::Known(13),
+            length: ResponseLength::Known(13),
             content_type: Some(b"text/plain; charset=utf-8"),
             date: DATE,
         };

@@ -1,9 +1,9 @@
-//! The quick path: a head that is whole and plain, in one pass.
+//! The quick path: parses a complete and plain head in one pass.
 
 use super::{FieldSpan, HeadIndex, HeadLimits, METHOD_LEN_MAX, Span, Version, index_form};
 use crate::h1::byteset::{target_len, text_len, token_len};
 
-/// `None` means: something is missing, wrong or unusual, and the careful path will say which.
+/// `None` if something is missing, malformed or unusual: the careful path finds out which.
 pub(super) fn parse_at_once(
     input: &[u8],
     limits: &HeadLimits,
@@ -17,9 +17,9 @@ pub(super) fn parse_at_once(
     } else {
         token_len(input)
     };
-    let (method, behind) = input.split_at_checked(method_len)?;
-    let behind = behind.strip_prefix(b" ")?;
-    let (target, behind) = behind.split_at_checked(target_len(behind))?;
+    let (method, rest) = input.split_at_checked(method_len)?;
+    let rest = rest.strip_prefix(b" ")?;
+    let (target, rest) = rest.split_at_checked(target_len(rest))?;
     if method.is_empty()
         || method.len() > METHOD_LEN_MAX
         || target.is_empty()
@@ -27,8 +27,8 @@ pub(super) fn parse_at_once(
     {
         return None;
     }
-    let (version, fields) = behind.split_first_chunk::<11>()?;
-    // Compared as words: a pattern would be compared byte by byte.
+    let (version, fields) = rest.split_first_chunk::<11>()?;
+    // Compares whole words; a pattern would compare byte by byte.
     index.version = if version == b" HTTP/1.1\r\n" {
         Version::Http11
     } else if version == b" HTTP/1.0\r\n" {
@@ -44,7 +44,7 @@ pub(super) fn parse_at_once(
     index_plain_fields(input, fields_start, limits, index)
 }
 
-/// Indexes field lines from byte `at` on, and gives where the empty line behind them ends. `None` as in the quick path.
+/// Indexes field lines from byte `at` on, and returns the end of the empty line after them. `None` as in [`parse_at_once`].
 fn index_plain_fields(
     input: &[u8],
     mut at: usize,
@@ -61,20 +61,20 @@ fn index_plain_fields(
             return None;
         }
         let name_len = token_len(line);
-        let behind = line.get(name_len..)?;
-        let (value_start, value_len, next) = match behind {
+        let after_name = line.get(name_len..)?;
+        let (value_start, value_len, next) = match after_name {
             [b':', b' ', value @ ..] => {
                 let value_len = text_len(value);
                 let (text, next) = value.split_at_checked(value_len)?;
                 match (text, next) {
-                    // As most are: one space before the value, and no other white space around it.
+                    // The usual case: one space before the value, and no other white space around it.
                     ([b'!'..=0xff, .., b'!'..=0xff], [b'\r', b'\n', ..]) => {
                         (2, value_len, value_len.wrapping_add(4))
                     }
-                    _ => any_value(behind)?,
+                    _ => any_value(after_name)?,
                 }
             }
-            _ => any_value(behind)?,
+            _ => any_value(after_name)?,
         };
         if name_len == 0 {
             return None;
@@ -89,22 +89,26 @@ fn index_plain_fields(
     }
 }
 
-/// Where behind a name its value begins, how long it is, and where the next line begins.
+/// After a name: where its value begins, how long it is, and where the next line begins.
 #[inline(never)]
-fn any_value(behind: &[u8]) -> Option<(usize, usize, usize)> {
-    let mut value = behind.strip_prefix(b":")?;
+fn any_value(after_name: &[u8]) -> Option<(usize, usize, usize)> {
+    let mut value = after_name.strip_prefix(b":")?;
     while let [b' ' | b'\t', rest @ ..] = value {
         value = rest;
     }
-    let start = behind.len().wrapping_sub(value.len());
+    let start = after_name.len().wrapping_sub(value.len());
     let mut value_len = text_len(value);
-    while let Some([b'\t', behind @ ..]) = value.get(value_len..) {
-        value_len = value_len.wrapping_add(1).wrapping_add(text_len(behind));
+    while let Some([b'\t', text @ ..]) = value.get(value_len..) {
+        value_len = value_len.wrapping_add(1).wrapping_add(text_len(text));
     }
     let (mut value, rest) = value.split_at_checked(value_len)?;
     let next = rest.strip_prefix(b"\r\n")?;
     while let [rest @ .., b' ' | b'\t'] = value {
         value = rest;
     }
-    Some((start, value.len(), behind.len().wrapping_sub(next.len())))
+    Some((
+        start,
+        value.len(),
+        after_name.len().wrapping_sub(next.len()),
+    ))
 }

@@ -1,9 +1,9 @@
-//! What is asked of a head that was indexed: its parts, as text and bytes.
+//! The parts of an indexed head, as text and bytes.
 
 use super::{FieldSpan, HeadIndex, Span, TargetForm, Version};
 use crate::h1::byteset::is_named;
 
-/// A head: its bytes and where its parts lie.
+/// A head: its bytes and the positions of its parts.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct HeadView<'a> {
     bytes: &'a [u8],
@@ -15,13 +15,13 @@ impl<'a> HeadView<'a> {
         Self { bytes, index }
     }
 
-    /// All bytes of it, from the method to the empty line.
+    /// All of its bytes, from the method to the empty line.
     pub(crate) const fn as_bytes(self) -> &'a [u8] {
         self.bytes
     }
 
     pub(crate) fn method(self) -> &'a str {
-        // A look at the length and one comparison; turning bytes into text reads each of them.
+        // Compares the length and one word; the check for UTF-8 would read each byte.
         match self.index.method.of(self.bytes) {
             b"GET" => "GET",
             b"POST" => "POST",
@@ -40,13 +40,13 @@ impl<'a> HeadView<'a> {
         text(self.index.target.of(self.bytes))
     }
 
-    /// The target without scheme, authority and query; `*` and an authority-form target as they are. Empty where an
-    /// absolute-form target has none.
+    /// The target without scheme, authority and query; `*` and an authority-form target unchanged. Empty if an absolute-form
+    /// target has no path.
     pub(crate) fn path(self) -> &'a str {
         text(self.path_to(self.index.path_end))
     }
 
-    /// What stands behind the first `?` of the target.
+    /// What follows the first `?` of the target.
     pub(crate) fn query(self) -> Option<&'a str> {
         let (mark, end) = (self.index.path_end, self.index.target.end);
         (mark < end).then(|| {
@@ -84,13 +84,13 @@ impl<'a> HeadView<'a> {
         self.index.version
     }
 
-    /// The field lines in the order in which they came: name as sent, value trimmed.
+    /// The field lines in the order received: names as sent, values trimmed.
     pub(crate) fn fields(self) -> impl ExactSizeIterator<Item = (&'a str, &'a [u8])> + Clone {
         self.raw_fields()
             .map(|field| (text(field.name()), field.value()))
     }
 
-    /// The same for those who look at few of them.
+    /// The same without the conversion to text, for callers that need few of them.
     pub(crate) fn raw_fields(self) -> impl ExactSizeIterator<Item = RawField<'a>> + Clone {
         let bytes = self.bytes;
         let fields = self.index.fields.iter();
@@ -98,8 +98,8 @@ impl<'a> HeadView<'a> {
     }
 }
 
-/// A field line of which nothing has been looked at. The length of its name tells it from nearly all others, without a
-/// look at a byte.
+/// A field line that was not converted yet. The length of its name rules out nearly all other names without reading a
+/// byte.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct RawField<'a> {
     bytes: &'a [u8],
@@ -124,7 +124,7 @@ impl<'a> RawField<'a> {
     }
 }
 
-/// Text of bytes that were checked to be ASCII when the head was indexed.
+/// Bytes that are known to be ASCII since the head was indexed, as text.
 pub(super) fn text(bytes: &[u8]) -> &str {
     core::str::from_utf8(bytes).unwrap_or_default()
 }

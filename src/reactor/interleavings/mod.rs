@@ -1,8 +1,8 @@
-//! The orders in which other threads can meet the loop, tried by loom up to a few preemptions a model:
-//! `.ci/sanitize interleavings`. `LOOM_MAX_PREEMPTIONS` says how many.
+//! Interleavings of the loop with other threads, explored by loom with a few preemptions per model:
+//! `.ci/sanitize interleavings`. `LOOM_MAX_PREEMPTIONS` sets how many.
 //!
-//! The loop, its mailbox and all that posts to it are the code that ships; the kernel is made up. Its poll sleeps until an
-//! event comes and never for a time-out: news that is lost is a deadlock, and loom reports it.
+//! The loop, its mailbox and everything that posts to it are the shipped code; the kernel is simulated. Its poll sleeps
+//! until an event arrives, never for a time-out: a lost wake-up is a deadlock, and loom reports it.
 
 mod world;
 
@@ -27,7 +27,7 @@ const GET: &str = "GET / HTTP/1.1\r\nHost: a\r\n\r\n";
 const PUT: &str = "PUT / HTTP/1.1\r\nHost: a\r\nContent-Length: 4\r\n\r\nab";
 const LAST_CHUNK: &str = "0\r\n\r\n";
 
-/// Tries all orders with at most `preemptions` switches that nobody waited for, and says how many those were.
+/// Explores all orders with at most `preemptions` involuntary switches, and prints how many there were.
 fn in_every_order(preemptions: usize, run: impl Fn() + Send + Sync + 'static) {
     let mut model = loom::model::Builder::new();
     model.preemption_bound = model.preemption_bound.or(Some(preemptions));
@@ -41,24 +41,24 @@ fn in_every_order(preemptions: usize, run: impl Fn() + Send + Sync + 'static) {
     let orders = orders.load(Ordering::Relaxed);
     let name = std::thread::current().name().map(str::to_owned);
     println!("{orders} orders: {}", name.unwrap_or_default());
-    assert!(orders > 1, "nothing met anything");
+    assert!(orders > 1, "no two threads met");
 }
 
-/// A handler whose answer is `answer`'s.
-fn answering(
-    answer: impl Fn() -> Response + Clone + Send + Sync + 'static,
+/// A handler that returns what `respond` returns.
+fn responding(
+    respond: impl Fn() -> Response + Clone + Send + Sync + 'static,
 ) -> impl FnOnce() -> FunctionHandler<Box<dyn FnMut(&Request<'_>) -> Response>> + Send + 'static {
-    move || FunctionHandler(Box::new(move |_| answer()))
+    move || FunctionHandler(Box::new(move |_| respond()))
 }
 
-/// An answer that a thread of its own completes, or lets fall.
+/// A response that another thread completes, or drops.
 fn promised(complete: impl FnOnce(crate::Reply) + Send + 'static) -> Response {
     let (response, reply) = Response::promised();
     thread::spawn(move || complete(reply));
     response
 }
 
-/// An answer whose body a thread of its own sends.
+/// A response whose body another thread sends.
 fn streamed(bytes_max: usize, send: impl FnOnce(BodySender) + Send + 'static) -> Response {
     let (sender, body) = Body::channel(bytes_max);
     thread::spawn(move || send(sender));
@@ -73,13 +73,13 @@ fn all_are_over(peers: &[Peer]) -> bool {
     peers.iter().all(|peer| peer.is_over)
 }
 
-/// What is between the chunks' sizes.
+/// The content of all chunks.
 fn content(peer: &Peer) -> String {
     let (_, body) = peer.text().split_once("\r\n\r\n").unwrap();
     body.split("\r\n").skip(1).step_by(2).collect()
 }
 
-/// Counts how often its memory is given back.
+/// Counts how often its memory is freed.
 struct Counted(Arc<AtomicUsize>);
 
 impl AsRef<[u8]> for Counted {
@@ -95,7 +95,7 @@ impl Drop for Counted {
 }
 
 #[test]
-fn each_key_posted_is_taken_once_and_each_is_heard_of() {
+fn each_posted_key_is_taken_once_and_none_is_lost() {
     in_every_order(3, || {
         let kernel = Arc::new(Kernel::default());
         let waker = Arc::clone(&kernel);
@@ -121,18 +121,18 @@ fn each_key_posted_is_taken_once_and_each_is_heard_of() {
             thread.join().unwrap();
         }
         mailbox.take(&mut keys);
-        assert!(keys.is_empty(), "nothing comes twice");
+        assert!(keys.is_empty(), "no key is taken twice");
         taken.sort_unstable();
         taken.dedup();
-        assert_eq!(taken.len(), 4, "nothing is lost");
+        assert_eq!(taken.len(), 4, "no key is lost");
     });
 }
 
 #[test]
-fn an_answer_from_another_thread_is_sent() {
+fn a_response_from_another_thread_is_sent() {
     in_every_order(3, || {
-        let handler = || promised(|reply| reply.complete(Response::text("kept")));
-        let peers = World::of(&[GET, GET]).serve(answering(handler), all_end_with("kept"));
+        let handler = || promised(|reply| reply.complete(Response::text("done")));
+        let peers = World::of(&[GET, GET]).serve(responding(handler), all_end_with("done"));
         assert!(
             peers
                 .iter()
@@ -142,18 +142,19 @@ fn an_answer_from_another_thread_is_sent() {
 }
 
 #[test]
-fn a_reply_that_falls_is_answered_500() {
+fn a_dropped_reply_becomes_a_500_response() {
     in_every_order(4, || {
-        let peers = World::of(&[GET]).serve(answering(|| promised(drop)), all_end_with("failed\n"));
+        let peers =
+            World::of(&[GET]).serve(responding(|| promised(drop)), all_end_with("failed\n"));
         assert!(peers[0].text().starts_with("HTTP/1.1 500 "));
     });
 }
 
 #[test]
-fn an_answer_is_given_back_once_when_its_peer_goes_meanwhile() {
+fn a_response_is_freed_once_when_its_peer_leaves_meanwhile() {
     in_every_order(4, || {
-        let given_back = Arc::new(AtomicUsize::new(0));
-        let counter = Arc::clone(&given_back);
+        let freed = Arc::new(AtomicUsize::new(0));
+        let counter = Arc::clone(&freed);
         let replying = Arc::new(std::sync::Mutex::new(None));
         let thread = Arc::clone(&replying);
         let handler = move || {
@@ -165,15 +166,15 @@ fn an_answer_is_given_back_once_when_its_peer_goes_meanwhile() {
             response
         };
         let world = World::of(&[GET]).with_reset();
-        world.serve(answering(handler), all_are_over);
+        world.serve(responding(handler), all_are_over);
         let replying = replying.lock().unwrap().take();
         replying.unwrap().join().unwrap();
-        assert_eq!(given_back.load(Ordering::Relaxed), 1);
+        assert_eq!(freed.load(Ordering::Relaxed), 1);
     });
 }
 
 #[test]
-fn a_stop_waits_for_the_answer_under_way() {
+fn a_stop_waits_for_the_response_in_progress() {
     in_every_order(3, || {
         let world = World::of(&[GET]);
         let kernel = Arc::clone(&world.kernel);
@@ -186,11 +187,13 @@ fn a_stop_waits_for_the_answer_under_way() {
                     kernel.is_stop_wanted.store(true, Ordering::Release);
                     kernel.wake();
                 });
-                promised(|reply| reply.complete(Response::text("kept")))
+                promised(|reply| reply.complete(Response::text("done")))
             }
         };
-        let peers = world.on_loop(answering(handler), kernel, |reactor| reactor.run().unwrap());
-        assert!(peers[0].text().ends_with("kept") && peers[0].is_over);
+        let peers = world.on_loop(responding(handler), kernel, |reactor| {
+            reactor.run().unwrap()
+        });
+        assert!(peers[0].text().ends_with("done") && peers[0].is_over);
     });
 }
 
@@ -204,7 +207,7 @@ fn a_streamed_body_arrives_whole_and_in_order() {
             sender.finish();
         };
         let handler = move || streamed(2, send);
-        let peers = World::of(&[GET]).serve(answering(handler), all_end_with(LAST_CHUNK));
+        let peers = World::of(&[GET]).serve(responding(handler), all_end_with(LAST_CHUNK));
         assert_eq!(content(&peers[0]), "abcde");
     });
 }
@@ -221,7 +224,7 @@ fn a_streamed_body_that_was_promised_arrives_whole() {
                 sender.finish();
             })
         };
-        let peers = World::of(&[GET]).serve(answering(handler), all_end_with(LAST_CHUNK));
+        let peers = World::of(&[GET]).serve(responding(handler), all_end_with(LAST_CHUNK));
         assert_eq!(content(&peers[0]), "ab");
     });
 }
@@ -243,14 +246,14 @@ fn two_threads_may_send_one_body() {
             }
             Response::text(body)
         };
-        let peers = World::of(&[GET]).serve(answering(handler), all_end_with(LAST_CHUNK));
+        let peers = World::of(&[GET]).serve(responding(handler), all_end_with(LAST_CHUNK));
         let content = content(&peers[0]);
         assert!(content == "abc" || content == "bca", "{content}");
     });
 }
 
 #[test]
-fn an_async_task_hears_of_room() {
+fn an_async_task_is_woken_when_there_is_room() {
     in_every_order(3, || {
         let send = |sender: BodySender| {
             loom::future::block_on(async {
@@ -261,7 +264,7 @@ fn an_async_task_hears_of_room() {
                         match sender.try_send(piece) {
                             Ok(()) => break,
                             Err(TrySendError::Full(again)) => piece = again,
-                            Err(TrySendError::PeerGone) => panic!("the peer is here"),
+                            Err(TrySendError::PeerGone) => panic!("the peer has not left"),
                         }
                     }
                 }
@@ -269,37 +272,37 @@ fn an_async_task_hears_of_room() {
             sender.finish();
         };
         let handler = move || streamed(3, send);
-        let peers = World::of(&[GET]).serve(answering(handler), all_end_with(LAST_CHUNK));
+        let peers = World::of(&[GET]).serve(responding(handler), all_end_with(LAST_CHUNK));
         assert_eq!(content(&peers[0]), "abcde");
     });
 }
 
 #[test]
-fn a_sender_that_falls_cuts_the_answer() {
+fn a_dropped_sender_cuts_the_response() {
     in_every_order(3, || {
         let send = |sender: BodySender| assert_eq!(sender.send("a"), Ok(()));
-        let peers = World::of(&[GET]).serve(answering(move || streamed(2, send)), all_are_over);
+        let peers = World::of(&[GET]).serve(responding(move || streamed(2, send)), all_are_over);
         assert!(!peers[0].text().ends_with(LAST_CHUNK));
     });
 }
 
 #[test]
-fn a_sender_that_waits_hears_that_its_peer_has_gone() {
+fn a_waiting_sender_gets_an_error_when_its_peer_leaves() {
     in_every_order(3, || {
         let send = |sender: BodySender| {
             if let Some(error) = (0..3).find_map(|_| sender.send("ab").err()) {
                 assert_eq!(error, SendError::PeerGone);
-                assert!(sender.is_peer_gone(), "whoever has gone stays gone");
+                assert!(sender.is_peer_gone(), "a peer that has left stays gone");
             }
         };
         let handler = move || streamed(2, send);
         World::of(&[GET])
             .with_reset()
-            .serve(answering(handler), all_are_over);
+            .serve(responding(handler), all_are_over);
     });
 }
 
-/// An upload that pauses at its first piece until another thread lets it go on.
+/// An upload that pauses at its first piece until another thread resumes it.
 #[derive(Default)]
 struct Pausing {
     pieces: usize,
@@ -332,14 +335,14 @@ impl Handler for Pausing {
 }
 
 #[test]
-fn a_pause_that_is_over_goes_on() {
+fn a_paused_upload_is_resumed() {
     in_every_order(4, || {
         World::new(&[&[PUT, "cd"]]).serve(Pausing::default, all_end_with("2 pieces"));
     });
 }
 
 #[test]
-fn a_pool_answers_whoever_waits_and_ends_with_its_handler() {
+fn a_pool_answers_all_requests_and_ends_with_its_handler() {
     for threads in [1, 2] {
         in_every_order(2, move || {
             let handler = move || {
@@ -354,11 +357,11 @@ fn a_pool_answers_whoever_waits_and_ends_with_its_handler() {
 }
 
 #[test]
-fn a_pool_ends_with_jobs_that_wait() {
+fn a_pool_ends_although_jobs_are_queued() {
     in_every_order(2, || {
         let handler =
             || Blocking::new(FunctionHandler(|_: &Request<'_>| Response::text("done")), 1);
-        // The first answer is enough: the second job waits, runs, or is done.
+        // The first response is enough: the second job is queued, running, or done.
         World::of(&[GET, GET]).serve(handler, |peers| {
             peers.iter().any(|peer| peer.text().ends_with("done"))
         });

@@ -1,4 +1,4 @@
-//! The world around the loop under loom: a kernel that other threads tell things, and peers that only the loop sees.
+//! The simulated operating system under loom: a kernel that other threads notify, and peers that only the loop sees.
 
 use core::sync::atomic::Ordering;
 use core::time::Duration;
@@ -16,10 +16,10 @@ use crate::handler::Handler;
 use crate::observe::{Event, Observer};
 use crate::os::{Fault, Instant, Interest, Key, Occurrence, Os, Readiness};
 
-/// In words, on each thread's stack: the loop's frames are deeper than what loom sets aside.
+/// Words of stack for each thread: the loop needs more than loom's default.
 const STACK_LEN: usize = 0x8000;
 
-/// What epoll knows: an edge of each kind that nobody has fetched yet.
+/// What epoll holds: the events that were not polled yet, at most one of each kind.
 #[derive(Default)]
 pub(super) struct Kernel {
     pub(super) news: Mutex<Vec<Occurrence>>,
@@ -28,7 +28,7 @@ pub(super) struct Kernel {
 }
 
 impl Kernel {
-    pub(super) fn tell(&self, occurrence: Occurrence) {
+    pub(super) fn report(&self, occurrence: Occurrence) {
         let mut news = self.news.lock().unwrap();
         if !news.contains(&occurrence) {
             news.push(occurrence);
@@ -39,16 +39,16 @@ impl Kernel {
 
     /// As a write to the eventfd does.
     pub(super) fn wake(&self) {
-        self.tell(Occurrence::Wake);
+        self.report(Occurrence::Wake);
     }
 }
 
-/// One peer: what it has sent and not been read, and what it was sent.
+/// One peer: its bytes that were not read yet, and the bytes sent to it.
 #[derive(Default)]
 pub(super) struct Peer {
     input: VecDeque<&'static str>,
     output: Vec<u8>,
-    /// Known once the kernel watches it.
+    /// Set once the kernel watches its socket.
     key: Option<Key>,
     pub(super) is_over: bool,
 }
@@ -58,7 +58,7 @@ impl Peer {
         core::str::from_utf8(&self.output).unwrap()
     }
 
-    /// What epoll tells of it: bytes that wait, or the end that it sends behind ours.
+    /// What epoll reports: unread bytes, or the end that it sends after ours.
     fn readiness(&self) -> Option<Readiness> {
         if self.is_over {
             return Some(Readiness::READABLE.with(Readiness::ENDED));
@@ -67,10 +67,10 @@ impl Peer {
     }
 }
 
-/// Peers, of whom only the loop's thread knows before the end: no lock of loom's, and so nothing to try.
+/// The peers. Only the loop's thread uses them before the end, so the lock is not loom's and adds no orders.
 type Peers = Arc<std::sync::Mutex<Vec<Peer>>>;
 
-/// What happens as soon as the kernel watches the first socket.
+/// Called as soon as the kernel watches the first socket.
 type OnWatched = Box<dyn FnOnce(Arc<Kernel>, Key) + Send>;
 
 pub(super) struct World {
@@ -102,15 +102,15 @@ impl World {
         Self::new(&each)
     }
 
-    /// The first peer resets its connection at some time after the kernel watches it.
+    /// The first peer resets its connection at some point after the kernel watches its socket.
     pub(super) fn with_reset(mut self) -> Self {
         self.on_watched = Some(Box::new(|kernel, key| {
-            thread::spawn(move || kernel.tell(Occurrence::Socket(key, Readiness::BROKEN)));
+            thread::spawn(move || kernel.report(Occurrence::Socket(key, Readiness::BROKEN)));
         }));
         self
     }
 
-    /// Serves until `is_done` says so of the peers; then all that the loop owns is dropped.
+    /// Serves until `is_done` returns true for the peers; then drops everything that the loop owns.
     pub(super) fn serve<H: Handler + 'static>(
         self,
         handler: impl FnOnce() -> H + Send + 'static,
@@ -134,7 +134,7 @@ impl World {
         let peers = Arc::clone(&self.peers);
         let serve = move || {
             let wake = move || kernel.wake();
-            let (settings, observer) = (Settings::default(), Box::new(Deaf));
+            let (settings, observer) = (Settings::default(), Box::new(Silent));
             run(&mut Reactor::new(self, handler(), settings, observer, wake));
         };
         let looping = thread::Builder::new().stack_size(STACK_LEN).spawn(serve);
@@ -144,10 +144,10 @@ impl World {
 }
 
 impl World {
-    fn tell_of(&self, socket: usize) {
+    fn report_readiness(&self, socket: usize) {
         let peer = &self.peers.lock().unwrap()[socket];
         if let (Some(key), Some(readiness)) = (peer.key, peer.readiness()) {
-            self.kernel.tell(Occurrence::Socket(key, readiness));
+            self.kernel.report(Occurrence::Socket(key, readiness));
         }
     }
 }
@@ -186,7 +186,7 @@ impl Os for World {
         _: Interest,
     ) -> Result<(), Fault> {
         self.peers.lock().unwrap()[*socket].key = Some(key);
-        self.tell_of(*socket);
+        self.report_readiness(*socket);
         if let Some(on_watched) = self.on_watched.take() {
             on_watched(Arc::clone(&self.kernel), key);
         }
@@ -216,7 +216,7 @@ impl Os for World {
 
     fn end_output(&mut self, socket: &usize) {
         self.peers.lock().unwrap()[*socket].is_over = true;
-        self.tell_of(*socket);
+        self.report_readiness(*socket);
     }
 
     fn close(&mut self, socket: usize) {
@@ -241,8 +241,8 @@ impl Os for World {
 }
 
 #[derive(Debug)]
-struct Deaf;
+struct Silent;
 
-impl Observer for Deaf {
+impl Observer for Silent {
     fn on(&mut self, _: Event) {}
 }

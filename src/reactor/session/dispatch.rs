@@ -1,12 +1,12 @@
-//! Between the protocol's events and the handler: requests in, answers out. No byte is looked at here.
+//! Between the protocol's events and the handler: requests in, responses out. It looks at no byte.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use bytes::Bytes;
 
 use crate::h1::{
-    AnswerHead, AnswerLength, BodyLength, Close, Event, HeadIndex, HeadView, Next, Refusal,
-    UpgradeOffer,
+    BodyLength, Close, Cursor, Event, HeadIndex, HeadView, Next, Refusal, ResponseHead,
+    ResponseLength, UpgradeOffer,
 };
 use crate::handler::{Accept, Demand, Handler, Upload};
 use crate::limits::FILE_PIECE_LEN;
@@ -17,178 +17,194 @@ use crate::observe;
 use crate::os::Os;
 
 use super::Session;
-use super::context::{Context, Phase};
-use super::work::{Appetite, RequestSink, ResponseSource};
+use super::context::Phase;
+use super::driver::Driver;
+use super::work::{InputState, RequestSink, ResponseSource};
+use crate::reactor::deadlines::Renewal;
 
-/// Runs code of the user's. A panic is its own affair: the hook has reported it, and nothing of ours was half done.
-fn shielded<T>(run: impl FnOnce() -> T) -> Option<T> {
+/// Runs the user's code; `None` if it panics. The panic hook has reported it, and none of our own state was half changed.
+fn catch_panic<T>(run: impl FnOnce() -> T) -> Option<T> {
     let mut outcome = None;
-    shield(|| outcome = Some(run()));
+    catch_panic_in_place(|| outcome = Some(run()));
     outcome
 }
 
-/// The same for outcomes that are written where they are read: an answer is long to move.
-fn shield(run: impl FnOnce()) {
+/// The same for closures that write their result where it is read: a response is costly to move.
+fn catch_panic_in_place(run: impl FnOnce()) {
     drop(catch_unwind(AssertUnwindSafe(run)));
 }
 
 impl<S> Session<S> {
-    /// Takes what can be taken of `input` now: how many bytes that was, and whether a rest is worth another look.
-    pub(super) fn take<O: Os<Socket = S>, H: Handler>(
-        &mut self,
-        input: &[u8],
-        context: &mut Context<'_, O, H>,
-    ) -> (usize, Appetite) {
-        let mut index = std::mem::take(&mut context.scratch.index);
-        let limits = context.settings.head_limits();
-        let mut at = 0_usize;
-        while !self.is_held(context) {
-            let rest = input.get(at..).unwrap_or_default();
-            match self.connection.poll(rest, &mut index, &limits) {
-                Ok((taken, Event::NeedInput)) => {
-                    self.connection.encode_continue(context.scratch.out.run());
-                    context.scratch.index = index;
-                    return (at.saturating_add(taken), Appetite::Starved);
-                }
-                Ok((taken, Event::EmptyLine)) => at = at.saturating_add(taken),
-                Ok((taken, Event::Head { body })) => {
-                    let (head, behind) = rest.split_at_checked(taken).unwrap_or_default();
-                    let more = self.on_head(HeadView::new(head, &index), body, behind, context);
-                    at = at.saturating_add(taken).saturating_add(more);
-                }
-                Ok((taken, Event::Body(piece))) => {
-                    at = at.saturating_add(taken);
-                    self.on_piece(piece, context);
-                }
-                Ok((taken, Event::End { trailers })) => {
-                    at = at.saturating_add(taken);
-                    self.on_end(trailers, &mut index, context);
-                }
-                Err(refusal) => self.refuse(refusal, context),
+    /// An upload whose body will never be complete is notified.
+    #[inline(never)]
+    pub(in crate::reactor) fn cut_upload(&mut self) {
+        let Some(work) = &mut self.work else { return };
+        match std::mem::take(&mut work.sink) {
+            RequestSink::Upload(upload) | RequestSink::Paused(upload, _) => {
+                // The hook has reported a panic in it, and there is no request left to answer.
+                let _ = catch_panic(|| upload.on_cut());
             }
+            RequestSink::Nothing | RequestSink::Buffer(_) => {}
         }
-        context.scratch.index = index;
-        let is_over = at == input.len() && !self.connection.is_body_pending();
-        let appetite = if is_over {
-            Appetite::Starved
-        } else {
-            Appetite::Untried
-        };
-        (at, appetite)
+        work.head = Vec::new();
     }
 
-    /// Whether something else has to happen before more input is taken.
-    fn is_held<O: Os, H: Handler>(&mut self, context: &Context<'_, O, H>) -> bool {
-        self.next() != Next::Read
-            || context.requests_left == 0
-            || context.scratch.out.len() > context.settings.limits.pending_out_len_max
-            || self.is_paused(context)
-    }
-
-    /// A head has come. Returns how many bytes behind it were taken along: a body that is all there.
-    fn on_head<O: Os<Socket = S>, H: Handler>(
-        &mut self,
-        view: HeadView<'_>,
-        body: BodyLength,
-        behind: &[u8],
-        context: &mut Context<'_, O, H>,
-    ) -> usize {
-        context.requests_left = context.requests_left.saturating_sub(1);
-        self.renew();
-        if context.phase != Phase::Serving {
-            self.connection.on_close(Close::ServerStopping);
-        }
-        let whole = self.whole_body(body, behind, context);
-        let content = RequestBody::Borrowed(whole.unwrap_or_default());
-        let request = Request::new(Head::new(view), content, &[]);
-        let mut accept = None;
-        shield(|| {
-            accept = Some(match whole {
-                Some(_) => context.handler.accept_whole(&request),
-                None => context.handler.accept(request.head_by_reference()),
-            });
-        });
-        if matches!(accept, Some(Accept::Refuse(_)) | None) {
-            let len = whole.map_or(0, |whole| self.pass_over(whole));
-            match &mut accept {
-                // Where it lies: an answer is long.
-                Some(Accept::Refuse(response)) => self.answer(response, context),
-                Some(_) | None => self.answer_panic(context),
-            }
-            return len;
-        }
-        let Some(accept) = accept else { return 0 };
-        match self.accepted(accept, body, context) {
-            None => 0,
-            Some(RequestSink::Nothing) => {
-                self.call(&request, context);
-                0
-            }
-            Some(RequestSink::Buffer(_)) => self.on_buffered_head(&request, behind, context),
-            Some(RequestSink::Upload(upload) | RequestSink::Paused(upload, _)) => {
-                if body == BodyLength::None {
-                    self.end_upload(upload, context);
-                } else {
-                    self.work().sink = RequestSink::Upload(upload);
-                }
-                0
-            }
-        }
-    }
-
-    /// The body, if it stays with HTTP, is no longer than it may be, and all there; an empty one if there is none.
-    fn whole_body<'b, O, H>(
+    /// The body, if it is not an upgrade's, is within its bound and has fully arrived; an empty one if there is none.
+    fn whole_body<'b>(
         &self,
         body: BodyLength,
-        behind: &'b [u8],
-        context: &Context<'_, O, H>,
+        input: &Cursor<'b>,
+        body_len_max: u64,
     ) -> Option<&'b [u8]> {
         if self.connection.upgrade() != UpgradeOffer::None {
             return None;
         }
         match body {
             BodyLength::None => Some(&[]),
-            BodyLength::Length(len) if len > context.settings.limits.body_len_max => None,
-            BodyLength::Length(len) => behind.get(..usize::try_from(len).ok()?),
+            BodyLength::Length(len) if len > body_len_max => None,
+            BodyLength::Length(len) => input.peek(usize::try_from(len).ok()?),
             BodyLength::Chunked => None,
         }
     }
 
-    /// The body was handed over where it lies.
-    fn pass_over(&mut self, body: &[u8]) -> usize {
+    /// The handler was given the whole body without a copy: passes over it.
+    fn skip_whole_body(&mut self, body: &[u8], input: &mut Cursor<'_>) {
         if !body.is_empty() {
             let is_taken = self.connection.take_whole_body(body.len() as u64);
-            debug_assert!(is_taken, "a body that is all there is as long as announced");
+            debug_assert!(is_taken, "a whole body has the announced length");
+            input.skip(body.len());
         }
-        body.len()
     }
 
-    /// Where the request's body is to go; `None` if the request is answered already, or leaves HTTP.
+    /// Appends a piece to a body. `input_len` bytes have arrived, the piece included.
+    fn buffer(&self, piece: &[u8], input_len: usize, body: &mut Vec<u8>) {
+        if body.is_empty() {
+            // An announced length is trusted up to one read; beyond that, memory grows with the bytes that arrive.
+            let room = self.connection.announced().map_or(input_len, |left| {
+                let left = usize::try_from(left).unwrap_or(usize::MAX);
+                piece.len().saturating_add(left.min(FILE_PIECE_LEN))
+            });
+            body.reserve_exact(room);
+        }
+        body.extend_from_slice(piece);
+    }
+}
+
+impl<O: Os, H: Handler> Driver<'_, O, H> {
+    /// Parses as much of `input` as possible now, and says whether the rest is worth another try.
+    pub(super) fn process_input(&mut self, input: &mut Cursor<'_>) -> InputState {
+        let mut index = std::mem::take(&mut self.context.scratch.index);
+        let limits = self.context.settings.head_limits();
+        while !self.is_input_blocked() {
+            let polled = self
+                .session
+                .connection
+                .poll(input.rest(), &mut index, &limits);
+            match polled {
+                Ok((taken, Event::NeedInput)) => {
+                    let out = self.context.scratch.out.run();
+                    self.session.connection.encode_continue(out);
+                    self.context.scratch.index = index;
+                    input.skip(taken);
+                    return InputState::NeedsMore;
+                }
+                Ok((taken, Event::EmptyLine)) => input.skip(taken),
+                Ok((taken, Event::Head { body })) => {
+                    let head = input.take(taken);
+                    self.on_head(HeadView::new(head, &index), body, input);
+                }
+                Ok((taken, Event::Body(piece))) => {
+                    input.skip(taken);
+                    self.on_piece(piece);
+                }
+                Ok((taken, Event::End { trailers })) => {
+                    input.skip(taken);
+                    self.on_end(trailers, &mut index);
+                }
+                Err(refusal) => self.refuse(refusal),
+            }
+        }
+        self.context.scratch.index = index;
+        if input.is_empty() && !self.session.connection.is_body_pending() {
+            InputState::NeedsMore
+        } else {
+            InputState::Unparsed
+        }
+    }
+
+    /// Whether something else has to happen before more input is parsed.
+    fn is_input_blocked(&mut self) -> bool {
+        self.session.next() != Next::Read
+            || self.requests_left == 0
+            || self.context.scratch.out.len() > self.context.settings.limits.pending_out_len_max
+            || self.is_paused()
+    }
+
+    /// A head has arrived. `input` is what follows it; a body that is already complete is taken from there.
+    fn on_head(&mut self, view: HeadView<'_>, body: BodyLength, input: &mut Cursor<'_>) {
+        self.requests_left = self.requests_left.saturating_sub(1);
+        self.session.renewal = Renewal::New;
+        if self.context.phase != Phase::Serving {
+            self.session.connection.on_close(Close::ServerStopping);
+        }
+        let body_len_max = self.context.settings.limits.body_len_max;
+        let whole = self.session.whole_body(body, input, body_len_max);
+        let content = RequestBody::Borrowed(whole.unwrap_or_default());
+        let request = Request::new(Head::new(view), content, &[]);
+        let mut accept = None;
+        let handler = &mut *self.context.handler;
+        catch_panic_in_place(|| {
+            accept = Some(match whole {
+                Some(_) => handler.accept_whole(&request),
+                None => handler.accept(request.head_by_reference()),
+            });
+        });
+        if matches!(accept, Some(Accept::Refuse(_)) | None) {
+            self.session
+                .skip_whole_body(whole.unwrap_or_default(), input);
+            match &mut accept {
+                // By reference: a response is costly to move.
+                Some(Accept::Refuse(response)) => self.respond(response),
+                Some(_) | None => self.respond_after_panic(),
+            }
+            return;
+        }
+        let Some(accept) = accept else { return };
+        match self.accepted(accept, body) {
+            None => {}
+            Some(RequestSink::Nothing) => self.call(&request),
+            Some(RequestSink::Buffer(_)) => self.on_buffered_head(&request, input),
+            Some(RequestSink::Upload(upload) | RequestSink::Paused(upload, _)) => {
+                if body == BodyLength::None {
+                    self.end_upload(upload);
+                } else {
+                    self.session.work().sink = RequestSink::Upload(upload);
+                }
+            }
+        }
+    }
+
+    /// Where the request's body is to go; `None` if the request already has its response, or is upgraded.
     #[inline(never)]
-    fn accepted<O: Os<Socket = S>, H: Handler>(
-        &mut self,
-        accept: Accept,
-        body: BodyLength,
-        context: &mut Context<'_, O, H>,
-    ) -> Option<RequestSink> {
-        let offer = self.connection.upgrade();
+    fn accepted(&mut self, accept: Accept, body: BodyLength) -> Option<RequestSink> {
+        let offer = self.session.connection.upgrade();
         let limit = match &accept {
             Accept::BufferUpTo(limit) => *limit,
             Accept::Stream(upload) => upload.body_len_max(),
             Accept::Buffer | Accept::Upgrade(_) | Accept::Refuse(_) => {
-                context.settings.limits.body_len_max
+                self.context.settings.limits.body_len_max
             }
         };
         let sink = match accept {
-            // It is answered already.
+            // The caller has sent this response.
             Accept::Refuse(_) => return None,
             Accept::Upgrade(upgrade) if offer != UpgradeOffer::None && body == BodyLength::None => {
-                self.work().source = ResponseSource::Upgrade(upgrade);
+                self.session.work().source = ResponseSource::Upgrade(upgrade);
                 return None;
             }
             _ if offer == UpgradeOffer::Tunnel => {
-                self.connection.on_close(Close::PeerRefused);
-                self.answer_refusal(Refusal::Connect, context);
+                self.session.connection.on_close(Close::PeerRefused);
+                self.respond_with_refusal(Refusal::Connect);
                 return None;
             }
             Accept::Stream(upload) => RequestSink::Upload(upload),
@@ -198,312 +214,227 @@ impl<S> Session<S> {
             },
         };
         if body != BodyLength::None
-            && let Err(refusal) = self.connection.limit_body(limit)
+            && let Err(refusal) = self.session.connection.limit_body(limit)
         {
-            self.refuse(refusal, context);
+            self.refuse(refusal);
             return None;
         }
         Some(sink)
     }
 
-    /// A body that lies whole behind its head is handed over where it lies, or in one piece of memory if it has come in
-    /// chunks; any other is collected.
+    /// Calls the handler if the whole body follows its head: without a copy if it is contiguous, else put together from its
+    /// chunks. A body that is not complete is buffered.
     #[inline(never)]
-    fn on_buffered_head<O: Os<Socket = S>, H: Handler>(
-        &mut self,
-        request: &Request<'_>,
-        behind: &[u8],
-        context: &mut Context<'_, O, H>,
-    ) -> usize {
+    fn on_buffered_head(&mut self, request: &Request<'_>, input: &mut Cursor<'_>) {
         let mut unused = HeadIndex::default();
-        let limits = context.settings.head_limits();
-        let announced = self.connection.announced();
+        let limits = self.context.settings.head_limits();
+        let announced = self.session.connection.announced();
         let len = announced.and_then(|len| usize::try_from(len).ok());
-        if let Some(body) = len.and_then(|len| behind.get(..len)) {
-            self.pass_over(body);
-            self.call(
-                &request.with_body(RequestBody::Borrowed(body), &[]),
-                context,
-            );
-            return body.len();
+        if let Some(body) = len.and_then(|len| input.peek(len)) {
+            self.session.skip_whole_body(body, input);
+            self.call(&request.with_body(RequestBody::Borrowed(body), &[]));
+            return;
         }
         let mut body = Vec::new();
-        let mut at = 0_usize;
         loop {
-            let rest = behind.get(at..).unwrap_or_default();
-            let (taken, event) = match self.connection.poll(rest, &mut unused, &limits) {
+            let rest = input.rest();
+            let (taken, event) = match self.session.connection.poll(rest, &mut unused, &limits) {
                 Ok(step) => step,
-                Err(refusal) => {
-                    self.refuse(refusal, context);
-                    return at;
-                }
+                Err(refusal) => return self.refuse(refusal),
             };
-            at = at.saturating_add(taken);
+            input.skip(taken);
             match event {
-                Event::Body(piece) => self.collect(piece, rest.len(), &mut body),
+                Event::Body(piece) => self.session.buffer(piece, rest.len(), &mut body),
                 Event::End { trailers } => {
                     let body = RequestBody::Shared(&Bytes::from(body));
-                    self.call(&request.with_body(body, trailers), context);
-                    return at;
+                    return self.call(&request.with_body(body, trailers));
                 }
                 Event::NeedInput | Event::EmptyLine | Event::Head { .. } => break,
             }
         }
-        let work = self.work();
+        let work = self.session.work();
         work.head
             .extend_from_slice(request.head_by_reference().as_bytes());
         work.quota_len = u32::try_from(body.len()).unwrap_or(u32::MAX);
         work.sink = RequestSink::Buffer(body);
-        at
-    }
-
-    /// Appends a piece to a body. With it or behind it came `input_len` bytes.
-    fn collect(&self, piece: &[u8], input_len: usize, body: &mut Vec<u8>) {
-        if body.is_empty() {
-            // What is announced is trusted up to one read; beyond that memory follows the bytes.
-            let room = self.connection.announced().map_or(input_len, |left| {
-                let left = usize::try_from(left).unwrap_or(usize::MAX);
-                piece.len().saturating_add(left.min(FILE_PIECE_LEN))
-            });
-            body.reserve_exact(room);
-        }
-        body.extend_from_slice(piece);
     }
 
     #[inline(never)]
-    fn on_piece<O: Os<Socket = S>, H: Handler>(
-        &mut self,
-        piece: &[u8],
-        context: &mut Context<'_, O, H>,
-    ) {
-        let Some(work) = &mut self.work else { return };
+    fn on_piece(&mut self, piece: &[u8]) {
+        let Some(work) = &mut self.session.work else {
+            return;
+        };
         work.quota_len = work
             .quota_len
             .saturating_add(u32::try_from(piece.len()).unwrap_or(u32::MAX));
         match std::mem::take(&mut work.sink) {
             RequestSink::Nothing => {}
             RequestSink::Buffer(mut body) => {
-                self.collect(piece, piece.len(), &mut body);
-                self.work().sink = RequestSink::Buffer(body);
+                self.session.buffer(piece, piece.len(), &mut body);
+                self.session.work().sink = RequestSink::Buffer(body);
             }
-            // Nothing is taken while an upload is paused.
+            // While an upload is paused, no input is parsed.
             RequestSink::Upload(mut upload) | RequestSink::Paused(mut upload, _) => {
-                match shielded(|| upload.on_piece(piece)) {
+                match catch_panic(|| upload.on_piece(piece)) {
                     Some(Demand::More) => work.sink = RequestSink::Upload(upload),
                     Some(Demand::Pause(pause)) => work.sink = RequestSink::Paused(upload, pause),
-                    Some(Demand::Answer(mut response)) => self.answer(&mut response, context),
-                    None => self.answer_panic(context),
+                    Some(Demand::Answer(mut response)) => self.respond(&mut response),
+                    None => self.respond_after_panic(),
                 }
             }
         }
     }
 
     #[inline(never)]
-    fn on_end<O: Os<Socket = S>, H: Handler>(
-        &mut self,
-        trailers: &[u8],
-        index: &mut HeadIndex,
-        context: &mut Context<'_, O, H>,
-    ) {
-        let Some(work) = &mut self.work else { return };
+    fn on_end(&mut self, trailers: &[u8], index: &mut HeadIndex) {
+        let Some(work) = &mut self.session.work else {
+            return;
+        };
         work.quota_len = 0;
         match std::mem::take(&mut work.sink) {
-            // The rest behind an early answer.
+            // The rest of a body whose response was early.
             RequestSink::Nothing => {}
             RequestSink::Buffer(body) => {
                 let head = std::mem::take(&mut work.head);
-                let is_indexed = index.index_again(&head, &context.settings.head_limits());
-                debug_assert!(is_indexed, "a head that was taken once is taken again");
+                let is_indexed = index.index_again(&head, &self.context.settings.head_limits());
+                debug_assert!(is_indexed, "a head that parsed once parses again");
                 let head = Head::new(HeadView::new(&head, index));
                 let body = RequestBody::Shared(&Bytes::from(body));
-                self.call(&Request::new(head, body, trailers), context);
+                self.call(&Request::new(head, body, trailers));
             }
-            RequestSink::Upload(upload) | RequestSink::Paused(upload, _) => {
-                self.end_upload(upload, context);
-            }
+            RequestSink::Upload(upload) | RequestSink::Paused(upload, _) => self.end_upload(upload),
         }
     }
 
-    fn end_upload<O: Os<Socket = S>, H: Handler>(
-        &mut self,
-        upload: Box<dyn Upload>,
-        context: &mut Context<'_, O, H>,
-    ) {
-        match shielded(|| upload.on_end()) {
-            Some(mut response) => self.answer(&mut response, context),
-            None => self.answer_panic(context),
+    fn end_upload(&mut self, upload: Box<dyn Upload>) {
+        match catch_panic(|| upload.on_end()) {
+            Some(mut response) => self.respond(&mut response),
+            None => self.respond_after_panic(),
         }
     }
 
-    fn call<O: Os<Socket = S>, H: Handler>(
-        &mut self,
-        request: &Request<'_>,
-        context: &mut Context<'_, O, H>,
-    ) {
-        match shielded(|| context.handler.call(request)) {
-            Some(mut response) => self.answer(&mut response, context),
-            None => self.answer_panic(context),
+    fn call(&mut self, request: &Request<'_>) {
+        match catch_panic(|| self.context.handler.call(request)) {
+            Some(mut response) => self.respond(&mut response),
+            None => self.respond_after_panic(),
         }
     }
 
-    /// The peer's fault: it is told, and the connection ends.
+    /// The peer broke the protocol: it gets one last response if none has begun, and the connection ends.
     #[inline(never)]
-    pub(super) fn refuse<O: Os<Socket = S>, H: Handler>(
-        &mut self,
-        refusal: Refusal,
-        context: &mut Context<'_, O, H>,
-    ) {
-        context
+    fn refuse(&mut self, refusal: Refusal) {
+        self.context
             .observer
             .on(observe::Event::Refused(refusal.status(), refusal.reason()));
-        self.cut_upload();
-        if self.connection.is_unanswered() {
-            self.answer_refusal(refusal, context);
+        self.session.cut_upload();
+        if self.session.connection.is_response_due() {
+            self.respond_with_refusal(refusal);
         }
     }
 
-    /// The request did not come in its time.
-    pub(super) fn time_out<O: Os<Socket = S>, H: Handler>(
-        &mut self,
-        context: &mut Context<'_, O, H>,
-    ) {
-        let begun = self.work.as_ref().map_or(&[][..], |work| &work.input);
-        let refusal = self.connection.refuse(Refusal::Timeout, begun);
-        self.refuse(refusal, context);
+    /// The request did not arrive in time.
+    pub(super) fn time_out(&mut self) {
+        let session = &mut *self.session;
+        let begun = session.work.as_ref().map_or(&[][..], |work| &work.input);
+        let refusal = session.connection.refuse(Refusal::Timeout, begun);
+        self.refuse(refusal);
     }
 
-    fn answer_refusal<O: Os<Socket = S>, H: Handler>(
-        &mut self,
-        refusal: Refusal,
-        context: &mut Context<'_, O, H>,
-    ) {
+    fn respond_with_refusal(&mut self, refusal: Refusal) {
         let Some(status) = Status::new(refusal.status()) else {
             return;
         };
         let mut response = Response::text(refusal.reason()).status(status);
-        self.answer(&mut response, context);
+        self.respond(&mut response);
     }
 
     #[inline(never)]
-    fn answer_panic<O: Os<Socket = S>, H: Handler>(&mut self, context: &mut Context<'_, O, H>) {
-        context.observer.on(observe::Event::HandlerPanicked);
-        self.answer_failure(context);
+    fn respond_after_panic(&mut self) {
+        self.context.observer.on(observe::Event::HandlerPanicked);
+        self.respond_with_failure();
     }
 
-    pub(super) fn answer_failure<O: Os<Socket = S>, H: Handler>(
-        &mut self,
-        context: &mut Context<'_, O, H>,
-    ) {
-        let failure = shielded(|| context.handler.failure());
+    pub(super) fn respond_with_failure(&mut self) {
+        let failure = catch_panic(|| self.context.handler.failure());
         let bare = || Response::new(Status::INTERNAL_SERVER_ERROR);
-        self.answer(&mut failure.unwrap_or_else(bare), context);
+        self.respond(&mut failure.unwrap_or_else(bare));
     }
 
-    /// Answers are about to leave.
-    pub(super) fn tell_of_send<O, H: Handler>(context: &mut Context<'_, O, H>) {
-        // A panic in it has been reported by the hook, and takes nobody's answer.
-        shield(|| context.handler.before_send());
+    /// Responses are about to be sent.
+    pub(super) fn notify_before_send(&mut self) {
+        // The hook has reported a panic in it, and the responses are sent all the same.
+        catch_panic_in_place(|| self.context.handler.before_send());
     }
 
-    /// An upload whose body will never be whole hears of it.
-    #[inline(never)]
-    pub(in crate::reactor) fn cut_upload(&mut self) {
-        let Some(work) = &mut self.work else { return };
-        match std::mem::take(&mut work.sink) {
-            RequestSink::Upload(upload) | RequestSink::Paused(upload, _) => {
-                // A panic in it has been reported by the hook, and there is nobody to answer.
-                let _ = shielded(|| upload.on_cut());
-            }
-            RequestSink::Nothing | RequestSink::Buffer(_) => {}
-        }
-        work.head = Vec::new();
-    }
-
-    /// Writes an answer, or as much of it as is here.
-    pub(super) fn answer<O: Os<Socket = S>, H: Handler>(
-        &mut self,
-        response: &mut Response,
-        context: &mut Context<'_, O, H>,
-    ) {
+    /// Encodes a response, or as much of it as is available.
+    pub(super) fn respond(&mut self, response: &mut Response) {
         let length = match response.source() {
-            Source::Promise(_) => return self.supply_from(response.take_source(), context),
+            Source::Promise(_) => return self.attach(response.take_source()),
             Source::Body(body) => body.len(),
         };
-        if let Some(work) = &mut self.work {
-            // An early answer: nothing of the request is wanted any more.
+        if let Some(work) = &mut self.session.work {
+            // After an early response the request is of no more interest.
             work.head = Vec::new();
         }
         if response.afterwards() == Afterwards::Close {
-            self.connection.on_close(Close::HandlerAsked);
+            self.session.connection.on_close(Close::HandlerAsked);
         }
-        self.encode_head(response, length, context);
-        if self.connection.has_no_body() {
+        self.encode_head(response, length);
+        if self.session.connection.has_no_body() {
             return;
         }
         if let Source::Body(Body(Content::Whole(bytes))) = response.source() {
-            // Where it lies: most are small, and are copied from there.
-            self.encode_piece(bytes, context);
-            self.encode_end(context);
+            // By reference: most bodies are small and copied from there.
+            self.encode_piece(bytes);
+            self.encode_end();
         } else {
-            self.supply_from(response.take_source(), context);
+            self.attach(response.take_source());
         }
     }
 
-    fn encode_head<O: Os, H>(
-        &mut self,
-        response: &Response,
-        length: Option<u64>,
-        context: &mut Context<'_, O, H>,
-    ) {
-        let (os, scratch) = (&*context.os, &mut *context.scratch);
-        let head = AnswerHead {
+    fn encode_head(&mut self, response: &Response, length: Option<u64>) {
+        let (os, scratch) = (&*self.context.os, &mut *self.context.scratch);
+        let head = ResponseHead {
             status: response.status_code(),
-            length: length.map_or(AnswerLength::Unknown, AnswerLength::Known),
+            length: length.map_or(ResponseLength::Unknown, ResponseLength::Known),
             content_type: response.content_type_bytes(),
             date: scratch.date.line(|| os.unix_seconds()),
         };
-        let left_out = self
-            .connection
-            .encode_head(scratch.out.run(), &head, response.fields());
+        let connection = &mut self.session.connection;
+        let left_out = connection.encode_head(scratch.out.run(), &head, response.fields());
         if left_out > 0 {
-            context.observer.on(observe::Event::FieldsLeftOut(left_out));
+            self.context
+                .observer
+                .on(observe::Event::FieldsLeftOut(left_out));
         }
     }
 
-    pub(super) fn encode_piece<O: Os, H>(
-        &mut self,
-        piece: &mut Bytes,
-        context: &mut Context<'_, O, H>,
-    ) {
+    pub(super) fn encode_piece(&mut self, piece: &mut Bytes) {
         if piece.is_empty() {
             return;
         }
-        let out = &mut context.scratch.out;
-        if self
-            .connection
+        let (connection, out) = (&mut self.session.connection, &mut self.context.scratch.out);
+        if connection
             .encode_piece_start(out.run(), piece.len())
             .is_err()
         {
-            self.on_wrong_length(context);
+            self.on_wrong_length();
             return;
         }
         out.push(piece);
-        self.connection.encode_piece_end(out.run());
+        connection.encode_piece_end(out.run());
     }
 
-    pub(super) fn encode_end<O: Os, H>(&mut self, context: &mut Context<'_, O, H>) {
-        if self
-            .connection
-            .encode_end(context.scratch.out.run())
-            .is_err()
-        {
-            self.on_wrong_length(context);
+    pub(super) fn encode_end(&mut self) {
+        let out = self.context.scratch.out.run();
+        if self.session.connection.encode_end(out).is_err() {
+            self.on_wrong_length();
         }
     }
 
     #[inline(never)]
-    pub(super) fn on_wrong_length<O: Os, H>(&mut self, context: &mut Context<'_, O, H>) {
-        context.observer.on(observe::Event::BodyLengthWrong);
-        self.connection.cut();
+    pub(super) fn on_wrong_length(&mut self) {
+        self.context.observer.on(observe::Event::BodyLengthWrong);
+        self.session.connection.cut();
     }
 }

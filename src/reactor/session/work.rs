@@ -1,4 +1,4 @@
-//! What a session owns only while a request is unfinished or an answer unsent.
+//! Memory that a session owns only while a request is unfinished or a response unsent.
 
 use bytes::Bytes;
 
@@ -14,33 +14,33 @@ use crate::reactor::send_queue::SendQueue;
 
 /// Memory of one session. An idle connection has none.
 #[derive(Default)]
-pub(in crate::reactor) struct Work {
-    /// Bytes that came and could not be taken yet.
-    pub(in crate::reactor) input: Vec<u8>,
-    pub(in crate::reactor) appetite: Appetite,
-    /// The head of the request whose body is being collected.
-    pub(in crate::reactor) head: Vec<u8>,
-    pub(in crate::reactor) sink: RequestSink,
-    pub(in crate::reactor) source: ResponseSource,
+pub(super) struct Work {
+    /// Bytes that were received but not parsed yet.
+    pub(super) input: Vec<u8>,
+    pub(super) input_state: InputState,
+    /// The head of the request whose body is being buffered.
+    pub(super) head: Vec<u8>,
+    pub(super) sink: RequestSink,
+    pub(super) source: ResponseSource,
     /// Bytes that the socket had no room for.
-    pub(in crate::reactor) out: SendQueue,
+    pub(super) out: SendQueue,
     /// Bytes of the body since its deadline was last set.
-    pub(in crate::reactor) quota_len: u32,
+    pub(super) quota_len: u32,
 }
 
 impl Work {
-    /// Whether nothing of it is needed any more.
-    pub(in crate::reactor) fn is_over(&self) -> bool {
+    /// Whether all of it can be freed.
+    pub(super) fn is_over(&self) -> bool {
         self.input.is_empty()
-            && self.appetite == Appetite::Starved
+            && self.input_state == InputState::NeedsMore
             && self.head.is_empty()
             && self.out.is_empty()
             && matches!(self.sink, RequestSink::Nothing)
             && matches!(self.source, ResponseSource::Nothing)
     }
 
-    /// Whether the upload does not want more yet; if its pause is over, it goes on from here, and its time with it.
-    pub(in crate::reactor) fn is_paused(
+    /// Whether the upload is paused. If its pause is over, the upload continues and its deadline starts anew.
+    pub(super) fn is_paused(
         &mut self,
         renewal: &mut Renewal,
         notify: impl FnOnce() -> Notify,
@@ -57,48 +57,72 @@ impl Work {
         *renewal = Renewal::New;
         false
     }
+
+    #[cfg(feature = "sim")]
+    pub(super) fn size(&self) -> WorkSize {
+        let body = match &self.sink {
+            RequestSink::Buffer(body) => body.capacity(),
+            RequestSink::Nothing | RequestSink::Upload(_) | RequestSink::Paused(..) => 0,
+        };
+        WorkSize {
+            input: self.input.capacity(),
+            head: self.head.capacity(),
+            body,
+            out: self.out.memory_len(),
+        }
+    }
 }
 
-/// Whether another look at the kept input can bring anything.
+/// Bytes of memory that one session owns, by kind: capacity, not only what is in use.
+#[cfg(feature = "sim")]
+#[derive(Clone, Copy, Debug)]
+pub(in crate::reactor) struct WorkSize {
+    pub(in crate::reactor) input: usize,
+    pub(in crate::reactor) head: usize,
+    pub(in crate::reactor) body: usize,
+    pub(in crate::reactor) out: usize,
+}
+
+/// Whether parsing the kept input once more can yield anything.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(in crate::reactor) enum Appetite {
-    /// Not before more bytes come.
+pub(super) enum InputState {
+    /// Not before more bytes are received.
     #[default]
-    Starved,
-    /// It was left because something else had to happen first. There may be no byte of it: the end of a body, or the
-    /// wish for `100 Continue`, is seen by looking.
-    Untried,
+    NeedsMore,
+    /// Parsing stopped because something else had to happen first. The input may be empty: the end of a body, or the
+    /// need for `100 Continue`, only shows on the next poll.
+    Unparsed,
 }
 
 /// Where a request's body goes.
 #[derive(Default)]
-pub(in crate::reactor) enum RequestSink {
-    /// Nowhere: there is none, or it is thrown away.
+pub(super) enum RequestSink {
+    /// There is no body, or it is discarded.
     #[default]
     Nothing,
     Buffer(Vec<u8>),
     Upload(Box<dyn Upload>),
-    /// To the upload, once it is ready again.
+    /// To the upload, once its pause is over.
     Paused(Box<dyn Upload>, Pause),
 }
 
-/// Where the rest of an answer comes from.
+/// Where the rest of a response comes from.
 #[derive(Default)]
-pub(in crate::reactor) enum ResponseSource {
+pub(super) enum ResponseSource {
     /// There is no rest.
     #[default]
     Nothing,
-    /// The whole answer, from elsewhere.
+    /// The whole response, from another thread.
     Promise(Receiver<Response>),
     Channel(BodySource),
     File(FilePart),
-    /// The answer is `101`, and what follows is no longer ours.
+    /// The response is `101`; after it the bytes are no longer HTTP.
     Upgrade(Upgrade),
 }
 
-/// A session's socket leaves the loop.
+/// An upgraded session, on its way out of the loop.
 pub(in crate::reactor) struct HandOver {
     pub(in crate::reactor) upgrade: Upgrade,
-    /// What came behind the request.
+    /// Bytes that were received after the request.
     pub(in crate::reactor) rest: Bytes,
 }

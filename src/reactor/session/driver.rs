@@ -1,0 +1,302 @@
+//! Drives one session: reads, has its requests handled, writes, until it has to wait.
+
+use crate::h1::Next;
+use crate::handler::Handler;
+use crate::limits::{LINGER_LEN_MAX, READS_A_TURN_MAX};
+use crate::os::{Fault, Interest, Os, Readiness};
+use crate::reactor::deadlines::{Renewal, Waiting};
+
+use super::action::{Action, Received, Trigger, Written};
+use super::context::Context;
+use super::{ReadState, Session, State};
+
+/// Writes that one session may do in a turn, each with the next batch of its response.
+const WRITES_A_TURN_MAX: usize = 8;
+
+/// Whether the peer can still take a response.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Peer {
+    Present,
+    Gone,
+}
+
+/// A session while it is driven: borrowed together with its loop, for one run.
+pub(in crate::reactor) struct Driver<'a, O: Os, H> {
+    pub(super) session: &'a mut Session<O::Socket>,
+    pub(super) context: Context<'a, O, H>,
+    /// Requests that may still be answered in this turn.
+    pub(super) requests_left: usize,
+    /// What the loop has read for this session, until it is parsed.
+    pub(super) received: Option<Received>,
+    /// Bytes that were read in this turn.
+    pub(super) received_len: usize,
+    /// What the session was waiting for when its deadline passed.
+    overdue: Option<Waiting>,
+}
+
+impl<'a, O: Os, H: Handler> Driver<'a, O, H> {
+    pub(in crate::reactor) const fn new(
+        session: &'a mut Session<O::Socket>,
+        context: Context<'a, O, H>,
+    ) -> Self {
+        Self {
+            session,
+            context,
+            requests_left: 0,
+            received: None,
+            received_len: 0,
+            overdue: None,
+        }
+    }
+
+    /// Does what the trigger calls for.
+    pub(in crate::reactor) fn run(mut self, trigger: Trigger) -> Action {
+        match trigger {
+            Trigger::Resume => {}
+            Trigger::Ready(readiness) => {
+                if self.on_ready(readiness) == Peer::Gone {
+                    return Action::Close;
+                }
+            }
+            Trigger::Received(received) => self.received = Some(received),
+            Trigger::Deadline(waiting) => {
+                // The clock may have passed the deadline while the process was frozen: bytes and room that are there
+                // now count first.
+                self.overdue = Some(waiting);
+                self.session.read_again();
+            }
+            Trigger::Drain => self.session.on_drain(),
+        }
+        let action = self.drive();
+        debug_assert!(self.received.is_none(), "a session at rest reads");
+        match self.overdue {
+            None => action,
+            Some(waiting) => Self::after_deadline(action, waiting),
+        }
+    }
+
+    /// A session that was driven because its deadline passed, and still waits for the same, is closed unless the peer has
+    /// made progress. A request that is overdue was answered while it was driven.
+    fn after_deadline(action: Action, overdue: Waiting) -> Action {
+        match (action, overdue) {
+            (Action::Wait(still, _), Waiting::Head | Waiting::Body) if still == overdue => {
+                Action::Wait(still, Renewal::New)
+            }
+            (Action::Wait(Waiting::Write, Renewal::Same), Waiting::Write)
+            | (Action::Wait(Waiting::Linger, _), Waiting::Linger) => Action::Close,
+            (action, _) => action,
+        }
+    }
+
+    /// The kernel reports the socket as ready.
+    fn on_ready(&mut self, readiness: Readiness) -> Peer {
+        let is_broken = readiness.has(Readiness::BROKEN);
+        if is_broken && !readiness.has(Readiness::READABLE) {
+            return Peer::Gone;
+        }
+        self.session.on_readiness(readiness);
+        // After we have ended our side, the peer's end is not an error: bytes left unread would reset the connection, and
+        // the last response with it.
+        if is_broken
+            && self.session.state == State::Open
+            && (self.session.next() != Next::Read || self.is_paused())
+        {
+            // It is not the peer's turn, and it can no longer take a response.
+            return Peer::Gone;
+        }
+        Peer::Present
+    }
+
+    /// Goes on until the session has to wait for its peer or its handler, or its budget is used up.
+    fn drive(&mut self) -> Action {
+        if let State::Lingering(left) = self.session.state {
+            return self.linger(left);
+        }
+        if let Some(work) = &mut self.session.work
+            && !work.out.is_empty()
+        {
+            debug_assert!(
+                self.context.scratch.out.is_empty(),
+                "a session was driven while another one's output was pending"
+            );
+            std::mem::swap(&mut work.out, &mut self.context.scratch.out);
+        }
+        let action = self.drive_open();
+        if !self.context.scratch.out.is_empty() {
+            let pending = std::mem::take(&mut self.context.scratch.out);
+            self.session.work().out = pending;
+        }
+        if self
+            .session
+            .work
+            .as_ref()
+            .is_some_and(|work| work.is_over())
+        {
+            self.session.work = None;
+        }
+        match action {
+            Action::Wait(..) if self.watch().is_err() => Action::Close,
+            Action::Wait(..) | Action::Reschedule(..) | Action::Close | Action::HandOver(_) => {
+                action
+            }
+        }
+    }
+
+    fn drive_open(&mut self) -> Action {
+        let mut reads_left = READS_A_TURN_MAX;
+        self.requests_left = self.context.settings.limits.pipeline_max;
+        loop {
+            if self.session.has_unparsed_input() {
+                self.process_kept_input();
+            }
+            match self.write() {
+                Written::All => {}
+                Written::Blocked => return self.session.wait(Waiting::Write),
+                Written::BudgetSpent => return self.session.reschedule(),
+                Written::PeerGone => return Action::Close,
+            }
+            match self.session.next() {
+                Next::Close => return Action::Close,
+                Next::Linger => return self.begin_linger(),
+                Next::Wait | Next::Write => {
+                    return match self.session.take_upgrade() {
+                        Some(hand_over) => Action::HandOver(Box::new(hand_over)),
+                        None => self.session.wait(Waiting::Handler),
+                    };
+                }
+                Next::Read => {}
+            }
+            if self.session.has_unparsed_input() {
+                if self.requests_left == 0 {
+                    return self.session.reschedule();
+                }
+                if !self.is_paused() {
+                    continue;
+                }
+            }
+            if self.is_paused() {
+                return self.session.wait(Waiting::Handler);
+            }
+            match self.session.read_state {
+                ReadState::Drained => {
+                    let waiting = self.session.awaited_input();
+                    if !self.is_overdue(waiting) {
+                        return self.session.wait(waiting);
+                    }
+                    self.time_out();
+                }
+                ReadState::Ended => self.session.connection.on_end_of_input(),
+                ReadState::Ready | ReadState::Ending if reads_left == 0 => {
+                    return self.session.reschedule();
+                }
+                ReadState::Ready | ReadState::Ending => {
+                    reads_left -= 1;
+                    if self.read().is_err() {
+                        return Action::Close;
+                    }
+                }
+            }
+        }
+    }
+
+    /// Whether the deadline for this has passed, and no byte has arrived since.
+    fn is_overdue(&self, waiting: Waiting) -> bool {
+        self.overdue == Some(waiting)
+            && self.session.renewal == Renewal::Same
+            && self.received_len == 0
+    }
+
+    /// Whether an upload does not take more yet.
+    pub(super) fn is_paused(&mut self) -> bool {
+        match &mut self.session.work {
+            Some(work) => work.is_paused(&mut self.session.renewal, || self.context.notify()),
+            None => false,
+        }
+    }
+
+    /// Sends what is pending, and what the response's source yields meanwhile.
+    fn write(&mut self) -> Written {
+        for _ in 0..WRITES_A_TURN_MAX {
+            if self.context.scratch.out.is_empty() {
+                if let Some(work) = &mut self.session.work {
+                    let source = std::mem::take(&mut work.source);
+                    self.pull(source);
+                }
+                if self.context.scratch.out.is_empty() {
+                    return Written::All;
+                }
+            }
+            self.notify_before_send();
+            let Context { os, scratch, .. } = &mut self.context;
+            let socket = &self.session.socket;
+            match scratch.out.write(|slices| os.send(socket, slices)) {
+                Ok((offered, sent)) => {
+                    self.session.renewal = Renewal::New;
+                    // A short write has filled the socket: a second call would only confirm it.
+                    if sent < offered {
+                        return Written::Blocked;
+                    }
+                }
+                Err(Fault::Again) => return Written::Blocked,
+                Err(Fault::Gone | Fault::Exhausted | Fault::Other(_)) => return Written::PeerGone,
+            }
+        }
+        Written::BudgetSpent
+    }
+
+    /// Tells the kernel which events to report.
+    fn watch(&mut self) -> Result<(), Fault> {
+        let session = &mut *self.session;
+        let is_blocked = session
+            .work
+            .as_ref()
+            .is_some_and(|work| !work.out.is_empty());
+        let wanted = match (session.interest, is_blocked) {
+            (Interest::Nothing | Interest::Input, true) => Interest::InputAndRoom,
+            (Interest::Nothing, false) => Interest::Input,
+            // Interest in room is kept: the kernel reports it only after it has run out, so it costs nothing.
+            (Interest::Input, false) | (Interest::InputAndRoom, _) => return Ok(()),
+        };
+        let (socket, key) = (&mut session.socket, self.context.key);
+        self.context
+            .os
+            .watch(socket, key, session.interest, wanted)?;
+        session.interest = wanted;
+        Ok(())
+    }
+
+    #[inline(never)]
+    fn begin_linger(&mut self) -> Action {
+        self.session.work = None;
+        self.context.os.end_output(&self.session.socket);
+        self.session.state = State::Lingering(LINGER_LEN_MAX);
+        self.session.renewal = Renewal::New;
+        self.linger(LINGER_LEN_MAX)
+    }
+
+    /// Discards what still arrives, so that no reset overtakes the last response (RFC 9112 §9.6).
+    #[inline(never)]
+    fn linger(&mut self, mut left: usize) -> Action {
+        let mut buffer = self.context.scratch.take_read_buffer();
+        let session = &mut *self.session;
+        while left > 0 && matches!(session.read_state, ReadState::Ready | ReadState::Ending) {
+            match self.context.os.receive(&session.socket, &mut buffer) {
+                Ok(0) => session.read_state = ReadState::Ended,
+                Ok(len) => {
+                    left = left.saturating_sub(len);
+                    if len < buffer.len() && session.read_state == ReadState::Ready {
+                        session.read_state = ReadState::Drained;
+                    }
+                }
+                Err(Fault::Again) => session.read_state = ReadState::Drained,
+                Err(Fault::Gone | Fault::Exhausted | Fault::Other(_)) => left = 0,
+            }
+        }
+        self.context.scratch.put_read_buffer(buffer);
+        session.state = State::Lingering(left);
+        if left == 0 || session.read_state == ReadState::Ended || self.watch().is_err() {
+            return Action::Close;
+        }
+        self.session.wait(Waiting::Linger)
+    }
+}

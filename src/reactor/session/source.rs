@@ -1,0 +1,118 @@
+//! Where the rest of a response comes from after its head was sent: a promise, a channel, a file.
+
+use std::os::unix::fs::FileExt as _;
+
+use bytes::Bytes;
+
+use crate::handler::Handler;
+use crate::limits::FILE_PIECE_LEN;
+use crate::message::body::{Body, Content, FilePart, Piece};
+use crate::message::response::{Response, Source};
+use crate::os::Os;
+use crate::sync::oneshot::{Polled, Receiver};
+
+use super::driver::Driver;
+use super::work::ResponseSource;
+
+impl<O: Os, H: Handler> Driver<'_, O, H> {
+    /// Remembers where the rest of the response comes from.
+    #[inline(never)]
+    pub(super) fn attach(&mut self, source: Source) {
+        match source {
+            // The head was the whole response.
+            Source::Body(Body(Content::File(part))) if part.rest.is_empty() => {}
+            Source::Body(Body(Content::File(part))) => {
+                self.session.work().source = ResponseSource::File(part);
+            }
+            Source::Body(Body(Content::Channel(source))) => {
+                source.attach(self.context.notify());
+                self.session.work().source = ResponseSource::Channel(source);
+            }
+            Source::Body(Body(Content::Whole(_))) => {}
+            Source::Promise(promise) => {
+                self.session.work().source = ResponseSource::Promise(promise);
+            }
+        }
+    }
+
+    /// Encodes the next batch of the response. The caller has taken `source` out of the session; what remains of it is put
+    /// back.
+    #[inline(never)]
+    pub(super) fn pull(&mut self, source: ResponseSource) {
+        match source {
+            ResponseSource::Nothing => {}
+            ResponseSource::Promise(promise) => self.pull_promise(promise),
+            ResponseSource::Upgrade(upgrade) => {
+                let fields = upgrade.fields.iter();
+                let fields = fields.map(|(name, value)| (name.as_str(), value.as_bytes()));
+                let out = self.context.scratch.out.run();
+                self.session.connection.encode_switch(out, fields);
+                self.session.work().source = ResponseSource::Upgrade(upgrade);
+            }
+            ResponseSource::File(part) => self.pull_file(part),
+            ResponseSource::Channel(source) => {
+                while self.context.scratch.out.len() < FILE_PIECE_LEN {
+                    match source.take() {
+                        Piece::Bytes(mut piece) => self.encode_piece(&mut piece),
+                        Piece::Pending => break,
+                        Piece::Finished => return self.encode_end(),
+                        Piece::Cut => return self.session.connection.cut(),
+                    }
+                }
+                self.session.work().source = ResponseSource::Channel(source);
+            }
+        }
+    }
+
+    /// The promised response, if it is here. It may itself be a promise, when one pool has passed the request to another.
+    fn pull_promise(&mut self, mut promise: Receiver<Response>) {
+        loop {
+            match promise.poll(|| self.context.notify()) {
+                Polled::Pending => {
+                    self.session.work().source = ResponseSource::Promise(promise);
+                    return;
+                }
+                Polled::Broken => return self.respond_with_failure(),
+                Polled::Filled(mut response) => self.respond(&mut response),
+            }
+            let work = self.session.work();
+            match std::mem::take(&mut work.source) {
+                ResponseSource::Promise(next) => promise = next,
+                source @ (ResponseSource::Nothing
+                | ResponseSource::Upgrade(_)
+                | ResponseSource::File(_)
+                | ResponseSource::Channel(_)) => {
+                    work.source = source;
+                    return;
+                }
+            }
+        }
+    }
+
+    /// One piece of a file. A file that ends early, or cannot be read, cuts the response.
+    fn pull_file(&mut self, mut part: FilePart) {
+        let left = part.rest.end.saturating_sub(part.rest.start);
+        let mut piece = vec![
+            0;
+            usize::try_from(left)
+                .unwrap_or(usize::MAX)
+                .min(FILE_PIECE_LEN)
+        ];
+        match part.file.read_at(&mut piece, part.rest.start) {
+            Ok(len @ 1..) => {
+                piece.truncate(len);
+                part.rest.start = part.rest.start.saturating_add(len as u64);
+                self.encode_piece(&mut Bytes::from(piece));
+                if part.rest.start < part.rest.end {
+                    self.session.work().source = ResponseSource::File(part);
+                } else {
+                    self.encode_end();
+                }
+            }
+            Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {
+                self.session.work().source = ResponseSource::File(part);
+            }
+            Ok(0) | Err(_) => self.on_wrong_length(),
+        }
+    }
+}
