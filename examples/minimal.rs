@@ -1,5 +1,5 @@
-//! The smallest function with the earliest first byte: `cargo build --profile dist --target x86_64-unknown-linux-musl
-//! --example minimal`. The benchmarks measure it beside `bootstrap`.
+//! The smallest function with the fastest start: `cargo build --profile dist --target x86_64-unknown-linux-musl --example
+//! minimal`. The benchmarks compare it with `bootstrap`.
 #![cfg_attr(not(test), no_main)]
 
 use coldstart::{Request, Response};

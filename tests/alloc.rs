@@ -192,7 +192,7 @@ fn a_route_allocates_nothing() {
 }
 
 /// A request with the fields that the platform sends.
-fn of_the_platform(method: &str, control_path: &str) -> String {
+fn from_platform(method: &str, control_path: &str) -> String {
     format!(
         "{method} / HTTP/1.1\r\nHost: test\r\nx-fc-request-id: 1-65f0aa11-0badcafe-0123456789ab\r\n\
          x-fc-control-path: {control_path}\r\n\r\n"
@@ -201,7 +201,7 @@ fn of_the_platform(method: &str, control_path: &str) -> String {
 
 #[test]
 fn a_function_adds_no_allocation_to_an_http_call() {
-    for request in [get("/hello"), of_the_platform("GET", "/http-invoke")] {
+    for request in [get("/hello"), from_platform("GET", "/http-invoke")] {
         let function = coldstart::Function::new().http_fn(greet).handler();
         let cost = cost_per_round(function, 1, |client| {
             assert_eq!(client.request(&request).status, 200);
@@ -214,7 +214,7 @@ fn a_function_adds_no_allocation_to_an_http_call() {
 fn an_event_allocates_the_field_with_its_outcome() {
     let function = coldstart::Function::new().event(|_, _| Ok("done"));
     let cost = cost_per_round(function.handler(), 1, |client| {
-        let response = client.request(of_the_platform("POST", "/invoke"));
+        let response = client.request(from_platform("POST", "/invoke"));
         assert_eq!(response.text(), "done");
     });
     assert_eq!(cost, 1);

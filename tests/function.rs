@@ -1,11 +1,11 @@
-//! The contract, row by row: these tests play the platform over loopback against real processes. They hold the function to
-//! `docs/contract.md`; each module is one of its sections.
+//! The contract in `docs/contract.md`, from the function's side. These tests play the platform over loopback,
+//! against real processes. Each module covers one section.
 #![expect(
     clippy::unwrap_used,
     clippy::panic,
     clippy::print_stdout,
     clippy::disallowed_methods,
-    reason = "what a test cannot set up must fail it, and a platform has clocks and an environment"
+    reason = "a failed set-up must fail the test, and the platform uses clocks and an environment"
 )]
 
 #[path = "function/examples.rs"]

@@ -180,10 +180,10 @@ fn a_task_of_a_runtime_responds_and_pipelined_requests_wait_in_order() {
     );
     assert_eq!(
         client.response().text(),
-        "/promised was answered by a task\n"
+        "/promised was completed by a task\n"
     );
     assert_eq!(client.response().text(), "second");
-    assert_eq!(client.response().text(), "answered by thread \"handler\"\n");
+    assert_eq!(client.response().text(), "served by thread \"handler\"\n");
 }
 
 fn post_text(path: &str, text: &str) -> String {

@@ -1,4 +1,4 @@
-//! A function of events: orders come as JSON, and their totals go out. `s.yaml` beside it deploys it.
+//! A function for events: takes an order as JSON and returns its total. Deploy it with the `s.yaml` next to it.
 
 use std::process::ExitCode;
 
@@ -30,9 +30,8 @@ fn total(context: &Context<'_>, order: Order) -> Result<Total, FunctionError> {
     let total_cents = order.items.iter().try_fold(0_u64, |total, item| {
         total.checked_add(item.price_cents.checked_mul(item.count)?)
     });
-    let total_cents = total_cents.ok_or_else(|| {
-        FunctionError::new("nobody has that much money").error_type("TotalTooLarge")
-    })?;
+    let total_cents = total_cents
+        .ok_or_else(|| FunctionError::new("the total is too large").error_type("TotalTooLarge"))?;
     context.log(format_args!(
         "{} items for {total_cents}",
         order.items.len()

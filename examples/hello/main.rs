@@ -1,4 +1,4 @@
-//! The smallest function: it answers HTTP calls. `s.yaml` beside it deploys it.
+//! The smallest function for HTTP calls. Deploy it with the `s.yaml` next to it.
 
 use std::process::ExitCode;
 
@@ -8,7 +8,7 @@ fn hello(request: &Request<'_>) -> Response {
     let context = Context::new(request.head());
     let name = context
         .function_name()
-        .unwrap_or("a function on no platform");
+        .unwrap_or("a function without a platform");
     Response::text(format!("hello from {name}, at {}\n", request.path()))
 }
 

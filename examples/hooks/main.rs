@@ -1,5 +1,5 @@
-//! A function with state: the initializer prepares it, calls on several threads use it, and the pre-stop hook says what
-//! becomes of it. `s.yaml` beside it deploys it.
+//! A function with state: the initializer prepares it, calls on several threads use it, and the pre-stop hook reports on
+//! it. Deploy it with the `s.yaml` next to it.
 
 use std::process::ExitCode;
 use std::sync::OnceLock;
@@ -7,11 +7,11 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use coldstart::{Function, FunctionError, Response, Router, Status};
 
-/// What the calls need and what takes long to make: a table, a model, a connection to a database.
+/// State that the calls need and that is slow to set up: a table, a model, a database connection.
 static GREETINGS: OnceLock<Vec<&str>> = OnceLock::new();
 static CALLS: AtomicU64 = AtomicU64::new(0);
 
-/// The instance has a processor or two, and the calls wait for others most of the time.
+/// More than the instance has cores: the calls spend most of their time waiting.
 const THREADS: usize = 8;
 
 fn main() -> ExitCode {
@@ -20,9 +20,9 @@ fn main() -> ExitCode {
         let Some(greetings) = GREETINGS.get() else {
             return Response::text("not initialized\n").status(Status::SERVICE_UNAVAILABLE);
         };
-        let place = usize::try_from(call).unwrap_or(0) % greetings.len();
+        let index = usize::try_from(call).unwrap_or(0) % greetings.len();
         let name = request.parameter("name").unwrap_or_default();
-        Response::text(format!("{}, {name}\n", greetings[place]))
+        Response::text(format!("{}, {name}\n", greetings[index]))
     });
     Function::new()
         .http(router)
@@ -31,11 +31,11 @@ fn main() -> ExitCode {
             context.log("preparing the greetings");
             GREETINGS
                 .set(vec!["hello", "welcome", "good day"])
-                .map_err(|_| FunctionError::new("they are prepared already"))
+                .map_err(|_| FunctionError::new("the greetings are prepared already"))
         })
         .pre_stop(|context| {
             context.log(format_args!(
-                "{} calls were answered",
+                "served {} calls",
                 CALLS.load(Ordering::Relaxed)
             ));
             Ok(())

@@ -1,5 +1,5 @@
-//! A stream of server-sent events: the platform sees a chunked answer and passes each event on as it comes. `s.yaml`
-//! beside it deploys it.
+//! A stream of server-sent events. The platform receives a chunked response and forwards each event as it arrives. Deploy
+//! it with the `s.yaml` next to it.
 
 use core::time::Duration;
 use std::process::ExitCode;
@@ -7,7 +7,7 @@ use std::thread;
 
 use coldstart::{EventSender, Function, Request, Response, SendError, ServerSentEvent, Status};
 
-/// Bytes that may wait for a slow reader before the sender does.
+/// How many bytes may be queued for a slow reader before the sender blocks.
 const PENDING_LEN_MAX: usize = 64 * 1024;
 const TICKS: u32 = 10;
 
@@ -19,11 +19,13 @@ fn clock(request: &Request<'_>) -> Response {
     let thread = thread::Builder::new().name("ticks".to_owned());
     match thread.spawn(move || tick(events)) {
         Ok(_) => response,
-        Err(_) => Response::text("no thread is free\n").status(Status::SERVICE_UNAVAILABLE),
+        Err(_) => {
+            Response::text("no thread could be started\n").status(Status::SERVICE_UNAVAILABLE)
+        }
     }
 }
 
-/// Ten ticks, one a second; fewer if the browser leaves, which is no error.
+/// Sends ten ticks, one per second. Stops early if the browser disconnects, which is not an error.
 #[expect(clippy::disallowed_methods, reason = "a clock has to wait")]
 fn tick(events: EventSender) -> Result<(), SendError> {
     for tick in 1..=TICKS {

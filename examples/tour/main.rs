@@ -1,4 +1,4 @@
-//! A route for each kind of answer that there is. Start it, then try the curl line above each route in `routes.rs`:
+//! One route for each kind of response. Start it, then try the curl line above each route in `routes.rs`:
 //!
 //! ```text
 //! cargo run --example tour        # 0.0.0.0:9000, or --example tour -- 8080
@@ -13,7 +13,7 @@ fn main() -> ExitCode {
         None => coldstart::port_from_environment(),
         Some(Ok(port)) => Ok(port),
         Some(Err(_)) => {
-            return fail("the first argument is no port: give a number from 0 to 65535");
+            return fail("the first argument is not a port: give a number from 0 to 65535");
         }
     };
     let router = match routes::router() {

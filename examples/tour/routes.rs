@@ -1,7 +1,7 @@
-//! The tour's routes, each with the curl line that shows it.
+//! The routes of the tour, each with a curl line to try it.
 #![expect(
     clippy::disallowed_methods,
-    reason = "a user's program starts threads and lets them sleep as it likes"
+    reason = "a user's program may start threads and let them sleep"
 )]
 
 use std::fs::File;
@@ -19,12 +19,12 @@ use sha2::{Digest, Sha256};
 use tungstenite::handshake::derive_accept_key;
 use tungstenite::protocol::{Role, WebSocket};
 
-/// Bytes that may wait between a thread and the loop, a stream.
+/// How many bytes of a stream may be queued between a thread and the loop.
 const STREAM_BYTES_MAX: usize = 64 * 1024;
 
 /// All routes of the tour.
 pub(crate) fn router() -> io::Result<Router> {
-    // One runtime of its own for all that is async: the server needs none, and does not mind one.
+    // A runtime for the async route. The server itself needs none.
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(1)
         .enable_time()
@@ -54,12 +54,12 @@ pub(crate) fn router() -> io::Result<Router> {
         .accept("GET", "/websocket", web_socket))
 }
 
-/// `curl -N localhost:9000/stream`: ten lines, each as soon as it is there.
+/// `curl -N localhost:9000/stream`: ten lines, each sent as soon as it is written.
 fn stream(_: &Request<'_>) -> Response {
     let (sender, body) = Body::channel(STREAM_BYTES_MAX);
     thread::spawn(move || {
         for number in 0..10 {
-            // Nobody is left to tell when the peer has gone: the work just ends.
+            // The peer has gone, so there is nothing left to do.
             if sender.send(format!("line {number}\n")).is_err() {
                 return;
             }
@@ -81,7 +81,7 @@ fn events(_: &Request<'_>) -> Response {
             }
             thread::sleep(Duration::from_millis(300));
         }
-        // The page closes the stream when it hears this; a browser would connect again otherwise.
+        // The page closes the stream on this event. Otherwise the browser would reconnect.
         if events
             .send(&ServerSentEvent::new("bye").event("end"))
             .is_ok()
@@ -92,7 +92,7 @@ fn events(_: &Request<'_>) -> Response {
     response
 }
 
-/// `curl -T big.iso localhost:9000/upload`: counts and hashes an upload of any size; nothing of it is kept.
+/// `curl -T big.iso localhost:9000/upload`: counts and hashes an upload of any size, without storing it.
 #[derive(Default)]
 struct HashingUpload {
     len: u64,
@@ -117,8 +117,8 @@ impl Upload for HashingUpload {
     }
 }
 
-/// `curl -T big.iso localhost:9000/slow-upload`: a consumer on a thread of its own, slower than the network; the upload
-/// pauses until it is ready for more.
+/// `curl -T big.iso localhost:9000/slow-upload`: a consumer on a thread of its own, slower than the network. The upload
+/// pauses until the consumer is ready for more.
 struct SlowUpload {
     pieces: mpsc::Sender<(Vec<u8>, coldstart::Resume)>,
     len: u64,
@@ -129,7 +129,7 @@ impl SlowUpload {
         let (pieces, arrived) = mpsc::channel::<(Vec<u8>, coldstart::Resume)>();
         thread::spawn(move || {
             for (piece, resume) in arrived {
-                // As slow as a disk would be.
+                // About as slow as a disk.
                 thread::sleep(Duration::from_micros(piece.len() as u64 / 64));
                 resume.resume();
             }
@@ -145,7 +145,7 @@ impl Upload for SlowUpload {
         match self.pieces.send((piece.to_vec(), resume)) {
             Ok(()) => Demand::Pause(pause),
             Err(_) => {
-                let failed = Response::text("the consumer has ended\n");
+                let failed = Response::text("the consumer has stopped\n");
                 Demand::Answer(failed.status(Status::INTERNAL_SERVER_ERROR))
             }
         }
@@ -156,8 +156,8 @@ impl Upload for SlowUpload {
     }
 }
 
-/// `curl localhost:9000/file`, `curl -r 0-99 localhost:9000/file`: this program's own file, or a part of it, sent without
-/// holding it in memory.
+/// `curl localhost:9000/file`, `curl -r 0-99 localhost:9000/file`: sends this program's own file, or a part of
+/// it, without loading it into memory.
 fn file(request: &Request<'_>) -> Response {
     let opened = std::env::current_exe().and_then(File::open);
     let measured = opened.and_then(|file| file.metadata().map(|metadata| (file, metadata.len())));
@@ -182,7 +182,7 @@ fn file(request: &Request<'_>) -> Response {
     }
 }
 
-/// The one range of `bytes=first-last` (RFC 9110 §14.1.2); any other form may be ignored, and is.
+/// Parses the single range `bytes=first-last` (RFC 9110 §14.1.2). Other forms are ignored, as the RFC allows.
 fn byte_range(range: &str, len: u64) -> Option<(u64, u64)> {
     let (first, last) = range.strip_prefix("bytes=")?.split_once('-')?;
     let first: u64 = first.parse().ok()?;
@@ -194,7 +194,7 @@ fn byte_range(range: &str, len: u64) -> Option<(u64, u64)> {
     (first <= last && first < len).then(|| (first, last.min(len - 1)))
 }
 
-/// `curl -s localhost:9000/zeros/2147483648 | wc -c`: a streamed answer of any size, as fast as the reader takes it.
+/// `curl -s localhost:9000/zeros/2147483648 | wc -c`: a streamed response of any size, as fast as the client reads it.
 fn zeros(request: &Request<'_>) -> Response {
     let Some(Ok(mut left)) = request.parameter("len").map(|len| len.parse::<u64>()) else {
         return Response::text("how many zeros?\n").status(Status::BAD_REQUEST);
@@ -217,44 +217,44 @@ fn zeros(request: &Request<'_>) -> Response {
     Response::bytes(body)
 }
 
-/// `curl localhost:9000/promised`: the answer comes from a task of an async runtime.
+/// `curl localhost:9000/promised`: a task of an async runtime completes the response.
 fn promised(runtime: &tokio::runtime::Runtime, request: &Request<'_>) -> Response {
     let (response, reply) = Response::promised();
     let path = request.path().to_owned();
     runtime.spawn(async move {
         tokio::time::sleep(Duration::from_millis(10)).await;
-        reply.complete(Response::text(format!("{path} was answered by a task\n")));
+        reply.complete(Response::text(format!("{path} was completed by a task\n")));
     });
     response
 }
 
-/// `curl localhost:9000/blocking`: blocks a thread of a pool, and nobody else.
+/// `curl localhost:9000/blocking`: blocks a thread of a pool, but not the loop.
 fn slow(_: &Request<'_>) -> Response {
     thread::sleep(Duration::from_millis(50));
     let thread = thread::current();
     Response::text(format!(
-        "answered by thread {:?}\n",
+        "served by thread {:?}\n",
         thread.name().unwrap_or("?")
     ))
 }
 
-/// A real WebSocket that says everything back; `new WebSocket("ws://localhost:9000/websocket")` in a browser.
+/// A WebSocket that echoes every message: `new WebSocket("ws://localhost:9000/websocket")` in a browser.
 fn web_socket(head: &Head<'_>) -> Accept {
     let key = head
         .header("sec-websocket-key")
         .map(|key| derive_accept_key(key.as_bytes()));
     let Some(Ok(accept)) = key.map(HeaderValue::parse) else {
-        // No key: an ordinary request, which the route's answer turns away.
+        // Without a key it is an ordinary request: the route responds with 426.
         return Accept::Buffer;
     };
     let upgrade = Upgrade::new("websocket", |stream, rest| {
-        // The peer closes, or breaks the protocol: both end this thread.
-        drop(say_everything_back(stream, &rest));
+        // Ends when the peer closes or breaks the protocol.
+        drop(echo_messages(stream, &rest));
     });
     Accept::Upgrade(upgrade.header("sec-websocket-accept", accept))
 }
 
-fn say_everything_back(stream: TcpStream, rest: &[u8]) -> tungstenite::Result<()> {
+fn echo_messages(stream: TcpStream, rest: &[u8]) -> tungstenite::Result<()> {
     let mut socket = WebSocket::from_partially_read(stream, rest.to_vec(), Role::Server, None);
     loop {
         let message = socket.read()?;

@@ -1,4 +1,4 @@
-//! What is in `examples/` works, and can be deployed.
+//! The programs in `examples/` work and can be deployed.
 
 use std::path::Path;
 
@@ -8,17 +8,17 @@ use crate::platform::{Call, Instance, example};
 fn the_event_example_adds_up_orders() {
     let instance = Instance::start(example("event"));
     let order = r#"{"customer":"Ada","items":[{"price_cents":250,"count":2},{"price_cents":99,"count":1}]}"#;
-    let answer = instance.call(&Call::event(order));
+    let response = instance.call(&Call::event(order));
     let total = r#"{"customer":"Ada","total_cents":599}"#;
-    assert_eq!(answer.outcome(), (200, "200", total.into()));
-    assert_eq!(answer.field("content-type"), Some("application/json"));
+    assert_eq!(response.outcome(), (200, "200", total.into()));
+    assert_eq!(response.field("content-type"), Some("application/json"));
     for (payload, error_type) in [
         (r#"{"customer":"Ada","items":[]}"#, "EmptyOrder"),
         (r#"{"customer":"Ada"}"#, "InvalidEvent"),
         ("", "InvalidEvent"),
     ] {
-        let answer = instance.call(&Call::event(payload));
-        let (status, signal, text) = answer.outcome();
+        let response = instance.call(&Call::event(payload));
+        let (status, signal, text) = response.outcome();
         assert_eq!((status, signal), (404, "404"));
         assert!(
             text.contains(&format!("\"errorType\":\"{error_type}\"")),
@@ -28,7 +28,7 @@ fn the_event_example_adds_up_orders() {
 }
 
 #[test]
-fn the_hooks_example_lives_through_its_stages() {
+fn the_hooks_example_runs_through_its_life_cycle() {
     let instance = Instance::start(example("hooks"));
     assert_eq!(instance.call(&Call::http("GET", "/Ada")).status, 503);
     assert_eq!(instance.call(&Call::initialize()).status, 200);
@@ -41,11 +41,11 @@ fn the_hooks_example_lives_through_its_stages() {
     assert_eq!(instance.call(&Call::pre_stop()).status, 200);
     let (status, stdout, _) = instance.stop();
     assert_eq!(status.code(), Some(0));
-    assert!(stdout.contains("[INFO] 2 calls were answered"), "{stdout}");
+    assert!(stdout.contains("[INFO] served 2 calls"), "{stdout}");
 }
 
 #[test]
-fn every_example_has_what_deploys_it() {
+fn every_example_can_be_deployed() {
     let examples = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples");
     for name in ["hello", "event", "sse", "hooks"] {
         let text = std::fs::read_to_string(examples.join(name).join("s.yaml")).unwrap();
@@ -58,7 +58,7 @@ fn every_example_has_what_deploys_it() {
             "port: 9000",
             &format!("--example {name}"),
         ] {
-            assert!(text.contains(line), "{name} has no {line:?}");
+            assert!(text.contains(line), "{name} lacks {line:?}");
         }
         let has_hooks = text.contains("instanceLifecycleConfig:");
         assert_eq!(has_hooks, name == "hooks", "{name}");

@@ -1,13 +1,13 @@
-//! Section 4: keep-alive, freeze, hooks and the end of life.
+//! Section 4: keep-alive, freezing, hooks and the end of a process.
 
 use std::process::Command;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
-use crate::platform::{Call, Connection, Instance, bootstrap, example, let_pass, under_test};
+use crate::platform::{Call, Connection, Instance, bootstrap, example, under_test, wait};
 use crate::under_test::SHORT;
 
 #[test]
-fn one_connection_serves_a_thousand_calls_and_no_answer_ends_it() {
+fn one_connection_serves_a_thousand_calls_and_no_response_ends_it() {
     let instance = Instance::start(bootstrap());
     let mut connection = instance.connect();
     for round in 0..1000 {
@@ -15,9 +15,9 @@ fn one_connection_serves_a_thousand_calls_and_no_answer_ends_it() {
             0 => Call::event("x"),
             _ => Call::http("GET", "/hello"),
         };
-        let answer = connection.call(&call);
+        let response = connection.call(&call);
         assert_eq!(
-            (answer.status, answer.field("connection")),
+            (response.status, response.field("connection")),
             (200, None),
             "{round}"
         );
@@ -30,13 +30,13 @@ fn an_idle_connection_outlives_every_timeout() {
     let mut never_used = instance.connect();
     let mut used = instance.connect();
     assert_eq!(used.call(&Call::event("before")).text(), "before");
-    let_pass(SHORT * 3);
+    wait(SHORT * 3);
     assert_eq!(used.call(&Call::event("after")).text(), "after");
     assert_eq!(never_used.call(&Call::event("first")).text(), "first");
 }
 
 #[test]
-fn a_thawed_instance_answers_the_call_that_waits_and_knows_the_time() {
+fn a_thawed_instance_serves_the_waiting_call_and_has_the_right_date() {
     let instance = Instance::start(under_test("short"));
     let call = Call::event("payload".repeat(1000));
     let bytes = call.to_bytes();
@@ -45,36 +45,36 @@ fn a_thawed_instance_answers_the_call_that_waits_and_knows_the_time() {
     assert_eq!(idle.call(&call).status, 200);
     let (mut in_head, mut in_body) = loop {
         let since = Instant::now();
-        // Two in the middle of something: their deadlines run.
+        // Two connections inside a request, so that their deadlines run.
         let mut in_head = instance.connect();
         in_head.send(&head[..40]);
         let mut in_body = instance.connect();
         in_body.send(head);
         in_body.send(&body[..3000]);
-        // One turn of the loop has seen them both.
+        // The loop has read from both.
         assert_eq!(idle.call(&call).status, 200);
         instance.signal("-STOP");
         if since.elapsed() < SHORT {
             break (in_head, in_body);
         }
-        // The machine is busy: their time was up before the frost.
+        // The machine is busy and their deadlines passed before the freeze: try again.
         instance.signal("-CONT");
     };
 
-    let_pass(SHORT * 4);
+    wait(SHORT * 4);
     idle.send(&bytes);
     in_head.send(&bytes[40..]);
     in_body.send(&body[3000..]);
     let thawed_at = unix_seconds();
     instance.signal("-CONT");
     for connection in [&mut idle, &mut in_head, &mut in_body] {
-        let answer = connection.answer_to(&call);
+        let response = connection.response_to(&call);
         assert!(
-            answer.status == 200 && answer.body == body,
+            response.status == 200 && response.body == body,
             "{}",
-            answer.status
+            response.status
         );
-        let date = seconds_of(answer.field("date").unwrap());
+        let date = seconds_of(response.field("date").unwrap());
         assert!(
             (thawed_at..=unix_seconds()).contains(&date),
             "{date} is not between {thawed_at} and now, {}",
@@ -101,7 +101,7 @@ fn seconds_of(date: &str) -> u64 {
 }
 
 #[test]
-fn a_call_that_panics_breaks_no_other() {
+fn a_call_that_panics_does_not_affect_others() {
     for options in ["", "threads"] {
         let instance = Instance::start(under_test(options));
         let mut connections: Vec<Connection> = (0..60).map(|_| instance.connect()).collect();
@@ -114,16 +114,16 @@ fn a_call_that_panics_breaks_no_other() {
             connection.send(&call(number).to_bytes());
         }
         for (number, connection) in connections.iter_mut().enumerate() {
-            let answer = connection.answer_to(&call(number));
+            let response = connection.response_to(&call(number));
             let expected = [404, 500, 200][number % 3];
-            assert_eq!(answer.status, expected);
-            assert!(expected != 200 || answer.text() == format!("call {number}"));
+            assert_eq!(response.status, expected);
+            assert!(expected != 200 || response.text() == format!("call {number}"));
         }
     }
 }
 
 #[test]
-fn a_client_that_leaves_in_the_middle_harms_nobody() {
+fn a_client_that_disconnects_during_a_request_does_not_affect_others() {
     let instance = Instance::start(under_test("threads"));
     for _ in 0..20 {
         let mut leaves = instance.connect();
@@ -148,8 +148,8 @@ fn the_initializer_fails_without_5xx_and_succeeds_exactly_once() {
         assert_eq!((status, signal), (404, "404"));
         assert!(text.contains("the initializer's panic"), "{text}");
         for _ in 0..3 {
-            let answer = connection.call(&Call::initialize());
-            assert_eq!(answer.outcome(), (200, "200", String::new()));
+            let response = connection.call(&Call::initialize());
+            assert_eq!(response.outcome(), (200, "200", String::new()));
         }
         let (status, stdout, _) = instance.stop();
         assert_eq!(status.code(), Some(0));
@@ -160,19 +160,19 @@ fn the_initializer_fails_without_5xx_and_succeeds_exactly_once() {
 }
 
 #[test]
-fn hooks_run_and_those_that_fail_are_reported() {
+fn hooks_run_and_their_failures_are_reported() {
     let instance = Instance::start(under_test(""));
     let mut connection = instance.connect();
     for (call, said) in [
         (Call::pre_stop(), "stopping"),
         (Call::pre_freeze(), "freezing"),
     ] {
-        let answer = connection.call(&call);
-        assert_eq!(answer.outcome(), (200, "200", String::new()));
+        let response = connection.call(&call);
+        assert_eq!(response.outcome(), (200, "200", String::new()));
         instance.stdout_with(&format!("[INFO] {said}"));
-        let answer = connection.call(&call.field("x-fc-qualifier", "failing"));
+        let response = connection.call(&call.field("x-fc-qualifier", "failing"));
         assert_eq!(
-            (answer.status, answer.field("x-fc-status")),
+            (response.status, response.field("x-fc-status")),
             (404, Some("404"))
         );
     }
@@ -182,20 +182,20 @@ fn hooks_run_and_those_that_fail_are_reported() {
 }
 
 #[test]
-fn hooks_that_nobody_wrote_succeed() {
+fn hooks_without_a_handler_succeed() {
     for function in [bootstrap(), example("hello")] {
         let instance = Instance::start(function);
         for call in [Call::initialize(), Call::pre_stop(), Call::pre_freeze()] {
             assert_eq!(instance.call(&call).outcome(), (200, "200", String::new()));
         }
-        // Without the field, by their path.
+        // Without the field, the path decides.
         for (method, path) in [
             ("POST", "/initialize"),
             ("GET", "/pre-stop"),
             ("GET", "/pre-freeze"),
         ] {
-            let answer = instance.call(&Call::plain(method, path));
-            assert_eq!(answer.outcome(), (200, "200", String::new()));
+            let response = instance.call(&Call::plain(method, path));
+            assert_eq!(response.outcome(), (200, "200", String::new()));
         }
     }
 }
@@ -210,18 +210,18 @@ fn sigterm_lets_running_calls_finish_and_ends_with_0() {
         let mut idle = instance.connect();
         let mut running = instance.connect();
         running.send(&bytes[..bytes.len() - 1]);
-        // One turn of the loop has seen it.
+        // The loop has read the request.
         assert_eq!(idle.call(&call).status, 200);
         instance.signal("-TERM");
         let mut end = Vec::new();
-        // The idle one ends at once: the stop has begun.
+        // The idle connection is closed: the stop has begun.
         assert!(std::io::Read::read_to_end(&mut idle.0, &mut end).is_ok());
         running.send(&bytes[bytes.len() - 1..]);
-        assert_eq!(running.answer_to(&call).text(), "x".repeat(5000));
+        assert_eq!(running.response_to(&call).text(), "x".repeat(5000));
         assert_eq!(instance.end().0.code(), Some(0));
     }
     assert!(
         started_at.elapsed().as_secs() < 20,
-        "ten seconds for each, and no longer"
+        "at most ten seconds for each"
     );
 }

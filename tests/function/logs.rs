@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use crate::platform::{Call, Connection, Instance, example, under_test};
 
-/// `<UTC yyyy-MM-ddTHH:mm:ss.fff> <requestId> [<Level>] <message>`, taken apart behind the time.
+/// Splits `<UTC yyyy-MM-ddTHH:mm:ss.fff> <requestId> [<Level>] <message>` into the parts after the time.
 fn record(line: &str) -> Option<(&str, &str, &str)> {
     let (time, rest) = line.split_once(' ')?;
     let shape: String = time
@@ -17,7 +17,7 @@ fn record(line: &str) -> Option<(&str, &str, &str)> {
 }
 
 #[test]
-fn a_line_has_its_time_its_request_its_level_and_its_message() {
+fn a_line_has_time_request_id_level_and_message() {
     let instance = Instance::start(under_test(""));
     instance.call(&Call::event("log a message").request_id("the-id"));
     let stdout = instance.stdout_with("[INFO] a message");
@@ -34,7 +34,7 @@ fn a_line_has_its_time_its_request_its_level_and_its_message() {
 }
 
 #[test]
-fn each_line_has_its_own_requests_id_among_200_at_once() {
+fn each_of_200_concurrent_requests_logs_its_own_id() {
     for options in ["", "threads"] {
         let instance = Instance::start(under_test(options));
         let mut connections: Vec<Connection> = (0..200).map(|_| instance.connect()).collect();
@@ -52,7 +52,7 @@ fn each_line_has_its_own_requests_id_among_200_at_once() {
             connection.send(&call(number).to_bytes());
         }
         for (number, connection) in connections.iter_mut().enumerate() {
-            assert_eq!(connection.answer_to(&call(number)).status, 200);
+            assert_eq!(connection.response_to(&call(number)).status, 200);
         }
         let (_, stdout, _) = instance.stop();
         let mut seen = HashMap::new();
@@ -68,7 +68,7 @@ fn each_line_has_its_own_requests_id_among_200_at_once() {
 }
 
 #[test]
-fn a_record_over_32_kb_goes_on_in_records_that_say_so() {
+fn a_record_over_32_kb_is_split_into_marked_parts() {
     let instance = Instance::start(under_test(""));
     let message = "0123456789abcdéf".repeat(4500);
     instance.call(&Call::event(format!("log {message}")).request_id("long"));
@@ -78,14 +78,17 @@ fn a_record_over_32_kb_goes_on_in_records_that_say_so() {
         .filter(|line| line.contains("[WARN]"))
         .collect();
     assert_eq!(parts.len(), 3);
-    assert!(parts.iter().all(|part| part.len() < 32 * 1024), "each fits");
+    assert!(
+        parts.iter().all(|part| part.len() < 32 * 1024),
+        "each part fits"
+    );
     let mut whole = String::new();
     for (place, part) in parts.iter().enumerate() {
         let (id, _, text) = record(part).unwrap();
         assert_eq!(id, "long");
         whole.push_str(text.strip_suffix(&format!(" ({}/3)", place + 1)).unwrap());
     }
-    assert!(whole == message, "nothing is lost");
+    assert!(whole == message, "no byte is lost");
 }
 
 #[test]
@@ -107,12 +110,12 @@ fn a_message_of_many_lines_stays_one_record() {
 }
 
 #[test]
-fn what_was_printed_is_out_before_the_answer_is() {
+fn printed_text_is_written_before_the_response() {
     let instance = Instance::start(under_test(""));
-    let answer = instance.call(&Call::event("print without an end"));
+    let response = instance.call(&Call::event("print without an end"));
     instance.signal("-STOP");
-    assert_eq!(answer.status, 200);
-    // The process cannot write any more: this was written before.
+    assert_eq!(response.status, 200);
+    // The process is stopped and cannot write: the text was written before.
     instance.stdout_with("without an end");
     instance.signal("-CONT");
 }
@@ -130,7 +133,7 @@ fn markers_are_off_by_default() {
 }
 
 #[test]
-fn markers_frame_each_call_and_tell_which_failed() {
+fn markers_enclose_each_call_and_name_failures() {
     for options in ["markers", "markers threads"] {
         let instance = Instance::start(under_test(options));
         let failed = ", Error: Unhandled function error";

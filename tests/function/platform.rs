@@ -1,4 +1,4 @@
-//! The platform's side of the contract, as far as the tests play it: instances, connections, calls.
+//! The platform's side of the contract, as far as the tests need it: instances, connections, calls.
 
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
@@ -8,13 +8,13 @@ use std::sync::{Arc, Condvar, Mutex, OnceLock};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-/// Longer than anything takes on a busy machine: whoever waits for it has found a fault.
+/// Longer than anything takes on a busy machine, so a wait this long is a failure.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 
-/// What no output may ever show.
+/// Secrets that must never show in an output.
 pub(crate) const CANARIES: [&str; 3] = ["canary-key-id", "canary-key-secret", "canary-token"];
 
-/// Variables by which a server is told its port.
+/// Variables that may set the port.
 pub(crate) const PORT_VARIABLES: [&str; 5] = [
     "FC_CUSTOM_LISTEN_PORT",
     "FC_SERVER_PORT",
@@ -27,17 +27,17 @@ pub(crate) fn bootstrap() -> Command {
     Command::new(env!("CARGO_BIN_EXE_bootstrap"))
 }
 
-/// One of `examples/`, built as it stands now.
+/// One of `examples/`, built from the current sources.
 pub(crate) fn example(name: &str) -> Command {
     static BUILT: OnceLock<PathBuf> = OnceLock::new();
     let folder = BUILT.get_or_init(|| {
-        // Cargo lays the examples beside the programs in all of its versions, but not the tests.
+        // Cargo puts examples next to programs in all of its versions, but not tests.
         let bootstrap = Path::new(env!("CARGO_BIN_EXE_bootstrap"));
         let profile_folder = bootstrap.parent().unwrap();
         let mut build = Command::new(env!("CARGO"));
         build.args(["build", "--quiet", "--examples", "--features", "json"]);
         let mut target_folder = profile_folder.parent().unwrap();
-        // Built for a named target, the profile's folder lies in the target's.
+        // With an explicit target, the profile's folder is inside the target's.
         if std::env::var_os("CARGO_BUILD_TARGET").is_some() {
             target_folder = target_folder.parent().unwrap();
         }
@@ -46,29 +46,32 @@ pub(crate) fn example(name: &str) -> Command {
             build.arg("--release");
         }
         build.current_dir(env!("CARGO_MANIFEST_DIR"));
-        assert!(build.status().unwrap().success(), "the examples are built");
+        assert!(
+            build.status().unwrap().success(),
+            "cargo builds the examples"
+        );
         profile_folder.join("examples")
     });
     Command::new(folder.join(name))
 }
 
-/// The function in `under_test.rs`, with these options, as a process of its own.
+/// The function in `under_test.rs` with these options, in a process of its own.
 pub(crate) fn under_test(options: &str) -> Command {
     let mut command = Command::new(std::env::current_exe().unwrap());
-    // With one thread at once ThreadSanitizer would put signals off: see `Process::again` in `loopback`.
+    // Not with one test thread, or ThreadSanitizer would delay signals: see `Process::again` in `loopback`.
     command.args(["--exact", crate::under_test::NAME]);
     command.args(["--nocapture", "--test-threads=2"]);
     command.env(crate::under_test::OPTIONS, options);
     command
 }
 
-/// A port that was free just now.
+/// A port that was free a moment ago.
 pub(crate) fn free_port() -> u16 {
     let listener = TcpListener::bind((Ipv4Addr::UNSPECIFIED, 0)).unwrap();
     listener.local_addr().unwrap().port()
 }
 
-/// All that a process has written to one of its outputs.
+/// Everything a process has written to one of its outputs.
 #[derive(Default)]
 struct Output {
     text: Mutex<Vec<u8>>,
@@ -105,7 +108,7 @@ impl Output {
     }
 }
 
-/// A process that serves, and what it writes.
+/// A serving process and its outputs.
 pub(crate) struct Instance {
     child: Child,
     pub(crate) port: u16,
@@ -115,14 +118,14 @@ pub(crate) struct Instance {
 }
 
 impl Instance {
-    /// Starts a server with the platform's environment and waits until it serves.
+    /// Starts a server with the platform's environment and waits until it listens.
     pub(crate) fn start(command: Command) -> Self {
         let instance = Self::launch(command, "FC_CUSTOM_LISTEN_PORT");
         instance.stderr_with("listening on");
         instance
     }
 
-    /// Starts it with its port in this variable; it may not listen yet.
+    /// Starts the process with its port in this variable, without waiting for it to listen.
     pub(crate) fn launch(mut command: Command, port_variable: &str) -> Self {
         let port = free_port();
         for variable in PORT_VARIABLES {
@@ -161,8 +164,8 @@ impl Instance {
         Connection(BufReader::new(stream))
     }
 
-    /// One call on a connection of its own.
-    pub(crate) fn call(&self, call: &Call) -> Answer {
+    /// Sends one call on a connection of its own.
+    pub(crate) fn call(&self, call: &Call) -> HttpResponse {
         self.connect().call(call)
     }
 
@@ -180,21 +183,21 @@ impl Instance {
         self.outputs[1].wait_for(text)
     }
 
-    /// Ends it with SIGTERM: its exit status, its stdout and its stderr.
+    /// Sends SIGTERM and returns exit status, stdout and stderr.
     pub(crate) fn stop(self) -> (ExitStatus, String, String) {
         self.signal("-TERM");
         self.end()
     }
 
-    /// Waits for its end.
+    /// Waits for the exit.
     pub(crate) fn end(mut self) -> (ExitStatus, String, String) {
-        let until = Instant::now() + PATIENCE;
+        let deadline = Instant::now() + PATIENCE;
         let status = loop {
             if let Some(status) = self.child.try_wait().unwrap() {
                 break status;
             }
-            assert!(Instant::now() < until, "the process never ended");
-            let_pass(Duration::from_millis(2));
+            assert!(Instant::now() < deadline, "the process did not exit");
+            wait(Duration::from_millis(2));
         };
         for reader in self.readers.drain(..) {
             reader.join().unwrap();
@@ -206,7 +209,7 @@ impl Instance {
 
 impl Drop for Instance {
     fn drop(&mut self) {
-        // It may have ended already.
+        // Fails if it has exited already.
         drop(self.child.kill());
         drop(self.child.wait());
     }
@@ -221,7 +224,7 @@ pub(crate) struct Call {
 }
 
 impl Call {
-    /// A request without any field of the platform's.
+    /// A request without any of the platform's fields.
     pub(crate) fn plain(method: &str, target: &str) -> Self {
         Self {
             request_line: format!("{method} {target} HTTP/1.1"),
@@ -231,7 +234,7 @@ impl Call {
     }
 
     /// A request with all the fields that the platform sends, many of them empty.
-    fn of_the_platform(method: &str, target: &str, control_path: &str) -> Self {
+    fn from_platform(method: &str, target: &str, control_path: &str) -> Self {
         let [key_id, key_secret, token] = CANARIES;
         [
             ("x-fc-control-path", control_path),
@@ -257,28 +260,28 @@ impl Call {
         })
     }
 
-    /// An HTTP call: method and path are the caller's.
+    /// An HTTP call with the caller's method and path.
     pub(crate) fn http(method: &str, target: &str) -> Self {
-        Self::of_the_platform(method, target, "/http-invoke")
+        Self::from_platform(method, target, "/http-invoke")
     }
 
     /// An API call with this payload.
     pub(crate) fn event(payload: impl Into<Vec<u8>>) -> Self {
-        let call = Self::of_the_platform("POST", "/invoke", "/invoke");
+        let call = Self::from_platform("POST", "/invoke", "/invoke");
         call.field("content-type", "application/octet-stream")
             .body(payload)
     }
 
     pub(crate) fn initialize() -> Self {
-        Self::of_the_platform("POST", "/initialize", "/initialize").body("")
+        Self::from_platform("POST", "/initialize", "/initialize").body("")
     }
 
     pub(crate) fn pre_stop() -> Self {
-        Self::of_the_platform("GET", "/pre-stop", "/pre-stop")
+        Self::from_platform("GET", "/pre-stop", "/pre-stop")
     }
 
     pub(crate) fn pre_freeze() -> Self {
-        Self::of_the_platform("GET", "/pre-freeze", "/pre-freeze")
+        Self::from_platform("GET", "/pre-freeze", "/pre-freeze")
     }
 
     pub(crate) fn field(mut self, name: &str, value: &str) -> Self {
@@ -309,39 +312,39 @@ impl Call {
     }
 }
 
-/// A connection that the platform keeps.
+/// A connection that the platform keeps open.
 pub(crate) struct Connection(pub(crate) BufReader<TcpStream>);
 
 impl Connection {
-    pub(crate) fn call(&mut self, call: &Call) -> Answer {
+    pub(crate) fn call(&mut self, call: &Call) -> HttpResponse {
         self.send(&call.to_bytes());
-        self.answer_to(call)
+        self.response_to(call)
     }
 
     pub(crate) fn send(&mut self, bytes: &[u8]) {
         self.0.get_mut().write_all(bytes).unwrap();
     }
 
-    /// The next answer. Without a body if the call was a HEAD.
-    pub(crate) fn answer_to(&mut self, call: &Call) -> Answer {
-        let mut answer = self.head();
-        let length = answer
+    /// Reads the next response; without a body if the call was HEAD.
+    pub(crate) fn response_to(&mut self, call: &Call) -> HttpResponse {
+        let mut response = self.head();
+        let length = response
             .field("content-length")
             .map(|len| len.parse().unwrap());
-        let is_bodiless = call.request_line.starts_with("HEAD ") || answer.status == 101;
+        let is_bodiless = call.request_line.starts_with("HEAD ") || response.status == 101;
         if is_bodiless {
         } else if let Some(length) = length {
-            answer.body = vec![0; length];
-            self.0.read_exact(&mut answer.body).unwrap();
-        } else if answer.field("transfer-encoding") == Some("chunked") {
+            response.body = vec![0; length];
+            self.0.read_exact(&mut response.body).unwrap();
+        } else if response.field("transfer-encoding") == Some("chunked") {
             while let Some(chunk) = self.chunk() {
-                answer.body.extend(chunk);
+                response.body.extend(chunk);
             }
         }
-        answer
+        response
     }
 
-    pub(crate) fn head(&mut self) -> Answer {
+    pub(crate) fn head(&mut self) -> HttpResponse {
         let status_line = self.line();
         let status = status_line.split(' ').nth(1).unwrap().parse().unwrap();
         let mut fields = Vec::new();
@@ -352,31 +355,34 @@ impl Connection {
             };
             fields.push((name.to_ascii_lowercase(), value.to_owned()));
         }
-        Answer {
+        HttpResponse {
             status,
             fields,
             body: Vec::new(),
         }
     }
 
-    /// The next chunk; none at the end.
+    /// The next chunk, or `None` after the last one.
     pub(crate) fn chunk(&mut self) -> Option<Vec<u8>> {
         let len = usize::from_str_radix(&self.line(), 16).unwrap();
         let mut chunk = vec![0; len];
         self.0.read_exact(&mut chunk).unwrap();
-        assert_eq!(self.line(), "", "a chunk ends with its line");
+        assert_eq!(self.line(), "", "a chunk ends with CRLF");
         (len > 0).then_some(chunk)
     }
 
     fn line(&mut self) -> String {
         let mut line = String::new();
         self.0.read_line(&mut line).unwrap();
-        assert!(line.ends_with("\r\n"), "the connection ended in {line:?}");
+        assert!(
+            line.ends_with("\r\n"),
+            "the connection ended within {line:?}"
+        );
         line.truncate(line.len() - 2);
         line
     }
 
-    /// Whether the server has said nothing, and not left, for this long.
+    /// Whether the server has neither sent anything nor closed for this long.
     pub(crate) fn is_silent_for(&mut self, time: Duration) -> bool {
         self.0.get_ref().set_read_timeout(Some(time)).unwrap();
         let silent = self
@@ -388,15 +394,15 @@ impl Connection {
     }
 }
 
-/// What the server answered.
+/// A response from the server.
 #[derive(Debug)]
-pub(crate) struct Answer {
+pub(crate) struct HttpResponse {
     pub(crate) status: u16,
     pub(crate) fields: Vec<(String, String)>,
     pub(crate) body: Vec<u8>,
 }
 
-impl Answer {
+impl HttpResponse {
     pub(crate) fn field(&self, name: &str) -> Option<&str> {
         let mut fields = self.fields.iter();
         fields
@@ -415,10 +421,10 @@ impl Answer {
     }
 }
 
-/// Lets time pass, where nothing but the passing of time is the point.
-pub(crate) fn let_pass(time: Duration) {
-    let until = Instant::now() + time;
-    while let Some(left) = until.checked_duration_since(Instant::now()) {
+/// Sleeps, where the passing of time itself is the point.
+pub(crate) fn wait(time: Duration) {
+    let deadline = Instant::now() + time;
+    while let Some(left) = deadline.checked_duration_since(Instant::now()) {
         std::thread::park_timeout(left);
     }
 }

@@ -1,7 +1,7 @@
 //! Section 3: requests.
 
 use crate::platform::{CANARIES, Call, Instance, bootstrap, example, under_test};
-use crate::under_test::OF_THE_ENVIRONMENT;
+use crate::under_test::FROM_ENVIRONMENT;
 
 #[test]
 fn an_http_call_passes_any_method_path_and_query_as_they_were_sent() {
@@ -18,14 +18,17 @@ fn an_http_call_passes_any_method_path_and_query_as_they_were_sent() {
         ("GET", "/pre-stop"),
         ("GET", "/pre-freeze"),
     ] {
-        let answer = connection.call(&Call::http(method, target).body("b\0dy"));
-        assert_eq!(answer.field("x-seen"), Some(&*format!("{method} {target}")));
-        assert_eq!(answer.outcome(), (200, "", "b\0dy".into()), "{target}");
+        let response = connection.call(&Call::http(method, target).body("b\0dy"));
+        assert_eq!(
+            response.field("x-seen"),
+            Some(&*format!("{method} {target}"))
+        );
+        assert_eq!(response.outcome(), (200, "", "b\0dy".into()), "{target}");
     }
 }
 
 #[test]
-fn an_event_gets_its_payload_and_the_caller_its_result() {
+fn an_event_receives_its_payload_and_the_caller_its_result() {
     for function in [bootstrap(), under_test(""), under_test("threads")] {
         let instance = Instance::start(function);
         let mut connection = instance.connect();
@@ -36,23 +39,23 @@ fn an_event_gets_its_payload_and_the_caller_its_result() {
             b"\0\xff\r\n\r\n".to_vec(),
             binary,
         ] {
-            let answer = connection.call(&Call::event(payload.clone()));
+            let response = connection.call(&Call::event(payload.clone()));
             assert_eq!(
-                (answer.status, answer.field("x-fc-status")),
+                (response.status, response.field("x-fc-status")),
                 (200, Some("200"))
             );
-            assert!(answer.body == payload, "what came goes back");
+            assert!(response.body == payload, "the payload is echoed");
         }
     }
 }
 
 #[test]
-fn an_event_of_32_mb_is_taken() {
+fn an_event_of_32_mb_is_accepted() {
     let instance = Instance::start(bootstrap());
     let payload = vec![b'x'; 32 * 1024 * 1024];
-    let answer = instance.call(&Call::event(payload.clone()));
-    assert_eq!(answer.status, 200);
-    assert!(answer.body == payload, "what came goes back");
+    let response = instance.call(&Call::event(payload.clone()));
+    assert_eq!(response.status, 200);
+    assert!(response.body == payload, "the payload is echoed");
 }
 
 #[test]
@@ -65,7 +68,7 @@ fn the_content_type_of_an_event_is_not_checked() {
 }
 
 #[test]
-fn the_control_path_decides_and_the_path_only_without_it() {
+fn the_control_path_decides_and_the_path_only_if_there_is_none() {
     let instance = Instance::start(under_test(""));
     let mut connection = instance.connect();
     let event = (200, "200", "e".to_owned());
@@ -86,9 +89,9 @@ fn the_control_path_decides_and_the_path_only_without_it() {
         if let Some(control_path) = control_path {
             call = call.field("X-FC-Control-Path", control_path);
         }
-        let answer = connection.call(&call);
+        let response = connection.call(&call);
         assert_eq!(
-            &answer.outcome(),
+            &response.outcome(),
             outcome,
             "{method} {target} {control_path:?}"
         );
@@ -96,27 +99,27 @@ fn the_control_path_decides_and_the_path_only_without_it() {
 }
 
 #[test]
-fn a_web_function_keeps_its_route_invoke() {
+fn a_web_function_keeps_its_own_route_invoke() {
     let instance = Instance::start(example("hello"));
-    // On a neighbour's cloud, where no field says anything.
-    let answer = instance.call(&Call::plain("POST", "/invoke").body("x"));
-    assert!(answer.text().ends_with("at /invoke\n"), "{answer:?}");
-    let answer = instance.call(&Call::http("POST", "/invoke").body("x"));
+    // On another platform, which sends none of these fields.
+    let response = instance.call(&Call::plain("POST", "/invoke").body("x"));
+    assert!(response.text().ends_with("at /invoke\n"), "{response:?}");
+    let response = instance.call(&Call::http("POST", "/invoke").body("x"));
     assert_eq!(
-        answer.outcome(),
+        response.outcome(),
         (200, "", "hello from orders, at /invoke\n".into())
     );
 }
 
 #[test]
-fn a_call_of_the_other_kind_is_told_the_remedy() {
+fn a_call_of_the_wrong_kind_gets_a_message_with_the_fix() {
     let instance = Instance::start(example("event"));
     let (status, signal, text) = {
-        let answer = instance.call(&Call::http("GET", "/"));
+        let response = instance.call(&Call::http("GET", "/"));
         (
-            answer.status,
-            answer.field("x-fc-status").map(str::to_owned),
-            answer.text(),
+            response.status,
+            response.field("x-fc-status").map(str::to_owned),
+            response.text(),
         )
     };
     assert_eq!((status, signal.as_deref()), (404, Some("404")));
@@ -126,8 +129,8 @@ fn a_call_of_the_other_kind_is_told_the_remedy() {
     );
 
     let instance = Instance::start(example("hello"));
-    let answer = instance.call(&Call::event("{}"));
-    let (status, signal, text) = answer.outcome();
+    let response = instance.call(&Call::event("{}"));
+    let (status, signal, text) = response.outcome();
     assert_eq!((status, signal), (404, "404"));
     assert!(
         text.contains("answers HTTP calls") && text.contains("`event`"),
@@ -137,7 +140,7 @@ fn a_call_of_the_other_kind_is_told_the_remedy() {
 }
 
 #[test]
-fn a_context_has_what_the_fields_say_and_empty_is_absent() {
+fn a_context_has_the_values_of_the_fields_and_empty_means_absent() {
     let instance = Instance::start(under_test(""));
     let text = instance.call(&Call::event("context")).text();
     let facts = "Some(\"1-65f0aa11-0badcafe-0123456789ab\") Some(\"orders\") Some(\"cn-hangzhou\") \
@@ -160,7 +163,7 @@ fn a_context_has_what_the_fields_say_and_empty_is_absent() {
 }
 
 #[test]
-fn credentials_come_from_the_environment_first_and_are_shown_by_nothing() {
+fn credentials_come_from_the_environment_first_and_are_never_printed() {
     let variables = [
         "ALIBABA_CLOUD_ACCESS_KEY_ID",
         "ALIBABA_CLOUD_ACCESS_KEY_SECRET",
@@ -171,14 +174,14 @@ fn credentials_come_from_the_environment_first_and_are_shown_by_nothing() {
         command.envs(variables.into_iter().zip(values));
         command
     };
-    let set = CANARIES.map(|canary| format!("{canary}{OF_THE_ENVIRONMENT}"));
+    let set = CANARIES.map(|canary| format!("{canary}{FROM_ENVIRONMENT}"));
     let [id, secret, token] = set.each_ref().map(String::as_str);
     for (function, place) in [
-        (with_variables(["", "", ""]), "of the fields"),
-        (with_variables([id, secret, token]), "of the environment"),
-        (with_variables([id, secret, ""]), "of the environment"),
-        (with_variables([id, "", token]), "of the fields"),
-        (under_test("threads"), "of the fields"),
+        (with_variables(["", "", ""]), "fields"),
+        (with_variables([id, secret, token]), "environment"),
+        (with_variables([id, secret, ""]), "environment"),
+        (with_variables([id, "", token]), "fields"),
+        (under_test("threads"), "fields"),
     ] {
         let instance = Instance::start(function);
         let mut bodies = String::new();
@@ -200,11 +203,11 @@ fn credentials_come_from_the_environment_first_and_are_shown_by_nothing() {
             Call::http("POST", "/upload").body("panic"),
             Call::http("GET", "bad target"),
         ] {
-            let answer = instance.call(&call);
-            bodies.push_str(&format!("{:?} {}\n", answer.fields, answer.text()));
+            let response = instance.call(&call);
+            bodies.push_str(&format!("{:?} {}\n", response.fields, response.text()));
         }
-        let told = format!("has credentials: {place}, whole of one place: true");
-        assert!(bodies.contains(&told), "{bodies}");
+        let line = format!("has credentials: {place}, all from one source: true");
+        assert!(bodies.contains(&line), "{bodies}");
         let (_, stdout, stderr) = instance.stop();
         for output in [bodies, stdout, stderr] {
             assert!(!output.contains("canary"), "{output}");
@@ -235,13 +238,13 @@ fn a_failed_event_is_404_with_the_field_and_the_convention() {
             assert_eq!(answer.outcome(), (404, "404", json.into()));
             assert_eq!(answer.field("content-type"), Some("application/json"));
         }
-        // The connection lives on.
+        // The connection stays open.
         assert_eq!(connection.call(&Call::event("well")).text(), "well");
     }
 }
 
 #[test]
-fn a_panic_in_an_http_call_is_500_with_the_field_wherever_it_is() {
+fn a_panic_anywhere_in_an_http_call_is_500_with_the_field() {
     for options in ["", "threads"] {
         let instance = Instance::start(under_test(options));
         let mut connection = instance.connect();
@@ -262,13 +265,13 @@ fn a_panic_in_an_http_call_is_500_with_the_field_wherever_it_is() {
         assert_eq!(
             stderr.matches("the handler's panic").count(),
             2,
-            "once each: {stderr}"
+            "reported once each: {stderr}"
         );
     }
 }
 
 #[test]
-fn the_status_of_an_http_handler_passes() {
+fn the_status_of_an_http_handler_is_passed_on() {
     let instance = Instance::start(under_test(""));
     let mut connection = instance.connect();
     let answer = connection.call(&Call::http("GET", "/teapot"));
@@ -278,7 +281,7 @@ fn the_status_of_an_http_handler_passes() {
 }
 
 #[test]
-fn heads_at_the_platforms_limits_are_taken() {
+fn heads_at_the_platforms_limits_are_accepted() {
     let instance = Instance::start(under_test(""));
     let target = format!("/{}", "p".repeat(4095));
     let call = Call::http("GET", &target).field("x-filler", &"f".repeat(8 * 1024 - 6000));
@@ -319,6 +322,6 @@ fn a_stream_is_chunked_and_its_first_event_leaves_before_the_last() {
     while !seen.ends_with(b"\n\n") {
         seen.extend(connection.chunk().unwrap());
     }
-    // Nine seconds before the last.
+    // The last event comes nine seconds later.
     assert_eq!(String::from_utf8(seen).unwrap(), "id: 1\ndata: tick 1\n\n");
 }

@@ -7,34 +7,34 @@ use std::time::Duration;
 use crate::platform::{Call, Instance, PORT_VARIABLES, bootstrap, free_port, under_test};
 use crate::under_test::THREADS;
 
-/// For what must not happen: as long as one is willing to wait for nothing.
+/// How long to watch that something does not happen.
 const A_WHILE: Duration = Duration::from_millis(200);
 
 #[test]
 fn it_listens_on_the_port_of_each_variable() {
     for variable in PORT_VARIABLES {
         let instance = Instance::launch(bootstrap(), variable);
-        let heard = instance.stderr_with("listening on");
+        let line = instance.stderr_with("listening on");
         assert!(
-            heard.contains(&format!("0.0.0.0:{}", instance.port)),
-            "{variable}: {heard}"
+            line.contains(&format!("0.0.0.0:{}", instance.port)),
+            "{variable}: {line}"
         );
         assert_eq!(instance.call(&Call::http("GET", "/")).status, 200);
     }
 }
 
 #[test]
-fn an_argument_goes_before_each_variable() {
+fn an_argument_takes_precedence_over_each_variable() {
     let port = free_port();
     let mut command = bootstrap();
     command.args(["--port", &port.to_string()]);
     let instance = Instance::start(command);
-    let heard = instance.stderr_with("listening on");
-    assert!(heard.contains(&format!(":{port}\n")), "{heard}");
+    let line = instance.stderr_with("listening on");
+    assert!(line.contains(&format!(":{port}\n")), "{line}");
 }
 
 #[test]
-fn a_value_that_is_no_port_ends_the_start_with_one_line() {
+fn an_invalid_port_ends_the_start_with_one_line() {
     for variable in PORT_VARIABLES {
         let mut command = bootstrap();
         for other in PORT_VARIABLES {
@@ -51,7 +51,7 @@ fn a_value_that_is_no_port_ends_the_start_with_one_line() {
 }
 
 #[test]
-fn it_is_reached_from_outside_the_loopback_address() {
+fn it_is_reachable_on_other_addresses_than_localhost() {
     let instance = Instance::start(bootstrap());
     let mut outside = instance.connect_to(Ipv4Addr::new(127, 0, 0, 2));
     assert_eq!(outside.call(&Call::http("GET", "/")).status, 200);
@@ -95,11 +95,11 @@ fn empty_port_variables_count_as_absent() {
 }
 
 #[test]
-fn probes_that_send_nothing_are_silent_and_harmless() {
+fn probes_that_send_nothing_leave_no_line_and_no_harm() {
     let instance = Instance::start(bootstrap());
     drop(instance.connect());
     let half_open = instance.connect();
-    // Closed with an answer unread: the kernel resets the connection.
+    // Closed with an unread response, which makes the kernel reset the connection.
     let mut reset = instance.connect();
     reset.send(&Call::http("GET", "/").to_bytes());
     while reset.0.get_ref().peek(&mut [0]).unwrap() == 0 {}
@@ -108,11 +108,15 @@ fn probes_that_send_nothing_are_silent_and_harmless() {
     drop(half_open);
     let (status, stdout, stderr) = instance.stop();
     assert_eq!((status.code(), stdout.as_str()), (Some(0), ""));
-    assert_eq!(stderr.lines().count(), 1, "only that it listens: {stderr}");
+    assert_eq!(
+        stderr.lines().count(),
+        1,
+        "only the line about listening: {stderr}"
+    );
 }
 
 #[test]
-fn a_health_check_is_answered_while_every_thread_is_busy() {
+fn a_health_check_succeeds_while_every_thread_is_busy() {
     let mut instance = Instance::start(under_test("threads"));
     let mut busy: Vec<_> = (0..THREADS).map(|_| instance.connect()).collect();
     for (number, connection) in (1..).zip(&mut busy) {
@@ -126,15 +130,15 @@ fn a_health_check_is_answered_while_every_thread_is_busy() {
     instance.stdin.write_all(&[b'\n'; THREADS]).unwrap();
     for (number, connection) in (1..).zip(&mut busy) {
         let call = Call::event(format!("wait {number}"));
-        assert_eq!(connection.answer_to(&call).status, 200);
+        assert_eq!(connection.response_to(&call).status, 200);
     }
-    // Another method is the handler's.
-    let answer = health.call(&Call::plain("POST", "/healthz").body("mine"));
-    assert_eq!(answer.text(), "mine");
+    // Other methods go to the handler.
+    let response = health.call(&Call::plain("POST", "/healthz").body("mine"));
+    assert_eq!(response.text(), "mine");
 }
 
 #[test]
-fn the_port_is_open_while_the_users_start_still_runs() {
+fn the_port_is_open_while_init_still_runs() {
     let mut instance = Instance::launch(under_test("waits"), "FC_CUSTOM_LISTEN_PORT");
     instance.stdout_with("init begins");
     let mut probe = instance.connect();
@@ -142,17 +146,17 @@ fn the_port_is_open_while_the_users_start_still_runs() {
     probe.send(&call.to_bytes());
     assert!(
         probe.is_silent_for(A_WHILE),
-        "nothing is answered before init"
+        "no response before init has finished"
     );
     instance.stdin.write_all(b"\n").unwrap();
     assert_eq!(
-        probe.answer_to(&call).outcome(),
+        probe.response_to(&call).outcome(),
         (200, "200", "early".into())
     );
 }
 
 #[test]
-fn a_signal_during_the_users_start_ends_the_process_well() {
+fn a_signal_during_init_ends_the_process_cleanly() {
     let mut instance = Instance::launch(under_test("waits"), "FC_CUSTOM_LISTEN_PORT");
     instance.stdout_with("init begins");
     instance.signal("-TERM");
@@ -161,7 +165,7 @@ fn a_signal_during_the_users_start_ends_the_process_well() {
 }
 
 #[test]
-fn a_users_start_that_fails_ends_the_process_and_says_why() {
+fn a_failed_init_ends_the_process_and_says_why() {
     let instance = Instance::launch(under_test("fails"), "FC_CUSTOM_LISTEN_PORT");
     let (status, _, stderr) = instance.end();
     assert!(!status.success());

@@ -1,4 +1,4 @@
-//! A function that does whatever a test needs: it runs in a process of its own, started from this very test.
+//! A function with whatever behaviour the tests need. It runs in a process of its own, started from this test.
 
 use std::io::Read as _;
 use std::process::ExitCode;
@@ -11,31 +11,31 @@ use coldstart::{
     port_from_environment,
 };
 
-/// Its place among the tests.
+/// Its name among the tests.
 pub(crate) const NAME: &str = "under_test::the_function_under_test_serves_when_it_is_started";
-/// The variable with what it is to be like: words with spaces between.
+/// The variable with its options, separated by spaces.
 pub(crate) const OPTIONS: &str = "FUNCTION_UNDER_TEST";
 
-/// How many it has with the option `threads`.
+/// The number of threads with the option `threads`.
 pub(crate) const THREADS: usize = 16;
 
-/// How values end that the tests put into the environment.
-pub(crate) const OF_THE_ENVIRONMENT: &str = "-of-the-environment";
+/// The suffix of values that the tests put into the environment.
+pub(crate) const FROM_ENVIRONMENT: &str = "-from-environment";
 
-/// Each of the server's time-outs where the option `short` is set.
+/// Every timeout of the server with the option `short`.
 pub(crate) const SHORT: Duration = Duration::from_millis(300);
 
 #[test]
 fn the_function_under_test_serves_when_it_is_started() {
     if let Ok(options) = std::env::var(OPTIONS) {
-        assert_eq!(run(&options), ExitCode::SUCCESS, "it ends well");
+        assert_eq!(run(&options), ExitCode::SUCCESS, "it exits with 0");
     }
 }
 
 fn run(options: &str) -> ExitCode {
     let has = |option| options.split(' ').any(|word| word == option);
-    assert!(coldstart::log_to_stdout(), "it is the first logger");
-    let blocking = blocking(answer, THREADS);
+    assert!(coldstart::log_to_stdout(), "no logger is set yet");
+    let blocking = blocking(respond, THREADS);
     let mut function = Function::new()
         .http(Http { blocking })
         .event(event)
@@ -120,9 +120,9 @@ fn show(context: &Context<'_>) -> String {
         .deadline()
         .map(|at| at.saturating_duration_since(std::time::Instant::now()));
     format!(
-        "{context:?} {credentials:?} has credentials: {}, whole of one place: {}\n{:?} {:?} {:?} {:?} {:?} {:?} {:?} {:?} {:?}\n{:?}",
-        credentials.as_ref().map_or("no", place_of),
-        credentials.as_ref().is_none_or(is_of_one_place),
+        "{context:?} {credentials:?} has credentials: {}, all from one source: {}\n{:?} {:?} {:?} {:?} {:?} {:?} {:?} {:?} {:?}\n{:?}",
+        credentials.as_ref().map_or("no", source_of),
+        credentials.as_ref().is_none_or(is_from_one_source),
         context.request_id(),
         context.function_name(),
         context.region(),
@@ -136,25 +136,25 @@ fn show(context: &Context<'_>) -> String {
     )
 }
 
-/// Where the tests' credentials come from, which must not be shown themselves.
-fn place_of(credentials: &Credentials) -> &'static str {
-    if credentials.access_key_id().ends_with(OF_THE_ENVIRONMENT) {
-        "of the environment"
+/// The source of the credentials. The tests must not print the credentials themselves.
+fn source_of(credentials: &Credentials) -> &'static str {
+    if credentials.access_key_id().ends_with(FROM_ENVIRONMENT) {
+        "environment"
     } else {
-        "of the fields"
+        "fields"
     }
 }
 
-fn is_of_one_place(credentials: &Credentials) -> bool {
+fn is_from_one_source(credentials: &Credentials) -> bool {
     let secret = [
         Some(credentials.access_key_secret()),
         credentials.security_token(),
     ];
-    let id_is = credentials.access_key_id().ends_with(OF_THE_ENVIRONMENT);
+    let id_is = credentials.access_key_id().ends_with(FROM_ENVIRONMENT);
     secret
         .into_iter()
         .flatten()
-        .all(|part| part.ends_with(OF_THE_ENVIRONMENT) == id_is)
+        .all(|part| part.ends_with(FROM_ENVIRONMENT) == id_is)
 }
 
 #[derive(Clone)]
@@ -177,11 +177,11 @@ impl<B: Handler + Clone + Send + 'static> Handler for Http<B> {
         if request.path().starts_with("/blocking") {
             return self.blocking.answer(request);
         }
-        answer(request)
+        respond(request)
     }
 }
 
-fn answer(request: &Request<'_>) -> Response {
+fn respond(request: &Request<'_>) -> Response {
     match request.path() {
         "/panic" | "/blocking-panic" => panic!("the handler's panic"),
         "/broken" => {
@@ -202,7 +202,7 @@ fn answer(request: &Request<'_>) -> Response {
                 work();
                 reply.complete(Response::new(Status::OK));
             });
-            assert!(thread.is_ok(), "a thread is there");
+            assert!(thread.is_ok(), "the thread starts");
             response
         }
         "/log" | "/blocking-log" => {
@@ -221,7 +221,7 @@ fn answer(request: &Request<'_>) -> Response {
     }
 }
 
-/// Counts the bytes of a body, and logs in between.
+/// Counts the bytes of a body, and logs each piece.
 struct Counted(usize);
 
 impl Upload for Counted {

@@ -304,12 +304,12 @@ fn lines_and_events(healthy: &mut HealthyClient<'_>) {
 }
 
 fn promise(healthy: &mut HealthyClient<'_>) {
-    let expected = "/promised was answered by a task\n";
+    let expected = "/promised was completed by a task\n";
     healthy.exchange(|client, _| request_path(client, "/promised", expected));
 }
 
 fn pool(healthy: &mut HealthyClient<'_>) {
-    let expected = "answered by thread \"handler\"\n";
+    let expected = "served by thread \"handler\"\n";
     healthy.exchange(|client, _| request_path(client, "/blocking", expected));
 }
 
