@@ -43,8 +43,12 @@ impl LogTail {
 pub(crate) enum CallerError {
     /// The request exceeds a limit of the service or is malformed.
     InvalidArgument { what: String },
+    /// The request asks for what no function can get: an unknown version, expectation or method.
+    Unsupported { status: u16, what: String },
     /// There is no start file.
     FileNotFound,
+    /// The start command's program does not exist.
+    ProgramNotFound { program: String },
     /// The start file is not executable.
     FilePermission,
     /// The process exited before it listened.
@@ -83,7 +87,9 @@ impl CallerError {
     pub(crate) const fn status(&self) -> u16 {
         match self {
             Self::InvalidArgument { .. } => 400,
+            Self::Unsupported { status, .. } => *status,
             Self::FileNotFound
+            | Self::ProgramNotFound { .. }
             | Self::FilePermission
             | Self::Exited { .. }
             | Self::PortNeverOpened { .. }
@@ -100,8 +106,8 @@ impl CallerError {
     /// The service's name for the error.
     pub(crate) const fn code(&self) -> &'static str {
         match self {
-            Self::InvalidArgument { .. } => "InvalidArgument",
-            Self::FileNotFound => "CAFileNotFound",
+            Self::InvalidArgument { .. } | Self::Unsupported { .. } => "InvalidArgument",
+            Self::FileNotFound | Self::ProgramNotFound { .. } => "CAFileNotFound",
             Self::FilePermission => "CAFilePermission",
             Self::Exited { .. } => "CAExited",
             Self::PortNeverOpened { .. } | Self::Unhealthy { .. } => "FunctionNotStarted",
@@ -119,10 +125,12 @@ impl CallerError {
     pub(crate) const fn kind(&self) -> &'static str {
         match self {
             Self::InvalidArgument { .. }
+            | Self::Unsupported { .. }
             | Self::ResourceExhausted { .. }
             | Self::HeldTooLong { .. }
             | Self::Canceled => "FcCommonError",
             Self::FileNotFound
+            | Self::ProgramNotFound { .. }
             | Self::FilePermission
             | Self::Exited { .. }
             | Self::PortNeverOpened { .. }
@@ -137,9 +145,12 @@ impl CallerError {
     /// The message, in the platform's own words where they are known.
     pub(crate) fn message(&self, style: Style) -> String {
         match self {
-            Self::InvalidArgument { what } => what.clone(),
+            Self::InvalidArgument { what } | Self::Unsupported { what, .. } => what.clone(),
             Self::FileNotFound => {
                 "The CA's http server cannot be started: the file /code/bootstrap is not exist".to_owned()
+            }
+            Self::ProgramNotFound { program } => {
+                format!("Failed to start function instance. Error: the file {program} is not exist")
             }
             Self::FilePermission => {
                 "The CA's http server cannot be started: bootstrap file don't have execute permissions".to_owned()

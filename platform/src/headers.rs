@@ -1,4 +1,4 @@
-//! The `x-fc-*` fields, and the fields that are never forwarded.
+//! The `x-fc-*` fields of each request.
 
 use crate::environment::Identity;
 use crate::project::Settings;
@@ -41,33 +41,4 @@ pub(crate) fn of_platform(
         fields.push(name, value);
     }
     fields
-}
-
-/// Request fields that never reach the function. Framing fields are generated again.
-pub(crate) fn is_reserved_in_request(name: &str) -> bool {
-    name.starts_with("x-fc-")
-        || matches!(
-            name,
-            "connection"
-                | "keep-alive"
-                | "content-length"
-                | "transfer-encoding"
-                | "expect"
-                | "upgrade"
-        )
-}
-
-/// Response fields that never reach the caller. Framing fields are generated again.
-pub(crate) fn is_reserved_in_response(name: &str) -> bool {
-    name.starts_with("x-fc-")
-        || matches!(
-            name,
-            "connection"
-                | "content-length"
-                | "date"
-                | "keep-alive"
-                | "server"
-                | "transfer-encoding"
-                | "upgrade"
-        )
 }

@@ -54,6 +54,9 @@ impl Break {
     pub(crate) fn fault(context: &str, fault: &Fault) -> Self {
         let caller = match fault {
             Fault::Malformed(why) => CallerError::BadResponse { why: why.clone() },
+            Fault::UnsupportedVersion | Fault::BodyTooLong => CallerError::BadResponse {
+                why: fault.to_string(),
+            },
             Fault::HeadTooLong => CallerError::BadResponse {
                 why: "response headers too long".to_owned(),
             },

@@ -257,7 +257,9 @@ fn is_machines_fault(error: &CallerError) -> bool {
             matches!(code, 13 | 126 | 127) || logs.mentions("ermission denied")
         }
         CallerError::InvalidArgument { .. }
+        | CallerError::Unsupported { .. }
         | CallerError::FileNotFound
+        | CallerError::ProgramNotFound { .. }
         | CallerError::FilePermission
         | CallerError::PortNeverOpened { .. }
         | CallerError::Unhealthy { .. }

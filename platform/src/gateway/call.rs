@@ -1,21 +1,24 @@
 //! One caller's request, from its head to the last byte of the response.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use super::fleet::{Admission, Fleet};
-use super::forward::{self, FIELDS_LEN_MAX, Inbound, Outbound, TARGET_LEN_MAX};
-use super::invocation::{self, ASYNC_BODY_LEN_MAX, Mode};
+use super::forward::{self, Delimiter, Inbound};
+use super::hop;
+use super::invocation::{self, ASYNC_BODY_LEN_MAX, ApiCall, Mode};
+use super::outbound::{Content, Extras, Outbound, of_body_fault};
 use super::outcome::{Outcome, Verdict};
+use super::outgoing;
+use super::precheck;
 use super::relay::relay;
 use crate::caller_error::CallerError;
 use crate::clock;
 use crate::console::{Tone, say};
-use crate::headers::{self, HTTP_INVOKE, INVOKE};
 use crate::instance::timeline::Part;
-use crate::wire::Wire;
 use crate::wire::body::{Body, Framing};
 use crate::wire::head::{Fields, Request};
+use crate::wire::{Fault, Wire};
 
 const BODY_PATIENCE: Duration = Duration::from_secs(60);
 
@@ -33,10 +36,11 @@ struct Call<'a> {
     fleet: &'a Arc<Fleet>,
     request: Request,
     request_id: String,
-    mode: Option<Mode>,
+    api_call: Option<ApiCall>,
     began: Instant,
     /// Once the head of a response is sent, no error response can follow.
     responded: Responded,
+    body: BodyState,
     memory_kb: u64,
 }
 
@@ -46,20 +50,19 @@ enum Responded {
     With(u16),
 }
 
+/// Whether the next request can follow where the reading has stopped.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum BodyState {
+    /// Bytes of the body may still arrive.
+    Unread,
+    Read,
+}
+
 /// Serves one request.
 pub(crate) fn serve(fleet: &Arc<Fleet>, request: Request, caller: &mut Wire) -> After {
-    let mode = invocation::mode_of(&request);
-    let mut call = Call {
-        fleet,
-        request_id: clock::request_id(),
-        mode,
-        began: Instant::now(),
-        responded: Responded::Not,
-        memory_kb: 0,
-        request,
-    };
+    let mut call = Call::new(fleet, request);
     let what = format!("{} {}", call.request.method, call.request.target);
-    if mode == Some(Mode::Async) {
+    if call.mode() == Some(Mode::Async) {
         return call.accept_event(caller);
     }
     fleet.reporter.begin(&call.request_id);
@@ -80,19 +83,80 @@ pub(crate) fn serve(fleet: &Arc<Fleet>, request: Request, caller: &mut Wire) -> 
     after
 }
 
-impl Call<'_> {
+/// Responds to a head that is no valid request. `None` if the caller has left: then there is no response.
+pub(crate) fn refuse_head(fleet: &Arc<Fleet>, fault: Fault, caller: &Wire) -> Option<After> {
+    let error = match fault {
+        Fault::Malformed(why) => CallerError::InvalidArgument {
+            what: format!("the request is malformed: {why}"),
+        },
+        Fault::HeadTooLong => precheck::fields_too_long(),
+        Fault::UnsupportedVersion => CallerError::Unsupported {
+            status: 505,
+            what: fault.to_string(),
+        },
+        Fault::Refused(_)
+        | Fault::Closed
+        | Fault::ClosedMidway
+        | Fault::TimedOut
+        | Fault::CallerLeft
+        | Fault::BodyTooLong
+        | Fault::Broken(_) => return None,
+    };
+    // The head did not parse, so assume nothing about it.
+    let call = Call::new(
+        fleet,
+        Request {
+            method: String::new(),
+            target: String::new(),
+            minor_version: 1,
+            fields: Fields::default(),
+            fields_len: 0,
+        },
+    );
+    let (status, verdict, after) = call.refuse(&error, caller);
+    fleet.reporter.end(&Outcome {
+        request_id: &call.request_id,
+        what: "malformed request",
+        status,
+        verdict,
+        took: call.began.elapsed(),
+        memory_kb: 0,
+        memory_max_mb: fleet.project().settings.memory_mb,
+    });
+    Some(after)
+}
+
+impl<'a> Call<'a> {
+    fn new(fleet: &'a Arc<Fleet>, request: Request) -> Self {
+        Self {
+            fleet,
+            request_id: clock::request_id(),
+            api_call: ApiCall::of(&request),
+            began: Instant::now(),
+            responded: Responded::Not,
+            body: BodyState::Unread,
+            memory_kb: 0,
+            request,
+        }
+    }
+
     fn pass(&mut self, caller: &mut Wire) -> Result<(Verdict, After), CallerError> {
-        let framing = self.within_limits()?;
-        if self.request.fields.has_token("expect", "100-continue") {
-            caller
-                .send(b"HTTP/1.1 100 Continue\r\n\r\n")
-                .map_err(|_| CallerError::Canceled)?;
+        let framing = self.check()?;
+        if precheck::ends_here(&self.request) {
+            self.responded = Responded::With(200);
+            self.send_own(200, Fields::default(), b"", caller);
+            return Ok((Verdict::Success, self.after(caller)));
         }
         let fleet = Arc::clone(self.fleet);
         let mut admission = fleet.admit()?;
-        let settings = &admission.resident.project.settings;
+        self.ask_for_body(framing, caller)?;
+        let timeout = admission.resident.project.settings.timeout;
         let outbound =
-            Outbound::prepare(self.outgoing(&admission), framing, caller, settings.timeout)?;
+            Outbound::prepare(self.outgoing(&admission, caller), framing, caller, timeout)?
+                .of_caller(hop::nominated(&self.request.fields), self.extras());
+        if matches!(outbound.content, Content::Whole { .. }) {
+            self.body = BodyState::Read;
+        }
         let sent = Instant::now();
         let inbound = forward::send(&outbound, &admission.resident, caller)
             .inspect_err(|error| notice_end(error, &admission))?;
@@ -110,12 +174,18 @@ impl Call<'_> {
         } else {
             Verdict::Success
         };
-        self.send_head(&inbound, &verdict, caller)?;
+        let delimiter = inbound.delimiter(self.request.minor_version);
+        self.send_head(&inbound, &verdict, delimiter, caller)?;
         if inbound.is_stream() {
             admission.becomes_stream();
         }
-        let after = self.pass_rest(inbound, &outbound, &admission, caller)?;
+        self.pass_rest(inbound, &outbound, &admission, (caller, delimiter))?;
         self.memory_kb = admission.resident.instance.process.usage().memory_kb;
+        self.body = BodyState::Read;
+        let after = match delimiter {
+            Delimiter::Close => After::Close,
+            Delimiter::Length | Delimiter::Chunks => self.after(caller),
+        };
         Ok((verdict, after))
     }
 
@@ -124,75 +194,52 @@ impl Call<'_> {
         mut inbound: Inbound,
         outbound: &Outbound,
         admission: &Admission<'_>,
-        caller: &mut Wire,
-    ) -> Result<After, CallerError> {
+        (caller, delimiter): (&mut Wire, Delimiter),
+    ) -> Result<(), CallerError> {
         if inbound.response.status == 101 {
+            if let Some(upload) = inbound.upload.take() {
+                upload.finish(caller)?;
+            }
             relay(caller, &mut inbound.wire, outbound.deadline);
-            return Ok(After::Close);
+            return Ok(());
         }
-        forward::pass_body(inbound, outbound, &admission.resident, caller.stream())?;
-        // The upload thread reads from the caller's socket, so no request can follow on it.
-        Ok(if outbound.whole.is_none() {
-            After::Close
-        } else {
-            self.after()
-        })
+        let resident = &admission.resident;
+        forward::pass_body(inbound, outbound, resident, (caller, delimiter))
+            .inspect_err(|error| notice_end(error, admission))
     }
 
-    /// The request as the function gets it.
-    fn outgoing(&self, admission: &Admission<'_>) -> Request {
+    fn outgoing(&self, admission: &Admission<'_>, caller: &Wire) -> Request {
         let resident = &admission.resident;
-        let control_path = if self.mode.is_some() {
-            INVOKE
-        } else {
-            HTTP_INVOKE
-        };
-        let platform_fields = headers::of_platform(
-            &self.request_id,
-            control_path,
-            &resident.project.settings,
-            &resident.instance.identity,
-        );
-        if self.mode.is_some() {
-            return invocation::event_request(&self.request, platform_fields);
+        let api_call = self.api_call.as_ref();
+        let platform_fields = outgoing::platform_fields(resident, &self.request_id, api_call);
+        match api_call {
+            Some(_) => invocation::event_request(&self.request, platform_fields),
+            None => outgoing::http_request(&self.request, platform_fields, caller),
         }
-        let mut request = self.request.clone();
-        let upgrade = request
-            .fields
-            .text("upgrade")
-            .filter(|_| request.fields.has_token("connection", "upgrade"));
-        request.fields.drop_where(headers::is_reserved_in_request);
-        if let Some(protocol) = upgrade {
-            request.fields.push("Connection", "Upgrade");
-            request.fields.push("Upgrade", protocol);
-        }
-        request.fields.0.extend(platform_fields.0);
-        request.fields.push(
-            "x-fc-base-path",
-            self.request.target.split('?').next().unwrap_or_default(),
-        );
-        request.fields.push("x-fc-client-ip", "127.0.0.1");
-        request
     }
 
     fn send_head(
         &mut self,
         inbound: &Inbound,
         verdict: &Verdict,
+        delimiter: Delimiter,
         caller: &Wire,
     ) -> Result<(), CallerError> {
         let response = &inbound.response;
         // An API caller gets the body only; the status describes the call, not its result.
-        let (status, reason, mut fields) = match self.mode {
-            Some(_) => (200, "OK", Fields::default()),
+        let (status, reason, mut fields) = match self.api_call {
+            Some(_) => (200, &b"OK"[..], Fields::default()),
             None => (
                 response.status,
-                response.reason.as_str(),
-                forward::visible_fields(response),
+                response.reason.as_slice(),
+                hop::visible_fields(response),
             ),
         };
+        if delimiter != Delimiter::Chunks {
+            fields.drop_where(|name| name == "trailer");
+        }
         fields.push("X-Fc-Request-Id", &self.request_id);
-        if self.mode.is_some() && *verdict == Verdict::FunctionError {
+        if self.api_call.is_some() && *verdict == Verdict::FunctionError {
             fields.push("X-Fc-Error-Type", "UnhandledInvocationError");
         }
         if status == 101 {
@@ -202,11 +249,15 @@ impl Call<'_> {
                 response.fields.text("upgrade").unwrap_or_default(),
             );
         } else {
-            fields
-                .0
-                .extend(forward::framing_fields(inbound, &self.request).0);
+            let framing = inbound.framing_fields(delimiter, &self.request.method);
+            fields.0.extend(framing.0);
+            let after = match delimiter {
+                Delimiter::Close => After::Close,
+                Delimiter::Length | Delimiter::Chunks => self.asked_after(),
+            };
+            self.push_connection(after, &mut fields);
         }
-        let mut head = format!("HTTP/1.1 {status} {reason}\r\n").into_bytes();
+        let mut head = forward::status_line(status, reason);
         fields.write(&mut head);
         self.responded = Responded::With(status);
         caller.send(&head).map_err(|_| CallerError::Canceled)
@@ -223,50 +274,65 @@ impl Call<'_> {
             return (status, verdict, After::Close);
         }
         // For an API caller a function that failed is a result, marked as an error.
-        let is_result = matches!(error, CallerError::TimedOut { .. }) && self.mode.is_some();
+        let is_result = matches!(error, CallerError::TimedOut { .. }) && self.api_call.is_some();
         let status = if is_result { 200 } else { error.status() };
         let body = error.body(&self.request_id, self.fleet.style);
         let mut fields = Fields::default();
         fields.push("Content-Type", "application/json");
         fields.push("X-Fc-Error-Type", error.kind());
         self.send_own(status, fields, body.as_bytes(), caller);
-        (status, verdict, After::Close)
+        (status, verdict, self.after(caller))
     }
 
-    fn accept_event(&self, caller: &mut Wire) -> After {
-        let framing = self.within_limits();
-        if self.request.fields.has_token("expect", "100-continue") {
-            caller.send(b"HTTP/1.1 100 Continue\r\n\r\n").ok();
-        }
-        let event = framing.and_then(|framing| {
-            let limit = usize::try_from(ASYNC_BODY_LEN_MAX).unwrap_or(usize::MAX);
-            let read = Body::new(framing).read_all(caller, limit, Instant::now() + BODY_PATIENCE);
-            read.map_err(|_| CallerError::InvalidArgument {
-                what: format!(
-                    "the asynchronous request body exceeds the limit of {ASYNC_BODY_LEN_MAX} bytes"
-                ),
-            })
-        });
+    fn accept_event(&mut self, caller: &mut Wire) -> After {
+        let event = self
+            .check()
+            .and_then(|framing| self.read_event(framing, caller));
         let taken = event.and_then(|event| {
-            invocation::run_later(self.fleet, self.request_id.clone(), event)
-                .map_err(|_| CallerError::ResourceExhausted { limit: 0 })
+            let (fleet, id) = (self.fleet, self.request_id.clone());
+            let api_call = self.api_call.take().map_or(Ok(()), |api_call| {
+                invocation::run_later(fleet, id, api_call, event)
+            });
+            api_call.map_err(|_| CallerError::ResourceExhausted { limit: 0 })
         });
         match taken {
             Ok(()) => {
                 self.send_own(202, Fields::default(), b"", caller);
-                self.after()
+                self.after(caller)
             }
             Err(error) => self.refuse(&error, caller).2,
         }
     }
 
+    fn read_event(&mut self, framing: Framing, caller: &mut Wire) -> Result<Vec<u8>, CallerError> {
+        self.ask_for_body(framing, caller)?;
+        let limit = usize::try_from(ASYNC_BODY_LEN_MAX).unwrap_or(usize::MAX);
+        let read = Body::new(framing).read_all(caller, limit, Instant::now() + BODY_PATIENCE);
+        let event = read.map_err(|fault| match fault {
+            Fault::BodyTooLong => CallerError::InvalidArgument {
+                what: format!(
+                    "the asynchronous request body exceeds the limit of {ASYNC_BODY_LEN_MAX} bytes"
+                ),
+            },
+            fault @ (Fault::Refused(_)
+            | Fault::Closed
+            | Fault::ClosedMidway
+            | Fault::TimedOut
+            | Fault::CallerLeft
+            | Fault::Malformed(_)
+            | Fault::UnsupportedVersion
+            | Fault::HeadTooLong
+            | Fault::Broken(_)) => of_body_fault(fault),
+        })?;
+        self.body = BodyState::Read;
+        Ok(event)
+    }
+
     fn send_own(&self, status: u16, mut fields: Fields, body: &[u8], caller: &Wire) {
         fields.push("X-Fc-Request-Id", &self.request_id);
         fields.push("Content-Length", body.len().to_string());
-        if status >= 400 {
-            fields.push("Connection", "close");
-        }
-        let mut bytes = format!("HTTP/1.1 {status} {}\r\n", reason(status)).into_bytes();
+        self.push_connection(self.after(caller), &mut fields);
+        let mut bytes = forward::status_line(status, reason(status).as_bytes());
         fields.write(&mut bytes);
         if self.request.method != "HEAD" {
             bytes.extend_from_slice(body);
@@ -274,28 +340,75 @@ impl Call<'_> {
         caller.send(&bytes).ok();
     }
 
-    fn within_limits(&self) -> Result<Framing, CallerError> {
-        let refused = |what: String| Err(CallerError::InvalidArgument { what });
-        if self.request.fields_len > FIELDS_LEN_MAX {
-            return refused(format!(
-                "the request headers exceed the limit of {FIELDS_LEN_MAX} bytes"
-            ));
+    /// What every response of the gateway says about itself and its connection.
+    fn push_connection(&self, after: After, fields: &mut Fields) {
+        // RFC 9110 section 6.6.1: the function's own `Date` is the platform's to replace.
+        fields.push("Date", httpdate::fmt_http_date(SystemTime::now()));
+        match after {
+            After::Close => fields.push("Connection", "close"),
+            // RFC 9112 section 9.3: persistence is not the default here.
+            After::Keep if self.request.minor_version == 0 => {
+                fields.push("Connection", "keep-alive");
+            }
+            After::Keep => {}
         }
-        if self.request.target.len() > TARGET_LEN_MAX {
-            return refused(format!(
-                "the request path exceeds the limit of {TARGET_LEN_MAX} bytes"
-            ));
+    }
+
+    /// Sends `100 Continue` if the caller waits for it before its body.
+    fn ask_for_body(&mut self, framing: Framing, caller: &Wire) -> Result<(), CallerError> {
+        if framing == Framing::Empty {
+            self.body = BodyState::Read;
+            return Ok(());
         }
-        Framing::of_request(&self.request).map_err(|fault| CallerError::InvalidArgument {
-            what: fault.to_string(),
-        })
+        let waits = self.request.minor_version > 0
+            && self.request.fields.has_token("expect", "100-continue")
+            && caller.unread().is_empty();
+        if waits {
+            caller
+                .send(b"HTTP/1.1 100 Continue\r\n\r\n")
+                .map_err(|_| CallerError::Canceled)?;
+        }
+        Ok(())
+    }
+
+    /// Checks what can be checked before the function is needed.
+    fn check(&mut self) -> Result<Framing, CallerError> {
+        let framing = precheck::framing(&self.request)?;
+        if framing == Framing::Empty {
+            self.body = BodyState::Read;
+        }
+        precheck::admissible(&self.request)?;
+        Ok(framing)
+    }
+
+    const fn extras(&self) -> Extras {
+        if self.api_call.is_some() || self.request.minor_version == 0 {
+            Extras::Drop
+        } else {
+            Extras::Forward
+        }
+    }
+
+    fn mode(&self) -> Option<Mode> {
+        self.api_call.as_ref().map(|api_call| api_call.mode)
     }
 
     /// Whether the caller allows another request on this connection.
-    fn after(&self) -> After {
-        let is_asked =
-            self.request.fields.has_token("connection", "close") || self.request.minor_version == 0;
-        if is_asked { After::Close } else { After::Keep }
+    fn asked_after(&self) -> After {
+        if self.request.keeps_alive() {
+            After::Keep
+        } else {
+            After::Close
+        }
+    }
+
+    /// Whether another request can follow.
+    fn after(&self, caller: &Wire) -> After {
+        if self.body == BodyState::Read && caller.can_read() {
+            self.asked_after()
+        } else {
+            After::Close
+        }
     }
 
     const fn status(&self) -> u16 {
@@ -310,6 +423,7 @@ impl Call<'_> {
 fn notice_end(error: &CallerError, admission: &Admission<'_>) {
     if matches!(error, CallerError::ProcessExited) {
         admission.resident.instance.process.wait(END_NOTICE);
+        admission.report_end();
     }
 }
 
@@ -319,11 +433,14 @@ const fn reason(status: u16) -> &'static str {
         202 => "Accepted",
         400 => "Bad Request",
         412 => "Precondition Failed",
+        417 => "Expectation Failed",
         429 => "Too Many Requests",
         499 => "Client Closed Request",
+        501 => "Not Implemented",
         502 => "Bad Gateway",
         503 => "Service Unavailable",
         504 => "Gateway Timeout",
+        505 => "HTTP Version Not Supported",
         _ => "Error",
     }
 }

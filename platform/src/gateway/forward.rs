@@ -1,17 +1,15 @@
 //! Forwards one request to the instance and its response back, both as streams.
 
-use std::io::{self, Write};
-use std::net::{Shutdown, TcpStream};
-use std::thread;
-use std::time::{Duration, Instant};
+use std::net::Shutdown;
 
 use super::fleet::Resident;
+use super::hop;
+use super::outbound::{Content, Extras, Outbound, chunk, last_chunk};
 use super::pool::{Age, Lease, Pool};
+use super::upload::{Delivery, Upload};
 use crate::caller_error::CallerError;
-use crate::headers;
-use crate::instance::process::eventually;
 use crate::wire::body::{Body, Framing};
-use crate::wire::head::{Fields, Request, Response};
+use crate::wire::head::{Fields, Response};
 use crate::wire::{Fault, Wire};
 
 /// The platform's limits (contract rule 11): header fields 8 KB each way, path 4 KB, body 32 MB.
@@ -19,22 +17,6 @@ pub(crate) const FIELDS_LEN_MAX: usize = 8 * 1024;
 pub(crate) const TARGET_LEN_MAX: usize = 4 * 1024;
 pub(crate) const BODY_LEN_MAX: u64 = 32 * 1024 * 1024;
 const HEAD_READ_MAX: usize = 64 * 1024;
-/// A body up to this length is read whole before it is forwarded, so that a retry can send it again.
-const WHOLE_BODY_LEN: u64 = 64 * 1024;
-
-/// How long the rest of a request body may take after the response has ended.
-const UPLOAD_PATIENCE: Duration = Duration::from_millis(200);
-
-/// A request to forward: what the function gets, and how its body arrives.
-#[derive(Debug)]
-pub(crate) struct Outbound {
-    pub(crate) request: Request,
-    pub(crate) framing: Framing,
-    /// The body, if it was read whole.
-    pub(crate) whole: Option<Vec<u8>>,
-    pub(crate) deadline: Instant,
-    pub(crate) timeout: Duration,
-}
 
 /// A response's head, and the connection its body arrives on.
 #[derive(Debug)]
@@ -46,64 +28,58 @@ pub(crate) struct Inbound {
     pub(crate) upload: Option<Upload>,
 }
 
+/// How a response's body reaches the caller.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Delimiter {
+    /// Its length, if it has a body at all.
+    Length,
+    Chunks,
+    /// An HTTP/1.0 caller cannot read chunks: the end of the connection ends its response.
+    Close,
+}
+
 impl Inbound {
     /// Whether the response may go on without end.
     pub(crate) fn is_stream(&self) -> bool {
         self.response.status == 101
             || matches!(self.framing, Framing::Chunked | Framing::UntilClose)
     }
-}
 
-impl Outbound {
-    /// Reads a short body whole; a long body, or one of unknown length, is streamed later.
-    pub(crate) fn prepare(
-        request: Request,
-        framing: Framing,
-        caller: &mut Wire,
-        timeout: Duration,
-    ) -> Result<Self, CallerError> {
-        let deadline = Instant::now() + timeout;
-        let whole = match framing {
-            Framing::Empty => Some(Vec::new()),
-            Framing::Length(length) if length <= WHOLE_BODY_LEN => {
-                let read = Body::new(framing).read_all(caller, usize::MAX, deadline);
-                Some(read.map_err(|_| CallerError::Canceled)?)
-            }
-            Framing::Length(length) if length > BODY_LEN_MAX => return Err(body_too_long()),
-            Framing::Length(_) | Framing::Chunked | Framing::UntilClose => None,
-        };
-        Ok(Self {
-            request,
-            framing,
-            whole,
-            deadline,
-            timeout,
-        })
-    }
-
-    /// The head with its own framing fields, and the body if it was read whole.
-    fn first_bytes(&self) -> Vec<u8> {
-        let mut request = self.request.clone();
-        match (self.framing, &self.whole) {
-            (Framing::Chunked, _) => request.fields.push("Transfer-Encoding", "chunked"),
-            (Framing::Length(length), _) => {
-                request.fields.push("Content-Length", length.to_string());
-            }
-            (Framing::Empty, _) if matches!(request.method.as_str(), "POST" | "PUT" | "PATCH") => {
-                request.fields.push("Content-Length", "0");
-            }
-            (Framing::Empty | Framing::UntilClose, _) => {}
+    /// How the body is delimited for a caller of this version.
+    pub(crate) const fn delimiter(&self, minor_version: u8) -> Delimiter {
+        match (self.framing, minor_version) {
+            (Framing::Empty | Framing::Length(_), _) => Delimiter::Length,
+            (Framing::Chunked | Framing::UntilClose, 0) => Delimiter::Close,
+            (Framing::Chunked | Framing::UntilClose, _) => Delimiter::Chunks,
         }
-        let mut bytes = request.to_bytes();
-        bytes.extend_from_slice(self.whole.as_deref().unwrap_or_default());
-        bytes
     }
 
-    fn is_retried(&self) -> bool {
-        matches!(
-            self.request.method.as_str(),
-            "GET" | "HEAD" | "OPTIONS" | "TRACE"
-        ) && self.whole.is_some()
+    /// The framing fields of the response that the caller gets.
+    pub(crate) fn framing_fields(&self, delimiter: Delimiter, method: &str) -> Fields {
+        let mut fields = Fields::default();
+        match (delimiter, self.framing) {
+            (Delimiter::Chunks, _) => fields.push("Transfer-Encoding", "chunked"),
+            (Delimiter::Length, Framing::Length(length)) => {
+                fields.push("Content-Length", length.to_string());
+            }
+            (Delimiter::Length, _) if method == "HEAD" => {
+                if let Some(length) = self.response.fields.text("content-length") {
+                    fields.push("Content-Length", length);
+                }
+            }
+            (Delimiter::Length | Delimiter::Close, _) => {}
+        }
+        fields
+    }
+
+    /// Whether the connection can carry another request after the response.
+    fn is_reusable(&self) -> bool {
+        let codings = self.response.fields.first("transfer-encoding");
+        let lengths = self.response.fields.first("content-length");
+        self.response.keeps_alive()
+            && self.framing != Framing::UntilClose
+            // RFC 9112 section 6.3: such a message may be an attempt to smuggle a response.
+            && !(codings.is_some() && lengths.is_some())
     }
 }
 
@@ -137,69 +113,72 @@ pub(crate) fn pass_body(
     inbound: Inbound,
     outbound: &Outbound,
     resident: &Resident,
-    mut to: &TcpStream,
+    (caller, delimiter): (&mut Wire, Delimiter),
 ) -> Result<(), CallerError> {
+    let is_reusable = inbound.is_reusable();
     let Inbound {
         response,
         framing,
         mut wire,
-        upload,
+        mut upload,
     } = inbound;
-    let is_chunked = is_chunked_for_caller(framing, outbound.request.minor_version);
     let mut body = Body::new(framing);
-    loop {
-        let piece = body
-            .next(&mut wire, outbound.deadline)
-            .map_err(|fault| of_fault(fault, outbound))?;
-        let Some(piece) = piece else { break };
-        let sent = if is_chunked {
-            to.write_all(&chunk(&piece))
-        } else {
-            to.write_all(&piece)
+    let passed = pass_pieces(&mut body, &mut wire, outbound, (caller, delimiter));
+    // An upload that fails ends the function's connection, which must not pass for the end of the response.
+    if let (Framing::UntilClose, _) | (_, Err(_)) = (framing, &passed)
+        && let Some(upload) = upload.take()
+    {
+        wire.stream().shutdown(Shutdown::Both).ok();
+        let received = upload.finish(caller).map(drop);
+        settle(passed, received)?;
+    } else {
+        passed?;
+    }
+    if delimiter == Delimiter::Chunks {
+        let nominated = hop::nominated(&response.fields);
+        let trailers = match outbound.extras {
+            Extras::Forward => hop::forwarded_trailers(body.trailers(), &nominated),
+            Extras::Drop => Fields::default(),
         };
-        sent.map_err(|_| CallerError::Canceled)?;
+        to_caller(caller, &last_chunk(&trailers), outbound)?;
     }
-    if is_chunked {
-        to.write_all(b"0\r\n\r\n")
-            .map_err(|_| CallerError::Canceled)?;
-    }
-    let is_sent = upload.is_none_or(|upload| upload.stop().is_ok());
-    if is_sent && response.keeps_alive() && framing != Framing::UntilClose {
+    // The response is complete; if the rest of the body fails, only the caller's connection ends.
+    let delivery = upload.map_or(Ok(Delivery::Complete), |upload| upload.finish(caller));
+    if is_reusable && delivery.is_ok_and(|delivery| delivery == Delivery::Complete) {
         resident.pool.give_back(wire);
     }
     Ok(())
 }
 
-/// An HTTP/1.0 caller cannot read chunks: the end of the connection ends its response.
-const fn is_chunked_for_caller(framing: Framing, minor_version: u8) -> bool {
-    matches!(framing, Framing::Chunked | Framing::UntilClose) && minor_version > 0
-}
-
-/// The framing fields of the response that the caller gets.
-pub(crate) fn framing_fields(inbound: &Inbound, request: &Request) -> Fields {
-    let mut fields = Fields::default();
-    match inbound.framing {
-        Framing::Chunked | Framing::UntilClose => {
-            if is_chunked_for_caller(inbound.framing, request.minor_version) {
-                fields.push("Transfer-Encoding", "chunked");
-            }
+fn pass_pieces(
+    body: &mut Body,
+    wire: &mut Wire,
+    outbound: &Outbound,
+    (caller, delimiter): (&Wire, Delimiter),
+) -> Result<(), CallerError> {
+    loop {
+        let piece = body
+            .next(wire, outbound.deadline)
+            .map_err(|fault| of_fault(fault, outbound))?;
+        let Some(piece) = piece else { return Ok(()) };
+        match delimiter {
+            Delimiter::Chunks => to_caller(caller, &chunk(&piece), outbound)?,
+            Delimiter::Length | Delimiter::Close => to_caller(caller, &piece, outbound)?,
         }
-        Framing::Length(length) => fields.push("Content-Length", length.to_string()),
-        Framing::Empty if request.method == "HEAD" => {
-            if let Some(length) = inbound.response.fields.text("content-length") {
-                fields.push("Content-Length", length);
-            }
-        }
-        Framing::Empty => {}
     }
-    fields
 }
 
-/// The function's response fields, without those that the platform reserves.
-pub(crate) fn visible_fields(response: &Response) -> Fields {
-    let mut fields = response.fields.clone();
-    fields.drop_where(headers::is_reserved_in_response);
-    fields
+/// Sends bytes of the response. A caller that does not read is cut off when the function's time is over.
+pub(crate) fn to_caller(
+    caller: &Wire,
+    bytes: &[u8],
+    outbound: &Outbound,
+) -> Result<(), CallerError> {
+    match caller.send_by(bytes, outbound.deadline) {
+        Ok(()) => Ok(()),
+        Err(Fault::TimedOut) => Err(of_fault(Fault::TimedOut, outbound)),
+        Err(_) => Err(CallerError::Canceled),
+    }
 }
 
 enum Attempt {
@@ -217,129 +196,103 @@ fn attempt(outbound: &Outbound, lease: Lease, caller: &mut Wire) -> Result<Inbou
         | Fault::TimedOut
         | Fault::CallerLeft
         | Fault::Malformed(_)
-        | Fault::HeadTooLong) => Attempt::Failed(of_fault(other, outbound)),
+        | Fault::UnsupportedVersion
+        | Fault::HeadTooLong
+        | Fault::BodyTooLong) => Attempt::Failed(of_fault(other, outbound)),
     };
     wire.read_for(caller.stream()).map_err(|_| Attempt::Died)?;
-    wire.send(&outbound.first_bytes()).map_err(failed)?;
-    if outbound.whole.is_none() {
-        return stream_up(outbound, wire, caller);
-    }
-    let (response, framing) = read_head(outbound, &mut wire).map_err(failed)?;
-    checked(Inbound {
-        response,
-        framing,
-        wire,
-        upload: None,
-    })
-}
-
-/// Forwards the body on a thread of its own, since the response may begin before the body ends.
-fn stream_up(outbound: &Outbound, mut wire: Wire, caller: &mut Wire) -> Result<Inbound, Attempt> {
-    let upload = Upload::start(outbound, &wire, caller).map_err(|_| Attempt::Died)?;
-    match read_head(outbound, &mut wire) {
-        Ok((response, framing)) => checked(Inbound {
-            response,
-            framing,
-            wire,
-            upload: Some(upload),
-        }),
-        Err(fault) => match (upload.stop(), fault) {
-            (Err(error @ (CallerError::InvalidArgument { .. } | CallerError::Canceled)), _) => {
-                Err(Attempt::Failed(error))
+    let sent = wire.send_by(&outbound.first_bytes(), outbound.deadline);
+    let upload = match &outbound.content {
+        // Even if the head could not be sent: the body has to be read to its end.
+        Content::Arriving { beginning, rest } => {
+            let ends = (&wire, &mut *caller);
+            let upload = Upload::start(outbound, beginning.len(), rest.clone(), ends);
+            Some(upload.map_err(|_| Attempt::Died)?)
+        }
+        Content::Whole { .. } => None,
+    };
+    // A server may respond before it has read all, and close: then the response counts and not the failed write.
+    match (read_head(outbound, &mut wire, caller), sent) {
+        (Ok((response, framing)), _) => checked(
+            Inbound {
+                response,
+                framing,
+                wire,
+                upload,
+            },
+            outbound,
+            caller,
+        ),
+        (Err(fault), sent) => {
+            let received = upload.map_or(Ok(()), |upload| {
+                wire.stream().shutdown(Shutdown::Both).ok();
+                upload.finish(caller).map(drop)
+            });
+            match (failed(sent.err().unwrap_or(fault)), received) {
+                (Attempt::Died | Attempt::Failed(CallerError::ProcessExited), Err(error)) => {
+                    Err(Attempt::Failed(error))
+                }
+                (failure, _) => Err(failure),
             }
-            (_, Fault::Closed | Fault::Broken(_)) => Err(Attempt::Died),
-            (_, fault) => Err(Attempt::Failed(of_fault(fault, outbound))),
-        },
-    }
-}
-
-/// A request body that is being forwarded to the function.
-#[derive(Debug)]
-pub(crate) struct Upload {
-    sending: thread::JoinHandle<Result<(), CallerError>>,
-    from: TcpStream,
-}
-
-impl Upload {
-    /// Takes over the reading side of the caller's connection: no request can follow on it.
-    fn start(outbound: &Outbound, wire: &Wire, caller: &mut Wire) -> io::Result<Self> {
-        let (to, from) = (wire.stream().try_clone()?, caller.stream().try_clone()?);
-        let (framing, deadline) = (outbound.framing, outbound.deadline);
-        let mut reader = caller.take_over()?;
-        let sending = move || upload(framing, deadline, &mut reader, &to);
-        Ok(Self {
-            sending: thread::Builder::new()
-                .name("upload".to_owned())
-                .spawn(sending)?,
-            from,
-        })
-    }
-
-    /// Waits briefly for the upload to finish, then cuts it off: the function no longer reads it.
-    fn stop(self) -> Result<(), CallerError> {
-        if !eventually(Instant::now() + UPLOAD_PATIENCE, || {
-            self.sending.is_finished()
-        }) {
-            self.from.shutdown(Shutdown::Read).ok();
         }
-        self.sending
-            .join()
-            .unwrap_or(Err(CallerError::ProcessExited))
     }
 }
 
-fn upload(
-    framing: Framing,
-    deadline: Instant,
-    caller: &mut Wire,
-    mut to: &TcpStream,
+/// Which error counts: a caller that sends a bad body, or leaves, makes the function's connection fail as well.
+fn settle(
+    response: Result<(), CallerError>,
+    received: Result<(), CallerError>,
 ) -> Result<(), CallerError> {
-    let mut body = Body::new(framing);
-    let mut length = 0;
+    match (response, received) {
+        (Ok(()) | Err(CallerError::ProcessExited), Err(error)) => Err(error),
+        (response, _) => response,
+    }
+}
+
+fn read_head(
+    outbound: &Outbound,
+    wire: &mut Wire,
+    caller: &Wire,
+) -> Result<(Response, Framing), Fault> {
     loop {
-        let next = body.next(caller, deadline);
-        let Some(piece) = next.map_err(|_| stop_writing(to, CallerError::Canceled))? else {
-            break;
-        };
-        length += piece.len() as u64;
-        if length > BODY_LEN_MAX {
-            return Err(stop_writing(to, body_too_long()));
+        let response = wire.read_any_response(HEAD_READ_MAX, outbound.deadline)?;
+        if !response.is_interim() {
+            let framing = Framing::of_response(&response, &outbound.request.method)?;
+            return Ok((response, framing));
         }
-        let bytes = if framing == Framing::Chunked {
-            chunk(&piece)
-        } else {
-            piece
-        };
-        to.write_all(&bytes)
-            .map_err(|_| CallerError::ProcessExited)?;
+        // The gateway has answered the caller's expectation itself.
+        if response.status != 100 && outbound.extras == Extras::Forward {
+            let mut head = status_line(response.status, &response.reason);
+            hop::visible_fields(&response).write(&mut head);
+            caller
+                .send_by(&head, outbound.deadline)
+                .map_err(|_| Fault::CallerLeft)?;
+        }
     }
-    if framing == Framing::Chunked {
-        to.write_all(b"0\r\n\r\n")
-            .map_err(|_| CallerError::ProcessExited)?;
-    }
-    Ok(())
 }
 
-/// Closes the connection, so that the function neither takes the partial body as complete nor waits for the rest.
-fn stop_writing(to: &TcpStream, error: CallerError) -> CallerError {
-    to.shutdown(Shutdown::Both).ok();
-    error
+/// A response's first line.
+pub(crate) fn status_line(status: u16, reason: &[u8]) -> Vec<u8> {
+    let mut line = format!("HTTP/1.1 {status} ").into_bytes();
+    line.extend_from_slice(reason);
+    line.extend_from_slice(b"\r\n");
+    line
 }
 
-fn read_head(outbound: &Outbound, wire: &mut Wire) -> Result<(Response, Framing), Fault> {
-    let response = wire.read_response(HEAD_READ_MAX, outbound.deadline)?;
-    let framing = Framing::of_response(&response, &outbound.request.method)?;
-    Ok((response, framing))
-}
-
-fn checked(inbound: Inbound) -> Result<Inbound, Attempt> {
+fn checked(inbound: Inbound, outbound: &Outbound, caller: &mut Wire) -> Result<Inbound, Attempt> {
     let length = inbound.response.fields_len;
-    if length > FIELDS_LEN_MAX {
-        let why =
-            format!("response headers of {length} bytes exceed the limit of {FIELDS_LEN_MAX}");
-        return Err(Attempt::Failed(CallerError::BadResponse { why }));
+    let why = if length > FIELDS_LEN_MAX {
+        format!("response headers of {length} bytes exceed the limit of {FIELDS_LEN_MAX}")
+    } else if inbound.response.status == 101 && !outbound.offers_upgrade() {
+        "the response switches protocols without having been asked".to_owned()
+    } else {
+        return Ok(inbound);
+    };
+    inbound.wire.stream().shutdown(Shutdown::Both).ok();
+    if let Some(upload) = inbound.upload {
+        upload.finish(caller).ok();
     }
-    Ok(inbound)
+    Err(Attempt::Failed(CallerError::BadResponse { why }))
 }
 
 fn of_fault(fault: Fault, outbound: &Outbound) -> CallerError {
@@ -351,6 +304,9 @@ fn of_fault(fault: Fault, outbound: &Outbound) -> CallerError {
         Fault::Malformed(why) => CallerError::BadResponse {
             why: format!("the response is malformed: {why}"),
         },
+        Fault::UnsupportedVersion | Fault::BodyTooLong => CallerError::BadResponse {
+            why: format!("the response is malformed: {fault}"),
+        },
         Fault::HeadTooLong => CallerError::BadResponse {
             why: format!("response headers exceed the limit of {FIELDS_LEN_MAX}"),
         },
@@ -358,17 +314,4 @@ fn of_fault(fault: Fault, outbound: &Outbound) -> CallerError {
             CallerError::ProcessExited
         }
     }
-}
-
-fn body_too_long() -> CallerError {
-    CallerError::InvalidArgument {
-        what: format!("the request body exceeds the limit of {BODY_LEN_MAX} bytes"),
-    }
-}
-
-fn chunk(piece: &[u8]) -> Vec<u8> {
-    let mut bytes = format!("{:x}\r\n", piece.len()).into_bytes();
-    bytes.extend_from_slice(piece);
-    bytes.extend_from_slice(b"\r\n");
-    bytes
 }

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use super::call::{After, serve};
+use super::call::{After, refuse_head, serve};
 use super::fleet::Fleet;
 use crate::exit::{Failure, Status};
 use crate::wire::Wire;
@@ -76,13 +76,10 @@ fn serve_connection(caller: TcpStream, fleet: &Arc<Fleet>) {
                 }
             }
             Ok(None) => return,
-            Err(_) => {
-                wire.send(
-                    b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\nConnection: close\r\n\r\n",
-                )
-                .ok();
-                break;
-            }
+            Err(fault) => match refuse_head(fleet, fault, &wire) {
+                Some(_) => break,
+                None => return,
+            },
         }
     }
     linger(&mut wire);

@@ -1,6 +1,6 @@
 //! A connection after `101 Switching Protocols`: bytes in both directions until one side ends or the deadline passes.
 
-use std::io::{Read, Write};
+use std::io::{ErrorKind, Read, Write};
 use std::net::{Shutdown, TcpStream};
 use std::thread;
 use std::time::Instant;
@@ -20,7 +20,7 @@ pub(crate) fn relay(caller: &mut Wire, server: &mut Wire, deadline: Instant) {
     });
 }
 
-fn pump(mut from: &TcpStream, mut to: &TcpStream, deadline: Instant) {
+fn pump(mut from: &TcpStream, to: &TcpStream, deadline: Instant) {
     let mut buffer = vec![0; 16 * 1024];
     loop {
         let left = deadline.saturating_duration_since(Instant::now());
@@ -28,15 +28,19 @@ fn pump(mut from: &TcpStream, mut to: &TcpStream, deadline: Instant) {
             break;
         }
         match from.read(&mut buffer) {
-            Ok(0) | Err(_) => break,
-            Ok(length) => {
-                if to.write_all(&buffer[..length]).is_err() {
-                    break;
-                }
-            }
+            // The other direction may go on: a side may only have ended what it sends.
+            Ok(0) if to.shutdown(Shutdown::Write).is_ok() => return,
+            Ok(length) if length > 0 && send(to, &buffer[..length], deadline) => {}
+            Err(error) if error.kind() == ErrorKind::Interrupted => {}
+            Ok(_) | Err(_) => break,
         }
     }
     // End the other direction too.
     from.shutdown(Shutdown::Both).ok();
     to.shutdown(Shutdown::Both).ok();
+}
+
+fn send(mut to: &TcpStream, bytes: &[u8], deadline: Instant) -> bool {
+    let left = deadline.saturating_duration_since(Instant::now());
+    !left.is_zero() && to.set_write_timeout(Some(left)).is_ok() && to.write_all(bytes).is_ok()
 }

@@ -177,12 +177,22 @@ fn cannot_spawn(project: &Project, error: &io::Error) -> NotStarted {
     let command = project.start.shown();
     let seen = format!("`{}` cannot be executed: {error}", project.start.typed());
     let fixes = fix::cannot_execute(&project.start, error);
-    NotStarted {
-        error: CallerError::Exited {
+    let missing = match &project.start {
+        Start::Command(words) if error.kind() == io::ErrorKind::NotFound => words.first(),
+        Start::Command(_) | Start::File(_) => None,
+    };
+    let error = match missing {
+        Some(program) => CallerError::ProgramNotFound {
+            program: program.clone(),
+        },
+        None => CallerError::Exited {
             code,
             command,
             logs: LogTail::default(),
         },
+    };
+    NotStarted {
+        error,
         seen: vec![seen],
         fixes,
     }

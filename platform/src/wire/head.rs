@@ -2,10 +2,8 @@
 
 use std::time::Instant;
 
+use super::grammar::{self, Scan, malformed};
 use super::{Fault, Wire};
-
-const FIELDS_MAX: usize = 256;
-const LINE_END: &[u8] = b"\r\n\r\n";
 
 /// Header fields in the order of their arrival.
 #[derive(Clone, Debug, Default)]
@@ -14,10 +12,31 @@ pub(crate) struct Fields(pub(crate) Vec<(String, Vec<u8>)>);
 impl Fields {
     /// The first value of a field.
     pub(crate) fn first(&self, name: &str) -> Option<&[u8]> {
+        let is_named = |field: &&(String, Vec<u8>)| field.0.eq_ignore_ascii_case(name);
         self.0
             .iter()
-            .find(|(known, _)| known.eq_ignore_ascii_case(name))
+            .find(is_named)
             .map(|(_, value)| value.as_slice())
+    }
+
+    /// Every value of a field, line by line.
+    pub(crate) fn all<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a [u8]> {
+        let named = self
+            .0
+            .iter()
+            .filter(move |(known, _)| known.eq_ignore_ascii_case(name));
+        named.map(|(_, value)| value.as_slice())
+    }
+
+    /// The elements of a comma-separated list, over all its lines and in lower case.
+    pub(crate) fn elements(&self, name: &str) -> Vec<String> {
+        let lists = self.all(name).map(String::from_utf8_lossy);
+        let mut elements = Vec::new();
+        for list in lists {
+            let found = list.split(',').map(|element| element.trim().to_lowercase());
+            elements.extend(found.filter(|element| !element.is_empty()));
+        }
+        elements
     }
 
     /// The first value as text. An empty value counts as absent, as on the platform.
@@ -27,22 +46,21 @@ impl Fields {
         (!text.is_empty()).then(|| text.to_owned())
     }
 
-    /// Whether a comma-separated list contains the token.
+    /// Whether a comma-separated list contains the token, which is in lower case.
     pub(crate) fn has_token(&self, name: &str, token: &str) -> bool {
-        let values = self
-            .0
-            .iter()
-            .filter(|(known, _)| known.eq_ignore_ascii_case(name));
-        let mut lists = values.map(|(_, value)| String::from_utf8_lossy(value).into_owned());
-        lists.any(|list| {
-            list.split(',')
-                .any(|item| item.trim().eq_ignore_ascii_case(token))
-        })
+        self.elements(name).iter().any(|element| element == token)
     }
 
     /// Adds a field.
     pub(crate) fn push(&mut self, name: &str, value: impl AsRef<[u8]>) {
         self.0.push((name.to_owned(), value.as_ref().to_vec()));
+    }
+
+    /// Replaces a field.
+    pub(crate) fn set(&mut self, name: &str, value: impl AsRef<[u8]>) {
+        self.0
+            .retain(|(known, _)| !known.eq_ignore_ascii_case(name));
+        self.push(name, value);
     }
 
     /// Removes the fields whose lower-case name matches.
@@ -66,6 +84,7 @@ impl Fields {
 #[derive(Clone, Debug)]
 pub(crate) struct Request {
     pub(crate) method: String,
+    /// In origin-form, or `*`; an authority before it has replaced `Host`.
     pub(crate) target: String,
     pub(crate) minor_version: u8,
     pub(crate) fields: Fields,
@@ -74,6 +93,14 @@ pub(crate) struct Request {
 }
 
 impl Request {
+    /// Whether the caller wants the connection to persist (RFC 9112 section 9.3).
+    pub(crate) fn keeps_alive(&self) -> bool {
+        if self.fields.has_token("connection", "close") {
+            return false;
+        }
+        self.minor_version > 0 || self.fields.has_token("connection", "keep-alive")
+    }
+
     /// The head's bytes.
     pub(crate) fn to_bytes(&self) -> Vec<u8> {
         let mut out = format!("{} {} HTTP/1.1\r\n", self.method, self.target).into_bytes();
@@ -86,7 +113,7 @@ impl Request {
 #[derive(Clone, Debug)]
 pub(crate) struct Response {
     pub(crate) status: u16,
-    pub(crate) reason: String,
+    pub(crate) reason: Vec<u8>,
     pub(crate) minor_version: u8,
     pub(crate) fields: Fields,
     pub(crate) fields_len: usize,
@@ -95,10 +122,15 @@ pub(crate) struct Response {
 impl Response {
     /// Whether the connection persists after this response.
     pub(crate) fn keeps_alive(&self) -> bool {
-        if self.minor_version == 0 {
-            return self.fields.has_token("connection", "keep-alive");
+        if self.fields.has_token("connection", "close") {
+            return false;
         }
-        !self.fields.has_token("connection", "close")
+        self.minor_version > 0 || self.fields.has_token("connection", "keep-alive")
+    }
+
+    /// Whether this is an interim response: the final one follows.
+    pub(crate) const fn is_interim(&self) -> bool {
+        self.status < 200 && self.status != 101
     }
 }
 
@@ -112,20 +144,21 @@ impl Wire {
         let Some(bytes) = self.read_head(length_max, deadline)? else {
             return Ok(None);
         };
-        let mut fields = [httparse::EMPTY_HEADER; FIELDS_MAX];
-        let mut parsed = httparse::Request::new(&mut fields);
-        let complete = parsed
-            .parse(&bytes)
-            .map_err(|error| Fault::Malformed(error.to_string()))?;
-        if complete.is_partial() {
-            return Err(Fault::Malformed("incomplete head".to_owned()));
+        let (line, section) = grammar::split_first_line(&bytes);
+        let (method, target, minor_version) = grammar::request_line(line)?;
+        let mut fields = grammar::fields(section)?;
+        let (target, authority) = grammar::normalized_target(method, target)?;
+        check_host(&fields, minor_version)?;
+        if let Some(authority) = authority {
+            fields.drop_where(|name| name == "host");
+            fields.0.insert(0, ("Host".to_owned(), authority.into()));
         }
         Ok(Some(Request {
-            method: parsed.method.unwrap_or_default().to_owned(),
-            target: parsed.path.unwrap_or_default().to_owned(),
-            minor_version: parsed.version.unwrap_or(1),
-            fields_len: fields_len(&bytes),
-            fields: owned(parsed.headers),
+            method: method.to_owned(),
+            target: target.into_owned(),
+            minor_version,
+            fields,
+            fields_len: section.len(),
         }))
     }
 
@@ -136,27 +169,29 @@ impl Wire {
         deadline: Instant,
     ) -> Result<Response, Fault> {
         loop {
-            let bytes = self.read_head(length_max, deadline)?.ok_or(Fault::Closed)?;
-            let mut fields = [httparse::EMPTY_HEADER; FIELDS_MAX];
-            let mut parsed = httparse::Response::new(&mut fields);
-            let complete = parsed
-                .parse(&bytes)
-                .map_err(|error| Fault::Malformed(error.to_string()))?;
-            let status = parsed.code.unwrap_or(0);
-            if complete.is_partial() {
-                return Err(Fault::Malformed("incomplete head".to_owned()));
+            let response = self.read_any_response(length_max, deadline)?;
+            if !response.is_interim() {
+                return Ok(response);
             }
-            if (100..200).contains(&status) && status != 101 {
-                continue;
-            }
-            return Ok(Response {
-                status,
-                reason: parsed.reason.unwrap_or_default().to_owned(),
-                minor_version: parsed.version.unwrap_or(1),
-                fields_len: fields_len(&bytes),
-                fields: owned(parsed.headers),
-            });
         }
+    }
+
+    /// The next response, interim or final.
+    pub(crate) fn read_any_response(
+        &mut self,
+        length_max: usize,
+        deadline: Instant,
+    ) -> Result<Response, Fault> {
+        let bytes = self.read_head(length_max, deadline)?.ok_or(Fault::Closed)?;
+        let (line, section) = grammar::split_first_line(&bytes);
+        let (minor_version, status, reason) = grammar::status_line(line)?;
+        Ok(Response {
+            status,
+            reason: reason.to_vec(),
+            minor_version,
+            fields_len: section.len(),
+            fields: grammar::fields(section)?,
+        })
     }
 
     fn read_head(
@@ -164,23 +199,28 @@ impl Wire {
         length_max: usize,
         deadline: Instant,
     ) -> Result<Option<Vec<u8>>, Fault> {
-        let mut searched = 0;
+        let mut scan = Scan::default();
+        let mut has_skipped = false;
         loop {
-            // An empty line before a request line is ignored, RFC 9112 §2.2.
-            while self.unread().starts_with(b"\r\n") {
+            // One empty line before a request line is ignored, RFC 9112 section 2.2.
+            if !has_skipped && self.unread().starts_with(b"\r\n") {
                 self.take(2);
+                has_skipped = true;
+                scan = Scan::default();
             }
-            let from = self.unread().get(searched..).unwrap_or_default();
-            if let Some(at) = from
-                .windows(LINE_END.len())
-                .position(|window| window == LINE_END)
-            {
-                return Ok(Some(self.take(searched + at + LINE_END.len())));
+            let is_prefix = !has_skipped && self.unread() == b"\r";
+            if !is_prefix && let Some(length) = grammar::section_len(self.unread(), &mut scan)? {
+                if length == 2 {
+                    return Err(malformed("an empty line in place of a head"));
+                }
+                if length > length_max {
+                    return Err(Fault::HeadTooLong);
+                }
+                return Ok(Some(self.take(length)));
             }
             if self.unread().len() > length_max {
                 return Err(Fault::HeadTooLong);
             }
-            searched = self.unread().len().saturating_sub(LINE_END.len());
             if !self.fill(deadline)? {
                 return if self.unread().is_empty() {
                     Ok(None)
@@ -192,19 +232,14 @@ impl Wire {
     }
 }
 
-fn fields_len(head: &[u8]) -> usize {
-    let first_line = head
-        .iter()
-        .position(|byte| *byte == b'\n')
-        .map_or(0, |at| at + 1);
-    head.len() - first_line
-}
-
-fn owned(fields: &[httparse::Header<'_>]) -> Fields {
-    Fields(
-        fields
-            .iter()
-            .map(|field| (field.name.to_owned(), field.value.to_vec()))
-            .collect(),
-    )
+/// RFC 9112 section 3.2: one well-formed `Host`, which only HTTP/1.0 may leave out.
+fn check_host(fields: &Fields, minor_version: u8) -> Result<(), Fault> {
+    let hosts: Vec<_> = fields.all("host").collect();
+    match hosts.as_slice() {
+        [] if minor_version == 0 => Ok(()),
+        [] => Err(malformed("a request without Host")),
+        [host] if grammar::is_host(host) => Ok(()),
+        [_] => Err(malformed("a malformed Host")),
+        [_, ..] => Err(malformed("more than one Host")),
+    }
 }

@@ -2,7 +2,9 @@
 //! connection) and see what one would hide (which side closed, and when).
 
 pub(crate) mod body;
+mod departure;
 pub(crate) mod exchange;
+mod grammar;
 pub(crate) mod head;
 
 use std::fmt;
@@ -12,6 +14,8 @@ use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::net::sockopt::set_tcp_quickack;
+
+use departure::{First, response_or_departure};
 
 const READ_LEN: usize = 64 * 1024;
 
@@ -30,8 +34,12 @@ pub(crate) enum Fault {
     CallerLeft,
     /// The bytes are not valid HTTP/1.1.
     Malformed(String),
+    /// The protocol version is none that is served.
+    UnsupportedVersion,
     /// The head is longer than allowed.
     HeadTooLong,
+    /// The body is longer than allowed.
+    BodyTooLong,
     /// Any other error of the socket.
     Broken(io::Error),
 }
@@ -47,6 +55,8 @@ impl fmt::Display for Fault {
             Self::TimedOut => out.write_str("no response in time"),
             Self::CallerLeft => out.write_str("the caller has left"),
             Self::Malformed(why) => write!(out, "malformed HTTP: {why}"),
+            Self::UnsupportedVersion => out.write_str("the protocol version is not HTTP/1.x"),
+            Self::BodyTooLong => out.write_str("the body is longer than allowed"),
             Self::HeadTooLong => out.write_str("the head is longer than allowed"),
             Self::Broken(error) => write!(out, "{error}"),
         }
@@ -80,6 +90,15 @@ pub(crate) struct Wire {
     landing: Vec<u8>,
     /// Reading ends when this caller closes its connection.
     caller: Option<TcpStream>,
+    reading: Reading,
+}
+
+/// Where the reading side is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Reading {
+    Here,
+    /// Taken over by another thread.
+    Elsewhere,
 }
 
 impl Wire {
@@ -91,6 +110,7 @@ impl Wire {
             unread: Vec::new(),
             landing: Vec::new(),
             caller: None,
+            reading: Reading::Here,
         })
     }
 
@@ -102,12 +122,25 @@ impl Wire {
     /// The reading side for another thread, with the unread bytes.
     pub(crate) fn take_over(&mut self) -> io::Result<Self> {
         let stream = self.stream.try_clone()?;
+        self.reading = Reading::Elsewhere;
         Ok(Self {
             stream,
             unread: std::mem::take(&mut self.unread),
             landing: Vec::new(),
             caller: None,
+            reading: Reading::Here,
         })
+    }
+
+    /// Gives the unread bytes back after [`Self::take_over`].
+    pub(crate) fn resume(&mut self, reader: Self) {
+        self.reading = Reading::Here;
+        self.unread = reader.unread;
+    }
+
+    /// Whether messages can be read here.
+    pub(crate) fn can_read(&self) -> bool {
+        self.reading == Reading::Here
     }
 
     /// From now on reading ends when this caller closes its connection.
@@ -132,6 +165,24 @@ impl Wire {
         std::mem::replace(&mut self.unread, rest)
     }
 
+    /// Sends all of it before the deadline.
+    pub(crate) fn send_by(&self, bytes: &[u8], deadline: Instant) -> Result<(), Fault> {
+        let mut rest = bytes;
+        while !rest.is_empty() {
+            let left = deadline.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return Err(Fault::TimedOut);
+            }
+            self.stream.set_write_timeout(Some(left))?;
+            match (&self.stream).write(rest) {
+                Ok(length) => rest = &rest[length..],
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Ok(())
+    }
+
     /// Sends all of it.
     pub(crate) fn send(&self, bytes: &[u8]) -> Result<(), Fault> {
         (&self.stream).write_all(bytes).map_err(Fault::from)
@@ -144,7 +195,7 @@ impl Wire {
             return Err(Fault::TimedOut);
         }
         if let Some(caller) = &self.caller {
-            match response_or_departure(&self.stream, caller, left) {
+            match response_or_departure(&self.stream, caller, deadline) {
                 First::Response => {}
                 First::CallerGone => return Err(Fault::CallerLeft),
                 First::Neither => return Err(Fault::TimedOut),
@@ -171,32 +222,6 @@ impl Wire {
 pub(crate) fn readable_within(stream: &TcpStream, patience: Duration) -> bool {
     let mut one = [PollFd::new(stream, PollFlags::IN | PollFlags::RDHUP)];
     poll(&mut one, Some(&timespec(patience))).is_ok_and(|ready| ready > 0)
-}
-
-/// Which of two connections had an event first.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum First {
-    Response,
-    CallerGone,
-    Neither,
-}
-
-/// Waits for the server's bytes, or for the caller to close.
-fn response_or_departure(server: &TcpStream, caller: &TcpStream, patience: Duration) -> First {
-    let mut both = [
-        PollFd::new(server, PollFlags::IN | PollFlags::RDHUP),
-        PollFd::new(caller, PollFlags::RDHUP | PollFlags::HUP | PollFlags::ERR),
-    ];
-    if poll(&mut both, Some(&timespec(patience))).is_err() {
-        return First::Neither;
-    }
-    if !both[0].revents().is_empty() {
-        First::Response
-    } else if both[1].revents().is_empty() {
-        First::Neither
-    } else {
-        First::CallerGone
-    }
 }
 
 fn timespec(duration: Duration) -> Timespec {

@@ -63,7 +63,14 @@ fn http_calls_carry_the_platforms_fields() {
         reply.head
     );
     assert!(reply.head.contains("x-own: yes"), "{}", reply.head);
-    for reserved in ["server:", "x-fc-secret", "date:"] {
+    // The function's `Date` is replaced by the platform's.
+    assert_eq!(
+        reply.head.matches("\r\ndate: ").count(),
+        1,
+        "{}",
+        reply.head
+    );
+    for reserved in ["server:", "x-fc-secret", "1970"] {
         assert!(
             !reply.head.contains(reserved),
             "{reserved} in {}",
@@ -552,6 +559,384 @@ fn held_calls_get_the_error_of_the_start_that_failed() {
     while gateway.call("POST", "/", "x").status != 200 {
         assert!(Instant::now() < deadline, "it never serves again");
     }
+}
+
+#[test]
+fn a_callers_connection_persists_after_every_kind_of_body() {
+    let Some(gateway) = Gateway::lab(&[]) else {
+        return;
+    };
+    let mut stream = gateway.connect();
+    let long = "x".repeat(300_000);
+    let whole = |target: &str, body: &str| {
+        let length = body.len();
+        format!("POST {target} HTTP/1.1\r\nHost: a\r\nContent-Length: {length}\r\n\r\n{body}")
+    };
+    let chunked = format!(
+        "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n{:x}\r\n{long}\r\n3\r\nabc\r\n0\r\n\r\n",
+        long.len()
+    );
+    for (request, length) in [
+        (whole("/", ""), 0),
+        (whole("/", "short"), 5),
+        (whole("/", &long), long.len()),
+        (chunked, long.len() + 3),
+    ] {
+        stream.write_all(request.as_bytes()).expect("sent");
+        let reply = Reply::read_one(&mut stream);
+        assert_eq!(reply.status, 200, "{reply:?}");
+        assert_eq!(reply.json()["length"], length);
+        assert!(!reply.head.contains("connection:"), "{}", reply.head);
+    }
+    // The function responds early and closes; the rest of the body is discarded, and the connection persists.
+    stream
+        .write_all(whole("/early", &long).as_bytes())
+        .expect("sent");
+    assert_eq!(Reply::read_one(&mut stream).status, 413);
+    stream
+        .write_all(whole(INVOCATIONS, &long).as_bytes())
+        .expect("sent");
+    assert_eq!(Reply::read_one(&mut stream).body, "event of 300000");
+    // Two requests at once are served one after the other.
+    let both = whole("/", &long) + &whole("/", "second");
+    stream.write_all(both.as_bytes()).expect("sent");
+    for length in [300_000, 6] {
+        assert_eq!(Reply::read_one(&mut stream).json()["length"], length);
+    }
+}
+
+#[test]
+fn ambiguous_or_malformed_requests_get_400_and_are_never_forwarded() {
+    let Some(gateway) = Gateway::lab(&[]) else {
+        return;
+    };
+    let chunked = "POST /seen HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n";
+    let post = "POST /seen HTTP/1.1\r\nHost: a\r\n";
+    let cases = [
+        format!("{post}Content-Length: 1\r\nContent-Length: 2\r\n\r\nab"),
+        format!("{post}Content-Length: 1\r\nContent-Length: 1\r\n\r\na"),
+        format!("{post}Content-Length: 1, 1\r\n\r\na"),
+        format!("{post}Content-Length: +1\r\n\r\na"),
+        format!("{post}Content-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n"),
+        format!("{post}Transfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n"),
+        format!("{post}Transfer-Encoding: identity\r\n\r\n0\r\n\r\n"),
+        format!("{post}Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n"),
+        "POST /seen HTTP/1.0\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n".to_owned(),
+        format!("{chunked}3\nabc\r\n0\r\n\r\n"),
+        format!("{chunked}0x3\r\nabc\r\n0\r\n\r\n"),
+        format!("{chunked}3 \r\nabc\r\n0\r\n\r\n"),
+        format!("{chunked}-3\r\nabc\r\n0\r\n\r\n"),
+        format!("{chunked}3;a\nb\r\nabc\r\n0\r\n\r\n"),
+        format!("{chunked}3;a=\"b\r\nabc\r\n0\r\n\r\n"),
+        format!("{chunked}3\r\nabcd\r\n0\r\n\r\n"),
+        format!("{chunked}3\r\nabc\r\n0\r\nContent-Length: 1\r\n\r\n"),
+        format!("{chunked}fffffffffffffffff\r\nabc\r\n0\r\n\r\n"),
+        "GET /seen HTTP/1.1\nHost: a\n\n".to_owned(),
+        "GET /seen HTTP/1.1\r\nHost: a\n\r\n".to_owned(),
+        "GET /seen HTTP/1.1\r\nHost: a\r\nX: b\rc\r\n\r\n".to_owned(),
+        "GET /seen HTTP/1.1\r\nHost: a\r\nX: b\r\n c\r\n\r\n".to_owned(),
+        "GET /seen HTTP/1.1\r\nHost : a\r\n\r\n".to_owned(),
+        "GET /seen HTTP/1.1\r\n\r\n".to_owned(),
+        "GET /seen HTTP/1.1\r\nHost: a\r\nHost: a\r\n\r\n".to_owned(),
+        "GET /seen HTTP/1.1\r\nHost: a b\r\n\r\n".to_owned(),
+        "GET  /seen HTTP/1.1\r\nHost: a\r\n\r\n".to_owned(),
+        "GET seen HTTP/1.1\r\nHost: a\r\n\r\n".to_owned(),
+        "GET http://a@b/seen HTTP/1.1\r\nHost: b\r\n\r\n".to_owned(),
+        "\r\n\r\nGET /seen HTTP/1.1\r\nHost: a\r\n\r\n".to_owned(),
+    ];
+    for case in &cases {
+        let mut stream = gateway.connect();
+        let smuggled = "GET /seen HTTP/1.1\r\nHost: a\r\n\r\n";
+        stream
+            .write_all(format!("{case}{smuggled}").as_bytes())
+            .expect("sent");
+        // To the end of the connection: what follows is not read as a request.
+        let reply = Reply::read(&mut stream);
+        assert_eq!(
+            (reply.status, &reply.json()["Code"]),
+            (400, &"InvalidArgument".into()),
+            "{case:?}"
+        );
+        assert!(reply.head.contains("x-fc-request-id: 1-"), "{case:?}");
+    }
+    assert_eq!(gateway.call("GET", "/", "").status, 200);
+    assert!(
+        !gateway.wait_for("GET / 200").contains("seen 200"),
+        "none reached the function"
+    );
+    assert_eq!(gateway.call("GET", "/requests", "").body, "2");
+}
+
+#[test]
+fn a_body_that_turns_malformed_is_never_complete_for_the_function() {
+    let Some(gateway) = Gateway::lab(&[]) else {
+        return;
+    };
+    let mut stream = gateway.connect();
+    stream
+        .write_all(
+            b"POST /upload HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n3\r\none\r\n",
+        )
+        .expect("sent");
+    read_until(&mut stream, "one");
+    stream.write_all(b"3 \r\ntwo\r\n0\r\n\r\n").expect("sent");
+    let mut rest = Vec::new();
+    stream.read_to_end(&mut rest).ok();
+    let rest = String::from_utf8_lossy(&rest);
+    assert!(
+        !rest.contains("0\r\n\r\n"),
+        "the response is cut off as well: {rest:?}"
+    );
+    gateway.wait_for("the request body is malformed");
+}
+
+#[test]
+fn other_unserved_requests_get_their_own_status() {
+    let Some(gateway) = Gateway::lab(&[]) else {
+        return;
+    };
+    for (request, status) in [
+        ("GET / HTTP/2.0\r\nHost: a\r\n\r\n", 505),
+        ("CONNECT a:80 HTTP/1.1\r\nHost: a:80\r\n\r\n", 501),
+        (
+            "GET / HTTP/1.1\r\nHost: a\r\nExpect: magic\r\nConnection: close\r\n\r\n",
+            417,
+        ),
+        (
+            "OPTIONS / HTTP/1.1\r\nHost: a\r\nMax-Forwards: 0\r\nConnection: close\r\n\r\n",
+            200,
+        ),
+    ] {
+        let mut stream = gateway.connect();
+        stream.write_all(request.as_bytes()).expect("sent");
+        stream
+            .shutdown(std::net::Shutdown::Write)
+            .expect("half-closed");
+        let reply = Reply::read(&mut stream);
+        assert_eq!(reply.status, status, "{request:?}");
+        assert!(
+            !reply.head.contains("x-own"),
+            "{request:?} does not reach the function"
+        );
+    }
+}
+
+#[test]
+fn fields_of_one_connection_are_not_forwarded() {
+    let Some(gateway) = Gateway::lab(&[]) else {
+        return;
+    };
+    let fields = [
+        "Connection: X-Hop, x-other",
+        "X-Hop: 1",
+        "X-Other: 1",
+        "Keep-Alive: timeout=5",
+        "Proxy-Connection: keep-alive",
+        "TE: trailers",
+        "Max-Forwards: 3",
+        "X-Kept: 1",
+    ];
+    let seen = gateway.call_with("OPTIONS", "/", &fields, "").json();
+    let headers = &seen["headers"];
+    for name in [
+        "connection",
+        "x-hop",
+        "x-other",
+        "keep-alive",
+        "proxy-connection",
+        "te",
+    ] {
+        assert!(headers.get(name).is_none(), "{name} in {headers}");
+    }
+    assert_eq!(
+        (&headers["x-kept"], &headers["max-forwards"]),
+        (&"1".into(), &"2".into())
+    );
+
+    let mut stream = gateway.connect();
+    stream
+        .write_all(b"GET /hops HTTP/1.1\r\nHost: a\r\n\r\n")
+        .expect("sent");
+    let response = read_until(&mut stream, "X-Sum: 42\r\n\r\n");
+    let (hints, rest) = response
+        .split_once("\r\n\r\n")
+        .expect("an interim response");
+    assert!(
+        hints.starts_with("HTTP/1.1 103 Early Hints\r\n"),
+        "{response}"
+    );
+    assert!(hints.contains("Link: </a>"), "{response}");
+    assert!(rest.starts_with("HTTP/1.1 200 OK\r\n"), "{response}");
+    assert!(rest.contains("Trailer: X-Sum\r\n"), "{response}");
+    for gone in [
+        "X-Hop",
+        "X-End",
+        "X-Fc-Status",
+        "Proxy-Connection",
+        "\r\nConnection",
+    ] {
+        assert!(!response.contains(gone), "{gone} in {response}");
+    }
+    // The connection still works, also for a caller that cannot get trailers.
+    stream
+        .write_all(b"GET /hops HTTP/1.0\r\n\r\n")
+        .expect("sent");
+    let reply = Reply::read(&mut stream);
+    assert_eq!((reply.status, reply.body.as_str()), (200, "abc"));
+    assert!(!reply.head.contains("trailer"), "{}", reply.head);
+}
+
+#[test]
+fn trailers_of_a_request_reach_the_function() {
+    let Some(gateway) = Gateway::lab(&[]) else {
+        return;
+    };
+    let head = "POST / HTTP/1.1\r\nHost: a\r\nTrailer: X-Sum\r\nTransfer-Encoding: chunked\r\nConnection: close\r\n\r\n";
+    let end = "0\r\nX-Sum: 42\r\nx-fc-forged: 1\r\n\r\n";
+    let long = format!("{:x}\r\n{}\r\n", 100_000, "x".repeat(100_000));
+    for (body, length) in [("3;a=b\r\nabc\r\n".to_owned(), 3), (long, 100_000)] {
+        let mut stream = gateway.connect();
+        stream
+            .write_all(format!("{head}{body}{end}").as_bytes())
+            .expect("sent");
+        let seen = Reply::read(&mut stream).json();
+        assert_eq!(
+            (&seen["length"], &seen["headers"]["trailer"]),
+            (&length.into(), &"X-Sum".into())
+        );
+        assert_eq!(seen["trailers"], serde_json::json!({"x-sum": "42"}));
+    }
+}
+
+#[test]
+fn callers_of_http_1_0_and_half_closed_callers_are_served() {
+    let Some(gateway) = Gateway::lab(&[]) else {
+        return;
+    };
+    let mut stream = gateway.connect();
+    for _ in 0..2 {
+        stream
+            .write_all(b"POST / HTTP/1.0\r\nConnection: keep-alive\r\nContent-Length: 3\r\n\r\nabc")
+            .expect("sent");
+        let reply = Reply::read_one(&mut stream);
+        assert_eq!(reply.json()["headers"]["host"], gateway.address);
+        assert!(
+            reply.head.contains("connection: keep-alive"),
+            "{}",
+            reply.head
+        );
+    }
+    stream.write_all(b"GET / HTTP/1.0\r\n\r\n").expect("sent");
+    let last = Reply::read(&mut stream);
+    assert!(last.head.contains("connection: close"), "{}", last.head);
+
+    let long = "x".repeat(100_000);
+    for (request, length) in [
+        ("GET /wait HTTP/1.1\r\nHost: a\r\n\r\n".to_owned(), 0),
+        (
+            format!("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 100000\r\n\r\n{long}"),
+            100_000,
+        ),
+    ] {
+        let mut stream = gateway.connect();
+        stream.write_all(request.as_bytes()).expect("sent");
+        stream
+            .shutdown(std::net::Shutdown::Write)
+            .expect("half-closed");
+        let reply = Reply::read(&mut stream);
+        assert_eq!(reply.status, 200, "{reply:?}");
+        if length > 0 {
+            assert_eq!(reply.json()["length"], length);
+        }
+    }
+}
+
+#[test]
+fn the_authority_of_an_absolute_target_replaces_host() {
+    let Some(gateway) = Gateway::lab(&[]) else {
+        return;
+    };
+    let seen = gateway
+        .call("GET", "http://site.example:8080/a/b?c=d", "")
+        .json();
+    assert_eq!(
+        (&seen["target"], &seen["headers"]["host"]),
+        (&"/a/b?c=d".into(), &"site.example:8080".into())
+    );
+    let absolute = format!("http://{}{INVOCATIONS}", gateway.address);
+    assert_eq!(gateway.call("POST", &absolute, "12345").body, "event of 5");
+    for path in [
+        "/2021-04-06/services/s/functions/f/invocations",
+        "/2016-08-15/services/s.LATEST/functions/f/invocations",
+        "/2023-03-30/functions/f/invocations?qualifier=2",
+    ] {
+        assert_eq!(
+            gateway.call("POST", path, "1234").body,
+            "event of 4",
+            "{path}"
+        );
+    }
+}
+
+#[test]
+fn ambiguous_responses_are_replaced_or_lose_their_ambiguity() {
+    let Some(gateway) = Gateway::lab(&[]) else {
+        return;
+    };
+    let reply = gateway.call("GET", "/both", "");
+    assert_eq!(reply.status, 200);
+    assert!(!reply.head.contains("content-length"), "{}", reply.head);
+    for response in [
+        "HTTP/1.1 200 OK\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\nab",
+        "HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n",
+        "HTTP/1.1 200 OK\nContent-Length: 1\n\na",
+        "HTTP/1.1 200 OK\r\nX: a\r\n b\r\nContent-Length: 1\r\n\r\na",
+        "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: unasked\r\n\r\n",
+    ] {
+        let reply = gateway.call("POST", "/raw", response);
+        assert_eq!(
+            (reply.status, &reply.json()["Code"]),
+            (502, &"BadResponse".into()),
+            "{response:?}"
+        );
+    }
+    let cut_off =
+        "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n3 \r\nabc\r\n0\r\n\r\n";
+    let reply = gateway.call("POST", "/raw", cut_off);
+    assert!(
+        !reply.body.contains("0\r\n\r\n"),
+        "the caller sees that it is incomplete: {reply:?}"
+    );
+}
+
+#[test]
+fn an_upgraded_connection_may_end_one_direction_first() {
+    let Some(gateway) = Gateway::lab(&[]) else {
+        return;
+    };
+    let mut stream = gateway.connect();
+    stream
+        .write_all(b"GET /half HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: tunnel\r\n\r\nearly ")
+        .expect("sent");
+    read_until(&mut stream, "\r\n\r\n");
+    stream.write_all(b"late").expect("sent");
+    stream
+        .shutdown(std::net::Shutdown::Write)
+        .expect("half-closed");
+    let mut rest = String::new();
+    stream.read_to_string(&mut rest).expect("the response");
+    assert_eq!(rest, "all of early late");
+}
+
+#[test]
+fn a_function_that_exits_between_calls_is_named_with_its_code_and_last_lines() {
+    let Some(gateway) = Gateway::lab(&[]) else {
+        return;
+    };
+    assert_eq!(gateway.call("GET", "/crash", "").status, 502);
+    gateway.wait_for("the function exited with code 7; its last lines:");
+    assert!(gateway.wait_for("exited with code 7").contains("crashing"));
+    assert_eq!(gateway.call("GET", "/", "").status, 200);
 }
 
 /// Reads until the text has arrived, and returns everything read so far.

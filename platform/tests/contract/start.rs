@@ -112,9 +112,12 @@ fn a_command_that_does_not_exist_is_reported() {
         "x",
     ]);
     assert_eq!(output.status.code(), Some(4), "{}", stderr(&output));
-    let message = "Function instance exited unexpectedly(code 2, message:no such file or directory) with start command \
-                   'no-such-program x '. Logs:";
-    assert_eq!(caller_error(&output)["Message"], message);
+    let error = caller_error(&output);
+    assert_eq!(error["Code"], "CAFileNotFound");
+    assert_eq!(
+        error["Message"],
+        "Failed to start function instance. Error: the file no-such-program is not exist"
+    );
     assert!(
         stderr(&output).contains("the command does not exist here"),
         "{}",

@@ -271,6 +271,39 @@ pub(crate) struct Reply {
 }
 
 impl Reply {
+    /// Reads one response with a length and leaves the connection open.
+    pub(crate) fn read_one(stream: &mut TcpStream) -> Self {
+        let mut bytes = Vec::new();
+        let mut byte = [0];
+        while !bytes.ends_with(b"\r\n\r\n") {
+            let length = stream.read(&mut byte).expect("a response");
+            assert!(
+                length > 0,
+                "closed after {}",
+                String::from_utf8_lossy(&bytes)
+            );
+            bytes.extend_from_slice(&byte);
+        }
+        let head = String::from_utf8_lossy(&bytes).to_lowercase();
+        let length = head
+            .lines()
+            .find_map(|line| line.strip_prefix("content-length: "));
+        let length = length
+            .and_then(|length| length.parse().ok())
+            .expect("a length");
+        let mut body = vec![0; length];
+        stream.read_exact(&mut body).expect("the body");
+        let status = head
+            .split(' ')
+            .nth(1)
+            .and_then(|status| status.parse().ok());
+        Self {
+            status: status.expect("a status"),
+            head,
+            body: String::from_utf8_lossy(&body).into_owned(),
+        }
+    }
+
     /// Reads until the connection closes.
     pub(crate) fn read(stream: &mut TcpStream) -> Self {
         let mut bytes = Vec::new();

@@ -8,6 +8,7 @@ import threading
 PORT = int(os.environ.get("FC_CUSTOM_LISTEN_PORT") or 9000)
 released = threading.Event()
 connections = 0
+requests = 0
 
 
 class Connection:
@@ -25,6 +26,8 @@ class Connection:
         if len(line) != 3:
             return False
         method, target, _ = line
+        global requests
+        requests += 1
         headers = {}
         while (field := self.reader.readline().decode("latin-1").strip()):
             name, value = field.split(":", 1)
@@ -33,6 +36,7 @@ class Connection:
         return getattr(self, "on_" + route, self.on_default)(method, target, headers)
 
     def body(self, headers):
+        self.trailers = {}
         if headers.get("transfer-encoding") == "chunked":
             return b"".join(self.chunks())
         return self.reader.read(int(headers.get("content-length") or 0))
@@ -41,7 +45,10 @@ class Connection:
         while (size := int(self.reader.readline(), 16)) > 0:
             yield self.reader.read(size)
             self.reader.readline()
-        self.reader.readline()
+        self.trailers = {}
+        while (field := self.reader.readline().decode("latin-1").strip()):
+            name, value = field.split(":", 1)
+            self.trailers[name.lower()] = value.strip()
 
     def send(self, text, status="200 OK", fields=()):
         body = text.encode()
@@ -54,7 +61,8 @@ class Connection:
         return self.send(json.dumps({
             "method": method, "target": target, "headers": headers, "connection": self.number,
             "body": body[:64].decode("latin-1"), "length": len(body), "process": os.getpid(),
-        }), fields=["Server: lab", "x-fc-secret: 1", "X-Own: yes"])
+            "trailers": self.trailers,
+        }), fields=["Server: lab", "Date: Thu, 01 Jan 1970 00:00:00 GMT", "x-fc-secret: 1", "X-Own: yes"])
 
     def on_invoke(self, method, target, headers):
         if headers.get("x-fc-control-path") != "/invoke":
@@ -107,6 +115,39 @@ class Connection:
             self.stream.sendall(b"%x\r\n%s\r\n" % (len(piece), piece))
         self.stream.sendall(b"0\r\n\r\n")
         return True
+
+    def on_hops(self, method, target, headers):
+        """Fields of this connection, an interim response, and trailers of both kinds."""
+        self.stream.sendall(b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nLink: </a>\r\nX-Hop: 1\r\nConnection: X-Hop\r\n\r\n"
+                            b"HTTP/1.1 200 OK\r\nConnection: X-Hop, X-End\r\nX-Hop: 1\r\nProxy-Connection: keep-alive\r\nTrailer: X-Sum\r\n"
+                            b"Transfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\nX-Sum: 42\r\nX-End: 1\r\nX-Fc-Status: 404\r\n\r\n")
+        return True
+
+    def on_requests(self, method, target, headers):
+        """How many requests there have been, this one included."""
+        return self.send(str(requests))
+
+    def on_early(self, method, target, headers):
+        """Refuses before it has read the body, and closes."""
+        self.send("too much", "413 Content Too Large", ["Connection: close"])
+        return False
+
+    def on_both(self, method, target, headers):
+        """A length beside chunks, where chunks count (RFC 9112 section 6.3)."""
+        self.stream.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 999\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n")
+        return True
+
+    def on_raw(self, method, target, headers):
+        """Sends the body of the request as the response."""
+        self.stream.sendall(self.body(headers))
+        return False
+
+    def on_half(self, method, target, headers):
+        """Switches protocols and responds when the caller has ended what it sends."""
+        self.stream.sendall(b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: tunnel\r\n\r\n")
+        received = b"".join(iter(lambda: self.stream.recv(4096), b""))
+        self.stream.sendall(b"all of " + received)
+        return False
 
     def on_socket(self, method, target, headers):
         """Takes the upgrade and echoes bytes."""

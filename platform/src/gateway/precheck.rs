@@ -1,0 +1,69 @@
+//! What the gateway checks of a request before the function is needed.
+
+use super::forward::{FIELDS_LEN_MAX, TARGET_LEN_MAX};
+use crate::caller_error::CallerError;
+use crate::wire::body::Framing;
+use crate::wire::head::Request;
+
+/// The framing of the body. What is ambiguous is refused and never forwarded.
+pub(crate) fn framing(request: &Request) -> Result<Framing, CallerError> {
+    Framing::of_request(request).map_err(|fault| CallerError::InvalidArgument {
+        what: format!("the request is malformed: {fault}"),
+    })
+}
+
+/// Whether the request keeps the platform's limits and asks for nothing that no function can get.
+pub(crate) fn admissible(request: &Request) -> Result<(), CallerError> {
+    let unsupported = |status, what: &str| {
+        Err(CallerError::Unsupported {
+            status,
+            what: what.to_owned(),
+        })
+    };
+    if request.fields_len > FIELDS_LEN_MAX {
+        return Err(fields_too_long());
+    }
+    if request.target.len() > TARGET_LEN_MAX {
+        return Err(CallerError::InvalidArgument {
+            what: format!("the request path exceeds the limit of {TARGET_LEN_MAX} bytes"),
+        });
+    }
+    if request.method == "CONNECT" {
+        return unsupported(501, "the gateway opens no tunnels");
+    }
+    let expectations = request.fields.elements("expect");
+    let is_known = |expectation: &String| expectation == "100-continue";
+    if request.minor_version > 0 && !expectations.iter().all(is_known) {
+        return unsupported(417, "the only expectation that can be met is 100-continue");
+    }
+    if ends_here(request) && request.method == "TRACE" {
+        return unsupported(501, "the gateway does not respond to TRACE itself");
+    }
+    Ok(())
+}
+
+/// Whether the gateway is the final recipient.
+pub(crate) fn ends_here(request: &Request) -> bool {
+    forwards_left(request) == Some(0)
+}
+
+/// RFC 9110 section 7.6.2: how often the request may still be forwarded, if it says so.
+pub(crate) fn forwards_left(request: &Request) -> Option<u64> {
+    let counts = matches!(request.method.as_str(), "OPTIONS" | "TRACE");
+    let value = request.fields.text("max-forwards").filter(|_| counts);
+    value.and_then(|value| value.parse().ok())
+}
+
+/// The protocol that the caller offers to switch to. HTTP/1.0 has no upgrades.
+pub(crate) fn upgrade(request: &Request) -> Option<String> {
+    let fields = &request.fields;
+    let is_offer = request.minor_version > 0 && fields.has_token("connection", "upgrade");
+    fields.text("upgrade").filter(|_| is_offer)
+}
+
+/// The error for header fields over the limit.
+pub(crate) fn fields_too_long() -> CallerError {
+    CallerError::InvalidArgument {
+        what: format!("the request headers exceed the limit of {FIELDS_LEN_MAX} bytes"),
+    }
+}
