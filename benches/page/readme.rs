@@ -48,7 +48,7 @@ fn readme_part(run: &Run) -> String {
         let ranks = rank(one).cmp(&rank(other));
         ranks.then(first_byte(one).total_cmp(&first_byte(other)))
     });
-    let mut part = "![Charts: start, requests, memory and growth beside other servers](benches/report/overview.svg)\n\n\
+    let mut part = "![Charts: start, requests, memory and growth, compared with other servers](benches/report/overview.svg)\n\n\
         | | first byte, × floor | file | GET, × limit | pipelined | POST 1 KiB | after load | idle connection |\n\
         | --- | --: | --: | --: | --: | --: | --: | --: |\n"
         .to_owned();
@@ -173,7 +173,7 @@ pub(crate) fn overview(run: &Run) -> String {
     let height = height + 24.0;
     format!(
         "<svg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 {width:.0} {height:.0}' width='{width:.0}' \
-         height='{height:.0}' role='img' aria-label='coldstart beside other servers'>\n<style>{COLOURS}{}</style>\n\
+         height='{height:.0}' role='img' aria-label='coldstart compared with other servers'>\n<style>{COLOURS}{}</style>\n\
          <rect width='100%' height='100%' rx='6' fill='var(--paper)'/>\n{svg}\n{foot}</svg>\n",
         chart::STYLE
     )

@@ -234,9 +234,9 @@ fn a_failed_event_is_404_with_the_field_and_the_convention() {
                 r#"{"errorMessage":"the event's panic","errorType":"Panic","stackTrace":[]}"#,
             ),
         ] {
-            let answer = connection.call(&Call::event(payload));
-            assert_eq!(answer.outcome(), (404, "404", json.into()));
-            assert_eq!(answer.field("content-type"), Some("application/json"));
+            let response = connection.call(&Call::event(payload));
+            assert_eq!(response.outcome(), (404, "404", json.into()));
+            assert_eq!(response.field("content-type"), Some("application/json"));
         }
         // The connection stays open.
         assert_eq!(connection.call(&Call::event("well")).text(), "well");
@@ -249,16 +249,16 @@ fn a_panic_anywhere_in_an_http_call_is_500_with_the_field() {
         let instance = Instance::start(under_test(options));
         let mut connection = instance.connect();
         for target in ["/panic", "/accept-panic", "/broken", "/blocking-panic"] {
-            let answer = connection.call(&Call::http("GET", target));
+            let response = connection.call(&Call::http("GET", target));
             assert_eq!(
-                answer.outcome(),
+                response.outcome(),
                 (500, "404", "the handler failed\n".into()),
                 "{target}"
             );
         }
-        let answer = connection.call(&Call::http("POST", "/upload").body("panic"));
+        let response = connection.call(&Call::http("POST", "/upload").body("panic"));
         assert_eq!(
-            answer.outcome(),
+            response.outcome(),
             (500, "404", "the handler failed\n".into())
         );
         let (_, _, stderr) = instance.stop();
@@ -274,10 +274,10 @@ fn a_panic_anywhere_in_an_http_call_is_500_with_the_field() {
 fn the_status_of_an_http_handler_is_passed_on() {
     let instance = Instance::start(under_test(""));
     let mut connection = instance.connect();
-    let answer = connection.call(&Call::http("GET", "/teapot"));
-    assert_eq!(answer.outcome(), (418, "", "short and stout".into()));
-    let answer = connection.call(&Call::http("GET", "/refuse"));
-    assert_eq!(answer.outcome(), (403, "", String::new()));
+    let response = connection.call(&Call::http("GET", "/teapot"));
+    assert_eq!(response.outcome(), (418, "", "short and stout".into()));
+    let response = connection.call(&Call::http("GET", "/refuse"));
+    assert_eq!(response.outcome(), (403, "", String::new()));
 }
 
 #[test]
@@ -290,21 +290,21 @@ fn heads_at_the_platforms_limits_are_accepted() {
         let name = format!("x-{}", call.fields.len());
         call = call.field(&name, &"f".repeat(100));
     }
-    let answer = instance.call(&call);
-    assert_eq!(answer.field("x-seen"), Some(&*format!("GET {target}")));
-    let answer = instance.call(&Call::http("GET", "/large-fields"));
-    assert_eq!(answer.field("x-filler").map(str::len), Some(7000));
+    let response = instance.call(&call);
+    assert_eq!(response.field("x-seen"), Some(&*format!("GET {target}")));
+    let response = instance.call(&Call::http("GET", "/large-fields"));
+    assert_eq!(response.field("x-filler").map(str::len), Some(7000));
 }
 
 #[test]
 fn an_upload_and_an_upgrade_reach_the_handler() {
     let instance = Instance::start(under_test("markers"));
-    let answer = instance.call(&Call::http("POST", "/upload").body(vec![0; 300_000]));
-    assert_eq!(answer.text(), "300000");
+    let response = instance.call(&Call::http("POST", "/upload").body(vec![0; 300_000]));
+    assert_eq!(response.text(), "300000");
     let call = Call::http("GET", "/socket").field("Connection", "Upgrade");
-    let answer = instance.call(&call.field("Upgrade", "bytes"));
+    let response = instance.call(&call.field("Upgrade", "bytes"));
     assert_eq!(
-        (answer.status, answer.field("upgrade")),
+        (response.status, response.field("upgrade")),
         (101, Some("bytes"))
     );
 }

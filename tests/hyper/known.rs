@@ -237,7 +237,7 @@ pub(crate) const KNOWN: &[Known] = &[
     },
     Known {
         name: "a fault in a section that has not ended",
-        why: "RFC 9112 §2.2: a recipient need not judge an incomplete section; we check fields once all of them have arrived",
+        why: "RFC 9112 §2.2: a recipient need not validate an incomplete section; we check fields once all of them have arrived",
         stricter: Stricter::Hyper,
         holds: |sent| sent.has_open_section() && is_refused(&[sent.0, b"\r\n\r\n"].concat()),
         example: &[("GET / HTTP/1.1\r\nX y", 1)],

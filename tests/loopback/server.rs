@@ -36,7 +36,7 @@ impl Running {
         let (events_in, events) = channel();
         let (ended_in, ended) = channel();
         let bound = server.bind().expect("a free port");
-        let bound = bound.observer(Tell(events_in));
+        let bound = bound.observer(Forward(events_in));
         let (address, stopper) = (bound.local_address(), bound.stopper());
         thread::spawn(move || ended_in.send(bound.run_handler(handler)));
         Self {
@@ -83,9 +83,9 @@ impl<F: FnMut(&Request<'_>) -> Response> Handler for Function<F> {
 }
 
 #[derive(Debug)]
-struct Tell(Sender<Event>);
+struct Forward(Sender<Event>);
 
-impl Observer for Tell {
+impl Observer for Forward {
     fn on(&mut self, event: Event) {
         // The test may have dropped its receiver.
         let _ = self.0.send(event);

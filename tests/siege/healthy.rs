@@ -1,4 +1,4 @@
-//! Well-behaved clients. Every one of their requests must get its correct response, whatever else goes on.
+//! Well-behaved clients. Every one of their requests must get its correct response, whatever else happens.
 
 use std::fmt;
 use std::net::TcpStream;

@@ -178,7 +178,7 @@ fn read_response<'a>(bytes: &'a [u8], method: Option<&str>) -> (HttpResponse, &'
     );
     let (body, after) = match (length, coding) {
         _ if method == Some("HEAD") || matches!(response.status, 204 | 304) => (Vec::new(), rest),
-        // A refused HEAD whose head did not parse: only the client knows that there is no body.
+        // A refused HEAD whose head did not parse: the client still expects no body.
         (Some(_), None) if method.is_none() && rest.is_empty() => (Vec::new(), rest),
         (Some(length), None) => {
             let (body, after) = rest.split_at(rest.len().min(length));
