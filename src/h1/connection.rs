@@ -295,7 +295,7 @@ impl Connection {
         self.recv == Recv::Body
     }
 
-    /// The final answer's head has not been written.
+    /// The head of the final response was not written yet.
     pub(crate) fn is_response_due(&self) -> bool {
         self.send == Send::Waiting
     }

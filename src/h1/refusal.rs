@@ -79,28 +79,28 @@ impl Refusal {
     /// One sentence for the response's body and the operator's log. It repeats nothing that the peer sent.
     pub(crate) const fn reason(self) -> &'static str {
         match self {
-            Self::EmptyLine => "an empty line stands where a request line should",
-            Self::Method => "the method is no token of 1 to 32 bytes",
+            Self::EmptyLine => "an unexpected empty line precedes the request line",
+            Self::Method => "the method is not a token of 1 to 32 bytes",
             Self::RequestLine => {
-                "the request line is not method, target and version with one space between"
+                "the request line is not method, target and version separated by single spaces"
             }
-            Self::Target => "the request target has a forbidden byte or form",
+            Self::Target => "the request target has an invalid byte or form",
             Self::TargetTooLong => "the request target is too long",
             Self::Version => "the protocol version is malformed",
-            Self::VersionUnsupported => "only HTTP/1.0 and HTTP/1.1 are spoken here",
+            Self::VersionUnsupported => "only HTTP/1.0 and HTTP/1.1 are supported",
             Self::LineEnd => "a line does not end in CRLF",
             Self::Field => "a header or trailer line is malformed",
             Self::HeadTooLarge => "the header section is too large",
-            Self::Host => "exactly one well-formed Host is required",
+            Self::Host => "exactly one valid Host field is required",
             Self::ContentLength => "Content-Length is not exactly one number",
             Self::AmbiguousFraming => "the length of the body is ambiguous",
             Self::TransferEncoding => "Transfer-Encoding is malformed",
-            Self::CodingUnsupported => "the only transfer coding taken is chunked",
+            Self::CodingUnsupported => "the only supported transfer coding is chunked",
             Self::Chunk => "a chunk is malformed",
-            Self::TrailerField => "a framing field stands in the trailer section",
-            Self::BodyTooLarge => "the body is larger than this resource takes",
-            Self::Expectation => "the only expectation met is 100-continue",
-            Self::Connect => "CONNECT is not served here",
+            Self::TrailerField => "a framing field is not allowed in the trailer section",
+            Self::BodyTooLarge => "the body is larger than this resource accepts",
+            Self::Expectation => "the only supported expectation is 100-continue",
+            Self::Connect => "CONNECT is not supported",
             Self::Timeout => "the request did not arrive in time",
         }
     }

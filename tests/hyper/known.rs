@@ -60,7 +60,7 @@ pub(crate) const KNOWN: &[Known] = &[
     Known {
         name: "two empty lines before a request",
         why: "RFC 9112 §2.2: at least one SHOULD be ignored; no client sends a second one, or a bare LF",
-        stricter: Stricter::We("an empty line stands where a request line should"),
+        stricter: Stricter::We("an unexpected empty line precedes the request line"),
         holds: |sent| {
             sent.0.starts_with(b"\n")
                 || sent.0.starts_with(b"\r\n\r")
@@ -71,7 +71,7 @@ pub(crate) const KNOWN: &[Known] = &[
     Known {
         name: "a long method",
         why: "RFC 9112 §3: one longer than any implemented SHOULD get 501; we send 400",
-        stricter: Stricter::We("the method is no token of 1 to 32 bytes"),
+        stricter: Stricter::We("the method is not a token of 1 to 32 bytes"),
         holds: |sent| sent.part(0).len() > 32,
         example: &[(
             "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA / HTTP/1.1\r\nHost: a\r\n\r\n",
@@ -82,7 +82,7 @@ pub(crate) const KNOWN: &[Known] = &[
         name: "a target of no form",
         why: "RFC 9112 §3.2: the four forms, each for its methods, have no fragment, no userinfo and no byte above 0x7f, \
               and an origin server has only the http scheme; a recipient SHOULD refuse an invalid request line",
-        stricter: Stricter::We("the request target has a forbidden byte or form"),
+        stricter: Stricter::We("the request target has an invalid byte or form"),
         holds: |sent| !sent.has_target_of_a_form(),
         example: &[("GET a:80 HTTP/1.1\r\nHost: a\r\n\r\n", 1)],
     },
@@ -111,7 +111,7 @@ pub(crate) const KNOWN: &[Known] = &[
     Known {
         name: "not exactly one Host",
         why: "RFC 9112 §3.2: an HTTP/1.1 request without Host, and any with two or with a malformed one, MUST be refused",
-        stricter: Stricter::We("exactly one well-formed Host is required"),
+        stricter: Stricter::We("exactly one valid Host field is required"),
         holds: |sent| !matches!(sent.values("host")[..], [host] if is_plain_host(host)),
         example: &[("GET / HTTP/1.1\r\n\r\n", 1)],
     },
@@ -138,7 +138,7 @@ pub(crate) const KNOWN: &[Known] = &[
     Known {
         name: "an unknown transfer coding",
         why: "RFC 9112 §6.1: a coding that is not understood SHOULD get 501; hyper leaves it on the body",
-        stricter: Stricter::We("the only transfer coding taken is chunked"),
+        stricter: Stricter::We("the only supported transfer coding is chunked"),
         holds: |sent| {
             sent.codings()
                 .any(|coding| !coding.eq_ignore_ascii_case(b"chunked"))
@@ -162,14 +162,14 @@ pub(crate) const KNOWN: &[Known] = &[
     Known {
         name: "an unknown expectation",
         why: "RFC 9110 §10.1.1: a server MAY send 417",
-        stricter: Stricter::We("the only expectation met is 100-continue"),
+        stricter: Stricter::We("the only supported expectation is 100-continue"),
         holds: |sent| sent.has("expect"),
         example: &[("GET / HTTP/1.1\r\nHost: a\r\nExpect: x\r\n\r\n", 1)],
     },
     Known {
         name: "a large body",
         why: "RFC 9110 §15.5.14: a server may limit it; we accept 32 MiB, checked before any of it is read",
-        stricter: Stricter::We("the body is larger than this resource takes"),
+        stricter: Stricter::We("the body is larger than this resource accepts"),
         holds: |sent| sent.announces_more_than(32 * 1024 * 1024),
         example: &[(
             "GET / HTTP/1.1\r\nHost: a\r\nContent-Length: 99999999\r\n\r\n",
@@ -190,7 +190,7 @@ pub(crate) const KNOWN: &[Known] = &[
     Known {
         name: "framing in the trailers",
         why: "RFC 9110 §6.5.1: such fields MUST NOT be generated there; a recipient that merges them would change the framing",
-        stricter: Stricter::We("a framing field stands in the trailer section"),
+        stricter: Stricter::We("a framing field is not allowed in the trailer section"),
         holds: |sent| !sent.trailers().is_empty(),
         example: &[(
             "GET / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n0\r\nContent-Length: 1\r\n\r\n",

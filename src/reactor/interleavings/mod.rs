@@ -108,12 +108,12 @@ fn each_posted_key_is_taken_once_and_none_is_lost() {
         let threads = [post(0), post(1)];
         let (mut taken, mut keys) = (Vec::new(), Vec::new());
         while taken.len() < 4 {
-            let mut news = kernel.news.lock().unwrap();
-            while news.is_empty() {
-                news = kernel.edge.wait(news).unwrap();
+            let mut events = kernel.events.lock().unwrap();
+            while events.is_empty() {
+                events = kernel.edge.wait(events).unwrap();
             }
-            news.clear();
-            drop(news);
+            events.clear();
+            drop(events);
             mailbox.take(&mut keys);
             taken.append(&mut keys);
         }

@@ -22,18 +22,18 @@ const STACK_LEN: usize = 0x8000;
 /// What epoll holds: the events that were not polled yet, at most one of each kind.
 #[derive(Default)]
 pub(super) struct Kernel {
-    pub(super) news: Mutex<Vec<Occurrence>>,
+    pub(super) events: Mutex<Vec<Occurrence>>,
     pub(super) edge: Condvar,
     pub(super) is_stop_wanted: AtomicBool,
 }
 
 impl Kernel {
     pub(super) fn report(&self, occurrence: Occurrence) {
-        let mut news = self.news.lock().unwrap();
-        if !news.contains(&occurrence) {
-            news.push(occurrence);
+        let mut events = self.events.lock().unwrap();
+        if !events.contains(&occurrence) {
+            events.push(occurrence);
         }
-        drop(news);
+        drop(events);
         self.edge.notify_one();
     }
 
@@ -88,7 +88,7 @@ impl World {
         };
         let peers: Vec<Peer> = requests.iter().map(peer).collect();
         let kernel = Arc::new(Kernel::default());
-        kernel.news.lock().unwrap().push(Occurrence::Listener);
+        kernel.events.lock().unwrap().push(Occurrence::Listener);
         Self {
             kernel,
             peers: Arc::new(std::sync::Mutex::new(peers)),
@@ -160,11 +160,11 @@ impl Os for World {
         timeout: Option<Duration>,
         found: &mut Vec<Occurrence>,
     ) -> Result<(), Fault> {
-        let mut news = self.kernel.news.lock().unwrap();
-        while news.is_empty() && timeout != Some(Duration::ZERO) {
-            news = self.kernel.edge.wait(news).unwrap();
+        let mut events = self.kernel.events.lock().unwrap();
+        while events.is_empty() && timeout != Some(Duration::ZERO) {
+            events = self.kernel.edge.wait(events).unwrap();
         }
-        found.append(&mut news);
+        found.append(&mut events);
         Ok(())
     }
 
