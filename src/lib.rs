@@ -58,6 +58,10 @@ mod testing;
 #[cfg(doc)]
 #[doc = include_str!("../docs/contract.md")]
 pub mod contract {}
+// The README's Rust compiles.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+mod readme {}
 
 pub use bytes::Bytes;
 #[cfg(feature = "log")]
