@@ -152,14 +152,12 @@ pub(crate) struct CheckArguments {
     /// A path whose handler fails or panics, for C2 and E1
     #[arg(long, value_name = "PATH")]
     pub(crate) fault_path: Option<String>,
-    /// A path that streams its response, for P6 [default: /]
-    #[arg(
-        long,
-        value_name = "PATH",
-        default_value = "/",
-        hide_default_value = true
-    )]
-    pub(crate) stream_path: String,
+    /// A path that responds, for all checks that need no other
+    #[arg(long, value_name = "PATH", default_value = "/")]
+    pub(crate) path: String,
+    /// A path that streams its response, for P6 [default: that of --path]
+    #[arg(long, value_name = "PATH")]
+    pub(crate) stream_path: Option<String>,
     /// Print the report as JSON
     #[arg(
         long,

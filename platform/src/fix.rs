@@ -1,4 +1,4 @@
-//! How to fix what the platform objects to, in the language at hand.
+//! How to fix a server for the platform, in the server's language.
 
 use std::fs;
 use std::io;
@@ -10,7 +10,7 @@ use crate::project::{Project, Start};
 const SCANNED_LEN_MAX: usize = 64 * 1024 * 1024;
 const BAD_INTERPRETER: i32 = 127;
 
-/// What the server is written in, as far as its start command or file tells.
+/// What the server is written in, judged by its start command or file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Language {
     Node,
@@ -22,24 +22,26 @@ pub(crate) enum Language {
     Unknown,
 }
 
-/// What went wrong with the server itself.
+/// What is wrong with the server itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Trouble {
     /// It listens on loopback.
     Bind,
-    /// It listens on a port of its own choice.
+    /// It ignores the configured port.
     Port,
     /// It closes idle connections.
     KeepAlive,
     /// One silent connection blocks all others.
     OneWorker,
-    /// It does not take as many connections at a time as the platform opens.
+    /// It accepts fewer connections at a time than the platform opens.
     Backlog,
+    /// It handles requests one after the other.
+    Serial,
     /// It reads bodies or heads only up to a small limit.
     SmallLimits,
     /// It holds output back.
     Buffering,
-    /// It ends hard on SIGTERM.
+    /// It ends at once on SIGTERM.
     Termination,
 }
 
@@ -114,6 +116,7 @@ pub(crate) const fn fix_for(language: Language, trouble: Trouble) -> &'static st
         Trouble::KeepAlive => keep_alive(language),
         Trouble::OneWorker => one_worker(language),
         Trouble::Backlog => backlog(language),
+        Trouble::Serial => serial(language),
         Trouble::SmallLimits => small_limits(language),
         Trouble::Buffering => buffering(language),
         Trouble::Termination => termination(language),
@@ -198,13 +201,13 @@ const fn one_worker(language: Language) -> &'static str {
             "http.server: ThreadingHTTPServer; gunicorn: -k gthread --threads 20, or an async server such as uvicorn"
         }
         Language::Php => {
-            "serve each connection without waiting for the others: stream_select over all sockets, Swoole or Workerman; php -S: PHP_CLI_SERVER_WORKERS=8"
+            "serve each connection without blocking the others: stream_select over all sockets, Swoole or Workerman; php -S: PHP_CLI_SERVER_WORKERS=8"
         }
         Language::Java => {
             "com.sun.net.httpserver: server.setExecutor(Executors.newCachedThreadPool())"
         }
         Language::Node | Language::Go | Language::Rust | Language::Unknown => {
-            "serve connections side by side: one that sends nothing must not keep the others waiting"
+            "serve connections at the same time: one that sends nothing must not keep the others waiting"
         }
     }
 }
@@ -215,13 +218,39 @@ const fn backlog(language: Language) -> &'static str {
             "http.server: request_queue_size = 1024; uvicorn --backlog 2048; gunicorn --backlog 2048; or a lower instanceConcurrency"
         }
         Language::Php => {
-            "stream_context_create(['socket' => ['backlog' => 1024]]), and serve connections side by side; or a lower instanceConcurrency"
+            "stream_context_create(['socket' => ['backlog' => 1024]]), and serve connections at the same time; or a lower instanceConcurrency"
         }
         Language::Java => {
             "HttpServer.create(address, 1024); Spring Boot: server.tomcat.accept-count=1024; or a lower instanceConcurrency"
         }
         Language::Node | Language::Go | Language::Rust | Language::Unknown => {
-            "listen with a backlog of 1024 and serve connections side by side, or configure a lower instanceConcurrency"
+            "listen with a backlog of 1024 and serve connections at the same time, or configure a lower instanceConcurrency"
+        }
+    }
+}
+
+const fn serial(language: Language) -> &'static str {
+    match language {
+        Language::Node => {
+            "replace *Sync calls by their async forms, and move long computation to worker_threads; or a lower instanceConcurrency"
+        }
+        Language::Python => {
+            "gunicorn -k gthread --threads 20; in async handlers await, never time.sleep or blocking clients; or a lower instanceConcurrency"
+        }
+        Language::Java => {
+            "com.sun.net.httpserver: server.setExecutor(Executors.newCachedThreadPool()); or a lower instanceConcurrency"
+        }
+        Language::Php => {
+            "PHP_CLI_SERVER_WORKERS=20, php-fpm, Swoole or Workerman; or a lower instanceConcurrency"
+        }
+        Language::Go => {
+            "hold no lock while a request waits for something else; or a lower instanceConcurrency"
+        }
+        Language::Rust => {
+            "coldstart: wrap a handler that waits in coldstart::blocking, or use Server::threads; tokio: spawn_blocking; or a lower instanceConcurrency"
+        }
+        Language::Unknown => {
+            "handle requests at the same time, on threads or asynchronously; or configure a lower instanceConcurrency"
         }
     }
 }
@@ -257,13 +286,13 @@ const fn buffering(language: Language) -> &'static str {
         Language::Java => {
             "System.out.flush() after each request; flush the response's stream after each event"
         }
-        Language::Php => "flush() and ob_flush(), or fwrite(STDOUT, …), before the answer ends",
+        Language::Php => "flush() and ob_flush(), or fwrite(STDOUT, …), before the response ends",
         Language::Go => "http.Flusher.Flush() after each event; os.Stdout is not buffered",
         Language::Rust => {
-            "write logs before the answer (std::io::stdout().flush()); coldstart sends each piece at once"
+            "write logs before the response (std::io::stdout().flush()); coldstart sends each piece at once"
         }
         Language::Unknown => {
-            "flush standard output, and each piece of a stream, before the answer's last byte"
+            "flush standard output, and each piece of a stream, before the response's last byte"
         }
     }
 }
@@ -286,7 +315,7 @@ const fn termination(language: Language) -> &'static str {
     }
 }
 
-/// Advice for a command that the kernel would not execute.
+/// The fix for a command that the kernel did not execute.
 pub(crate) fn cannot_execute(start: &Start, error: &io::Error) -> Vec<String> {
     let line = match (start, error.kind()) {
         (Start::File(_), io::ErrorKind::NotFound) => {
@@ -301,7 +330,7 @@ pub(crate) fn cannot_execute(start: &Start, error: &io::Error) -> Vec<String> {
     vec![line.to_owned()]
 }
 
-/// Advice for a process that ended before it listened.
+/// The fix for a process that ended before it listened.
 pub(crate) fn exited(code: i32, lines: &[String]) -> Vec<String> {
     let mentions = |text: &str| lines.iter().any(|line| line.contains(text));
     let line = if mentions("\\r") || mentions("\r") || (code == BAD_INTERPRETER && mentions("^M")) {
@@ -311,14 +340,14 @@ pub(crate) fn exited(code: i32, lines: &[String]) -> Vec<String> {
     } else if mentions("GLIBC_") {
         "link statically: Rust --target x86_64-unknown-linux-musl, Go CGO_ENABLED=0; or a newer runtime"
     } else if code == 0 {
-        "the start command must stay: run the server in the foreground, end the script with exec server"
+        "the start command must not end: run the server in the foreground, end the script with exec server"
     } else {
         "the logs say why it ended; the last lines are in the error above"
     };
     vec![line.to_owned()]
 }
 
-/// Advice for a server that nobody can reach.
+/// The fix for a server that the router cannot reach.
 pub(crate) fn never_listened(project: &Project, listeners: &[Listener], port: u16) -> Vec<String> {
     let language = Language::of(project);
     let is_on_port = |listener: &&Listener| listener.port == port;
@@ -344,7 +373,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_command_tells_the_language() {
+    fn the_command_names_the_language() {
         let of = |text: &str| {
             let words: Vec<String> = text.split(' ').map(str::to_owned).collect();
             Language::of_words(&words, Path::new("/nowhere"))

@@ -295,11 +295,6 @@ impl Settings {
         self.concurrency.unwrap_or(CONCURRENCY)
     }
 
-    /// How many concurrent requests `check` sends to an instance.
-    pub(crate) fn concurrency_tested(&self) -> u32 {
-        self.concurrency.unwrap_or(CONCURRENCY_MAX)
-    }
-
     fn of_props(props: &Props) -> Result<Self, String> {
         let mut settings = Self::default();
         let runtime = props.runtime.as_deref().unwrap_or("custom");

@@ -165,7 +165,7 @@ impl Measured {
             if number >= WARM_UP {
                 self.warm.push(began.elapsed());
             }
-            if !reply.answer.keeps_alive() {
+            if !reply.head.keeps_alive() {
                 wire = dial(&instance).map_err(|fault| self.failed(&fault))?;
             }
         }

@@ -1,8 +1,11 @@
-//! X: how it ends, and how it refuses to begin.
+//! X: how the function ends, and how it refuses to start.
 
+use std::fs;
+use std::net::TcpListener;
+use std::thread;
 use std::time::{Duration, Instant};
 
-use rustix::process::Signal;
+use rustix::process::{Pid, Signal, kill_process};
 
 use super::observation::{Break, Observation};
 use super::subject::{Port, Subject, dial};
@@ -14,89 +17,116 @@ use crate::instance::process::exit_code;
 use crate::wire::Fault;
 
 const END_PATIENCE: Duration = Duration::from_secs(10);
-const REFUSE_PATIENCE: Duration = Duration::from_secs(5);
-/// The half-sent request has to arrive before the signal does.
+/// Half a request has to arrive before the signal does.
 const ARRIVAL: Duration = Duration::from_millis(150);
+const SHELLS: [&str; 5] = ["sh", "bash", "dash", "ash", "busybox"];
+const PORT_VARIABLES: [&str; 3] = ["FC_CUSTOM_LISTEN_PORT", "FC_SERVER_PORT", "PORT"];
+const PORT_FIX: &str =
+    "let the start fail: print one line that names the port, and exit with a status that is not 0";
 
-/// X1: SIGTERM with a request in flight and an idle connection.
+/// X1: SIGTERM to the start command, with a request in flight and an idle connection.
 pub(crate) fn on_sigterm(subject: &Subject, instance: &Instance) -> Observation {
+    let is_wrapped = is_wrapped(instance);
     // As the router holds it: it has served, and waits for the next request.
-    let idle = dial(instance).map(|mut wire| {
-        subject
-            .ask(&mut wire, &subject.http(instance, "GET", "/"))
-            .ok();
-        wire
+    let idle = (subject.project.settings.concurrency_max() > 1).then(|| {
+        dial(instance).map(|mut wire| {
+            subject.ask(&mut wire, &subject.plain(instance)).ok();
+            wire
+        })
     });
     let in_flight = finish_under_sigterm(subject, instance);
     let began = Instant::now();
     let ended = instance.process.wait(END_PATIENCE);
     drop(idle);
-    let Some(status) = ended else {
-        return Break::new("still running 10 s after SIGTERM")
-            .trouble(Trouble::Termination)
-            .into();
+    let broken = |seen: String| {
+        let broken = Break::new(seen);
+        if is_wrapped {
+            broken.fix("the signal reaches the shell, not the server: start the server with exec, as the script's last line")
+        } else {
+            broken.trouble(Trouble::Termination)
+        }
     };
-    if let Err(fault) = in_flight {
-        return Break::new(format!("the request in flight was cut off: {fault}"))
-            .trouble(Trouble::Termination)
-            .into();
-    }
-    match exit_code(status) {
-        0 => Observation::Held(format!(
-            "exit 0 after {} ms, request in flight answered",
+    let Some(status) = ended else {
+        return broken("still running 10 s after SIGTERM".to_owned()).into();
+    };
+    match (in_flight, exit_code(status)) {
+        (Err(fault), _) => broken(format!("the request in flight was cut off: {fault}")).into(),
+        (Ok(()), 0) => Observation::Held(format!(
+            "exit 0 after {} ms, the request in flight got its response",
             began.elapsed().as_millis()
         )),
-        code => Break::new(format!("exit {code} on SIGTERM"))
-            .trouble(Trouble::Termination)
-            .into(),
+        (Ok(()), code) => broken(format!("exit {code} on SIGTERM")).into(),
     }
 }
 
-/// Half a request, the signal, the other half, the answer.
+/// A shell that waits for the server as its child.
+fn is_wrapped(instance: &Instance) -> bool {
+    let program = fs::read_link(format!("/proc/{}/exe", instance.process.id()));
+    let is_shell = program.is_ok_and(|program| {
+        let name = program.file_name().unwrap_or_default();
+        SHELLS.iter().any(|shell| name == *shell)
+    });
+    is_shell && instance.process.members().len() > 1
+}
+
+/// Half a request, the signal, the other half, the response.
 fn finish_under_sigterm(subject: &Subject, instance: &Instance) -> Result<(), Fault> {
     let mut wire = dial(instance)?;
     let bytes = subject.event(instance, "in flight").to_bytes();
     let (before, after) = bytes.split_at(bytes.len() - 4);
     wire.send(before)?;
     instance.process.wait(ARRIVAL);
-    instance.process.signal(Signal::TERM);
+    // To the start command alone, as process 1 gets it.
+    if let Some(leader) = Pid::from_raw(instance.process.id()) {
+        kill_process(leader, Signal::TERM).ok();
+    }
     instance.process.wait(ARRIVAL);
     wire.send(after)?;
-    wire.read_reply("POST", END_PATIENCE).map(drop)
+    wire.read_reply("POST", END_PATIENCE.max(subject.patience()))
+        .map(drop)
 }
 
-/// X2: the port is taken, or is no port.
-pub(crate) fn bad_port(subject: &Subject, port: Port) -> Observation {
-    let taken = match std::net::TcpListener::bind(("0.0.0.0", 0)) {
-        Ok(listener) => listener,
-        Err(error) => return Observation::Unseen(format!("no port to take: {error}")),
-    };
-    if port == Port::Fixed {
+/// X2: the port is in use, or is no port.
+pub(crate) fn bad_port(subject: &Subject) -> Observation {
+    if subject.port() == Port::Fixed {
         return Observation::Unseen("the server's port is built in".to_owned());
     }
-    let mut cases = vec![("no-port".to_owned(), "a port that is no number")];
-    if let Ok(address) = taken.local_addr() {
-        cases.push((address.port().to_string(), "a port in use"));
-    }
-    for (value, what) in cases {
-        if let Err(broken) = refuses(subject, &value, what) {
-            return broken.into();
-        }
-    }
-    Observation::Held("non-zero exit with a line, both times".to_owned())
+    let taken = TcpListener::bind(("0.0.0.0", 0)).and_then(|listener| {
+        let port = listener.local_addr()?.port();
+        Ok((listener, port))
+    });
+    let (_listener, taken) = match taken {
+        Ok(taken) => taken,
+        Err(error) => return Observation::Unseen(format!("no port to use up: {error}")),
+    };
+    let cases = [
+        ("no-port".to_owned(), "a port that is no number"),
+        (taken.to_string(), "a port in use"),
+    ];
+    let broken = thread::scope(|scope| {
+        let starting: Vec<_> = cases
+            .iter()
+            .map(|(value, what)| scope.spawn(move || refuses(subject, value, what)))
+            .collect();
+        starting
+            .into_iter()
+            .filter_map(|start| start.join().ok())
+            .find_map(Result::err)
+    });
+    broken.map_or_else(
+        || Observation::Held("non-zero exit with a line, both times".to_owned()),
+        Into::into,
+    )
 }
 
 fn refuses(subject: &Subject, value: &str, what: &str) -> Result<(), Break> {
-    let mut settings = subject.settings_beside(Port::Movable);
-    for name in ["FC_CUSTOM_LISTEN_PORT", "FC_SERVER_PORT", "PORT"] {
+    let mut settings = subject.settings_beside();
+    for name in PORT_VARIABLES {
         settings
             .environment
             .insert(name.to_owned(), value.to_owned());
     }
-    settings.start_timeout = REFUSE_PATIENCE;
-    let fix =
-        "let the start fail: print one line that names the port, exit with a status that is not 0";
-    match subject.start_with(&settings, Circumstances::default()) {
+    match subject.start_project(&subject.project, &settings, Circumstances::default()) {
         Err(NotStarted {
             error: CallerError::Exited { code, logs, .. },
             ..
@@ -106,12 +136,15 @@ fn refuses(subject: &Subject, value: &str, what: &str) -> Result<(), Break> {
             ..
         }) => {
             let lines = logs.0.len();
-            Err(Break::new(format!("{what}: exit {code} with {lines} lines")).fix(fix))
+            Err(Break::new(format!("{what}: exit {code} with {lines} lines")).fix(PORT_FIX))
         }
-        Err(_) => Err(Break::new(format!("{what}: it runs on and listens nowhere")).fix(fix)),
-        Ok(instance) => {
-            instance.kill();
-            Err(Break::new(format!("{what}: it chose another port in silence")).fix(fix))
+        Err(_) => {
+            let seen = format!("{what}: it runs on and does not listen there");
+            Err(Break::new(seen).fix(PORT_FIX))
+        }
+        Ok(_) => {
+            let seen = format!("{what}: it silently chose another port");
+            Err(Break::new(seen).fix(PORT_FIX))
         }
     }
 }

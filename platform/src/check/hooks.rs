@@ -3,15 +3,15 @@
 use std::thread;
 use std::time::{Duration, Instant};
 
-use super::observation::{Break, Observation};
+use super::observation::{Break, Cause, Observation};
 use super::subject::{Subject, dial};
 use crate::caller_error::{CallerError, LogTail};
 use crate::instance::{Instance, hooks};
 
-const LOAD_THREADS: usize = 8;
+const LOAD_THREADS: u32 = 8;
 const LOAD_TIME: Duration = Duration::from_millis(800);
 
-/// H1: the start has sent the first; here comes a second.
+/// H1: the start has sent the first `/initialize`; this is the second.
 pub(crate) fn initializer(subject: &Subject, instance: &Instance) -> Observation {
     let Some(timeout) = subject.project.settings.hooks.initializer else {
         return Observation::Unseen("no initializer is configured".to_owned());
@@ -26,7 +26,7 @@ pub(crate) fn initializer(subject: &Subject, instance: &Instance) -> Observation
                 why,
                 logs: LogTail::default(),
             })
-            .fix("make /initialize harmless when it comes again")
+            .fix("make a second /initialize do no harm")
             .into(),
     }
 }
@@ -36,31 +36,34 @@ pub(crate) fn pre_stop(subject: &Subject, instance: &Instance) -> Observation {
     let Some(timeout) = subject.project.settings.hooks.pre_stop else {
         return Observation::Unseen("no pre-stop hook is configured".to_owned());
     };
-    let (answer, in_flight) = thread::scope(|scope| {
-        let call = subject.http(instance, "GET", "/");
+    let (stopped, in_flight) = thread::scope(|scope| {
+        let call = subject.plain(instance);
         let in_flight = scope.spawn(move || subject.ask_once(instance, &call));
-        let answer = hooks::pre_stop(instance, &subject.project.settings, timeout);
-        (answer, in_flight.join())
+        let stopped = hooks::pre_stop(instance, &subject.project.settings, timeout);
+        (stopped, in_flight.join())
     });
-    match (answer, in_flight) {
+    match (stopped, in_flight) {
         (Err(why), _) => Break::new(why)
-            .fix("answer GET /pre-stop with a 2xx within its time-out")
+            .fix("respond to GET /pre-stop with a 2xx within its time-out")
             .into(),
-        (Ok(_), Ok(Err(fault))) => Break::fault("the request in flight", &fault)
+        (Ok(_), Ok(Err(fault))) => subject
+            .broken_by("the request in flight", &fault)
             .fix("let requests that have begun finish during /pre-stop")
             .into(),
         (Ok(reply), _) => Observation::Held(format!("2xx in {} ms", reply.whole.as_millis())),
     }
 }
 
-/// H4: the health path while the server works.
+/// H4: the health path while the server is busy.
 pub(crate) fn health(subject: &Subject, instance: &Instance) -> Observation {
     let Some(health) = &subject.project.settings.hooks.health else {
         return Observation::Unseen("no health check is configured".to_owned());
     };
+    // Full load would be the whole concurrency: the health check is one request more.
+    let threads = subject.project.settings.concurrency_max().min(LOAD_THREADS);
     let until = Instant::now() + LOAD_TIME;
     let worst = thread::scope(|scope| {
-        for _ in 0..LOAD_THREADS {
+        for _ in 0..threads {
             scope.spawn(|| load(subject, instance, until));
         }
         let mut worst = Some(200);
@@ -81,7 +84,7 @@ pub(crate) fn health(subject: &Subject, instance: &Instance) -> Observation {
             "GET {} under load: {}",
             health.path,
             status.map_or_else(
-                || "no answer in time".to_owned(),
+                || "no response in time".to_owned(),
                 |status| status.to_string()
             )
         ))
@@ -89,16 +92,17 @@ pub(crate) fn health(subject: &Subject, instance: &Instance) -> Observation {
             status,
             logs: LogTail::default(),
         })
-        .fix("answer the health path without work of its own")
+        .fix("respond on the health path without other work")
+        .follows(if status.is_none() {
+            &[Cause::NoResponse, Cause::OneWorker]
+        } else {
+            &[]
+        })
         .into(),
     }
 }
 
 fn load(subject: &Subject, instance: &Instance, until: Instant) {
     let Ok(mut wire) = dial(instance) else { return };
-    while Instant::now() < until
-        && subject
-            .ask(&mut wire, &subject.http(instance, "GET", "/"))
-            .is_ok()
-    {}
+    while Instant::now() < until && subject.ask(&mut wire, &subject.plain(instance)).is_ok() {}
 }

@@ -1,9 +1,9 @@
-//! K: connections that are kept.
+//! K: connections stay open.
 
 use std::thread;
 use std::time::{Duration, Instant};
 
-use super::observation::{Break, Observation};
+use super::observation::{Break, Cause, Observation};
 use super::subject::{Depth, Subject, dial};
 use crate::caller_error::CallerError;
 use crate::clock::plain_seconds;
@@ -15,7 +15,9 @@ use crate::wire::{Fault, Wire, readable_within};
 const QUICK: [u64; 2] = [3, 6];
 const IDLE: [u64; 7] = [3, 6, 16, 31, 61, 76, 131];
 const FULL: [u64; 8] = [3, 6, 16, 31, 61, 76, 131, 960];
-const REQUESTS: usize = 1000;
+const REQUESTS: u32 = 1000;
+/// A slow function gets fewer requests: it has not closed the connection.
+const REQUESTS_TIME: Duration = Duration::from_secs(5);
 
 impl Depth {
     const fn idle_seconds(self) -> &'static [u64] {
@@ -33,31 +35,45 @@ impl Depth {
         }
     }
 
-    /// How long the longest wait of these checks is.
+    /// More often than any timer on idle connections expires.
+    const fn use_period(self) -> Duration {
+        match self {
+            Self::Quick => Duration::from_millis(500),
+            Self::Idle | Self::Full => Duration::from_secs(1),
+        }
+    }
+
+    /// The longest wait of these checks.
     pub(crate) fn longest_idle(self) -> Duration {
         Duration::from_secs(self.idle_seconds().last().copied().unwrap_or(0))
     }
 }
 
-/// What a connection has done before it is left alone.
+/// What a connection has done before it is left idle.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Past {
     Served,
-    Silent,
+    Unused,
 }
 
-/// K1: served once, idle, then a POST.
+/// K1: one request, then idle, then a POST.
 pub(crate) fn idle(subject: &Subject, instance: &Instance) -> Observation {
     idle_connections(subject, instance, Past::Served)
 }
 
-/// K1b: never used, idle, then a POST.
+/// K1b: idle from the beginning, then a POST.
 pub(crate) fn unused(subject: &Subject, instance: &Instance) -> Observation {
-    idle_connections(subject, instance, Past::Silent)
+    idle_connections(subject, instance, Past::Unused)
 }
 
 fn idle_connections(subject: &Subject, instance: &Instance, past: Past) -> Observation {
     let times = subject.depth.idle_seconds();
+    // The platform opens no more connections than the concurrency allows, and three checks share it.
+    let room = (subject.project.settings.concurrency_max() / 3).max(1) as usize;
+    let times = times
+        .get(times.len().saturating_sub(room)..)
+        .unwrap_or(times);
+    let _turn = subject.turn();
     let results: Vec<Result<(), Break>> = thread::scope(|scope| {
         let waiting: Vec<_> = times
             .iter()
@@ -70,7 +86,7 @@ fn idle_connections(subject: &Subject, instance: &Instance, past: Past) -> Obser
             .filter_map(|waiting| waiting.join().ok())
             .collect()
     });
-    // The shortest wait that fails says most.
+    // The shortest wait that fails says most about the timer.
     results.into_iter().find_map(Result::err).map_or_else(
         || {
             Observation::Held(format!(
@@ -88,26 +104,49 @@ fn one_idle(
     past: Past,
     wait: Duration,
 ) -> Result<(), Break> {
-    let mut wire = dial(instance).map_err(|fault| Break::fault("connecting", &fault))?;
+    let mut wire = dial(instance).map_err(|fault| subject.broken_by("connecting", &fault))?;
     if past == Past::Served {
-        let reply = subject.ask(&mut wire, &subject.http(instance, "GET", "/"));
-        let reply = reply.map_err(|fault| Break::fault("GET /", &fault))?;
-        if !reply.answer.keeps_alive() {
-            return Err(lost("the server closes after each answer".to_owned()));
+        let path = &subject.paths.plain;
+        let reply = subject.ask(&mut wire, &subject.plain(instance));
+        let reply = reply.map_err(|fault| subject.broken_by(&format!("GET {path}"), &fault))?;
+        if !reply.head.keeps_alive() {
+            return Err(closes_each());
         }
     }
     let began = Instant::now();
     if readable_within(wire.stream(), wait) {
         let after = began.elapsed().as_secs_f64();
-        return Err(lost(format!(
-            "an idle connection was closed after {after:.1} s"
-        )));
+        return Err(timer(
+            past,
+            format!("an idle connection was closed after {after:.1} s"),
+        ));
     }
     let waited = plain_seconds(wait);
-    subject
-        .ask(&mut wire, &subject.event(instance, "idle"))
-        .map(drop)
-        .map_err(|fault| lost(format!("a POST after {waited} s idle: {fault}")))
+    match subject.ask(&mut wire, &subject.event(instance, "idle")) {
+        Ok(_) => Ok(()),
+        Err(Fault::TimedOut) => {
+            let context = format!("a POST after {waited} s idle");
+            Err(subject.broken_by(&context, &Fault::TimedOut))
+        }
+        Err(fault) => Err(timer(
+            past,
+            format!("a POST after {waited} s idle: {fault}"),
+        )),
+    }
+}
+
+/// The timer on connections that have served explains the one on all others.
+fn timer(past: Past, seen: String) -> Break {
+    match past {
+        Past::Served => lost(seen)
+            .is(Cause::IdleTimer)
+            .follows(&[Cause::ClosesEach]),
+        Past::Unused => lost(seen).follows(&[Cause::IdleTimer]),
+    }
+}
+
+fn closes_each() -> Break {
+    lost("the connection is closed after a response".to_owned()).follows(&[Cause::ClosesEach])
 }
 
 fn lost(seen: String) -> Break {
@@ -120,71 +159,130 @@ fn lost(seen: String) -> Break {
 pub(crate) fn many_requests(subject: &Subject, instance: &Instance) -> Observation {
     let mut wire = match dial(instance) {
         Ok(wire) => wire,
-        Err(fault) => return Break::fault("connecting", &fault).into(),
+        Err(fault) => return subject.broken_by("connecting", &fault).into(),
     };
-    // Bounded in time as well: a slow function is not a broken connection.
-    let deadline = Instant::now() + Duration::from_secs(10);
+    let deadline = Instant::now() + REQUESTS_TIME;
     for number in 1..=REQUESTS {
         if Instant::now() > deadline {
-            return Observation::Held(format!("{number} requests in 10 s"));
+            return Observation::Held(format!(
+                "{number} requests in {} s",
+                plain_seconds(REQUESTS_TIME)
+            ));
         }
-        match subject.ask(&mut wire, &subject.http(instance, "GET", "/")) {
-            Ok(reply) if reply.answer.keeps_alive() => {}
-            Ok(_) => return lost(format!("closed after {number} requests")).into(),
+        match subject.ask(&mut wire, &subject.plain(instance)) {
+            Ok(reply) if reply.head.keeps_alive() => {}
+            Ok(_) if number == 1 => return closes_each().into(),
+            Ok(_) => {
+                return lost(format!("closed after {number} requests"))
+                    .is(Cause::MaxRequests)
+                    .into();
+            }
+            Err(Fault::Closed) if number == 2 => return closes_each().into(),
+            Err(Fault::Closed) => {
+                return lost(format!("closed before request {number}"))
+                    .is(Cause::MaxRequests)
+                    .into();
+            }
             Err(fault) => {
-                return lost(format!("request {number} on one connection: {fault}")).into();
+                let context = format!("request {number} on one connection");
+                return subject.broken_by(&context, &fault).into();
             }
         }
     }
     Observation::Held(format!("{REQUESTS} requests"))
 }
 
-/// K3: what all answers so far said about their connection.
-pub(crate) fn never_closes(subject: &Subject) -> Observation {
-    let record = subject.record();
-    record.closing.first().map_or_else(
-        || Observation::Held(format!("{} answers, none closes", record.answers)),
-        |status| {
+/// K2b: a connection that is used all the time is not closed for its age.
+pub(crate) fn age(subject: &Subject, instance: &Instance) -> Observation {
+    let _turn = subject.turn();
+    let mut wire = match dial(instance) {
+        Ok(wire) => wire,
+        Err(fault) => return subject.broken_by("connecting", &fault).into(),
+    };
+    let began = Instant::now();
+    let mut requests = 0;
+    while began.elapsed() < subject.depth.longest_idle() {
+        let closed = |seen: &str| {
+            let age = began.elapsed().as_secs_f64();
             lost(format!(
-                "{} of {} answers close, the first with status {status}",
-                record.closing.len(),
-                record.answers
+                "{seen} at the age of {age:.1} s, while it was used"
             ))
-            .into()
-        },
-    )
+            .follows(&[Cause::ClosesEach, Cause::MaxRequests, Cause::IdleTimer])
+        };
+        match subject.ask(&mut wire, &subject.plain(instance)) {
+            Ok(reply) if reply.head.keeps_alive() => {}
+            Ok(_) => return closed("a response closed the connection").into(),
+            Err(Fault::TimedOut) => {
+                let context = format!("request {} on one connection", requests + 1);
+                return subject.broken_by(&context, &Fault::TimedOut).into();
+            }
+            Err(_) => return closed("the connection was closed").into(),
+        }
+        requests += 1;
+        if readable_within(wire.stream(), subject.depth.use_period()) {
+            return closed("the connection was closed").into();
+        }
+    }
+    Observation::Held(format!(
+        "{requests} requests over {} s",
+        plain_seconds(subject.depth.longest_idle())
+    ))
 }
 
-/// K4: every thread stopped for a while, as between two requests.
+/// K3: what all responses so far said about their connection.
+pub(crate) fn never_closes(subject: &Subject) -> Observation {
+    let record = subject.record();
+    let (closing, all) = (record.closing.len() as u64, record.responses);
+    let Some(status) = record.closing.first() else {
+        return Observation::Held(format!("{all} responses, none closes"));
+    };
+    let broken = lost(format!(
+        "{closing} of {all} responses close, the first with status {status}"
+    ));
+    if closing * 2 > all {
+        broken.is(Cause::ClosesEach).into()
+    } else {
+        broken.follows(&[Cause::MaxRequests]).into()
+    }
+}
+
+/// K4: every process of the function stopped for a while, as between two requests.
 pub(crate) fn freeze(subject: &Subject, instance: &Instance) -> Observation {
     let wait = subject.depth.freeze();
-    let prepared = prepare_frozen(subject, instance);
-    let mut wires = match prepared {
+    let mut wires = match prepare_frozen(subject, instance) {
         Ok(wires) => wires,
-        Err(fault) => return Break::fault("before the freeze", &fault).into(),
+        Err(fault) => return subject.broken_by("before the freeze", &fault).into(),
     };
     instance.freeze();
     thread::sleep(wait);
     instance.thaw();
+    let waited = plain_seconds(wait);
     for wire in &mut wires {
-        if let Err(fault) = subject.ask(wire, &subject.event(instance, "thawed")) {
-            let seen = format!(
-                "a POST on an old connection after {} s frozen: {fault}",
-                plain_seconds(wait)
-            );
-            return lost(seen).into();
+        match subject.ask(wire, &subject.event(instance, "thawed")) {
+            Ok(_) => {}
+            Err(Fault::TimedOut) => {
+                let context = format!("a POST on an old connection after {waited} s frozen");
+                return subject.broken_by(&context, &Fault::TimedOut).into();
+            }
+            Err(fault) => {
+                return lost(format!(
+                    "a POST on an old connection after {waited} s frozen: {fault}"
+                ))
+                .follows(&[Cause::ClosesEach, Cause::IdleTimer])
+                .into();
+            }
         }
     }
-    Observation::Held(format!(
-        "{} s frozen, old connections work",
-        plain_seconds(wait)
-    ))
+    Observation::Held(format!("{waited} s frozen, old connections work"))
 }
 
 fn prepare_frozen(subject: &Subject, instance: &Instance) -> Result<Vec<Wire>, Fault> {
-    let mut wires = vec![dial(instance)?, dial(instance)?];
-    for wire in &mut wires {
-        subject.ask(wire, &subject.http(instance, "GET", "/"))?;
+    let count = subject.project.settings.concurrency_max().min(2);
+    let mut wires = Vec::new();
+    for _ in 0..count {
+        let mut wire = dial(instance)?;
+        subject.ask(&mut wire, &subject.plain(instance))?;
+        wires.push(wire);
     }
     Ok(wires)
 }

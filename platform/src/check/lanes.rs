@@ -8,7 +8,8 @@ use std::time::{Duration, Instant};
 use indicatif::{ProgressBar, ProgressStyle};
 
 use super::catalogue::{CHECKS, Check, Lane};
-use super::observation::{Break, Finding, Observation};
+use super::finding::{Finding, fold};
+use super::observation::{Break, Observation};
 use super::subject::{Port, Subject};
 use crate::environment::Completeness;
 use crate::instance::Instance;
@@ -17,6 +18,8 @@ use crate::instance::process::exit_code;
 
 /// How often an instance that a check has ended is replaced for the checks after it.
 const RESTARTS_MAX: u32 = 3;
+/// A process that ended during a request is only seen as ended a little later.
+const END_NOTICE: Duration = Duration::from_millis(300);
 
 /// Runs the selected checks; the findings come in the catalogue's order.
 pub(crate) fn run(subject: &Subject, selected: &[&'static Check]) -> Vec<Finding> {
@@ -25,10 +28,17 @@ pub(crate) fn run(subject: &Subject, selected: &[&'static Check]) -> Vec<Finding
     match subject.start() {
         Ok(first) => {
             desk.started(&first);
-            desk.examine(first);
-            desk.record();
+            if desk.responds(&first) {
+                desk.examine(first);
+                desk.record();
+            } else {
+                desk.skip("the process ends after it listens");
+            }
         }
-        Err(not_started) => desk.not_started(not_started),
+        Err(not_started) => {
+            desk.not_started(not_started);
+            desk.skip("the server did not start");
+        }
     }
     desk.finish()
 }
@@ -72,70 +82,84 @@ impl<'a> Desk<'a> {
         }
     }
 
-    /// The start's own check says why; all others have nothing to look at.
+    /// The first request; `false` if the process has ended after it.
+    fn responds(&self, first: &Instance) -> bool {
+        if !self.selected.iter().any(|check| sends_requests(check)) {
+            return true;
+        }
+        for check in CHECKS {
+            if let Lane::Pace(observe) = check.lane {
+                let began = Instant::now();
+                let observation = observe(self.subject, first);
+                if let Observation::Broken(_) = observation {
+                    first.process.wait(END_NOTICE);
+                }
+                self.file(check, with_end(observation, first), began);
+            }
+        }
+        first.process.ended().is_none()
+    }
+
+    /// The start's own check says why.
     fn not_started(&self, not_started: NotStarted) {
         let mut not_started = Some(not_started);
         for check in self.selected {
-            match check.lane {
-                Lane::Files(_) => {}
-                Lane::Start(_) => self.note(check, || {
-                    not_started.take().map_or_else(
-                        || Observation::Unseen("the server did not start".to_owned()),
-                        |not_started| Break::not_started(not_started).into(),
-                    )
-                }),
-                Lane::Port(_)
-                | Lane::Work(_)
-                | Lane::Idle(_)
-                | Lane::Quiet(_)
-                | Lane::Last(_)
-                | Lane::Starts(_)
-                | Lane::Record(_) => self.note(check, || {
-                    Observation::Unseen("the server did not start".to_owned())
-                }),
+            if let Lane::Start(_) = check.lane
+                && let Some(not_started) = not_started.take()
+            {
+                self.note(check, || Break::not_started(not_started).into());
+            }
+        }
+    }
+
+    /// The checks that have no finding yet have nothing to look at.
+    fn skip(&self, why: &str) {
+        for check in self.selected {
+            let is_finished = |finding: &Finding| std::ptr::eq(finding.check, *check);
+            if !self.findings().iter().any(is_finished) {
+                self.note(check, || Observation::Unseen(why.to_owned()));
             }
         }
     }
 
     fn examine(&self, first: Instance) {
-        let second = self.second(&first);
-        let first = Seat::new(self.subject, Port::Fixed, Some(first));
+        let second = self.second();
+        let first = Seat::new(self.subject, first);
         match second {
             Some(second) => {
-                let second = Seat::new(self.subject, Port::Movable, Some(second));
+                let second = Seat::new(self.subject, second);
                 thread::scope(|scope| {
                     scope.spawn(|| drop(self.work(first)));
                     scope.spawn(|| self.waits_and_ends(second));
-                    scope.spawn(|| self.starts(Port::Movable));
+                    scope.spawn(|| self.starts());
                 });
             }
             // One port, so one instance at a time: the first one serves every lane.
             None => {
                 let first = self.work(first);
                 self.waits_and_ends(first);
-                self.starts(Port::Fixed);
+                self.starts();
             }
         }
     }
 
-    /// The instance on another port, if a selected check needs it and the server can be told the port.
-    fn second(&self, first: &Instance) -> Option<Instance> {
-        let needs_it = |check: &&&Check| match check.lane {
-            Lane::Files(_) | Lane::Start(_) | Lane::Work(_) | Lane::Record(_) => false,
-            Lane::Port(_) | Lane::Idle(_) | Lane::Quiet(_) | Lane::Last(_) | Lane::Starts(_) => {
-                true
-            }
-        };
-        self.selected.iter().find(needs_it)?;
+    /// The instance on another port, if a selected check needs it and the server can use another port.
+    fn second(&self) -> Option<Instance> {
+        self.selected.iter().find(|check| needs_another(check))?;
         let mut second = None;
         for check in CHECKS {
             if let Lane::Port(start) = check.lane {
                 let began = Instant::now();
-                let (observation, instance) = start(self.subject, first);
+                let (observation, instance) = start(self.subject);
                 second = instance;
                 self.file(check, observation, began);
             }
         }
+        self.subject.observed(if second.is_some() {
+            Port::Movable
+        } else {
+            Port::Fixed
+        });
         second
     }
 
@@ -180,13 +204,13 @@ impl<'a> Desk<'a> {
         }
     }
 
-    /// Side by side where each start can have a port of its own.
-    fn starts(&self, port: Port) {
+    /// At the same time if each start can have a port of its own.
+    fn starts(&self) {
         thread::scope(|scope| {
             for check in self.selected {
                 if let Lane::Starts(observe) = check.lane {
-                    let noting = move || self.note(check, || observe(self.subject, port));
-                    match port {
+                    let noting = move || self.note(check, || observe(self.subject));
+                    match self.subject.port() {
                         Port::Movable => drop(scope.spawn(noting)),
                         Port::Fixed => noting(),
                     }
@@ -217,11 +241,12 @@ impl<'a> Desk<'a> {
         }
         let seconds = began.elapsed().as_secs_f64();
         let finding = Finding::of(check, observation, self.subject.language, seconds);
-        self.findings
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .push(finding);
+        self.findings().push(finding);
         self.progress.inc(1);
+    }
+
+    fn findings(&self) -> std::sync::MutexGuard<'_, Vec<Finding>> {
+        self.findings.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn finish(self) -> Vec<Finding> {
@@ -235,7 +260,30 @@ impl<'a> Desk<'a> {
                 .iter()
                 .position(|check| std::ptr::eq(check, finding.check))
         });
+        fold(&mut findings);
         findings
+    }
+}
+
+/// Does the check use an instance that has responded to the first request?
+const fn sends_requests(check: &Check) -> bool {
+    match check.lane {
+        Lane::Files(_) | Lane::Start(_) | Lane::Port(_) => false,
+        Lane::Pace(_)
+        | Lane::Work(_)
+        | Lane::Idle(_)
+        | Lane::Quiet(_)
+        | Lane::Last(_)
+        | Lane::Starts(_)
+        | Lane::Record(_) => true,
+    }
+}
+
+/// Does the check use another instance than the first?
+const fn needs_another(check: &Check) -> bool {
+    match check.lane {
+        Lane::Files(_) | Lane::Start(_) | Lane::Pace(_) | Lane::Work(_) | Lane::Record(_) => false,
+        Lane::Port(_) | Lane::Idle(_) | Lane::Quiet(_) | Lane::Last(_) | Lane::Starts(_) => true,
     }
 }
 
@@ -243,17 +291,15 @@ impl<'a> Desk<'a> {
 /// others.
 struct Seat<'a> {
     subject: &'a Subject,
-    port: Port,
     instance: Option<Instance>,
     restarts: u32,
 }
 
 impl<'a> Seat<'a> {
-    const fn new(subject: &'a Subject, port: Port, instance: Option<Instance>) -> Self {
+    const fn new(subject: &'a Subject, instance: Instance) -> Self {
         Self {
             subject,
-            port,
-            instance,
+            instance: Some(instance),
             restarts: 0,
         }
     }
@@ -275,7 +321,7 @@ impl<'a> Seat<'a> {
             return Err("the process had ended before".to_owned());
         }
         self.restarts += 1;
-        let started = self.subject.start_beside(self.port, Completeness::Full);
+        let started = self.subject.start_another(Completeness::Full);
         started.map_err(|not_started| {
             format!(
                 "another instance did not start: {}",

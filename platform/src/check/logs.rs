@@ -1,4 +1,4 @@
-//! L and E: what is written, when, and how a failure is told.
+//! L and E: what the function writes, when, and how it reports a failure.
 
 use std::collections::HashSet;
 use std::thread;
@@ -6,55 +6,59 @@ use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
 
-use super::observation::{Break, Observation};
+use super::observation::{Break, Cause, Observation};
+use super::resources::send;
 use super::subject::Subject;
-use crate::clock;
 use crate::fix::Trouble;
 use crate::instance::Instance;
 
 /// What was written before the stop has come through the pipe by then.
 const DRAIN: Duration = Duration::from_millis(60);
 const LATE: Duration = Duration::from_millis(300);
+const SETTLED: Duration = Duration::from_secs(3);
+/// Enough short lines to fill the buffer of any runtime.
+const REQUESTS: u32 = 2000;
+const REQUESTS_TIME: Duration = Duration::from_secs(3);
 /// As many requests as the other checks cut off on purpose.
-const CUT_OFF_MAX: usize = 16;
-const LAST_WORDS: Duration = Duration::from_secs(3);
+const CUT_OFF_MAX: usize = 32;
 
-/// E1: a failing handler marks its answer.
+/// E1: a handler that fails marks its response.
 pub(crate) fn failures(subject: &Subject, instance: &Instance) -> Observation {
-    let Some(path) = &subject.fault_path else {
+    let Some(path) = &subject.paths.fault else {
         return Observation::Unseen("--fault-path names a path that fails".to_owned());
     };
     match subject.ask_once(instance, &subject.http(instance, "POST", path)) {
-        Err(fault) => Break::fault(&format!("POST {path}"), &fault).into(),
+        Err(fault) => subject
+            .broken_by(&format!("POST {path}"), &fault)
+            .follows(&[Cause::Crash, Cause::NoResponse])
+            .into(),
         Ok(reply)
             if reply
-                .answer
+                .head
                 .fields
                 .text("x-fc-status")
                 .is_some_and(|status| status == "404") =>
         {
-            Observation::Held(format!("{} with x-fc-status: 404", reply.answer.status))
+            Observation::Held(format!("{} with x-fc-status: 404", reply.head.status))
         }
         Ok(reply) => Break::new(format!(
-            "{} without x-fc-status: counted as a success",
-            reply.answer.status
+            "{} without x-fc-status: it counts as a success",
+            reply.head.status
         ))
-        .fix("answer a failure with status 404 and the header x-fc-status: 404")
+        .fix("respond to a failure with status 404 and the header x-fc-status: 404")
         .into(),
     }
 }
 
-/// L1: stop the process at the answer's last byte, as the platform does, and see what was still to come.
+/// L1: stop the process at the response's last byte, as the platform does, and see which lines come later.
 pub(crate) fn flushed(subject: &Subject, instance: &Instance) -> Observation {
-    let token = format!("l{:016x}", clock::random());
     settle(instance);
     let before = instance.logs.total();
-    let call = subject.http(instance, "GET", &format!("/coldstart-check/{token}"));
-    let reply = subject.ask_once(instance, &call);
+    let reply = subject.ask_once(instance, &subject.plain(instance));
     instance.process.signal(Signal::STOP);
     if let Err(fault) = reply {
         instance.process.signal(Signal::CONT);
-        return Break::fault("the request", &fault).into();
+        return subject.broken_by("the request", &fault).into();
     }
     thread::sleep(DRAIN);
     let in_time = instance.logs.total() - before;
@@ -62,27 +66,30 @@ pub(crate) fn flushed(subject: &Subject, instance: &Instance) -> Observation {
     thread::sleep(LATE);
     let late = instance.logs.total() - before - in_time;
     if late > 0 {
-        return Break::new(format!("{late} lines came only after the answer"))
+        return Break::new(format!("{late} lines came after the response only"))
             .trouble(Trouble::Buffering)
             .into();
     }
     if in_time > 0 {
-        return Observation::Held(format!("{in_time} lines, all before the answer's end"));
+        return Observation::Held(format!("{in_time} lines, all before the response's end"));
     }
-    // Nothing yet: a full buffer would show it at the end at the latest.
-    instance.process.signal(Signal::TERM);
-    instance.process.wait(LAST_WORDS);
-    if instance.logs.wait_for(&token, Duration::from_millis(100)) {
-        return Break::new("the request's line was written when the process ended")
-            .trouble(Trouble::Buffering)
-            .into();
+    // No line at all: the server does not log requests, or a buffer holds the lines until it is full.
+    let sent = send(subject, instance, REQUESTS, REQUESTS_TIME);
+    settle(instance);
+    let lines = instance.logs.total() - before;
+    if lines >= u64::from(sent / 2).max(2) {
+        return Break::new(format!(
+            "no line came with the first request, and {lines} lines with the next {sent}: a buffer held them"
+        ))
+        .trouble(Trouble::Buffering)
+        .into();
     }
     Observation::Unseen("the server logs nothing about a request".to_owned())
 }
 
-/// Waits until what earlier checks left behind is written.
+/// Waits until the lines of earlier requests have arrived.
 fn settle(instance: &Instance) {
-    let deadline = Instant::now() + LAST_WORDS;
+    let deadline = Instant::now() + SETTLED;
     let mut last = instance.logs.total();
     while Instant::now() < deadline {
         thread::sleep(LATE);
@@ -94,7 +101,7 @@ fn settle(instance: &Instance) {
     }
 }
 
-/// L2: in everything that any instance wrote.
+/// L2: in all lines of all instances.
 pub(crate) fn secrets(subject: &Subject) -> Observation {
     let record = subject.record();
     let mut lines = 0;
@@ -103,7 +110,7 @@ pub(crate) fn secrets(subject: &Subject) -> Observation {
             lines += 1;
             if secrets.iter().any(|secret| line.contains(secret.as_str())) {
                 return Break::new("a log line holds an access key's secret or a security token")
-                    .fix("do not log headers or the environment as a whole; leave x-fc-access-key-* and x-fc-security-token out")
+                    .fix("log neither all headers nor the whole environment; leave out x-fc-access-key-* and x-fc-security-token")
                     .into();
             }
         }
@@ -111,7 +118,7 @@ pub(crate) fn secrets(subject: &Subject) -> Observation {
     Observation::Held(format!("{lines} lines of {} starts", record.logs.len()))
 }
 
-/// L3: pairs of markers.
+/// L3: markers come in pairs.
 pub(crate) fn markers(subject: &Subject) -> Observation {
     let record = subject.record();
     let mut open = HashSet::new();

@@ -1,7 +1,8 @@
-//! `coldstart check`: any server through the contract's checks, side by side where they wait.
+//! `coldstart check`: any server through the contract's checks, at the same time where they wait.
 
 mod catalogue;
 mod ending;
+mod finding;
 mod hooks;
 mod keepalive;
 mod lanes;
@@ -11,16 +12,19 @@ mod parallel;
 mod payload;
 mod report;
 mod resources;
+mod rights;
 mod start;
+mod streams;
 mod subject;
+mod workspace;
 
 use crate::arguments::CheckArguments;
 use crate::exit::{Failure, Status};
 use crate::interrupt::yield_to_signal;
 use crate::project::Project;
 use crate::run::ensure_port_free;
-use observation::Verdict;
-use subject::{Depth, Subject};
+use finding::Verdict;
+use subject::{Depth, Paths, Subject};
 
 /// Runs the checks and reports them.
 pub(crate) fn check(arguments: &CheckArguments) -> Result<Status, Failure> {
@@ -33,12 +37,15 @@ pub(crate) fn check(arguments: &CheckArguments) -> Result<Status, Failure> {
         (false, true) => Depth::Idle,
         (false, false) => Depth::Quick,
     };
-    let subject = Subject::new(
-        project,
-        depth,
-        arguments.fault_path.clone(),
-        arguments.stream_path.clone(),
-    );
+    let paths = Paths {
+        plain: arguments.path.clone(),
+        fault: arguments.fault_path.clone(),
+        stream: arguments
+            .stream_path
+            .clone()
+            .unwrap_or_else(|| arguments.path.clone()),
+    };
+    let subject = Subject::new(project, depth, paths)?;
     let findings = lanes::run(&subject, &selected);
     yield_to_signal();
     if let Some(path) = &arguments.junit {

@@ -1,147 +1,221 @@
-//! C: many at a time, and some that misbehave.
+//! C: many requests at a time, and some that misbehave.
 
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use super::observation::{Break, Observation};
+use super::observation::{Break, Cause, Observation};
+use super::resources::processor_time;
 use super::subject::{Subject, dial};
 use crate::caller_error::CallerError;
-use crate::clock;
+use crate::clock::{self, human};
 use crate::fix::Trouble;
 use crate::instance::Instance;
 use crate::wire::Fault;
-use crate::wire::exchange::Call;
 
-const PATIENCE: Duration = Duration::from_secs(10);
-/// A process that dies of a connection is not seen to have ended at once.
+const PATIENCE_MIN: Duration = Duration::from_secs(10);
+/// A process that a connection has ended is only seen as ended a little later.
 const END_NOTICE: Duration = Duration::from_millis(300);
 const LEAVERS: usize = 10;
+/// Requests that take less than this say nothing about waiting for each other.
+const TIME_MIN: Duration = Duration::from_millis(50);
+const COUNT_MIN: u32 = 4;
+/// No router sends these. The server may refuse them or close, and must go on.
+const MALFORMED: [&[u8]; 3] = [
+    b"BROKEN\x01 /\r\n\x00: x\r\n\r\n",
+    b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: x\r\n\r\n",
+    b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n",
+];
 
-/// C1: each answer to its own request.
+/// C1: as many requests as are configured at a time, each with its own response.
 pub(crate) fn at_a_time(subject: &Subject, instance: &Instance) -> Observation {
-    let mut reflecting = 0;
-    let limit = subject.project.settings.concurrency_tested();
-    for count in [1, 20, 200].map(|count| limit.min(count)) {
-        match burst(subject, instance, count) {
-            Ok(reflected) => reflecting += reflected,
-            Err(broken) => return broken.into(),
-        }
+    let limit = subject.project.settings.concurrency_max();
+    let alone = match burst(subject, instance, 1, Duration::ZERO) {
+        Ok(burst) => burst,
+        Err(broken) => return broken.into(),
+    };
+    let before = processor_time(instance);
+    let together = match burst(subject, instance, limit, alone.time) {
+        Ok(burst) => burst,
+        Err(broken) => return broken.into(),
+    };
+    let worked = processor_time(instance).saturating_sub(before);
+    let in_turn = alone.time * limit;
+    let is_serial = limit >= COUNT_MIN
+        && alone.time >= TIME_MIN
+        && together.time > in_turn.mul_f64(0.6)
+        // A processor that has work all the time cannot do more of it at once.
+        && worked < together.time.mul_f64(0.5);
+    if is_serial {
+        return Break::new(format!(
+            "one request takes {}, {limit} at a time take {}: they wait for each other while the processor idles",
+            human(alone.time),
+            human(together.time)
+        ))
+        .trouble(Trouble::Serial)
+        .follows(&[Cause::OneWorker])
+        .only_warn()
+        .into();
     }
+    let reflecting = alone.reflecting + together.reflecting;
     Observation::Held(match reflecting {
-        0 => format!("up to {limit} at a time, all answered"),
-        _ => format!("up to {limit} at a time, {reflecting} answers name their request"),
+        0 => format!("{limit} at a time"),
+        _ => format!("{limit} at a time, {reflecting} responses name their request"),
     })
 }
 
-fn burst(subject: &Subject, instance: &Instance, count: u32) -> Result<usize, Break> {
+struct Burst {
+    time: Duration,
+    reflecting: usize,
+}
+
+fn burst(
+    subject: &Subject,
+    instance: &Instance,
+    count: u32,
+    alone: Duration,
+) -> Result<Burst, Break> {
     let tokens: Vec<String> = (0..count)
         .map(|_| format!("t{:016x}", clock::random()))
         .collect();
+    let patience = (PATIENCE_MIN.max(subject.patience()) + alone * count * 2)
+        .min(subject.project.settings.timeout)
+        .max(PATIENCE_MIN);
+    let began = Instant::now();
     let replies: Vec<Result<String, Fault>> = thread::scope(|scope| {
         let asking: Vec<_> = tokens
             .iter()
-            .map(|token| scope.spawn(|| ask(subject, instance, token)))
+            .map(|token| scope.spawn(move || ask(subject, instance, token, patience)))
             .collect();
         asking
             .into_iter()
             .filter_map(|asking| asking.join().ok())
             .collect()
     });
-    let mut reflected = 0;
+    let time = began.elapsed();
+    let mut reflecting = 0;
     for (token, reply) in tokens.iter().zip(replies) {
         let text = reply.map_err(|fault| {
-            Break::fault(&format!("one of {count} at a time"), &fault).trouble(Trouble::Backlog)
+            let broken = subject.broken_by(&format!("one of {count} at a time"), &fault);
+            let is_late = matches!(fault, Fault::TimedOut) && alone >= TIME_MIN;
+            broken.trouble(if is_late {
+                Trouble::Serial
+            } else {
+                Trouble::Backlog
+            })
         })?;
         if text.contains(token.as_str()) {
-            reflected += 1;
+            reflecting += 1;
         } else if tokens.iter().any(|other| text.contains(other.as_str())) {
-            return Err(Break::new("an answer names another caller's request")
+            return Err(Break::new("a response names another caller's request")
                 .fix("keep nothing about a request in a variable that requests share"));
         }
     }
-    Ok(reflected)
+    Ok(Burst { time, reflecting })
 }
 
-fn ask(subject: &Subject, instance: &Instance, token: &str) -> Result<String, Fault> {
-    let call = subject
-        .http(instance, "POST", &format!("/coldstart-check/{token}"))
-        .body(token.as_bytes());
+fn ask(
+    subject: &Subject,
+    instance: &Instance,
+    token: &str,
+    patience: Duration,
+) -> Result<String, Fault> {
+    let path = &subject.paths.plain;
+    let mark = if path.contains('?') { '&' } else { '?' };
+    let call = subject.http(
+        instance,
+        "GET",
+        &format!("{path}{mark}coldstart-check={token}"),
+    );
     let mut wire = dial(instance)?;
     subject
-        .ask_within(&mut wire, &call, PATIENCE)
+        .ask_within(&mut wire, &call, patience)
         .map(|reply| reply.text())
 }
 
-/// C2: a request that fails, beside others that do not.
+/// C2: requests that fail leave the others alone.
 pub(crate) fn one_fails(subject: &Subject, instance: &Instance) -> Observation {
-    let (what, bytes) = subject.fault_path.as_ref().map_or_else(
-        || {
-            (
-                "malformed requests".to_owned(),
-                b"BROKEN\x01 /\r\n\x00: x\r\n\r\n".to_vec(),
-            )
-        },
-        |path| {
-            (
-                path.clone(),
-                subject.http(instance, "POST", path).to_bytes(),
-            )
-        },
-    );
-    let failed = thread::scope(|scope| {
-        let healthy: Vec<_> = (0..8)
-            .map(|_| {
-                scope.spawn(|| subject.ask_once(instance, &subject.http(instance, "GET", "/")))
-            })
+    let mut failing: Vec<(String, Vec<u8>)> = MALFORMED
+        .iter()
+        .map(|bytes| ("a malformed request".to_owned(), bytes.to_vec()))
+        .collect();
+    if let Some(path) = &subject.paths.fault {
+        let call = subject.http(instance, "POST", path);
+        failing.push((format!("POST {path}"), call.to_bytes()));
+    }
+    for (what, bytes) in &failing {
+        let beside = beside(subject, instance, bytes);
+        let afterwards = subject
+            .ask_once(instance, &subject.plain(instance))
+            .map(drop);
+        let is_alive = instance.process.wait(END_NOTICE).is_none();
+        match (is_alive, beside.and(afterwards)) {
+            (false, _) => {
+                return Break::new(format!("the process ended after {what}"))
+                    .caller(CallerError::ProcessExited)
+                    .fix("catch the errors of each request: one crash fails every request of the instance")
+                    .is(Cause::Crash)
+                    .into();
+            }
+            (true, Err(fault)) => {
+                return subject
+                    .broken_by(&format!("a request next to {what}"), &fault)
+                    .into();
+            }
+            (true, Ok(())) => {}
+        }
+    }
+    let path = subject.paths.fault.as_deref();
+    Observation::Held(format!(
+        "others get their responses next to malformed requests{}",
+        path.map_or_else(String::new, |path| format!(" and {path}"))
+    ))
+}
+
+/// Sends failing bytes three times while others ask.
+fn beside(subject: &Subject, instance: &Instance, bytes: &[u8]) -> Result<(), Fault> {
+    let count = subject.project.settings.concurrency_max().min(8);
+    thread::scope(|scope| {
+        let healthy: Vec<_> = (0..count)
+            .map(|_| scope.spawn(|| subject.ask_once(instance, &subject.plain(instance))))
             .collect();
         for _ in 0..3 {
             if let Ok(mut wire) = dial(instance) {
-                wire.send(&bytes).ok();
-                wire.read_reply("POST", Duration::from_secs(2)).ok();
+                wire.send(bytes).ok();
+                // Some servers wait for more of it: no response is a response here.
+                wire.read_reply("POST", END_NOTICE).ok();
             }
         }
         healthy
             .into_iter()
             .filter_map(|asking| asking.join().ok())
             .find_map(Result::err)
-    });
-    let afterwards = subject.ask_once(instance, &subject.http(instance, "GET", "/"));
-    match (instance.process.wait(END_NOTICE), failed, afterwards) {
-        (Some(_), _, _) => Break::new(format!("the process ended after {what}"))
-            .caller(CallerError::ProcessExited)
-            .fix("catch errors a request; one crash fails every request of the instance")
-            .into(),
-        (None, Some(fault), _) | (None, None, Err(fault)) => {
-            Break::fault(&format!("beside {what}"), &fault).into()
-        }
-        (None, None, Ok(_)) => Observation::Held(format!("others answered beside {what}")),
-    }
+            .map_or(Ok(()), Err)
+    })
 }
 
-/// C3: clients that leave in the middle.
+/// C3: callers that leave in the middle.
 pub(crate) fn leavers(subject: &Subject, instance: &Instance) -> Observation {
     let half = {
         let mut bytes = subject.event(instance, vec![b'x'; 4096]).to_bytes();
         bytes.truncate(bytes.len() - 2048);
         bytes
     };
-    let whole = |call: Call| call.to_bytes();
     for number in 0..LEAVERS {
         let Ok(wire) = dial(instance) else { break };
         let bytes = if number % 2 == 0 {
             half.clone()
         } else {
-            whole(subject.http(instance, "GET", "/"))
+            subject.plain(instance).to_bytes()
         };
         wire.send(&bytes).ok();
     }
-    let afterwards = subject.ask_once(instance, &subject.http(instance, "GET", "/"));
+    let afterwards = subject.ask_once(instance, &subject.plain(instance));
     match (instance.process.wait(END_NOTICE), afterwards) {
-        (Some(_), _) => Break::new("the process ended after clients left")
+        (Some(_), _) => Break::new("the process ended after callers left")
             .caller(CallerError::ProcessExited)
             .fix("treat a closed connection (EPIPE, ECONNRESET) as the end of that request alone; ignore SIGPIPE")
             .into(),
-        (None, Err(fault)) => Break::fault("after clients left", &fault).into(),
-        (None, Ok(_)) => Observation::Held(format!("{LEAVERS} left, it answers")),
+        (None, Err(fault)) => subject.broken_by("after callers left", &fault).into(),
+        (None, Ok(_)) => Observation::Held(format!("{LEAVERS} left, the next one got its response")),
     }
 }

@@ -1,20 +1,51 @@
-//! P: what passes through, in both directions.
+//! P: requests and responses pass unchanged, at every size.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use super::observation::{Break, Observation};
-use super::subject::{PATIENCE, Subject, dial};
-use crate::clock;
+use super::observation::{Break, Cause, Observation};
+use super::subject::{Pace, Subject, dial};
+use crate::caller_error::CallerError;
 use crate::fix::Trouble;
 use crate::gateway::forward::{FIELDS_LEN_MAX, TARGET_LEN_MAX};
 use crate::instance::Instance;
-use crate::wire::body::Framing;
 use crate::wire::exchange::Reply;
 
 const LARGE_BODY_LEN: usize = 32 * 1024 * 1024;
 const LARGE_BODY_PATIENCE: Duration = Duration::from_secs(20);
-/// A stream's first byte is early when it comes this long before the end.
-const EARLY: Duration = Duration::from_millis(5);
+
+/// P0: a plain request gets a response within the function's time-out. How long it takes sets the patience of all
+/// other checks.
+pub(crate) fn responds(subject: &Subject, instance: &Instance) -> Observation {
+    let path = &subject.paths.plain;
+    let timeout = subject.project.settings.timeout;
+    let began = Instant::now();
+    let reply = dial(instance)
+        .and_then(|mut wire| subject.ask_within(&mut wire, &subject.plain(instance), timeout));
+    match reply {
+        Err(fault) => {
+            subject.measured(Pace::Never);
+            subject
+                .broken_by(&format!("GET {path}"), &fault)
+                .follows(&[])
+                .is(Cause::NoResponse)
+                .fix("if another path is the one that responds, name it with --path")
+                .into()
+        }
+        Ok(reply) => {
+            subject.measured(Pace::Within(began.elapsed()));
+            let status = reply.head.status;
+            subject.record().plain_status.get_or_insert(status);
+            if status >= 500 {
+                return Break::new(format!("GET {path}: {status}"))
+                    .fix("name a path that works with --path")
+                    .only_warn()
+                    .into();
+            }
+            let took = crate::clock::human(began.elapsed());
+            Observation::Held(format!("GET {path}: {status} after {took}"))
+        }
+    }
+}
 
 /// P1: events of every size.
 pub(crate) fn events(subject: &Subject, instance: &Instance) -> Observation {
@@ -23,114 +54,140 @@ pub(crate) fn events(subject: &Subject, instance: &Instance) -> Observation {
         ("an empty event", Vec::new()),
         ("an event of 32 MB", vec![0x2e; LARGE_BODY_LEN]),
     ];
+    let patience = subject.patience().max(LARGE_BODY_PATIENCE);
     let mut statuses = Vec::new();
     for (name, body) in bodies {
         let call = subject.event(instance, body);
-        let reply = dial(instance)
-            .and_then(|mut wire| subject.ask_within(&mut wire, &call, LARGE_BODY_PATIENCE));
+        let reply =
+            dial(instance).and_then(|mut wire| subject.ask_within(&mut wire, &call, patience));
         match reply {
             Err(fault) => {
-                return Break::fault(name, &fault)
+                return subject
+                    .broken_by(name, &fault)
                     .trouble(Trouble::SmallLimits)
                     .into();
             }
-            Ok(reply) if reply.answer.status == 413 => {
-                return Break::new(format!("{name} is answered 413"))
+            Ok(reply) if reply.head.status == 413 => {
+                return Break::new(format!("{name}: 413"))
                     .trouble(Trouble::SmallLimits)
                     .into();
             }
-            Ok(reply) if reply.answer.status >= 500 => {
-                return Break::new(format!("{name} is answered {}", reply.answer.status))
-                    .fix("an event is any bytes, none included: do not parse before looking at it")
+            Ok(reply) if is_unreported_failure(&reply) => {
+                return Break::new(format!("{name}: {}", reply.head.status))
+                    .fix("an event is any bytes, or none: check it before parsing it, and report a failure with status 404 and x-fc-status: 404")
                     .into();
             }
-            Ok(reply) => statuses.push(reply.answer.status),
+            Ok(reply) => statuses.push(reply.head.status),
         }
     }
-    if statuses.iter().all(|status| matches!(status, 404 | 405)) {
+    if statuses
+        .iter()
+        .all(|status| matches!(status, 404 | 405 | 501))
+    {
         return Observation::Unseen(format!(
-            "POST /invoke answers {}: no events served",
+            "POST /invoke: {}, so it serves no events",
             statuses[0]
         ));
     }
     Observation::Held("binary, empty and 32 MB".to_owned())
 }
 
-/// P2: methods, paths, queries and encodings as they are.
+/// Without `x-fc-status` the platform counts any status of an event call as a success.
+fn is_unreported_failure(reply: &Reply) -> bool {
+    let is_reported = reply
+        .head
+        .fields
+        .text("x-fc-status")
+        .is_some_and(|status| status == "404");
+    reply.head.status >= 500 && reply.head.status != 501 && !is_reported
+}
+
+/// P2: methods, paths, queries and encodings pass unchanged.
 pub(crate) fn methods_and_paths(subject: &Subject, instance: &Instance) -> Observation {
     let target = "/coldstart-check/a%20b/%E4%BD%A0/c%2Fd?x=1&y=%26&x=2";
     let mut reflected = 0;
     for method in ["GET", "POST", "PUT", "DELETE", "PATCH", "OPTIONS", "HEAD"] {
         let call = subject.http(instance, method, target);
         match subject.ask_once(instance, &call) {
-            Err(fault) => return Break::fault(&format!("{method} {target}"), &fault).into(),
-            Ok(reply) if matches!(reply.answer.status, 400 | 505) => {
-                return Break::new(format!(
-                    "{method} {target} is answered {}",
-                    reply.answer.status
-                ))
-                .fix(
-                    "let every method and path through to the router, which may answer 404, 405 or 501",
-                )
-                .into();
+            Err(fault) => {
+                return subject
+                    .broken_by(&format!("{method} {target}"), &fault)
+                    .into();
+            }
+            Ok(reply) if matches!(reply.head.status, 400 | 505) => {
+                return Break::new(format!("{method} {target}: {}", reply.head.status))
+                    .fix("pass every method and path to the router, which may respond with 404, 405 or 501")
+                    .into();
             }
             Ok(reply) => reflected += u32::from(reply.text().contains(target)),
         }
     }
     Observation::Held(match reflected {
-        0 => "7 methods answered".to_owned(),
-        _ => "7 methods answered, path and query unchanged".to_owned(),
+        0 => "7 methods".to_owned(),
+        _ => "7 methods, path and query unchanged".to_owned(),
     })
 }
 
-/// P3: a route of the user's named as the platform's path.
+/// P3: a user's route with the name of the platform's path.
 pub(crate) fn user_route(subject: &Subject, instance: &Instance) -> Observation {
     let call = subject.http(instance, "GET", "/invoke?coldstart=1");
     match subject.ask_once(instance, &call) {
-        Err(fault) => Break::fault("GET /invoke as an HTTP call", &fault).into(),
-        Ok(reply) if reply.answer.status >= 500 => Break::new(format!(
-            "GET /invoke as an HTTP call is answered {}",
-            reply.answer.status
+        Err(fault) => subject
+            .broken_by("GET /invoke as an HTTP call", &fault)
+            .into(),
+        Ok(reply) if reply.head.status >= 500 && reply.head.status != 501 => Break::new(format!(
+            "GET /invoke as an HTTP call: {}",
+            reply.head.status
         ))
-        .fix("tell calls apart by x-fc-control-path, by the path only when the header is absent")
+        .fix("tell calls apart by x-fc-control-path; by the path only if the header is absent")
         .into(),
-        Ok(reply) => Observation::Held(format!("GET /invoke answers {}", reply.answer.status)),
+        Ok(reply) => Observation::Held(format!("GET /invoke: {}", reply.head.status)),
     }
 }
 
 /// P4: the largest head that the platform lets through.
 pub(crate) fn largest_head(subject: &Subject, instance: &Instance) -> Observation {
-    let plain = subject.http(instance, "GET", "/").to_bytes().len() - "GET / HTTP/1.1\r\n".len();
-    let names = "x-filler-0: \r\n".len() * 4;
-    let each = FIELDS_LEN_MAX.saturating_sub(plain + names) / 4;
-    let mut full = subject.http(instance, "GET", "/");
-    for number in 0..4 {
-        full = full.field(&format!("x-filler-{number}"), "f".repeat(each));
-    }
     let long_path = format!("/{}", "p".repeat(TARGET_LEN_MAX - 1));
-    let calls = [
-        ("headers of 8 KB", full),
+    let heads = [
+        ("headers of 8 KB", full_head(subject, instance, "/")),
         ("a path of 4 KB", subject.http(instance, "GET", &long_path)),
+        (
+            "headers of 8 KB with a path of 4 KB",
+            full_head(subject, instance, &long_path),
+        ),
     ];
-    for (name, call) in calls {
+    for (name, call) in heads {
         match subject.ask_once(instance, &call) {
             Err(fault) => {
-                return Break::fault(name, &fault)
+                return subject
+                    .broken_by(name, &fault)
                     .trouble(Trouble::SmallLimits)
                     .into();
             }
-            Ok(reply) if matches!(reply.answer.status, 400 | 413 | 414 | 431) => {
-                return Break::new(format!("{name}: answered {}", reply.answer.status))
+            Ok(reply) if matches!(reply.head.status, 400 | 413 | 414 | 431) => {
+                return Break::new(format!("{name}: {}", reply.head.status))
                     .trouble(Trouble::SmallLimits)
                     .into();
             }
             Ok(_) => {}
         }
     }
-    Observation::Held("8 KB of headers, 4 KB of path".to_owned())
+    Observation::Held("8 KB of headers, 4 KB of path, and both".to_owned())
 }
 
-/// P5: what all answers so far had in their heads.
+fn full_head(subject: &Subject, instance: &Instance, target: &str) -> crate::wire::exchange::Call {
+    let mut call = subject.http(instance, "GET", target);
+    let line_len = format!("GET {target} HTTP/1.1\r\n").len();
+    let plain = call.to_bytes().len() - line_len;
+    let names = "x-filler-0: \r\n".len() * 4;
+    let each = FIELDS_LEN_MAX.saturating_sub(plain + names) / 4;
+    for number in 0..4 {
+        call = call.field(&format!("x-filler-{number}"), "f".repeat(each));
+    }
+    call
+}
+
+/// P5: the heads of all responses so far.
 pub(crate) fn response_heads(subject: &Subject) -> Observation {
     let record = subject.record();
     if record.fields_len_max > FIELDS_LEN_MAX {
@@ -139,13 +196,13 @@ pub(crate) fn response_heads(subject: &Subject) -> Observation {
             record.fields_len_max
         );
         return Break::new(why.clone())
-            .caller(crate::caller_error::CallerError::BadResponse { why })
-            .fix("keep headers and cookies small; large values belong into the body")
+            .caller(CallerError::BadResponse { why })
+            .fix("keep headers and cookies small; large values belong in the body")
             .into();
     }
     if !record.reserved.is_empty() {
         return Break::new(format!(
-            "answers carry {}, which no caller sees",
+            "responses carry {}, which the platform removes",
             record.reserved.join(", ")
         ))
         .fix("choose names that do not begin with x-fc-")
@@ -154,86 +211,38 @@ pub(crate) fn response_heads(subject: &Subject) -> Observation {
     Observation::Held(format!("at most {} B", record.fields_len_max))
 }
 
-/// P6: a stream arrives as it is made.
-pub(crate) fn streams(subject: &Subject, instance: &Instance) -> Observation {
-    let call = subject
-        .http(instance, "GET", &subject.stream_path)
-        .field("Accept", "text/event-stream, */*");
-    let reply = match subject.ask_once(instance, &call) {
-        Ok(reply) => reply,
-        Err(fault) => {
-            return Break::fault("the stream", &fault)
-                .trouble(Trouble::Buffering)
-                .into();
-        }
-    };
-    let is_events = reply
-        .answer
-        .fields
-        .text("content-type")
-        .is_some_and(|kind| kind.contains("event-stream"));
-    if reply.framing != Framing::Chunked {
-        return if is_events {
-            Break::new("server-sent events without Transfer-Encoding: chunked")
-                .trouble(Trouble::Buffering)
-                .into()
-        } else {
-            Observation::Unseen(format!(
-                "{} does not stream; --stream-path names one",
-                subject.stream_path
-            ))
-        };
-    }
-    if reply.answer.fields.first("content-length").is_some() {
-        return Break::new("chunked and Content-Length in one answer")
-            .trouble(Trouble::Buffering)
-            .into();
-    }
-    let ahead = reply
-        .whole
-        .saturating_sub(reply.first_byte + reply.body_began.unwrap_or_default());
-    let is_early = ahead >= EARLY || reply.body.len() < 1024;
-    if is_events && !is_early {
-        return Break::new("all events came at once, at the end")
-            .trouble(Trouble::Buffering)
-            .into();
-    }
-    Observation::Held(format!("first byte {} before the end", clock::human(ahead)))
-}
-
-/// P7: no body where there is none, and the connection goes on.
+/// P7: no body where none is allowed, and the connection goes on.
 pub(crate) fn bodiless(subject: &Subject, instance: &Instance) -> Observation {
     let mut wire = match dial(instance) {
         Ok(wire) => wire,
-        Err(fault) => return Break::fault("connecting", &fault).into(),
+        Err(fault) => return subject.broken_by("connecting", &fault).into(),
     };
     for (method, field) in [("HEAD", ""), ("GET", "*"), ("HEAD", ""), ("GET", "")] {
-        let mut call = subject.http(instance, method, "/");
+        let mut call = subject.http(instance, method, &subject.paths.plain);
         if !field.is_empty() {
             call = call.field("If-None-Match", field);
         }
-        let reply: Reply = match subject.ask_within(&mut wire, &call, PATIENCE) {
+        let reply: Reply = match subject.ask(&mut wire, &call) {
             Ok(reply) => reply,
             Err(fault) => {
-                return Break::fault(&format!("{method} after HEAD on one connection"), &fault)
-                    .into();
+                let context = format!("{method} after HEAD on one connection");
+                return subject.broken_by(&context, &fault).into();
             }
         };
-        if !reply.answer.keeps_alive() {
-            return Observation::Unseen("the server closes after each answer, see K3".to_owned());
+        if !reply.head.keeps_alive() {
+            return Observation::Unseen(
+                "the server closes the connection after a response".to_owned(),
+            );
         }
         let has_forbidden =
-            reply.answer.status == 204 && reply.answer.fields.first("content-length").is_some();
+            reply.head.status == 204 && reply.head.fields.first("content-length").is_some();
         if !wire.unread().is_empty() || has_forbidden {
-            return Break::new(format!(
-                "{method} answered {} with a body",
-                reply.answer.status
-            ))
-            .caller(crate::caller_error::CallerError::BadResponse {
-                why: "a body where none may be".to_owned(),
-            })
-            .fix("send no body and no Content-Length with 204, no body with 304 and to HEAD")
-            .into();
+            return Break::new(format!("{method}: {} with a body", reply.head.status))
+                .caller(CallerError::BadResponse {
+                    why: "a body where none may be".to_owned(),
+                })
+                .fix("send no body and no Content-Length with 204, no body with 304 and to HEAD")
+                .into();
         }
     }
     Observation::Held("HEAD, then GET on the same connection".to_owned())

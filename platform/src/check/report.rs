@@ -3,11 +3,14 @@
 use serde_json::{Value, json};
 
 use super::catalogue::Severity;
-use super::observation::{Finding, Verdict};
+use super::finding::{Finding, Verdict, consequences};
 use super::subject::Depth;
 use crate::console::{Tone, give};
 
-/// A line a check, and what to know about those that did not pass.
+/// More skipped checks than this with one reason share a line.
+const SKIPS_APART_MAX: usize = 3;
+
+/// A line for each check, and the details of those to act on. What follows from one of them is named there.
 pub(crate) fn table(title: &str, findings: &[Finding], depth: Depth) {
     give(Tone::Strong.paint(title));
     let widest = findings
@@ -15,50 +18,83 @@ pub(crate) fn table(title: &str, findings: &[Finding], depth: Depth) {
         .map(|finding| finding.check.title.chars().count())
         .max()
         .unwrap_or(0);
-    for finding in findings {
+    for finding in findings.iter().filter(|finding| finding.because.is_none()) {
         let (mark, tone) = match finding.verdict {
             Verdict::Pass => ("ok  ", Tone::Good),
             Verdict::Warn => ("warn", Tone::Caution),
             Verdict::Fail => ("FAIL", Tone::Bad),
             Verdict::Skip => ("-   ", Tone::Quiet),
         };
-        let title = finding.check.title;
-        give(format!(
-            "  {} {:<3} {title:<widest$}  {}",
-            tone.paint(mark),
-            finding.check.id,
-            finding.seen
-        ));
-        if matches!(finding.verdict, Verdict::Fail | Verdict::Warn) {
-            let detail = |name: &str, text: &str| {
-                give(format!("           {} {text}", Tone::Quiet.paint(name)));
-            };
-            detail("rule:  ", finding.check.rule);
-            if let Some(caller) = &finding.caller {
-                detail("caller:", caller);
-            }
-            if let Some(fix) = &finding.fix {
-                detail("fix:   ", fix);
-            }
+        let mark = tone.paint(mark);
+        let alike = skipped_alike(finding, findings);
+        let (id, title, seen) = (finding.check.id, finding.check.title, &finding.seen);
+        if alike.len() <= SKIPS_APART_MAX {
+            give(format!("  {mark} {id:<3} {title:<widest$}  {seen}"));
+        } else if alike.first().is_some_and(|first| first.check.id == id) {
+            give(format!("  {mark} {}", ids(&alike)));
+            give(format!("           {seen}"));
+        }
+        if finding.is_root() {
+            details(finding, findings);
         }
     }
     give(summary(findings));
-    let remark = match depth {
+    give(Tone::Quiet.paint(remark(depth)));
+}
+
+/// How long connections were held idle.
+pub(crate) const fn remark(depth: Depth) -> &'static str {
+    match depth {
         Depth::Quick => {
             "idle connections were held for 6 s; --idle goes to 131 s, --full to 16 min"
         }
         Depth::Idle => "idle connections were held for 131 s; --full goes to 16 min",
         Depth::Full => "idle connections were held for 16 min",
-    };
-    give(Tone::Quiet.paint(remark));
+    }
 }
 
-/// How many of each.
+fn details(finding: &Finding, findings: &[Finding]) {
+    let detail = |name: &str, text: &str| {
+        give(format!("           {} {text}", Tone::Quiet.paint(name)));
+    };
+    detail("rule:  ", finding.check.rule);
+    if let Some(caller) = &finding.caller {
+        detail("caller:", caller);
+    }
+    if let Some(fix) = &finding.fix {
+        detail("fix:   ", fix);
+    }
+    let follow: Vec<&Finding> = consequences(finding, findings).collect();
+    if !follow.is_empty() {
+        detail("also:  ", &format!("{} for the same reason", ids(&follow)));
+    }
+}
+
+/// The skipped checks with the reason of this one.
+pub(crate) fn skipped_alike<'a>(finding: &Finding, findings: &'a [Finding]) -> Vec<&'a Finding> {
+    findings
+        .iter()
+        .filter(|other| other.verdict == Verdict::Skip && finding.verdict == Verdict::Skip)
+        .filter(|other| other.seen == finding.seen)
+        .collect()
+}
+
+/// The ids of the findings' checks.
+pub(crate) fn ids(findings: &[&Finding]) -> String {
+    let ids: Vec<&str> = findings.iter().map(|finding| finding.check.id).collect();
+    ids.join(" ")
+}
+
+/// How many of each verdict. What follows from a finding is not counted as one of its own.
 pub(crate) fn summary(findings: &[Finding]) -> String {
     let [passed, warned, failed, skipped] =
         [Verdict::Pass, Verdict::Warn, Verdict::Fail, Verdict::Skip]
             .map(|verdict| count(findings, verdict));
-    format!("{passed} passed, {failed} failed, {warned} warnings, {skipped} not applicable")
+    let follow = match consequences_count(findings) {
+        0 => String::new(),
+        follow => format!(" ({follow} more for the same reasons)"),
+    };
+    format!("{passed} passed, {failed} failed, {warned} warnings{follow}, {skipped} not applicable")
 }
 
 /// One object for programs.
@@ -72,6 +108,7 @@ pub(crate) fn json(title: &str, findings: &[Finding]) -> String {
                 "rule": finding.check.rule,
                 "severity": match finding.check.severity { Severity::Fail => "fail", Severity::Warn => "warn" },
                 "verdict": finding.verdict.word(),
+                "because": finding.because.map(|check| check.id),
                 "seen": finding.seen,
                 "caller": finding.caller,
                 "fix": finding.fix,
@@ -84,24 +121,29 @@ pub(crate) fn json(title: &str, findings: &[Finding]) -> String {
         "passed": count(findings, Verdict::Pass),
         "failed": count(findings, Verdict::Fail),
         "warnings": count(findings, Verdict::Warn),
+        "consequences": consequences_count(findings),
         "skipped": count(findings, Verdict::Skip),
         "checks": checks,
     });
     format!("{whole:#}")
 }
 
-/// One suite for build servers. A warning is no failure there; its text stands in the case's output.
+/// One suite for build servers. A warning does not fail there: its text is in the case's output. What follows from
+/// another finding is skipped, with that one as the reason.
 pub(crate) fn junit(title: &str, findings: &[Finding]) -> String {
     let mut out = format!(
         "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<testsuite name=\"coldstart check {}\" tests=\"{}\" failures=\"{}\" skipped=\"{}\">\n",
         escape(title),
         findings.len(),
         count(findings, Verdict::Fail),
-        count(findings, Verdict::Skip)
+        count(findings, Verdict::Skip) + consequences_count(findings)
     );
     for finding in findings {
         let seen = escape(&finding.seen);
         let inside = match finding.verdict {
+            Verdict::Warn | Verdict::Fail if let Some(because) = finding.because => {
+                format!("<skipped message=\"because of {}: {seen}\"/>", because.id)
+            }
             Verdict::Pass => String::new(),
             Verdict::Skip => format!("<skipped message=\"{seen}\"/>"),
             Verdict::Warn => format!("<system-out>warning: {seen}</system-out>"),
@@ -128,7 +170,14 @@ pub(crate) fn junit(title: &str, findings: &[Finding]) -> String {
 fn count(findings: &[Finding], verdict: Verdict) -> usize {
     findings
         .iter()
-        .filter(|finding| finding.verdict == verdict)
+        .filter(|finding| finding.verdict == verdict && finding.because.is_none())
+        .count()
+}
+
+fn consequences_count(findings: &[Finding]) -> usize {
+    findings
+        .iter()
+        .filter(|finding| finding.because.is_some())
         .count()
 }
 

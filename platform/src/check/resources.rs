@@ -1,16 +1,23 @@
-//! R: what the process holds after work.
+//! R: what the processes hold after work.
 
+use std::fs;
 use std::time::{Duration, Instant};
 
 use super::observation::{Break, Observation};
 use super::subject::{Depth, Subject, dial};
 use crate::instance::Instance;
+use crate::instance::process::eventually;
 
 const WARM_UP: u32 = 200;
 const THREADS_MAX: u64 = 1024;
-/// Growth that garbage collectors and allocators show without any leak.
+/// Garbage collectors and allocators grow by this much without a leak.
 const GROWTH_KB: u64 = 48 * 1024;
-const DESCRIPTORS_SLACK: u64 = 64;
+const DESCRIPTORS_MAX: u64 = 576;
+/// A runtime may collect an ended child late, with the next one.
+const ZOMBIES_MAX: usize = 4;
+const REAP_PATIENCE: Duration = Duration::from_secs(1);
+/// The kernel counts processor time in hundredths of a second on every architecture that it has a `/proc` for.
+const TICK: Duration = Duration::from_millis(10);
 
 impl Depth {
     const fn load(self) -> (u32, Duration) {
@@ -58,10 +65,9 @@ pub(crate) fn handles(_: &Subject, instance: &Instance) -> Observation {
             .fix("bound the thread pool")
             .into();
     }
-    let connections = usage.descriptors.saturating_sub(DESCRIPTORS_SLACK);
-    if connections > 512 {
+    if usage.descriptors > DESCRIPTORS_MAX {
         return Break::new(format!("{} descriptors stay open", usage.descriptors))
-            .fix("close connections whose client has left, and files")
+            .fix("close files, and connections whose caller has left")
             .into();
     }
     Observation::Held(format!(
@@ -70,17 +76,59 @@ pub(crate) fn handles(_: &Subject, instance: &Instance) -> Observation {
     ))
 }
 
-fn send(subject: &Subject, instance: &Instance, requests: u32, limit: Duration) -> u32 {
+/// R3: processes that have ended and that no parent has waited for.
+pub(crate) fn zombies(_: &Subject, instance: &Instance) -> Observation {
+    let count = || {
+        let members = instance.process.members();
+        members.into_iter().filter(|id| is_zombie(*id)).count()
+    };
+    if eventually(Instant::now() + REAP_PATIENCE, || count() <= ZOMBIES_MAX) {
+        return Observation::Held("no zombies".to_owned());
+    }
+    Break::new(format!("{} ended processes were never waited for", count()))
+        .fix("wait for every child process; the start command is process 1, so orphans are its children too")
+        .into()
+}
+
+fn is_zombie(process: i32) -> bool {
+    stat(process).is_some_and(|fields| fields.first().is_some_and(|state| state == "Z"))
+}
+
+/// The processor time of all processes of the instance.
+pub(crate) fn processor_time(instance: &Instance) -> Duration {
+    let ticks = |process: i32| {
+        let fields = stat(process)?;
+        // After the state: 10 more fields, then user and system time.
+        let user: u32 = fields.get(11)?.parse().ok()?;
+        let system: u32 = fields.get(12)?.parse().ok()?;
+        Some(TICK * user.saturating_add(system))
+    };
+    instance
+        .process
+        .members()
+        .into_iter()
+        .filter_map(ticks)
+        .sum()
+}
+
+/// The fields of `/proc/<id>/stat` from the state on. The name before them may hold anything.
+fn stat(process: i32) -> Option<Vec<String>> {
+    let line = fs::read_to_string(format!("/proc/{process}/stat")).ok()?;
+    let (_, fields) = line.rsplit_once(") ")?;
+    Some(fields.split(' ').map(str::to_owned).collect())
+}
+
+/// Sends plain requests, on one connection if the server keeps it; gives how many.
+pub(crate) fn send(subject: &Subject, instance: &Instance, requests: u32, limit: Duration) -> u32 {
     let deadline = Instant::now() + limit;
     let mut wire = None;
     let mut sent = 0;
     while sent < requests && Instant::now() < deadline {
-        let Some(open) = wire.take().or_else(|| dial(instance).ok()) else {
+        let Some(mut open) = wire.take().or_else(|| dial(instance).ok()) else {
             break;
         };
-        let mut open = open;
-        let reply = subject.ask(&mut open, &subject.http(instance, "GET", "/"));
-        if reply.is_ok_and(|reply| reply.answer.keeps_alive()) {
+        let reply = subject.ask(&mut open, &subject.plain(instance));
+        if reply.is_ok_and(|reply| reply.head.keeps_alive()) {
             wire = Some(open);
         }
         sent += 1;

@@ -3,14 +3,14 @@
 use std::fs;
 use std::io;
 use std::net::TcpStream;
-use std::os::unix::fs::PermissionsExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::thread;
 use std::time::Duration;
 
 use rustix::net::sockopt::set_socket_linger;
 
-use super::observation::{Break, Observation};
-use super::subject::{Port, Subject, dial, free_port};
+use super::observation::{Break, Cause, Observation};
+use super::subject::{Port, Subject, free_port};
 use crate::caller_error::CallerError;
 use crate::clock::human;
 use crate::environment::Completeness;
@@ -18,15 +18,22 @@ use crate::fix::Trouble;
 use crate::instance::Instance;
 use crate::instance::launch::Circumstances;
 use crate::instance::timeline::Part;
-use crate::package::inspect::{self, Fault};
-use crate::project::{PortOrigin, Scratch, Start};
+use crate::package::inspect::{self, Debian, Fault};
+use crate::project::Start;
 
-const NOBODY: u32 = 65_534;
-const HALF_OPEN: usize = 8;
-const COPY_LEN_MAX: u64 = 512 * 1024 * 1024;
-const START_PATIENCE_MIN: Duration = Duration::from_secs(5);
+const HALF_OPEN_MAX: u32 = 8;
+const CODE: &str = "/code/";
+/// Folders of a developer's machine, some in two parts for the rule against such paths. The platform's images have neither these users nor these package managers.
+const FOREIGN_FOLDERS: [&str; 6] = [
+    concat!("/ho", "me/"),
+    concat!("/ro", "ot/"),
+    "/snap/",
+    "/nix/",
+    "/Users/",
+    "/usr/local/Cellar/",
+];
 
-/// S1: there, and executable.
+/// S1: the start file is there and executable.
 pub(crate) fn file(subject: &Subject) -> Observation {
     let Start::File(name) = &subject.project.start else {
         return Observation::Unseen(format!(
@@ -34,46 +41,92 @@ pub(crate) fn file(subject: &Subject) -> Observation {
             subject.project.start.typed()
         ));
     };
-    let faults = faults(subject, name);
-    faults.into_iter().find(concerns_presence).map_or_else(
-        || {
-            Observation::Held(format!(
-                "{name}, {}",
-                size(&subject.project.code.join(name))
-            ))
-        },
-        |fault| broken(subject, &fault),
-    )
+    let path = subject.project.code.join(name);
+    faults(subject, name)
+        .into_iter()
+        .find(concerns_presence)
+        .map_or_else(
+            || Observation::Held(format!("{name}, {}", size(&path))),
+            |fault| broken(subject, &fault),
+        )
 }
 
-/// S2: runnable on the platform's Debian.
+/// S2: the start file or the command's program runs on the platform's Debian.
 pub(crate) fn content(subject: &Subject) -> Observation {
+    let debian = subject.project.settings.debian;
     let name = match &subject.project.start {
         Start::File(name) => name.clone(),
         Start::Command(words) => {
-            let first = words.first().cloned().unwrap_or_default();
-            let local = first.trim_start_matches("./").to_owned();
-            if !subject.project.code.join(&local).is_file() {
-                return Observation::Unseen(format!(
-                    "`{first}` is the image's; see that the runtime has it"
-                ));
+            let first = words.first().map_or("", String::as_str);
+            match local_program(first, &subject.project.code) {
+                Some(local) => local,
+                None => return image_program(first, debian),
             }
-            local
         }
     };
-    let faults = faults(subject, &name);
-    faults
-        .into_iter()
-        .find(|fault| !concerns_presence(fault))
-        .map_or_else(
-            || {
-                Observation::Held(format!(
-                    "fits Debian {}",
-                    subject.project.settings.debian.number()
-                ))
-            },
-            |fault| broken(subject, &fault),
-        )
+    let found = faults(subject, &name);
+    if let Some(fault) = found.iter().find(|fault| !concerns_presence(fault)) {
+        return broken(subject, fault);
+    }
+    match interpreter(&subject.project.code.join(&name)) {
+        Some(program) if is_absent(&program, debian) => image_program(&program, debian),
+        Some(_) | None => Observation::Held(format!("fits Debian {}", debian.number())),
+    }
+}
+
+/// The program's path below the code directory, if it is there.
+fn local_program(first: &str, code: &Path) -> Option<String> {
+    let local = first.strip_prefix(CODE).unwrap_or(first);
+    let is_below = !local.starts_with('/') && local.contains('/') || first.starts_with(CODE);
+    // A bare name is looked up in PATH.
+    let path: PathBuf = Path::new(local).components().collect();
+    (is_below && code.join(&path).is_file()).then(|| path.to_string_lossy().into_owned())
+}
+
+/// A program that the image has to bring.
+fn image_program(program: &str, debian: Debian) -> Observation {
+    if is_absent(program, debian) {
+        return Break::new(format!(
+            "{program} is this machine's; Debian {} has no such file",
+            debian.number()
+        ))
+        .fix("name a program of the image without its folder (python3, node), or bring it along below /code or in a layer")
+        .into();
+    }
+    Observation::Unseen(format!(
+        "`{program}` is the image's; see that the runtime has it"
+    ))
+}
+
+/// Certainly not in the image. Each Debian has one Python, and no developer's folders.
+fn is_absent(program: &str, debian: Debian) -> bool {
+    if FOREIGN_FOLDERS
+        .iter()
+        .any(|folder| program.starts_with(folder))
+    {
+        return true;
+    }
+    let python = program
+        .strip_prefix("/usr/bin/python3.")
+        .or_else(|| program.strip_prefix("/bin/python3."));
+    let own = match debian {
+        Debian::Nine => "5",
+        Debian::Ten => "7",
+        Debian::Eleven => "9",
+        Debian::Twelve => "11",
+    };
+    python.is_some_and(|version| version != own)
+}
+
+/// The program after `#!`.
+fn interpreter(path: &Path) -> Option<String> {
+    let bytes = fs::read(path).ok()?;
+    let line = bytes
+        .strip_prefix(b"#!")?
+        .split(|byte| *byte == b'\n')
+        .next()?;
+    let line = String::from_utf8_lossy(line);
+    line.split_whitespace().next().map(str::to_owned)
 }
 
 fn faults(subject: &Subject, name: &str) -> Vec<Fault> {
@@ -91,7 +144,9 @@ fn concerns_presence(fault: &Fault) -> bool {
 }
 
 fn broken(subject: &Subject, fault: &Fault) -> Observation {
-    let seen = Break::new(fault.seen()).fix(fault.fix());
+    let seen = Break::new(fault.seen())
+        .fix(fault.fix())
+        .is(Cause::StartFile);
     match fault.caller_error(&subject.project.start.shown()) {
         Some(error) => seen.caller(error).into(),
         None => seen.into(),
@@ -104,71 +159,58 @@ pub(crate) fn listens(_: &Subject, instance: &Instance) -> Observation {
     Observation::Held(format!("0.0.0.0:{} after {}", instance.port(), human(took)))
 }
 
-/// S4: it follows the configured port. Gives the instance on the other port, if there is one.
-pub(crate) fn follows_port(subject: &Subject, first: &Instance) -> (Observation, Option<Instance>) {
+/// S4: it listens on another port when the environment names one. Gives that instance.
+pub(crate) fn follows_port(subject: &Subject) -> (Observation, Option<Instance>) {
     let configured = subject.project.settings.port;
     let Some(other) = free_port() else {
-        return (
-            Observation::Unseen("no second port is free".to_owned()),
-            None,
-        );
+        let unseen = Observation::Unseen("no second port is free".to_owned());
+        return (unseen, None);
     };
-    let took = first.timeline.of(Part::Listen).unwrap_or_default();
-    let mut settings = subject.project.settings.clone();
+    let mut settings = subject.settings_beside();
     settings.port = other;
-    // It has started once: a second start that takes many times as long is none.
-    settings.start_timeout = (took * 5)
-        .max(START_PATIENCE_MIN)
-        .min(settings.start_timeout);
-    match subject.start_with(&settings, Circumstances::default()) {
-        Ok(second) => (
-            Observation::Held(format!("on {configured}, and on {other} when told")),
-            Some(second),
-        ),
+    match subject.start_project(&subject.project, &settings, Circumstances::default()) {
+        Ok(second) => {
+            let seen = format!("on {configured}, and on {other} when configured");
+            (Observation::Held(seen), Some(second))
+        }
         Err(not_started) => {
-            let seen = format!("told to listen on {other}: {}", not_started.seen.join("; "));
+            let seen = format!("configured for {other}: {}", not_started.seen.join("; "));
             let broken = Break::new(seen)
                 .caller(not_started.error)
                 .trouble(Trouble::Port);
-            // Whoever configured the port the server has built in is served as well.
-            let is_chosen = subject.project.settings.port_origin == PortOrigin::Configured;
-            let broken = if is_chosen {
-                broken.only_warn()
-            } else {
-                broken
-            };
             (broken.into(), None)
         }
     }
 }
 
-/// S5: connections that send nothing, half of something, or a reset.
+/// S5: connections that send nothing, half a request, or a reset.
 pub(crate) fn survives_probes(subject: &Subject, instance: &Instance) -> Observation {
-    match hostile_connections(instance) {
-        Ok(held) => {
-            let reply = subject.ask_once(instance, &subject.http(instance, "GET", "/"));
-            let waiting = held.len();
-            drop(held);
-            match reply {
-                Ok(_) => {
-                    Observation::Held(format!("{waiting} half-open connections, and it answers"))
-                }
-                Err(fault) => Break::new(format!("with {waiting} half-open connections: {fault}"))
-                    .caller(CallerError::TimedOut {
-                        after: subject.project.settings.timeout,
-                    })
-                    .trouble(Trouble::OneWorker)
-                    .into(),
-            }
+    let count = (subject.project.settings.concurrency_max() / 2).clamp(1, HALF_OPEN_MAX);
+    let held = match hostile_connections(instance, count) {
+        Ok(held) => held,
+        Err(error) => {
+            return Break::new(format!("a connection was refused: {error}"))
+                .caller(CallerError::ProcessExited)
+                .trouble(Trouble::OneWorker)
+                .is(Cause::OneWorker)
+                .follows(&[Cause::NoResponse])
+                .into();
         }
-        Err(error) => Break::new(format!("a connection was refused: {error}"))
-            .caller(CallerError::ProcessExited)
+    };
+    let reply = subject.ask_once(instance, &subject.plain(instance));
+    drop(held);
+    match reply {
+        Ok(_) => Observation::Held(format!("{count} half-open connections, and a response")),
+        Err(fault) => subject
+            .broken_by(&format!("with {count} half-open connections"), &fault)
             .trouble(Trouble::OneWorker)
+            .is(Cause::OneWorker)
+            .follows(&[Cause::NoResponse])
             .into(),
     }
 }
 
-fn hostile_connections(instance: &Instance) -> io::Result<Vec<TcpStream>> {
+fn hostile_connections(instance: &Instance, count: u32) -> io::Result<Vec<TcpStream>> {
     let connect = || instance.connect(Duration::from_secs(3));
     for _ in 0..4 {
         drop(connect()?);
@@ -177,7 +219,7 @@ fn hostile_connections(instance: &Instance) -> io::Result<Vec<TcpStream>> {
         drop(reset);
     }
     let mut held = Vec::new();
-    for number in 0..HALF_OPEN {
+    for number in 0..count {
         let stream = connect()?;
         if number % 2 == 0 {
             io::Write::write_all(&mut &stream, b"GET /half HTTP/1.1\r\nHost: a")?;
@@ -187,131 +229,51 @@ fn hostile_connections(instance: &Instance) -> io::Result<Vec<TcpStream>> {
     Ok(held)
 }
 
-/// S6: another user, and code that cannot be written.
-pub(crate) fn without_rights(subject: &Subject, port: Port) -> Observation {
-    let prepared = read_only_copy(&subject.project.code);
-    let folder = match prepared {
-        Ok(folder) => folder,
-        Err(why) => return Observation::Unseen(why),
-    };
-    let user = rustix::process::geteuid().is_root().then_some(NOBODY);
-    let circumstances = Circumstances {
-        completeness: Completeness::Full,
-        user,
-    };
-    let project = subject.project.at(folder.path());
-    let settings = subject.settings_beside(port);
-    let started = subject.start_project(&project, &settings, circumstances);
-    make_writable(folder.path());
-    match started {
-        Ok(instance) => {
-            let alive = dial(&instance).is_ok();
-            instance.kill();
-            let who = user.map_or("this user", |_| "nobody");
-            if alive {
-                Observation::Held(format!("as {who}, code read-only"))
-            } else {
-                gone()
-            }
-        }
-        Err(not_started) if is_machines_fault(&not_started.error) => Observation::Unseen(
-            "the interpreter cannot be run by another user on this machine".to_owned(),
-        ),
-        Err(not_started) => Break::not_started(not_started).into(),
-    }
-}
-
-/// S7: nothing but the port, then everything empty.
-pub(crate) fn bare_environment(subject: &Subject, port: Port) -> Observation {
-    for (completeness, what) in [
+/// S7: no variable but the port's, then all of them empty.
+pub(crate) fn bare_environment(subject: &Subject) -> Observation {
+    let cases = [
         (Completeness::PortOnly, "missing"),
         (Completeness::Empty, "empty"),
-    ] {
-        match subject.start_beside(port, completeness) {
-            Ok(instance) => instance.kill(),
-            Err(not_started) => {
-                let seen = format!(
-                    "with the documented variables {what}: {}",
-                    not_started.seen.join("; ")
-                );
-                return Break::new(seen)
-                    .caller(not_started.error)
-                    .fix("give every variable a default, and treat an empty one as absent")
-                    .into();
-            }
+    ];
+    let starts = |(completeness, what)| {
+        let Err(not_started) = subject.start_another(completeness) else {
+            return Ok(());
+        };
+        if is_port_taken(&not_started.error) {
+            let unseen = "the port of the last instance is not free yet".to_owned();
+            return Err(Observation::Unseen(unseen));
         }
-    }
-    Observation::Held("variables missing, then empty".to_owned())
+        let seen = not_started.seen.join("; ");
+        Err(
+            Break::new(format!("with the documented variables {what}: {seen}"))
+                .caller(not_started.error)
+                .fix("give every variable a default, and treat an empty one as absent")
+                .into(),
+        )
+    };
+    let results: Vec<Result<(), Observation>> = match subject.port() {
+        Port::Fixed => cases.into_iter().map(starts).collect(),
+        Port::Movable => thread::scope(|scope| {
+            let starting: Vec<_> = cases
+                .into_iter()
+                .map(|case| scope.spawn(move || starts(case)))
+                .collect();
+            let joined = starting.into_iter().filter_map(|start| start.join().ok());
+            joined.collect()
+        }),
+    };
+    results
+        .into_iter()
+        .find_map(Result::err)
+        .unwrap_or_else(|| Observation::Held("variables missing, then empty".to_owned()))
 }
 
-fn gone() -> Observation {
-    Break::new("it listened and then ended")
-        .caller(CallerError::ProcessExited)
-        .into()
-}
-
-/// `EACCES` before the first line of output: the file could not even be opened by that user.
-fn is_machines_fault(error: &CallerError) -> bool {
-    match error {
-        CallerError::Exited { code, logs, .. } => {
-            matches!(code, 13 | 126 | 127) || logs.mentions("ermission denied")
-        }
-        CallerError::InvalidArgument { .. }
-        | CallerError::Unsupported { .. }
-        | CallerError::FileNotFound
-        | CallerError::ProgramNotFound { .. }
-        | CallerError::FilePermission
-        | CallerError::PortNeverOpened { .. }
-        | CallerError::Unhealthy { .. }
-        | CallerError::InitializerFailed { .. }
-        | CallerError::ResourceExhausted { .. }
-        | CallerError::HeldTooLong { .. }
-        | CallerError::Canceled
-        | CallerError::BadResponse { .. }
-        | CallerError::ProcessExited
-        | CallerError::TimedOut { .. } => false,
-    }
-}
-
-fn read_only_copy(code: &Path) -> Result<Scratch, String> {
-    let folder = Scratch::new().map_err(|failure| failure.to_string())?;
-    let mut budget = COPY_LEN_MAX;
-    let copied = copy(code, folder.path(), &mut budget);
-    copied.map_err(|error| format!("the code directory could not be copied: {error}"))?;
-    Ok(folder)
-}
-
-fn copy(from: &Path, to: &Path, budget: &mut u64) -> io::Result<()> {
-    for entry in fs::read_dir(from)? {
-        let entry = entry?;
-        let (path, target) = (entry.path(), to.join(entry.file_name()));
-        let kind = entry.file_type()?;
-        if kind.is_dir() {
-            fs::create_dir(&target)?;
-            copy(&path, &target, budget)?;
-        } else if kind.is_symlink() {
-            std::os::unix::fs::symlink(fs::read_link(&path)?, &target)?;
-        } else if kind.is_file() {
-            let length = entry.metadata()?.len();
-            *budget = budget
-                .checked_sub(length)
-                .ok_or_else(|| io::Error::other("it is too large"))?;
-            fs::copy(&path, &target)?;
-            let is_executable = entry.metadata()?.permissions().mode() & 0o111 != 0;
-            let mode = if is_executable { 0o555 } else { 0o444 };
-            fs::set_permissions(&target, fs::Permissions::from_mode(mode))?;
-        }
-    }
-    fs::set_permissions(to, fs::Permissions::from_mode(0o555))
-}
-
-/// A folder that cannot be written cannot be removed either.
-fn make_writable(folder: &Path) {
-    fs::set_permissions(folder, fs::Permissions::from_mode(0o755)).ok();
-    for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
-        if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
-            make_writable(&entry.path());
-        }
+/// The kernel may keep a port for a while after the process that used it.
+fn is_port_taken(error: &CallerError) -> bool {
+    if let CallerError::Exited { logs, .. } = error {
+        logs.mentions("ddress already in use") || logs.mentions("EADDRINUSE")
+    } else {
+        false
     }
 }
 

@@ -2,26 +2,38 @@
 
 use std::net::TcpListener;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
+use super::observation::{Break, Cause};
+use super::workspace::Workspace;
+use crate::caller_error::CallerError;
 use crate::clock;
 use crate::environment::Completeness;
+use crate::exit::Failure;
 use crate::fix::Language;
 use crate::headers::{self, HTTP_INVOKE, INVOKE};
 use crate::instance::Instance;
 use crate::instance::launch::{self, Circumstances, NotStarted, Witness};
 use crate::instance::logs::Logs;
-use crate::instance::timeline::Timeline;
+use crate::instance::timeline::{Part, Timeline};
 use crate::project::{Project, Settings};
 use crate::wire::exchange::{Call, Reply};
+use crate::wire::head::Response;
 use crate::wire::{Fault, Wire};
 
-/// How long any answer may take before the check gives up on it.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(5);
+/// A response of a healthy server comes within this time, even on a busy machine.
+const PATIENCE_MIN: Duration = Duration::from_secs(5);
+/// Once a plain request got no response, the other checks do not wait long for theirs.
+const PATIENCE_LOST: Duration = Duration::from_secs(1);
+/// How much longer than a plain request any other may take.
+const SLOWDOWN_MAX: u32 = 10;
+const START_PATIENCE_MIN: Duration = Duration::from_secs(5);
+/// Several instances may start at the same time.
+const START_SLOWDOWN_MAX: u32 = 4;
 const CONNECT_PATIENCE: Duration = Duration::from_secs(3);
 
-/// How far the waiting goes.
+/// How long the checks wait for timers of the server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Depth {
     Quick,
@@ -29,28 +41,53 @@ pub(crate) enum Depth {
     Full,
 }
 
-/// Can the server be told another port?
+/// Does the server listen on the port that the environment names?
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Port {
     Movable,
     Fixed,
 }
 
-/// What is known about the server, and what was seen on the way.
+/// How quickly the server responds to a plain request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Pace {
+    Within(Duration),
+    Never,
+}
+
+/// The paths that requests use.
+#[derive(Clone, Debug)]
+pub(crate) struct Paths {
+    /// For every request that does not care.
+    pub(crate) plain: String,
+    /// A handler that fails.
+    pub(crate) fault: Option<String>,
+    /// A handler that streams.
+    pub(crate) stream: String,
+}
+
+/// The server and what was recorded about it so far.
 #[derive(Debug)]
 pub(crate) struct Subject {
     pub(crate) project: Project,
     pub(crate) language: Language,
     pub(crate) depth: Depth,
-    pub(crate) fault_path: Option<String>,
-    pub(crate) stream_path: String,
+    pub(crate) paths: Paths,
+    pub(crate) workspace: Workspace,
+    port: OnceLock<Port>,
+    /// How long the first start took.
+    start_time: OnceLock<Duration>,
+    pace: OnceLock<Pace>,
+    turn: Mutex<()>,
     record: Mutex<Record>,
 }
 
-/// What only all answers together tell.
+/// What is judged over all responses and all instances together.
 #[derive(Debug, Default)]
 pub(crate) struct Record {
-    pub(crate) answers: u64,
+    pub(crate) responses: u64,
+    /// Of the first plain request.
+    pub(crate) plain_status: Option<u16>,
     pub(crate) closing: Vec<String>,
     pub(crate) fields_len_max: usize,
     pub(crate) reserved: Vec<String>,
@@ -66,52 +103,43 @@ impl Witness for Silent {
 }
 
 impl Subject {
-    /// Before anything was started.
-    pub(crate) fn new(
-        project: Project,
-        depth: Depth,
-        fault_path: Option<String>,
-        stream_path: String,
-    ) -> Self {
+    /// A server that has not been started yet.
+    pub(crate) fn new(project: Project, depth: Depth, paths: Paths) -> Result<Self, Failure> {
         let language = Language::of(&project);
-        Self {
+        let (workspace, project) = Workspace::of(project)?;
+        Ok(Self {
             project,
             language,
             depth,
-            fault_path,
-            stream_path,
+            paths,
+            workspace,
+            port: OnceLock::new(),
+            start_time: OnceLock::new(),
+            pace: OnceLock::new(),
+            turn: Mutex::default(),
             record: Mutex::default(),
-        }
+        })
     }
 
-    /// Starts an instance with the configured settings.
+    /// Starts the first instance, with the configured settings.
     pub(crate) fn start(&self) -> Result<Instance, NotStarted> {
-        self.start_with(&self.project.settings, Circumstances::default())
+        let settings = &self.project.settings;
+        let instance = self.start_project(&self.project, settings, Circumstances::default())?;
+        let time = instance.timeline.of(Part::Listen).unwrap_or_default();
+        self.start_time.get_or_init(|| time);
+        Ok(instance)
     }
 
-    /// Starts one beside others: on a port of its own when the server can be told.
-    pub(crate) fn start_beside(
-        &self,
-        port: Port,
-        completeness: Completeness,
-    ) -> Result<Instance, NotStarted> {
+    /// Starts another instance: on a port of its own if the server can use one.
+    pub(crate) fn start_another(&self, completeness: Completeness) -> Result<Instance, NotStarted> {
         let circumstances = Circumstances {
             completeness,
             user: None,
         };
-        self.start_with(&self.settings_beside(port), circumstances)
+        self.start_project(&self.project, &self.settings_beside(), circumstances)
     }
 
-    /// Starts one with settings of its own.
-    pub(crate) fn start_with(
-        &self,
-        settings: &Settings,
-        circumstances: Circumstances,
-    ) -> Result<Instance, NotStarted> {
-        self.start_project(&self.project, settings, circumstances)
-    }
-
-    /// Starts a copy of the function.
+    /// Starts a copy of the function, or the function with other settings.
     pub(crate) fn start_project(
         &self,
         project: &Project,
@@ -128,26 +156,71 @@ impl Subject {
         started
     }
 
-    /// The settings of an instance beside others.
-    pub(crate) fn settings_beside(&self, port: Port) -> Settings {
+    /// The settings of an instance that runs while others do.
+    pub(crate) fn settings_beside(&self) -> Settings {
         let mut settings = self.project.settings.clone();
-        if let (Port::Movable, Some(free)) = (port, free_port()) {
+        if let (Port::Movable, Some(free)) = (self.port(), free_port()) {
             settings.port = free;
         }
+        settings.start_timeout = self.start_patience();
         settings
     }
 
-    /// What was seen so far.
+    /// A start that takes this long will not end: others of the same server were much quicker, on a machine that was
+    /// less busy.
+    pub(crate) fn start_patience(&self) -> Duration {
+        let first = self.start_time.get().copied().unwrap_or_default();
+        (START_PATIENCE_MIN + first * START_SLOWDOWN_MAX).min(self.project.settings.start_timeout)
+    }
+
+    /// Whether the port can be chosen; the first observation counts.
+    pub(crate) fn observed(&self, port: Port) {
+        self.port.get_or_init(|| port);
+    }
+
+    /// Whether the port can be chosen.
+    pub(crate) fn port(&self) -> Port {
+        self.port.get().copied().unwrap_or(Port::Fixed)
+    }
+
+    /// A function that takes few requests at a time gets its idle connections one check after the other.
+    pub(crate) fn turn(&self) -> Option<std::sync::MutexGuard<'_, ()>> {
+        let is_narrow = self.project.settings.concurrency_max() < 3;
+        is_narrow.then(|| self.turn.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// What was recorded so far.
     pub(crate) fn record(&self) -> std::sync::MutexGuard<'_, Record> {
         self.record.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// An HTTP call as the router sends it.
+    /// How long a plain request took; the first measurement counts.
+    pub(crate) fn measured(&self, pace: Pace) {
+        self.pace.get_or_init(|| pace);
+    }
+
+    /// How long to wait for a response. A function may be slow, up to its own time-out.
+    pub(crate) fn patience(&self) -> Duration {
+        match self.pace.get() {
+            Some(Pace::Never) => PATIENCE_LOST,
+            Some(Pace::Within(time)) => (PATIENCE_MIN + *time * SLOWDOWN_MAX)
+                .min(self.project.settings.timeout)
+                .max(PATIENCE_MIN),
+            None => PATIENCE_MIN,
+        }
+    }
+
+    /// A plain request, as the router sends it.
+    pub(crate) fn plain(&self, instance: &Instance) -> Call {
+        self.http(instance, "GET", &self.paths.plain)
+    }
+
+    /// An HTTP call, as the router sends it.
     pub(crate) fn http(&self, instance: &Instance, method: &str, target: &str) -> Call {
         self.request(instance, HTTP_INVOKE, Call::new(method, target))
     }
 
-    /// An event as the router sends it.
+    /// An event, as the router sends it.
     pub(crate) fn event(&self, instance: &Instance, body: impl Into<Vec<u8>>) -> Call {
         let call = Call::new("POST", INVOKE)
             .field("Content-Type", "application/octet-stream")
@@ -165,9 +238,9 @@ impl Subject {
         ))
     }
 
-    /// Sends a request on a connection and takes note of the answer.
+    /// Sends a request on a connection and records the response.
     pub(crate) fn ask(&self, wire: &mut Wire, call: &Call) -> Result<Reply, Fault> {
-        self.ask_within(wire, call, PATIENCE)
+        self.ask_within(wire, call, self.patience())
     }
 
     /// The same with another patience.
@@ -178,7 +251,7 @@ impl Subject {
         patience: Duration,
     ) -> Result<Reply, Fault> {
         let reply = wire.call(call, patience)?;
-        self.note(&reply);
+        self.note_head(&reply.head);
         Ok(reply)
     }
 
@@ -188,21 +261,47 @@ impl Subject {
         self.ask(&mut wire, call)
     }
 
-    fn note(&self, reply: &Reply) {
+    /// Records what a response's head says.
+    pub(crate) fn note_head(&self, head: &Response) {
         let mut record = self.record();
-        let answer = &reply.answer;
-        record.answers += 1;
-        record.fields_len_max = record.fields_len_max.max(answer.fields_len);
-        // A refusal may close: the request was not one that the router sends.
-        if !answer.keeps_alive() && !matches!(answer.status, 400 | 408 | 413 | 414 | 431 | 500..) {
-            record.closing.push(answer.status.to_string());
+        record.responses += 1;
+        record.fields_len_max = record.fields_len_max.max(head.fields_len);
+        // A refusal may close: the router does not send such a request.
+        if !head.keeps_alive() && !matches!(head.status, 400 | 408 | 413 | 414 | 431 | 500..) {
+            record.closing.push(head.status.to_string());
         }
-        for (name, _) in &answer.fields.0 {
+        for (name, _) in &head.fields.0 {
             let name = name.to_ascii_lowercase();
             let is_reserved = name.starts_with("x-fc-") && name != "x-fc-status";
             if is_reserved && !record.reserved.contains(&name) {
                 record.reserved.push(name);
             }
+        }
+    }
+
+    /// A request that ended in a fault, with the error that the platform's caller gets.
+    pub(crate) fn broken_by(&self, context: &str, fault: &Fault) -> Break {
+        let broken = Break::new(format!("{context}: {fault}"));
+        let broken = broken.caller(match fault {
+            Fault::Malformed(why) => CallerError::BadResponse { why: why.clone() },
+            Fault::UnsupportedVersion | Fault::BodyTooLong => CallerError::BadResponse {
+                why: fault.to_string(),
+            },
+            Fault::HeadTooLong => CallerError::BadResponse {
+                why: "response headers too long".to_owned(),
+            },
+            Fault::CallerLeft => CallerError::Canceled,
+            Fault::TimedOut => CallerError::TimedOut {
+                after: self.project.settings.timeout,
+            },
+            Fault::Refused(_) | Fault::Closed | Fault::ClosedMidway | Fault::Broken(_) => {
+                CallerError::ProcessExited
+            }
+        });
+        if let Fault::TimedOut = fault {
+            broken.follows(&[Cause::NoResponse, Cause::OneWorker])
+        } else {
+            broken.follows(&[Cause::NoResponse])
         }
     }
 }
@@ -212,16 +311,16 @@ pub(crate) fn dial(instance: &Instance) -> Result<Wire, Fault> {
     instance.dial(CONNECT_PATIENCE)
 }
 
-/// Ports below the range that the kernel gives to outgoing connections, each given once: two lanes that ask at the
-/// same time must not get the same.
+/// Ports below the range that the kernel gives to outgoing connections. Each is handed out once, so that two lanes do
+/// not get the same.
 const PORTS: std::ops::Range<u32> = 12_000..32_000;
 const TRIES: u32 = 200;
 
-/// A port that nobody uses now.
+/// A port that is free now.
 pub(crate) fn free_port() -> Option<u16> {
     static NEXT: AtomicU32 = AtomicU32::new(0);
     let length = PORTS.end - PORTS.start;
-    // Several programs of this kind may run side by side.
+    // Several runs of this program may go on at the same time.
     let offset = std::process::id().wrapping_mul(997) % length;
     (0..TRIES).find_map(|_| {
         let number = NEXT.fetch_add(1, Ordering::Relaxed);

@@ -120,10 +120,10 @@ pub(crate) fn run_later(
             Ok((reply, admission.resident.instance.process.usage().memory_kb))
         });
         let (status, verdict, memory_kb) = match &result {
-            Ok((reply, memory)) if is_function_error(&reply.answer) => {
-                (reply.answer.status, Verdict::FunctionError, *memory)
+            Ok((reply, memory)) if is_function_error(&reply.head) => {
+                (reply.head.status, Verdict::FunctionError, *memory)
             }
-            Ok((reply, memory)) => (reply.answer.status, Verdict::Success, *memory),
+            Ok((reply, memory)) => (reply.head.status, Verdict::Success, *memory),
             Err(error) => (
                 error.status(),
                 Verdict::Platform(error.message(fleet.style)),

@@ -59,7 +59,7 @@ pub(crate) fn health_status(instance: &Instance, health: &Health) -> Option<u16>
     let left = health.timeout.saturating_sub(began.elapsed());
     wire.call(&Call::new("GET", &health.path), left)
         .ok()
-        .map(|reply| reply.answer.status)
+        .map(|reply| reply.head.status)
 }
 
 fn send(
@@ -81,12 +81,12 @@ fn send(
     let reply = wire
         .call(&call, timeout)
         .map_err(|fault| fault.to_string())?;
-    if (200..300).contains(&reply.answer.status) {
+    if (200..300).contains(&reply.head.status) {
         Ok(reply)
     } else {
         Err(format!(
-            "{method} {path} answered {}: {}",
-            reply.answer.status,
+            "{method} {path}: {} {}",
+            reply.head.status,
             reply.text().trim()
         ))
     }

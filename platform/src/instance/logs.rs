@@ -3,7 +3,7 @@
 use std::io::{BufRead, BufReader, Read};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, SystemTime};
 
 use crate::caller_error::LogTail;
 
@@ -107,17 +107,6 @@ impl Logs {
             .iter()
             .map(|(_, text)| text.clone())
             .collect()
-    }
-
-    /// Waits for a line that contains the text. Returns whether one came.
-    pub(crate) fn wait_for(&self, text: &str, patience: Duration) -> bool {
-        let deadline = Instant::now() + patience;
-        super::process::eventually(deadline, || {
-            self.lock()
-                .lines
-                .iter()
-                .any(|(_, line)| line.contains(text))
-        })
     }
 
     fn push(&self, text: &str) {

@@ -1,5 +1,9 @@
 //! A complete request and its complete response, for hooks and checks.
 
+use std::io::Write as _;
+use std::net::Shutdown;
+use std::sync::mpsc;
+use std::thread;
 use std::time::{Duration, Instant};
 
 use super::body::{Body, Framing};
@@ -8,6 +12,10 @@ use super::{Fault, Wire};
 
 /// Larger than the platform's limits, so that an oversized head is not reported as a broken one.
 const HEAD_LEN_MAX: usize = 64 * 1024;
+/// The kernel's buffers take this much whether or not the server reads.
+const SENT_AT_ONCE_MAX: usize = 16 * 1024;
+/// How long a server may take for the rest of a request that it has already responded to.
+const LAST_BYTES: Duration = Duration::from_secs(1);
 const BODY_LEN_MAX: usize = 64 * 1024 * 1024;
 
 /// A request to send.
@@ -70,13 +78,10 @@ impl Call {
 /// A complete response.
 #[derive(Clone, Debug)]
 pub(crate) struct Reply {
-    pub(crate) answer: Response,
-    pub(crate) framing: Framing,
+    pub(crate) head: Response,
     pub(crate) body: Vec<u8>,
     /// From the request's last byte to the response's head.
     pub(crate) first_byte: Duration,
-    /// From the response's head to the first byte of its body.
-    pub(crate) body_began: Option<Duration>,
     /// From the request's last byte to the response's last byte.
     pub(crate) whole: Duration,
 }
@@ -92,31 +97,57 @@ impl Wire {
     /// Sends a request and reads its complete response.
     pub(crate) fn call(&mut self, call: &Call, patience: Duration) -> Result<Reply, Fault> {
         self.stream().set_write_timeout(Some(patience))?;
+        let (method, bytes) = (&call.request.method, call.to_bytes());
         // A server may respond early and close: then its response counts, not the failed write.
-        let sent = self.send(&call.to_bytes());
-        match (self.read_reply(&call.request.method, patience), sent) {
+        if bytes.len() > SENT_AT_ONCE_MAX {
+            return self.call_both_ways(method, &bytes, patience);
+        }
+        let sent = self.send(&bytes);
+        match (self.read_reply(method, patience), sent) {
             (Err(Fault::Closed), Err(fault)) => Err(fault),
             (reply, _) => reply,
         }
+    }
+
+    /// Reads while it sends: a server that echoes a large body stops reading when its own response is not read.
+    fn call_both_ways(
+        &mut self,
+        method: &str,
+        bytes: &[u8],
+        patience: Duration,
+    ) -> Result<Reply, Fault> {
+        let sending = self.stream().try_clone()?;
+        let (done, is_done) = mpsc::channel();
+        thread::scope(|scope| {
+            let writer = scope.spawn(move || {
+                let sent = (&sending).write_all(bytes).map_err(Fault::from);
+                done.send(()).ok();
+                sent
+            });
+            let reply = self.read_reply(method, patience);
+            // With the whole response here, a server that still does not read the rest never will.
+            if is_done.recv_timeout(LAST_BYTES).is_err() {
+                self.stream().shutdown(Shutdown::Both).ok();
+            }
+            match (reply, writer.join()) {
+                (Err(Fault::Closed), Ok(Err(fault))) => Err(fault),
+                (reply, _) => reply,
+            }
+        })
     }
 
     /// Reads one complete response.
     pub(crate) fn read_reply(&mut self, method: &str, patience: Duration) -> Result<Reply, Fault> {
         let began = Instant::now();
         let deadline = began + patience;
-        let answer = self.read_response(HEAD_LEN_MAX, deadline)?;
+        let head = self.read_response(HEAD_LEN_MAX, deadline)?;
         let first_byte = began.elapsed();
-        let framing = Framing::of_response(&answer, method)?;
-        let mut reader = Body::new(framing);
-        let mut body = reader.next(self, deadline)?.unwrap_or_default();
-        let body_began = (!body.is_empty()).then(|| began.elapsed() - first_byte);
-        body.extend(reader.read_all(self, BODY_LEN_MAX, deadline)?);
+        let framing = Framing::of_response(&head, method)?;
+        let body = Body::new(framing).read_all(self, BODY_LEN_MAX, deadline)?;
         Ok(Reply {
-            answer,
-            framing,
+            head,
             body,
             first_byte,
-            body_began,
             whole: began.elapsed(),
         })
     }

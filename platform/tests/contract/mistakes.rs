@@ -98,7 +98,7 @@ fn a_parser_of_empty_events_is_found() {
         "no-empty-event",
         &options,
         ["P1", "fail"],
-        "an empty event is answered 500",
+        "an empty event: 500",
     );
 }
 
@@ -109,14 +109,14 @@ fn a_limit_of_small_heads_is_found() {
         "small-head",
         &options,
         ["P4", "fail"],
-        "headers of 8 KB: answered 431",
+        "headers of 8 KB: 431",
     );
 }
 
 #[test]
-fn answers_with_big_heads_are_found() {
+fn responses_with_big_heads_are_found() {
     let options = ["--only", "P2,P5"];
-    is_found("big-answer-head", &options, ["P5", "warn"], "BadResponse");
+    is_found("big-response-head", &options, ["P5", "warn"], "BadResponse");
 }
 
 #[test]
@@ -154,14 +154,14 @@ fn a_maximum_of_requests_is_found() {
         "max-requests",
         &options,
         ["K2", "fail"],
-        "request 101 on one connection",
+        "closed before request 101",
     );
 }
 
 #[test]
-fn closing_answers_are_found() {
+fn closing_responses_are_found() {
     let options = ["--only", "P2,K3"];
-    is_found("closes", &options, ["K3", "fail"], "7 of 7 answers close");
+    is_found("closes", &options, ["K3", "fail"], "8 of 8 responses close");
 }
 
 #[test]
@@ -177,7 +177,7 @@ fn an_initializer_that_works_once_is_found() {
         "initialize-once",
         &options,
         ["H1", "fail"],
-        "POST /initialize answered 500",
+        "POST /initialize: 500",
     );
 }
 
@@ -188,12 +188,12 @@ fn a_failing_pre_stop_is_found() {
         "pre-stop-fails",
         &options,
         ["H2", "fail"],
-        "GET /pre-stop answered 500",
+        "GET /pre-stop: 500",
     );
 }
 
 #[test]
-fn mixed_up_answers_are_found() {
+fn mixed_up_responses_are_found() {
     let options = ["--only", "C1"];
     is_found(
         "mixed-up",
@@ -210,18 +210,18 @@ fn a_crash_is_found() {
         "crash",
         &options,
         ["C2", "fail"],
-        "the process ended after /fault",
+        "the process ended after POST /fault",
     );
 }
 
 #[test]
-fn dying_with_clients_is_found() {
+fn dying_with_callers_is_found() {
     let options = ["--only", "C3"];
     is_found(
-        "dies-with-clients",
+        "dies-with-callers",
         &options,
         ["C3", "fail"],
-        "the process ended after clients left",
+        "the process ended after callers left",
     );
 }
 
@@ -243,7 +243,7 @@ fn late_logs_are_found() {
         "late-log",
         &options,
         ["L1", "warn"],
-        "only after the answer",
+        "after the response only",
     );
 }
 
@@ -254,7 +254,7 @@ fn buffered_logs_are_found() {
         "buffered-log",
         &options,
         ["L1", "warn"],
-        "when the process ended",
+        "a buffer held them",
     );
 }
 
@@ -265,7 +265,7 @@ fn secrets_in_logs_are_found() {
         "logs-secrets",
         &options,
         ["L2", "fail"],
-        "do not log headers",
+        "log neither all headers",
     );
 }
 
@@ -281,10 +281,10 @@ fn unbalanced_markers_are_found() {
 }
 
 #[test]
-fn a_server_deaf_to_sigterm_is_found() {
+fn ignoring_sigterm_is_found() {
     let options = ["--only", "X1"];
     is_found(
-        "deaf",
+        "ignores-sigterm",
         &options,
         ["X1", "warn"],
         "still running 10 s after SIGTERM",
@@ -334,12 +334,7 @@ fn descriptors_left_open_are_found() {
 fn a_slow_health_path_is_found_at_the_start() {
     // The first check of the start fails already, so nothing else can be examined.
     let options = ["--health", "/health", "--only", "S3,H4"];
-    is_found(
-        "slow-health",
-        &options,
-        ["S3", "fail"],
-        "answered nothing in time",
-    );
+    is_found("slow-health", &options, ["S3", "fail"], "nothing in time");
 }
 
 #[test]

@@ -37,7 +37,7 @@ def stop(*_):
     stopping.set()
     if makes("cuts-off"):
         os._exit(0)
-    if makes("deaf"):
+    if makes("ignores-sigterm"):
         return
     threading.Thread(target=leave).start()
 
@@ -69,7 +69,7 @@ class Connection:
                     if makes("max-requests") and self.served == 100:
                         return
         except (OSError, ValueError, IndexError):
-            if makes("dies-with-clients"):
+            if makes("dies-with-callers"):
                 os._exit(3)
 
     def one(self):
@@ -77,22 +77,22 @@ class Connection:
         began = time.monotonic()
         first = self.reader.readline(70_000)
         if makes("freeze") and self.served and time.monotonic() - began > 2:
-            # A timer that went on during a freeze wins over bytes that came right behind it.
+            # A timer that went on during a freeze expires before the bytes that arrived meanwhile are read.
             return False
         line = first.decode("latin-1").split()
         if len(line) != 3 or not line[0].isalpha():
-            if first and makes("dies-with-clients"):
+            if first and makes("dies-with-callers"):
                 os._exit(3)
             return False
         with lock:
             busy += 1
         try:
-            return self.answer(line[0], line[1])
+            return self.respond(line[0], line[1])
         finally:
             with lock:
                 busy -= 1
 
-    def answer(self, method, target):
+    def respond(self, method, target):
         global current, initialized
         headers, length = {}, 0
         while True:
@@ -149,7 +149,7 @@ class Connection:
             return None
         body = self.reader.read(length)
         if len(body) < length:
-            raise ValueError("the client has left")
+            raise ValueError("the caller has left")
         return body
 
     def events(self, method):
@@ -168,7 +168,7 @@ class Connection:
     def send(self, method, status, text, fields=()):
         body = text.encode()
         lines = [f"HTTP/1.1 {status}", f"Content-Length: {len(body)}", *fields]
-        if makes("big-answer-head"):
+        if makes("big-response-head"):
             lines.append("X-Big: " + "b" * 9000)
         if makes("closes"):
             lines.append("Connection: close")
