@@ -91,6 +91,18 @@ fn every_route_responds_as_documented() {
     for path in ["/nowhere", "/hello/", "/echoes", "/healthz/x"] {
         assert_eq!(client.request(get(path)).status, 404, "{path}");
     }
+    for path in ["/", "/hello", "/healthz", "*"] {
+        let response = client.request(format!("OPTIONS {path} HTTP/1.1\r\nHost: test\r\n\r\n"));
+        let allow = response.field("allow");
+        assert_eq!(
+            (response.status, allow),
+            (204, Some("GET, HEAD, OPTIONS")),
+            "{path}"
+        );
+    }
+    let response = client.request("DELETE /hello HTTP/1.1\r\nHost: test\r\n\r\n");
+    let allow = response.field("allow");
+    assert_eq!((response.status, allow), (405, Some("GET, HEAD, OPTIONS")));
     client.send("HEAD /hello HTTP/1.1\r\nHost: test\r\n\r\n");
     let head = client.head().expect("a response");
     assert_eq!(

@@ -71,8 +71,15 @@ fn route(request: &Request<'_>) -> Response {
         ("GET" | "HEAD", "/" | "/hello") => Response::text("Hello, World!"),
         ("GET" | "HEAD", "/healthz") => Response::text("ok"),
         (_, "/echo") => echo(request),
+        // A known page without this method is not a missing page (RFC 9110 section 9.1); load balancers probe with OPTIONS.
+        ("OPTIONS", "/" | "/hello" | "/healthz" | "*") => allow(Status::NO_CONTENT),
+        (_, "/" | "/hello" | "/healthz") => allow(Status::METHOD_NOT_ALLOWED),
         _ => Response::text("no such page\n").status(Status::NOT_FOUND),
     }
+}
+
+fn allow(status: Status) -> Response {
+    Response::new(status).header("Allow", "GET, HEAD, OPTIONS")
 }
 
 /// The body that came, with the content type it came with.
