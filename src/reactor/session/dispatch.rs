@@ -35,7 +35,7 @@ fn catch_panic_in_place(run: impl FnOnce()) {
 }
 
 impl<S> Session<S> {
-    /// An upload whose body will never be complete is notified.
+    /// Notifies the upload that its body will never be complete.
     #[inline(never)]
     pub(in crate::reactor) fn cut_upload(&mut self) {
         let Some(work) = &mut self.work else { return };
@@ -49,7 +49,7 @@ impl<S> Session<S> {
         work.head = Vec::new();
     }
 
-    /// The body, if it is not an upgrade's, is within its bound and has fully arrived; an empty one if there is none.
+    /// The body if it is complete, within its bound and not an upgrade's; empty if the request has none.
     fn whole_body<'b>(
         &self,
         body: BodyLength,
@@ -67,7 +67,7 @@ impl<S> Session<S> {
         }
     }
 
-    /// The handler was given the whole body without a copy: passes over it.
+    /// Passes over a body that the handler was given as a whole, without a copy.
     fn skip_whole_body(&mut self, body: &[u8], input: &mut Cursor<'_>) {
         if !body.is_empty() {
             let is_taken = self.connection.take_whole_body(body.len() as u64);

@@ -60,23 +60,26 @@ impl<'a, O: Os, H: Handler> Driver<'a, O, H> {
             }
             Trigger::Received(received) => self.received = Some(received),
             Trigger::Deadline(waiting) => {
-                // The clock may have passed the deadline while the process was frozen: bytes and room that are there
-                // now count first.
+                // The deadline may have passed while the process was frozen. What the peer did meanwhile counts: read
+                // and write once more.
                 self.overdue = Some(waiting);
                 self.session.read_again();
             }
             Trigger::Drain => self.session.on_drain(),
         }
         let action = self.drive();
-        debug_assert!(self.received.is_none(), "a session at rest reads");
+        debug_assert!(
+            self.received.is_none(),
+            "bytes that the loop read were not parsed"
+        );
         match self.overdue {
             None => action,
             Some(waiting) => Self::after_deadline(action, waiting),
         }
     }
 
-    /// A session that was driven because its deadline passed, and still waits for the same, is closed unless the peer has
-    /// made progress. A request that is overdue was answered while it was driven.
+    /// A session whose deadline has passed, and that still waits for the same, is closed unless its peer has made progress.
+    /// An overdue request has already been refused, in `drive_open`.
     fn after_deadline(action: Action, overdue: Waiting) -> Action {
         match (action, overdue) {
             (Action::Wait(still, _), Waiting::Head | Waiting::Body) if still == overdue => {

@@ -92,7 +92,7 @@ impl<S> Session<S> {
         }
     }
 
-    /// Looks at the socket even though no event has reported it as ready.
+    /// Has the next run read from the socket, although no event has reported it as ready.
     fn read_again(&mut self) {
         if self.read_state == ReadState::Drained {
             self.read_state = ReadState::Ready;

@@ -39,7 +39,7 @@ impl Work {
             && matches!(self.source, ResponseSource::Nothing)
     }
 
-    /// Whether the upload is paused. If its pause is over, the upload continues and its deadline starts anew.
+    /// Whether the upload is paused. If its pause is over, the upload continues and its deadline is renewed.
     pub(super) fn is_paused(
         &mut self,
         renewal: &mut Renewal,
