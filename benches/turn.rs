@@ -37,7 +37,7 @@ fn main() {
         ("event", event, 1),
     ] {
         let handler = Function::new()
-            .http_fn(route)
+            .http(route)
             .event(|_, payload| Ok(payload.to_vec()))
             .handler();
         let mut treadmill = Treadmill::new(handler, request.repeat(depth).as_bytes());

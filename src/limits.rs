@@ -55,7 +55,7 @@ pub(crate) const SPARE_LEN_MAX: usize = 64 * 1024;
 /// Bounds on what one peer may send and what all of them may make the server hold.
 ///
 /// ```
-/// let limits = coldstart::Limits::new().body_len_max(1024 * 1024).headers_max(64);
+/// let limits = coldstart::server::Limits::new().body_len_max(1024 * 1024).headers_max(64);
 /// ```
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
@@ -159,7 +159,7 @@ impl Default for Limits {
 /// ```
 /// use std::time::Duration;
 ///
-/// let timeouts = coldstart::Timeouts::new().head(Duration::from_secs(5));
+/// let timeouts = coldstart::server::Timeouts::new().head(Duration::from_secs(5));
 /// ```
 #[derive(Clone, Copy, Debug)]
 pub struct Timeouts {

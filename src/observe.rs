@@ -9,7 +9,7 @@ use crate::os::address::DisplayAddress;
 /// Something worth telling the operator. The peer's faults are not: they are answered, and anybody can send garbage.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
-pub enum Event {
+pub enum ServerEvent {
     /// The server accepts connections here.
     Listening(SocketAddr),
     /// A request was refused with this status; the text says why. Silent by default.
@@ -33,7 +33,7 @@ pub enum Event {
 /// Hears of events, on the loop's thread.
 pub trait Observer: Send + fmt::Debug {
     /// Something has happened.
-    fn on(&mut self, event: Event);
+    fn on(&mut self, event: ServerEvent);
 }
 
 /// One line on stderr for each event that asks for somebody's attention.
@@ -42,37 +42,37 @@ pub trait Observer: Send + fmt::Debug {
 pub struct StderrObserver;
 
 impl Observer for StderrObserver {
-    fn on(&mut self, event: Event) {
+    fn on(&mut self, event: ServerEvent) {
         let mut line = Line::default();
         let written = match event {
-            Event::Listening(address) => {
+            ServerEvent::Listening(address) => {
                 writeln!(line, "coldstart: listening on {}", DisplayAddress(&address))
             }
-            Event::BodyLengthWrong => line.write_str(
+            ServerEvent::BodyLengthWrong => line.write_str(
                 "coldstart: a handler's body differs from its announced length; \
                  the connection was closed\n",
             ),
-            Event::FieldsLeftOut(count) => writeln!(
+            ServerEvent::FieldsLeftOut(count) => writeln!(
                 line,
                 "coldstart: {count} field(s) of a handler left out: \
                  framing, Connection and Date are the server's"
             ),
-            Event::DescriptorsExhausted => line.write_str(
+            ServerEvent::DescriptorsExhausted => line.write_str(
                 "coldstart: no descriptor left for a new connection; \
                  raise `ulimit -n` or lower connections_max\n",
             ),
-            Event::ThreadNotStarted => line.write_str(
+            ServerEvent::ThreadNotStarted => line.write_str(
                 "coldstart: the kernel starts no further thread; \
                  see `ulimit -u` and the memory limit\n",
             ),
-            Event::Stopped(cut) if cut > 0 => writeln!(
+            ServerEvent::Stopped(cut) if cut > 0 => writeln!(
                 line,
                 "coldstart: stopped; {cut} connection(s) were cut in the middle of a request"
             ),
-            Event::Refused(..)
-            | Event::HandlerPanicked
-            | Event::Draining(_)
-            | Event::Stopped(_) => return,
+            ServerEvent::Refused(..)
+            | ServerEvent::HandlerPanicked
+            | ServerEvent::Draining(_)
+            | ServerEvent::Stopped(_) => return,
         };
         debug_assert!(written.is_ok(), "a line has room for the longest message");
         // One write a line, so that no other thread's output gets into it. Nobody can be told that stderr is closed.

@@ -14,6 +14,7 @@ use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 use std::sync::{Arc, Mutex};
 
+use coldstart::handler::{IntoOutcome, Outcome};
 use coldstart::{Bytes, Handler, Request, Response, Router};
 
 use loopback::server::{Running, on_loopback};
@@ -66,7 +67,7 @@ struct Noting<H> {
 }
 
 impl<H: Handler> Handler for Noting<H> {
-    fn call(&mut self, request: &Request<'_>) -> Response {
+    fn call(&mut self, request: &Request<'_>) -> Outcome {
         let mut counts = self.counts.lock().expect("no test thread panicked");
         counts.push(COUNT.get());
         drop(counts);
@@ -76,9 +77,9 @@ impl<H: Handler> Handler for Noting<H> {
 
 struct Function<F>(F);
 
-impl<F: FnMut(&Request<'_>) -> Response> Handler for Function<F> {
-    fn call(&mut self, request: &Request<'_>) -> Response {
-        (self.0)(request)
+impl<F: FnMut(&Request<'_>) -> R, R: IntoOutcome> Handler for Function<F> {
+    fn call(&mut self, request: &Request<'_>) -> Outcome {
+        (self.0)(request).into_outcome()
     }
 }
 
@@ -117,8 +118,8 @@ fn cost_per_round(
 }
 
 /// The allocations of one request, including the handler's.
-fn cost(
-    function: impl FnMut(&Request<'_>) -> Response + Send + 'static,
+fn cost<R: IntoOutcome + 'static>(
+    function: impl FnMut(&Request<'_>) -> R + Send + 'static,
     request: impl AsRef<[u8]>,
 ) -> u64 {
     cost_per_round(Function(function), 1, |client| {
@@ -202,7 +203,7 @@ fn from_platform(method: &str, control_path: &str) -> String {
 #[test]
 fn a_function_adds_no_allocation_to_an_http_call() {
     for request in [get("/hello"), from_platform("GET", "/http-invoke")] {
-        let function = coldstart::Function::new().http_fn(greet).handler();
+        let function = coldstart::Function::new().http(greet).handler();
         let cost = cost_per_round(function, 1, |client| {
             assert_eq!(client.request(&request).status, 200);
         });
@@ -273,9 +274,9 @@ fn a_chunked_body_in_one_read_allocates_its_storage() {
 #[test]
 fn a_promise_allocates_its_storage() {
     let promise = |_: &Request<'_>| {
-        let (response, reply) = Response::promised();
+        let (outcome, reply) = Outcome::promised();
         reply.complete(Response::text("kept"));
-        response
+        outcome
     };
     // The slot shared by promise and reply, the response in it, the session's work.
     assert_eq!(cost(promise, get("/")), 3);

@@ -15,7 +15,10 @@ use std::process::Command;
 use std::sync::mpsc::channel;
 use std::time::{Duration, Instant};
 
-use coldstart::{Accept, Event, Handler, Head, Request, Response, Server, Timeouts, Upgrade};
+use coldstart::handler::{Accept, Outcome, Upgrade};
+use coldstart::message::Head;
+use coldstart::server::{ServerEvent, Timeouts};
+use coldstart::{Handler, Request, Response, Server};
 use socket2::{Domain, SockRef, Socket, Type};
 
 use loopback::process::{Process, is_again, processor_ticks, sleeps};
@@ -130,11 +133,11 @@ struct RespondEarly(Vec<u8>);
 
 impl Handler for RespondEarly {
     fn accept(&mut self, _: &Head<'_>) -> Accept {
-        Accept::Refuse(Response::bytes(self.0.clone()))
+        Accept::Respond(Response::bytes(self.0.clone()).into())
     }
 
-    fn call(&mut self, _: &Request<'_>) -> Response {
-        Response::text("unreached")
+    fn call(&mut self, _: &Request<'_>) -> Outcome {
+        Response::text("unreached").into()
     }
 }
 
@@ -201,8 +204,8 @@ fn connections_without_a_request_get_nothing_and_disturb_no_other() {
     assert_eq!(silent.request(get("/late")).text(), "/late");
     server.begin_stop();
     server.ended().expect("the server ran without an error");
-    let events: Vec<Event> = server.events.try_iter().skip(1).collect();
-    assert_eq!(events, [Event::Draining(0), Event::Stopped(0)]);
+    let events: Vec<ServerEvent> = server.events.try_iter().skip(1).collect();
+    assert_eq!(events, [ServerEvent::Draining(0), ServerEvent::Stopped(0)]);
 }
 
 #[test]
@@ -253,8 +256,8 @@ impl Handler for GiveAway {
         }))
     }
 
-    fn call(&mut self, _: &Request<'_>) -> Response {
-        Response::text("no upgrade was offered")
+    fn call(&mut self, _: &Request<'_>) -> Outcome {
+        Response::text("no upgrade was offered").into()
     }
 }
 
@@ -369,11 +372,11 @@ fn a_stop_finishes_running_requests_and_closes_other_connections_at_once() {
     let (replies_in, replies) = channel();
     let server = Running::start(on_loopback(), move |request| {
         if request.path() != "/promised" {
-            return echo(request);
+            return echo(request).into();
         }
-        let (response, reply) = Response::promised();
+        let (outcome, reply) = Outcome::promised();
         drop(replies_in.send(reply));
-        response
+        outcome
     });
     let mut idle = Client::connect(server.address);
     assert_eq!(idle.request(get("/")).status, 200);
@@ -399,8 +402,8 @@ fn a_stop_finishes_running_requests_and_closes_other_connections_at_once() {
     assert!(running.is_at_end());
     drop(running);
     server.ended().expect("the server ran without an error");
-    let events: Vec<Event> = server.events.try_iter().skip(1).collect();
-    assert_eq!(events, [Event::Draining(1), Event::Stopped(0)]);
+    let events: Vec<ServerEvent> = server.events.try_iter().skip(1).collect();
+    assert_eq!(events, [ServerEvent::Draining(1), ServerEvent::Stopped(0)]);
 }
 
 #[test]

@@ -2,7 +2,8 @@
 
 use std::process::ExitCode;
 
-use coldstart::{Context, Function, FunctionError};
+use coldstart::function::FunctionError;
+use coldstart::{Context, Function};
 use serde::{Deserialize, Serialize};
 
 #[derive(Deserialize)]

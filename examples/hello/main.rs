@@ -13,5 +13,5 @@ fn hello(request: &Request<'_>) -> Response {
 }
 
 fn main() -> ExitCode {
-    Function::new().http_fn(hello).run()
+    Function::new().http(hello).run()
 }

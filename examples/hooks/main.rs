@@ -5,7 +5,8 @@ use std::process::ExitCode;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use coldstart::{Function, FunctionError, Response, Router, Status};
+use coldstart::function::FunctionError;
+use coldstart::{Function, Response, Router, Status};
 
 /// State that the calls need and that is slow to set up: a table, a model, a database connection.
 static GREETINGS: OnceLock<Vec<&str>> = OnceLock::new();
@@ -25,7 +26,7 @@ fn main() -> ExitCode {
         Response::text(format!("{}, {name}\n", greetings[index]))
     });
     Function::new()
-        .http(router)
+        .http_handler(router)
         .health("/healthz")
         .initializer(|context| {
             context.log("preparing the greetings");

@@ -5,7 +5,8 @@ use core::time::Duration;
 use std::process::ExitCode;
 use std::thread;
 
-use coldstart::{EventSender, Function, Request, Response, SendError, ServerSentEvent, Status};
+use coldstart::message::{EventSender, SendError, ServerSentEvent};
+use coldstart::{Function, Request, Response, Status};
 
 /// How many bytes may be queued for a slow reader before the sender blocks.
 const PENDING_LEN_MAX: usize = 64 * 1024;
@@ -38,5 +39,5 @@ fn tick(events: EventSender) -> Result<(), SendError> {
 }
 
 fn main() -> ExitCode {
-    Function::new().http_fn(clock).run()
+    Function::new().http(clock).run()
 }

@@ -10,7 +10,7 @@ use std::process::ExitCode;
 
 fn main() -> ExitCode {
     let port = match std::env::args().nth(1).as_deref().map(str::parse) {
-        None => coldstart::port_from_environment(),
+        None => coldstart::function::port_from_environment(),
         Some(Ok(port)) => Ok(port),
         Some(Err(_)) => {
             return fail("the first argument is not a port: give a number from 0 to 65535");
@@ -21,7 +21,7 @@ fn main() -> ExitCode {
         Err(error) => return fail(&format!("the tour cannot start: {error}")),
     };
     let server = |port| coldstart::Server::new().port(port).run_handler(router);
-    coldstart::exit_code(port.and_then(server))
+    coldstart::function::exit_code(port.and_then(server))
 }
 
 fn fail(why: &str) -> ExitCode {

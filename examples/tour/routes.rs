@@ -11,10 +11,9 @@ use std::sync::mpsc;
 use std::thread;
 use std::time::Duration;
 
-use coldstart::{
-    Accept, Body, Bytes, Demand, Head, HeaderValue, Pause, Request, Response, Router,
-    ServerSentEvent, Status, Upgrade, Upload, blocking,
-};
+use coldstart::handler::{Accept, Demand, Outcome, Pause, Upgrade, Upload};
+use coldstart::message::{Head, HeaderValue, ServerSentEvent};
+use coldstart::{Body, Bytes, Request, Response, Router, Status, blocking};
 use sha2::{Digest, Sha256};
 use tungstenite::handshake::derive_accept_key;
 use tungstenite::protocol::{Role, WebSocket};
@@ -45,7 +44,7 @@ pub(crate) fn router() -> io::Result<Router> {
         .get("/file", file)
         .get("/zeros/{len}", zeros)
         .get("/promised", move |request| promised(&runtime, request))
-        .get("/blocking", move |request| slow.answer(request))
+        .get("/blocking", move |request| slow.respond(request))
         .get("/websocket", |_| {
             Response::text("this is a WebSocket\n")
                 .status(Status::UPGRADE_REQUIRED)
@@ -106,27 +105,27 @@ impl Upload for HashingUpload {
         Demand::More
     }
 
-    fn on_end(self: Box<Self>) -> Response {
+    fn on_end(self: Box<Self>) -> Outcome {
         let hash: String = self
             .hash
             .finalize()
             .iter()
             .map(|byte| format!("{byte:02x}"))
             .collect();
-        Response::text(format!("{} bytes, SHA-256 {hash}\n", self.len))
+        Response::text(format!("{} bytes, SHA-256 {hash}\n", self.len)).into()
     }
 }
 
 /// `curl -T big.iso localhost:9000/slow-upload`: a consumer on a thread of its own, slower than the network. The upload
 /// pauses until the consumer is ready for more.
 struct SlowUpload {
-    pieces: mpsc::Sender<(Vec<u8>, coldstart::Resume)>,
+    pieces: mpsc::Sender<(Vec<u8>, coldstart::handler::Resume)>,
     len: u64,
 }
 
 impl SlowUpload {
     fn new() -> Self {
-        let (pieces, arrived) = mpsc::channel::<(Vec<u8>, coldstart::Resume)>();
+        let (pieces, arrived) = mpsc::channel::<(Vec<u8>, coldstart::handler::Resume)>();
         thread::spawn(move || {
             for (piece, resume) in arrived {
                 // About as slow as a disk.
@@ -146,13 +145,13 @@ impl Upload for SlowUpload {
             Ok(()) => Demand::Pause(pause),
             Err(_) => {
                 let failed = Response::text("the consumer has stopped\n");
-                Demand::Answer(failed.status(Status::INTERNAL_SERVER_ERROR))
+                Demand::Respond(failed.status(Status::INTERNAL_SERVER_ERROR).into())
             }
         }
     }
 
-    fn on_end(self: Box<Self>) -> Response {
-        Response::text(format!("{} bytes, at the consumer's pace\n", self.len))
+    fn on_end(self: Box<Self>) -> Outcome {
+        Response::text(format!("{} bytes, at the consumer's pace\n", self.len)).into()
     }
 }
 
@@ -218,14 +217,14 @@ fn zeros(request: &Request<'_>) -> Response {
 }
 
 /// `curl localhost:9000/promised`: a task of an async runtime completes the response.
-fn promised(runtime: &tokio::runtime::Runtime, request: &Request<'_>) -> Response {
-    let (response, reply) = Response::promised();
+fn promised(runtime: &tokio::runtime::Runtime, request: &Request<'_>) -> Outcome {
+    let (outcome, reply) = Outcome::promised();
     let path = request.path().to_owned();
     runtime.spawn(async move {
         tokio::time::sleep(Duration::from_millis(10)).await;
         reply.complete(Response::text(format!("{path} was completed by a task\n")));
     });
-    response
+    outcome
 }
 
 /// `curl localhost:9000/blocking`: blocks a thread of a pool, but not the loop.

@@ -5,7 +5,8 @@
 use std::thread;
 use std::time::Duration;
 
-use coldstart::{EventSender, Request, Response, SendError, ServerSentEvent, Status};
+use coldstart::{Request, Response, Status};
+use coldstart::message::{EventSender, SendError, ServerSentEvent};
 
 /// How much may be queued for a slow reader before `send` blocks.
 const WAITING_BYTES_MAX: usize = 64 * 1024;

@@ -4,7 +4,8 @@
 use std::io::Write as _;
 use std::process::ExitCode;
 
-use coldstart::{Function, HeaderValue, Request, Response, Server, Status};
+use coldstart::message::HeaderValue;
+use coldstart::{Function, Request, Response, Server, Status};
 
 const HELP: &str = include_str!("bootstrap.txt");
 const VERSION: &str = concat!("bootstrap ", env!("CARGO_PKG_VERSION"), "\n");
@@ -20,7 +21,7 @@ coldstart::without_backtraces!();
 
 fn bootstrap() -> ExitCode {
     let function = Function::new()
-        .http_fn(route)
+        .http(route)
         .event(|_, payload| Ok(payload.to_vec()));
     let given = coldstart::arguments();
     match Command::parse(given.map(|argument| argument.to_str().unwrap_or(NO_TEXT))) {

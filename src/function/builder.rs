@@ -8,6 +8,7 @@ use std::sync::{Arc, PoisonError};
 use bytes::Bytes;
 
 use crate::handler::blocking::Blocking;
+use crate::handler::outcome::{IntoOutcome, Outcome};
 use crate::handler::{FunctionHandler, Handler};
 use crate::message::request::Request;
 use crate::message::response::{Response, Status};
@@ -43,7 +44,7 @@ const EXIT_INIT_FAILED: u8 = 70;
 ///
 /// fn main() -> std::process::ExitCode {
 ///     Function::new()
-///         .http_fn(|request| Response::text(format!("hello from {}\n", request.path())))
+///         .http(|request| Response::text(format!("hello from {}\n", request.path())))
 ///         .event(|context, payload| {
 ///             context.log(format_args!("an event of {} bytes", payload.len()));
 ///             Ok(payload.to_ascii_uppercase())
@@ -85,9 +86,17 @@ impl Default for Function<NoHttp> {
 }
 
 impl<H> Function<H> {
-    /// Has a handler, such as a [`Router`](crate::Router), answer HTTP calls: any method, any path, as the caller sent
-    /// them ([contract §3](crate::contract#3-requests)).
-    pub fn http<N: Handler>(self, handler: N) -> Function<N> {
+    /// Answers HTTP calls with a function or closure: any method, any path, as the caller sent them ([contract §3](crate::contract#3-requests)).
+    pub fn http<F, R>(self, function: F) -> Function<impl Handler + Clone + Send + 'static>
+    where
+        F: FnMut(&Request<'_>) -> R + Clone + Send + 'static,
+        R: IntoOutcome,
+    {
+        self.http_handler(FunctionHandler(function))
+    }
+
+    /// The same with a [`Handler`], such as a [`Router`](crate::Router).
+    pub fn http_handler<N: Handler>(self, handler: N) -> Function<N> {
         Function {
             http: handler,
             contract: self.contract,
@@ -96,16 +105,7 @@ impl<H> Function<H> {
         }
     }
 
-    /// The same with a function or closure. (One method for both would make closures need type annotations.)
-    pub fn http_fn<F>(self, function: F) -> Function<impl Handler + Clone + Send + 'static>
-    where
-        F: FnMut(&Request<'_>) -> Response + Clone + Send + 'static,
-    {
-        self.http(FunctionHandler(function))
-    }
-
-    /// Answers events: the payload is all that the caller sent, the result all that it gets
-    /// ([contract §3](crate::contract#3-requests)).
+    /// Answers events: the payload is all that the caller sent, the result all that it gets ([contract §3](crate::contract#3-requests)).
     pub fn event<B: Into<Bytes>>(
         mut self,
         answer: impl Fn(&Context<'_>, &[u8]) -> Result<B, FunctionError> + Send + Sync + 'static,
@@ -292,12 +292,13 @@ fn hook_answer(
 pub struct NoHttp;
 
 impl Handler for NoHttp {
-    fn call(&mut self, _: &Request<'_>) -> Response {
+    fn call(&mut self, _: &Request<'_>) -> Outcome {
         Response::text(
             "this function answers events, and an HTTP call came: call it through the API or an event trigger, or give \
              it an `http` handler\n",
         )
         .status(Status::NOT_FOUND)
         .header(STATUS_FIELD, "404")
+        .into()
     }
 }

@@ -6,6 +6,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use crate::current_request::CurrentRequest;
+use crate::handler::outcome::Outcome;
 use crate::handler::{Accept, Demand, Handler, Upload, accept_then_call};
 use crate::message::request::{Head, Request};
 use crate::message::response::{Response, Status};
@@ -13,7 +14,7 @@ use crate::message::response::{Response, Status};
 use super::call::Call;
 use super::context::Context;
 use super::failure::{FunctionError, STATUS_FIELD};
-use super::record::{Mark, Markers, Outcome};
+use super::record::{CallEnd, Mark, Markers};
 
 /// An event function or a hook, which gets no payload and whose answer is empty.
 pub(super) type Answer =
@@ -74,7 +75,7 @@ impl Contract {
             call,
             current,
             markers: self.markers,
-            outcome: Outcome::Success,
+            outcome: CallEnd::Success,
         };
         mark.begin();
         mark
@@ -125,13 +126,13 @@ impl<H: Handler> Handler for Calls<H> {
         }
         if self.contract.health == Some(head.path()) && matches!(head.method(), "GET" | "HEAD") {
             // Here and not in `call`, which may have to wait for a thread.
-            return Accept::Refuse(Response::text("ok\n"));
+            return Accept::Respond(Response::text("ok\n").into());
         }
         let current = CurrentRequest::of_request(id);
         let _scope = current.as_ref().map(CurrentRequest::enter);
         let known = current.as_ref().unwrap_or(&CurrentRequest::NONE);
         let accept = self.http.accept(head);
-        if matches!(accept, Accept::Refuse(_)) {
+        if matches!(accept, Accept::Respond(_)) {
             drop(self.contract.mark(call, known));
         }
         self.mark_stream(accept, *known)
@@ -140,7 +141,7 @@ impl<H: Handler> Handler for Calls<H> {
     fn accept_whole(&mut self, request: &Request<'_>) -> Accept {
         let (call, id) = self.contract.read(request.head_by_reference());
         if call != Call::Http {
-            return Accept::Refuse(self.answer(call, id, request));
+            return Accept::Respond(self.answer(call, id, request));
         }
         if self.contract.markers == Markers::On || self.contract.health.is_some() {
             return accept_then_call(self, request);
@@ -156,7 +157,7 @@ impl<H: Handler> Handler for Calls<H> {
         accept
     }
 
-    fn call(&mut self, request: &Request<'_>) -> Response {
+    fn call(&mut self, request: &Request<'_>) -> Outcome {
         let (call, id) = self.contract.read(request.head_by_reference());
         self.answer(call, id, request)
     }
@@ -175,7 +176,7 @@ impl<H: Handler> Handler for Calls<H> {
 }
 
 impl<H: Handler> Calls<H> {
-    fn answer(&mut self, call: Call, id: Option<&[u8]>, request: &Request<'_>) -> Response {
+    fn answer(&mut self, call: Call, id: Option<&[u8]>, request: &Request<'_>) -> Outcome {
         let current = CurrentRequest::of_request(id);
         let _scope = current.as_ref().map(CurrentRequest::enter);
         let known = current.as_ref().unwrap_or(&CurrentRequest::NONE);
@@ -185,10 +186,10 @@ impl<H: Handler> Calls<H> {
             return self.http.call(request);
         }
         match self.contract.answer(call, request) {
-            Ok(response) => response.header(STATUS_FIELD, "200"),
+            Ok(response) => response.header(STATUS_FIELD, "200").into(),
             Err(error) => {
-                mark.outcome = Outcome::Failure;
-                error.response()
+                mark.outcome = CallEnd::Failure;
+                error.response().into()
             }
         }
     }
@@ -203,7 +204,7 @@ impl<H: Handler> Calls<H> {
             accept @ (Accept::Buffer
             | Accept::BufferUpTo(_)
             | Accept::Upgrade(_)
-            | Accept::Refuse(_)) => accept,
+            | Accept::Respond(_)) => accept,
         }
     }
 }
@@ -221,13 +222,13 @@ impl Upload for MarkedUpload {
 
     fn on_piece(&mut self, piece: &[u8]) -> Demand {
         let _scope = self.mark.current.enter();
-        self.mark.outcome = Outcome::Failure;
+        self.mark.outcome = CallEnd::Failure;
         let demand = self.upload.on_piece(piece);
-        self.mark.outcome = Outcome::Success;
+        self.mark.outcome = CallEnd::Success;
         demand
     }
 
-    fn on_end(self: Box<Self>) -> Response {
+    fn on_end(self: Box<Self>) -> Outcome {
         let Self { upload, mark } = *self;
         let _scope = mark.current.enter();
         upload.on_end()

@@ -1,5 +1,5 @@
 //! Check functions for fuzzers and tests: whatever the platform, or whoever plays it, says in the environment and in
-//! fields. Feature `sim`, never shipped.
+//! fields. Feature `_sim`, never shipped.
 
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStringExt;
@@ -14,7 +14,7 @@ use crate::message::request::{HEAD_LIMITS_OPEN, Head, Request, RequestBody};
 use crate::message::response::Response;
 use crate::server::DEFAULT_PORT;
 use crate::server::start_error::StartError;
-use crate::testing::answer::TestAnswer;
+use crate::testing::answer::TestResponse;
 
 /// Values are repeated so often where their name's number has the highest bit: a small input makes a large value.
 const REPEATED: usize = 64;
@@ -341,13 +341,13 @@ fn check_records(head: Head<'_>, said: &Said<'_>) {
 /// The call reaches what its control path, or else its path, says.
 fn check_call(head: Head<'_>, said: &Said<'_>) {
     let mut function = Function::new()
-        .http_fn(|request| Response::text(format!("http {request:?}")))
+        .http(|request| Response::text(format!("http {request:?}")))
         .event(|context, _| Ok(format!("event {context:?}")))
         .initializer(|_| Ok(()))
         .health("/healthz")
         .handler();
     let response = match function.accept(&head) {
-        Accept::Refuse(response) => response,
+        Accept::Respond(response) => response,
         Accept::Buffer | Accept::BufferUpTo(_) | Accept::Stream(_) | Accept::Upgrade(_) => {
             function.call(&Request::new(head, RequestBody::Borrowed(b""), b""))
         }
@@ -360,7 +360,7 @@ fn check_call(head: Head<'_>, said: &Said<'_>) {
         (_, "GET", "/healthz") => "ok\n",
         _ => "http ",
     };
-    let answer = TestAnswer::new(response);
+    let answer = TestResponse::new(response);
     assert_eq!(answer.status(), 200, "each of them answers");
     let shown = format!("{answer:?}");
     let is_http = matches!(expected, "ok\n" | "http ");

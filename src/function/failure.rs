@@ -19,7 +19,7 @@ pub(super) const STATUS_FIELD: &str = "x-fc-status";
 /// Rust has in place of a trace, stand for that. The caller and the logs see all of it: no secret belongs into an error.
 ///
 /// ```
-/// use coldstart::FunctionError;
+/// use coldstart::function::FunctionError;
 ///
 /// fn price(text: &str) -> Result<u32, FunctionError> {
 ///     let price = text.parse()?;

@@ -3,7 +3,7 @@
 mod builder;
 mod call;
 mod calls;
-#[cfg(feature = "sim")]
+#[cfg(feature = "_sim")]
 pub(crate) mod check;
 mod context;
 mod environment;
@@ -21,8 +21,8 @@ pub use failure::FunctionError;
 pub use record::log_to_stdout;
 
 use crate::current_request::{self, CurrentRequest};
+use crate::handler::outcome::IntoOutcome;
 use crate::message::request::Request;
-use crate::message::response::Response;
 use crate::server::Server;
 use crate::server::start_error::StartError;
 
@@ -40,7 +40,7 @@ use crate::server::start_error::StartError;
 ///     coldstart::serve(hello)
 /// }
 /// ```
-pub fn serve(function: impl FnMut(&Request<'_>) -> Response) -> ExitCode {
+pub fn serve<R: IntoOutcome>(function: impl FnMut(&Request<'_>) -> R) -> ExitCode {
     exit_code(port_from_environment().and_then(|port| Server::new().port(port).run(function)))
 }
 

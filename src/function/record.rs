@@ -102,7 +102,7 @@ pub(super) enum Markers {
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Outcome {
+pub(super) enum CallEnd {
     Success,
     Failure,
 }
@@ -112,7 +112,7 @@ pub(super) struct Mark<T: Borrow<CurrentRequest>> {
     pub(super) call: Call,
     pub(super) current: T,
     pub(super) markers: Markers,
-    pub(super) outcome: Outcome,
+    pub(super) outcome: CallEnd,
 }
 
 impl<T: Borrow<CurrentRequest>> Mark<T> {
@@ -126,7 +126,7 @@ impl<T: Borrow<CurrentRequest>> Mark<T> {
 impl<T: Borrow<CurrentRequest>> Drop for Mark<T> {
     fn drop(&mut self) {
         if self.markers == Markers::On {
-            let error = if self.outcome == Outcome::Failure || thread::panicking() {
+            let error = if self.outcome == CallEnd::Failure || thread::panicking() {
                 ", Error: Unhandled function error"
             } else {
                 ""
@@ -164,7 +164,7 @@ impl log::Log for StdoutLog {
 
 /// Makes the `log` crate's macros write the platform's log lines ([contract §5](crate::contract#5-logs)), each with the
 /// id of the request that its thread works on: on the loop, on threads of the pool, and
-/// [`in_request`](crate::in_request). Whether this logger took the place: the first one keeps it. The level is `log`'s
+/// [`in_request`](crate::function::in_request). Whether this logger took the place: the first one keeps it. The level is `log`'s
 /// own affair, `log::set_max_level`; here it becomes that of the variable `LOG_LEVEL`, else `Info`.
 #[cfg(feature = "log")]
 pub fn log_to_stdout() -> bool {

@@ -34,7 +34,7 @@ mod state;
 mod trailers;
 
 pub(crate) use byteset::is_token_byte;
-#[cfg(feature = "sim")]
+#[cfg(feature = "_sim")]
 pub(crate) use connection::Misuse;
 pub(crate) use connection::{Connection, Event};
 pub(crate) use cursor::Cursor;

@@ -9,9 +9,10 @@ use bytes::Bytes;
 
 use crate::current_request::{self, CurrentRequest};
 use crate::h1::{HeadIndex, HeadView};
+use crate::handler::outcome::{IntoOutcome, Outcome};
+use crate::handler::reply::Reply;
 use crate::handler::{Accept, FunctionHandler, Handler};
 use crate::limits::{POOL_QUEUE_LEN_MAX, POOL_QUEUE_MAX};
-use crate::message::reply::Reply;
 use crate::message::request::{HEAD_LIMITS_OPEN, Head, Request, RequestBody};
 use crate::message::response::{Response, Status};
 use crate::sync::{Condvar, Mutex, MutexGuard, thread};
@@ -69,14 +70,15 @@ impl<H: Handler + Clone + Send + 'static> Blocking<H> {
 /// use coldstart::{Response, Router, blocking};
 ///
 /// let report = blocking(|request| Response::text(format!("{} is done\n", request.path())), 4);
-/// let router = Router::new().get("/report", move |request| report.answer(request));
+/// let router = Router::new().get("/report", move |request| report.respond(request));
 /// ```
-pub fn blocking<F>(
+pub fn blocking<F, R>(
     function: F,
     threads: usize,
 ) -> Blocking<impl Handler + Clone + Send + Sync + 'static>
 where
-    F: FnMut(&Request<'_>) -> Response + Clone + Send + Sync + 'static,
+    F: FnMut(&Request<'_>) -> R + Clone + Send + Sync + 'static,
+    R: IntoOutcome,
 {
     Blocking::new(FunctionHandler(function), threads)
 }
@@ -87,8 +89,8 @@ impl<H: Handler + Clone + Send + 'static> Handler for Blocking<H> {
         self.handler.accept(head)
     }
 
-    fn call(&mut self, request: &Request<'_>) -> Response {
-        self.answer(request)
+    fn call(&mut self, request: &Request<'_>) -> Outcome {
+        self.respond(request)
     }
 
     fn before_send(&mut self) {
@@ -102,18 +104,18 @@ impl<H: Handler + Clone + Send + 'static> Handler for Blocking<H> {
 
 impl<H: Handler + Clone + Send + 'static> Blocking<H> {
     /// Hands the request to the pool: the answer is promised, or 503 if too many wait.
-    pub fn answer(&self, request: &Request<'_>) -> Response {
-        let (response, reply) = Response::promised();
+    pub fn respond(&self, request: &Request<'_>) -> Outcome {
+        let (outcome, reply) = Outcome::promised();
         let job = Job {
             request: KeptRequest::keep(request),
             current: CurrentRequest::current().waiting(),
             reply,
         };
         match self.pool.push(job) {
-            Pushed::Taken => response,
+            Pushed::Taken => outcome,
             Pushed::NeedsThread => {
                 if self.start_thread() {
-                    response
+                    outcome
                 } else {
                     self.overloaded()
                 }
@@ -122,12 +124,13 @@ impl<H: Handler + Clone + Send + 'static> Blocking<H> {
         }
     }
 
-    fn overloaded(&self) -> Response {
+    fn overloaded(&self) -> Outcome {
         self.handler
             .failure()
             .status(Status::SERVICE_UNAVAILABLE)
             .header("retry-after", "1")
             .body("all threads are busy\n")
+            .into()
     }
 
     /// Starts one more thread. Without any thread at all nobody would ever take the jobs that wait.
@@ -256,8 +259,8 @@ impl Pool {
             let answer = catch_unwind(AssertUnwindSafe(|| {
                 request.show(&mut index, |request| handler.call(request))
             }));
-            if let Ok(Some(response)) = answer {
-                reply.complete(response);
+            if let Ok(Some(outcome)) = answer {
+                reply.settle(outcome);
             }
         }
     }
@@ -318,7 +321,7 @@ impl KeptRequest {
 mod tests {
     use std::sync::{Arc, Mutex, PoisonError};
 
-    use super::{Blocking, Handler as _, KeptRequest};
+    use super::{Blocking, Handler as _, KeptRequest, Outcome};
     use crate::h1::HeadIndex;
     use crate::handler::FunctionHandler;
     use crate::limits::POOL_QUEUE_MAX;
@@ -354,12 +357,13 @@ mod tests {
         };
         let mut pool = Blocking::new(FunctionHandler(function), 1);
         // One runs, or is about to; the others wait.
-        let answers: Vec<Response> = (0..POOL_QUEUE_MAX + 2)
+        let answers: Vec<Outcome> = (0..POOL_QUEUE_MAX + 2)
             .map(|_| with_request(|request| pool.call(request)))
             .collect();
         let last = answers.last().expect("many");
-        assert_eq!(last.status_code(), 503);
-        assert_eq!(last.header_bytes("retry-after"), Some(&b"1"[..]));
+        let last = last.response().expect("no promise").head();
+        assert_eq!(last.status(), 503);
+        assert_eq!(last.header("retry-after"), Some("1"));
         drop(closed);
         drop(answers);
         // Whoever left is not worked for, and the next one is.

@@ -1,7 +1,9 @@
 //! The only traits that a user implements.
 
 pub(crate) mod blocking;
+pub(crate) mod outcome;
 pub(crate) mod pattern;
+pub(crate) mod reply;
 pub(crate) mod router;
 
 use core::fmt;
@@ -14,10 +16,16 @@ use crate::message::headers::{HeaderName, HeaderValue};
 use crate::message::request::{Head, Request};
 use crate::message::response::{Response, Status};
 
+pub use crate::sync::pause::{Pause, Resume};
+pub use blocking::{Blocking, blocking};
+pub use outcome::{IntoOutcome, IntoResponse, Outcome};
+pub use reply::Reply;
+pub use router::Router;
+
 /// What answers requests. Functions and closures from `&Request` to [`Response`] need not implement it.
 ///
 /// It runs on the loop: whatever blocks in it keeps all connections waiting. See
-/// [`Response::promised`] and [`Server::threads`](crate::Server::threads) for work that does.
+/// [`Outcome::promised`] and [`Server::threads`](crate::Server::threads) for work that does.
 pub trait Handler {
     /// Says what to do with a request before its body comes; a peer that waits for `100 Continue` waits for this.
     /// The default buffers the body.
@@ -27,21 +35,21 @@ pub trait Handler {
     }
 
     /// Asked in place of [`accept`](Self::accept) where all of a request is here already, its body too, and it stays with
-    /// HTTP: one that would be buffered can be answered right away, which is what [`Accept::Refuse`] says. The body keeps
-    /// [`Limits::body_len_max`](crate::Limits::body_len_max); a bound below that is [`Accept::BufferUpTo`]'s to keep. For
+    /// HTTP: one that would be buffered can be answered right away, which is what [`Accept::Respond`] says. The body keeps
+    /// [`Limits::body_len_max`](crate::server::Limits::body_len_max); a bound below that is [`Accept::BufferUpTo`]'s to keep. For
     /// those whose `accept` and `call` would look for the same thing twice; the default asks the one and then the other.
     fn accept_whole(&mut self, request: &Request<'_>) -> Accept {
         accept_then_call(self, request)
     }
 
     /// Answers a request whose body was buffered.
-    fn call(&mut self, request: &Request<'_>) -> Response;
+    fn call(&mut self, request: &Request<'_>) -> Outcome;
 
     /// Called on the loop before answers leave, once for all that leave together: what was printed for them can go before
     /// they do. The default does nothing.
     fn before_send(&mut self) {}
 
-    /// The answer where the handler gave none: it panicked, dropped its [`Reply`](crate::Reply), or has no thread free.
+    /// The answer where the handler gave none: it panicked, dropped its [`Reply`], or has no thread free.
     /// The default is 500 and says no more than that.
     fn failure(&self) -> Response {
         Response::text("the handler failed\n").status(Status::INTERNAL_SERVER_ERROR)
@@ -56,15 +64,15 @@ pub(crate) fn accept_then_call<H: Handler + ?Sized>(
         Accept::BufferUpTo(len_max) if request.has_body_over(len_max) => {
             Accept::BufferUpTo(len_max)
         }
-        Accept::Buffer | Accept::BufferUpTo(_) => Accept::Refuse(handler.call(request)),
-        accept @ (Accept::Stream(_) | Accept::Upgrade(_) | Accept::Refuse(_)) => accept,
+        Accept::Buffer | Accept::BufferUpTo(_) => Accept::Respond(handler.call(request)),
+        accept @ (Accept::Stream(_) | Accept::Upgrade(_) | Accept::Respond(_)) => accept,
     }
 }
 
 /// What to do with a request.
 #[non_exhaustive]
 pub enum Accept {
-    /// Collect the body, up to [`Limits::body_len_max`](crate::Limits::body_len_max), then
+    /// Collect the body, up to [`Limits::body_len_max`](crate::server::Limits::body_len_max), then
     /// [`call`](Handler::call).
     Buffer,
     /// The same with a bound of its own, in bytes; over it the answer is 413.
@@ -73,8 +81,8 @@ pub enum Accept {
     Stream(Box<dyn Upload>),
     /// Leave HTTP, if the peer offered it; otherwise the request goes the way of [`Buffer`](Self::Buffer).
     Upgrade(Upgrade),
-    /// Answer now; the body is not wanted.
-    Refuse(Response),
+    /// Respond now; what has not come of the body is not wanted. `response.into()` makes the outcome.
+    Respond(Outcome),
 }
 
 impl fmt::Debug for Accept {
@@ -84,7 +92,7 @@ impl fmt::Debug for Accept {
             Self::BufferUpTo(_) => "BufferUpTo",
             Self::Stream(_) => "Stream",
             Self::Upgrade(_) => "Upgrade",
-            Self::Refuse(_) => "Refuse",
+            Self::Respond(_) => "Respond",
         })
     }
 }
@@ -100,7 +108,7 @@ pub trait Upload {
     fn on_piece(&mut self, piece: &[u8]) -> Demand;
 
     /// The body was whole: this is the answer.
-    fn on_end(self: Box<Self>) -> Response;
+    fn on_end(self: Box<Self>) -> Outcome;
 
     /// The peer left, or was refused, in the middle: there will be no more, and nobody takes an answer.
     fn on_cut(self: Box<Self>) {}
@@ -112,10 +120,10 @@ pub trait Upload {
 pub enum Demand {
     /// More, please.
     More,
-    /// Not now: nothing more is read from the peer until the [`Resume`](crate::Resume) that came with this pause says so.
-    Pause(crate::sync::pause::Pause),
-    /// Enough: this is the answer, and the rest is not wanted.
-    Answer(Response),
+    /// Not now: nothing more is read from the peer until the [`Resume`] that came with this pause says so.
+    Pause(Pause),
+    /// Enough: this is the response, and the rest is not wanted.
+    Respond(Outcome),
 }
 
 /// Leaves HTTP (RFC 9110 §7.8): `101 Switching Protocols` is sent, then the socket is the closure's, on a thread of its
@@ -165,12 +173,16 @@ impl fmt::Debug for Upgrade {
 #[derive(Clone)]
 pub(crate) struct FunctionHandler<F>(pub(crate) F);
 
-impl<F: FnMut(&Request<'_>) -> Response> Handler for FunctionHandler<F> {
+impl<F, R> Handler for FunctionHandler<F>
+where
+    F: FnMut(&Request<'_>) -> R,
+    R: IntoOutcome,
+{
     fn accept_whole(&mut self, request: &Request<'_>) -> Accept {
-        Accept::Refuse((self.0)(request))
+        Accept::Respond((self.0)(request).into_outcome())
     }
 
-    fn call(&mut self, request: &Request<'_>) -> Response {
-        (self.0)(request)
+    fn call(&mut self, request: &Request<'_>) -> Outcome {
+        (self.0)(request).into_outcome()
     }
 }

@@ -4,6 +4,7 @@ use core::fmt;
 use std::sync::Arc;
 
 use crate::h1::is_token_byte;
+use crate::handler::outcome::{IntoOutcome, Outcome};
 use crate::handler::pattern::{Parameters, PatternTree, parameter_names};
 use crate::handler::{Accept, Handler, accept_then_call};
 use crate::message::headers::HeaderValue;
@@ -13,7 +14,7 @@ use crate::message::response::{Response, Status};
 /// What [`Router::any`] adds to an `Allow`: the methods that clients use (RFC 9110 §9.3, RFC 5789).
 const USUAL_METHODS: [&str; 7] = ["DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT"];
 
-type Answer = Arc<dyn Fn(&Request<'_>) -> Response + Send + Sync>;
+type Responder = Arc<dyn Fn(&Request<'_>) -> Outcome + Send + Sync>;
 type Acceptor = Arc<dyn Fn(&Head<'_>) -> Accept + Send + Sync>;
 
 /// Sends each request to the function that was named for its method and path.
@@ -51,7 +52,7 @@ pub struct Router {
     patterns: PatternTree,
     /// The place of the route that was added last.
     last: usize,
-    fallback: Option<Answer>,
+    fallback: Option<Responder>,
 }
 
 macro_rules! routes_of_one_method {
@@ -62,12 +63,12 @@ macro_rules! routes_of_one_method {
         ///
         /// As [`route`](Self::route).
         #[must_use]
-        pub fn $name(
+        pub fn $name<R: IntoOutcome>(
             self,
             pattern: &str,
-            answer: impl Fn(&Request<'_>) -> Response + Send + Sync + 'static,
+            function: impl Fn(&Request<'_>) -> R + Send + Sync + 'static,
         ) -> Self {
-            self.route($method, pattern, answer)
+            self.route($method, pattern, function)
         }
     )*};
 }
@@ -93,12 +94,12 @@ impl Router {
     ///
     /// As [`route`](Self::route).
     #[must_use]
-    pub fn any(
+    pub fn any<R: IntoOutcome>(
         mut self,
         pattern: &str,
-        answer: impl Fn(&Request<'_>) -> Response + Send + Sync + 'static,
+        function: impl Fn(&Request<'_>) -> R + Send + Sync + 'static,
     ) -> Self {
-        self.add_answer(None, pattern, Arc::new(answer));
+        self.add_answer(None, pattern, responder(function));
         self
     }
 
@@ -111,13 +112,13 @@ impl Router {
     /// or segments behind a rest; a method and pattern that have an answer already. Patterns that differ only in the names
     /// of their parameters are the same.
     #[must_use]
-    pub fn route(
+    pub fn route<R: IntoOutcome>(
         mut self,
         method: &str,
         pattern: &str,
-        answer: impl Fn(&Request<'_>) -> Response + Send + Sync + 'static,
+        function: impl Fn(&Request<'_>) -> R + Send + Sync + 'static,
     ) -> Self {
-        self.add_answer(Some(method), pattern, Arc::new(answer));
+        self.add_answer(Some(method), pattern, responder(function));
         self
     }
 
@@ -150,7 +151,7 @@ impl Router {
     }
 
     /// Bounds the body that the route added last takes, in place of
-    /// [`Limits::body_len_max`](crate::Limits::body_len_max); over it the answer is 413. A bound that the route's acceptor
+    /// [`Limits::body_len_max`](crate::server::Limits::body_len_max); over it the answer is 413. A bound that the route's acceptor
     /// gives goes before this one.
     ///
     /// # Panics
@@ -168,15 +169,15 @@ impl Router {
 
     /// Answers each request whose path no pattern matches, in place of 404 and 501.
     #[must_use]
-    pub fn fallback(
+    pub fn fallback<R: IntoOutcome>(
         mut self,
-        answer: impl Fn(&Request<'_>) -> Response + Send + Sync + 'static,
+        function: impl Fn(&Request<'_>) -> R + Send + Sync + 'static,
     ) -> Self {
-        self.fallback = Some(Arc::new(answer));
+        self.fallback = Some(responder(function));
         self
     }
 
-    fn add_answer(&mut self, method: Option<&str>, pattern: &str, answer: Answer) {
+    fn add_answer(&mut self, method: Option<&str>, pattern: &str, answer: Responder) {
         let earlier = self.add(method, pattern).answer.replace(answer);
         assert!(
             earlier.is_none(),
@@ -255,19 +256,19 @@ impl Handler for Router {
         let route = match self.find(*head, &mut parameters) {
             Found::Route(route) => route,
             Found::Fallback(_) => return Accept::Buffer,
-            Found::Router(response) => return Accept::Refuse(response),
+            Found::Router(response) => return Accept::Respond(response.into()),
         };
         let accept = route.acceptor.as_ref().map_or(Accept::Buffer, |acceptor| {
             acceptor(&head.with_parameters(parameters.named(&route.names)))
         });
         match accept {
             Accept::Buffer | Accept::BufferUpTo(_) if route.answer.is_none() => {
-                Accept::Refuse(page(Status::INTERNAL_SERVER_ERROR))
+                Accept::Respond(page(Status::INTERNAL_SERVER_ERROR).into())
             }
             Accept::Buffer => route
                 .body_len_max
                 .map_or(Accept::Buffer, Accept::BufferUpTo),
-            Accept::BufferUpTo(_) | Accept::Stream(_) | Accept::Upgrade(_) | Accept::Refuse(_) => {
+            Accept::BufferUpTo(_) | Accept::Stream(_) | Accept::Upgrade(_) | Accept::Respond(_) => {
                 accept
             }
         }
@@ -277,28 +278,28 @@ impl Handler for Router {
         let mut parameters = Parameters::default();
         let route = match self.find(request.head(), &mut parameters) {
             Found::Route(route) => route,
-            Found::Fallback(answer) => return Accept::Refuse(answer(request)),
-            Found::Router(response) => return Accept::Refuse(response),
+            Found::Fallback(answer) => return Accept::Respond(answer(request)),
+            Found::Router(response) => return Accept::Respond(response.into()),
         };
         let bound = route.body_len_max.unwrap_or(u64::MAX);
         match (&route.acceptor, &route.answer) {
             (None, Some(answer)) if !request.has_body_over(bound) => {
                 let request = request.with_parameters(parameters.named(&route.names));
-                Accept::Refuse(answer(&request))
+                Accept::Respond(answer(&request))
             }
             (_, _) => accept_then_call(self, request),
         }
     }
 
-    fn call(&mut self, request: &Request<'_>) -> Response {
+    fn call(&mut self, request: &Request<'_>) -> Outcome {
         let mut parameters = Parameters::default();
         match self.find(request.head(), &mut parameters) {
             Found::Route(route) => match &route.answer {
                 Some(answer) => answer(&request.with_parameters(parameters.named(&route.names))),
-                None => page(Status::BAD_REQUEST),
+                None => page(Status::BAD_REQUEST).into(),
             },
             Found::Fallback(answer) => answer(request),
-            Found::Router(response) => response,
+            Found::Router(response) => response.into(),
         }
     }
 }
@@ -310,10 +311,16 @@ impl fmt::Debug for Router {
     }
 }
 
-/// Who answers a request.
+fn responder<R: IntoOutcome>(
+    function: impl Fn(&Request<'_>) -> R + Send + Sync + 'static,
+) -> Responder {
+    Arc::new(move |request| function(request).into_outcome())
+}
+
+/// Who responds to a request.
 enum Found<'r> {
     Route(&'r Route),
-    Fallback(&'r Answer),
+    Fallback(&'r Responder),
     Router(Response),
 }
 
@@ -325,7 +332,7 @@ struct Route {
     pattern: Box<str>,
     /// The names of the pattern's parameters, from left to right.
     names: Vec<Box<str>>,
-    answer: Option<Answer>,
+    answer: Option<Responder>,
     acceptor: Option<Acceptor>,
     body_len_max: Option<u64>,
 }
@@ -358,19 +365,18 @@ fn page(status: Status) -> Response {
 #[cfg(test)]
 mod tests {
     use super::Router;
-    use crate::{
-        Accept, Demand, Handler, Request, Response, Status, TestAnswer, TestRequest, Upgrade,
-        Upload,
-    };
+    use crate::handler::{Accept, Demand, Outcome, Upgrade, Upload};
+    use crate::testing::TestResponse;
+    use crate::{Handler, Request, Response, Status, TestRequest};
 
-    fn ask(router: &Router, method: &str, target: &str) -> TestAnswer {
+    fn ask(router: &Router, method: &str, target: &str) -> TestResponse {
         TestRequest::new(method, target).run_handler(&mut router.clone())
     }
 
     /// The text of the answer to GET, or its status where that is not 200.
     fn get(router: &Router, target: &str) -> String {
         let answer = ask(router, "GET", target);
-        match answer.status() {
+        match answer.status().code() {
             200 => answer.text(),
             status => status.to_string(),
         }
@@ -472,7 +478,7 @@ mod tests {
         let verdict = |method: &str, target: &str| {
             let answer = ask(&router, method, target);
             let allow = answer.header("allow").unwrap_or_default().to_owned();
-            (answer.status(), allow)
+            (answer.status().code(), allow)
         };
         let known = |status: u16, allow: &str| (status, allow.to_owned());
         assert_eq!(
@@ -555,8 +561,8 @@ mod tests {
             Demand::More
         }
 
-        fn on_end(self: Box<Self>) -> Response {
-            Response::text("discarded")
+        fn on_end(self: Box<Self>) -> Outcome {
+            Response::text("discarded").into()
         }
     }
 
@@ -565,7 +571,7 @@ mod tests {
         let router = Router::new()
             .accept("POST", "/to/{name}", |head| {
                 match head.parameter("name").as_deref() {
-                    Some("nobody") => Accept::Refuse(Response::new(Status::FORBIDDEN)),
+                    Some("nobody") => Accept::Respond(Response::new(Status::FORBIDDEN).into()),
                     Some("all") => Accept::Stream(Box::new(Discard)),
                     Some("few") => Accept::BufferUpTo(1),
                     _ => Accept::Buffer,

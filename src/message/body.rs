@@ -451,6 +451,7 @@ mod tests {
     use std::task::Wake;
 
     use super::{Body, BodySender, Bytes, Content, Notify, Piece, SendError, TrySendError};
+    use crate::sync::oneshot::oneshot;
 
     #[test]
     fn a_full_channel_gives_the_piece_back() {
@@ -577,9 +578,11 @@ mod tests {
     #[test]
     fn whoever_has_given_the_body_away_may_wait_for_room() {
         let (sender, body) = Body::channel(1);
-        let (promised, reply) = crate::Response::promised();
+        let (reply, promised) = oneshot::<crate::Response>();
         sender.send("a").expect("room");
-        reply.complete(crate::Response::text(body));
+        let response = crate::Response::text(body);
+        response.hand_over();
+        reply.send(response);
         std::thread::scope(|scope| {
             scope.spawn(move || drop(promised));
             // The peer's end lets go: that is heard, and not taken for a deadlock.

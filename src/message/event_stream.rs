@@ -9,7 +9,7 @@ use crate::message::response::Response;
 /// One event of a stream.
 ///
 /// ```
-/// use coldstart::ServerSentEvent;
+/// use coldstart::message::ServerSentEvent;
 ///
 /// let event = ServerSentEvent::new("two\nlines").event("token").id("7");
 /// assert_eq!(event.to_string(), "event: token\nid: 7\ndata: two\ndata: lines\n\n");
@@ -127,7 +127,8 @@ impl Response {
     /// A stream of server-sent events, and what sends them; at most `bytes_max` bytes wait in between.
     ///
     /// ```
-    /// use coldstart::{Request, Response, ServerSentEvent};
+    /// use coldstart::{Request, Response};
+    /// use coldstart::message::ServerSentEvent;
     ///
     /// fn clock(_: &Request<'_>) -> Response {
     ///     let (events, response) = Response::event_stream(64 * 1024);
@@ -136,7 +137,7 @@ impl Response {
     ///             events.send(&ServerSentEvent::new(format!("tick {tick}")))?;
     ///         }
     ///         events.finish();
-    ///         Ok::<(), coldstart::SendError>(())
+    ///         Ok::<(), coldstart::message::SendError>(())
     ///     });
     ///     response
     /// }

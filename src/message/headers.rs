@@ -70,12 +70,13 @@ fn is_token(text: &str) -> bool {
 /// A literal becomes one by itself; text that is only known at run time has to pass [`HeaderValue::parse`].
 ///
 /// ```
-/// use coldstart::{HeaderValue, Response};
+/// use coldstart::Response;
+/// use coldstart::message::HeaderValue;
 ///
 /// let file_name = String::from("report.txt");
 /// let disposition = HeaderValue::parse(format!("attachment; filename={file_name}"))?;
 /// let response = Response::text("all is well").header("content-disposition", disposition);
-/// # Ok::<(), coldstart::InvalidHeader>(())
+/// # Ok::<(), coldstart::message::InvalidHeader>(())
 /// ```
 #[derive(Clone, PartialEq, Eq)]
 pub struct HeaderValue(Bytes);

@@ -3,6 +3,11 @@
 pub(crate) mod body;
 pub(crate) mod event_stream;
 pub(crate) mod headers;
-pub(crate) mod reply;
 pub(crate) mod request;
 pub(crate) mod response;
+
+pub use body::{Body, BodySender, SendError, TrySendError};
+pub use event_stream::{EventSender, ServerSentEvent};
+pub use headers::{HeaderName, HeaderValue, Headers, InvalidHeader};
+pub use request::{Head, Request};
+pub use response::{Response, ResponseHead, Status};

@@ -7,7 +7,6 @@ use bytes::Bytes;
 use crate::h1;
 use crate::message::body::{Body, Content};
 use crate::message::headers::{HeaderName, HeaderValue};
-use crate::sync::oneshot::Receiver;
 
 /// The status code of a final answer: 200 to 599 (RFC 9110 §15).
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -18,7 +17,11 @@ macro_rules! statuses {
         impl Status {
             $(
                 #[doc = concat!("Status ", stringify!($code), ".")]
-                pub const $name: Self = Self($code);
+                pub const $name: Self = {
+                    // A constant without its phrase does not compile.
+                    assert!(!h1::reason_phrase($code).is_empty(), "no reason phrase");
+                    Self($code)
+                };
             )*
         }
     };
@@ -59,6 +62,9 @@ statuses! {
 }
 
 impl Status {
+    /// Of an upgrade, which only the server gives.
+    pub(crate) const SWITCHING_PROTOCOLS: Self = Self(101);
+
     /// The status of this code; `None` outside 200 to 599: an interim answer is not a handler's to give.
     #[must_use]
     pub const fn new(code: u16) -> Option<Self> {
@@ -82,6 +88,20 @@ impl Status {
     }
 }
 
+/// Equal to its code, so that `response.head().status() == 404` reads as it should.
+impl PartialEq<u16> for Status {
+    fn eq(&self, code: &u16) -> bool {
+        self.0 == *code
+    }
+}
+
+impl fmt::Display for Status {
+    /// The three digits.
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(formatter)
+    }
+}
+
 impl fmt::Debug for Status {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(formatter, "{} {}", self.0, self.reason())
@@ -97,7 +117,7 @@ impl fmt::Debug for Status {
 /// let response = Response::text("no such page\n")
 ///     .status(Status::NOT_FOUND)
 ///     .header("cache-control", "no-store");
-/// assert_eq!(response.status_code(), 404);
+/// assert_eq!(response.head().status(), 404);
 /// ```
 pub struct Response {
     status: Status,
@@ -105,15 +125,7 @@ pub struct Response {
     /// Most answers have just this field: it needs no memory of its own.
     content_type: Option<HeaderValue>,
     fields: Vec<(HeaderName, HeaderValue)>,
-    source: Source,
-}
-
-/// Where the answer comes from.
-pub(crate) enum Source {
-    /// It is here.
-    Body(Body),
-    /// A [`Reply`] will bring all of it.
-    Promise(Receiver<Response>),
+    body: Body,
 }
 
 /// What becomes of the connection.
@@ -132,7 +144,7 @@ impl Response {
             afterwards: Afterwards::Persist,
             content_type: None,
             fields: Vec::new(),
-            source: Source::Body(Body::empty()),
+            body: Body::empty(),
         }
     }
 
@@ -178,7 +190,7 @@ impl Response {
             afterwards: Afterwards::Persist,
             content_type: Some(content_type),
             fields: Vec::new(),
-            source: Source::Body(body),
+            body,
         }
     }
 
@@ -208,10 +220,10 @@ impl Response {
         self
     }
 
-    /// Sets the body. A promised answer is no longer promised.
+    /// Sets the body.
     #[must_use]
     pub fn body(mut self, body: impl Into<Body>) -> Self {
-        self.source = Source::Body(body.into());
+        self.body = body.into();
         self
     }
 
@@ -222,18 +234,16 @@ impl Response {
         self
     }
 
-    /// The status code.
+    /// The status and the fields set so far, as they will be sent.
     #[must_use]
-    pub const fn status_code(&self) -> u16 {
-        self.status.code()
+    pub const fn head(&self) -> ResponseHead<'_> {
+        ResponseHead { response: self }
     }
 
-    /// The fields set so far, as they will be sent.
-    pub fn headers(&self) -> impl Iterator<Item = (&str, &[u8])> {
-        let content_type = self.content_type_bytes().into_iter();
-        content_type
-            .map(|value| ("Content-Type", value))
-            .chain(self.fields())
+    /// The body.
+    #[must_use]
+    pub const fn content(&self) -> &Body {
+        &self.body
     }
 
     pub(crate) fn content_type_bytes(&self) -> Option<&[u8]> {
@@ -247,40 +257,67 @@ impl Response {
             .map(|(name, value)| (name.as_str(), value.as_bytes()))
     }
 
+    pub(crate) const fn afterwards(&self) -> Afterwards {
+        self.afterwards
+    }
+
+    /// The response leaves the thread that made it.
+    pub(crate) fn hand_over(&self) {
+        if let Body(Content::Channel(source)) = &self.body {
+            source.hand_over();
+        }
+    }
+
+    pub(crate) const fn body_mut(&mut self) -> &mut Body {
+        &mut self.body
+    }
+
+    pub(crate) fn take_body(&mut self) -> Body {
+        std::mem::take(&mut self.body)
+    }
+}
+
+/// Reads the status and the fields of a [`Response`], by the names that [`Head`](crate::message::Head) has for a request.
+///
+/// ```
+/// use coldstart::{Response, Status};
+///
+/// let response = Response::new(Status::FOUND).header("location", "/there");
+/// assert_eq!(response.head().status(), Status::FOUND);
+/// assert_eq!(response.head().header("Location"), Some("/there"));
+/// ```
+#[derive(Clone, Copy, Debug)]
+pub struct ResponseHead<'a> {
+    response: &'a Response,
+}
+
+impl<'a> ResponseHead<'a> {
+    /// The status.
+    #[must_use]
+    pub const fn status(self) -> Status {
+        self.response.status
+    }
+
+    /// The value of the first field of this name, if it is UTF-8. Names have no case (RFC 9110 §5.1).
+    #[must_use]
+    pub fn header(self, name: &str) -> Option<&'a str> {
+        core::str::from_utf8(self.header_bytes(name)?).ok()
+    }
+
     /// The value of the first field of this name.
     #[must_use]
-    pub fn header_bytes(&self, name: &str) -> Option<&[u8]> {
+    pub fn header_bytes(self, name: &str) -> Option<&'a [u8]> {
         self.headers()
             .find(|field| field.0.eq_ignore_ascii_case(name))
             .map(|field| field.1)
     }
 
-    /// The body's bytes, if all of them are here.
-    #[must_use]
-    pub fn body_bytes(&self) -> Option<&[u8]> {
-        match &self.source {
-            Source::Body(body) => body.as_bytes(),
-            Source::Promise(_) => None,
-        }
-    }
-
-    pub(crate) const fn afterwards(&self) -> Afterwards {
-        self.afterwards
-    }
-
-    /// The answer leaves the thread that made it.
-    pub(crate) fn hand_over(&self) {
-        if let Source::Body(Body(Content::Channel(source))) = &self.source {
-            source.hand_over();
-        }
-    }
-
-    pub(crate) const fn source(&mut self) -> &mut Source {
-        &mut self.source
-    }
-
-    pub(crate) fn take_source(&mut self) -> Source {
-        std::mem::replace(&mut self.source, Source::Body(Body::empty()))
+    /// Names and values of all fields.
+    pub fn headers(self) -> impl Iterator<Item = (&'a str, &'a [u8])> {
+        let content_type = self.response.content_type_bytes().into_iter();
+        content_type
+            .map(|value| ("Content-Type", value))
+            .chain(self.response.fields())
     }
 }
 
@@ -293,7 +330,7 @@ impl From<Bytes> for Response {
 impl fmt::Debug for Response {
     /// Names of fields only: values may be credentials.
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let names: Vec<&str> = self.headers().map(|field| field.0).collect();
+        let names: Vec<&str> = self.head().headers().map(|field| field.0).collect();
         formatter
             .debug_struct("Response")
             .field("status", &self.status)

@@ -1,4 +1,4 @@
-//! Measures the memory that sessions hold, for the simulation. Feature `sim`, never shipped.
+//! Measures the memory that sessions hold, for the simulation. Feature `_sim`, never shipped.
 
 use crate::handler::Handler;
 use crate::os::Os;

@@ -5,7 +5,7 @@
 //! request has arrived.
 
 mod deadlines;
-#[cfg(feature = "sim")]
+#[cfg(feature = "_sim")]
 mod gauge;
 #[cfg(all(test, loom))]
 mod interleavings;
@@ -24,12 +24,12 @@ use crate::limits::{
     ACCEPTS_A_TURN_MAX, EXHAUSTED_REPORT, EXHAUSTED_RETRY, READ_TOGETHER_LEN_MAX,
     READS_TOGETHER_MAX,
 };
-use crate::observe::{Event, Observer};
+use crate::observe::{Observer, ServerEvent};
 use crate::os::{Fault, Instant, Key, Occurrence, Os, Readiness};
 
 use deadlines::{Deadlines, Waiting};
 
-#[cfg(feature = "sim")]
+#[cfg(feature = "_sim")]
 pub(crate) use gauge::Gauge;
 use mailbox::Mailbox;
 use scratch::Scratch;
@@ -202,7 +202,7 @@ impl<O: Os, H: Handler> Reactor<O, H> {
             .is_none_or(|at| at.after(EXHAUSTED_REPORT) <= now)
         {
             self.reported_at = Some(now);
-            self.observer.on(Event::DescriptorsExhausted);
+            self.observer.on(ServerEvent::DescriptorsExhausted);
         }
     }
 
@@ -300,7 +300,7 @@ impl<O: Os, H: Handler> Reactor<O, H> {
                     self.close(key);
                 }
                 self.phase = Phase::Stopped;
-                self.observer.on(Event::Stopped(cut));
+                self.observer.on(ServerEvent::Stopped(cut));
             }
         }
     }
@@ -318,7 +318,7 @@ impl<O: Os, H: Handler> Reactor<O, H> {
         self.accepting = Accepting::Stopped;
         self.os.stop_listening();
         let busy = self.count_busy();
-        self.observer.on(Event::Draining(busy));
+        self.observer.on(ServerEvent::Draining(busy));
         for key in self.table.keys() {
             self.drive(key, Trigger::Drain);
         }
@@ -402,7 +402,7 @@ impl<O: Os, H: Handler> Reactor<O, H> {
             return;
         };
         if !(upgrade.start)(stream, rest) {
-            self.observer.on(Event::ThreadNotStarted);
+            self.observer.on(ServerEvent::ThreadNotStarted);
         }
     }
 }

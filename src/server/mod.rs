@@ -10,16 +10,18 @@ use std::sync::Arc;
 
 use crate::current_request;
 use crate::handler::blocking::Blocking;
+use crate::handler::outcome::IntoOutcome;
 use crate::handler::{FunctionHandler, Handler};
-use crate::limits::{Limits, Timeouts};
 use crate::message::request::Request;
-use crate::message::response::Response;
-use crate::observe::{Event, Observer, StderrObserver};
 use crate::os::{
     KeepaliveTimes, Listener, PortSharing, RealOs, Signals, SocketOptions, StopFlag, Wake, signal,
 };
 use crate::reactor::{Reactor, Settings};
-use crate::server::start_error::StartError;
+
+pub use crate::limits::{HEAD_LEN_CEILING, HEADERS_CEILING, Limits, Timeouts, WORKERS_MAX};
+pub use crate::observe::{Observer, ServerEvent, StderrObserver};
+pub use start_error::StartError;
+pub use workers::{BoundWorkers, Workers};
 
 /// The port of a server that is told none.
 pub const DEFAULT_PORT: u16 = 9000;
@@ -37,7 +39,7 @@ const DEFAULT_KEEPALIVE: KeepaliveTimes = KeepaliveTimes {
 /// ```no_run
 /// use coldstart::{Response, Server};
 ///
-/// # fn main() -> Result<(), coldstart::StartError> {
+/// # fn main() -> Result<(), coldstart::server::StartError> {
 /// Server::new().port(8080).run(|request| Response::text(format!("{}\n", request.path())))
 /// # }
 /// ```
@@ -165,7 +167,10 @@ impl Server {
     /// # Errors
     ///
     /// The address can't be had, or the kernel denies what a loop needs.
-    pub fn run(self, function: impl FnMut(&Request<'_>) -> Response) -> Result<(), StartError> {
+    pub fn run<R: IntoOutcome>(
+        self,
+        function: impl FnMut(&Request<'_>) -> R,
+    ) -> Result<(), StartError> {
         self.bind()?.run(function)
     }
 
@@ -228,7 +233,10 @@ impl Bound {
     /// # Errors
     ///
     /// The kernel denies what a loop needs.
-    pub fn run(self, function: impl FnMut(&Request<'_>) -> Response) -> Result<(), StartError> {
+    pub fn run<R: IntoOutcome>(
+        self,
+        function: impl FnMut(&Request<'_>) -> R,
+    ) -> Result<(), StartError> {
         self.run_handler(FunctionHandler(function))
     }
 
@@ -260,7 +268,7 @@ impl Bound {
         };
         let wake = self.wake.clone();
         let os = RealOs::new(self.listener, self.wake, stop).map_err(StartError::from_os)?;
-        self.observer.on(Event::Listening(self.address));
+        self.observer.on(ServerEvent::Listening(self.address));
         let _leave = current_request::leave_afterwards();
         let outcome = Reactor::new(os, handler, self.settings, self.observer, move || {
             wake.wake();
@@ -283,9 +291,10 @@ impl Threads {
     /// # Errors
     ///
     /// As [`Server::run`].
-    pub fn run<F>(self, function: F) -> Result<(), StartError>
+    pub fn run<F, R>(self, function: F) -> Result<(), StartError>
     where
-        F: FnMut(&Request<'_>) -> Response + Clone + Send + 'static,
+        F: FnMut(&Request<'_>) -> R + Clone + Send + 'static,
+        R: IntoOutcome,
     {
         self.run_handler(FunctionHandler(function))
     }

@@ -126,7 +126,18 @@ impl fmt::Display for Printable<'_> {
     }
 }
 
-impl core::error::Error for StartError {}
+impl core::error::Error for StartError {
+    /// The kernel's own error, where the message is not all of it.
+    fn source(&self) -> Option<&(dyn core::error::Error + 'static)> {
+        match self {
+            Self::Os(error) => Some(error),
+            Self::AddressInUse(_)
+            | Self::PermissionDenied(_)
+            | Self::AddressNotAvailable(_)
+            | Self::InvalidPort { .. } => None,
+        }
+    }
+}
 
 impl From<&StartError> for ExitCode {
     fn from(error: &StartError) -> Self {

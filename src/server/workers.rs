@@ -5,18 +5,18 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::thread;
 
+use crate::handler::outcome::IntoOutcome;
 use crate::handler::{FunctionHandler, Handler};
 use crate::limits::WORKERS_MAX;
 use crate::message::request::Request;
-use crate::message::response::Response;
-use crate::observe::{Event, Observer, StderrObserver};
+use crate::observe::{Observer, ServerEvent, StderrObserver};
 use crate::os::{PortSharing, Signals, Wake, signal};
 use crate::server::start_error::StartError;
 use crate::server::{Bound, Server, Stopper};
 
 impl Server {
     /// Serves with `count` loops on threads of their own, each with a clone of the handler and a listening socket on
-    /// the same port, among which the kernel spreads connections (`SO_REUSEPORT`). At most [`WORKERS_MAX`](crate::WORKERS_MAX).
+    /// the same port, among which the kernel spreads connections (`SO_REUSEPORT`). At most [`WORKERS_MAX`].
     #[must_use]
     pub const fn workers(self, count: usize) -> Workers {
         Workers {
@@ -71,9 +71,10 @@ impl Workers {
     /// # Errors
     ///
     /// As [`Server::run`], and if the kernel starts no further thread.
-    pub fn run<F>(self, function: F) -> Result<(), StartError>
+    pub fn run<F, R>(self, function: F) -> Result<(), StartError>
     where
-        F: FnMut(&Request<'_>) -> Response + Clone + Send,
+        F: FnMut(&Request<'_>) -> R + Clone + Send,
+        R: IntoOutcome,
     {
         self.bind()?.run(function)
     }
@@ -125,9 +126,10 @@ impl BoundWorkers {
     /// # Errors
     ///
     /// As [`Bound::run`], and if the kernel starts no further thread.
-    pub fn run<F>(self, function: F) -> Result<(), StartError>
+    pub fn run<F, R>(self, function: F) -> Result<(), StartError>
     where
-        F: FnMut(&Request<'_>) -> Response + Clone + Send,
+        F: FnMut(&Request<'_>) -> R + Clone + Send,
+        R: IntoOutcome,
     {
         self.run_handler(FunctionHandler(function))
     }
@@ -192,8 +194,8 @@ impl Drop for StopAtEnd {
 struct SilentStart<T>(T);
 
 impl<T: Observer> Observer for SilentStart<T> {
-    fn on(&mut self, event: Event) {
-        if !matches!(event, Event::Listening(_)) {
+    fn on(&mut self, event: ServerEvent) {
+        if !matches!(event, ServerEvent::Listening(_)) {
             self.0.on(event);
         }
     }

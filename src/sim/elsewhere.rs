@@ -9,9 +9,10 @@ use std::rc::Rc;
 use std::sync::mpsc;
 
 use super::task::{Ending, Errand, FILE_LEN, Task, UploadPlan, pattern, tally};
+use crate::handler::outcome::Outcome;
+use crate::handler::reply::Reply;
 use crate::handler::{Accept, Demand, Handler, Upgrade, Upload};
 use crate::message::body::{Body, BodySender, TrySendError};
-use crate::message::reply::Reply;
 use crate::message::request::{Head, Request};
 use crate::message::response::{Response, Status};
 use crate::sync::pause::{Pause, Resume};
@@ -151,7 +152,7 @@ impl Elsewhere {
             }
             ReplyText::Promise(id, len) => {
                 let promised = self.promise(30, ReplyText::Pattern(id, len), Ending::Kept);
-                reply.complete(promised);
+                reply.settle(promised);
             }
             ReplyText::Dropped => drop(reply),
         }
@@ -197,14 +198,14 @@ impl Elsewhere {
         body
     }
 
-    fn promise(&mut self, after: u64, what: ReplyText, ending: Ending) -> Response {
-        let (response, reply) = Response::promised();
+    fn promise(&mut self, after: u64, what: ReplyText, ending: Ending) -> Outcome {
+        let (outcome, reply) = Outcome::promised();
         match ending {
             Ending::Kept => self.put(Job::Reply(reply, what), Due::After(after)),
             Ending::Dropped => self.put(Job::Reply(reply, ReplyText::Dropped), Due::After(after)),
             Ending::Late => self.put(Job::Reply(reply, what), Due::Late),
         }
-        response
+        outcome
     }
 }
 
@@ -263,10 +264,10 @@ impl Handler for StagedHandler {
                 }))
             }
             Task::Limit(len) => Accept::BufferUpTo(len as u64),
-            Task::Refuse => Accept::Refuse(refusal()),
+            Task::Refuse => Accept::Respond(refusal().into()),
             Task::RefuseLater(after) => {
                 let what = ReplyText::Text(403, "no\n");
-                Accept::Refuse(elsewhere.promise(after, what, Ending::Kept))
+                Accept::Respond(elsewhere.promise(after, what, Ending::Kept))
             }
             Task::PanicOnAccept => {
                 drop(elsewhere);
@@ -291,25 +292,25 @@ impl Handler for StagedHandler {
         }
     }
 
-    fn call(&mut self, request: &Request<'_>) -> Response {
+    fn call(&mut self, request: &Request<'_>) -> Outcome {
         let Ok(Errand { id, task }) = request.path().parse::<Errand>() else {
-            return Response::new(Status::NOT_FOUND);
+            return Response::new(Status::NOT_FOUND).into();
         };
         let mut elsewhere = self.elsewhere.borrow_mut();
-        match task {
+        let response = match task {
             Task::Echo | Task::Limit(_) | Task::Upgrade => Response::bytes(request.body_bytes()),
             Task::Large(len) => Response::bytes(pattern(id, len)),
             Task::Stream(count, len, room, ending) => {
                 Response::bytes(elsewhere.stream(pattern(id, count * len), len, room, ending))
             }
             Task::Promise(after, ending) => {
-                elsewhere.promise(after, ReplyText::Pattern(id, 99), ending)
+                return elsewhere.promise(after, ReplyText::Pattern(id, 99), ending);
             }
             Task::PromisedStream(len) => {
-                elsewhere.promise(30, ReplyText::Stream(id, len), Ending::Kept)
+                return elsewhere.promise(30, ReplyText::Stream(id, len), Ending::Kept);
             }
             Task::PromisedPromise => {
-                elsewhere.promise(30, ReplyText::Promise(id, 99), Ending::Kept)
+                return elsewhere.promise(30, ReplyText::Promise(id, 99), Ending::Kept);
             }
             Task::File(claimed, len) => {
                 let start = (FILE_LEN - len) as u64;
@@ -336,7 +337,8 @@ impl Handler for StagedHandler {
                 drop(elsewhere);
                 std::panic::panic_any(StagedPanic)
             }
-        }
+        };
+        response.into()
     }
 }
 
@@ -383,12 +385,12 @@ impl Upload for StagedUpload {
             }
             UploadPlan::Early(len) if self.body.len() >= len => {
                 self.stage = UploadStage::Over;
-                Demand::Answer(enough())
+                Demand::Respond(enough().into())
             }
             UploadPlan::EarlyLater(len) if self.body.len() >= len => {
                 self.stage = UploadStage::Over;
                 let what = ReplyText::Text(202, "enough\n");
-                Demand::Answer(elsewhere.promise(700, what, Ending::Kept))
+                Demand::Respond(elsewhere.promise(700, what, Ending::Kept))
             }
             UploadPlan::Panic(len) if self.body.len() >= len => {
                 self.stage = UploadStage::Over;
@@ -403,12 +405,12 @@ impl Upload for StagedUpload {
         }
     }
 
-    fn on_end(mut self: Box<Self>) -> Response {
+    fn on_end(mut self: Box<Self>) -> Outcome {
         self.stage = UploadStage::Over;
         if self.plan == UploadPlan::PanicAtEnd {
             std::panic::panic_any(StagedPanic);
         }
-        Response::text(tally(&self.body))
+        Response::text(tally(&self.body)).into()
     }
 
     fn on_cut(mut self: Box<Self>) {

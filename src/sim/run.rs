@@ -15,7 +15,7 @@ use super::world::{Actor, Stir};
 use crate::limits::Limits;
 use crate::os::Fault;
 
-/// The time-outs that all worlds have, in milliseconds: those of [`Timeouts::new`](crate::Timeouts::new).
+/// The time-outs that all worlds have, in milliseconds: those of [`Timeouts::new`](crate::server::Timeouts::new).
 pub(super) const REQUEST_TIMEOUT: u64 = 30_000;
 pub(super) const DRAIN_TIMEOUT: u64 = 10_000;
 

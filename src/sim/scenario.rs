@@ -14,7 +14,7 @@ use super::run::Tracing;
 use super::simulation::Stage;
 use super::world::Actor;
 use crate::limits::Limits;
-use crate::observe::Event;
+use crate::observe::ServerEvent;
 
 /// Turns that no step of a scenario needs.
 const TURNS_MAX: u64 = 10_000;
@@ -80,10 +80,6 @@ impl Default for Scenario {
     }
 }
 
-#[expect(
-    clippy::missing_panics_doc,
-    reason = "a scenario is a test, and each step of it may fail"
-)]
 impl Scenario {
     /// A server with these bounds, and nobody there.
     #[must_use]
@@ -269,7 +265,7 @@ impl Scenario {
 
     /// What the operator was told.
     #[must_use]
-    pub fn events(&self) -> Vec<Event> {
+    pub fn events(&self) -> Vec<ServerEvent> {
         self.stage.ear.events()
     }
 

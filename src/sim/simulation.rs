@@ -19,7 +19,7 @@ use super::run::Tracing;
 use super::task::{FILE_LEN, pattern};
 use super::world::{State, Stir, World};
 use crate::limits::{Limits, Timeouts};
-use crate::observe::{Event, Observer};
+use crate::observe::{Observer, ServerEvent};
 use crate::reactor::{Gauge, Reactor, Settings};
 
 /// Turns without any work at all that are taken for a busy loop.
@@ -29,17 +29,17 @@ const IDLE_WAKES_MAX: u32 = 4;
 
 /// Hears what the loop reports.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Ear(Arc<Mutex<Vec<Event>>>);
+pub(super) struct Ear(Arc<Mutex<Vec<ServerEvent>>>);
 
 impl Observer for Ear {
-    fn on(&mut self, event: Event) {
+    fn on(&mut self, event: ServerEvent) {
         let mut events = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         events.push(event);
     }
 }
 
 impl Ear {
-    pub(super) fn events(&self) -> Vec<Event> {
+    pub(super) fn events(&self) -> Vec<ServerEvent> {
         self.0
             .lock()
             .unwrap_or_else(PoisonError::into_inner)

@@ -8,7 +8,7 @@ use std::net::TcpStream;
 use std::rc::Rc;
 
 use crate::handler::Handler;
-use crate::observe::{Event, Observer};
+use crate::observe::{Observer, ServerEvent};
 use crate::os::{Fault, Instant, Interest, Key, Occurrence, Os, Readiness};
 use crate::reactor::{Reactor, Settings};
 
@@ -68,7 +68,7 @@ impl<H: Handler> Treadmill<H> {
 struct Nobody;
 
 impl Observer for Nobody {
-    fn on(&mut self, _: Event) {}
+    fn on(&mut self, _: ServerEvent) {}
 }
 
 struct Connected;

@@ -14,7 +14,7 @@ enum State {
     Over,
 }
 
-/// A pause in the reading of an upload, for [`Demand::Pause`](crate::Demand::Pause).
+/// A pause in the reading of an upload, for [`Demand::Pause`](crate::handler::Demand::Pause).
 pub struct Pause {
     state: Arc<Mutex<State>>,
 }

@@ -9,40 +9,37 @@ use std::sync::mpsc;
 use bytes::Bytes;
 
 use crate::handler::Upgrade;
+use crate::handler::outcome::{Outcome, Pending};
 use crate::limits::FILE_PIECE_LEN;
 use crate::message::body::{Content, FilePart, Piece};
-use crate::message::response::{Response, Source, Status};
+use crate::message::response::{Response, Status};
 use crate::sync::notify::Notify;
-use crate::sync::oneshot::{Polled, Receiver};
+use crate::sync::oneshot::Polled;
 use crate::sync::pause::Pause;
 
 /// For so long a test waits for each thing that another thread has to bring.
 const WAIT_MAX: Duration = Duration::from_secs(10);
 
 /// What a handler answered, without the fields that are the server's.
-pub struct TestAnswer {
-    status: u16,
+pub struct TestResponse {
+    status: Status,
     fields: Vec<(String, Vec<u8>)>,
     content: Content,
     bell: Bell,
 }
 
-impl TestAnswer {
-    pub(crate) fn new(mut response: Response) -> Self {
+impl TestResponse {
+    pub(crate) fn new(outcome: Outcome) -> Self {
         let bell = Bell::new();
-        let content = loop {
-            match response.take_source() {
-                Source::Body(body) => break body.0,
-                Source::Promise(promise) => response = bell.await_answer(&promise),
-            }
-        };
+        let mut response = bell.await_response(outcome.pending);
+        let content = response.take_body().0;
         if let Content::Channel(source) = &content {
             source.attach(bell.notify.clone());
         }
         let owned = |(name, value): (&str, &[u8])| (name.to_owned(), value.to_owned());
         Self {
-            status: response.status_code(),
-            fields: response.headers().map(owned).collect(),
+            status: response.head().status(),
+            fields: response.head().headers().map(owned).collect(),
             content,
             bell,
         }
@@ -52,7 +49,7 @@ impl TestAnswer {
     pub(crate) fn switching(upgrade: &Upgrade) -> Self {
         let fields = upgrade.fields.iter();
         Self {
-            status: 101,
+            status: Status::SWITCHING_PROTOCOLS,
             fields: fields
                 .map(|(name, value)| (name.as_str().to_owned(), value.as_bytes().to_owned()))
                 .collect(),
@@ -61,9 +58,9 @@ impl TestAnswer {
         }
     }
 
-    /// The status code.
+    /// The status.
     #[must_use]
-    pub const fn status(&self) -> u16 {
+    pub const fn status(&self) -> Status {
         self.status
     }
 
@@ -122,10 +119,10 @@ impl TestAnswer {
     }
 }
 
-impl fmt::Debug for TestAnswer {
+impl fmt::Debug for TestResponse {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter
-            .debug_struct("TestAnswer")
+            .debug_struct("TestResponse")
             .field("status", &self.status)
             .field("fields", &self.fields)
             .finish_non_exhaustive()
@@ -160,13 +157,20 @@ impl Bell {
         }
     }
 
-    fn await_answer(&self, promise: &Receiver<Response>) -> Response {
+    fn await_response(&self, mut pending: Pending) -> Response {
         loop {
-            match promise.poll(|| self.notify.clone()) {
-                Polled::Pending => self.wait("the promised answer"),
-                Polled::Filled(response) => return response,
-                Polled::Broken => return Response::new(Status::INTERNAL_SERVER_ERROR),
-            }
+            let promise = match pending {
+                Pending::Response(response) => return response,
+                Pending::Promise(promise) => promise,
+            };
+            pending = match promise.poll(|| self.notify.clone()) {
+                Polled::Pending => {
+                    self.wait("the promised response");
+                    Pending::Promise(promise)
+                }
+                Polled::Filled(next) => next,
+                Polled::Broken => Pending::Response(Response::new(Status::INTERNAL_SERVER_ERROR)),
+            };
         }
     }
 }

@@ -5,11 +5,13 @@ pub(crate) mod answer;
 
 use crate::current_request::leave_afterwards;
 use crate::h1::{Connection, Event, HeadIndex, HeadLimits, HeadView, Refusal, UpgradeOffer};
+use crate::handler::outcome::{IntoOutcome, Outcome};
 use crate::handler::{Accept, Demand, FunctionHandler, Handler, Upload};
 use crate::limits::Limits;
 use crate::message::request::{Head, Request, RequestBody};
 use crate::message::response::{Response, Status};
-use crate::testing::answer::{Bell, TestAnswer};
+use answer::Bell;
+pub use answer::TestResponse;
 
 /// A body is cut into so many pieces for an [`Upload`]: one that counts on a single piece is found out.
 const PIECES: usize = 3;
@@ -79,7 +81,7 @@ impl TestRequest {
     ///
     /// As [`run_handler`](Self::run_handler).
     #[must_use]
-    pub fn run(&self, function: impl FnMut(&Request<'_>) -> Response) -> TestAnswer {
+    pub fn run<R: IntoOutcome>(&self, function: impl FnMut(&Request<'_>) -> R) -> TestResponse {
         self.run_handler(&mut FunctionHandler(function))
     }
 
@@ -93,7 +95,7 @@ impl TestRequest {
     /// The request is none: the server would refuse it. Its body is not as long as it announces. A pause, or an answer that
     /// was promised, takes more than 10 seconds.
     #[must_use]
-    pub fn run_handler<H: Handler + ?Sized>(&self, handler: &mut H) -> TestAnswer {
+    pub fn run_handler<H: Handler + ?Sized>(&self, handler: &mut H) -> TestResponse {
         // A test has a thread of its own.
         let _leave = leave_afterwards();
         let bytes = self.encode();
@@ -113,12 +115,20 @@ impl TestRequest {
         let (head, rest) = bytes.split_at(head_len);
         let head = Head::new(HeadView::new(head, &index));
         let offer = connection.upgrade();
+        let whole = whole_body(&connection, rest, limits.body_len_max);
         let mut read = |len_max| read_body(&mut connection, rest, len_max, &head_limits);
-        let response = match (handler.accept(&head), offer) {
-            (Accept::Upgrade(upgrade), UpgradeOffer::Offered | UpgradeOffer::Tunnel) => {
-                return TestAnswer::switching(&upgrade);
+        // What the server asks too: a request that is all there can be answered in one call.
+        let accept = match whole.filter(|_| offer == UpgradeOffer::None) {
+            Some(body) => {
+                handler.accept_whole(&Request::new(head, RequestBody::Borrowed(body), &[]))
             }
-            (Accept::Refuse(response), _) => Ok(response),
+            None => handler.accept(&head),
+        };
+        let outcome = match (accept, offer) {
+            (Accept::Upgrade(upgrade), UpgradeOffer::Offered | UpgradeOffer::Tunnel) => {
+                return TestResponse::switching(&upgrade);
+            }
+            (Accept::Respond(outcome), _) => Ok(outcome),
             (_, UpgradeOffer::Tunnel) => Err(Refusal::Connect),
             (Accept::Stream(upload), _) => stream(read(upload.body_len_max()), upload),
             (Accept::BufferUpTo(len_max), _) => read(len_max).map(call(handler, head)),
@@ -126,9 +136,9 @@ impl TestRequest {
                 read(limits.body_len_max).map(call(handler, head))
             }
         };
-        TestAnswer::new(response.unwrap_or_else(|refusal| {
+        TestResponse::new(outcome.unwrap_or_else(|refusal| {
             let status = Status::new(refusal.status()).unwrap_or(Status::BAD_REQUEST);
-            Response::text(refusal.reason()).status(status)
+            Response::text(refusal.reason()).status(status).into()
         }))
     }
 
@@ -146,6 +156,15 @@ impl TestRequest {
             head.push_str(&format!("Content-Length: {}\r\n", self.body.len()));
         }
         [head.as_bytes(), b"\r\n", &self.body].concat()
+    }
+}
+
+/// The body, if it has the length announced and is within the bound: such a request is all there.
+fn whole_body<'a>(connection: &Connection, bytes: &'a [u8], len_max: u64) -> Option<&'a [u8]> {
+    match connection.announced() {
+        None if connection.is_body_pending() => None,
+        None => Some(&[]),
+        Some(len) => Some(bytes).filter(|bytes| len <= len_max && len == bytes.len() as u64),
     }
 }
 
@@ -181,7 +200,7 @@ fn read_body<'a>(
     Ok((body, trailers))
 }
 
-fn call<H: Handler + ?Sized>(handler: &mut H, head: Head<'_>) -> impl FnOnce(Read<'_>) -> Response {
+fn call<H: Handler + ?Sized>(handler: &mut H, head: Head<'_>) -> impl FnOnce(Read<'_>) -> Outcome {
     move |(body, trailers)| {
         handler.call(&Request::new(head, RequestBody::Borrowed(&body), trailers))
     }
@@ -190,7 +209,7 @@ fn call<H: Handler + ?Sized>(handler: &mut H, head: Head<'_>) -> impl FnOnce(Rea
 fn stream(
     read: Result<Read<'_>, Refusal>,
     mut upload: Box<dyn Upload>,
-) -> Result<Response, Refusal> {
+) -> Result<Outcome, Refusal> {
     let (body, _) = match read {
         Ok(read) => read,
         Err(refusal) => {
@@ -201,7 +220,7 @@ fn stream(
     for piece in body.chunks(body.len().div_ceil(PIECES).max(1)) {
         match upload.on_piece(piece) {
             Demand::More => {}
-            Demand::Answer(response) => return Ok(response),
+            Demand::Respond(outcome) => return Ok(outcome),
             Demand::Pause(pause) => Bell::new().await_resume(&pause),
         }
     }
@@ -211,9 +230,9 @@ fn stream(
 #[cfg(test)]
 mod tests {
     use super::TestRequest;
-    use crate::{
-        Accept, Body, Demand, Handler, Head, Pause, Request, Response, Status, Upgrade, Upload,
-    };
+    use crate::handler::{Accept, Demand, Outcome, Pause, Upgrade, Upload};
+    use crate::message::Head;
+    use crate::{Body, Handler, Request, Response, Status};
 
     #[test]
     fn a_handler_sees_what_the_server_would_show() {
@@ -264,7 +283,7 @@ mod tests {
     #[test]
     fn promises_and_bodies_of_other_threads_are_awaited() {
         let mut answer = TestRequest::get("/").run(|_| {
-            let (response, reply) = Response::promised();
+            let (outcome, reply) = Outcome::promised();
             let (sender, body) = Body::channel(1);
             std::thread::Builder::new()
                 .spawn(move || {
@@ -275,12 +294,12 @@ mod tests {
                     sender.finish();
                 })
                 .expect("a thread");
-            response
+            outcome
         });
         assert_eq!(answer.status(), 202);
         assert_eq!(answer.next_piece().as_deref(), Some(&b"one "[..]));
         assert_eq!(answer.text(), "two three");
-        let broken = TestRequest::get("/").run(|_| Response::promised().0);
+        let broken = TestRequest::get("/").run(|_| Outcome::promised().0);
         assert_eq!(broken.status(), 500);
     }
 
@@ -315,15 +334,15 @@ mod tests {
             self.len += piece.len();
             let (pause, resume) = Pause::new();
             match piece {
-                b"!" => return Demand::Answer(Response::text("early")),
+                b"!" => return Demand::Respond(Response::text("early").into()),
                 _ if self.pieces > 1 => resume.resume(),
                 _ => drop(std::thread::Builder::new().spawn(move || resume.resume())),
             }
             Demand::Pause(pause)
         }
 
-        fn on_end(self: Box<Self>) -> Response {
-            Response::text(format!("{} bytes in {} pieces", self.len, self.pieces))
+        fn on_end(self: Box<Self>) -> Outcome {
+            Response::text(format!("{} bytes in {} pieces", self.len, self.pieces)).into()
         }
     }
 
@@ -333,13 +352,13 @@ mod tests {
                 "/stream" => Accept::Stream(Box::<Count>::default()),
                 "/small" => Accept::BufferUpTo(2),
                 "/upgrade" => Accept::Upgrade(Upgrade::new("echo", |_, _| {})),
-                "/no" => Accept::Refuse(Response::new(Status::FORBIDDEN)),
+                "/no" => Accept::Respond(Response::new(Status::FORBIDDEN).into()),
                 _ => Accept::Buffer,
             }
         }
 
-        fn call(&mut self, request: &Request<'_>) -> Response {
-            Response::bytes(request.body_bytes())
+        fn call(&mut self, request: &Request<'_>) -> Outcome {
+            Response::bytes(request.body_bytes()).into()
         }
     }
 
@@ -347,7 +366,7 @@ mod tests {
     fn what_a_handler_accepts_is_honoured() {
         let post = |target: &str, body: &'static str| {
             let answer = TestRequest::post(target).body(body).run_handler(&mut Gate);
-            (answer.status(), answer.text())
+            (answer.status().code(), answer.text())
         };
         let text = |text: &str| (200, text.to_owned());
         assert_eq!(post("/", "abc"), text("abc"));
@@ -368,7 +387,7 @@ mod tests {
             .header("upgrade", "echo")
             .run_handler(&mut Gate);
         assert_eq!(
-            (answer.status(), answer.header("upgrade")),
+            (answer.status().code(), answer.header("upgrade")),
             (101, Some("echo"))
         );
         let tunnel = TestRequest::new("CONNECT", "a:1").run_handler(&mut Gate);

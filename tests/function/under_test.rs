@@ -5,11 +5,11 @@ use std::process::ExitCode;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
-use coldstart::{
-    Accept, Blocking, Context, Credentials, Demand, Function, FunctionError, Handler, Head,
-    Request, Response, Server, Status, Timeouts, Upgrade, Upload, blocking, in_request,
-    port_from_environment,
-};
+use coldstart::function::{Credentials, FunctionError, in_request, port_from_environment};
+use coldstart::handler::{Accept, Blocking, Demand, Outcome, Upgrade, Upload};
+use coldstart::message::Head;
+use coldstart::server::Timeouts;
+use coldstart::{Context, Function, Handler, Request, Response, Server, Status, blocking};
 
 /// Its name among the tests.
 pub(crate) const NAME: &str = "under_test::the_function_under_test_serves_when_it_is_started";
@@ -34,10 +34,10 @@ fn the_function_under_test_serves_when_it_is_started() {
 
 fn run(options: &str) -> ExitCode {
     let has = |option| options.split(' ').any(|word| word == option);
-    assert!(coldstart::log_to_stdout(), "no logger is set yet");
+    assert!(coldstart::function::log_to_stdout(), "no logger is set yet");
     let blocking = blocking(respond, THREADS);
     let mut function = Function::new()
-        .http(Http { blocking })
+        .http_handler(Http { blocking })
         .event(event)
         .initializer(initializer)
         .pre_stop(|context| hook(context, "stopping"))
@@ -167,33 +167,33 @@ impl<B: Handler + Clone + Send + 'static> Handler for Http<B> {
         match head.path() {
             "/upload" => Accept::Stream(Box::new(Counted(0))),
             "/socket" => Accept::Upgrade(Upgrade::new("bytes", |_, _| ())),
-            "/refuse" => Accept::Refuse(Response::new(Status::FORBIDDEN)),
+            "/refuse" => Accept::Respond(Response::new(Status::FORBIDDEN).into()),
             "/accept-panic" => panic!("the panic of an accept"),
             _ => Accept::Buffer,
         }
     }
 
-    fn call(&mut self, request: &Request<'_>) -> Response {
+    fn call(&mut self, request: &Request<'_>) -> Outcome {
         if request.path().starts_with("/blocking") {
-            return self.blocking.answer(request);
+            return self.blocking.respond(request);
         }
         respond(request)
     }
 }
 
-fn respond(request: &Request<'_>) -> Response {
-    match request.path() {
+fn respond(request: &Request<'_>) -> Outcome {
+    let response = match request.path() {
         "/panic" | "/blocking-panic" => panic!("the handler's panic"),
         "/broken" => {
-            let (response, reply) = Response::promised();
+            let (outcome, reply) = Outcome::promised();
             drop(reply);
-            response
+            return outcome;
         }
         "/teapot" => Response::text("short and stout").status(Status::new(418).unwrap()),
         "/debug" => Response::text(format!("{request:?} {:?}", request.head())),
         "/large-fields" => Response::text("").header("x-filler", "a".repeat(7000).leak() as &str),
         "/promise" => {
-            let (response, reply) = Response::promised();
+            let (outcome, reply) = Outcome::promised();
             let context = Context::new(request.head());
             let id = context.request_id().unwrap_or_default().to_owned();
             let token = request.query().unwrap_or_default().to_owned();
@@ -203,7 +203,7 @@ fn respond(request: &Request<'_>) -> Response {
                 reply.complete(Response::new(Status::OK));
             });
             assert!(thread.is_ok(), "the thread starts");
-            response
+            return outcome;
         }
         "/log" | "/blocking-log" => {
             log::info!("{}", request.query().unwrap_or_default());
@@ -211,14 +211,15 @@ fn respond(request: &Request<'_>) -> Response {
         }
         _ => Response::bytes(request.body_bytes()).header(
             "x-seen",
-            coldstart::HeaderValue::parse(format!(
+            coldstart::message::HeaderValue::parse(format!(
                 "{} {}",
                 request.method(),
                 request.head().target()
             ))
             .unwrap(),
         ),
-    }
+    };
+    response.into()
 }
 
 /// Counts the bytes of a body, and logs each piece.
@@ -232,7 +233,7 @@ impl Upload for Counted {
         Demand::More
     }
 
-    fn on_end(self: Box<Self>) -> Response {
-        Response::text(self.0.to_string())
+    fn on_end(self: Box<Self>) -> Outcome {
+        Response::text(self.0.to_string()).into()
     }
 }

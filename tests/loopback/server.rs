@@ -4,7 +4,9 @@ use std::net::SocketAddr;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread;
 
-use coldstart::{Event, Handler, Observer, Request, Response, Server, StartError, Stopper};
+use coldstart::handler::{IntoOutcome, Outcome};
+use coldstart::server::{Observer, ServerEvent, StartError, Stopper};
+use coldstart::{Handler, Request, Server};
 
 use super::PATIENCE;
 
@@ -19,15 +21,15 @@ pub(crate) fn on_loopback() -> Server {
 #[derive(Debug)]
 pub(crate) struct Running {
     pub(crate) address: SocketAddr,
-    pub(crate) events: Receiver<Event>,
+    pub(crate) events: Receiver<ServerEvent>,
     stopper: Stopper,
     ended: Receiver<Result<(), StartError>>,
 }
 
 impl Running {
-    pub(crate) fn start(
+    pub(crate) fn start<R: IntoOutcome + 'static>(
         server: Server,
-        function: impl FnMut(&Request<'_>) -> Response + Send + 'static,
+        function: impl FnMut(&Request<'_>) -> R + Send + 'static,
     ) -> Self {
         Self::start_handler(server, Function(function))
     }
@@ -76,17 +78,17 @@ impl Drop for Running {
 
 struct Function<F>(F);
 
-impl<F: FnMut(&Request<'_>) -> Response> Handler for Function<F> {
-    fn call(&mut self, request: &Request<'_>) -> Response {
-        (self.0)(request)
+impl<F: FnMut(&Request<'_>) -> R, R: IntoOutcome> Handler for Function<F> {
+    fn call(&mut self, request: &Request<'_>) -> Outcome {
+        (self.0)(request).into_outcome()
     }
 }
 
 #[derive(Debug)]
-struct Forward(Sender<Event>);
+struct Forward(Sender<ServerEvent>);
 
 impl Observer for Forward {
-    fn on(&mut self, event: Event) {
+    fn on(&mut self, event: ServerEvent) {
         // The test may have dropped its receiver.
         let _ = self.0.send(event);
     }

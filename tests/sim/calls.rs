@@ -70,11 +70,11 @@ fn a_connection_that_only_lingers_does_not_count_as_busy_when_the_server_stops()
     assert!(world.is_stopped());
     let reported = world.events();
     assert!(
-        reported.contains(&coldstart::Event::Draining(0)),
+        reported.contains(&coldstart::server::ServerEvent::Draining(0)),
         "{reported:?}"
     );
     assert!(
-        reported.contains(&coldstart::Event::Stopped(0)),
+        reported.contains(&coldstart::server::ServerEvent::Stopped(0)),
         "{reported:?}"
     );
 }

@@ -1,6 +1,6 @@
 //! Worlds by hand: what a handler may do, and what the loop makes of it.
 
-use coldstart::Event;
+use coldstart::server::ServerEvent;
 use coldstart::sim::Scenario;
 
 use super::{SECOND, ask, post};
@@ -11,7 +11,7 @@ fn an_upload_that_panics_at_its_end_is_answered_and_the_connection_goes_on() {
     let peer = world.connect();
     world.send(peer, post("/1/panic-at-end", "", "hello") + &ask("/2/echo"));
     assert_eq!(world.read(peer).statuses(), [500, 200]);
-    assert_eq!(world.events(), [Event::HandlerPanicked]);
+    assert_eq!(world.events(), [ServerEvent::HandlerPanicked]);
     assert_eq!(world.uploads_cut(), 0, "it has heard of its end");
 }
 
@@ -34,7 +34,7 @@ fn fields_that_are_the_server_s_to_set_are_left_out_and_the_operator_hears_of_it
     assert_eq!(heard.text().matches("Content-Length").count(), 1);
     assert!(heard.text().contains("Content-Length: 5\r\n"), "{heard:?}");
     assert!(!heard.text().contains("keep-alive"), "{heard:?}");
-    assert_eq!(world.events(), [Event::FieldsLeftOut(2)]);
+    assert_eq!(world.events(), [ServerEvent::FieldsLeftOut(2)]);
 }
 
 #[test]
@@ -46,7 +46,7 @@ fn a_file_that_cannot_be_read_cuts_its_answer_and_the_operator_hears_of_it() {
     assert_eq!(heard.statuses(), [200]);
     assert!(heard.text().contains("Content-Length: 9\r\n"), "{heard:?}");
     assert!(heard.text().ends_with("\r\n\r\n") && !heard.is_open());
-    assert_eq!(world.events(), [Event::BodyLengthWrong]);
+    assert_eq!(world.events(), [ServerEvent::BodyLengthWrong]);
 }
 
 #[test]

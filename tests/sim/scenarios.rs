@@ -1,6 +1,6 @@
 //! Worlds by hand: what went wrong once, here or in other servers, does not go wrong again.
 
-use coldstart::Limits;
+use coldstart::server::Limits;
 use coldstart::sim::{Heard, Scenario};
 
 use super::{SECOND, ask, post};
@@ -169,7 +169,11 @@ fn what_runs_past_the_time_to_drain_is_cut_and_counted() {
     assert!(!world.is_stopped());
     world.wait(2 * SECOND);
     assert!(world.is_stopped());
-    assert!(world.events().contains(&coldstart::Event::Stopped(1)));
+    assert!(
+        world
+            .events()
+            .contains(&coldstart::server::ServerEvent::Stopped(1))
+    );
 }
 
 #[test]
@@ -423,7 +427,7 @@ fn those_kept_out_for_want_of_descriptors_come_in_without_an_event() {
     assert_eq!(world.read(second).statuses(), [200]);
     assert_eq!(
         world.events(),
-        [coldstart::Event::DescriptorsExhausted],
+        [coldstart::server::ServerEvent::DescriptorsExhausted],
         "said once"
     );
     assert!(world.read(first).is_open());

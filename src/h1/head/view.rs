@@ -56,7 +56,7 @@ impl<'a> HeadView<'a> {
     }
 
     /// Path and query.
-    #[cfg(any(test, feature = "sim"))]
+    #[cfg(any(test, feature = "_sim"))]
     pub(crate) fn path_and_query(self) -> &'a str {
         text(self.path_to(self.index.target.end))
     }

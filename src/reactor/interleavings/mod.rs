@@ -14,13 +14,16 @@ use bytes::Bytes;
 use loom::thread;
 
 use super::mailbox::Mailbox;
+use crate::Body;
 use crate::handler::blocking::Blocking;
-use crate::handler::{Accept, Demand, FunctionHandler, Handler, Upload};
+use crate::handler::{
+    Accept, Demand, FunctionHandler, Handler, IntoOutcome, Outcome, Reply, Upload,
+};
 use crate::message::request::{Head, Request};
 use crate::message::response::Response;
+use crate::message::{BodySender, SendError, TrySendError};
 use crate::os::Key;
 use crate::sync::pause::Pause;
-use crate::{Body, BodySender, SendError, TrySendError};
 use world::{Kernel, Peer, World};
 
 const GET: &str = "GET / HTTP/1.1\r\nHost: a\r\n\r\n";
@@ -45,17 +48,17 @@ fn in_every_order(preemptions: usize, run: impl Fn() + Send + Sync + 'static) {
 }
 
 /// A handler that returns what `respond` returns.
-fn responding(
-    respond: impl Fn() -> Response + Clone + Send + Sync + 'static,
-) -> impl FnOnce() -> FunctionHandler<Box<dyn FnMut(&Request<'_>) -> Response>> + Send + 'static {
+fn responding<R: IntoOutcome + 'static>(
+    respond: impl Fn() -> R + Clone + Send + Sync + 'static,
+) -> impl FnOnce() -> FunctionHandler<Box<dyn FnMut(&Request<'_>) -> R>> + Send + 'static {
     move || FunctionHandler(Box::new(move |_| respond()))
 }
 
 /// A response that another thread completes, or drops.
-fn promised(complete: impl FnOnce(crate::Reply) + Send + 'static) -> Response {
-    let (response, reply) = Response::promised();
+fn promised(complete: impl FnOnce(Reply) + Send + 'static) -> Outcome {
+    let (outcome, reply) = Outcome::promised();
     thread::spawn(move || complete(reply));
-    response
+    outcome
 }
 
 /// A response whose body another thread sends.
@@ -159,7 +162,7 @@ fn a_response_is_freed_once_when_its_peer_leaves_meanwhile() {
         let thread = Arc::clone(&replying);
         let handler = move || {
             let counted = Counted(Arc::clone(&counter));
-            let (response, reply) = Response::promised();
+            let (response, reply) = Outcome::promised();
             *thread.lock().unwrap() = Some(thread::spawn(move || {
                 reply.complete(Response::text(Bytes::from_owner(counted)));
             }));
@@ -319,8 +322,8 @@ impl Upload for Pausing {
         Demand::Pause(pause)
     }
 
-    fn on_end(self: Box<Self>) -> Response {
-        Response::text(format!("{} pieces", self.pieces))
+    fn on_end(self: Box<Self>) -> Outcome {
+        Response::text(format!("{} pieces", self.pieces)).into()
     }
 }
 
@@ -329,8 +332,8 @@ impl Handler for Pausing {
         Accept::Stream(Box::new(Self::default()))
     }
 
-    fn call(&mut self, _: &Request<'_>) -> Response {
-        Response::text("unused")
+    fn call(&mut self, _: &Request<'_>) -> Outcome {
+        Response::text("unused").into()
     }
 }
 

@@ -13,7 +13,7 @@ use loom::thread;
 
 use super::super::{Reactor, Settings};
 use crate::handler::Handler;
-use crate::observe::{Event, Observer};
+use crate::observe::{Observer, ServerEvent};
 use crate::os::{Fault, Instant, Interest, Key, Occurrence, Os, Readiness};
 
 /// Words of stack for each thread: the loop needs more than loom's default.
@@ -244,5 +244,5 @@ impl Os for World {
 struct Silent;
 
 impl Observer for Silent {
-    fn on(&mut self, _: Event) {}
+    fn on(&mut self, _: ServerEvent) {}
 }

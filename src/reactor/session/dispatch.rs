@@ -8,11 +8,12 @@ use crate::h1::{
     BodyLength, Close, Cursor, Event, HeadIndex, HeadView, Next, Refusal, ResponseHead,
     ResponseLength, UpgradeOffer,
 };
+use crate::handler::outcome::{Outcome, Pending};
 use crate::handler::{Accept, Demand, Handler, Upload};
 use crate::limits::FILE_PIECE_LEN;
 use crate::message::body::{Body, Content};
 use crate::message::request::{Head, Request, RequestBody};
-use crate::message::response::{Afterwards, Response, Source, Status};
+use crate::message::response::{Afterwards, Response, Status};
 use crate::observe;
 use crate::os::Os;
 
@@ -159,12 +160,12 @@ impl<O: Os, H: Handler> Driver<'_, O, H> {
                 None => handler.accept(request.head_by_reference()),
             });
         });
-        if matches!(accept, Some(Accept::Refuse(_)) | None) {
+        if matches!(accept, Some(Accept::Respond(_)) | None) {
             self.session
                 .skip_whole_body(whole.unwrap_or_default(), input);
             match &mut accept {
                 // By reference: a response is costly to move.
-                Some(Accept::Refuse(response)) => self.respond(response),
+                Some(Accept::Respond(outcome)) => self.settle(outcome),
                 Some(_) | None => self.respond_after_panic(),
             }
             return;
@@ -191,13 +192,13 @@ impl<O: Os, H: Handler> Driver<'_, O, H> {
         let limit = match &accept {
             Accept::BufferUpTo(limit) => *limit,
             Accept::Stream(upload) => upload.body_len_max(),
-            Accept::Buffer | Accept::Upgrade(_) | Accept::Refuse(_) => {
+            Accept::Buffer | Accept::Upgrade(_) | Accept::Respond(_) => {
                 self.context.settings.limits.body_len_max
             }
         };
         let sink = match accept {
             // The caller has sent this response.
-            Accept::Refuse(_) => return None,
+            Accept::Respond(_) => return None,
             Accept::Upgrade(upgrade) if offer != UpgradeOffer::None && body == BodyLength::None => {
                 self.session.work().source = ResponseSource::Upgrade(upgrade);
                 return None;
@@ -278,7 +279,7 @@ impl<O: Os, H: Handler> Driver<'_, O, H> {
                 match catch_panic(|| upload.on_piece(piece)) {
                     Some(Demand::More) => work.sink = RequestSink::Upload(upload),
                     Some(Demand::Pause(pause)) => work.sink = RequestSink::Paused(upload, pause),
-                    Some(Demand::Answer(mut response)) => self.respond(&mut response),
+                    Some(Demand::Respond(mut outcome)) => self.settle(&mut outcome),
                     None => self.respond_after_panic(),
                 }
             }
@@ -308,14 +309,14 @@ impl<O: Os, H: Handler> Driver<'_, O, H> {
 
     fn end_upload(&mut self, upload: Box<dyn Upload>) {
         match catch_panic(|| upload.on_end()) {
-            Some(mut response) => self.respond(&mut response),
+            Some(mut outcome) => self.settle(&mut outcome),
             None => self.respond_after_panic(),
         }
     }
 
     fn call(&mut self, request: &Request<'_>) {
         match catch_panic(|| self.context.handler.call(request)) {
-            Some(mut response) => self.respond(&mut response),
+            Some(mut outcome) => self.settle(&mut outcome),
             None => self.respond_after_panic(),
         }
     }
@@ -323,9 +324,10 @@ impl<O: Os, H: Handler> Driver<'_, O, H> {
     /// The peer broke the protocol: it gets one last response if none has begun, and the connection ends.
     #[inline(never)]
     fn refuse(&mut self, refusal: Refusal) {
-        self.context
-            .observer
-            .on(observe::Event::Refused(refusal.status(), refusal.reason()));
+        self.context.observer.on(observe::ServerEvent::Refused(
+            refusal.status(),
+            refusal.reason(),
+        ));
         self.session.cut_upload();
         if self.session.connection.is_response_due() {
             self.respond_with_refusal(refusal);
@@ -350,7 +352,9 @@ impl<O: Os, H: Handler> Driver<'_, O, H> {
 
     #[inline(never)]
     fn respond_after_panic(&mut self) {
-        self.context.observer.on(observe::Event::HandlerPanicked);
+        self.context
+            .observer
+            .on(observe::ServerEvent::HandlerPanicked);
         self.respond_with_failure();
     }
 
@@ -366,12 +370,18 @@ impl<O: Os, H: Handler> Driver<'_, O, H> {
         catch_panic_in_place(|| self.context.handler.before_send());
     }
 
+    /// Takes what a handler returned: encodes a response, waits for a promise.
+    fn settle(&mut self, outcome: &mut Outcome) {
+        if let Some(promise) = outcome.take_promise() {
+            self.session.work().source = ResponseSource::Promise(promise);
+        } else if let Pending::Response(response) = &mut outcome.pending {
+            self.respond(response);
+        }
+    }
+
     /// Encodes a response, or as much of it as is available.
     pub(super) fn respond(&mut self, response: &mut Response) {
-        let length = match response.source() {
-            Source::Promise(_) => return self.attach(response.take_source()),
-            Source::Body(body) => body.len(),
-        };
+        let length = response.content().len();
         if let Some(work) = &mut self.session.work {
             // After an early response the request is of no more interest.
             work.head = Vec::new();
@@ -383,19 +393,19 @@ impl<O: Os, H: Handler> Driver<'_, O, H> {
         if self.session.connection.has_no_body() {
             return;
         }
-        if let Source::Body(Body(Content::Whole(bytes))) = response.source() {
+        if let Body(Content::Whole(bytes)) = response.body_mut() {
             // By reference: most bodies are small and copied from there.
             self.encode_piece(bytes);
             self.encode_end();
         } else {
-            self.attach(response.take_source());
+            self.attach(response.take_body());
         }
     }
 
     fn encode_head(&mut self, response: &Response, length: Option<u64>) {
         let (os, scratch) = (&*self.context.os, &mut *self.context.scratch);
         let head = ResponseHead {
-            status: response.status_code(),
+            status: response.head().status().code(),
             length: length.map_or(ResponseLength::Unknown, ResponseLength::Known),
             content_type: response.content_type_bytes(),
             date: scratch.date.line(|| os.unix_seconds()),
@@ -405,7 +415,7 @@ impl<O: Os, H: Handler> Driver<'_, O, H> {
         if left_out > 0 {
             self.context
                 .observer
-                .on(observe::Event::FieldsLeftOut(left_out));
+                .on(observe::ServerEvent::FieldsLeftOut(left_out));
         }
     }
 
@@ -434,7 +444,9 @@ impl<O: Os, H: Handler> Driver<'_, O, H> {
 
     #[inline(never)]
     pub(super) fn on_wrong_length(&mut self) {
-        self.context.observer.on(observe::Event::BodyLengthWrong);
+        self.context
+            .observer
+            .on(observe::ServerEvent::BodyLengthWrong);
         self.session.connection.cut();
     }
 }

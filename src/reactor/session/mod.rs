@@ -15,7 +15,7 @@ use crate::os::{Interest, Readiness};
 use super::deadlines::{Renewal, Waiting};
 
 use action::Action;
-#[cfg(feature = "sim")]
+#[cfg(feature = "_sim")]
 use work::WorkSize;
 use work::{HandOver, ResponseSource, Work};
 
@@ -74,7 +74,7 @@ impl<S> Session<S> {
     }
 
     /// The memory that it owns beside its slot in the table.
-    #[cfg(feature = "sim")]
+    #[cfg(feature = "_sim")]
     pub(super) fn work_size(&self) -> Option<WorkSize> {
         self.work.as_ref().map(|work| work.size())
     }

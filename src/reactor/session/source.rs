@@ -5,9 +5,9 @@ use std::os::unix::fs::FileExt as _;
 use bytes::Bytes;
 
 use crate::handler::Handler;
+use crate::handler::outcome::Pending;
 use crate::limits::FILE_PIECE_LEN;
 use crate::message::body::{Body, Content, FilePart, Piece};
-use crate::message::response::{Response, Source};
 use crate::os::Os;
 use crate::sync::oneshot::{Polled, Receiver};
 
@@ -17,21 +17,16 @@ use super::work::ResponseSource;
 impl<O: Os, H: Handler> Driver<'_, O, H> {
     /// Remembers where the rest of the response comes from.
     #[inline(never)]
-    pub(super) fn attach(&mut self, source: Source) {
-        match source {
+    pub(super) fn attach(&mut self, body: Body) {
+        match body {
             // The head was the whole response.
-            Source::Body(Body(Content::File(part))) if part.rest.is_empty() => {}
-            Source::Body(Body(Content::File(part))) => {
-                self.session.work().source = ResponseSource::File(part);
-            }
-            Source::Body(Body(Content::Channel(source))) => {
+            Body(Content::File(part)) if part.rest.is_empty() => {}
+            Body(Content::File(part)) => self.session.work().source = ResponseSource::File(part),
+            Body(Content::Channel(source)) => {
                 source.attach(self.context.notify());
                 self.session.work().source = ResponseSource::Channel(source);
             }
-            Source::Body(Body(Content::Whole(_))) => {}
-            Source::Promise(promise) => {
-                self.session.work().source = ResponseSource::Promise(promise);
-            }
+            Body(Content::Whole(_)) => {}
         }
     }
 
@@ -65,7 +60,7 @@ impl<O: Os, H: Handler> Driver<'_, O, H> {
     }
 
     /// The promised response, if it is here. It may itself be a promise, when one pool has passed the request to another.
-    fn pull_promise(&mut self, mut promise: Receiver<Response>) {
+    fn pull_promise(&mut self, mut promise: Receiver<Pending>) {
         loop {
             match promise.poll(|| self.context.notify()) {
                 Polled::Pending => {
@@ -73,18 +68,10 @@ impl<O: Os, H: Handler> Driver<'_, O, H> {
                     return;
                 }
                 Polled::Broken => return self.respond_with_failure(),
-                Polled::Filled(mut response) => self.respond(&mut response),
-            }
-            let work = self.session.work();
-            match std::mem::take(&mut work.source) {
-                ResponseSource::Promise(next) => promise = next,
-                source @ (ResponseSource::Nothing
-                | ResponseSource::Upgrade(_)
-                | ResponseSource::File(_)
-                | ResponseSource::Channel(_)) => {
-                    work.source = source;
-                    return;
+                Polled::Filled(Pending::Response(mut response)) => {
+                    return self.respond(&mut response);
                 }
+                Polled::Filled(Pending::Promise(next)) => promise = next,
             }
         }
     }

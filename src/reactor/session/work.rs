@@ -2,9 +2,9 @@
 
 use bytes::Bytes;
 
+use crate::handler::outcome::Pending;
 use crate::handler::{Upgrade, Upload};
 use crate::message::body::{BodySource, FilePart};
-use crate::message::response::Response;
 use crate::sync::notify::Notify;
 use crate::sync::oneshot::Receiver;
 use crate::sync::pause::Pause;
@@ -58,7 +58,7 @@ impl Work {
         false
     }
 
-    #[cfg(feature = "sim")]
+    #[cfg(feature = "_sim")]
     pub(super) fn size(&self) -> WorkSize {
         let body = match &self.sink {
             RequestSink::Buffer(body) => body.capacity(),
@@ -74,7 +74,7 @@ impl Work {
 }
 
 /// Bytes of memory that one session owns, by kind: capacity, not only what is in use.
-#[cfg(feature = "sim")]
+#[cfg(feature = "_sim")]
 #[derive(Clone, Copy, Debug)]
 pub(in crate::reactor) struct WorkSize {
     pub(in crate::reactor) input: usize,
@@ -113,7 +113,7 @@ pub(super) enum ResponseSource {
     #[default]
     Nothing,
     /// The whole response, from another thread.
-    Promise(Receiver<Response>),
+    Promise(Receiver<Pending>),
     Channel(BodySource),
     File(FilePart),
     /// The response is `101`; after it the bytes are no longer HTTP.

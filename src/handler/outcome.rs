@@ -1,0 +1,204 @@
+//! What a handler returns, and what becomes one by itself.
+
+use core::fmt;
+use core::marker::PhantomData;
+use std::rc::Rc;
+
+use bytes::Bytes;
+
+use crate::message::response::{Response, Status};
+use crate::sync::oneshot::Receiver;
+
+/// What a handler returns: a response, or the promise of one that another thread completes.
+///
+/// Closures and functions may return any [`IntoResponse`] instead; implementations of [`Handler`](crate::Handler) return
+/// this type, and `response.into()` makes one.
+///
+/// An outcome stays on the loop that called the handler, so it is not `Send`. Responses are: they travel in a
+/// [`Reply`](super::Reply).
+///
+/// ```
+/// use coldstart::handler::Outcome;
+/// use coldstart::{Request, Response};
+///
+/// fn slow(_: &Request<'_>) -> Outcome {
+///     let (outcome, reply) = Outcome::promised();
+///     std::thread::spawn(move || reply.complete(Response::text("done\n")));
+///     outcome
+/// }
+/// ```
+pub struct Outcome {
+    pub(crate) pending: Pending,
+    /// A future of the loop will have its place here, and such a future need not be `Send`.
+    local: PhantomData<Rc<()>>,
+}
+
+/// A response that is here, or is still to come. What a [`Reply`](super::Reply) carries between threads.
+pub(crate) enum Pending {
+    Response(Response),
+    Promise(Receiver<Self>),
+}
+
+impl Outcome {
+    pub(crate) const fn new(pending: Pending) -> Self {
+        Self {
+            pending,
+            local: PhantomData,
+        }
+    }
+
+    /// The response if it is here; `None` if it is promised.
+    #[must_use]
+    pub const fn response(&self) -> Option<&Response> {
+        match &self.pending {
+            Pending::Response(response) => Some(response),
+            Pending::Promise(_) => None,
+        }
+    }
+
+    /// The promise, if it is one. What stays is an empty response.
+    pub(crate) fn take_promise(&mut self) -> Option<Receiver<Pending>> {
+        if matches!(self.pending, Pending::Response(_)) {
+            return None;
+        }
+        let empty = Pending::Response(Response::new(Status::OK));
+        match std::mem::replace(&mut self.pending, empty) {
+            Pending::Promise(promise) => Some(promise),
+            Pending::Response(_) => None,
+        }
+    }
+}
+
+impl From<Response> for Outcome {
+    fn from(response: Response) -> Self {
+        Self::new(Pending::Response(response))
+    }
+}
+
+impl fmt::Debug for Outcome {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.response() {
+            Some(response) => response.fmt(formatter),
+            None => formatter.write_str("Promised"),
+        }
+    }
+}
+
+/// What a closure or function may return to a handler's place: a [`Response`], whatever becomes one by
+/// [`IntoResponse`], or an [`Outcome`].
+pub trait IntoOutcome {
+    /// The outcome.
+    fn into_outcome(self) -> Outcome;
+}
+
+impl IntoOutcome for Outcome {
+    fn into_outcome(self) -> Outcome {
+        self
+    }
+}
+
+impl<T: IntoResponse> IntoOutcome for T {
+    fn into_outcome(self) -> Outcome {
+        self.into_response().into()
+    }
+}
+
+/// What becomes a response by itself.
+///
+/// | value | response |
+/// | --- | --- |
+/// | [`Response`] | itself |
+/// | `&'static str`, `String` | 200, `text/plain; charset=utf-8` |
+/// | [`Bytes`], `Vec<u8>` | 200, `application/octet-stream` |
+/// | [`Status`] | that status, no content |
+/// | `Result<T, E>` | either side's response |
+///
+/// ```
+/// use coldstart::{Request, Status, TestRequest};
+///
+/// fn double(request: &Request<'_>) -> Result<String, Status> {
+///     let number: u32 = request.query().unwrap_or_default().parse().map_err(|_| Status::BAD_REQUEST)?;
+///     Ok(format!("{}\n", 2 * number))
+/// }
+///
+/// assert_eq!(TestRequest::get("/?21").run(double).text(), "42\n");
+/// assert_eq!(TestRequest::get("/?x").run(double).status(), 400);
+/// ```
+pub trait IntoResponse {
+    /// The response.
+    fn into_response(self) -> Response;
+}
+
+impl IntoResponse for Response {
+    fn into_response(self) -> Response {
+        self
+    }
+}
+
+impl IntoResponse for &'static str {
+    fn into_response(self) -> Response {
+        Response::text(self)
+    }
+}
+
+impl IntoResponse for String {
+    fn into_response(self) -> Response {
+        Response::text(self)
+    }
+}
+
+impl IntoResponse for Bytes {
+    fn into_response(self) -> Response {
+        Response::bytes(self)
+    }
+}
+
+impl IntoResponse for Vec<u8> {
+    fn into_response(self) -> Response {
+        Response::bytes(self)
+    }
+}
+
+impl IntoResponse for Status {
+    fn into_response(self) -> Response {
+        Response::new(self)
+    }
+}
+
+impl<T: IntoResponse, E: IntoResponse> IntoResponse for Result<T, E> {
+    fn into_response(self) -> Response {
+        match self {
+            Ok(value) => value.into_response(),
+            Err(error) => error.into_response(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{IntoOutcome, IntoResponse as _};
+    use crate::{Bytes, Status};
+
+    #[test]
+    fn each_value_becomes_the_response_that_the_table_names() {
+        let text = Some(&b"text/plain; charset=utf-8"[..]);
+        let octets = Some(&b"application/octet-stream"[..]);
+        for (response, status, content_type) in [
+            ("a".into_response(), 200, text),
+            (String::from("a").into_response(), 200, text),
+            (Bytes::from_static(b"a").into_response(), 200, octets),
+            (b"a".to_vec().into_response(), 200, octets),
+            (Status::GONE.into_response(), 410, None),
+            (Ok::<_, Status>("a").into_response(), 200, text),
+            (
+                Err::<String, _>(Status::CONFLICT).into_response(),
+                409,
+                None,
+            ),
+        ] {
+            assert_eq!(response.head().status(), status);
+            assert_eq!(response.head().header_bytes("content-type"), content_type);
+        }
+        assert!("a".into_outcome().response().is_some());
+    }
+}

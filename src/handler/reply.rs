@@ -1,0 +1,64 @@
+//! A response that is promised now and completed later, from any thread.
+
+use core::fmt;
+
+use crate::sync::oneshot::{Sender, oneshot};
+
+use super::outcome::{IntoResponse, Outcome, Pending};
+
+/// The right, and the duty, to complete a response that was promised with [`Outcome::promised`]. It can move to any
+/// thread or runtime.
+///
+/// Dropped without a response, it completes with the handler's [`failure`](crate::Handler::failure), a 500.
+pub struct Reply {
+    sender: Sender<Pending>,
+}
+
+impl Outcome {
+    /// A response that comes later: return the outcome from the handler, and complete the [`Reply`] from any thread or
+    /// runtime. Requests after it on the same connection wait for their turn.
+    ///
+    /// ```
+    /// use coldstart::handler::Outcome;
+    /// use coldstart::{Request, Response};
+    ///
+    /// fn slow(_: &Request<'_>) -> Outcome {
+    ///     let (outcome, reply) = Outcome::promised();
+    ///     std::thread::spawn(move || reply.complete(Response::text("done\n")));
+    ///     outcome
+    /// }
+    /// ```
+    #[must_use]
+    pub fn promised() -> (Self, Reply) {
+        let (sender, receiver) = oneshot();
+        (Self::new(Pending::Promise(receiver)), Reply { sender })
+    }
+}
+
+impl Reply {
+    /// Completes the response. If the peer has gone in the meantime, the response is dropped.
+    pub fn complete(self, response: impl IntoResponse) {
+        self.settle(response.into_response().into());
+    }
+
+    /// Completes it with what a handler returned on another thread, which may be a promise in its turn.
+    pub(crate) fn settle(self, outcome: Outcome) {
+        let Outcome { pending, .. } = outcome;
+        if let Pending::Response(response) = &pending {
+            response.hand_over();
+        }
+        self.sender.send(pending);
+    }
+
+    /// Whether the peer has gone, so that work for it can stop.
+    #[must_use]
+    pub fn is_peer_gone(&self) -> bool {
+        self.sender.is_abandoned()
+    }
+}
+
+impl fmt::Debug for Reply {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("Reply").finish_non_exhaustive()
+    }
+}
