@@ -467,7 +467,7 @@ fn tests_are_sentences() {
 #[test]
 fn a_struct_has_few_fields_and_at_most_one_bool() {
     keep(&Rule {
-        why: "a bool in a struct is a state that nobody named: one at the most, and 12 fields",
+        why: "a bool in a struct is a state without a name: at most one, and at most 12 fields",
         applies: |path| path.starts_with("src/") || path.starts_with("platform/src/"),
         find: |source| {
             let structs = items(&source.shipped, "struct").into_iter();

@@ -1,4 +1,4 @@
-//! What the papers name exists: files, and the checks of `coldstart check`.
+//! What the papers say is so: files that they name, the ids of `coldstart check`, the server's dependencies.
 #![expect(
     clippy::expect_used,
     reason = "outside of #[test] functions too, a test may end itself"
@@ -93,4 +93,20 @@ fn listed(page: &str, heading: &str) -> Vec<String> {
         .flat_map(|cell| cell.split(','))
         .map(|id| id.trim().to_owned())
         .collect()
+}
+
+#[test]
+fn the_server_has_five_dependencies_by_default() {
+    let manifest = include_str!("../../Cargo.toml");
+    let (_, section) = manifest
+        .split_once("\n[dependencies]\n")
+        .expect("the section");
+    let lines = section.lines().take_while(|line| !line.starts_with('['));
+    let needed = lines.filter(|line| !line.trim().is_empty() && !line.contains("optional = true"));
+    let names: Vec<&str> = needed.filter_map(|line| line.split(' ').next()).collect();
+    let expected = ["bytes", "httparse", "libc", "mio", "socket2"];
+    assert_eq!(
+        names, expected,
+        "another one needs an argument: see CONTRIBUTING.md"
+    );
 }
