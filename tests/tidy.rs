@@ -495,13 +495,16 @@ fn no_function_takes_a_bool() {
         applies: |path| path.starts_with("src/") || path.starts_with("platform/src/"),
         find: |source| {
             let functions = items(&source.shipped, "fn").into_iter();
-            let takes = functions.filter(|(_, head, _)| !words(head, &[": bool"]).is_empty());
+            // serde's trait fixes the signature of `visit_bool`.
+            let takes = functions.filter(|(_, head, _)| {
+                !head.contains("fn visit_bool<") && !words(head, &[": bool"]).is_empty()
+            });
             takes.map(|(at, head, _)| (at, head.to_owned())).collect()
         },
         bad: ("src/server/mod.rs", "fn f(a: [u8; 2], b: bool) {}"),
         good: (
             "src/server/mod.rs",
-            "fn f(a: u8) -> bool {\n    let b: bool = true;\n}",
+            "fn f(a: u8) -> bool {\n    let b: bool = true;\n}\nfn visit_bool<E>(self, value: bool) {}",
         ),
     });
 }

@@ -11,6 +11,9 @@ use std::path::Path;
 use crate::clock;
 use crate::project::Settings;
 
+/// Where the platform puts the code.
+const CODE: &str = "/code";
+
 /// Variables without which an interpreter on a developer's machine is not found or does not start.
 const PASSED_ON: [&str; 6] = ["PATH", "HOME", "LANG", "TMPDIR", "JAVA_HOME", "SYSTEMROOT"];
 
@@ -79,6 +82,11 @@ impl std::fmt::Debug for Identity {
     }
 }
 
+/// Returns a variable of this program's own environment, for `${env()}` in deployment files.
+pub(crate) fn own(name: &str) -> Option<String> {
+    std::env::var(name).ok()
+}
+
 /// Returns the whole environment of an instance.
 pub(crate) fn variables(
     settings: &Settings,
@@ -103,8 +111,23 @@ pub(crate) fn variables(
             }
         };
     }
-    all.extend(settings.environment.clone());
+    let configured = settings.environment.iter();
+    all.extend(configured.map(|(name, value)| (name.clone(), local_value(value, code))));
     all
+}
+
+/// Replaces `/code` in a list of paths such as `PATH`: here the code is somewhere else.
+fn local_value(value: &str, code: &Path) -> String {
+    if Path::new(CODE).exists() {
+        return value.to_owned();
+    }
+    let local = |part: &str| match part.strip_prefix(CODE) {
+        Some(rest) if rest.is_empty() || rest.starts_with('/') => {
+            format!("{}{rest}", code.display())
+        }
+        Some(_) | None => part.to_owned(),
+    };
+    value.split(':').map(local).collect::<Vec<_>>().join(":")
 }
 
 fn documented(settings: &Settings, identity: &Identity, code: &Path) -> [String; 14] {
@@ -124,4 +147,23 @@ fn documented(settings: &Settings, identity: &Identity, code: &Path) -> [String;
         identity.security_token.clone(),
         "UTC".to_owned(),
     ]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn code_in_path_lists_is_the_local_folder() {
+        let local = |value| local_value(value, Path::new("/here"));
+        if Path::new(CODE).exists() {
+            return;
+        }
+        assert_eq!(
+            local("/code/bin:/usr/bin:/code"),
+            "/here/bin:/usr/bin:/here"
+        );
+        assert_eq!(local("/codex:x/code/y"), "/codex:x/code/y");
+        assert_eq!(local("http://host/code"), "http://host/code");
+    }
 }

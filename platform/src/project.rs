@@ -5,11 +5,12 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use serde_json::Value;
 use tempfile::TempDir;
 
 use crate::arguments::SourceArguments;
-use crate::deployment::{Deployment, HealthCheckConfig, HookConfig, Props, scalar_text};
+use crate::console::{Tone, say};
+use crate::deployment::Deployment;
+use crate::deployment::function::{Function, HealthConfig, Hook};
 use crate::exit::Failure;
 use crate::package::extract::extract;
 use crate::package::inspect::Debian;
@@ -22,7 +23,6 @@ const TIMEOUT: Duration = Duration::from_secs(60);
 const HOOK_TIMEOUT: Duration = Duration::from_secs(30);
 const MEMORY_MB: u64 = 512;
 const CONCURRENCY: u32 = 20;
-const CONCURRENCY_MAX: u32 = 200;
 const START_FILE: &str = "bootstrap";
 
 /// A function that is ready to launch.
@@ -36,6 +36,8 @@ pub(crate) struct Project {
     pub(crate) settings: Settings,
     /// The path that `--watch` observes.
     pub(crate) watched: PathBuf,
+    /// What a user should know about the source before it starts.
+    pub(crate) notes: Vec<String>,
     /// Keeps an extracted package on disk while the project lives.
     _scratch: Option<Scratch>,
 }
@@ -142,6 +144,13 @@ impl Project {
         Self::of_code(code, Start::Command(words))
     }
 
+    /// Prints what a user should know before the function starts.
+    pub(crate) fn say_notes(&self) {
+        for note in &self.notes {
+            say(format!("{} {note}", Tone::Caution.paint("note:")));
+        }
+    }
+
     /// The same function with another code directory.
     pub(crate) fn at(&self, code: &Path) -> Self {
         Self {
@@ -149,6 +158,7 @@ impl Project {
             start: self.start.clone(),
             settings: self.settings.clone(),
             watched: code.to_owned(),
+            notes: Vec::new(),
             _scratch: None,
         }
     }
@@ -167,39 +177,41 @@ impl Project {
 
     fn of_deployment(path: &Path, arguments: &SourceArguments) -> Result<Self, Failure> {
         let deployment = Deployment::read(path, arguments.resource.as_deref())?;
-        let settings = Settings::of_props(&deployment.props)
-            .map_err(|reason| Failure::input(format!("{}: {reason}", path.display())))?;
-        let code = match &deployment.props.code {
-            None => deployment.folder.clone(),
-            Some(Value::String(relative)) => deployment.folder.join(relative),
-            Some(_) => {
-                return Err(Failure::input(format!(
-                    "{}: `code` is not a path on this machine",
-                    path.display()
-                )));
-            }
+        let function = &deployment.function;
+        let code = deployment.code()?;
+        let words = if arguments.command.is_empty() {
+            function.command.clone()
+        } else {
+            arguments.command.clone()
         };
-        if !code.exists() {
-            return Err(Failure::input(format!(
-                "{}: `code` names {}, which does not exist",
-                path.display(),
-                code.display()
-            ))
-            .fix("build it first (Rust: coldstart pack)"));
-        }
-        let config = &deployment.props.custom_runtime_config;
-        let words: Vec<String> = config.command.iter().chain(&config.args).cloned().collect();
+        let is_kept = deployment.keeps_file(&code, &words);
         let start = if words.is_empty() {
             Start::File(START_FILE.to_owned())
         } else {
             Start::Command(words)
         };
-        let mut project = Self::of_code(&code, start)?;
-        project.settings = settings;
+        let mut project = if is_kept {
+            Self::of_single_file(&code, start)?
+        } else {
+            Self::of_code(&code, start)?
+        };
+        project.settings = Settings::of_function(function);
         // A change to s.yaml also restarts the function.
         if code.starts_with(&deployment.folder) {
             project.watched = deployment.folder;
         }
+        project.notes.splice(0..0, deployment.notes);
+        Ok(project)
+    }
+
+    /// A package that holds one file under its own name.
+    fn of_single_file(path: &Path, start: Start) -> Result<Self, Failure> {
+        let scratch = Scratch::new()?;
+        let copy = scratch.path().join(path.file_name().unwrap_or_default());
+        fs::copy(path, &copy).map_err(|error| Failure::file("copy", path, &error))?;
+        let mut project = Self::of_code(scratch.path(), start)?;
+        path.clone_into(&mut project.watched);
+        project._scratch = Some(scratch);
         Ok(project)
     }
 
@@ -216,10 +228,13 @@ impl Project {
 
     fn of_code(code: &Path, start: Start) -> Result<Self, Failure> {
         let watched = code.to_owned();
+        let mut notes = Vec::new();
         let extracted = if code.is_dir() {
             None
         } else {
-            Some(Scratch::extracted(code)?)
+            let scratch = Scratch::new()?;
+            notes = extract(code, scratch.path())?;
+            Some(scratch)
         };
         let folder = extracted
             .as_ref()
@@ -232,6 +247,7 @@ impl Project {
             start,
             settings: Settings::default(),
             watched,
+            notes,
             _scratch: extracted,
         })
     }
@@ -262,12 +278,6 @@ impl Scratch {
     pub(crate) fn path(&self) -> &Path {
         self.folder.path()
     }
-
-    fn extracted(archive: &Path) -> Result<Self, Failure> {
-        let scratch = Self::new()?;
-        extract(archive, scratch.path())?;
-        Ok(scratch)
-    }
 }
 
 impl Default for Settings {
@@ -295,49 +305,34 @@ impl Settings {
         self.concurrency.unwrap_or(CONCURRENCY)
     }
 
-    fn of_props(props: &Props) -> Result<Self, String> {
-        let mut settings = Self::default();
-        let runtime = props.runtime.as_deref().unwrap_or("custom");
-        settings.debian = debian_of(runtime)?;
-        if let Some(value) = props
-            .custom_runtime_config
-            .port
-            .as_ref()
-            .or(props.ca_port.as_ref())
-        {
-            let text = scalar_text(value);
-            let port = text.parse().ok().filter(|port| *port > 0);
-            settings.port = port.ok_or_else(|| format!("`{text}` is not a valid port"))?;
+    fn of_function(function: &Function) -> Self {
+        let mut settings = Self {
+            debian: function.debian,
+            concurrency: function.limits.concurrency,
+            environment: function.environment.clone(),
+            ..Self::default()
+        };
+        if let Some(port) = function.port {
+            settings.port = port;
             settings.port_origin = PortOrigin::Configured;
         }
         let text = |field: &Option<String>, default: &str| {
-            field.clone().unwrap_or_else(|| default.to_owned())
+            let filled = field.as_ref().filter(|text| !text.is_empty());
+            filled.cloned().unwrap_or_else(|| default.to_owned())
         };
-        settings.region = text(&props.region, &settings.region);
-        settings.function_name = text(&props.function_name, &settings.function_name);
-        settings.handler = text(&props.handler, &settings.handler);
-        settings.memory_mb = props.memory_size.unwrap_or(settings.memory_mb);
-        settings.timeout = props.timeout.map_or(settings.timeout, Duration::from_secs);
-        settings.concurrency = props
-            .instance_concurrency
-            .map(|limit| limit.clamp(1, CONCURRENCY_MAX));
-        settings.environment = props
-            .environment_variables
-            .iter()
-            .map(|(name, value)| (name.clone(), scalar_text(value)))
-            .collect();
-        let lifecycle = &props.instance_lifecycle_config;
-        let timeout = |hook: &HookConfig| hook.timeout.map_or(HOOK_TIMEOUT, Duration::from_secs);
+        settings.region = text(&function.region, &settings.region);
+        settings.function_name = text(&function.name, &settings.function_name);
+        settings.handler = text(&function.handler, &settings.handler);
+        let limits = &function.limits;
+        settings.memory_mb = limits.memory_mb.map_or(settings.memory_mb, u64::from);
+        settings.timeout = seconds(limits.timeout, settings.timeout);
+        let timeout = |hook: &Hook| seconds(hook.timeout, HOOK_TIMEOUT);
         settings.hooks = Hooks {
-            initializer: lifecycle.initializer.as_ref().map(timeout),
-            pre_stop: lifecycle.pre_stop.as_ref().map(timeout),
-            health: props
-                .custom_runtime_config
-                .health_check_config
-                .as_ref()
-                .and_then(Health::of_config),
+            initializer: function.hooks.initializer.as_ref().map(timeout),
+            pre_stop: function.hooks.pre_stop.as_ref().map(timeout),
+            health: function.health.as_ref().map(Health::of_config),
         };
-        Ok(settings)
+        settings
     }
 
     fn take(&mut self, arguments: &SourceArguments) -> Result<(), Failure> {
@@ -382,24 +377,20 @@ impl Health {
         }
     }
 
-    fn of_config(config: &HealthCheckConfig) -> Option<Self> {
-        let path = config
-            .http_get_url
-            .clone()
-            .filter(|path| !path.is_empty())?;
-        let default = Self::at(path);
-        let seconds = |field: Option<u64>, default| field.map_or(default, Duration::from_secs);
-        Some(Self {
-            initial_delay: seconds(config.initial_delay_seconds, default.initial_delay),
-            period: seconds(config.period_seconds, default.period),
-            timeout: seconds(config.timeout_seconds, default.timeout),
-            failures_max: config
-                .failure_threshold
-                .unwrap_or(default.failures_max)
-                .max(1),
+    fn of_config(config: &HealthConfig) -> Self {
+        let default = Self::at(config.path.clone());
+        Self {
+            initial_delay: seconds(config.initial_delay, default.initial_delay),
+            period: seconds(config.period, default.period),
+            timeout: seconds(config.timeout, default.timeout),
+            failures_max: config.failures_max.unwrap_or(default.failures_max).max(1),
             path: default.path,
-        })
+        }
     }
+}
+
+fn seconds(configured: Option<u32>, default: Duration) -> Duration {
+    configured.map_or(default, |seconds| Duration::from_secs(seconds.into()))
 }
 
 fn has_extension(path: &Path, extensions: &[&str]) -> bool {

@@ -33,6 +33,7 @@ pub(crate) fn run(arguments: &RunArguments, interrupt: &Interrupt) -> Result<Sta
         .is_on()
         .then(|| Watch::begin(&project.watched));
     let watched = project.watched.clone();
+    project.say_notes();
     describe(&project);
     let fleet = Arc::new(Fleet::new(
         project,

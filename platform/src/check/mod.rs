@@ -30,6 +30,7 @@ use subject::{Depth, Paths, Subject};
 pub(crate) fn check(arguments: &CheckArguments) -> Result<Status, Failure> {
     let selected = catalogue::select(&arguments.only)?;
     let project = Project::resolve(&arguments.source)?;
+    project.say_notes();
     ensure_port_free(project.settings.port)?;
     let title = project.start.typed();
     let depth = match (arguments.full.is_on(), arguments.idle.is_on()) {

@@ -1,7 +1,10 @@
 //! Extracts a ZIP. Packages are untrusted: no entry may write outside the folder, and their size is bounded.
 
+use std::collections::BTreeMap;
+use std::ffi::{OsStr, OsString};
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Write};
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt, symlink};
 use std::path::{Component, Path, PathBuf};
 
@@ -19,12 +22,16 @@ const RATIO_FREE_LEN: u64 = 16 * 1024 * 1024;
 const ENTRIES_MAX: usize = 200_000;
 const LINK_LEN_MAX: u64 = 4096;
 const FILE_TYPE: u32 = 0o170_000;
+const REGULAR: u32 = 0o100_000;
+const FOLDER: u32 = 0o040_000;
 const SYMLINK: u32 = 0o120_000;
 /// A ZIP written on Windows has no modes; the platform then extracts files without the execute bit.
 const MODE_UNKNOWN: u32 = 0o644;
+/// A remark about many entries shows this many of them.
+const SHOWN_MAX: usize = 3;
 
-/// Extracts `archive` into the empty folder `into`.
-pub(crate) fn extract(archive: &Path, into: &Path) -> Result<(), Failure> {
+/// Extracts `archive` into the empty folder `into`. Returns remarks about what differs between tools.
+pub(crate) fn extract(archive: &Path, into: &Path) -> Result<Vec<String>, Failure> {
     let broken = |reason: &dyn std::fmt::Display| {
         Failure::input(format!("cannot extract {}: {reason}", archive.display()))
     };
@@ -37,24 +44,72 @@ pub(crate) fn extract(archive: &Path, into: &Path) -> Result<(), Failure> {
             zip.len()
         )));
     }
-    let mut budget = Budget {
-        packed_len,
-        unpacked_len: 0,
+    let mut extraction = Extraction {
+        into,
+        budget: Budget {
+            packed_len,
+            unpacked_len: 0,
+        },
+        links: BTreeMap::new(),
+        oddities: Oddities::default(),
     };
-    let mut links = Vec::new();
+    if zip.has_duplicate_names() {
+        extraction.oddities.twice.push("a name".to_owned());
+    }
     for index in 0..zip.len() {
         let mut entry = zip.by_index(index).map_err(|error| broken(&error))?;
-        let name = entry.name().map_err(|error| broken(&error))?.into_owned();
-        let result = safe_path(&name)
-            .and_then(|path| unpack(&mut entry, (into, &path), &mut budget, &mut links));
-        result.map_err(|reason| broken(&format!("entry `{name}`: {reason}")))?;
+        let name = OsString::from_vec(entry.name_raw().to_vec());
+        let result = extraction.unpack(&mut entry, &name);
+        let shown = name.display();
+        result.map_err(|reason| broken(&format!("entry `{shown}`: {reason}")))?;
     }
-    // Links are created last, so that no entry is written through one.
-    for (path, target) in links {
-        symlink(&target, &path)
-            .map_err(|error| broken(&format!("link {}: {error}", path.display())))?;
+    extraction.link().map_err(|reason| broken(&reason))?;
+    Ok(extraction.oddities.remarks(archive))
+}
+
+/// An extraction that is under way.
+struct Extraction<'a> {
+    into: &'a Path,
+    budget: Budget,
+    /// Created last, so that no entry is written through a link.
+    links: BTreeMap<PathBuf, PathBuf>,
+    oddities: Oddities,
+}
+
+/// What tools treat differently, by the entries' names.
+#[derive(Default)]
+struct Oddities {
+    backslashes: Vec<String>,
+    twice: Vec<String>,
+    special: Vec<String>,
+    outside: Vec<String>,
+}
+
+impl Oddities {
+    fn remarks(&self, archive: &Path) -> Vec<String> {
+        let kinds = [
+            (
+                &self.backslashes,
+                "made on Windows, with backslashes in names; they separate folders here, but other tools keep them",
+            ),
+            (&self.twice, "the same path twice; the last entry counts"),
+            (&self.special, "skipped: neither file, folder nor link"),
+            (
+                &self.outside,
+                "links that leave the package; on the platform they lead into its own image",
+            ),
+        ];
+        let kinds = kinds.into_iter().filter(|(names, _)| !names.is_empty());
+        let remark = |(names, what): (&Vec<String>, &str)| {
+            let shown = names[..names.len().min(SHOWN_MAX)].join(", ");
+            let more = match names.len().saturating_sub(SHOWN_MAX) {
+                0 => String::new(),
+                more => format!(" and {more} more"),
+            };
+            format!("{}: {what}: {shown}{more}", archive.display())
+        };
+        kinds.map(remark).collect()
     }
-    Ok(())
 }
 
 struct Budget {
@@ -79,39 +134,89 @@ impl Budget {
     }
 }
 
-fn unpack<R: Read>(
-    entry: &mut ZipFile<'_, R>,
-    (into, relative): (&Path, &Path),
-    budget: &mut Budget,
-    links: &mut Vec<(PathBuf, PathBuf)>,
-) -> Result<(), String> {
-    let path = into.join(relative);
-    if entry.is_dir() {
-        return fs::create_dir_all(&path).map_err(|error| error.to_string());
+impl Extraction<'_> {
+    fn unpack<R: Read>(&mut self, entry: &mut ZipFile<'_, R>, name: &OsStr) -> Result<(), String> {
+        let text = |error: io::Error| error.to_string();
+        let relative = safe_path(name)?;
+        let shown = relative.display().to_string();
+        let path = self.into.join(&relative);
+        let bytes = name.as_bytes();
+        if bytes.contains(&b'\\') {
+            self.oddities.backslashes.push(name.display().to_string());
+        }
+        let mode = entry.unix_mode().unwrap_or(MODE_UNKNOWN);
+        if bytes.ends_with(b"/") || bytes.ends_with(b"\\") || mode & FILE_TYPE == FOLDER {
+            return fs::create_dir_all(&path).map_err(text);
+        }
+        if let Some(parent) = path.parent() {
+            fs::create_dir_all(parent).map_err(text)?;
+        }
+        match mode & FILE_TYPE {
+            SYMLINK => {
+                let target = link_target(entry)?;
+                if leaves_root(&relative, &target) {
+                    self.oddities.outside.push(shown);
+                }
+                // An earlier file of this name is replaced, as any tool does that writes in order.
+                fs::remove_file(&path).ok();
+                self.links.insert(path, target);
+                Ok(())
+            }
+            0 | REGULAR => self.write(entry, &path, mode, shown),
+            _ => {
+                self.oddities.special.push(shown);
+                Ok(())
+            }
+        }
     }
-    if let Some(parent) = path.parent() {
-        fs::create_dir_all(parent).map_err(|error| error.to_string())?;
+
+    fn write(
+        &mut self,
+        entry: &mut impl Read,
+        path: &Path,
+        mode: u32,
+        shown: String,
+    ) -> Result<(), String> {
+        let text = |error: io::Error| error.to_string();
+        // The same path may be spelled twice, as `x` and `./x`. There are no links yet that this could follow.
+        if path.is_file() || self.links.remove(path).is_some() {
+            fs::remove_file(path).ok();
+            self.oddities.twice.push(shown);
+        }
+        let mut options = OpenOptions::new();
+        let options = options.write(true).create_new(true).mode(0o600);
+        let mut file = options.open(path).map_err(text)?;
+        copy(entry, &mut file, &mut self.budget)?;
+        let permissions = fs::Permissions::from_mode((mode & 0o777) | 0o400);
+        file.set_permissions(permissions).map_err(text)
     }
-    let mode = entry.unix_mode().unwrap_or(MODE_UNKNOWN);
-    if mode & FILE_TYPE == SYMLINK {
-        let mut target = String::new();
-        let read = entry.take(LINK_LEN_MAX).read_to_string(&mut target);
-        read.map_err(|error| error.to_string())?;
-        links.push((path, safe_target(relative, &target)?));
-        return Ok(());
+
+    fn link(&self) -> Result<(), String> {
+        for (path, target) in &self.links {
+            let failed = |error: io::Error| {
+                let shown = path.strip_prefix(self.into).unwrap_or(path).display();
+                if error.kind() == io::ErrorKind::AlreadyExists {
+                    format!(
+                        "other entries lie below the link `{shown}`, and would be written through it"
+                    )
+                } else {
+                    format!("link `{shown}`: {error}")
+                }
+            };
+            symlink(target, path).map_err(failed)?;
+        }
+        Ok(())
     }
-    let mut options = OpenOptions::new();
-    // `create_new`: a second entry of the same name must not replace a checked file.
-    let mut file = options
-        .write(true)
-        .create_new(true)
-        .mode(0o600)
-        .open(&path)
-        .map_err(|error| error.to_string())?;
-    copy(entry, &mut file, budget)?;
-    let permissions = fs::Permissions::from_mode((mode & 0o777) | 0o400);
-    file.set_permissions(permissions)
-        .map_err(|error| error.to_string())
+}
+
+fn link_target(entry: &mut impl Read) -> Result<PathBuf, String> {
+    let mut target = Vec::new();
+    let read = entry.take(LINK_LEN_MAX).read_to_end(&mut target);
+    read.map_err(|error| error.to_string())?;
+    if target.is_empty() || target.contains(&0) || target.len() as u64 == LINK_LEN_MAX {
+        return Err("not a link's target".to_owned());
+    }
+    Ok(PathBuf::from(OsString::from_vec(target)))
 }
 
 fn copy(from: &mut impl Read, to: &mut File, budget: &mut Budget) -> Result<(), String> {
@@ -131,12 +236,16 @@ fn copy(from: &mut impl Read, to: &mut File, budget: &mut Budget) -> Result<(), 
 }
 
 /// The entry's path relative to the root, or why it is refused.
-fn safe_path(name: &str) -> Result<PathBuf, String> {
+fn safe_path(name: &OsStr) -> Result<PathBuf, String> {
     // Archives from Windows may use backslashes. Convert them first, so that `..\` is refused too.
-    let name = name.replace('\\', "/");
-    let path = Path::new(&name);
+    let bytes: Vec<u8> = name
+        .as_bytes()
+        .iter()
+        .map(|byte| if *byte == b'\\' { b'/' } else { *byte })
+        .collect();
+    let path = Path::new(OsStr::from_bytes(&bytes));
     let plain = |part: Component<'_>| matches!(part, Component::Normal(_) | Component::CurDir);
-    if name.contains('\0') || name.is_empty() || !path.components().all(plain) {
+    if bytes.contains(&0) || bytes.is_empty() || !path.components().all(plain) {
         return Err(
             "path traversal: the entry would be written outside the code directory".to_owned(),
         );
@@ -147,19 +256,18 @@ fn safe_path(name: &str) -> Result<PathBuf, String> {
         .collect())
 }
 
-/// A link's target, if it stays below the root.
-fn safe_target(link: &Path, target: &str) -> Result<PathBuf, String> {
-    let outside = || format!("the link points outside the code directory, to `{target}`");
+/// Whether a link leads outside the code directory. It may: a virtual environment links to the image's Python.
+fn leaves_root(link: &Path, target: &Path) -> bool {
     let mut depth = link.components().count().saturating_sub(1);
-    for part in Path::new(target).components() {
+    for part in target.components() {
         match part {
             Component::Normal(_) => depth += 1,
             Component::CurDir => {}
-            Component::ParentDir => depth = depth.checked_sub(1).ok_or_else(outside)?,
-            Component::RootDir | Component::Prefix(_) => return Err(outside()),
+            Component::ParentDir if depth > 0 => depth -= 1,
+            Component::ParentDir | Component::RootDir | Component::Prefix(_) => return true,
         }
     }
-    Ok(PathBuf::from(target))
+    false
 }
 
 #[cfg(test)]
@@ -169,18 +277,31 @@ mod tests {
     #[test]
     fn paths_that_leave_the_root_are_refused() {
         for name in ["../x", "/etc/passwd", "a/../../x", "..\\x", "", "a\0b"] {
-            assert!(safe_path(name).is_err(), "{name:?}");
+            assert!(safe_path(OsStr::new(name)).is_err(), "{name:?}");
         }
-        assert_eq!(safe_path("./a/b").unwrap(), Path::new("a/b"));
+        for (name, path) in [
+            ("./a/b", "a/b"),
+            ("a\\b", "a/b"),
+            ("a//b/", "a/b"),
+            ("./", ""),
+        ] {
+            assert_eq!(safe_path(OsStr::new(name)).unwrap(), Path::new(path));
+        }
     }
 
     #[test]
-    fn links_stay_below_the_root() {
-        assert!(safe_target(Path::new("a/b"), "../c").is_ok(), "sibling");
-        assert!(safe_target(Path::new("a/b"), "../../c").is_err(), "above");
-        assert!(
-            safe_target(Path::new("a"), "/etc/passwd").is_err(),
-            "absolute"
-        );
+    fn links_that_leave_the_root_are_noticed() {
+        for (link, target, leaves) in [
+            ("a/b", "../c", false),
+            ("a/b", "../../c", true),
+            ("a", "/usr/bin/python3", true),
+            ("a", "b/../../c", true),
+        ] {
+            assert_eq!(
+                leaves_root(Path::new(link), Path::new(target)),
+                leaves,
+                "{link}"
+            );
+        }
     }
 }

@@ -263,10 +263,7 @@ fn unusable_sources_are_reported_in_one_line() {
         ("/no/such/place", "cannot use /no/such/place"),
         (yaml.to_str().expect("text"), "malformed YAML"),
         (zip.to_str().expect("text"), "cannot extract"),
-        (
-            elsewhere.to_str().expect("text"),
-            "./none, which does not exist",
-        ),
+        (elsewhere.to_str().expect("text"), "props.code: "),
         (
             runtime.to_str().expect("text"),
             "`python3.10` is not a custom runtime",
