@@ -1,4 +1,4 @@
-//! hyper ends each message at the same byte. It reads the same bytes in memory, without a socket.
+//! This server and hyper end each message at the same byte. Both read the same bytes in memory, without a socket.
 //!
 //! `HYPER_SEED=7 cargo test --test hyper` repeats one seed; `HYPER_SEEDS=100000` runs this many.
 #![expect(
@@ -19,9 +19,9 @@ mod mutation;
 #[path = "support/random.rs"]
 mod random;
 
-use differential::{check, compare, difference};
+use differential::difference;
 use grammar::Made;
-use known::KNOWN;
+use known::{KNOWN, check, compare};
 use mutation::{MUTATIONS, damage};
 use random::Random;
 

@@ -155,8 +155,8 @@ fn damage_of_any_kind_means_the_same_to_the_reference() {
     });
 }
 
-/// Makes an input from each seed. It must mean the same to `h1` and the reference at several cuts, and keep its own
-/// promise. `WIRE_SEED` repeats one seed, `WIRE_SEEDS` runs this many.
+/// Makes an input from each seed. It must mean the same to `h1` and the reference at several cuts, and pass its own
+/// check. `WIRE_SEED` repeats one seed, `WIRE_SEEDS` runs this many.
 fn for_each_seed(make: impl Fn(&mut Random) -> (Vec<u8>, Result<(), String>)) {
     let number = |text: &str| text.parse().expect("a number of seeds, or a seed");
     let seeds = match option_env!("WIRE_SEED").map(number) {

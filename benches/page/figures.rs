@@ -69,7 +69,7 @@ pub(crate) fn start_charts(results: &Results) -> Vec<Drawing> {
     let columns = [
         floor(start_column(
             "Start to first byte",
-            "from spawn to the first byte of the first response; × floor",
+            "from spawn to the first byte of the response; × floor",
             Unit::Micros,
             "first_byte_us",
         )),

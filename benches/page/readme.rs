@@ -112,13 +112,25 @@ fn shown_bound(bound: &Bound) -> String {
     let measured = bound
         .measured
         .map_or_else(|| "–".to_owned(), |figure| bound.unit.show(figure));
-    let what = bound.what.to_lowercase();
+    let what = in_sentence(bound.what);
     let of = if bound.of.is_empty() { "" } else { " " };
     format!(
         "{what} {measured}{of}{} (at most {})",
         bound.of,
         bound.unit.show(bound.at_most)
     )
+}
+
+/// Lowercases the first letter, unless it begins an abbreviation.
+fn in_sentence(text: &str) -> String {
+    let mut letters = text.chars();
+    let (first, second) = (letters.next(), letters.next());
+    match (first, second) {
+        (Some(first), Some(second)) if second.is_lowercase() => {
+            format!("{}{}", first.to_lowercase(), &text[first.len_utf8()..])
+        }
+        _ => text.to_owned(),
+    }
 }
 
 /// The README's picture. It follows the reader's light or dark theme.

@@ -5,4 +5,4 @@
 mod differential;
 #[path = "../../tests/hyper/known.rs"]
 mod known;
-libfuzzer_sys::fuzz_target!(|bytes: &[u8]| differential::check(bytes));
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| known::check(bytes));

@@ -1,4 +1,4 @@
-//! Section 4: keep-alive, freezing, hooks and the end of a process.
+//! Contract §4: keep-alive, freezing, hooks and the end of a process.
 
 use std::process::Command;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};

@@ -1,4 +1,4 @@
-//! Section 5: log lines and marker lines.
+//! Contract §5: log lines and marker lines.
 
 use std::collections::HashMap;
 

@@ -1,4 +1,4 @@
-//! Section 3: requests.
+//! Contract §3: requests.
 
 use crate::platform::{CANARIES, Call, Instance, bootstrap, example, under_test};
 use crate::under_test::FROM_ENVIRONMENT;

@@ -1,4 +1,4 @@
-//! Section 2: the start.
+//! Contract §2: the start.
 
 use std::io::Write as _;
 use std::net::Ipv4Addr;

@@ -6,7 +6,27 @@
 
 use coldstart::sim::{Cuts, Ending, exchange_echo};
 
-use crate::differential::{Difference, Fate};
+use crate::differential::{Difference, Fate, difference};
+
+/// Compares both readings of `input`.
+///
+/// # Errors
+///
+/// If the two differ and no entry of [`KNOWN`] explains it.
+pub(crate) fn compare(input: &[u8]) -> Result<(), String> {
+    let Some(difference) = difference(input) else {
+        return Ok(());
+    };
+    match KNOWN.iter().find(|known| known.explains(&difference)) {
+        Some(_) => Ok(()),
+        None => Err(difference.details),
+    }
+}
+
+/// The check for the fuzzer.
+pub(crate) fn check(input: &[u8]) {
+    assert_eq!(compare(input), Ok(()), "the two read the input differently");
+}
 
 /// A known difference.
 pub(crate) struct Known {
