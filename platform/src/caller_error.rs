@@ -48,7 +48,7 @@ pub(crate) enum CallerError {
     /// There is no start file.
     FileNotFound,
     /// The start command's program does not exist.
-    ProgramNotFound { program: String },
+    CommandNotFound { command: String },
     /// The start file is not executable.
     FilePermission,
     /// The process exited before it listened.
@@ -89,7 +89,7 @@ impl CallerError {
             Self::InvalidArgument { .. } => 400,
             Self::Unsupported { status, .. } => *status,
             Self::FileNotFound
-            | Self::ProgramNotFound { .. }
+            | Self::CommandNotFound { .. }
             | Self::FilePermission
             | Self::Exited { .. }
             | Self::PortNeverOpened { .. }
@@ -107,7 +107,7 @@ impl CallerError {
     pub(crate) const fn code(&self) -> &'static str {
         match self {
             Self::InvalidArgument { .. } | Self::Unsupported { .. } => "InvalidArgument",
-            Self::FileNotFound | Self::ProgramNotFound { .. } => "CAFileNotFound",
+            Self::FileNotFound | Self::CommandNotFound { .. } => "CAFileNotFound",
             Self::FilePermission => "CAFilePermission",
             Self::Exited { .. } => "CAExited",
             Self::PortNeverOpened { .. } | Self::Unhealthy { .. } => "FunctionNotStarted",
@@ -130,7 +130,7 @@ impl CallerError {
             | Self::HeldTooLong { .. }
             | Self::Canceled => "FcCommonError",
             Self::FileNotFound
-            | Self::ProgramNotFound { .. }
+            | Self::CommandNotFound { .. }
             | Self::FilePermission
             | Self::Exited { .. }
             | Self::PortNeverOpened { .. }
@@ -149,8 +149,8 @@ impl CallerError {
             Self::FileNotFound => {
                 "The CA's http server cannot be started: the file /code/bootstrap is not exist".to_owned()
             }
-            Self::ProgramNotFound { program } => {
-                format!("Failed to start function instance. Error: the file {program} is not exist")
+            Self::CommandNotFound { command } => {
+                format!("Failed to start function instance. Error: the file {command} is not exist")
             }
             Self::FilePermission => {
                 "The CA's http server cannot be started: bootstrap file don't have execute permissions".to_owned()

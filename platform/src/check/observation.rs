@@ -74,7 +74,7 @@ impl Break {
         let is_files_fault = matches!(
             not_started.error,
             CallerError::FileNotFound
-                | CallerError::ProgramNotFound { .. }
+                | CallerError::CommandNotFound { .. }
                 | CallerError::FilePermission
                 | CallerError::Exited { .. }
         );

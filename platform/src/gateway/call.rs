@@ -21,6 +21,8 @@ use crate::wire::head::{Fields, Request};
 use crate::wire::{Fault, Wire};
 
 const BODY_PATIENCE: Duration = Duration::from_secs(60);
+/// How long a caller may take to read a response of the gateway's own.
+const SEND_PATIENCE: Duration = Duration::from_secs(10);
 
 const END_NOTICE: Duration = Duration::from_millis(200);
 
@@ -86,9 +88,7 @@ pub(crate) fn serve(fleet: &Arc<Fleet>, request: Request, caller: &mut Wire) -> 
 /// Responds to a head that is no valid request. `None` if the caller has left: then there is no response.
 pub(crate) fn refuse_head(fleet: &Arc<Fleet>, fault: Fault, caller: &Wire) -> Option<After> {
     let error = match fault {
-        Fault::Malformed(why) => CallerError::InvalidArgument {
-            what: format!("the request is malformed: {why}"),
-        },
+        Fault::Malformed(_) => precheck::malformed(fault),
         Fault::HeadTooLong => precheck::fields_too_long(),
         Fault::UnsupportedVersion => CallerError::Unsupported {
             status: 505,
@@ -175,7 +175,7 @@ impl<'a> Call<'a> {
             Verdict::Success
         };
         let delimiter = inbound.delimiter(self.request.minor_version);
-        self.send_head(&inbound, &verdict, delimiter, caller)?;
+        self.send_head(&inbound, &verdict, &outbound, caller)?;
         if inbound.is_stream() {
             admission.becomes_stream();
         }
@@ -222,10 +222,11 @@ impl<'a> Call<'a> {
         &mut self,
         inbound: &Inbound,
         verdict: &Verdict,
-        delimiter: Delimiter,
+        outbound: &Outbound,
         caller: &Wire,
     ) -> Result<(), CallerError> {
         let response = &inbound.response;
+        let delimiter = inbound.delimiter(self.request.minor_version);
         // An API caller gets the body only; the status describes the call, not its result.
         let (status, reason, mut fields) = match self.api_call {
             Some(_) => (200, &b"OK"[..], Fields::default()),
@@ -260,7 +261,7 @@ impl<'a> Call<'a> {
         let mut head = forward::status_line(status, reason);
         fields.write(&mut head);
         self.responded = Responded::With(status);
-        caller.send(&head).map_err(|_| CallerError::Canceled)
+        forward::to_caller(caller, &head, outbound)
     }
 
     /// Sends the platform's error response, unless a response has already begun.
@@ -309,11 +310,7 @@ impl<'a> Call<'a> {
         let limit = usize::try_from(ASYNC_BODY_LEN_MAX).unwrap_or(usize::MAX);
         let read = Body::new(framing).read_all(caller, limit, Instant::now() + BODY_PATIENCE);
         let event = read.map_err(|fault| match fault {
-            Fault::BodyTooLong => CallerError::InvalidArgument {
-                what: format!(
-                    "the asynchronous request body exceeds the limit of {ASYNC_BODY_LEN_MAX} bytes"
-                ),
-            },
+            Fault::BodyTooLong => precheck::event_too_long(),
             fault @ (Fault::Refused(_)
             | Fault::Closed
             | Fault::ClosedMidway
@@ -337,7 +334,7 @@ impl<'a> Call<'a> {
         if self.request.method != "HEAD" {
             bytes.extend_from_slice(body);
         }
-        caller.send(&bytes).ok();
+        caller.send_by(&bytes, Instant::now() + SEND_PATIENCE).ok();
     }
 
     /// What every response of the gateway says about itself and its connection.
@@ -364,8 +361,9 @@ impl<'a> Call<'a> {
             && self.request.fields.has_token("expect", "100-continue")
             && caller.unread().is_empty();
         if waits {
+            let deadline = Instant::now() + SEND_PATIENCE;
             caller
-                .send(b"HTTP/1.1 100 Continue\r\n\r\n")
+                .send_by(b"HTTP/1.1 100 Continue\r\n\r\n", deadline)
                 .map_err(|_| CallerError::Canceled)?;
         }
         Ok(())
@@ -373,7 +371,7 @@ impl<'a> Call<'a> {
 
     /// Checks what can be checked before the function is needed.
     fn check(&mut self) -> Result<Framing, CallerError> {
-        let framing = precheck::framing(&self.request)?;
+        let framing = precheck::framing(&self.request, self.api_call.as_ref())?;
         if framing == Framing::Empty {
             self.body = BodyState::Read;
         }

@@ -76,10 +76,10 @@ impl Inbound {
     fn is_reusable(&self) -> bool {
         let codings = self.response.fields.first("transfer-encoding");
         let lengths = self.response.fields.first("content-length");
-        self.response.keeps_alive()
-            && self.framing != Framing::UntilClose
-            // RFC 9112 section 6.3: such a message may be an attempt to smuggle a response.
-            && !(codings.is_some() && lengths.is_some())
+        // RFC 9112 sections 6.1 and 6.3: another recipient may have found another end of such a message.
+        let is_suspect =
+            codings.is_some() && (lengths.is_some() || self.response.minor_version == 0);
+        self.response.keeps_alive() && self.framing != Framing::UntilClose && !is_suspect
     }
 }
 

@@ -2,8 +2,8 @@
 
 use std::time::{Duration, Instant};
 
-use super::forward::BODY_LEN_MAX;
 use super::hop;
+use super::precheck::body_too_long;
 use crate::caller_error::CallerError;
 use crate::wire::body::{Arrived, Body, Framing};
 use crate::wire::head::{Fields, Request};
@@ -59,7 +59,6 @@ impl Outbound {
                 bytes: Vec::new(),
                 trailers: Fields::default(),
             },
-            Framing::Length(length) if length > BODY_LEN_MAX => return Err(body_too_long()),
             Framing::Length(length) if length <= WHOLE_BODY_LEN as u64 => {
                 let read = Body::new(framing).read_all(caller, WHOLE_BODY_LEN, deadline);
                 Content::Whole {
@@ -208,11 +207,5 @@ pub(crate) fn of_body_fault(fault: Fault) -> CallerError {
         | Fault::UnsupportedVersion
         | Fault::HeadTooLong
         | Fault::Broken(_) => CallerError::Canceled,
-    }
-}
-
-pub(crate) fn body_too_long() -> CallerError {
-    CallerError::InvalidArgument {
-        what: format!("the request body exceeds the limit of {BODY_LEN_MAX} bytes"),
     }
 }

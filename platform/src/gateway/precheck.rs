@@ -1,15 +1,24 @@
 //! What the gateway checks of a request before the function is needed.
 
-use super::forward::{FIELDS_LEN_MAX, TARGET_LEN_MAX};
+use super::forward::{BODY_LEN_MAX, FIELDS_LEN_MAX, TARGET_LEN_MAX};
+use super::invocation::{ASYNC_BODY_LEN_MAX, ApiCall, Mode};
 use crate::caller_error::CallerError;
+use crate::wire::Fault;
 use crate::wire::body::Framing;
 use crate::wire::head::Request;
 
-/// The framing of the body. What is ambiguous is refused and never forwarded.
-pub(crate) fn framing(request: &Request) -> Result<Framing, CallerError> {
-    Framing::of_request(request).map_err(|fault| CallerError::InvalidArgument {
-        what: format!("the request is malformed: {fault}"),
-    })
+/// The framing of the body. An ambiguous one is refused and never forwarded, a body over the limit before it arrives.
+pub(crate) fn framing(
+    request: &Request,
+    api_call: Option<&ApiCall>,
+) -> Result<Framing, CallerError> {
+    let framing = Framing::of_request(request).map_err(malformed)?;
+    let is_async = api_call.is_some_and(|api_call| api_call.mode == Mode::Async);
+    match framing {
+        Framing::Length(length) if is_async && length > ASYNC_BODY_LEN_MAX => Err(event_too_long()),
+        Framing::Length(length) if length > BODY_LEN_MAX => Err(body_too_long()),
+        Framing::Empty | Framing::Length(_) | Framing::Chunked | Framing::UntilClose => Ok(framing),
+    }
 }
 
 /// Whether the request keeps the platform's limits and asks for nothing that no function can get.
@@ -59,6 +68,41 @@ pub(crate) fn upgrade(request: &Request) -> Option<String> {
     let fields = &request.fields;
     let is_offer = request.minor_version > 0 && fields.has_token("connection", "upgrade");
     fields.text("upgrade").filter(|_| is_offer)
+}
+
+/// The error for bytes that are no valid request.
+pub(crate) fn malformed(fault: Fault) -> CallerError {
+    let why = match fault {
+        Fault::Malformed(why) => why,
+        fault @ (Fault::Refused(_)
+        | Fault::Closed
+        | Fault::ClosedMidway
+        | Fault::TimedOut
+        | Fault::CallerLeft
+        | Fault::UnsupportedVersion
+        | Fault::HeadTooLong
+        | Fault::BodyTooLong
+        | Fault::Broken(_)) => fault.to_string(),
+    };
+    CallerError::InvalidArgument {
+        what: format!("the request is malformed: {why}"),
+    }
+}
+
+/// The error for a body over the limit.
+pub(crate) fn body_too_long() -> CallerError {
+    CallerError::InvalidArgument {
+        what: format!("the request body exceeds the limit of {BODY_LEN_MAX} bytes"),
+    }
+}
+
+/// The error for an asynchronous event over its limit.
+pub(crate) fn event_too_long() -> CallerError {
+    CallerError::InvalidArgument {
+        what: format!(
+            "the asynchronous request body exceeds the limit of {ASYNC_BODY_LEN_MAX} bytes"
+        ),
+    }
 }
 
 /// The error for header fields over the limit.

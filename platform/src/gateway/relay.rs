@@ -10,7 +10,9 @@ use crate::wire::Wire;
 /// Relays until the end. As on the platform, the function's time-out bounds a WebSocket.
 pub(crate) fn relay(caller: &mut Wire, server: &mut Wire, deadline: Instant) {
     let waiting = (caller.take(usize::MAX), server.take(usize::MAX));
-    if server.send(&waiting.0).is_err() || caller.send(&waiting.1).is_err() {
+    if server.send_by(&waiting.0, deadline).is_err()
+        || caller.send_by(&waiting.1, deadline).is_err()
+    {
         return;
     }
     let (caller, server) = (caller.stream(), server.stream());

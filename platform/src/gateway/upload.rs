@@ -11,7 +11,8 @@ use std::time::{Duration, Instant};
 
 use super::forward::BODY_LEN_MAX;
 use super::hop;
-use super::outbound::{Outbound, body_too_long, chunk, last_chunk, of_body_fault};
+use super::outbound::{Outbound, chunk, last_chunk, of_body_fault};
+use super::precheck::body_too_long;
 use crate::caller_error::CallerError;
 use crate::wire::body::{Body, Framing};
 use crate::wire::{Fault, Wire};

@@ -182,8 +182,8 @@ fn cannot_spawn(project: &Project, error: &io::Error) -> NotStarted {
         Start::Command(_) | Start::File(_) => None,
     };
     let error = match missing {
-        Some(program) => CallerError::ProgramNotFound {
-            program: program.clone(),
+        Some(command) => CallerError::CommandNotFound {
+            command: command.clone(),
         },
         None => CallerError::Exited {
             code,

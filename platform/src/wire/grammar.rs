@@ -71,6 +71,22 @@ pub(super) fn fields(section: &[u8]) -> Result<Fields, Fault> {
     Ok(Fields(parsed.iter().map(owned).collect()))
 }
 
+/// The fields of a response's section. Whitespace before a colon is removed, as RFC 9112 section 5.1 asks of a proxy; in
+/// a request it is an error.
+pub(super) fn response_fields(section: &[u8]) -> Result<Fields, Fault> {
+    if let Ok(fields) = fields(section) {
+        return Ok(fields);
+    }
+    let mut lines = Vec::with_capacity(section.len());
+    for line in section.split_inclusive(|byte| *byte == b'\n') {
+        let colon = line.iter().position(|byte| *byte == b':');
+        let (name, rest) = line.split_at(colon.unwrap_or(0));
+        lines.extend_from_slice(name.trim_ascii_end());
+        lines.extend_from_slice(rest);
+    }
+    fields(&lines)
+}
+
 /// The parts of `method SP request-target SP HTTP-version` (RFC 9112 section 3), and the minor version.
 pub(super) fn request_line(line: &[u8]) -> Result<(&str, &str, u8), Fault> {
     let mut parts = line.split(|byte| *byte == b' ');
@@ -308,6 +324,21 @@ mod tests {
         let parsed = fields(b"A:\t b\x80 \t\r\nB:\r\n\r\n").expect("well-formed");
         assert_eq!(parsed.first("a"), Some(&b"b\x80"[..]));
         assert_eq!(parsed.first("b"), Some(&b""[..]));
+    }
+
+    #[test]
+    fn whitespace_before_a_colon_is_removed_from_a_response_only() {
+        let section = b"A: b\r\nC \t: d:e\r\n\r\n";
+        assert!(fields(section).is_err());
+        let parsed = response_fields(section).expect("repaired");
+        assert_eq!(parsed.first("c"), Some(&b"d:e"[..]));
+        for folded in [
+            &b"A: b\r\n c: d\r\n\r\n"[..],
+            b"A: b\r\n c\r\n\r\n",
+            b" : b\r\n\r\n",
+        ] {
+            assert!(response_fields(folded).is_err(), "{folded:?}");
+        }
     }
 
     #[test]

@@ -190,7 +190,7 @@ impl Wire {
             reason: reason.to_vec(),
             minor_version,
             fields_len: section.len(),
-            fields: grammar::fields(section)?,
+            fields: grammar::response_fields(section)?,
         })
     }
 

@@ -939,6 +939,35 @@ fn a_function_that_exits_between_calls_is_named_with_its_code_and_last_lines() {
     assert_eq!(gateway.call("GET", "/", "").status, 200);
 }
 
+#[test]
+fn a_body_over_the_limit_is_refused_before_it_is_asked_for() {
+    let Some(gateway) = Gateway::lab(&[]) else {
+        return;
+    };
+    let expect = "Host: a\r\nExpect: 100-continue\r\n";
+    let event = "X-Fc-Invocation-Type: Async\r\nContent-Length: 131073\r\n";
+    for request in [
+        format!("POST / HTTP/1.1\r\n{expect}Content-Length: 33554433\r\n\r\n"),
+        format!("POST {INVOCATIONS} HTTP/1.1\r\n{expect}{event}\r\n"),
+    ] {
+        let mut stream = gateway.connect();
+        stream.write_all(request.as_bytes()).expect("sent");
+        let reply = Reply::read(&mut stream);
+        assert_eq!(reply.status, 400, "{request:?}: {reply:?}");
+        assert!(reply.head.contains("connection: close"), "{}", reply.head);
+    }
+    let mut stream = gateway.connect();
+    stream
+        .write_all(format!("POST / HTTP/1.1\r\n{expect}Content-Length: 3\r\n\r\n").as_bytes())
+        .expect("sent");
+    assert_eq!(
+        read_until(&mut stream, "\r\n\r\n"),
+        "HTTP/1.1 100 Continue\r\n\r\n"
+    );
+    stream.write_all(b"abc").expect("sent");
+    assert_eq!(Reply::read_one(&mut stream).json()["body"], "abc");
+}
+
 /// Reads until the text has arrived, and returns everything read so far.
 fn read_until(stream: &mut std::net::TcpStream, text: &str) -> String {
     let mut seen = String::new();
