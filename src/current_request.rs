@@ -1,5 +1,5 @@
-//! What a thread works on: the name of the request, and when it came. The pool carries it to its threads, so that
-//! whoever writes a log line there knows whose it is.
+//! The request that a thread works on: its name, and when it arrived. The pool passes it to its threads, so that log lines
+//! written there carry the name.
 
 use core::cell::Cell;
 use core::mem::ManuallyDrop;
@@ -7,13 +7,13 @@ use core::time::Duration;
 
 use crate::os::clock;
 
-/// Bytes of a name that are kept; a UUID has 36.
+/// How many bytes of a name are kept; a UUID has 36.
 pub(crate) const NAME_LEN_MAX: usize = 64;
 
 thread_local! {
-    /// A pointer, so that the thread-local block stays within what libc has set aside for the first thread: a larger one
-    /// costs a system call before `main`. The first request with a name fills it, and it is kept for the next. Not dropped
-    /// when the thread ends, but by [`Leave`]: a destructor of a thread is 2 KB of std's and of libc's.
+    /// A pointer, so that the thread-local block fits into what libc reserves for the first thread: a larger one costs a
+    /// system call before `main`. The first request with a name allocates it, and later ones reuse it. [`Leave`] drops it, not
+    /// the end of the thread: a thread-local destructor costs 2 KB of std and libc code.
     static CURRENT: Cell<Option<Slot>> = const { Cell::new(None) };
 }
 
@@ -24,7 +24,7 @@ type Slot = ManuallyDrop<Box<CurrentRequest>>;
 pub(crate) struct CurrentRequest {
     name: [u8; NAME_LEN_MAX],
     name_len: usize,
-    /// On the clock that never goes back.
+    /// On the monotonic clock.
     arrived_at: Option<Duration>,
 }
 
@@ -44,7 +44,7 @@ impl CurrentRequest {
         copy
     }
 
-    /// The same request under this name, of which [`NAME_LEN_MAX`] bytes are kept.
+    /// The same request with this name, of which [`NAME_LEN_MAX`] bytes are kept.
     pub(crate) fn named(mut self, name: &str) -> Self {
         self.rename(name);
         self
@@ -59,7 +59,7 @@ impl CurrentRequest {
         self.name_len = kept.len();
     }
 
-    /// The request of this name, which this thread begins to work on. `None` where nothing is known of it: most often.
+    /// The request with this name, which this thread begins to work on. `None` if it has no name, which is the usual case.
     pub(crate) fn of_request(name: Option<&[u8]>) -> Option<Self> {
         if name.is_none() && !Self::is_current_known() {
             return None;
@@ -72,13 +72,13 @@ impl CurrentRequest {
         Some(request)
     }
 
-    /// The same, about to wait for a thread: its time counts from here on.
+    /// The same request, which now waits for a thread: its time counts from here on.
     pub(crate) fn waiting(self) -> Self {
         let arrived_at = Some(self.arrived_at());
         Self { arrived_at, ..self }
     }
 
-    /// When the request was here, on the clock that never goes back; now, unless it has waited.
+    /// When the request arrived, on the monotonic clock; now, unless it has waited.
     pub(crate) fn arrived_at(self) -> Duration {
         self.arrived_at.unwrap_or_else(clock::monotonic)
     }
@@ -90,7 +90,7 @@ impl CurrentRequest {
             .filter(|name| !name.is_empty())
     }
 
-    /// This thread works on it until the scope ends, in a panic too; then on what it did before.
+    /// This thread works on it until the scope ends, even by a panic, and then on the previous request again.
     pub(crate) fn enter(&self) -> Scope {
         Scope(self.replace())
     }
@@ -120,7 +120,8 @@ impl CurrentRequest {
     }
 }
 
-/// Gives back what a thread keeps that ends with this, or that is somebody's and may end; not what a caller works on.
+/// Frees, when dropped, what the thread keeps: for a thread that ends, or that its owner may end. `None` while a caller works
+/// on a request.
 pub(crate) fn leave_afterwards() -> Option<Leave> {
     (!CurrentRequest::is_current_known()).then_some(Leave)
 }

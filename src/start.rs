@@ -1,8 +1,8 @@
-//! A start without std's: C's `main`, for programs that are measured by their first byte.
+//! A start from C's `main`, without std's runtime, for programs whose time to the first byte counts.
 //!
-//! Before `main`, std asks poll about three descriptors, sets up signal stacks and looks for the guard page: a tenth of
-//! a millisecond's work that nobody here needs. What of it *is* needed is done here. An island of unsafe code, for the
-//! argument vector and SIGPIPE.
+//! Before `main`, std polls three descriptors, sets up signal stacks and looks for the guard page: a tenth of a millisecond
+//! of work that a server does not need. The part that it does need is done here. An island of unsafe code, for the argument
+//! vector and SIGPIPE.
 #![expect(
     unsafe_code,
     reason = "C's `main` gets pointers, and std has no safe interface to SIGPIPE"
@@ -15,16 +15,16 @@ use std::os::unix::ffi::OsStrExt as _;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::process::{ExitCode, Termination};
 
-/// The argument vector that C's `main` was given; null if std's start has it.
+/// The argument vector of C's `main`; null after a start through std.
 static ARGUMENTS: AtomicPtr<*const c_char> = AtomicPtr::new(core::ptr::null_mut());
 
-/// What the process ends with if the program panicked; std's start does the same.
+/// The exit status after a panic, the same as after a start through std.
 const EXIT_PANICKED: i32 = 101;
 
-/// The arguments of the command line, without the program's name, behind [`main!`](crate::main); behind std's start there
-/// are none here, and `std::env::args_os` has them.
+/// The arguments of the command line without the program's name, in a program that starts with [`main!`](crate::main). In
+/// any other program there are none here; use `std::env::args_os`.
 ///
-/// They are borrowed from where the kernel put them: nothing is allocated before the server listens.
+/// They are borrowed from the kernel's copy, so nothing is allocated before the server listens.
 pub fn arguments() -> impl Iterator<Item = &'static OsStr> {
     let vector = ARGUMENTS.load(Ordering::Acquire);
     let mut at = 0_usize;
@@ -32,7 +32,7 @@ pub fn arguments() -> impl Iterator<Item = &'static OsStr> {
         if vector.is_null() {
             return None;
         }
-        // SAFETY: `from_c` was promised a vector that ends in null, and the walk stops there.
+        // SAFETY: `from_c`'s caller promised a vector that ends in null, and the walk stops there.
         let argument = unsafe { *vector.add(at) };
         if argument.is_null() {
             return None;
@@ -49,7 +49,7 @@ pub fn arguments() -> impl Iterator<Item = &'static OsStr> {
 ///
 /// # Safety
 ///
-/// `argv` is the vector that `main` was given: pointers to C strings and a null behind them.
+/// `argv` is the vector of `main`: pointers to C strings, then a null pointer.
 #[doc(hidden)]
 #[expect(clippy::exit, reason = "std flushes stdout here, C's exit would not")]
 pub unsafe fn from_c<T: Termination>(
@@ -57,8 +57,8 @@ pub unsafe fn from_c<T: Termination>(
     program: impl FnOnce() -> T,
 ) -> c_int {
     ARGUMENTS.store(argv.cast_mut(), Ordering::Release);
-    // Handlers that write to a closed pipe get an error, as under std's start. Their children get the default back:
-    // `std::process::Command` sees to it.
+    // Handlers that write to a closed pipe get an error, as after a start through std. `std::process::Command` restores the
+    // default for child processes.
     // SAFETY: no handler is installed, the signal is ignored.
     unsafe { libc::signal(libc::SIGPIPE, libc::SIG_IGN) };
     let status = match catch_unwind(AssertUnwindSafe(program)) {
@@ -68,14 +68,14 @@ pub unsafe fn from_c<T: Termination>(
     std::process::exit(status)
 }
 
-/// An `ExitCode` does not tell its number, but it can be compared.
+/// An `ExitCode` does not expose its number, but it can be compared.
 fn number_of(code: ExitCode) -> i32 {
     (0..=u8::MAX)
         .find(|number| ExitCode::from(*number) == code)
         .map_or(EXIT_PANICKED, i32::from)
 }
 
-/// Gives a program a start without std's, and with it the first byte as early as `bootstrap`'s.
+/// Starts a program without std's runtime, so that its first byte comes as early as `bootstrap`'s.
 ///
 /// ```no_run
 /// # // The attribute must be the crate's own: this example only shows the shape.
@@ -89,14 +89,14 @@ fn number_of(code: ExitCode) -> i32 {
 /// # coldstart::main!(hello);
 /// ```
 ///
-/// A program with unit tests says `#![cfg_attr(not(test), no_main)]`: a test harness has a start of its own.
+/// A program with unit tests has `#![cfg_attr(not(test), no_main)]`, because a test harness brings its own `main`.
 ///
-/// With `start = …` it runs any function that could be a `main`:
-/// `coldstart::main!(start = run)` with `fn run() -> ExitCode`. Its arguments are [`arguments`](crate::arguments)'s.
+/// With `start = …` it runs any function that could be a `main`: `coldstart::main!(start = run)` with
+/// `fn run() -> ExitCode`. The command line's arguments are in [`arguments`](crate::arguments).
 ///
-/// What is different from std's start: a stack overflow ends the process by SIGSEGV without a message of std's, the main
-/// thread has no name in a panic's message. All else (panics are caught, SIGPIPE is ignored, stdout is flushed at the
-/// end) is as there.
+/// Differences from a start through std: a stack overflow ends the process with SIGSEGV and without a message, and the main
+/// thread has no name in a panic's message. Everything else is the same: panics are caught, SIGPIPE is ignored, stdout is
+/// flushed at the end.
 #[macro_export]
 macro_rules! main {
     (start = $program:expr) => {
@@ -106,11 +106,11 @@ macro_rules! main {
             _argc: ::core::ffi::c_int,
             argv: *const *const ::core::ffi::c_char,
         ) -> ::core::ffi::c_int {
-            // SAFETY: the vector is passed on as C gives it.
+            // SAFETY: the vector is C's, unchanged.
             unsafe { $crate::start::from_c(argv, $program) }
         }
 
-        /// What a test harness, which has C's `main` to itself, leaves out.
+        /// Left out in a test harness, which has its own C `main`.
         #[cfg(test)]
         fn main() -> impl ::std::process::Termination {
             ($program)()
@@ -121,13 +121,13 @@ macro_rules! main {
     };
 }
 
-/// Leaves the printer of backtraces out of a static program on musl: two fifths of a small one, and in a stripped one it
-/// prints nothing but `<unknown>`. Elsewhere it does nothing. Once a program, beside [`main!`](crate::main):
-/// `coldstart::without_backtraces!();`
+/// Leaves the backtrace printer out of a static program on musl. It is two fifths of a small program, and in a stripped one
+/// prints only `<unknown>`. On other targets the macro does nothing. Use it once per program, next to
+/// [`main!`](crate::main): `coldstart::without_backtraces!();`
 ///
-/// It takes the places of the unwinder's functions that only a backtrace needs, so that the linker finds no use for the
-/// reader of debug information. They are in one object file of musl's unwinder with some that std's personality function
-/// refers to, which is why those are here as well: panics unwind and are caught as before.
+/// It replaces the unwinder's functions that only a backtrace needs, so that the linker drops the reader of debug
+/// information. musl's unwinder has them in one object file with some that std's personality function refers to, which is why
+/// those are here as well. Panics unwind and are caught as before.
 #[macro_export]
 macro_rules! without_backtraces {
     () => {
@@ -139,7 +139,7 @@ macro_rules! without_backtraces {
                 fn _Unwind_GetIP(context: *mut c_void) -> usize;
             }
 
-            /// The end of the stack: there is no frame to tell of.
+            /// The end of the stack: there is no frame to report.
             #[unsafe(no_mangle)]
             extern "C" fn _Unwind_Backtrace(_: *const c_void, _: *mut c_void) -> c_int {
                 5
@@ -155,7 +155,7 @@ macro_rules! without_backtraces {
                 0
             }
 
-            /// No encoding in use on this platform is relative to it; musl's unwinder aborts here.
+            /// No encoding on this platform is relative to it; musl's unwinder aborts here.
             #[unsafe(no_mangle)]
             extern "C" fn _Unwind_GetTextRelBase(_: *mut c_void) -> usize {
                 0
@@ -166,10 +166,10 @@ macro_rules! without_backtraces {
                 0
             }
 
-            /// Panics unwind from calls and never from signals: the address is always the one behind the call.
+            /// Panics unwind from calls and never from signals, so the address is always the one after the call.
             #[unsafe(no_mangle)]
             extern "C" fn _Unwind_GetIPInfo(context: *mut c_void, is_before: *mut c_int) -> usize {
-                // SAFETY: the personality function passes its context on, and a place for the flag.
+                // SAFETY: the personality function passes its context, and a pointer to the flag.
                 unsafe {
                     *is_before = 0;
                     _Unwind_GetIP(context)
@@ -188,7 +188,11 @@ mod tests {
 
     #[test]
     fn arguments_are_the_vector_s_without_the_program() {
-        assert_eq!(arguments().count(), 0, "behind std's start there are none");
+        assert_eq!(
+            arguments().count(),
+            0,
+            "there are none after a start through std"
+        );
         let texts = [c"program", c"--port", c"", c"\xff"];
         let mut vector: Vec<_> = texts.iter().map(|text| text.as_ptr()).collect();
         vector.push(core::ptr::null());

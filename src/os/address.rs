@@ -1,10 +1,10 @@
-//! An address as one writes it, for the lines that the operator reads at a start.
+//! Formats an address for the lines that the operator reads at a start.
 
 use core::fmt::{self, Write as _};
 use std::net::{SocketAddr, SocketAddrV6};
 
-/// Shown as std shows it, but for an IPv4 address within an IPv6 one, which has no dots here. (Not std's own way: it
-/// comes with padding and buffers, more than a kilobyte in the smallest build.)
+/// Formatted as by std, except for an IPv4 address within an IPv6 one, which has no dots here. std's own formatting brings
+/// padding and buffers, more than a kilobyte in the smallest build.
 pub(crate) struct DisplayAddress<'a>(pub(crate) &'a SocketAddr);
 
 impl fmt::Display for DisplayAddress<'_> {
@@ -23,7 +23,7 @@ impl fmt::Display for DisplayAddress<'_> {
     }
 }
 
-/// RFC 5952 §4: the longest run of two zeros or more is left out, the first of equals.
+/// RFC 5952 §4: the longest run of at least two zeros is left out; of equal runs, the first.
 fn write_v6(formatter: &mut fmt::Formatter<'_>, address: &SocketAddrV6) -> fmt::Result {
     let groups = address.ip().segments();
     let (mut left_out, mut longest) = (0..0, 1);

@@ -1,8 +1,8 @@
-//! The clocks. An island of unsafe code, for asking the kernel for the time past the C library.
+//! The clocks. An island of unsafe code, to ask the kernel for the time without the C library.
 //!
-//! The C library reads them from the vDSO without a call, but its first look has to find the function there and touches
-//! two pages that nobody has touched before: as long as forty calls take. A process that is started for one request
-//! never makes up for that, so the first readings are calls; one that lives on pays twice at the most.
+//! The C library reads them from the vDSO without a system call. But its first reading has to find the function there and
+//! touches two new pages, which takes as long as forty calls. A process that serves one request never recovers that cost, so
+//! the first readings are system calls; a process that lives on pays at most twice.
 #![expect(
     unsafe_code,
     reason = "std's clocks are the vDSO's from the first reading on"
@@ -11,23 +11,23 @@
 use core::sync::atomic::{AtomicU8, Ordering};
 use core::time::Duration;
 
-/// Readings until the vDSO has paid off: what its first one costs, in calls. On 32 bits the call has another `timespec`
-/// than the C library, and Miri has no call.
+/// Readings by system call before the vDSO is used: the cost of its first reading, in calls. On 32 bits the call has a
+/// different `timespec` than the C library, and Miri does not support the call.
 const CALLS: u8 = if cfg!(all(target_pointer_width = "64", not(miri))) {
     40
 } else {
     0
 };
 
-/// It never grows: of threads that read at the same time one counts.
+/// Never grows: if threads read at the same time, one of them counts.
 static CALLS_LEFT: AtomicU8 = AtomicU8::new(CALLS);
 
-/// The clock that never goes back; where it begins means nothing.
+/// The monotonic clock; its origin is arbitrary.
 pub(crate) fn monotonic() -> Duration {
     read(libc::CLOCK_MONOTONIC)
 }
 
-/// The wall clock, since 1970; it may leap, and is 0 before.
+/// The wall clock, in time since 1970; it may jump, and is 0 before 1970.
 pub(crate) fn since_1970() -> Duration {
     read(libc::CLOCK_REALTIME)
 }
@@ -48,17 +48,17 @@ fn read(clock: libc::clockid_t) -> Duration {
     })
 }
 
-/// `None` where a sandbox does not let the call through.
+/// `None` if a sandbox blocks the call.
 fn by_call(clock: libc::clockid_t) -> Option<libc::timespec> {
     let mut time = NO_TIME;
-    // SAFETY: the kernel writes a `timespec`, which on 64 bits is the C library's, to a place for one.
+    // SAFETY: the kernel writes one `timespec`, which on 64 bits is the C library's, into `time`.
     let status = unsafe { libc::syscall(libc::SYS_clock_gettime, clock, &raw mut time) };
     (status == 0).then_some(time)
 }
 
 fn by_library(clock: libc::clockid_t) -> libc::timespec {
     let mut time = NO_TIME;
-    // SAFETY: a `timespec` is written to a place for one. The clocks that are asked for exist, so this does not fail.
+    // SAFETY: one `timespec` is written into `time`. The clocks that are passed exist, so this does not fail.
     unsafe { libc::clock_gettime(clock, &raw mut time) };
     time
 }

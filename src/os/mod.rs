@@ -1,4 +1,4 @@
-//! The world as the loop sees it: one narrow trait, so that a made-up world can take the real one's place.
+//! The operating system as the loop sees it: one narrow trait, so that a simulation can replace the real one.
 
 pub(crate) mod address;
 pub(crate) mod clock;
@@ -16,7 +16,7 @@ pub(crate) use real::{
 pub(crate) use signal::Wake;
 pub(crate) use variable::read_variable;
 
-/// Milliseconds on a clock that never goes back; where it begins means nothing.
+/// Milliseconds on the monotonic clock, whose origin is arbitrary.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Instant(pub(crate) u64);
 
@@ -28,32 +28,32 @@ impl Instant {
         )
     }
 
-    /// The time from `earlier` until this; nothing if it is past.
+    /// The time from `earlier` until this; zero if `earlier` is later.
     pub(crate) const fn since(self, earlier: Self) -> Duration {
         Duration::from_millis(self.0.saturating_sub(earlier.0))
     }
 }
 
-/// Whom an event is for: a slot of the table, and which of its tenants.
+/// The session that an event is for: a slot of the table, and the slot's generation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct Key {
     pub(crate) slot: u32,
     pub(crate) generation: u32,
 }
 
-/// What the kernel says of a socket, as a set.
+/// What the kernel reports about a socket, as a set.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Readiness(u8);
 
 impl Readiness {
     pub(crate) const NOTHING: Self = Self(0);
-    /// Bytes may wait.
+    /// There may be bytes to read.
     pub(crate) const READABLE: Self = Self(1);
-    /// There may be room.
+    /// There may be room to write.
     pub(crate) const WRITABLE: Self = Self(2);
-    /// The peer has ended its side; bytes may lie before the end.
+    /// The peer has closed its side; bytes may be left before the end.
     pub(crate) const ENDED: Self = Self(4);
-    /// Neither side goes on.
+    /// Both sides are closed.
     pub(crate) const BROKEN: Self = Self(8);
 
     pub(crate) const fn has(self, other: Self) -> bool {
@@ -65,21 +65,21 @@ impl Readiness {
     }
 }
 
-/// One thing that a poll brought.
+/// One thing that a poll returned.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Occurrence {
-    /// Connections may wait.
+    /// Connections may be waiting.
     Listener,
-    /// Another thread, or a signal, wants to be heard.
+    /// Another thread, or a signal, woke the loop.
     Wake,
-    /// News of a socket.
+    /// A socket is ready.
     Socket(Key, Readiness),
 }
 
-/// What a session wants to hear of.
+/// The events that a session asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Interest {
-    /// Not known to the kernel's list yet.
+    /// Not registered with the kernel yet.
     Nothing,
     /// Bytes, and the end of them.
     Input,
@@ -87,12 +87,12 @@ pub(crate) enum Interest {
     InputAndRoom,
 }
 
-/// Why the kernel did not do what it was asked, by what there is to do about it.
+/// Why a call to the kernel failed, by what the caller can do about it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Fault {
-    /// Not now; an event will come.
+    /// Not now; an event will follow.
     Again,
-    /// The other end is no more.
+    /// The peer is gone.
     Gone,
     /// No descriptor, or no memory, for one more.
     Exhausted,
@@ -100,12 +100,12 @@ pub(crate) enum Fault {
     Other(i32),
 }
 
-/// All that the loop asks of the world.
+/// Everything that the loop needs from the operating system.
 pub(crate) trait Os {
     type Socket;
 
-    /// Waits for occurrences, for as long as `timeout` says: no longer than that, and without one until one comes.
-    /// Returns at once with none when a signal came.
+    /// Waits for occurrences, at most for `timeout`, and without a `timeout` until there is one. Returns at once without
+    /// any when a signal arrives.
     fn poll(&mut self, timeout: Option<Duration>, found: &mut Vec<Occurrence>)
     -> Result<(), Fault>;
     fn accept(&mut self) -> Result<Self::Socket, Fault>;
@@ -122,14 +122,14 @@ pub(crate) trait Os {
     fn receive(&mut self, socket: &Self::Socket, buffer: &mut [u8]) -> Result<usize, Fault>;
     /// Never raises SIGPIPE.
     fn send(&mut self, socket: &Self::Socket, slices: &[IoSlice<'_>]) -> Result<usize, Fault>;
-    /// Half-close: the peer reads the end behind what was sent.
+    /// Half-close: the peer reads the end after the bytes that were sent.
     fn end_output(&mut self, socket: &Self::Socket);
     fn close(&mut self, socket: Self::Socket);
-    /// Takes the socket out of the loop's hands, in blocking mode.
+    /// Releases the socket from the loop, in blocking mode.
     fn detach(&mut self, socket: Self::Socket) -> Result<TcpStream, Fault>;
     /// Whether the process, or its owner, wants the server to stop.
     fn is_stop_wanted(&self) -> bool;
     fn now(&self) -> Instant;
-    /// Seconds since 1970 on the wall clock; it may leap.
+    /// Seconds since 1970 on the wall clock; it may jump.
     fn unix_seconds(&self) -> u64;
 }

@@ -1,4 +1,4 @@
-//! The real world: epoll through mio, socket options through socket2. The only file that names either.
+//! The real operating system: epoll through mio, socket options through socket2. The only file that names either.
 #![expect(
     clippy::disallowed_types,
     reason = "this file is the fence around mio and socket2"
@@ -33,7 +33,7 @@ pub(crate) struct SocketOptions {
     pub(crate) sharing: PortSharing,
 }
 
-/// When the kernel asks an idle peer whether it still lives.
+/// When the kernel probes whether an idle peer is still alive.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct KeepaliveTimes {
     pub(crate) idle: Duration,
@@ -41,23 +41,23 @@ pub(crate) struct KeepaliveTimes {
     pub(crate) count: u32,
 }
 
-/// Whether several listeners take the port together, each with its own backlog.
+/// Whether several listeners share the port, each with its own backlog.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum PortSharing {
     Alone,
     Shared,
 }
 
-/// A socket that listens; nothing polls it yet.
+/// A listening socket that is not polled yet.
 #[derive(Debug)]
 pub(crate) struct Listener(std::net::TcpListener);
 
 impl Listener {
-    /// Binds and listens. Options are set on the listener alone: Linux hands them on to each accepted socket.
+    /// Binds and listens. Options are set on the listener only: on Linux each accepted socket inherits them.
     ///
     /// # Errors
     ///
-    /// What the kernel says: the port is in use, the address is not ours, the permission is missing.
+    /// The kernel's error: the port is in use, no interface has the address, the permission is missing.
     pub(crate) fn open(options: &SocketOptions) -> io::Result<Self> {
         let domain = Domain::for_address(options.address);
         let socket = Socket::new(domain, Type::STREAM.nonblocking(), Some(Protocol::TCP))?;
@@ -84,8 +84,8 @@ impl Listener {
     }
 }
 
-/// Moves a socket that got the number of a standard stream, and takes all such numbers: what a handler prints must not
-/// reach a peer. std's start opens closed streams before `main`; behind C's nobody has.
+/// Moves a socket that got the number of a standard stream, and occupies all such numbers: what a handler prints must not
+/// reach a peer. std opens closed streams before `main`; a start from C's `main` does not.
 fn above_standard(socket: Socket) -> io::Result<Socket> {
     if socket.as_raw_fd() > libc::STDERR_FILENO {
         return Ok(socket);
@@ -97,7 +97,7 @@ fn above_standard(socket: Socket) -> io::Result<Socket> {
     loop {
         let placeholder = match File::options().read(true).write(true).open("/dev/null") {
             Ok(file) => OwnedFd::from(file),
-            // There may be no file system to speak of: any descriptor that is nobody's connection will do.
+            // There may be no `/dev`: any descriptor that is not a connection will do.
             Err(_) => Socket::new(Domain::UNIX, Type::DGRAM, None)?.into(),
         };
         if placeholder.as_raw_fd() > libc::STDERR_FILENO {
@@ -118,7 +118,7 @@ pub(crate) struct RealOs {
     stop: StopFlag,
 }
 
-/// Who may stop the server: its owner, by a flag, and the process's signals if they are heard.
+/// What may stop the server: its owner, by a flag, and the process's signals if they are caught.
 #[derive(Clone, Debug)]
 pub(crate) struct StopFlag {
     pub(crate) flag: Arc<AtomicBool>,
@@ -176,7 +176,7 @@ impl Os for RealOs {
                 Token(token) => Occurrence::Socket(key_of(token), readiness_of(event)),
             });
         }
-        // The list was too short for a crowd: the next one gets a longer one.
+        // The list was full: the next poll gets a longer one.
         let count = found.len().saturating_sub(known);
         if count == self.events.capacity() && count < EVENTS_A_POLL_MAX {
             self.events = Events::with_capacity(EVENTS_A_POLL_MAX);
@@ -221,7 +221,7 @@ impl Os for RealOs {
         done.map_err(|error| fault(&error))
     }
 
-    // The two calls of a request are made without one of ours in between: see `Session::on`.
+    // The two system calls of a request are made without a function call in between: see `Session::on`.
     #[inline]
     fn receive(&mut self, mut socket: &Self::Socket, buffer: &mut [u8]) -> Result<usize, Fault> {
         loop {
@@ -250,7 +250,7 @@ impl Os for RealOs {
     }
 
     fn end_output(&mut self, socket: &Self::Socket) {
-        // A peer that has gone meanwhile is found out at the next read.
+        // If the peer has left in the meantime, the next read shows it.
         drop(socket.shutdown(Shutdown::Write));
     }
 
@@ -260,7 +260,7 @@ impl Os for RealOs {
     }
 
     fn detach(&mut self, mut socket: Self::Socket) -> Result<TcpStream, Fault> {
-        // A socket that was never watched is not on the list: that is no fault.
+        // A socket that was never watched is not on the list: that is not an error.
         drop(self.poll.registry().deregister(&mut socket));
         let stream = TcpStream::from(socket);
         stream
@@ -315,7 +315,7 @@ fn readiness_of(event: &mio::event::Event) -> Readiness {
     readiness
 }
 
-/// What there is to do about an error of the kernel's (accept(2), recv(2), send(2), `epoll_ctl`(2)).
+/// What the caller can do about an error of the kernel (accept(2), recv(2), send(2), `epoll_ctl`(2)).
 pub(crate) fn fault(error: &io::Error) -> Fault {
     match error.raw_os_error() {
         Some(libc::EAGAIN) => Fault::Again,

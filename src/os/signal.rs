@@ -1,7 +1,7 @@
 //! SIGTERM and SIGINT become a flag and a wake-up. An island of unsafe code, for the signal handler.
 //!
-//! Handlers and not blocked signals: a child that a request handler starts inherits nothing, since `exec` resets
-//! handlers. As process 1 the default actions do not apply; a handler does.
+//! Signal handlers rather than blocked signals: a child process that a request handler starts inherits nothing, since `exec`
+//! resets handlers. For process 1 the default actions do not apply, but a handler does.
 #![expect(
     unsafe_code,
     reason = "signals and eventfd have no safe interface among our dependencies"
@@ -15,14 +15,14 @@ use std::sync::Arc;
 
 use crate::limits::WORKERS_MAX;
 
-/// A signal asked the process to stop.
+/// Whether a signal asked the process to stop.
 static STOP: AtomicBool = AtomicBool::new(false);
-/// The eventfds that the signal handler writes to, one a worker, each as the number above its own: 0, which takes no room
-/// in the file, where there is none. None of them is ever closed.
+/// The eventfds that the signal handler writes to, one per worker, each stored as its number plus one: 0, which takes no
+/// room in the file, means none. None of them is ever closed.
 static WAKES: [AtomicI32; WORKERS_MAX] = [const { AtomicI32::new(0) }; WORKERS_MAX];
 
-/// Wakes a loop that sleeps in its poll, from any thread. An eventfd, watched for its edges: each write is one, so
-/// nobody needs to read it empty.
+/// Wakes a loop that sleeps in its poll, from any thread. An eventfd, watched edge-triggered: each write is an edge, so it
+/// never has to be read.
 #[derive(Clone, Debug)]
 pub(crate) struct Wake(Arc<File>);
 
@@ -36,13 +36,13 @@ impl Wake {
         if descriptor < 0 {
             return Err(io::Error::last_os_error());
         }
-        // SAFETY: the descriptor was just opened and belongs to nobody else.
+        // SAFETY: the descriptor was just opened and has no other owner.
         let owned = unsafe { OwnedFd::from_raw_fd(descriptor) };
         Ok(Self(Arc::new(File::from(owned))))
     }
 
     pub(crate) fn wake(&self) {
-        // The counter has room for five centuries of a write a nanosecond.
+        // The counter overflows after five centuries of one write per nanosecond.
         drop((&*self.0).write(&1_u64.to_ne_bytes()));
     }
 
@@ -51,7 +51,7 @@ impl Wake {
     }
 }
 
-/// Whether SIGTERM or SIGINT has come since [`install`].
+/// Whether SIGTERM or SIGINT has arrived since [`install`].
 pub(crate) fn is_stop_wanted() -> bool {
     STOP.load(Ordering::Acquire)
 }
@@ -60,10 +60,10 @@ pub(crate) fn is_stop_wanted() -> bool {
 ///
 /// # Errors
 ///
-/// The kernel refuses a handler, which it does for no signal that is caught here.
+/// The kernel refuses a handler, which it does not do for the signals that are caught here.
 pub(crate) fn install(wakes: &[Wake]) -> io::Result<()> {
     for (slot, wake) in WAKES.iter().zip(wakes) {
-        // The handler may run at any later time: its descriptor must stay open for good.
+        // The handler may run at any later time, so its descriptor is never closed.
         std::mem::forget(wake.clone());
         slot.store(wake.descriptor().saturating_add(1), Ordering::Release);
     }
@@ -71,7 +71,7 @@ pub(crate) fn install(wakes: &[Wake]) -> io::Result<()> {
         // SAFETY: an all-zero sigaction is a valid one: no flags, an empty mask, the default action.
         let mut action: libc::sigaction = unsafe { core::mem::zeroed() };
         action.sa_sigaction = on_signal as *const () as usize;
-        // Other threads' blocking calls need not know.
+        // Blocking calls of other threads are restarted.
         action.sa_flags = libc::SA_RESTART;
         // SAFETY: `action` is initialised, and `on_signal` only does what a signal handler may.
         if unsafe { libc::sigaction(signal, &raw const action, core::ptr::null_mut()) } != 0 {
@@ -85,11 +85,11 @@ extern "C" fn on_signal(_signal: libc::c_int) {
     tell(&STOP, &WAKES);
 }
 
-/// Only what may be done in a signal handler: atomics and writes; the errno of whoever was interrupted is kept.
+/// Only what a signal handler may do: atomics and writes. The errno of the interrupted code is restored.
 fn tell(stop: &AtomicBool, wakes: &[AtomicI32]) {
     stop.store(true, Ordering::Release);
     let one = 1_u64.to_ne_bytes();
-    // SAFETY: errno's place is valid for the thread's life.
+    // SAFETY: errno's address is valid as long as the thread lives.
     let errno = unsafe { *libc::__errno_location() };
     for wake in wakes {
         let descriptor = wake.load(Ordering::Acquire).wrapping_sub(1);
@@ -113,11 +113,11 @@ mod tests {
             Wake::new().expect("a descriptor"),
             Wake::new().expect("one more"),
         ];
-        // Behind the two there is no loop.
+        // There is no loop after these two.
         let [one, two] = [0, 1].map(|number| wakes[number].descriptor() + 1);
         let slots = [one, two, 0].map(AtomicI32::new);
         let stop = AtomicBool::new(false);
-        // Nothing is there to be read: the error of this call is the last one.
+        // There is nothing to read: this call sets the errno.
         let again = (&*wakes[0].0).read(&mut [0; 8]);
         assert!(again.is_err(), "the counter is zero");
         let errno = io::Error::last_os_error().raw_os_error();

@@ -1,7 +1,6 @@
 //! The environment without a copy. An island of unsafe code, for the C library's `getenv`.
 //!
-//! std's `var_os` copies what it finds, which makes the heap begin before the server listens: on the way to the first
-//! byte that is a tenth.
+//! std's `var_os` copies the value, which sets up the heap before the server listens: a tenth of the time to the first byte.
 #![expect(
     unsafe_code,
     reason = "the C library hands out pointers into the environment"
@@ -11,10 +10,10 @@ use core::ffi::CStr;
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt as _;
 
-/// Hands the value of an environment variable to `read`, if there is one.
+/// Passes the value of an environment variable to `read`, if it is set.
 pub(crate) fn read_variable(name: &CStr, read: &mut dyn FnMut(&OsStr)) {
-    // SAFETY: the name is a C string. Whoever changes the environment has promised that nobody reads it meanwhile:
-    // that is what makes `std::env::set_var` unsafe.
+    // SAFETY: the name is a C string. Code that changes the environment has promised that no other code reads it at the
+    // same time: that is why `std::env::set_var` is unsafe.
     let value = unsafe { libc::getenv(name.as_ptr()) };
     if !value.is_null() {
         // SAFETY: a value is a C string and stays where it is until the environment is changed.
