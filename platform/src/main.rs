@@ -19,6 +19,7 @@ mod pack;
 mod package;
 mod project;
 mod remains;
+mod report_file;
 mod run;
 mod template;
 mod watch;

@@ -1,15 +1,21 @@
 //! The terminal's charts.
 
-use super::Measured;
 use super::statistics::Sample;
+use super::{Measured, Report};
 use crate::clock::human;
-use crate::console::{Tone, give};
+use crate::console::{Tone, give, say};
 
 const WIDTH: f64 = 32.0;
 const EIGHTHS: [char; 8] = ['▏', '▎', '▍', '▌', '▋', '▊', '▉', '█'];
 
 /// One block per measurement, one bar per command.
-pub(crate) fn show(all: &[Measured]) {
+pub(crate) fn show(report: &Report) {
+    let all = &report.all;
+    say(format!(
+        "probing: {}; {}",
+        report.probing(),
+        report.placement()
+    ));
     block("cold start to open port", all, |measured| &measured.listen);
     block("cold start to first byte", all, |measured| {
         &measured.first_byte
@@ -18,11 +24,10 @@ pub(crate) fn show(all: &[Measured]) {
     give(Tone::Strong.paint("memory after the requests"));
     let widest = widest(all);
     for measured in all {
-        let megabytes = measured.memory_kb / 1024;
-        let tenths = measured.memory_kb % 1024 * 10 / 1024;
         give(format!(
-            "  {:<widest$}  {megabytes:>6}.{tenths} MB",
-            measured.command
+            "  {:<widest$}  {:>11}",
+            measured.command,
+            measured.memory()
         ));
     }
 }

@@ -1,7 +1,12 @@
 //! `coldstart bench`: cold starts and warm latency of several commands, interleaved so that noise hits all of them.
+//!
+//! A start is timed from just before the process is created. The probe connects without a pause, from a processor that
+//! the server does not run on, so what it measures is off by one connect at most: about 10 µs.
 
 mod chart;
+mod machine;
 mod page;
+mod plot;
 mod statistics;
 
 use std::path::Path;
@@ -13,15 +18,19 @@ use crate::arguments::BenchArguments;
 use crate::clock;
 use crate::console::give;
 use crate::exit::{Failure, Status};
+
 use crate::headers::{HTTP_INVOKE, of_platform};
 use crate::instance::Instance;
+use crate::instance::cores::Cores;
 use crate::instance::launch::{self, Circumstances, NotStarted, Witness};
-use crate::instance::timeline::{Part, Timeline};
+use crate::instance::timeline::Timeline;
 use crate::interrupt::yield_to_signal;
 use crate::project::Project;
+use crate::report_file::ReportFile;
 use crate::run::ensure_port_free;
 use crate::wire::exchange::Call;
 use crate::wire::{Fault, Wire};
+use machine::Machine;
 use statistics::Sample;
 
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -29,10 +38,12 @@ const PATIENCE: Duration = Duration::from_secs(10);
 const ROUNDS: u32 = 5;
 const WARM_UP: u32 = 50;
 
-/// What was measured of one command.
+/// The measurements of one command.
 #[derive(Debug)]
 pub(crate) struct Measured {
     command: String,
+    /// The interpreter's version, or the size of the executable.
+    version: Option<String>,
     /// From the launch until the port accepts.
     listen: Sample,
     /// From the launch until the first byte of the first response.
@@ -40,6 +51,63 @@ pub(crate) struct Measured {
     /// One request on a kept-alive connection.
     warm: Sample,
     memory_kb: u64,
+    probing: Probing,
+}
+
+/// How closely the starts were probed.
+#[derive(Debug, Default)]
+struct Probing {
+    /// From the last refused connect to the accepted one: what the start times are uncertain by.
+    gap: Sample,
+    /// The time of one connect, the mean of a start.
+    connect: Sample,
+}
+
+/// What was measured, where.
+#[derive(Debug)]
+pub(crate) struct Report {
+    machine: Machine,
+    cores: &'static Cores,
+    all: Vec<Measured>,
+}
+
+impl Report {
+    /// Which processors the two sides had.
+    fn placement(&self) -> String {
+        let list = |numbers: Vec<usize>| {
+            let numbers: Vec<String> = numbers.iter().map(usize::to_string).collect();
+            numbers.join(", ")
+        };
+        let servers = list(self.cores.servers());
+        if self.cores.are_apart() {
+            format!(
+                "servers on {servers}, probe on {}",
+                list(self.cores.probe())
+            )
+        } else {
+            format!("servers and probe share {servers}, which slows the servers down")
+        }
+    }
+
+    /// What the probing cost, and how exact it was.
+    fn probing(&self) -> String {
+        let longest = |of: fn(&Probing) -> &Sample| {
+            let medians = self.all.iter().map(|one| of(&one.probing).median());
+            clock::human(medians.max().unwrap_or_default())
+        };
+        format!(
+            "a connect takes {}; start times are at most {} too long",
+            longest(|probing| &probing.connect),
+            longest(|probing| &probing.gap)
+        )
+    }
+}
+
+impl Measured {
+    fn memory(&self) -> String {
+        let tenths = self.memory_kb % 1024 * 10 / 1024;
+        format!("{}.{tenths} MB", self.memory_kb / 1024)
+    }
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -53,13 +121,30 @@ impl Witness for Silent {
 /// Measures all commands and prints the result.
 pub(crate) fn bench(arguments: &BenchArguments) -> Result<Status, Failure> {
     let projects = projects(arguments)?;
-    let port = projects.first().map_or(0, |project| project.settings.port);
-    ensure_port_free(port)?;
-    let mut all: Vec<Measured> = arguments
-        .commands
+    let page = arguments.html.as_deref().map(ReportFile::at).transpose()?;
+    let report = measure(arguments, &projects)?;
+    yield_to_signal();
+    if let Some(file) = page {
+        file.write(&page::page(&report))?;
+    }
+    if arguments.json.is_on() {
+        give(page::json(&report));
+    } else {
+        chart::show(&report);
+    }
+    Ok(Status::Done)
+}
+
+fn measure(arguments: &BenchArguments, projects: &[Project]) -> Result<Report, Failure> {
+    let machine = Machine::of_now();
+    let cores = Cores::split();
+    let mut all: Vec<Measured> = projects
         .iter()
-        .map(|command| Measured::new(command))
+        .zip(&arguments.commands)
+        .map(|(project, command)| Measured::new(command, machine::version(project)))
         .collect();
+    // After the versions, which start processes that need not be pinned.
+    cores.enter_probe();
     let steps = projects.len() as u64 * (u64::from(arguments.starts) + u64::from(ROUNDS));
     let progress = ProgressBar::new(steps);
     let style = ProgressStyle::with_template("{bar:24.green} {pos}/{len} {elapsed} {msg}");
@@ -67,33 +152,24 @@ pub(crate) fn bench(arguments: &BenchArguments) -> Result<Status, Failure> {
     for _ in 0..arguments.starts {
         for (project, measured) in projects.iter().zip(&mut all) {
             progress.set_message(format!("cold start: {}", measured.command));
-            measured.start(project, &arguments.path)?;
+            measured.start(project, cores, &arguments.path)?;
             progress.inc(1);
         }
     }
+    let requests = arguments.requests.div_ceil(ROUNDS);
     for _ in 0..ROUNDS {
         for (project, measured) in projects.iter().zip(&mut all) {
             progress.set_message(format!("warm requests: {}", measured.command));
-            measured.serve(
-                project,
-                &arguments.path,
-                arguments.requests.div_ceil(ROUNDS),
-            )?;
+            measured.serve(project, cores, &arguments.path, requests)?;
             progress.inc(1);
         }
     }
     progress.finish_and_clear();
-    yield_to_signal();
-    if let Some(path) = &arguments.html {
-        std::fs::write(path, page::page(&all))
-            .map_err(|error| Failure::file("write", path, &error))?;
-    }
-    if arguments.json.is_on() {
-        give(page::json(&all));
-    } else {
-        chart::show(&all);
-    }
-    Ok(Status::Done)
+    Ok(Report {
+        machine,
+        cores,
+        all,
+    })
 }
 
 fn projects(arguments: &BenchArguments) -> Result<Vec<Project>, Failure> {
@@ -119,42 +195,53 @@ fn projects(arguments: &BenchArguments) -> Result<Vec<Project>, Failure> {
 }
 
 impl Measured {
-    fn new(command: &str) -> Self {
+    fn new(command: &str, version: Option<String>) -> Self {
         let empty = Sample::default;
         Self {
             command: command.to_owned(),
+            version,
             listen: empty(),
             first_byte: empty(),
             warm: empty(),
             memory_kb: 0,
+            probing: Probing::default(),
         }
     }
 
     /// Measures one cold start and its first request.
-    fn start(&mut self, project: &Project, path: &str) -> Result<(), Failure> {
-        let began = Instant::now();
-        let instance = self.launch(project)?;
+    fn start(
+        &mut self,
+        project: &Project,
+        cores: &'static Cores,
+        path: &str,
+    ) -> Result<(), Failure> {
+        let instance = self.launch(project, cores)?;
         let call = call(project, &instance, path);
         let reply = dial(&instance).and_then(|mut wire| {
-            let asked = began.elapsed();
+            let sent = instance.process.began.elapsed();
             wire.call(&call, PATIENCE)
-                .map(|reply| asked + reply.first_byte)
+                .map(|reply| sent + reply.first_byte)
         });
         self.first_byte
             .push(reply.map_err(|fault| self.failed(&fault))?);
-        let parts = [Part::Launch, Part::Listen];
-        self.listen.push(
-            parts
-                .into_iter()
-                .filter_map(|part| instance.timeline.of(part))
-                .sum(),
-        );
+        let probes = instance.probes;
+        self.listen.push(probes.took);
+        self.probing.gap.push(probes.gap);
+        self.probing
+            .connect
+            .push(probes.spent / probes.count.max(1));
         Ok(())
     }
 
     /// Measures requests on one connection to a warm instance.
-    fn serve(&mut self, project: &Project, path: &str, requests: u32) -> Result<(), Failure> {
-        let instance = self.launch(project)?;
+    fn serve(
+        &mut self,
+        project: &Project,
+        cores: &'static Cores,
+        path: &str,
+        requests: u32,
+    ) -> Result<(), Failure> {
+        let instance = self.launch(project, cores)?;
         let call = call(project, &instance, path);
         let mut wire = dial(&instance).map_err(|fault| self.failed(&fault))?;
         for number in 0..WARM_UP + requests {
@@ -173,11 +260,17 @@ impl Measured {
         Ok(())
     }
 
-    fn launch(&self, project: &Project) -> Result<Instance, Failure> {
+    fn launch(&self, project: &Project, cores: &'static Cores) -> Result<Instance, Failure> {
+        // Before every start: a process that the last one left on the port would accept in this one's place.
+        ensure_port_free(project.settings.port)?;
+        let circumstances = Circumstances {
+            cores: Some(cores),
+            ..Circumstances::default()
+        };
         let started = launch::start(
             project,
             &project.settings,
-            Circumstances::default(),
+            circumstances,
             &Silent,
             Timeline::begin(),
         );

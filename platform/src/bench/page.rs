@@ -2,35 +2,82 @@
 
 use serde_json::{Value, json};
 
-use super::Measured;
+use super::plot::{escape, plot};
 use super::statistics::Sample;
+use super::{Measured, Report};
 use crate::clock::human;
 
-const WIDTH: f64 = 640.0;
-const ROW: usize = 64;
-const DOTS_MAX: usize = 400;
-type Column = (&'static str, fn(&Measured) -> &Sample);
+type Column = (&'static str, &'static str, fn(&Measured) -> &Sample);
 const COLUMNS: [Column; 3] = [
-    ("Cold start to open port", |measured| &measured.listen),
-    ("Cold start to first byte", |measured| &measured.first_byte),
-    ("Warm request", |measured| &measured.warm),
+    ("Cold start to open port", "open port", |measured| {
+        &measured.listen
+    }),
+    ("Cold start to first byte", "first byte", |measured| {
+        &measured.first_byte
+    }),
+    ("Warm request", "warm request", |measured| &measured.warm),
 ];
 
+const STYLE: &str = "
+:root { color-scheme: light dark; --text: #1b1f24; --quiet: #57606a; --ground: #fff; --line: #d0d7de; --dot: #0969da;
+  --range: #ddf4ff; --median: #bc4c00; font: 16px/1.5 system-ui, sans-serif }
+@media (prefers-color-scheme: dark) { :root { --text: #e6edf3; --quiet: #9198a1; --ground: #0d1117; --line: #30363d;
+  --dot: #58a6ff; --range: #12283f; --median: #f0883e } }
+body { color: var(--text); background: var(--ground); max-width: 56rem; margin: 0 auto; padding: 1rem }
+h1 { font-size: 1.5rem } h2 { font-size: 1.15rem; margin: 2rem 0 .5rem }
+dl { display: grid; grid-template-columns: max-content 1fr; gap: 0 1rem; color: var(--quiet); font-size: .875rem }
+dt, dd { margin: 0 } dd { overflow-wrap: anywhere }
+code { font-size: .9em; overflow-wrap: anywhere }
+table { border-collapse: collapse; width: 100% } th, td { text-align: right; padding: .3rem .5rem; vertical-align: top }
+th { color: var(--quiet); font-weight: 600 } td small { color: var(--quiet); display: block }
+th:first-child, td:first-child { text-align: left; padding-left: 0 } tbody tr { border-top: 1px solid var(--line) }
+.strip { display: flex; flex-wrap: wrap; justify-content: space-between; gap: 0 1rem; margin: .75rem 0 .25rem }
+.strip span { color: var(--quiet); font-size: .875rem }
+svg { display: block; width: 100%; overflow: visible } text { font: 12px system-ui, sans-serif; fill: var(--quiet) }
+circle { fill: var(--dot); fill-opacity: .45 } .range { fill: var(--range) } .median { stroke: var(--median); stroke-width: 2 }
+.axis { stroke: var(--quiet) } .grid { stroke: var(--line) }
+p.note { color: var(--quiet); font-size: .875rem }
+@media (max-width: 40rem) {
+  thead { display: none } tr { display: block; padding: .5rem 0 }
+  td { display: flex; justify-content: space-between; gap: 1rem; padding: .1rem 0 } td:first-child { display: block }
+  td[data-label]::before { content: attr(data-label); color: var(--quiet) } td small { display: inline }
+}
+";
+
 /// One JSON object; times are in seconds.
-pub(crate) fn json(all: &[Measured]) -> String {
-    let commands: Vec<Value> = all
+pub(crate) fn json(report: &Report) -> String {
+    let commands: Vec<Value> = report
+        .all
         .iter()
         .map(|measured| {
             json!({
                 "command": measured.command,
+                "version": measured.version,
                 "listen": numbers(&measured.listen),
                 "first_byte": numbers(&measured.first_byte),
                 "warm": numbers(&measured.warm),
                 "memory_kb": measured.memory_kb,
+                "probing": {
+                    "gap": numbers(&measured.probing.gap),
+                    "connect": numbers(&measured.probing.connect),
+                },
             })
         })
         .collect();
-    format!("{:#}", json!({ "commands": commands }))
+    let machine = &report.machine;
+    let value = json!({
+        "commands": commands,
+        "machine": {
+            "processor": machine.processor,
+            "kernel": machine.kernel,
+            "load": machine.load,
+            "probe_processors": report.cores.probe(),
+            "server_processors": report.cores.servers(),
+        },
+        "date": machine.date,
+        "coldstart": machine.coldstart,
+    });
+    format!("{value:#}")
 }
 
 fn numbers(sample: &Sample) -> Value {
@@ -43,24 +90,46 @@ fn numbers(sample: &Sample) -> Value {
     })
 }
 
-/// The page: a table, and a plot per measurement.
-pub(crate) fn page(all: &[Measured]) -> String {
+/// The page: where it was measured, a table, and a plot per measurement.
+pub(crate) fn page(report: &Report) -> String {
     let plots: String = COLUMNS
         .iter()
-        .map(|(title, of)| plot(title, all, *of))
+        .map(|(title, _, of)| plot(title, &report.all, *of))
         .collect();
     format!(
-        "<!doctype html>\n<html lang=\"en\"><meta charset=\"utf-8\"><title>coldstart bench</title>\n<style>\n\
-         :root {{ color-scheme: light dark; font: 15px/1.5 system-ui, sans-serif }}\n\
-         body {{ max-width: 60rem; margin: 2rem auto; padding: 0 1rem }}\n\
-         table {{ border-collapse: collapse }} th, td {{ text-align: right; padding: .2rem .8rem }}\n\
-         th, td {{ white-space: nowrap }}\
-         th:first-child, td:first-child {{ text-align: left; white-space: normal; overflow-wrap: anywhere }} tr + tr {{ border-top: 1px solid #8884 }}\n\
-         svg {{ width: 100%; height: auto }} text {{ font: 12px system-ui, sans-serif; fill: currentColor }}\n\
-         circle {{ fill: #2a7; fill-opacity: .35 }} .median {{ stroke: #d40; stroke-width: 2 }}\n\
-         .axis {{ stroke: currentColor; stroke-opacity: .2 }}\n</style>\n<h1>coldstart bench</h1>\n{}\n{plots}</html>\n",
-        table(all)
+        "<!doctype html>\n<html lang=\"en\">\n<meta charset=\"utf-8\">\n\
+         <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
+         <title>coldstart bench, {}</title>\n<style>{STYLE}</style>\n<h1>coldstart bench</h1>\n{}\n{}\n{plots}\
+         <p class=\"note\">Each dot is one measurement; the line is the median, the band reaches from the 10th to the \
+         90th percentile. × is the ratio of the median to that of the first command.</p>\n</html>\n",
+        escape(&report.machine.date),
+        facts(report),
+        table(&report.all)
     )
+}
+
+fn facts(report: &Report) -> String {
+    let machine = &report.machine;
+    let mut rows = vec![
+        ("date", machine.date.clone()),
+        ("machine", machine.processor.clone()),
+        (
+            "system",
+            format!("{}, load {}", machine.kernel, machine.load),
+        ),
+        ("processors", report.placement()),
+        ("probing", report.probing()),
+        ("coldstart", machine.coldstart.to_owned()),
+    ];
+    for measured in &report.all {
+        rows.extend(measured.version.clone().map(|version| ("server", version)));
+    }
+    rows.dedup();
+    let rows: String = rows
+        .iter()
+        .map(|(name, value)| format!("<dt>{name}</dt><dd>{}</dd>\n", escape(value)))
+        .collect();
+    format!("<dl>\n{rows}</dl>")
 }
 
 fn table(all: &[Measured]) -> String {
@@ -71,71 +140,26 @@ fn table(all: &[Measured]) -> String {
     for measured in all {
         let cells: String = COLUMNS
             .iter()
-            .map(|(_, of)| {
+            .map(|(_, name, of)| {
                 let sample = of(measured);
                 format!(
-                    "<td>{}</td><td>×{:.2}</td>",
+                    "<td data-label=\"{name}\"><span>{} <small>×{:.2}</small></span></td>",
                     human(sample.median()),
                     sample.ratio(of(first))
                 )
             })
             .collect();
         rows += &format!(
-            "<tr><td><code>{}</code></td>{cells}<td>{} MB</td></tr>\n",
+            "<tr><td><code>{}</code></td>{cells}<td data-label=\"memory\">{}</td></tr>\n",
             escape(&measured.command),
-            measured.memory_kb / 1024
+            measured.memory()
         );
     }
-    format!(
-        "<table><tr><th>command</th><th>listens</th><th></th><th>first byte</th><th></th><th>warm</th><th></th>\
-         <th>memory</th></tr>\n{rows}</table>\n<p>Medians; × is the ratio to the first command.</p>"
-    )
-}
-
-/// A dot for each value, a line for the median.
-fn plot(title: &str, all: &[Measured], of: fn(&Measured) -> &Sample) -> String {
-    let longest = all
+    let heads: String = COLUMNS
         .iter()
-        .map(|measured| of(measured).quantile(99).as_secs_f64())
-        .fold(0.0, f64::max);
-    let scale = (WIDTH - 20.0) / longest.max(f64::EPSILON);
-    let mut marks = String::new();
-    let mut top = 0;
-    for measured in all {
-        let sample = of(measured);
-        let middle = top + 30;
-        marks += &format!(
-            "<text x=\"4\" y=\"{}\">{}</text>\n",
-            top + 14,
-            escape(&measured.command)
-        );
-        marks += &format!(
-            "<line class=\"axis\" x1=\"4\" x2=\"{WIDTH}\" y1=\"{middle}\" y2=\"{middle}\"/>\n"
-        );
-        let step = sample.sorted().len().div_ceil(DOTS_MAX).max(1);
-        for value in sample.sorted().iter().step_by(step) {
-            let at = (4.0 + value.as_secs_f64() * scale).min(WIDTH - 4.0);
-            marks += &format!("<circle cx=\"{at:.1}\" cy=\"{middle}\" r=\"4\"/>");
-        }
-        let at = 4.0 + sample.median().as_secs_f64() * scale;
-        marks += &format!(
-            "<line class=\"median\" x1=\"{at:.1}\" x2=\"{at:.1}\" y1=\"{}\" y2=\"{}\"/><text x=\"{:.1}\" y=\"{}\">{}</text>\n",
-            middle - 9,
-            middle + 9,
-            at.min(WIDTH - 60.0) - 3.0,
-            middle + 23,
-            human(sample.median())
-        );
-        top += ROW;
-    }
+        .map(|(_, name, _)| format!("<th>{name}</th>"))
+        .collect();
     format!(
-        "<h2>{title}</h2>\n<svg viewBox=\"0 0 {WIDTH} {top}\" role=\"img\" aria-label=\"{title}\">\n{marks}</svg>\n"
+        "<table>\n<thead><tr><th>command</th>{heads}<th>memory</th></tr></thead>\n<tbody>\n{rows}</tbody>\n</table>"
     )
-}
-
-fn escape(text: &str) -> String {
-    text.replace('&', "&amp;")
-        .replace('<', "&lt;")
-        .replace('>', "&gt;")
-        .replace('"', "&quot;")
 }

@@ -4,7 +4,6 @@ use super::observation::{Break, Observation};
 use super::subject::Subject;
 use super::workspace::{Mode, copied, make_writable};
 use crate::caller_error::CallerError;
-use crate::environment::Completeness;
 use crate::instance::Instance;
 use crate::instance::launch::Circumstances;
 
@@ -21,8 +20,8 @@ pub(crate) fn without_rights(subject: &Subject) -> Observation {
     };
     let user = rustix::process::geteuid().is_root().then_some(NOBODY);
     let circumstances = Circumstances {
-        completeness: Completeness::Full,
         user,
+        ..Circumstances::default()
     };
     let project = subject.project.at(folder.path());
     let settings = subject.settings_beside();

@@ -134,7 +134,7 @@ impl Subject {
     pub(crate) fn start_another(&self, completeness: Completeness) -> Result<Instance, NotStarted> {
         let circumstances = Circumstances {
             completeness,
-            user: None,
+            ..Circumstances::default()
         };
         self.start_project(&self.project, &self.settings_beside(), circumstances)
     }

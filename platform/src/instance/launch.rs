@@ -8,9 +8,10 @@ use std::process::{Command, Stdio};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use super::cores::Cores;
 use super::logs::Logs;
 use super::phase::{Life, Step};
-use super::probe::{Outcome, probe};
+use super::probe::{Outcome, Pace, Probes, probe};
 use super::process::{Process, exit_code};
 use super::timeline::{Part, Timeline};
 use super::{Instance, hooks};
@@ -39,6 +40,8 @@ pub(crate) struct Circumstances {
     pub(crate) completeness: Completeness,
     /// A user without rights, when this program may choose one.
     pub(crate) user: Option<u32>,
+    /// Processors for a measurement: the start is probed densely.
+    pub(crate) cores: Option<&'static Cores>,
 }
 
 /// Who hears what happens on the way.
@@ -75,7 +78,8 @@ pub(crate) fn start<W: Witness>(
     if let Some(user) = circumstances.user {
         command.uid(user).gid(user);
     }
-    let process = spawn(command, &logs).map_err(|error| cannot_spawn(project, &error))?;
+    let process = spawn(command, &logs, circumstances.cores)
+        .map_err(|error| cannot_spawn(project, &error))?;
     life.on(Step::Spawned);
     timeline.reached(Part::Launch);
     let mut instance = Instance {
@@ -83,11 +87,14 @@ pub(crate) fn start<W: Witness>(
         logs,
         identity,
         timeline,
+        probes: Probes::default(),
         life: Mutex::new(life),
         port: settings.port,
     };
-    let listening = listen(&instance, project, settings, witness);
-    let ready = listening.and_then(|()| {
+    let pace = Pace::of(circumstances.cores);
+    let listening = listen(&instance, project, settings, pace, witness);
+    let ready = listening.and_then(|probes| {
+        instance.probes = probes;
         instance.timeline.reached(Part::Listen);
         make_ready(&mut instance, settings, witness)
     });
@@ -158,18 +165,20 @@ fn local_path(word: &str, code: &Path) -> String {
     }
 }
 
-fn spawn(mut command: Command, logs: &Arc<Logs>) -> io::Result<Arc<Process>> {
+fn spawn(
+    mut command: Command,
+    logs: &Arc<Logs>,
+    cores: Option<&'static Cores>,
+) -> io::Result<Arc<Process>> {
     // One pipe for both streams keeps the order in which the function wrote.
     let (reader, writer) = io::pipe()?;
     command
         .stdin(Stdio::null())
         .stdout(writer.try_clone()?)
         .stderr(writer);
-    let process = Process::spawn(&mut command)?;
-    // The writing ends live in `command`: as long as it does, the reader never sees the end.
-    drop(command);
+    // First, so that nothing runs whose output cannot be read.
     logs.collect(File::from(std::os::fd::OwnedFd::from(reader)))?;
-    Ok(process)
+    Process::spawn(command, cores)
 }
 
 fn cannot_spawn(project: &Project, error: &io::Error) -> NotStarted {
@@ -202,20 +211,22 @@ fn listen(
     instance: &Instance,
     project: &Project,
     settings: &Settings,
+    pace: Pace,
     witness: &impl Witness,
-) -> Result<(), NotStarted> {
+) -> Result<Probes, NotStarted> {
     let outcome = probe(
         &instance.process,
         settings.port,
         settings.start_timeout,
+        pace,
         |remark| {
             witness.on_remark(&remark);
         },
     );
     match outcome {
-        Outcome::Answered => {
+        Outcome::Accepted(probes) => {
             instance.on(Step::PortAnswered);
-            Ok(())
+            Ok(probes)
         }
         Outcome::ProcessEnded => {
             instance.logs.wait_closed(LAST_WORDS);

@@ -1,5 +1,6 @@
 //! One instance of the function: its processes, its life cycle, and its start.
 
+pub(crate) mod cores;
 pub(crate) mod hooks;
 pub(crate) mod launch;
 pub(crate) mod logs;
@@ -20,6 +21,7 @@ use crate::wire::{Fault, Wire};
 
 use logs::Logs;
 use phase::{Life, Step};
+use probe::Probes;
 use process::Process;
 use timeline::Timeline;
 
@@ -37,6 +39,8 @@ pub(crate) struct Instance {
     pub(crate) identity: Identity,
     /// How long each part of the start took.
     pub(crate) timeline: Timeline,
+    /// How the port was found open.
+    pub(crate) probes: Probes,
     life: Mutex<Life>,
     port: u16,
 }

@@ -4,12 +4,13 @@ use std::fs;
 use std::io;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::process::{Child, Command, ExitStatus};
-use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, PoisonError, mpsc};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process_group, waitid};
 
+use super::cores::Cores;
 use crate::remains::{self, Running};
 
 /// How long a killed process may take to be gone.
@@ -20,6 +21,8 @@ const PAGE_KB: u64 = 4;
 #[derive(Debug)]
 pub(crate) struct Process {
     pid: Pid,
+    /// Just before the process was created.
+    pub(crate) began: Instant,
     ended: Mutex<Option<ExitStatus>>,
     changed: Condvar,
 }
@@ -33,23 +36,53 @@ pub(crate) struct Usage {
 }
 
 impl Process {
-    /// Starts the command as a group of its own, with a thread that notices its end.
-    pub(crate) fn spawn(command: &mut Command) -> io::Result<Arc<Self>> {
+    /// Starts the command as its own process group. The thread that creates the process also reaps it: without a
+    /// thread there is no process either, and the process inherits the thread's processors.
+    pub(crate) fn spawn(
+        mut command: Command,
+        cores: Option<&'static Cores>,
+    ) -> io::Result<Arc<Self>> {
+        command.process_group(0);
+        let (started, starting) = mpsc::sync_channel(1);
+        let life = move || {
+            if let Some(cores) = cores {
+                cores.enter_servers();
+            }
+            let spawned = Self::create(&mut command);
+            match spawned {
+                Ok((process, child)) => {
+                    started.send(Ok(Arc::clone(&process))).ok();
+                    // It holds the writing ends of the output pipe.
+                    drop(command);
+                    process.reap(child);
+                }
+                Err(error) => {
+                    started.send(Err(error)).ok();
+                }
+            }
+        };
         remains::start(|| {
-            let child = command.process_group(0).spawn()?;
-            let pid = i32::try_from(child.id()).ok().and_then(Pid::from_raw);
-            let pid = pid.ok_or_else(|| io::Error::other("the process has no id"))?;
-            let process = Arc::new(Self {
-                pid,
-                ended: Mutex::new(None),
-                changed: Condvar::new(),
-            });
-            let watcher = Arc::clone(&process);
             thread::Builder::new()
                 .name("reaper".to_owned())
-                .spawn(move || watcher.reap(child))?;
-            Ok(process)
+                .spawn(life)?;
+            starting
+                .recv()
+                .unwrap_or_else(|_| Err(io::Error::other("the thread that starts it is gone")))
         })
+    }
+
+    fn create(command: &mut Command) -> io::Result<(Arc<Self>, Child)> {
+        let began = Instant::now();
+        let child = command.spawn()?;
+        let pid = i32::try_from(child.id()).ok().and_then(Pid::from_raw);
+        let pid = pid.ok_or_else(|| io::Error::other("the process has no id"))?;
+        let process = Arc::new(Self {
+            pid,
+            began,
+            ended: Mutex::new(None),
+            changed: Condvar::new(),
+        });
+        Ok((process, child))
     }
 
     /// The process's number.

@@ -1,6 +1,6 @@
 //! `bench`: its output in every format, and commands that it cannot measure.
 
-use crate::support::{coldstart, free_port, interpreter, server, stderr, stdout};
+use crate::support::{coldstart, file, free_port, interpreter, server, stderr, stdout};
 
 #[test]
 fn commands_are_measured_and_compared() {
@@ -42,10 +42,20 @@ fn commands_are_measured_and_compared() {
         );
     }
     let html = std::fs::read_to_string(page).expect("the page");
+    // A strip for each command and an axis, for each of the three measurements.
     assert!(
-        html.starts_with("<!doctype html>") && html.matches("<svg").count() == 3,
+        html.starts_with("<!doctype html>") && html.matches("<svg").count() == 3 * 3,
         "{html}"
     );
+    for expected in [
+        "prefers-color-scheme: dark",
+        "<dt>date</dt><dd>20",
+        "<dt>machine</dt>",
+        "<dt>server</dt><dd>Python 3",
+        "text-anchor=\"end\"",
+    ] {
+        assert!(html.contains(expected), "{expected} in {html}");
+    }
     assert!(!html.contains("http"), "the page is self-contained");
     let output = coldstart(&[&options[..], &["--json"]].concat());
     let numbers: serde_json::Value = serde_json::from_slice(&output.stdout).expect("JSON");
@@ -59,6 +69,67 @@ fn commands_are_measured_and_compared() {
             median("listen") > 0.0 && median("first_byte") > median("listen"),
             "{command}"
         );
+        let probing = &command["probing"];
+        let spent = probing["connect"]["median"].as_f64().unwrap_or_default();
+        let gap = probing["gap"]["median"].as_f64().unwrap_or_default();
+        assert!(spent > 0.0 && gap > 0.0, "{command}");
+    }
+    let machine = &numbers["machine"];
+    for processors in ["probe_processors", "server_processors"] {
+        let list = machine[processors].as_array().expect("a list");
+        assert!(!list.is_empty(), "{machine}");
+    }
+}
+
+#[test]
+fn a_page_that_cannot_be_written_is_refused_before_anything_is_measured() {
+    let folder = tempfile::tempdir().expect("a folder");
+    for path in ["missing/bench.html", "."] {
+        let page = folder.path().join(path);
+        let page = page.to_str().expect("text");
+        // `true` does not serve: had it been started, its failure would be reported.
+        let output = coldstart(&["bench", "--command", "true", "--html", page]);
+        assert_eq!(output.status.code(), Some(6), "{}", stderr(&output));
+        assert!(
+            stderr(&output).starts_with("error: cannot write"),
+            "{}",
+            stderr(&output)
+        );
+    }
+}
+
+#[test]
+fn a_server_that_outlives_its_start_is_not_measured_as_the_next_one() {
+    let Some(python) = interpreter(&["python3", "python"]) else {
+        return;
+    };
+    let folder = tempfile::tempdir().expect("a folder");
+    let text = format!(
+        "#!/bin/sh\nsetsid {python} {} &\nsleep 60\n",
+        server("server.py")
+    );
+    file(folder.path(), "wrapper", text, 0o755);
+    let port = free_port().to_string();
+    let directory = folder.path().to_str().expect("text");
+    let options = [
+        "bench",
+        "--directory",
+        directory,
+        "--port",
+        &port,
+        "--starts",
+        "3",
+        "--requests",
+        "5",
+    ];
+    let output = coldstart(&[&options[..], &["--json", "--command", "./wrapper"]].concat());
+    // Where a stop ends even such a server, each start is measured; elsewhere the next start is refused.
+    if output.status.code() == Some(0) {
+        let numbers: serde_json::Value = serde_json::from_slice(&output.stdout).expect("JSON");
+        assert_eq!(numbers["commands"][0]["listen"]["count"], 3);
+    } else {
+        assert_eq!(output.status.code(), Some(5), "{}", stderr(&output));
+        assert!(stderr(&output).contains(&port), "{}", stderr(&output));
     }
 }
 
