@@ -73,7 +73,6 @@ impl Start {
 #[derive(Clone, Debug)]
 pub(crate) struct Settings {
     pub(crate) port: u16,
-    pub(crate) port_origin: PortOrigin,
     pub(crate) region: String,
     pub(crate) function_name: String,
     pub(crate) handler: String,
@@ -85,11 +84,12 @@ pub(crate) struct Settings {
     pub(crate) environment: BTreeMap<String, String>,
     pub(crate) hooks: Hooks,
     pub(crate) debian: Debian,
+    pub(crate) debian_origin: Origin,
 }
 
-/// Where the port comes from.
+/// Where a setting comes from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum PortOrigin {
+pub(crate) enum Origin {
     Default,
     Configured,
 }
@@ -284,7 +284,6 @@ impl Default for Settings {
     fn default() -> Self {
         Self {
             port: PORT,
-            port_origin: PortOrigin::Default,
             region: "cn-hangzhou".to_owned(),
             function_name: "local".to_owned(),
             handler: "index.handler".to_owned(),
@@ -295,6 +294,7 @@ impl Default for Settings {
             environment: BTreeMap::new(),
             hooks: Hooks::default(),
             debian: Debian::default(),
+            debian_origin: Origin::Default,
         }
     }
 }
@@ -308,13 +308,13 @@ impl Settings {
     fn of_function(function: &Function) -> Self {
         let mut settings = Self {
             debian: function.debian,
+            debian_origin: Origin::Configured,
             concurrency: function.limits.concurrency,
             environment: function.environment.clone(),
             ..Self::default()
         };
         if let Some(port) = function.port {
             settings.port = port;
-            settings.port_origin = PortOrigin::Configured;
         }
         let text = |field: &Option<String>, default: &str| {
             let filled = field.as_ref().filter(|text| !text.is_empty());
@@ -338,10 +338,10 @@ impl Settings {
     fn take(&mut self, arguments: &SourceArguments) -> Result<(), Failure> {
         if let Some(runtime) = &arguments.runtime {
             self.debian = debian_of(runtime).map_err(Failure::input)?;
+            self.debian_origin = Origin::Configured;
         }
         if let Some(port) = arguments.port {
             self.port = port;
-            self.port_origin = PortOrigin::Configured;
         }
         self.start_timeout = arguments.start_timeout.unwrap_or(self.start_timeout);
         self.environment

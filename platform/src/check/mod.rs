@@ -8,6 +8,7 @@ mod keepalive;
 mod lanes;
 mod logs;
 mod observation;
+mod page;
 mod parallel;
 mod payload;
 mod report;
@@ -22,6 +23,7 @@ use crate::arguments::CheckArguments;
 use crate::exit::{Failure, Status};
 use crate::interrupt::yield_to_signal;
 use crate::project::Project;
+use crate::report_file::ReportFile;
 use crate::run::ensure_port_free;
 use finding::Verdict;
 use subject::{Depth, Paths, Subject};
@@ -29,6 +31,10 @@ use subject::{Depth, Paths, Subject};
 /// Runs the checks and reports them.
 pub(crate) fn check(arguments: &CheckArguments) -> Result<Status, Failure> {
     let selected = catalogue::select(&arguments.only)?;
+    // A bad path should not cost the time of a run.
+    let [junit, html] = [&arguments.junit, &arguments.html]
+        .map(|path| path.as_deref().map(ReportFile::at).transpose());
+    let (junit, html) = (junit?, html?);
     let project = Project::resolve(&arguments.source)?;
     project.say_notes();
     ensure_port_free(project.settings.port)?;
@@ -49,9 +55,11 @@ pub(crate) fn check(arguments: &CheckArguments) -> Result<Status, Failure> {
     let subject = Subject::new(project, depth, paths)?;
     let findings = lanes::run(&subject, &selected);
     yield_to_signal();
-    if let Some(path) = &arguments.junit {
-        let text = report::junit(&title, &findings);
-        std::fs::write(path, text).map_err(|error| Failure::file("write", path, &error))?;
+    if let Some(file) = junit {
+        file.write(&report::junit(&title, &findings))?;
+    }
+    if let Some(file) = html {
+        file.write(&page::page(&title, &findings, depth))?;
     }
     if arguments.json.is_on() {
         crate::console::give(report::json(&title, &findings));

@@ -181,7 +181,8 @@ fn consequences_count(findings: &[Finding]) -> usize {
         .count()
 }
 
-fn escape(text: &str) -> String {
+/// Text as XML and HTML take it.
+pub(crate) fn escape(text: &str) -> String {
     let printable = text
         .chars()
         .filter(|letter| !letter.is_control() || matches!(letter, '\n' | '\t'));

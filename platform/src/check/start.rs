@@ -19,7 +19,7 @@ use crate::instance::Instance;
 use crate::instance::launch::Circumstances;
 use crate::instance::timeline::Part;
 use crate::package::inspect::{self, Debian, Fault};
-use crate::project::Start;
+use crate::project::{Origin, Settings, Start};
 
 const HALF_OPEN_MAX: u32 = 8;
 const CODE: &str = "/code/";
@@ -53,25 +53,54 @@ pub(crate) fn file(subject: &Subject) -> Observation {
 
 /// S2: the start file or the command's program runs on the platform's Debian.
 pub(crate) fn content(subject: &Subject) -> Observation {
-    let debian = subject.project.settings.debian;
+    let settings = &subject.project.settings;
     let name = match &subject.project.start {
         Start::File(name) => name.clone(),
         Start::Command(words) => {
             let first = words.first().map_or("", String::as_str);
             match local_program(first, &subject.project.code) {
                 Some(local) => local,
-                None => return image_program(first, debian),
+                None => return image_program(first, settings),
             }
         }
     };
     let found = faults(subject, &name);
-    if let Some(fault) = found.iter().find(|fault| !concerns_presence(fault)) {
-        return broken(subject, fault);
+    match found.iter().find(|fault| !concerns_presence(fault)) {
+        Some(Fault::GlibcTooNew { needs, .. }) if is_newer_enough(*needs, settings) => {
+            return newer_debian(&format!("needs GLIBC_{}.{}", needs.0, needs.1), |debian| {
+                debian.glibc() >= *needs
+            });
+        }
+        Some(fault) => return broken(subject, fault),
+        None => {}
     }
     match interpreter(&subject.project.code.join(&name)) {
-        Some(program) if is_absent(&program, debian) => image_program(&program, debian),
-        Some(_) | None => Observation::Held(format!("fits Debian {}", debian.number())),
+        Some(program) if is_absent(&program, settings.debian) => image_program(&program, settings),
+        Some(_) | None => Observation::Held(format!("fits Debian {}", settings.debian.number())),
     }
+}
+
+const DEBIANS: [Debian; 4] = [Debian::Nine, Debian::Ten, Debian::Eleven, Debian::Twelve];
+
+/// Without a configured runtime, a newer one is as good as the default.
+fn is_newer_enough(needs: (u32, u32), settings: &Settings) -> bool {
+    settings.debian_origin == Origin::Default && needs <= Debian::Twelve.glibc()
+}
+
+/// It runs on another Debian than the default one.
+fn newer_debian(seen: &str, fits: impl Fn(Debian) -> bool) -> Observation {
+    let number = DEBIANS
+        .into_iter()
+        .find(|debian| fits(*debian))
+        .map_or(0, Debian::number);
+    Break::new(format!(
+        "{seen}: it needs the runtime custom.debian{number}"
+    ))
+    .fix(format!(
+        "configure runtime custom.debian{number} (here: --runtime), or link statically"
+    ))
+    .only_warn()
+    .into()
 }
 
 /// The program's path below the code directory, if it is there.
@@ -84,18 +113,23 @@ fn local_program(first: &str, code: &Path) -> Option<String> {
 }
 
 /// A program that the image has to bring.
-fn image_program(program: &str, debian: Debian) -> Observation {
-    if is_absent(program, debian) {
-        return Break::new(format!(
-            "{program} is this machine's; Debian {} has no such file",
-            debian.number()
-        ))
-        .fix("name a program of the image without its folder (python3, node), or bring it along below /code or in a layer")
-        .into();
+fn image_program(program: &str, settings: &Settings) -> Observation {
+    let debian = settings.debian;
+    if !is_absent(program, debian) {
+        return Observation::Unseen(format!(
+            "`{program}` is the image's; see that the runtime has it"
+        ));
     }
-    Observation::Unseen(format!(
-        "`{program}` is the image's; see that the runtime has it"
+    let has = |debian: &Debian| !is_absent(program, *debian);
+    if settings.debian_origin == Origin::Default && DEBIANS.iter().any(has) {
+        return newer_debian(program, |debian| has(&debian));
+    }
+    Break::new(format!(
+        "Debian {} has no {program}, only this machine has",
+        debian.number()
     ))
+    .fix("name a program of the image without its folder (python3, node), or bring it along below /code or in a layer")
+    .into()
 }
 
 /// Certainly not in the image. Each Debian has one Python, and no developer's folders.

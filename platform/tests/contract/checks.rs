@@ -122,6 +122,57 @@ fn a_server_with_its_port_built_in_gets_one_warning() {
 }
 
 #[test]
+fn the_page_names_each_check_and_a_bad_path_costs_no_run() {
+    let Some(python) = interpreter(&["python3", "python"]) else {
+        return;
+    };
+    let folder = tempfile::tempdir().expect("a folder");
+    let page = folder.path().join("page.html");
+    let port = free_port().to_string();
+    let script = server("server.py");
+    let output = coldstart(&[
+        "check",
+        "--port",
+        &port,
+        "--env",
+        "HOST=127.0.0.1",
+        "--html",
+        page.to_str().expect("text"),
+        "--",
+        &python,
+        &script,
+    ]);
+    assert_eq!(output.status.code(), Some(1), "{}", stderr(&output));
+    let text = std::fs::read_to_string(&page).expect("the page");
+    for expected in [
+        "<span class=\"mark fail\">FAIL</span>S3 ",
+        "<dt>fix</dt><dd>bind '0.0.0.0'",
+        "<small>the server did not start</small>",
+        "1 failed",
+    ] {
+        assert!(text.contains(expected), "{expected} in {text}");
+    }
+    assert!(
+        !text.contains("http://") && !text.contains("https://"),
+        "{text}"
+    );
+
+    let code = tempfile::tempdir().expect("a folder");
+    let mark = folder.path().join("started");
+    let script = format!("#!/bin/sh\necho > {}\n", mark.display());
+    let source = file(code.path(), "bootstrap", script, 0o755);
+    let source = source.to_str().expect("text");
+    for option in ["--html", "--junit"] {
+        let missing = folder.path().join("missing/report");
+        let missing = missing.to_str().expect("text");
+        let output = coldstart(&["check", source, "--port", &port, option, missing]);
+        assert_eq!(output.status.code(), Some(6), "{}", stderr(&output));
+        assert!(stderr(&output).contains(missing), "{}", stderr(&output));
+        assert!(!mark.exists(), "the function was started");
+    }
+}
+
+#[test]
 fn an_interrupted_check_leaves_nothing() {
     let Some(python) = interpreter(&["python3", "python"]) else {
         return;
