@@ -1,4 +1,4 @@
-//! Cores, child processes, and what the kernel reports about them.
+//! CPU cores and child processes, and what the kernel reports about them.
 
 use std::ffi::CString;
 use std::fs;
