@@ -72,6 +72,8 @@ pub(crate) enum CallerError {
     /// The gateway held the call while the function was being replaced, for as long as it may. The platform has no such
     /// error: it never replaces an instance under a call.
     HeldTooLong { waited: Duration },
+    /// This machine refuses the gateway what it needs. Never an error of the platform or the function.
+    Machine { why: String },
     /// The caller closed its connection.
     Canceled,
     /// The function's response is malformed, or its header fields are too long.
@@ -96,6 +98,7 @@ impl CallerError {
             | Self::Unhealthy { .. }
             | Self::InitializerFailed { .. } => 412,
             Self::ResourceExhausted { .. } => 429,
+            Self::Machine { .. } => 500,
             Self::HeldTooLong { .. } => 503,
             Self::Canceled => 499,
             Self::BadResponse { .. } | Self::ProcessExited => 502,
@@ -113,6 +116,7 @@ impl CallerError {
             Self::PortNeverOpened { .. } | Self::Unhealthy { .. } => "FunctionNotStarted",
             Self::InitializerFailed { .. } => "FunctionInitError",
             Self::ResourceExhausted { .. } => "ResourceExhausted",
+            Self::Machine { .. } => "InternalServerError",
             Self::HeldTooLong { .. } => "ServiceUnavailable",
             Self::Canceled => "ClientClosedRequest",
             Self::BadResponse { .. } => "BadResponse",
@@ -127,6 +131,7 @@ impl CallerError {
             Self::InvalidArgument { .. }
             | Self::Unsupported { .. }
             | Self::ResourceExhausted { .. }
+            | Self::Machine { .. }
             | Self::HeldTooLong { .. }
             | Self::Canceled => "FcCommonError",
             Self::FileNotFound
@@ -177,6 +182,7 @@ impl CallerError {
             Self::ResourceExhausted { limit } => {
                 format!("the instance accepts {limit} requests at a time, and no further instance is allowed")
             }
+            Self::Machine { why } => format!("the local gateway cannot serve the request: {why}"),
             Self::HeldTooLong { waited } => format!(
                 "the function is still being replaced after {} seconds",
                 clock::plain_seconds(*waited)

@@ -294,7 +294,9 @@ impl<'a> Call<'a> {
             let api_call = self.api_call.take().map_or(Ok(()), |api_call| {
                 invocation::run_later(fleet, id, api_call, event)
             });
-            api_call.map_err(|_| CallerError::ResourceExhausted { limit: 0 })
+            api_call.map_err(|error| CallerError::Machine {
+                why: error.to_string(),
+            })
         });
         match taken {
             Ok(()) => {
@@ -434,6 +436,7 @@ const fn reason(status: u16) -> &'static str {
         417 => "Expectation Failed",
         429 => "Too Many Requests",
         499 => "Client Closed Request",
+        500 => "Internal Server Error",
         501 => "Not Implemented",
         502 => "Bad Gateway",
         503 => "Service Unavailable",

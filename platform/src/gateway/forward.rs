@@ -1,5 +1,6 @@
 //! Forwards one request to the instance and its response back, both as streams.
 
+use std::io;
 use std::net::Shutdown;
 
 use super::fleet::Resident;
@@ -200,14 +201,15 @@ fn attempt(outbound: &Outbound, lease: Lease, caller: &mut Wire) -> Result<Inbou
         | Fault::HeadTooLong
         | Fault::BodyTooLong) => Attempt::Failed(of_fault(other, outbound)),
     };
-    wire.read_for(caller.stream()).map_err(|_| Attempt::Died)?;
+    wire.read_for(caller.stream())
+        .map_err(|error| refused(&error))?;
     let sent = wire.send_by(&outbound.first_bytes(), outbound.deadline);
     let upload = match &outbound.content {
         // Even if the head could not be sent: the body has to be read to its end.
         Content::Arriving { beginning, rest } => {
             let ends = (&wire, &mut *caller);
             let upload = Upload::start(outbound, beginning.len(), rest.clone(), ends);
-            Some(upload.map_err(|_| Attempt::Died)?)
+            Some(upload.map_err(|error| refused(&error))?)
         }
         Content::Whole { .. } => None,
     };
@@ -247,6 +249,13 @@ fn settle(
         (Ok(()) | Err(CallerError::ProcessExited), Err(error)) => Err(error),
         (response, _) => response,
     }
+}
+
+/// This machine has no thread or descriptor left.
+fn refused(error: &io::Error) -> Attempt {
+    Attempt::Failed(CallerError::Machine {
+        why: error.to_string(),
+    })
 }
 
 fn read_head(

@@ -17,8 +17,14 @@ pub(crate) fn relay(caller: &mut Wire, server: &mut Wire, deadline: Instant) {
     }
     let (caller, server) = (caller.stream(), server.stream());
     thread::scope(|scope| {
-        scope.spawn(|| pump(caller, server, deadline));
-        pump(server, caller, deadline);
+        let other = thread::Builder::new().name("relay".to_owned());
+        // Without a thread for the other direction the connection ends.
+        if other
+            .spawn_scoped(scope, || pump(caller, server, deadline))
+            .is_ok()
+        {
+            pump(server, caller, deadline);
+        }
     });
 }
 

@@ -7,8 +7,6 @@ use std::borrow::Cow;
 use super::Fault;
 use super::head::Fields;
 
-/// How many field lines a section may have.
-const FIELDS_MAX: usize = 256;
 /// The longest registered method has 17 bytes (RFC 9110 section 16.1.1).
 const METHOD_LEN_MAX: usize = 32;
 
@@ -55,7 +53,8 @@ pub(super) fn split_first_line(section: &[u8]) -> (&[u8], &[u8]) {
 
 /// The fields of a section that ends in its empty line.
 pub(super) fn fields(section: &[u8]) -> Result<Fields, Fault> {
-    let mut headers = [httparse::EMPTY_HEADER; FIELDS_MAX];
+    let lines = section.iter().filter(|byte| **byte == b'\n').count();
+    let mut headers = vec![httparse::EMPTY_HEADER; lines];
     let parsed = match httparse::parse_headers(section, &mut headers) {
         Ok(httparse::Status::Complete((length, parsed))) if length == section.len() => parsed,
         Ok(_) => {
@@ -63,7 +62,6 @@ pub(super) fn fields(section: &[u8]) -> Result<Fields, Fault> {
                 "a field section that does not end where it should",
             ));
         }
-        Err(httparse::Error::TooManyHeaders) => return Err(Fault::HeadTooLong),
         Err(error) => return Err(malformed(&error.to_string())),
     };
     let owned =
