@@ -1,4 +1,4 @@
-//! An HTTP/1.1 server for serverless functions: first byte at once, nothing held while idle, every byte judged.
+//! An HTTP/1.1 server for serverless functions: a fast first byte, no cost while idle, and no byte with two meanings.
 //!
 //! # A function
 //!
@@ -14,24 +14,25 @@
 //! }
 //! ```
 //!
-//! [`serve`] listens on `0.0.0.0` and the platform's port, keeps idle connections for ever, and drains on SIGTERM.
-//! [`Function`] adds what the platform has beside plain HTTP: events, the initializer, hooks and health. [`Server`] is the
+//! [`serve`] listens on `0.0.0.0` and the platform's port, never closes an idle connection, and drains on SIGTERM.
+//! [`Function`] adds what the platform has besides plain HTTP: events, the initializer, hooks and health. [`Server`] is the
 //! server by itself, with its [`Limits`](server::Limits) and [`Timeouts`](server::Timeouts).
 //!
 //! # Where to go from a function
 //!
-//! - Several resources: [`Router`].
-//! - An answer that arrives piece by piece: [`Body::channel`], [`Response::event_stream`], [`Body::file`].
-//! - An answer from another thread or an async runtime: [`Outcome::promised`](handler::Outcome::promised).
-//! - Work that blocks: [`blocking`] for a route, [`Server::threads`] for all. A function runs on the loop otherwise, and
-//!   whatever blocks in it keeps all connections waiting.
-//! - A body that is too large to hold, another protocol, a refusal before the body: [`Handler::accept`].
+//! - Several routes: [`Router`].
+//! - A response that is made piece by piece: [`Body::channel`], [`Response::event_stream`], [`Body::file`].
+//! - A response from another thread or an async runtime: [`Outcome::promised`](handler::Outcome::promised).
+//! - Work that blocks: [`blocking`] for one route, [`Server::threads`] for all. Otherwise a function runs on the loop, and
+//!   while it blocks, all connections wait.
+//! - A body that is too large to hold, another protocol, a response before the body: [`Handler::accept`].
 //! - Several loops: [`Server::workers`].
-//! - A test with no server: [`TestRequest`].
+//! - A test without a server: [`TestRequest`].
 //! - What the platform demands and does: [`contract`].
 //!
 //! Framing (`Content-Length`, `Transfer-Encoding`, `Connection`) and `Date` are the server's. A literal field value just
-//! works; run-time text has to pass [`HeaderValue::parse`](message::HeaderValue::parse), so no line end ever gets into a head.
+//! works; text that is only known at run time has to pass [`HeaderValue::parse`](message::HeaderValue::parse), so no line end
+//! ever gets into a head.
 //!
 //! # Features
 //!
@@ -55,7 +56,7 @@ pub mod start;
 mod sync;
 pub mod testing;
 
-// Only for rustdoc, so that what the docs cite is on docs.rs: the crate has no such module.
+// Only for rustdoc, so that docs.rs has the page that the docs cite: the crate has no such module.
 #[cfg(doc)]
 #[doc = include_str!("../docs/contract.md")]
 pub mod contract {}

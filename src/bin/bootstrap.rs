@@ -32,7 +32,7 @@ fn bootstrap() -> ExitCode {
             Err(_) => ExitCode::FAILURE,
         },
         Err(why) => {
-            // Nobody can be told that stderr is closed; the exit status remains.
+            // If stderr is closed, the exit status remains.
             let line = format!("bootstrap: {why}; see bootstrap --help\n");
             drop(std::io::stderr().write_all(line.as_bytes()));
             ExitCode::from(EXIT_USAGE)

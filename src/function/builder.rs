@@ -1,4 +1,4 @@
-//! What a user writes down: which code is for which call.
+//! The builder of a function: which code handles which call.
 
 use core::fmt;
 use std::io::Write as _;
@@ -23,7 +23,7 @@ use super::exit_code;
 use super::failure::{FunctionError, STATUS_FIELD};
 use super::record::Markers;
 
-/// The exit status where a start fails in the user's own code, after sysexits(3).
+/// The exit status if the user's own code fails at the start, after sysexits(3).
 const EXIT_INIT_FAILED: u8 = 70;
 
 /// A function: code for HTTP calls, events and hooks, and the platform's contract around it.
@@ -36,8 +36,8 @@ const EXIT_INIT_FAILED: u8 = 70;
 /// | `/pre-stop`, `/pre-freeze` | [`pre_stop`](Self::pre_stop), [`pre_freeze`](Self::pre_freeze) | 200 |
 /// | none | by its path: `POST /invoke` and `POST /initialize`, `GET /pre-stop` and `GET /pre-freeze`; else `http` | |
 ///
-/// Events and hooks that fail, or panic, are answered 404 with `x-fc-status: 404`, a panic in an HTTP call 500 with
-/// that field ([contract §3](crate::contract#3-requests)); the process and all other calls go on.
+/// Events and hooks that fail or panic get 404 with `x-fc-status: 404`, a panic in an HTTP call gets 500 with that field
+/// ([contract §3](crate::contract#3-requests)). The process and all other calls go on.
 ///
 /// ```no_run
 /// use coldstart::{Function, Response};
@@ -61,7 +61,7 @@ pub struct Function<H = NoHttp> {
 }
 
 impl Function<NoHttp> {
-    /// A function that has code for nothing yet.
+    /// A function without code for any call.
     pub const fn new() -> Self {
         Self {
             http: NoHttp,
@@ -86,7 +86,8 @@ impl Default for Function<NoHttp> {
 }
 
 impl<H> Function<H> {
-    /// Answers HTTP calls with a function or closure: any method, any path, as the caller sent them ([contract §3](crate::contract#3-requests)).
+    /// Handles HTTP calls with a function or closure: any method, any path, as the caller sent them
+    /// ([contract §3](crate::contract#3-requests)).
     pub fn http<F, R>(self, function: F) -> Function<impl Handler + Clone + Send + 'static>
     where
         F: FnMut(&Request<'_>) -> R + Clone + Send + 'static,
@@ -105,7 +106,8 @@ impl<H> Function<H> {
         }
     }
 
-    /// Answers events: the payload is all that the caller sent, the result all that it gets ([contract §3](crate::contract#3-requests)).
+    /// Handles events: the payload is everything that the caller sent, the result everything that it gets
+    /// ([contract §3](crate::contract#3-requests)).
     pub fn event<B: Into<Bytes>>(
         mut self,
         answer: impl Fn(&Context<'_>, &[u8]) -> Result<B, FunctionError> + Send + Sync + 'static,
@@ -116,7 +118,7 @@ impl<H> Function<H> {
         self
     }
 
-    /// The same with JSON in and out. What is no JSON of the type fails with `errorType` `InvalidEvent`.
+    /// The same with JSON in and out. A payload that does not parse as the type fails with `errorType` `InvalidEvent`.
     #[cfg(feature = "json")]
     pub fn event_json<T: serde::de::DeserializeOwned, U: serde::Serialize>(
         mut self,
@@ -134,15 +136,15 @@ impl<H> Function<H> {
         self
     }
 
-    /// Runs on `POST /initialize`, until it has succeeded once: a call after that is answered without it, and one that
-    /// comes meanwhile waits for it ([contract §4](crate::contract#4-keep-alive-freeze-end-of-life)).
+    /// Runs on `POST /initialize`, until it has succeeded once. A later call gets 200 without running it, and a call that
+    /// arrives meanwhile waits for it ([contract §4](crate::contract#4-keep-alive-freeze-end-of-life)).
     pub fn initializer(
         mut self,
         hook: impl Fn(&Context<'_>) -> Result<(), FunctionError> + Send + Sync + 'static,
     ) -> Self {
         let is_done = Mutex::new(false);
         self.contract.initializer = hook_answer(move |context| {
-            // Poisoned by a panic of the hook: it has not succeeded.
+            // Poisoned by a panic of the hook, which therefore has not succeeded.
             let mut is_done = is_done.lock().unwrap_or_else(PoisonError::into_inner);
             if !*is_done {
                 hook(context)?;
@@ -173,30 +175,30 @@ impl<H> Function<H> {
         self
     }
 
-    /// Answers health checks on this path with 200 ([contract §2](crate::contract#2-start)), at once and before the
-    /// HTTP handler, also while all threads are busy.
+    /// Responds to health checks on this path with 200 ([contract §2](crate::contract#2-start)), at once and before the
+    /// HTTP handler, even while all threads are busy.
     pub const fn health(mut self, path: &'static str) -> Self {
         self.contract.health = Some(path);
         self
     }
 
     /// Frames each call with marker lines in the log ([contract §5](crate::contract#5-logs)): the 2.0 generation wants
-    /// them, in 3.0 each call would show twice. (Not `markers(true)`, which says nothing where it is read.) A handler
-    /// that promises its answer or sends it in pieces has ended when it returns.
+    /// them, in 3.0 each call would appear twice. (Not `markers(true)`, which does not read well.) A call whose handler
+    /// promises its response or sends it in pieces ends when the handler returns.
     pub const fn with_markers(mut self) -> Self {
         self.contract.markers = Markers::On;
         self
     }
 
-    /// Runs between `listen` and the first answer: the port is open ([contract rule 3](crate::contract#1-the-rules))
-    /// whatever this takes, and who comes meanwhile waits in the backlog. If it fails, the process ends with status 70
-    /// and says why.
+    /// Runs between `listen` and the first response: the port is open ([contract rule 3](crate::contract#1-the-rules))
+    /// however long this takes, and connections wait in the backlog meanwhile. If it fails, the process prints why and exits
+    /// with status 70.
     pub fn init(mut self, init: impl FnOnce() -> Result<(), FunctionError> + 'static) -> Self {
         self.init = Some(Box::new(init));
         self
     }
 
-    /// Serves on this server, with its address, bounds and time-outs; the environment is not asked for a port, see
+    /// Serves on this server, with its address, limits and time-outs. The port is not read from the environment then; see
     /// [`port_from_environment`].
     pub const fn server(mut self, server: Server) -> Self {
         self.server = Some(server);
@@ -205,22 +207,22 @@ impl<H> Function<H> {
 }
 
 impl<H: Handler> Function<H> {
-    /// Serves on `0.0.0.0` and the platform's port until SIGTERM, and gives the exit status of the process, as
+    /// Serves on `0.0.0.0` and the platform's port until SIGTERM, and returns the exit status of the process, as
     /// [`serve`](crate::serve) does. The code runs on the loop and must not block it.
     #[must_use = "it is the exit status of the process"]
     pub fn run(self) -> ExitCode {
         self.start(Bound::run_handler)
     }
 
-    /// The function as a handler, for a [`TestRequest`](crate::TestRequest) or a server of one's own.
+    /// The function as a handler, for a [`TestRequest`](crate::TestRequest) or a server of your own.
     ///
     /// ```
     /// use coldstart::{Function, TestRequest};
     ///
     /// let mut function = Function::new().event(|_, payload| Ok(payload.to_vec())).handler();
-    /// let answer = TestRequest::post("/invoke").body("ping").run_handler(&mut function);
-    /// assert_eq!(answer.header("x-fc-status"), Some("200"));
-    /// assert_eq!(answer.text(), "ping");
+    /// let response = TestRequest::post("/invoke").body("ping").run_handler(&mut function);
+    /// assert_eq!(response.header("x-fc-status"), Some("200"));
+    /// assert_eq!(response.text(), "ping");
     /// ```
     #[must_use]
     pub fn handler(self) -> impl Handler + use<H> {
@@ -243,12 +245,12 @@ impl<H: Handler> Function<H> {
             Err(error) => return exit_code(Err(error)),
         };
         if let Some(init) = self.init {
-            // A stop that is asked for meanwhile is not lost.
+            // A stop that arrives meanwhile is not lost.
             if let Err(error) = bound.hear_signals() {
                 return exit_code(Err(error));
             }
             if let Err(error) = init() {
-                // Nobody can be told that stderr is closed; the exit status remains.
+                // If stderr is closed, the exit status remains.
                 let line = format!("coldstart: init failed: {error}\n");
                 drop(std::io::stderr().write_all(line.as_bytes()));
                 return ExitCode::from(EXIT_INIT_FAILED);
@@ -258,7 +260,7 @@ impl<H: Handler> Function<H> {
             contract: Arc::new(self.contract),
             http: self.http,
         };
-        // Each answer flushes stdout; its buffer is made while nobody waits for one.
+        // Each response flushes stdout; its buffer is allocated before the first request.
         drop(std::io::stdout().flush());
         exit_code(serve(bound, calls))
     }
@@ -286,7 +288,7 @@ fn hook_answer(
     }))
 }
 
-/// In the place of the HTTP handler where a function has none: it tells how to call the function, or how to mend it.
+/// Takes the place of the HTTP handler if a function has none: it says how to call the function, or how to fix it.
 #[derive(Clone, Copy, Debug, Default)]
 #[non_exhaustive]
 pub struct NoHttp;

@@ -1,4 +1,4 @@
-//! Each request to what it is for: the control path decides (contract §3 and §4).
+//! Dispatches each request by its control path (contract §3 and §4).
 
 use core::borrow::Borrow;
 use std::io::{self, Write as _};
@@ -16,11 +16,11 @@ use super::context::Context;
 use super::failure::{FunctionError, STATUS_FIELD};
 use super::record::{CallEnd, Mark, Markers};
 
-/// An event function or a hook, which gets no payload and whose answer is empty.
+/// An event function, or a hook, which gets no payload and whose response is empty.
 pub(super) type Answer =
     Box<dyn Fn(&Context<'_>, &[u8]) -> Result<Response, FunctionError> + Send + Sync>;
 
-/// What a function has for calls that are not HTTP's.
+/// A function's code for calls that are not HTTP calls.
 pub(super) struct Contract {
     pub(super) event: Option<Answer>,
     pub(super) initializer: Option<Answer>,
@@ -31,7 +31,7 @@ pub(super) struct Contract {
 }
 
 impl Contract {
-    /// What the request is for, and its id, in one pass over its fields. The first line of a name counts, here as for the
+    /// What the request is for, and its id, in one pass over its fields. The first line with a name counts, as in
     /// [`Context`].
     fn read<'a>(&self, head: &Head<'a>) -> (Call, Option<&'a [u8]>) {
         let (mut control_path, mut id) = (None, None);
@@ -52,14 +52,14 @@ impl Contract {
             b"/initialize" => Call::Initialize,
             b"/pre-stop" => Call::PreStop,
             b"/pre-freeze" => Call::PreFreeze,
-            // `/http-invoke`; one that is not known yet is the handler's to answer, too.
+            // `/http-invoke`, and any unknown one: the handler responds.
             _ => Call::Http,
         };
         (call, id)
     }
 
-    /// Without a control path there is no platform, or one that tells by the path. A web function on a neighbour's cloud
-    /// keeps its route `/invoke`; what a hook costs that is not there is nothing.
+    /// Without a control path there is no platform, or one that uses the path. A web function on another cloud keeps its own
+    /// route `/invoke`; responding to a hook that is not configured does no harm.
     fn read_path(&self, head: &Head<'_>) -> Call {
         match (head.method(), head.path()) {
             ("POST", "/invoke") if self.event.is_some() => Call::Event,
@@ -81,7 +81,7 @@ impl Contract {
         mark
     }
 
-    /// Answers an event or a hook. A panic ends here: it was the function's, and it fails this one call.
+    /// Handles an event or a hook. A panic of the function ends here and fails this one call.
     fn answer(&self, call: Call, request: &Request<'_>) -> Result<Response, FunctionError> {
         let answer = match call {
             Call::Event | Call::Http => &self.event,
@@ -111,7 +111,7 @@ impl Contract {
     }
 }
 
-/// A function as a handler: HTTP calls go to `http`, all others are answered by the contract.
+/// A function as a handler: HTTP calls go to `http`, all others are handled by the contract.
 #[derive(Clone)]
 pub(super) struct Calls<H> {
     pub(super) contract: Arc<Contract>,
@@ -162,14 +162,14 @@ impl<H: Handler> Handler for Calls<H> {
         self.answer(call, id, request)
     }
 
-    /// What was printed without ending the line: the instance may be frozen once the answer is out
+    /// Flushes a line without its end: the instance may be frozen after the response is sent
     /// ([contract §5](crate::contract#5-logs)).
     fn before_send(&mut self) {
         self.http.before_send();
         drop(io::stdout().flush());
     }
 
-    /// Of an HTTP call: the caller sees the status, the platform the field.
+    /// The failure of an HTTP call: the caller sees the status, the platform the field.
     fn failure(&self) -> Response {
         self.http.failure().header(STATUS_FIELD, "404")
     }
@@ -182,7 +182,7 @@ impl<H: Handler> Calls<H> {
         let known = current.as_ref().unwrap_or(&CurrentRequest::NONE);
         let mut mark = self.contract.mark(call, known);
         if call == Call::Http {
-            // Its panic is answered with `failure`.
+            // Its panic gets `failure` as its response.
             return self.http.call(request);
         }
         match self.contract.answer(call, request) {
@@ -209,7 +209,7 @@ impl<H: Handler> Calls<H> {
     }
 }
 
-/// An upload of the user's, which works for its request between the pieces, too.
+/// The user's upload, during whose calls the thread works on its request.
 struct MarkedUpload {
     upload: Box<dyn Upload>,
     mark: Mark<CurrentRequest>,

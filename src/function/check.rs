@@ -1,5 +1,5 @@
-//! Check functions for fuzzers and tests: whatever the platform, or whoever plays it, says in the environment and in
-//! fields. Feature `_sim`, never shipped.
+//! Check functions for fuzzers and tests: any values in the environment and in the platform's fields. Feature `_sim`, never
+//! shipped.
 
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStringExt;
@@ -16,10 +16,10 @@ use crate::server::DEFAULT_PORT;
 use crate::server::start_error::StartError;
 use crate::testing::answer::TestResponse;
 
-/// Values are repeated so often where their name's number has the highest bit: a small input makes a large value.
+/// How often a value is repeated if the number of its name has the highest bit, so that a small input makes a large value.
 const REPEATED: usize = 64;
 
-/// Stands in each secret and in nothing else.
+/// Part of each secret and of nothing else.
 const SECRET: &str = "SECRET";
 
 const SECRET_VARIABLES: [&str; 3] = [
@@ -62,7 +62,7 @@ const REQUEST_LINES: [(&str, &str); 8] = [
     ("POST", "/healthz"),
 ];
 
-/// Pairs of names and values: a byte for the name, one for the value's length, the value.
+/// Pairs of names and values: one byte for the name, one for the value's length, the value.
 fn pairs<'a>(mut bytes: &[u8], names: &[&'a str]) -> Vec<(&'a str, Vec<u8>)> {
     let mut pairs = Vec::new();
     while let [name, len, rest @ ..] = bytes {
@@ -81,7 +81,7 @@ fn pairs<'a>(mut bytes: &[u8], names: &[&'a str]) -> Vec<(&'a str, Vec<u8>)> {
 ///
 /// # Panics
 ///
-/// If what comes of it is neither a configuration nor an error that names the variable, or a secret can be seen.
+/// If the result is neither a configuration nor an error that names the variable, or if a secret shows.
 pub fn check_environment(bytes: &[u8]) {
     let names = [&port_variables()[..], &SECRET_VARIABLES, &["LOG_LEVEL"]].concat();
     let environment = pairs(bytes, &names);
@@ -120,7 +120,7 @@ fn port_variables() -> [&'static str; PORT_VARIABLES.len()] {
 fn check_port(variable: impl Fn(&str) -> Option<OsString>) {
     let mut said = port_variables().into_iter().filter_map(|name| {
         let value = variable(name).filter(|value| !value.is_empty())?;
-        // One that is no text shows as one strange letter.
+        // A value that is not text is shown as one replacement character.
         Some((
             name,
             value.into_string().unwrap_or_else(|_| "\u{fffd}".into()),
@@ -186,11 +186,11 @@ fn check_log_level(variable: impl Fn(&str) -> Option<String>) {
 #[cfg(not(feature = "log"))]
 fn check_log_level(_: impl Fn(&str) -> Option<String>) {}
 
-/// A request of the platform's: a byte for its line, then pairs of fields and values.
+/// A request of the platform: one byte for its line, then pairs of fields and values.
 ///
 /// # Panics
 ///
-/// If a field means anything else than its first line says, a secret can be seen, or the call goes elsewhere.
+/// If a field means anything other than its first line says, if a secret shows, or if the call goes elsewhere.
 pub fn check_context(bytes: &[u8]) {
     let Some((line, bytes)) = bytes.split_first() else {
         return;
@@ -202,7 +202,7 @@ pub fn check_context(bytes: &[u8]) {
         if value.iter().any(|byte| b"\r\n".contains(byte))
             || String::from_utf8_lossy(value).contains(SECRET)
         {
-            // Another field, or no secret any more.
+            // Another field, or no secret left.
             return;
         }
         if !is_open && !value.is_empty() {
@@ -226,7 +226,7 @@ pub fn check_context(bytes: &[u8]) {
     });
 }
 
-/// What was sent, as it was made.
+/// The request as it was made.
 struct Said<'a> {
     method: &'a str,
     target: &'a str,
@@ -234,7 +234,7 @@ struct Said<'a> {
 }
 
 impl Said<'_> {
-    /// What the first line of this name says; empty where there is none.
+    /// The value of the first line with this name; empty if there is none.
     fn bytes(&self, name: &str) -> &[u8] {
         let mut lines = self.fields.iter();
         let line = lines.find(|(found, _)| found.eq_ignore_ascii_case(name));
@@ -308,7 +308,7 @@ fn check_accessors(head: Head<'_>, said: &Said<'_>) {
     assert!(!shown.contains(SECRET), "Debug shows a secret: {shown}");
 }
 
-/// Whatever is logged, a record stays one, and within what the platform keeps of it.
+/// Whatever is logged, a record stays one record, within the length that the platform keeps.
 fn check_records(head: Head<'_>, said: &Said<'_>) {
     let context = Context::new(head);
     let message = format!(
@@ -338,7 +338,7 @@ fn check_records(head: Head<'_>, said: &Said<'_>) {
     assert!(!records.is_empty(), "nothing is lost");
 }
 
-/// The call reaches what its control path, or else its path, says.
+/// The call reaches the code that its control path, or else its path, names.
 fn check_call(head: Head<'_>, said: &Said<'_>) {
     let mut function = Function::new()
         .http(|request| Response::text(format!("http {request:?}")))
@@ -368,7 +368,7 @@ fn check_call(head: Head<'_>, said: &Said<'_>) {
     assert_eq!(
         status.as_deref(),
         (!is_http).then_some("200"),
-        "the platform is told of events and hooks"
+        "the platform gets the status of events and hooks"
     );
     let text = answer.text();
     assert_eq!(

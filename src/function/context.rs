@@ -1,4 +1,4 @@
-//! What the platform says of a call.
+//! The platform's context of a call.
 
 use core::fmt::{self, Display};
 use core::time::Duration;
@@ -11,11 +11,11 @@ use crate::os::clock;
 use super::environment::variable;
 use super::record;
 
-/// What the platform says of a call, borrowed from the fields of its request
+/// The platform's context of a call, borrowed from the fields of its request
 /// ([contract §3](crate::contract#3-requests)). A field that is absent or empty is `None`: the platform sends many
 /// empty ones.
 ///
-/// Event functions and hooks are given theirs; a handler of HTTP calls makes its own.
+/// Event functions and hooks get it as an argument; a handler of HTTP calls makes its own.
 ///
 /// ```
 /// use coldstart::{Context, Request, Response};
@@ -29,7 +29,7 @@ use super::record;
 #[derive(Clone, Copy)]
 pub struct Context<'a> {
     head: Head<'a>,
-    /// On the clock that never goes back.
+    /// On the monotonic clock.
     arrived_at: Duration,
 }
 
@@ -71,7 +71,7 @@ impl<'a> Context<'a> {
         version_id "x-fc-version-id" "The version that runs";
     }
 
-    // Not `info`, which says nothing as a name: it is the level of a line that needs none, as in `console.log`.
+    // Not `info`: this is for lines that need no particular level, like `console.log`.
     levels! {
         log "INFO";
         debug "DEBUG";
@@ -98,8 +98,8 @@ impl<'a> Context<'a> {
         Some(Duration::from_secs(u64::from(seconds)))
     }
 
-    /// When the platform gives the call up: [`timeout`](Self::timeout) after the request was here as a whole, be it that it
-    /// then waited for a thread.
+    /// When the platform gives up on the call: [`timeout`](Self::timeout) after the complete request arrived, even if it then
+    /// waited for a thread.
     #[must_use]
     #[expect(
         clippy::disallowed_methods,
@@ -112,8 +112,8 @@ impl<'a> Context<'a> {
     }
 
     /// The keys of the function's role ([contract §2](crate::contract#2-start) and [§3](crate::contract#3-requests)):
-    /// from the environment, where they are from Debian 11 on, else from the request's fields. Never of both: a secret
-    /// fits its own id only.
+    /// from the environment, where they are from Debian 11 on, else from the request's fields. Never a mixture: a secret
+    /// fits only its own id.
     #[must_use]
     pub fn credentials(&self) -> Option<Credentials> {
         self.credentials_beside(variable)
@@ -136,14 +136,14 @@ impl<'a> Context<'a> {
 
     fn number(&self, name: &str) -> Option<u32> {
         let text = self.field(name)?;
-        // `parse` takes a sign as well.
+        // `parse` would also accept a sign.
         let is_number = text.bytes().all(|byte| byte.is_ascii_digit());
         text.parse().ok().filter(|_| is_number)
     }
 }
 
 impl fmt::Debug for Context<'_> {
-    /// What is no secret.
+    /// The parts that are not secret.
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter
             .debug_struct("Context")
@@ -153,7 +153,7 @@ impl fmt::Debug for Context<'_> {
     }
 }
 
-/// Keys with which a function speaks to other services as its role. `Debug` shows none of them.
+/// The keys with which a function calls other services in its role. `Debug` shows none of them.
 #[derive(Clone)]
 pub struct Credentials {
     access_key_id: String,

@@ -1,4 +1,4 @@
-//! What the platform says in the environment.
+//! The platform's variables in the environment.
 #![expect(
     clippy::disallowed_methods,
     reason = "this is the edge where the environment is read"
@@ -22,7 +22,7 @@ pub(super) const PORT_VARIABLES: [&CStr; 5] = [
     c"PORT",
 ];
 
-/// Stands for a value that is no UTF-8, and so no port either.
+/// Replaces a value that is not UTF-8 and therefore not a port.
 const NO_TEXT: &str = "\u{fffd}";
 
 /// The port that the platform wants the server to listen on: `FC_CUSTOM_LISTEN_PORT`, else `FC_SERVER_PORT`, else that of
@@ -30,13 +30,13 @@ const NO_TEXT: &str = "\u{fffd}";
 ///
 /// # Errors
 ///
-/// [`StartError::InvalidPort`]: a variable is set to something that is no port. It is not passed over silently: the
-/// platform would wait in vain on the port it meant.
+/// [`StartError::InvalidPort`]: a variable is set to something that is not a port. It is not ignored, since the platform
+/// would wait in vain on the port that it meant.
 pub fn port_from_environment() -> Result<u16, StartError> {
     port_from(read_variable)
 }
 
-/// `read` hands a variable's value to a closure, if there is one.
+/// `read` passes a variable's value to a closure, if it is set.
 pub(super) fn port_from(read: impl Fn(&CStr, &mut dyn FnMut(&OsStr))) -> Result<u16, StartError> {
     for name in PORT_VARIABLES {
         let mut port = None;
@@ -53,7 +53,7 @@ pub(super) fn port_from(read: impl Fn(&CStr, &mut dyn FnMut(&OsStr))) -> Result<
     Ok(DEFAULT_PORT)
 }
 
-/// A variable; empty is absent, and so is what is no text.
+/// A variable; one that is empty or not text counts as absent.
 pub(super) fn variable(name: &str) -> Option<String> {
     std::env::var_os(name).and_then(text)
 }

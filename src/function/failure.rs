@@ -1,4 +1,4 @@
-//! What went wrong in a function, as the caller is told.
+//! Why a function failed, as the caller sees it.
 
 use core::error::Error;
 use core::fmt;
@@ -7,16 +7,16 @@ use std::borrow::Cow;
 
 use crate::message::response::{Response, Status};
 
-/// The field that tells the platform how a call ended; without it each answer counts as a success
+/// The field that tells the platform how a call ended; without it each response counts as a success
 /// ([contract §3](crate::contract#3-requests)).
 pub(super) const STATUS_FIELD: &str = "x-fc-status";
 
-/// Why a function failed. The caller gets it as the built-in runtimes tell theirs
-/// ([contract §3](crate::contract#3-requests)): `{"errorMessage":…,"errorType":…,"stackTrace":[…]}`, under status 404
+/// Why a function failed. The caller gets it in the format of the built-in runtimes
+/// ([contract §3](crate::contract#3-requests)): `{"errorMessage":…,"errorType":…,"stackTrace":[…]}`, with status 404
 /// and `x-fc-status: 404`.
 ///
-/// Any error becomes one by `?`: its text is the message, the name of its type the type, and the causes beneath it, which
-/// Rust has in place of a trace, stand for that. The caller and the logs see all of it: no secret belongs into an error.
+/// Any error converts into it by `?`: its text is the message, the name of its type is the type, and its causes take the
+/// place of the stack trace. The caller and the logs see all of it, so an error must not contain a secret.
 ///
 /// ```
 /// use coldstart::function::FunctionError;
@@ -41,7 +41,7 @@ pub struct FunctionError {
 }
 
 impl FunctionError {
-    /// A failure with this message, of the type `FunctionError`.
+    /// A failure with this message and the type `FunctionError`.
     pub fn new(message: impl Into<String>) -> Self {
         Self {
             message: message.into(),
@@ -50,14 +50,14 @@ impl FunctionError {
         }
     }
 
-    /// Sets the type, by which callers tell failures apart.
+    /// Sets the type, by which callers distinguish failures.
     #[must_use]
     pub fn error_type(mut self, name: impl Into<Cow<'static, str>>) -> Self {
         self.error_type = name.into();
         self
     }
 
-    /// The hook has printed where it was; the caller hears what it was.
+    /// The panic hook has printed where; the caller gets the message.
     pub(super) fn from_panic(panic: &(dyn Any + Send)) -> Self {
         let literal = panic.downcast_ref::<&str>().copied();
         let message = literal.or_else(|| panic.downcast_ref::<String>().map(String::as_str));
@@ -95,7 +95,7 @@ impl fmt::Display for FunctionError {
     }
 }
 
-/// Which is why it is no [`Error`] itself.
+/// The reason why the type does not implement [`Error`] itself.
 impl<E: Error> From<E> for FunctionError {
     fn from(error: E) -> Self {
         let causes = core::iter::successors(error.source(), |cause| (*cause).source());

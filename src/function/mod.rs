@@ -1,4 +1,4 @@
-//! The platform's contract, kept from inside: the only module that knows that there is a platform.
+//! The function's side of the platform's contract: the only module that knows that there is a platform.
 
 mod builder;
 mod call;
@@ -26,7 +26,7 @@ use crate::message::request::Request;
 use crate::server::Server;
 use crate::server::start_error::StartError;
 
-/// Serves with a function or closure on `0.0.0.0` and the platform's port until SIGTERM, and gives the exit status of
+/// Serves with a function or closure on `0.0.0.0` and the platform's port until SIGTERM, and returns the exit status of
 /// the process: 0 after a stop, else that of the [`StartError`], which is printed on stderr.
 ///
 /// ```no_run
@@ -44,13 +44,12 @@ pub fn serve<R: IntoOutcome>(function: impl FnMut(&Request<'_>) -> R) -> ExitCod
     exit_code(port_from_environment().and_then(|port| Server::new().port(port).run(function)))
 }
 
-/// The exit status of a server that has ended; an error is told on stderr in one line.
+/// The exit status of a server that has ended; an error is printed on stderr in one line.
 pub fn exit_code(outcome: Result<(), StartError>) -> ExitCode {
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            // One write, so that nothing gets into the line. Nobody can be told that stderr is closed; the exit status
-            // remains.
+            // One write, so that no other output gets into the line. If stderr is closed, the exit status remains.
             drop(std::io::stderr().write_all(format!("coldstart: {error}\n").as_bytes()));
             ExitCode::from(&error)
         }
@@ -58,8 +57,8 @@ pub fn exit_code(outcome: Result<(), StartError>) -> ExitCode {
 }
 
 /// Does `work` as part of the request with this id: log records that are written meanwhile carry it
-/// ([contract §5](crate::contract#5-logs)). For threads of one's own; on the loop and on threads of the pool it is so
-/// by itself.
+/// ([contract §5](crate::contract#5-logs)). For threads of your own; on the loop and on the pool's threads this
+/// happens by itself.
 pub fn in_request<T>(request_id: &str, work: impl FnOnce() -> T) -> T {
     let _leave = current_request::leave_afterwards();
     let _scope = CurrentRequest::current().named(request_id).enter();

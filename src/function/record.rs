@@ -1,4 +1,4 @@
-//! Log lines and marker lines on stdout (contract §5): each record is written at once, before the answer leaves.
+//! Log lines and marker lines on stdout (contract §5): each record is written at once, before the response is sent.
 
 use core::borrow::Borrow;
 use core::fmt::Display;
@@ -11,21 +11,21 @@ use crate::os::clock;
 
 use super::call::Call;
 
-/// Bytes of a record that the platform keeps whole ([contract rule 9](crate::contract#1-the-rules)).
+/// The longest record that the platform does not split ([contract rule 9](crate::contract#1-the-rules)).
 pub(super) const RECORD_LEN_MAX: usize = 32 * 1024;
-/// Room for the number of a part, as in ` (1/3)`, and the line's end.
+/// Room for the number of a part, such as ` (1/3)`, and the line's end.
 const TAIL_LEN_MAX: usize = 32;
-/// Where a call has no id.
+/// The id of a call without one.
 const NO_ID: &str = "-";
 
 /// Writes `<UTC yyyy-MM-ddTHH:mm:ss.fff> <requestId> [<Level>] <message>`. A record begins where a line begins with a
-/// date: further lines of the message are set in by a tab, and one that is too long goes on in records of its own.
+/// date, so further lines of the message are indented by a tab, and a message that is too long continues in further records.
 pub(super) fn write(level: &str, request_id: Option<&str>, message: &dyn Display) {
     let now = clock::since_1970().as_millis();
     let records = records(level, request_id, &message.to_string(), now);
     let mut out = io::stdout().lock();
     for record in records {
-        // Nobody can be told that stdout is closed.
+        // If stdout is closed, the record is lost.
         drop(out.write_all(record.as_bytes()));
     }
 }
@@ -65,7 +65,7 @@ pub(super) fn records(
     records
 }
 
-/// What a text begins with, cut between two characters.
+/// The beginning of a text, cut between two characters.
 fn first(text: &str, len_max: usize) -> &str {
     text.get(..text.floor_char_boundary(len_max))
         .unwrap_or_default()
@@ -94,7 +94,7 @@ fn timestamp(unix_milliseconds: u128) -> String {
     format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{fraction:03}")
 }
 
-/// Whether each call is framed by marker lines.
+/// Whether each call has marker lines around it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Markers {
     Off,
@@ -107,7 +107,7 @@ pub(super) enum CallEnd {
     Failure,
 }
 
-/// The time of a call: a marker line at its beginning and one at its end, however that comes.
+/// The span of a call: a marker line at its beginning and one at its end, however it ends.
 pub(super) struct Mark<T: Borrow<CurrentRequest>> {
     pub(super) call: Call,
     pub(super) current: T,
@@ -136,7 +136,7 @@ impl<T: Borrow<CurrentRequest>> Drop for Mark<T> {
     }
 }
 
-/// Once for every kind of mark, and off the path of a call without marker lines.
+/// One function for every kind of mark, not inlined into calls without marker lines.
 #[cold]
 fn mark(call: Call, current: &CurrentRequest, end: &str, error: &str) {
     let (call, id) = (call.name(), current.name().unwrap_or(NO_ID));
@@ -164,8 +164,8 @@ impl log::Log for StdoutLog {
 
 /// Makes the `log` crate's macros write the platform's log lines ([contract §5](crate::contract#5-logs)), each with the
 /// id of the request that its thread works on: on the loop, on threads of the pool, and
-/// [`in_request`](crate::function::in_request). Whether this logger took the place: the first one keeps it. The level is `log`'s
-/// own affair, `log::set_max_level`; here it becomes that of the variable `LOG_LEVEL`, else `Info`.
+/// [`in_request`](crate::function::in_request). Returns whether this logger was installed: the first one stays. The level is
+/// set from the variable `LOG_LEVEL`, else to `Info`; `log::set_max_level` changes it.
 #[cfg(feature = "log")]
 pub fn log_to_stdout() -> bool {
     log::set_max_level(log_level(super::environment::variable));

@@ -19,10 +19,10 @@ use crate::sync::{Condvar, Mutex, MutexGuard, thread};
 
 /// A handler whose [`call`](Handler::call) runs on a pool of threads and may block. Clones share the pool.
 ///
-/// [`Server::threads`](crate::Server::threads) makes one; by itself it goes behind [`Server::workers`](crate::Server::workers).
+/// [`Server::threads`](crate::Server::threads) makes one; by itself it can be the handler of [`Server::workers`](crate::Server::workers).
 ///
-/// Threads start when requests need them and stay. When all are busy, requests wait in a queue of at most 1024 and of at
-/// most 64 MiB; over it the answer is 503 with `Retry-After: 1`.
+/// Threads start when requests need them and stay. When all are busy, requests wait in a queue of at most 1024 requests and
+/// 64 MiB; beyond that the response is 503 with `Retry-After: 1`.
 pub struct Blocking<H> {
     handler: H,
     pool: Arc<Pool>,
@@ -64,7 +64,7 @@ impl<H: Handler + Clone + Send + 'static> Blocking<H> {
     }
 }
 
-/// A function or closure whose calls run on up to `threads` threads and may block: the answer to one route of many.
+/// A function or closure whose calls run on up to `threads` threads and may block; for one route of many.
 ///
 /// ```
 /// use coldstart::{Response, Router, blocking};
@@ -103,7 +103,7 @@ impl<H: Handler + Clone + Send + 'static> Handler for Blocking<H> {
 }
 
 impl<H: Handler + Clone + Send + 'static> Blocking<H> {
-    /// Hands the request to the pool: the answer is promised, or 503 if too many wait.
+    /// Passes the request to the pool. The response is promised, or 503 if too many requests wait.
     pub fn respond(&self, request: &Request<'_>) -> Outcome {
         let (outcome, reply) = Outcome::promised();
         let job = Job {
@@ -133,7 +133,7 @@ impl<H: Handler + Clone + Send + 'static> Blocking<H> {
             .into()
     }
 
-    /// Starts one more thread. Without any thread at all nobody would ever take the jobs that wait.
+    /// Starts one more thread. Without any thread the waiting jobs would never run.
     fn start_thread(&self) -> bool {
         let pool = Arc::clone(&self.pool);
         let mut handler = self.handler.clone();
@@ -159,7 +159,7 @@ impl Drop for Lease {
     fn drop(&mut self) {
         let mut state = self.0.lock();
         state.stage = Stage::Closed;
-        // Replies that nobody will complete answer 500, outside the lock.
+        // Dropped outside the lock: each reply then sends a 500.
         let jobs = std::mem::take(&mut state.jobs);
         drop(state);
         drop(jobs);
@@ -175,7 +175,7 @@ struct Pool {
 
 struct State {
     jobs: VecDeque<Job>,
-    /// Bytes of all jobs that wait.
+    /// Bytes of all waiting jobs.
     len: usize,
     threads: usize,
     idle: usize,
@@ -196,14 +196,14 @@ struct Job {
 
 enum Pushed {
     Taken,
-    /// Taken, and there may be one more thread for it.
+    /// Queued, and there is room for one more thread.
     NeedsThread,
     Full,
 }
 
 impl Pool {
     fn lock(&self) -> MutexGuard<'_, State> {
-        // No code of others runs under this lock; a poisoned one is whole.
+        // No foreign code runs under this lock, so a poisoned one is consistent.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -226,8 +226,8 @@ impl Pool {
         Pushed::Taken
     }
 
-    /// Whether the job that wanted the thread is safe with those that run. If there is none, all jobs are given up:
-    /// their replies answer 500.
+    /// Whether a running thread will take the job that needed the new one. If no thread runs, all jobs are dropped, and their
+    /// replies send 500.
     fn on_thread_not_started(&self) -> bool {
         let mut state = self.lock();
         state.threads -= 1;
@@ -241,7 +241,7 @@ impl Pool {
         false
     }
 
-    /// What a thread does until the pool is closed.
+    /// The work of a thread until the pool is closed.
     fn work(&self, handler: &mut impl Handler) {
         let _leave = current_request::leave_afterwards();
         let mut index = HeadIndex::default();
@@ -255,7 +255,7 @@ impl Pool {
                 continue;
             }
             let _scope = current.enter();
-            // A panic drops the reply, which answers 500; the hook has reported it.
+            // A panic drops the reply, which sends a 500; the hook has reported it.
             let answer = catch_unwind(AssertUnwindSafe(|| {
                 request.show(&mut index, |request| handler.call(request))
             }));
@@ -366,7 +366,7 @@ mod tests {
         assert_eq!(last.header("retry-after"), Some("1"));
         drop(closed);
         drop(answers);
-        // Whoever left is not worked for, and the next one is.
+        // The job of a peer that has left is skipped, and the next one runs.
         let next = TestRequest::get("/").run_handler(&mut pool).text();
         assert!(next == "done" || next == "all threads are busy\n", "{next}");
     }

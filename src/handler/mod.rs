@@ -1,4 +1,4 @@
-//! The only traits that a user implements.
+//! The traits that a user implements, and what a handler may do with a request.
 
 pub(crate) mod blocking;
 pub(crate) mod outcome;
@@ -22,35 +22,35 @@ pub use outcome::{IntoOutcome, IntoResponse, Outcome};
 pub use reply::Reply;
 pub use router::Router;
 
-/// What answers requests. Functions and closures from `&Request` to [`Response`] need not implement it.
+/// Responds to requests. Functions and closures from `&Request` to [`Response`] need not implement it.
 ///
-/// It runs on the loop: whatever blocks in it keeps all connections waiting. See
-/// [`Outcome::promised`] and [`Server::threads`](crate::Server::threads) for work that does.
+/// It runs on the loop: while it blocks, all connections wait. For work that blocks, see [`Outcome::promised`] and
+/// [`Server::threads`](crate::Server::threads).
 pub trait Handler {
-    /// Says what to do with a request before its body comes; a peer that waits for `100 Continue` waits for this.
-    /// The default buffers the body.
+    /// Decides what to do with a request before its body arrives; a peer that waits for `100 Continue` waits for this. The
+    /// default buffers the body.
     fn accept(&mut self, head: &Head<'_>) -> Accept {
         let _ = head;
         Accept::Buffer
     }
 
-    /// Asked in place of [`accept`](Self::accept) where all of a request is here already, its body too, and it stays with
-    /// HTTP: one that would be buffered can be answered right away, which is what [`Accept::Respond`] says. The body keeps
-    /// [`Limits::body_len_max`](crate::server::Limits::body_len_max); a bound below that is [`Accept::BufferUpTo`]'s to keep. For
-    /// those whose `accept` and `call` would look for the same thing twice; the default asks the one and then the other.
+    /// Called in place of [`accept`](Self::accept) if the complete request has arrived, with its body, and does not leave
+    /// HTTP: instead of [`Accept::Buffer`] it can return [`Accept::Respond`] at once. The body is within
+    /// [`Limits::body_len_max`](crate::server::Limits::body_len_max); a lower bound needs [`Accept::BufferUpTo`]. For handlers
+    /// whose `accept` and `call` would look up the same thing twice; the default calls the one and then the other.
     fn accept_whole(&mut self, request: &Request<'_>) -> Accept {
         accept_then_call(self, request)
     }
 
-    /// Answers a request whose body was buffered.
+    /// Responds to a request whose body was buffered.
     fn call(&mut self, request: &Request<'_>) -> Outcome;
 
-    /// Called on the loop before answers leave, once for all that leave together: what was printed for them can go before
-    /// they do. The default does nothing.
+    /// Called on the loop before responses are sent, once for all that are sent together, so that their log lines can be
+    /// flushed first. The default does nothing.
     fn before_send(&mut self) {}
 
-    /// The answer where the handler gave none: it panicked, dropped its [`Reply`], or has no thread free.
-    /// The default is 500 and says no more than that.
+    /// The response if the handler gave none: it panicked, dropped its [`Reply`], or has no free thread. The default is 500
+    /// with one line of text.
     fn failure(&self) -> Response {
         Response::text("the handler failed\n").status(Status::INTERNAL_SERVER_ERROR)
     }
@@ -75,13 +75,13 @@ pub enum Accept {
     /// Collect the body, up to [`Limits::body_len_max`](crate::server::Limits::body_len_max), then
     /// [`call`](Handler::call).
     Buffer,
-    /// The same with a bound of its own, in bytes; over it the answer is 413.
+    /// The same with a bound of its own, in bytes; a larger body is refused with 413.
     BufferUpTo(u64),
-    /// Hand over the body as it comes.
+    /// Pass on the body as it arrives.
     Stream(Box<dyn Upload>),
-    /// Leave HTTP, if the peer offered it; otherwise the request goes the way of [`Buffer`](Self::Buffer).
+    /// Leave HTTP, if the peer offered it; otherwise as [`Buffer`](Self::Buffer).
     Upgrade(Upgrade),
-    /// Respond now; what has not come of the body is not wanted. `response.into()` makes the outcome.
+    /// Respond now, without the rest of the body. `response.into()` makes the outcome.
     Respond(Outcome),
 }
 
@@ -99,7 +99,7 @@ impl fmt::Debug for Accept {
 
 /// Takes a body piece by piece. All calls come from the loop's thread and must not block it.
 pub trait Upload {
-    /// Bytes that it takes at the most; over it the answer is 413. By default there is no bound: nothing is held.
+    /// How many bytes it takes at most; a larger body is refused with 413. By default there is no bound, since nothing is held.
     fn body_len_max(&self) -> u64 {
         u64::MAX
     }
@@ -107,10 +107,10 @@ pub trait Upload {
     /// The next piece, never empty.
     fn on_piece(&mut self, piece: &[u8]) -> Demand;
 
-    /// The body was whole: this is the answer.
+    /// The body is complete: returns the response.
     fn on_end(self: Box<Self>) -> Outcome;
 
-    /// The peer left, or was refused, in the middle: there will be no more, and nobody takes an answer.
+    /// The peer left, or was refused, in the middle: there are no more pieces, and no response can be sent.
     fn on_cut(self: Box<Self>) {}
 }
 
@@ -118,30 +118,30 @@ pub trait Upload {
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum Demand {
-    /// More, please.
+    /// Ready for more.
     More,
-    /// Not now: nothing more is read from the peer until the [`Resume`] that came with this pause says so.
+    /// Not now: nothing more is read from the peer until the [`Resume`] of this pause is used.
     Pause(Pause),
-    /// Enough: this is the response, and the rest is not wanted.
+    /// Done: this is the response, and the rest is discarded.
     Respond(Outcome),
 }
 
 /// Leaves HTTP (RFC 9110 §7.8): `101 Switching Protocols` is sent, then the socket is the closure's, on a thread of its
-/// own and in blocking mode, with the bytes that came behind the request.
+/// own and in blocking mode, with the bytes that arrived after the request.
 ///
-/// From there on the connection is not the server's any more: it has none of its time-outs, counts for none of its limits,
-/// and **a server that stops does not wait for it**, since such a connection has no end of its own and each stop would last
-/// as long as the drain may. [`Server::run`](crate::Server::run) returns once the requests in HTTP have been answered, and
-/// when `main` returns, the closure's thread ends with the process, wherever it is. A program that owes its upgraded peers
-/// a farewell counts these threads and waits for them behind `run`.
+/// From then on the connection is no longer the server's: none of its time-outs and limits apply, and **a server that stops
+/// does not wait for it**, since such a connection need not end, and each stop would take the whole drain time-out.
+/// [`Server::run`](crate::Server::run) returns after the requests in HTTP are finished, and when `main` returns, the closure's
+/// thread ends with the process, wherever it is. A program that wants to say goodbye to its upgraded peers counts these
+/// threads and waits for them after `run`.
 pub struct Upgrade {
     pub(crate) fields: Vec<(HeaderName, HeaderValue)>,
-    /// Starts the thread; false if the kernel starts none. Made here, so that a program without upgrades has no threads.
+    /// Starts the thread; false if the kernel refuses. A function pointer, so that a program without upgrades links no threads.
     pub(crate) start: Box<dyn FnOnce(TcpStream, Bytes) -> bool + Send>,
 }
 
 impl Upgrade {
-    /// An upgrade to `protocol`, the value of the answer's `Upgrade` field.
+    /// An upgrade to `protocol`, the value of the response's `Upgrade` field.
     pub fn new(
         protocol: impl Into<HeaderValue>,
         run: impl FnOnce(TcpStream, Bytes) + Send + 'static,

@@ -1,4 +1,4 @@
-//! What a handler returns, and what becomes one by itself.
+//! What a handler returns, and what converts into it.
 
 use core::fmt;
 use core::marker::PhantomData;
@@ -33,7 +33,7 @@ pub struct Outcome {
     local: PhantomData<Rc<()>>,
 }
 
-/// A response that is here, or is still to come. What a [`Reply`](super::Reply) carries between threads.
+/// A response, or a promise of one. A [`Reply`](super::Reply) carries it between threads.
 pub(crate) enum Pending {
     Response(Response),
     Promise(Receiver<Self>),
@@ -47,7 +47,7 @@ impl Outcome {
         }
     }
 
-    /// The response if it is here; `None` if it is promised.
+    /// The response; `None` if it is only promised.
     #[must_use]
     pub const fn response(&self) -> Option<&Response> {
         match &self.pending {
@@ -56,7 +56,7 @@ impl Outcome {
         }
     }
 
-    /// The promise, if it is one. What stays is an empty response.
+    /// Takes the promise, if it is one, and leaves an empty response.
     pub(crate) fn take_promise(&mut self) -> Option<Receiver<Pending>> {
         if matches!(self.pending, Pending::Response(_)) {
             return None;
@@ -84,7 +84,7 @@ impl fmt::Debug for Outcome {
     }
 }
 
-/// What a closure or function may return to a handler's place: a [`Response`], whatever becomes one by
+/// What a closure or function may return as a handler: a [`Response`], anything that converts into one by
 /// [`IntoResponse`], or an [`Outcome`].
 pub trait IntoOutcome {
     /// The outcome.
@@ -103,7 +103,7 @@ impl<T: IntoResponse> IntoOutcome for T {
     }
 }
 
-/// What becomes a response by itself.
+/// What converts into a response.
 ///
 /// | value | response |
 /// | --- | --- |

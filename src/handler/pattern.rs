@@ -1,11 +1,11 @@
-//! Patterns of paths, and the tree that finds the one a path belongs to.
+//! Path patterns, and the tree that finds the pattern of a path.
 //!
-//! The tree is walked without memory of its own. Precedence is a property of its shape, never of the order in which
+//! The walk through the tree allocates nothing. Precedence follows from its shape, never from the order in which
 //! patterns were added: in each segment exact comes before parameter before rest.
 
 use crate::message::request::percent_decode;
 
-/// Parameters that one pattern may have: what they stand for lies on the stack while a request is answered.
+/// How many parameters a pattern may have: their values are on the stack during a request.
 const PARAMETERS_MAX: usize = 8;
 
 /// A pattern's segment.
@@ -28,7 +28,7 @@ impl<'s> Segment<'s> {
     }
 }
 
-/// Checks a pattern, and gives the names of its parameters from left to right.
+/// Checks a pattern, and returns the names of its parameters from left to right.
 pub(crate) fn parameter_names(pattern: &str) -> Vec<Box<str>> {
     assert!(
         pattern.starts_with('/'),
@@ -40,7 +40,7 @@ pub(crate) fn parameter_names(pattern: &str) -> Vec<Box<str>> {
         let segment = Segment::of(text);
         assert!(
             segments.peek().is_none() || !matches!(segment, Segment::Rest(_)),
-            "the pattern {pattern:?} goes on behind its rest"
+            "the pattern {pattern:?} goes on after its rest"
         );
         let (Segment::Exact(name) | Segment::Parameter(name) | Segment::Rest(name)) = segment;
         assert!(
@@ -56,7 +56,7 @@ pub(crate) fn parameter_names(pattern: &str) -> Vec<Box<str>> {
         );
         assert!(
             !names.iter().any(|other| **other == *name),
-            "the pattern {pattern:?} has two parameters of the name {name:?}"
+            "the pattern {pattern:?} has two parameters with the name {name:?}"
         );
         names.push(name.into());
     }
@@ -67,10 +67,10 @@ pub(crate) fn parameter_names(pattern: &str) -> Vec<Box<str>> {
     names
 }
 
-/// What is kept for one pattern: places in its owner's list of routes. Empty where no pattern ends.
+/// The routes of one pattern, as indexes into the router's list. Empty where no pattern ends.
 pub(crate) type Resource = Vec<usize>;
 
-/// Where patterns that begin alike go on.
+/// Where patterns with the same beginning continue.
 #[derive(Clone, Default)]
 pub(crate) struct PatternTree {
     /// Sorted by their segment.
@@ -103,8 +103,8 @@ impl PatternTree {
         }
     }
 
-    /// The resource of a path, of which `path` is what is left: `None` once its last segment was taken. The steps back
-    /// are bounded by the number of patterns, whatever the path.
+    /// The resource of a path. `path` is the rest of it: `None` after its last segment. The number of steps back is bounded by
+    /// the number of patterns, whatever the path.
     pub(crate) fn find<'p>(
         &self,
         path: Option<&'p str>,
@@ -150,7 +150,7 @@ impl PatternTree {
     }
 }
 
-/// The parameters on the way to a resource: name and value as it was sent.
+/// The parameters on the way to a resource: name, and value as it was sent.
 #[derive(Default)]
 pub(crate) struct Parameters<'p> {
     list: [(&'p str, &'p str); PARAMETERS_MAX],
@@ -159,7 +159,7 @@ pub(crate) struct Parameters<'p> {
 
 impl<'p> Parameters<'p> {
     fn push(&mut self, value: &'p str) {
-        // No pattern in the tree has more parameters than there are slots.
+        // No pattern in the tree has more parameters than slots.
         if let Some(slot) = self.list.get_mut(self.len) {
             slot.1 = value;
             self.len += 1;

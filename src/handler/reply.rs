@@ -6,7 +6,7 @@ use crate::sync::oneshot::{Sender, oneshot};
 
 use super::outcome::{IntoResponse, Outcome, Pending};
 
-/// The right, and the duty, to complete a response that was promised with [`Outcome::promised`]. It can move to any
+/// Completes a response that was promised with [`Outcome::promised`]. It can move to any
 /// thread or runtime.
 ///
 /// Dropped without a response, it completes with the handler's [`failure`](crate::Handler::failure), a 500.
@@ -41,7 +41,7 @@ impl Reply {
         self.settle(response.into_response().into());
     }
 
-    /// Completes it with what a handler returned on another thread, which may be a promise in its turn.
+    /// Completes it with what a handler returned on another thread, which may again be a promise.
     pub(crate) fn settle(self, outcome: Outcome) {
         let Outcome { pending, .. } = outcome;
         if let Pending::Response(response) = &pending {
@@ -50,7 +50,7 @@ impl Reply {
         self.sender.send(pending);
     }
 
-    /// Whether the peer has gone, so that work for it can stop.
+    /// Whether the peer is gone, so that work for it can stop.
     #[must_use]
     pub fn is_peer_gone(&self) -> bool {
         self.sender.is_abandoned()

@@ -1,4 +1,4 @@
-//! The minimal dispatcher: method and path to a function.
+//! Dispatches by method and path.
 
 use core::fmt;
 use std::sync::Arc;
@@ -11,29 +11,29 @@ use crate::message::headers::HeaderValue;
 use crate::message::request::{Head, Request};
 use crate::message::response::{Response, Status};
 
-/// What [`Router::any`] adds to an `Allow`: the methods that clients use (RFC 9110 §9.3, RFC 5789).
+/// What [`Router::any`] adds to `Allow`: the methods that clients use (RFC 9110 §9.3, RFC 5789).
 const USUAL_METHODS: [&str; 7] = ["DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT"];
 
 type Responder = Arc<dyn Fn(&Request<'_>) -> Outcome + Send + Sync>;
 type Acceptor = Arc<dyn Fn(&Head<'_>) -> Accept + Send + Sync>;
 
-/// Sends each request to the function that was named for its method and path.
+/// Sends each request to the function for its method and path.
 ///
 /// A pattern is a path whose segments are exact (`/things`), a parameter (`/things/{id}`: one segment, not empty) or, as
-/// its last one, a rest (`/files/{*path}`: all that follows, slashes included, or nothing). Where several patterns match,
-/// the first segment in which they differ decides: exact before parameter before rest, in whichever order they were
-/// added. The pattern that is found is the resource; only then the method counts.
+/// the last one, a rest (`/files/{*path}`: everything that follows, slashes included, or nothing). If several patterns match,
+/// the first segment in which they differ decides: exact before parameter before rest, whatever the order in which they were
+/// added. The pattern that is found is the resource; the method is looked at after that.
 ///
-/// | the request | the answer |
+/// | the request | the response |
 /// | --- | --- |
 /// | no pattern matches | the [`fallback`](Self::fallback); without one 404, or 501 if no route has its method |
 /// | a pattern matches, not for its method | 405 with `Allow` (RFC 9110 §15.5.6) |
-/// | HEAD, where there is no route for it | the answer to GET; the server leaves out its body |
-/// | OPTIONS, where there is no route for it | 204 with `Allow`; for `*` with the methods of all routes (RFC 9110 §9.3.7) |
+/// | HEAD, without a route of its own | the response to GET; the server leaves out its body |
+/// | OPTIONS, without a route of its own | 204 with `Allow`; for `*` with the methods of all routes (RFC 9110 §9.3.7) |
 ///
-/// Those that the router gives itself are given before the body is read. Paths are compared as they were sent, and a
-/// segment with a `%` also with its percent-encodings replaced (RFC 3986 §2.1): write `/café`, not `/caf%C3%A9`. `%2F`
-/// never separates, `..` is a segment like any other, and a slash at the end counts.
+/// The router's own responses are sent before the body is read. Paths are compared as they were sent, and a segment with a
+/// `%` also percent-decoded (RFC 3986 §2.1): write `/café`, not `/caf%C3%A9`. `%2F` never separates segments, `..` is a segment
+/// like any other, and a slash at the end is significant.
 ///
 /// ```
 /// use coldstart::{Response, Router};
@@ -50,7 +50,7 @@ type Acceptor = Arc<dyn Fn(&Head<'_>) -> Accept + Send + Sync>;
 pub struct Router {
     routes: Vec<Route>,
     patterns: PatternTree,
-    /// The place of the route that was added last.
+    /// The index of the route that was added last.
     last: usize,
     fallback: Option<Responder>,
 }
@@ -88,7 +88,7 @@ impl Router {
         delete "DELETE";
     }
 
-    /// Adds a route for all methods that have none of their own under this pattern, OPTIONS included.
+    /// Adds a route for all methods that have none of their own for this pattern, OPTIONS included.
     ///
     /// # Panics
     ///
@@ -103,14 +103,14 @@ impl Router {
         self
     }
 
-    /// Adds a route for `method`; methods have a case (RFC 9110 §9.1).
+    /// Adds a route for `method`; methods are case-sensitive (RFC 9110 §9.1).
     ///
     /// # Panics
     ///
-    /// On a mistake in the program: a method that is no token; a pattern that begins with no slash, has a query, a brace
-    /// anywhere but around a whole segment, a parameter without a name or with the name of another, more than 8 of them,
-    /// or segments behind a rest; a method and pattern that have an answer already. Patterns that differ only in the names
-    /// of their parameters are the same.
+    /// On a mistake in the program: a method that is not a token; a pattern that does not begin with a slash, or that has a
+    /// query, a brace other than around a whole segment, a parameter without a name or with the name of another one, more than
+    /// 8 parameters, or segments after a rest; a method and pattern that already have a function. Patterns that differ only in
+    /// the names of their parameters are the same.
     #[must_use]
     pub fn route<R: IntoOutcome>(
         mut self,
@@ -122,16 +122,16 @@ impl Router {
         self
     }
 
-    /// Asks `acceptor` about each request for `method` and `pattern` before its body comes, as [`Handler::accept`] is
-    /// asked: to stream the body, to leave HTTP, or to refuse. It sees the parameters too.
+    /// Calls `acceptor` for each request for `method` and `pattern` before its body arrives, like [`Handler::accept`]: to
+    /// stream the body, to leave HTTP, or to respond early. It sees the parameters too.
     ///
-    /// The method and pattern may have an answer beside it, called when `acceptor` says to buffer the body, or to upgrade
-    /// a request that does not offer it. Where there is none, the first is a mistake in the program and answered with
-    /// 500, the second is the peer's and answered with 400.
+    /// The method and pattern may also have a function, which is called when `acceptor` decides to buffer the body, or to
+    /// upgrade a request that does not offer it. Without a function, the first is a mistake in the program and gets 500, the
+    /// second is the peer's mistake and gets 400.
     ///
     /// # Panics
     ///
-    /// As [`route`](Self::route), and where method and pattern have an acceptor already.
+    /// As [`route`](Self::route), and if the method and pattern already have an acceptor.
     #[must_use]
     pub fn accept(
         mut self,
@@ -150,13 +150,13 @@ impl Router {
         self
     }
 
-    /// Bounds the body that the route added last takes, in place of
-    /// [`Limits::body_len_max`](crate::server::Limits::body_len_max); over it the answer is 413. A bound that the route's acceptor
-    /// gives goes before this one.
+    /// Bounds the body of the route that was added last, in place of
+    /// [`Limits::body_len_max`](crate::server::Limits::body_len_max); a larger body is refused with 413. A bound from the route's
+    /// acceptor overrides this one.
     ///
     /// # Panics
     ///
-    /// No route was added yet: a mistake in the program.
+    /// No route has been added yet: a mistake in the program.
     #[must_use]
     pub fn body_len_max(mut self, bytes: u64) -> Self {
         assert!(
@@ -167,7 +167,7 @@ impl Router {
         self
     }
 
-    /// Answers each request whose path no pattern matches, in place of 404 and 501.
+    /// Responds to each request whose path matches no pattern, in place of 404 and 501.
     #[must_use]
     pub fn fallback<R: IntoOutcome>(
         mut self,
@@ -185,7 +185,7 @@ impl Router {
         );
     }
 
-    /// The route of this method and pattern; a new one, unless it has its acceptor or its answer already.
+    /// The route of this method and pattern; a new one unless it exists with only the other half, acceptor or function.
     fn add(&mut self, method: Option<&str>, pattern: &str) -> &mut Route {
         assert!(
             method.is_none_or(|name| !name.is_empty() && name.bytes().all(is_token_byte)),
@@ -324,10 +324,10 @@ enum Found<'r> {
     Router(Response),
 }
 
-/// What one method of one pattern does.
+/// One method of one pattern.
 #[derive(Clone)]
 struct Route {
-    /// `None` stands for all that have no route of their own.
+    /// `None` stands for all methods without a route of their own.
     method: Option<Box<str>>,
     pattern: Box<str>,
     /// The names of the pattern's parameters, from left to right.
@@ -337,7 +337,7 @@ struct Route {
     body_len_max: Option<u64>,
 }
 
-/// The methods that these routes answer, sorted.
+/// The methods of these routes, sorted.
 fn allowed<'r>(routes: impl Iterator<Item = &'r Route>) -> Vec<&'r str> {
     let mut methods = vec!["OPTIONS"];
     for route in routes {
@@ -353,7 +353,7 @@ fn allowed<'r>(routes: impl Iterator<Item = &'r Route>) -> Vec<&'r str> {
 }
 
 fn with_allow<'r>(status: Status, routes: impl Iterator<Item = &'r Route>) -> Response {
-    // It parses: methods were checked to be tokens.
+    // It parses, because methods were checked to be tokens.
     let methods = HeaderValue::parse(allowed(routes).join(", "));
     Response::new(status).header("Allow", methods.unwrap_or_else(|_| "OPTIONS".into()))
 }
@@ -373,7 +373,7 @@ mod tests {
         TestRequest::new(method, target).run_handler(&mut router.clone())
     }
 
-    /// The text of the answer to GET, or its status where that is not 200.
+    /// The text of the response to GET, or its status if that is not 200.
     fn get(router: &Router, target: &str) -> String {
         let answer = ask(router, "GET", target);
         match answer.status().code() {
@@ -382,7 +382,7 @@ mod tests {
         }
     }
 
-    /// A route's answer: its pattern and what the parameters of these names stand for.
+    /// A route's response: its pattern and the values of the parameters with these names.
     fn show(pattern: &'static str) -> impl Fn(&Request<'_>) -> Response + Send + Sync + 'static {
         move |request| {
             let mut text = String::from(pattern);
@@ -424,7 +424,7 @@ mod tests {
                 ("/things/edit", "/things/{a} a=edit"),
                 ("/other/edit", "/{a}/edit a=other"),
                 ("/things/new/parts/first", "/things/new/parts/first"),
-                // The exact way ends early; the walk steps back to the parameter.
+                // The exact branch ends early; the walk steps back to the parameter.
                 ("/things/new/parts/2", "/things/{a}/parts/{b} a=new b=2"),
                 ("/files/index", "/files/index"),
                 ("/files/a/b//c/", "/files/{*rest} rest=a/b//c/"),
@@ -571,7 +571,7 @@ mod tests {
         let router = Router::new()
             .accept("POST", "/to/{name}", |head| {
                 match head.parameter("name").as_deref() {
-                    Some("nobody") => Accept::Respond(Response::new(Status::FORBIDDEN).into()),
+                    Some("none") => Accept::Respond(Response::new(Status::FORBIDDEN).into()),
                     Some("all") => Accept::Stream(Box::new(Discard)),
                     Some("few") => Accept::BufferUpTo(1),
                     _ => Accept::Buffer,
@@ -589,7 +589,7 @@ mod tests {
             let request = TestRequest::post(target).body("abc");
             request.run_handler(&mut router.clone())
         };
-        assert_eq!(post("/to/nobody").status(), 403);
+        assert_eq!(post("/to/none").status(), 403);
         assert_eq!(post("/to/all").text(), "discarded");
         assert_eq!(post("/to/few").status(), 413);
         assert_eq!(post("/to/others").status(), 413);
@@ -625,11 +625,11 @@ mod tests {
             ),
             (
                 |to| to.get("/{a}/{a}", show("")),
-                "\"/{a}/{a}\" has two parameters of the name",
+                "\"/{a}/{a}\" has two parameters with the name",
             ),
             (
                 |to| to.get("/{*a}/b", show("")),
-                "\"/{*a}/b\" goes on behind its rest",
+                "\"/{*a}/b\" goes on after its rest",
             ),
             (
                 |to| to.get("/{}", show("")),

@@ -1,4 +1,4 @@
-//! Bodies of answers: whole, from a file, or arriving piece by piece from anywhere.
+//! Bodies of responses: whole, from a file, or sent piece by piece from any thread.
 
 use core::fmt;
 use core::task::{Context, Poll, Waker};
@@ -13,9 +13,9 @@ use crate::sync::notify::Notify;
 use crate::sync::thread::{self, ThreadId};
 use crate::sync::{Condvar, Mutex, MutexGuard};
 
-/// The body of an answer.
+/// The body of a response.
 ///
-/// Literals, strings, vectors and [`Bytes`] become one by themselves.
+/// Literals, strings, vectors and [`Bytes`] convert into it.
 pub struct Body(pub(crate) Content);
 
 /// What a body is made of.
@@ -24,7 +24,7 @@ pub(crate) enum Content {
     Whole(Bytes),
     /// A part of a file, read as the peer takes it.
     File(FilePart),
-    /// Pieces as a [`BodySender`] sends them.
+    /// Pieces from a [`BodySender`].
     Channel(BodySource),
 }
 
@@ -42,18 +42,18 @@ impl Body {
         Self(Content::Whole(Bytes::new()))
     }
 
-    /// The bytes of `file` in `range`, read piece by piece as the peer takes them, never held in memory as a whole.
+    /// The bytes of `file` in `range`, read piece by piece as the peer takes them, never in memory as a whole.
     ///
-    /// The length announced is the range's: a file that turns out shorter cuts the answer, and the peer can tell.
+    /// The announced length is the range's. If the file turns out to be shorter, the response is cut, which the peer can tell.
     #[must_use]
     pub fn file(file: File, range: Range<u64>) -> Self {
         Self(Content::File(FilePart { file, rest: range }))
     }
 
-    /// A body that arrives: the sender may go to any thread. At most `bytes_max` bytes wait between the two (a larger
-    /// single piece is let through when nothing else waits).
+    /// A body that is sent piece by piece; the sender may move to any thread. At most `bytes_max` bytes wait in between (a
+    /// larger single piece passes when nothing else waits).
     ///
-    /// The answer's head leaves at once, and each piece when it comes: server-sent events and tokens need no flush.
+    /// The response's head is sent at once, and each piece when it arrives: server-sent events and tokens need no flush.
     #[must_use]
     pub fn channel(bytes_max: usize) -> (BodySender, Self) {
         let channel = Arc::new(Channel {
@@ -77,7 +77,7 @@ impl Body {
         )
     }
 
-    /// Its length in bytes, where it is known.
+    /// Its length in bytes, if it is known.
     #[must_use]
     pub fn len(&self) -> Option<u64> {
         match &self.0 {
@@ -93,7 +93,7 @@ impl Body {
         self.len() == Some(0)
     }
 
-    /// The bytes, if all of them are here.
+    /// The bytes, if the body is whole.
     #[must_use]
     pub fn as_bytes(&self) -> Option<&[u8]> {
         match &self.0 {
@@ -158,7 +158,7 @@ struct Channel {
 struct Queue {
     pieces: VecDeque<Bytes>,
     len: usize,
-    /// Of the piece that was given back last; 0 once one was taken.
+    /// The length of the last piece that was returned; 0 once one was taken.
     refused_len: usize,
     sender: SenderState,
     receiver: ReceiverState,
@@ -178,15 +178,15 @@ enum ReceiverState {
     Unattached,
     /// The body is on its way to the loop.
     HandedOver,
-    /// The loop wants to hear of news.
+    /// The loop wants to be notified.
     Attached(Notify),
-    /// The peer, or the answer, is gone.
+    /// The peer, or the response, is gone.
     Gone,
 }
 
 impl Channel {
     fn lock(&self) -> MutexGuard<'_, Queue> {
-        // No code of others runs under this lock; a poisoned one is whole.
+        // No foreign code runs under this lock, so a poisoned one is consistent.
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -194,8 +194,8 @@ impl Channel {
         queue.len == 0 || queue.len.saturating_add(len) <= self.bytes_max
     }
 
-    /// Takes the piece, unless nobody would take it from here. What stays with the caller is dropped outside the lock: a
-    /// piece's memory may belong to code of others, which may do what it likes when it is given back.
+    /// Takes the piece, unless the loop no longer reads the channel. What stays with the caller is dropped outside the lock: a
+    /// piece's memory may belong to foreign code, which may do anything when it is freed.
     fn push(&self, queue: &mut Queue, piece: &mut Bytes) -> Result<(), SendError> {
         if queue.is_peer_gone() {
             return Err(SendError::PeerGone);
@@ -213,7 +213,7 @@ impl Queue {
         matches!(self.receiver, ReceiverState::Gone)
     }
 
-    /// Takes the piece, and tells the loop if it might be asleep.
+    /// Takes the piece, and wakes the loop if it may be asleep.
     fn push(&mut self, piece: Bytes) {
         self.len = self.len.saturating_add(piece.len());
         self.refused_len = 0;
@@ -231,19 +231,19 @@ impl Queue {
     }
 }
 
-/// The sending end of a [`Body::channel`]. Dropped without [`finish`](Self::finish), it cuts the answer: the peer sees
-/// that the body is not whole.
+/// The sending end of a [`Body::channel`]. Dropped without [`finish`](Self::finish), it cuts the response: the peer sees
+/// that the body is incomplete.
 pub struct BodySender {
     channel: Arc<Channel>,
 }
 
 impl BodySender {
-    /// Sends a piece; waits while `bytes_max` bytes wait already. An empty piece is nothing.
+    /// Sends a piece; blocks while `bytes_max` bytes are waiting. An empty piece is ignored.
     ///
     /// # Errors
     ///
-    /// [`SendError::PeerGone`] when nobody will take it; [`SendError::WouldDeadlock`] when the thread that would wait is
-    /// the one that still has to return the response.
+    /// [`SendError::PeerGone`] if the connection is gone; [`SendError::WouldDeadlock`] if the thread that would block is the
+    /// one that still has to return the response.
     pub fn send(&self, piece: impl Into<Bytes>) -> Result<(), SendError> {
         let mut piece: Bytes = piece.into();
         let mut queue = self.channel.lock();
@@ -265,7 +265,7 @@ impl BodySender {
     ///
     /// # Errors
     ///
-    /// [`TrySendError::Full`] gives the piece back; [`TrySendError::PeerGone`] when nobody will take it.
+    /// [`TrySendError::Full`] returns the piece; [`TrySendError::PeerGone`] if the connection is gone.
     pub fn try_send(&self, piece: impl Into<Bytes>) -> Result<(), TrySendError> {
         let mut piece: Bytes = piece.into();
         let mut queue = self.channel.lock();
@@ -277,14 +277,14 @@ impl BodySender {
         pushed.map_err(|_| TrySendError::PeerGone)
     }
 
-    /// For async code of any runtime: ready when a piece can be sent; behind a [`TrySendError::Full`], when the piece that
-    /// came back with it can. `std::future::poll_fn` makes it awaitable. The task that asked last is woken.
+    /// For async code of any runtime: ready when a piece can be sent; after a [`TrySendError::Full`], when the piece that it
+    /// returned can. `std::future::poll_fn` makes it awaitable. The task that polled last is woken.
     ///
     /// # Errors
     ///
-    /// [`SendError::PeerGone`] when nobody will take anything any more.
+    /// [`SendError::PeerGone`] if the connection is gone.
     pub fn poll_ready(&self, context: &mut Context<'_>) -> Poll<Result<(), SendError>> {
-        // A waker is code of others: it is cloned and dropped outside the lock.
+        // A waker is foreign code: it is cloned and dropped outside the lock.
         let waker = context.waker().clone();
         let mut queue = self.channel.lock();
         if queue.is_peer_gone() {
@@ -299,17 +299,17 @@ impl BodySender {
         Poll::Pending
     }
 
-    /// Whether the peer has gone, so that work for it can stop.
+    /// Whether the peer is gone, so that work for it can stop.
     #[must_use]
     pub fn is_peer_gone(&self) -> bool {
         self.channel.lock().is_peer_gone()
     }
 
-    /// Says that the body is whole.
+    /// Ends the body: it is complete.
     pub fn finish(self) {
         let mut queue = self.channel.lock();
         queue.sender = SenderState::Finished;
-        // Drop tells the loop.
+        // Drop notifies the loop.
     }
 }
 
@@ -337,9 +337,9 @@ impl fmt::Debug for BodySender {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum SendError {
-    /// The peer has closed the connection, or the answer was cut.
+    /// The peer has closed the connection, or the response was cut.
     PeerGone,
-    /// The handler's own thread would wait for a response that it has not returned.
+    /// The handler's own thread would wait for room before it has returned the response.
     WouldDeadlock,
 }
 
@@ -356,13 +356,13 @@ impl fmt::Display for SendError {
 
 impl core::error::Error for SendError {}
 
-/// Why a piece was not sent at once.
+/// Why [`BodySender::try_send`] did not send a piece.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum TrySendError {
-    /// `bytes_max` bytes wait already; here is the piece again.
+    /// `bytes_max` bytes are waiting; this returns the piece.
     Full(Bytes),
-    /// The peer has closed the connection, or the answer was cut.
+    /// The peer has closed the connection, or the response was cut.
     PeerGone,
 }
 
@@ -382,28 +382,28 @@ pub(crate) struct BodySource {
     channel: Arc<Channel>,
 }
 
-/// What waits in a channel.
+/// What is next in a channel.
 pub(crate) enum Piece {
     Bytes(Bytes),
-    /// Nothing now; a notice will come.
+    /// Nothing now; a notification will follow.
     Pending,
-    /// The body is whole.
+    /// The body is complete.
     Finished,
-    /// The sender was dropped: the body will never be whole.
+    /// The sender was dropped before the body was complete.
     Cut,
 }
 
 impl BodySource {
-    /// From now on `notify` is called when there is news for [`take`](Self::take).
+    /// From now on `notify` is called when [`take`](Self::take) would return something new.
     pub(crate) fn attach(&self, notify: Notify) {
         let mut queue = self.channel.lock();
         queue.receiver = ReceiverState::Attached(notify);
-        // A sender may wait for its response to be returned.
+        // A sender may be waiting for its response to be returned.
         drop(queue);
         self.channel.room.notify_all();
     }
 
-    /// The body is on its way: whoever made it may wait for room now.
+    /// The body has been returned: the thread that made it may wait for room now.
     pub(crate) fn hand_over(&self) {
         self.channel.lock().receiver = ReceiverState::HandedOver;
     }
@@ -468,7 +468,7 @@ mod tests {
         assert!(sender.is_peer_gone());
     }
 
-    /// Memory whose owner asks for the channel when it is given back: under the channel's lock it would wait for ever.
+    /// Memory that locks the channel when it is freed: under the channel's lock that would deadlock.
     struct Asks(Arc<BodySender>, &'static [u8]);
 
     impl AsRef<[u8]> for Asks {
@@ -481,7 +481,7 @@ mod tests {
         fn drop(&mut self) {
             assert!(
                 self.0.is_peer_gone() || self.1.is_empty(),
-                "it is given back when nobody takes it"
+                "it is freed when the loop does not take it"
             );
         }
     }
@@ -498,7 +498,7 @@ mod tests {
         assert_eq!(sender.try_send(piece(b"c")), Err(TrySendError::PeerGone));
     }
 
-    /// A waker that asks for the channel when it is dropped, as a task does that owns the sender.
+    /// A waker that locks the channel when it is dropped, as a task does that owns the sender.
     struct CurrentRequest(Arc<BodySender>);
 
     impl Wake for CurrentRequest {
@@ -537,7 +537,7 @@ mod tests {
         assert_eq!(sender.send("ab"), Ok(()));
         assert_eq!(sender.poll_ready(&mut context), Poll::Ready(Ok(())));
         assert_eq!(sender.try_send("cd"), Err(TrySendError::Full("cd".into())));
-        // Ready now, it would be asked again and again, and never wait.
+        // If it were ready now, it would be polled again and again and never wait.
         assert_eq!(sender.poll_ready(&mut context), Poll::Pending);
         assert_eq!(sender.try_send("c"), Ok(()));
         assert_eq!(sender.poll_ready(&mut context), Poll::Pending);
@@ -585,7 +585,7 @@ mod tests {
         reply.send(response);
         std::thread::scope(|scope| {
             scope.spawn(move || drop(promised));
-            // The peer's end lets go: that is heard, and not taken for a deadlock.
+            // The peer's end is dropped: that is reported as such, not as a deadlock.
             assert_eq!(sender.send("b"), Err(SendError::PeerGone));
         });
     }

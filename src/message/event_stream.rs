@@ -36,13 +36,13 @@ impl ServerSentEvent {
         self.field("event", name)
     }
 
-    /// What the browser sends as `Last-Event-ID` when it connects again. Line ends and NUL in it are dropped.
+    /// What the browser sends as `Last-Event-ID` when it reconnects. Line ends and NUL in it are dropped.
     #[must_use]
     pub fn id(self, id: &str) -> Self {
         self.field("id", id)
     }
 
-    /// How long the browser waits before it connects again; whole milliseconds.
+    /// How long the browser waits before it reconnects, in whole milliseconds.
     #[must_use]
     pub fn retry(self, delay: Duration) -> Self {
         let milliseconds = delay.as_millis().to_string();
@@ -72,20 +72,20 @@ impl core::fmt::Display for ServerSentEvent {
     }
 }
 
-/// The lines of a text; CRLF, LF and CR each end one, as they do for whoever reads the stream.
+/// The lines of a text; CRLF, LF and CR each end one, as in the stream's own grammar.
 fn lines(text: &str) -> impl Iterator<Item = &str> {
     text.split('\n')
         .flat_map(|line| line.strip_suffix('\r').unwrap_or(line).split('\r'))
 }
 
-/// Sends events to one browser; goes to any thread. Dropped without [`finish`](Self::finish), it cuts the stream.
+/// Sends events to one browser, from any thread. Dropped without [`finish`](Self::finish), it cuts the stream.
 #[derive(Debug)]
 pub struct EventSender {
     body: BodySender,
 }
 
 impl EventSender {
-    /// Sends an event; it leaves at once. Waits while too much waits already.
+    /// Sends an event at once. Blocks while too many bytes are waiting.
     ///
     /// # Errors
     ///
@@ -94,7 +94,7 @@ impl EventSender {
         self.body.send(event.to_string())
     }
 
-    /// Sends a comment, which no script sees: a heartbeat that keeps proxies from closing a silent stream, and finds out
+    /// Sends a comment, which scripts do not see: a heartbeat that keeps proxies from closing a silent stream, and shows
     /// whether the peer is still there.
     ///
     /// # Errors
@@ -105,26 +105,26 @@ impl EventSender {
         self.body.send(lines + "\n")
     }
 
-    /// Whether the peer has gone.
+    /// Whether the peer is gone.
     #[must_use]
     pub fn is_peer_gone(&self) -> bool {
         self.body.is_peer_gone()
     }
 
-    /// The bytes' own channel, for async code: see [`BodySender::poll_ready`].
+    /// The underlying channel of bytes, for async code: see [`BodySender::poll_ready`].
     #[must_use]
     pub const fn body(&self) -> &BodySender {
         &self.body
     }
 
-    /// Ends the stream. Browsers connect again unless they are told 204.
+    /// Ends the stream. Browsers reconnect until they get a 204.
     pub fn finish(self) {
         self.body.finish();
     }
 }
 
 impl Response {
-    /// A stream of server-sent events, and what sends them; at most `bytes_max` bytes wait in between.
+    /// A stream of server-sent events and its sender; at most `bytes_max` bytes wait in between.
     ///
     /// ```
     /// use coldstart::{Request, Response};

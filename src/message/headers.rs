@@ -1,4 +1,4 @@
-//! Field names and values that can't break a message apart.
+//! Field names and values that cannot split a message.
 
 use core::fmt;
 
@@ -8,7 +8,7 @@ use crate::h1::{HeadView, RawField, is_token_byte};
 
 /// A field name: a token (RFC 9110 §5.1).
 ///
-/// A literal becomes one by itself; text that is only known at run time has to pass [`HeaderName::parse`].
+/// A literal converts into it; text that is only known at run time has to pass [`HeaderName::parse`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HeaderName(Text);
 
@@ -32,7 +32,7 @@ impl HeaderName {
     ///
     /// # Errors
     ///
-    /// `text` is empty or has a byte that is no token character.
+    /// `text` is empty or has a byte that is not a token character.
     pub fn parse(text: &str) -> Result<Self, InvalidHeader> {
         if is_token(text) {
             Ok(Self(Text::Parsed(text.into())))
@@ -41,7 +41,7 @@ impl HeaderName {
         }
     }
 
-    /// The name, in the case in which it was given.
+    /// The name, in its original case.
     #[must_use]
     pub fn as_str(&self) -> &str {
         match &self.0 {
@@ -54,7 +54,7 @@ impl HeaderName {
 impl From<&'static str> for HeaderName {
     /// # Panics
     ///
-    /// The literal is no token: a mistake in the program.
+    /// The literal is not a token: a mistake in the program.
     fn from(text: &'static str) -> Self {
         assert!(is_token(text), "the literal {text:?} is no field name");
         Self(Text::Written(text))
@@ -67,7 +67,7 @@ fn is_token(text: &str) -> bool {
 
 /// A field value: no CR, no LF, no NUL and no other control byte but HTAB (RFC 9110 §5.5).
 ///
-/// A literal becomes one by itself; text that is only known at run time has to pass [`HeaderValue::parse`].
+/// A literal converts into it; text that is only known at run time has to pass [`HeaderValue::parse`].
 ///
 /// ```
 /// use coldstart::Response;
@@ -82,7 +82,7 @@ fn is_token(text: &str) -> bool {
 pub struct HeaderValue(Bytes);
 
 impl HeaderValue {
-    /// Takes a value that is only known at run time; white space around it is dropped.
+    /// Takes a value that is only known at run time; white space around it is removed.
     ///
     /// # Errors
     ///
@@ -103,7 +103,7 @@ impl HeaderValue {
         &self.0
     }
 
-    /// One of our own literals, checked when it is compiled.
+    /// A literal of this crate, checked at compile time.
     pub(crate) const fn literal(text: &'static str) -> Self {
         let bytes = text.as_bytes();
         let mut at = 0;
@@ -151,11 +151,11 @@ fn is_value(value: &[u8]) -> bool {
         .any(|byte| (*byte < b' ' && *byte != b'\t') || *byte == 0x7f)
 }
 
-/// Text that can't stand in a header section.
+/// A text that cannot be part of a header section.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum InvalidHeader {
-    /// It is no token (RFC 9110 §5.1).
+    /// It is not a token (RFC 9110 §5.1).
     Name,
     /// It has a control byte (RFC 9110 §5.5).
     Value,
@@ -172,7 +172,7 @@ impl fmt::Display for InvalidHeader {
 
 impl core::error::Error for InvalidHeader {}
 
-/// The field lines of a request, borrowed from the bytes they came in. Names compare without case.
+/// The field lines of a request, borrowed from the bytes that the peer sent. Names compare case-insensitively.
 #[derive(Clone, Copy)]
 pub struct Headers<'a> {
     head: HeadView<'a>,
@@ -183,20 +183,20 @@ impl<'a> Headers<'a> {
         Self { head }
     }
 
-    /// The value of the first line of this name.
+    /// The value of the first line with this name.
     #[must_use]
     pub fn bytes(self, name: &str) -> Option<&'a [u8]> {
         self.all(name).next()
     }
 
-    /// The value of the first line of this name, if it is UTF-8.
+    /// The value of the first line with this name, if it is UTF-8.
     #[must_use]
     pub fn text(self, name: &str) -> Option<&'a str> {
         self.bytes(name)
             .and_then(|value| core::str::from_utf8(value).ok())
     }
 
-    /// The values of all lines of this name, in the order in which they came.
+    /// The values of all lines with this name, in their order.
     pub fn all(self, name: &str) -> impl Iterator<Item = &'a [u8]> {
         self.raw()
             .filter(move |field| field.name_len() == name.len())
@@ -204,12 +204,12 @@ impl<'a> Headers<'a> {
             .map(RawField::value)
     }
 
-    /// All lines in the order in which they came: name as sent, value without white space around it.
+    /// All lines in their order: the name as it was sent, the value without white space around it.
     pub fn iter(self) -> impl ExactSizeIterator<Item = (&'a str, &'a [u8])> + Clone {
         self.head.fields()
     }
 
-    /// The same for those who look at few of them.
+    /// The same, for callers that look at few of them.
     pub(crate) fn raw(self) -> impl Iterator<Item = RawField<'a>> {
         self.head.raw_fields()
     }
@@ -220,7 +220,7 @@ impl<'a> Headers<'a> {
         self.iter().len()
     }
 
-    /// Whether there is no field line.
+    /// Whether there are no field lines.
     #[must_use]
     pub fn is_empty(self) -> bool {
         self.len() == 0

@@ -1,4 +1,4 @@
-//! What the peer asks: views into the bytes it sent.
+//! Requests: views into the bytes that the peer sent.
 
 use core::fmt;
 use std::borrow::Cow;
@@ -9,18 +9,18 @@ use crate::h1::{self, HeadLimits, HeadView};
 use crate::limits::{HEAD_LEN_CEILING, HEADERS_CEILING};
 use crate::message::headers::Headers;
 
-/// For bytes that have passed the configured limits already.
+/// For bytes that have already passed the configured limits.
 pub(crate) const HEAD_LIMITS_OPEN: HeadLimits = HeadLimits {
     head_len_max: HEAD_LEN_CEILING,
     target_len_max: HEAD_LEN_CEILING,
     headers_max: HEADERS_CEILING,
 };
 
-/// The head of a request: all that is known before its body comes.
+/// The head of a request: everything that is known before its body arrives.
 #[derive(Clone, Copy)]
 pub struct Head<'a> {
     view: HeadView<'a>,
-    /// Method, path and query: found once, asked for often.
+    /// Method, path and query: found once, read often.
     method: &'a str,
     path: &'a str,
     query: Option<&'a str>,
@@ -43,37 +43,37 @@ impl<'a> Head<'a> {
         Self { parameters, ..self }
     }
 
-    /// The method as it was sent; methods have a case (RFC 9110 §9.1).
+    /// The method as it was sent; methods are case-sensitive (RFC 9110 §9.1).
     #[must_use]
     pub const fn method(self) -> &'a str {
         self.method
     }
 
-    /// The request target as it was sent, in whichever of its four forms (RFC 9112 §3.2).
+    /// The request target as it was sent, in any of its four forms (RFC 9112 §3.2).
     #[must_use]
     pub fn target(self) -> &'a str {
         self.view.target()
     }
 
-    /// The path as it was sent, with its percent-encodings; never empty. `*` for `OPTIONS *`.
+    /// The path as it was sent, not percent-decoded; never empty. `*` for `OPTIONS *`.
     #[must_use]
     pub const fn path(self) -> &'a str {
         self.path
     }
 
-    /// The path with its percent-encodings replaced; a part that is not UTF-8 becomes U+FFFD.
+    /// The path, percent-decoded; a part that is not UTF-8 becomes U+FFFD.
     #[must_use]
     pub fn path_decoded(self) -> Cow<'a, str> {
         percent_decode(self.path())
     }
 
-    /// What stands behind the first `?`, as it was sent.
+    /// What follows the first `?`, as it was sent.
     #[must_use]
     pub const fn query(self) -> Option<&'a str> {
         self.query
     }
 
-    /// The host that the request is for: of an absolute-form target, else of the `Host` field (RFC 9112 §3.3).
+    /// The host that the request is for: from an absolute-form target, else from the `Host` field (RFC 9112 §3.3).
     #[must_use]
     pub fn host(self) -> Option<&'a str> {
         self.view
@@ -87,7 +87,7 @@ impl<'a> Head<'a> {
         Headers::new(self.view)
     }
 
-    /// The value of the first field line of this name, if it is UTF-8.
+    /// The value of the first field line with this name, if it is UTF-8.
     #[must_use]
     pub fn header(self, name: &str) -> Option<&'a str> {
         self.headers().text(name)
@@ -97,7 +97,7 @@ impl<'a> Head<'a> {
         self.view.as_bytes()
     }
 
-    /// What a [`Router`](crate::Router)'s `{name}` segment stands for, with its percent-encodings replaced.
+    /// The value of the `{name}` segment of a [`Router`](crate::Router)'s pattern, percent-decoded.
     #[must_use]
     pub fn parameter(self, name: &str) -> Option<Cow<'a, str>> {
         self.parameters
@@ -124,7 +124,7 @@ impl fmt::Debug for Head<'_> {
     }
 }
 
-/// A whole request.
+/// A complete request.
 #[derive(Clone, Copy)]
 pub struct Request<'a> {
     head: Head<'a>,
@@ -132,10 +132,10 @@ pub struct Request<'a> {
     trailers: &'a [u8],
 }
 
-/// Where the body of a request lies.
+/// Where the body of a request is stored.
 #[derive(Clone, Copy)]
 pub(crate) enum RequestBody<'a> {
-    /// In the buffer it was read into.
+    /// In the buffer that it was read into.
     Borrowed(&'a [u8]),
     /// In memory of its own, which can be shared.
     Shared(&'a Bytes),
@@ -206,7 +206,7 @@ impl<'a> Request<'a> {
         self.head.header(name)
     }
 
-    /// The body, whole and without its transfer coding.
+    /// The complete body, without its transfer coding.
     #[must_use]
     pub fn body(&self) -> &'a [u8] {
         match self.body {
@@ -219,7 +219,7 @@ impl<'a> Request<'a> {
         self.body().len() as u64 > len_max
     }
 
-    /// The body to keep: a large one is shared, a small one copied.
+    /// The body, to keep: a large one is shared, a small one is copied.
     #[must_use]
     pub fn body_bytes(&self) -> Bytes {
         match self.body {
@@ -228,10 +228,10 @@ impl<'a> Request<'a> {
         }
     }
 
-    /// The fields behind a chunked body, if there were any (RFC 9112 §7.1.2).
+    /// The trailer fields after a chunked body, if there were any (RFC 9112 §7.1.2).
     #[must_use]
     pub fn trailers(&self) -> Vec<(&'a str, &'a [u8])> {
-        // The section was checked when it came; an empty one has no line at all.
+        // The section was checked when it arrived; an empty one has no line at all.
         h1::trailer_fields(self.trailers, &HEAD_LIMITS_OPEN).unwrap_or_default()
     }
 
@@ -256,7 +256,7 @@ impl fmt::Debug for Request<'_> {
     }
 }
 
-/// RFC 3986 §2.1: every `%` with two hexadecimal digits becomes its byte; any other `%` stays.
+/// RFC 3986 §2.1: each `%` with two hexadecimal digits becomes a byte; any other `%` stays.
 pub(crate) fn percent_decode(text: &str) -> Cow<'_, str> {
     if !text.contains('%') {
         return Cow::Borrowed(text);

@@ -1,4 +1,4 @@
-//! What a handler returns.
+//! Responses: status, fields and body.
 
 use core::fmt;
 
@@ -8,7 +8,7 @@ use crate::h1;
 use crate::message::body::{Body, Content};
 use crate::message::headers::{HeaderName, HeaderValue};
 
-/// The status code of a final answer: 200 to 599 (RFC 9110 §15).
+/// The status code of a final response: 200 to 599 (RFC 9110 §15).
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Status(u16);
 
@@ -62,10 +62,10 @@ statuses! {
 }
 
 impl Status {
-    /// Of an upgrade, which only the server gives.
+    /// The status of an upgrade, which only the server sends.
     pub(crate) const SWITCHING_PROTOCOLS: Self = Self(101);
 
-    /// The status of this code; `None` outside 200 to 599: an interim answer is not a handler's to give.
+    /// The status with this code; `None` outside 200 to 599, since a handler cannot send interim responses.
     #[must_use]
     pub const fn new(code: u16) -> Option<Self> {
         if code >= 200 && code <= 599 {
@@ -81,7 +81,7 @@ impl Status {
         self.0
     }
 
-    /// The registered phrase; empty for a code that has none.
+    /// The registered reason phrase; empty for a code that has none.
     #[must_use]
     pub const fn reason(self) -> &'static str {
         h1::reason_phrase(self.0)
@@ -108,8 +108,8 @@ impl fmt::Debug for Status {
     }
 }
 
-/// An answer: status, fields and body. Its framing (`Content-Length`, `Transfer-Encoding`, `Connection`) and its `Date`
-/// are the server's; a field of such a name is left out and reported.
+/// A response: status, fields and body. The server sets its framing (`Content-Length`, `Transfer-Encoding`, `Connection`) and
+/// its `Date`; a field with such a name is left out and reported.
 ///
 /// ```
 /// use coldstart::{Response, Status};
@@ -122,13 +122,13 @@ impl fmt::Debug for Status {
 pub struct Response {
     status: Status,
     afterwards: Afterwards,
-    /// Most answers have just this field: it needs no memory of its own.
+    /// Most responses have only this field, so it needs no memory of its own.
     content_type: Option<HeaderValue>,
     fields: Vec<(HeaderName, HeaderValue)>,
     body: Body,
 }
 
-/// What becomes of the connection.
+/// What happens to the connection afterwards.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Afterwards {
     Persist,
@@ -136,7 +136,7 @@ pub(crate) enum Afterwards {
 }
 
 impl Response {
-    /// An answer with this status and nothing else.
+    /// A response with this status and nothing else.
     #[must_use]
     pub const fn new(status: Status) -> Self {
         Self {
@@ -166,7 +166,7 @@ impl Response {
         )
     }
 
-    /// 200 with `application/json`; the body is JSON already.
+    /// 200 with `application/json`; the body must already be JSON.
     #[must_use]
     pub fn json(body: impl Into<Body>) -> Self {
         Self::of_type(
@@ -213,7 +213,7 @@ impl Response {
         self
     }
 
-    /// Sets the `Content-Type`, in place of any before it.
+    /// Sets the `Content-Type`, replacing any earlier one.
     #[must_use]
     pub fn content_type(mut self, value: impl Into<HeaderValue>) -> Self {
         self.content_type = Some(value.into());
@@ -227,7 +227,7 @@ impl Response {
         self
     }
 
-    /// Ends the connection behind this answer. On the platform that costs the next caller a retry or an error.
+    /// Closes the connection after this response. On the platform that costs the next caller a retry or an error.
     #[must_use]
     pub const fn close(mut self) -> Self {
         self.afterwards = Afterwards::Close;
@@ -298,13 +298,13 @@ impl<'a> ResponseHead<'a> {
         self.response.status
     }
 
-    /// The value of the first field of this name, if it is UTF-8. Names have no case (RFC 9110 §5.1).
+    /// The value of the first field with this name, if it is UTF-8. Names are case-insensitive (RFC 9110 §5.1).
     #[must_use]
     pub fn header(self, name: &str) -> Option<&'a str> {
         core::str::from_utf8(self.header_bytes(name)?).ok()
     }
 
-    /// The value of the first field of this name.
+    /// The value of the first field with this name.
     #[must_use]
     pub fn header_bytes(self, name: &str) -> Option<&'a [u8]> {
         self.headers()
@@ -312,7 +312,7 @@ impl<'a> ResponseHead<'a> {
             .map(|field| field.1)
     }
 
-    /// Names and values of all fields.
+    /// The names and values of all fields.
     pub fn headers(self) -> impl Iterator<Item = (&'a str, &'a [u8])> {
         let content_type = self.response.content_type_bytes().into_iter();
         content_type
@@ -328,7 +328,7 @@ impl From<Bytes> for Response {
 }
 
 impl fmt::Debug for Response {
-    /// Names of fields only: values may be credentials.
+    /// Field names only: values may be credentials.
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         let names: Vec<&str> = self.head().headers().map(|field| field.0).collect();
         formatter

@@ -1,4 +1,4 @@
-//! The answer of a handler under test, read as the loop would read it.
+//! The response of a handler under test, read as the loop would read it.
 #![expect(clippy::panic, reason = "a test's mistake ends the test")]
 
 use core::fmt;
@@ -17,10 +17,10 @@ use crate::sync::notify::Notify;
 use crate::sync::oneshot::Polled;
 use crate::sync::pause::Pause;
 
-/// For so long a test waits for each thing that another thread has to bring.
+/// How long a test waits for each thing that another thread has to provide.
 const WAIT_MAX: Duration = Duration::from_secs(10);
 
-/// What a handler answered, without the fields that are the server's.
+/// A handler's response, without the fields that the server adds.
 pub struct TestResponse {
     status: Status,
     fields: Vec<(String, Vec<u8>)>,
@@ -45,7 +45,7 @@ impl TestResponse {
         }
     }
 
-    /// The answer to an offer that was taken (RFC 9110 §15.2.2).
+    /// The response to an offer to upgrade that the handler took (RFC 9110 §15.2.2).
     pub(crate) fn switching(upgrade: &Upgrade) -> Self {
         let fields = upgrade.fields.iter();
         Self {
@@ -64,7 +64,7 @@ impl TestResponse {
         self.status
     }
 
-    /// The value of the first field of this name, if it is UTF-8.
+    /// The value of the first field with this name, if it is UTF-8.
     #[must_use]
     pub fn header(&self, name: &str) -> Option<&str> {
         let mut fields = self.fields.iter();
@@ -72,11 +72,11 @@ impl TestResponse {
         field.and_then(|field| core::str::from_utf8(&field.1).ok())
     }
 
-    /// The next piece of the body, for which it waits; `None` behind the last one.
+    /// Waits for the next piece of the body; `None` after the last one.
     ///
     /// # Panics
     ///
-    /// The piece takes more than 10 seconds. The body is cut: its sender was dropped unfinished, or its file is shorter
+    /// The piece takes more than 10 seconds, or the body is cut: its sender was dropped unfinished, or its file is shorter
     /// than the range.
     #[must_use]
     pub fn next_piece(&mut self) -> Option<Bytes> {
@@ -94,7 +94,7 @@ impl TestResponse {
         }
     }
 
-    /// What is left of the body, to its end.
+    /// The rest of the body.
     ///
     /// # Panics
     ///
@@ -108,7 +108,7 @@ impl TestResponse {
         body
     }
 
-    /// What is left of the body as text; bytes that are not UTF-8 become U+FFFD.
+    /// The rest of the body as text; bytes that are not UTF-8 become U+FFFD.
     ///
     /// # Panics
     ///
@@ -129,7 +129,7 @@ impl fmt::Debug for TestResponse {
     }
 }
 
-/// What others ring when they have news.
+/// What other threads call to wake the test.
 pub(crate) struct Bell {
     notify: Notify,
     rung: mpsc::Receiver<()>,
@@ -139,7 +139,7 @@ impl Bell {
     pub(crate) fn new() -> Self {
         let (sender, rung) = mpsc::channel();
         let notify = Notify::new(move || {
-            // Nobody listens once the test is over.
+            // After the end of the test there is no receiver.
             let _ = sender.send(());
         });
         Self { notify, rung }
@@ -182,7 +182,7 @@ fn read_piece(part: &mut FilePart) -> Option<Bytes> {
         .min(FILE_PIECE_LEN);
     let mut piece = vec![0; len];
     if let Err(error) = part.file.read_exact_at(&mut piece, part.rest.start) {
-        panic!("the body's file can't be read to the end of its range: {error}");
+        panic!("the body's file cannot be read to the end of its range: {error}");
     }
     part.rest.start += len as u64;
     Some(Bytes::from(piece)).filter(|piece| !piece.is_empty())

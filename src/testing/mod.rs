@@ -1,4 +1,4 @@
-//! Handlers under test: a request without a server, and the answer to it.
+//! Handlers under test: a request without a server, and the response to it.
 #![expect(clippy::panic, reason = "a test's mistake ends the test")]
 
 pub(crate) mod answer;
@@ -13,12 +13,12 @@ use crate::message::response::{Response, Status};
 use answer::Bell;
 pub use answer::TestResponse;
 
-/// A body is cut into so many pieces for an [`Upload`]: one that counts on a single piece is found out.
+/// How many pieces an [`Upload`] gets a body in, so that one that relies on a single piece fails its test.
 const PIECES: usize = 3;
 
 /// A request for a handler under test.
 ///
-/// It is written out and read by the server's own parser, so a handler sees just what it would see of a peer.
+/// It is encoded and then read by the server's own parser, so a handler sees exactly what it would see from a peer.
 ///
 /// ```
 /// use coldstart::{Request, Response, TestRequest};
@@ -27,9 +27,9 @@ const PIECES: usize = 3;
 ///     Response::text(format!("hello, {}", request.query().unwrap_or("you")))
 /// }
 ///
-/// let answer = TestRequest::get("/greet?world").header("accept", "text/plain").run(greet);
-/// assert_eq!(answer.status(), 200);
-/// assert_eq!(answer.text(), "hello, world");
+/// let response = TestRequest::get("/greet?world").header("accept", "text/plain").run(greet);
+/// assert_eq!(response.status(), 200);
+/// assert_eq!(response.text(), "hello, world");
 /// ```
 #[derive(Clone, Debug)]
 pub struct TestRequest {
@@ -61,7 +61,7 @@ impl TestRequest {
         Self::new("POST", target)
     }
 
-    /// Adds a field line. One that says how the body is framed is taken at its word: the body is then sent as it is.
+    /// Adds a field line. If it frames the body, the body is sent as it is, without framing of its own.
     #[must_use]
     pub fn header(mut self, name: &str, value: &str) -> Self {
         self.fields.push((name.to_owned(), value.to_owned()));
@@ -75,7 +75,7 @@ impl TestRequest {
         self
     }
 
-    /// Has a function or closure answer.
+    /// Runs a function or closure.
     ///
     /// # Panics
     ///
@@ -85,15 +85,15 @@ impl TestRequest {
         self.run_handler(&mut FunctionHandler(function))
     }
 
-    /// Has a [`Handler`] answer, after it was asked what it [accepts](Handler::accept).
+    /// Runs a [`Handler`]: first its [`accept`](Handler::accept), then what that decides.
     ///
-    /// A body over its bound is answered with 413, as the server would; an upgrade that the request offers with 101, and
-    /// its closure, which would need a socket, is dropped.
+    /// As in the server, a body over its bound gets 413, and an upgrade that the request offers gets 101. The upgrade's closure
+    /// is dropped, since there is no socket.
     ///
     /// # Panics
     ///
-    /// The request is none: the server would refuse it. Its body is not as long as it announces. A pause, or an answer that
-    /// was promised, takes more than 10 seconds.
+    /// The server would refuse the request; or its body is not as long as it announces; or a pause or promised response takes
+    /// more than 10 seconds.
     #[must_use]
     pub fn run_handler<H: Handler + ?Sized>(&self, handler: &mut H) -> TestResponse {
         // A test has a thread of its own.
@@ -117,7 +117,7 @@ impl TestRequest {
         let offer = connection.upgrade();
         let whole = whole_body(&connection, rest, limits.body_len_max);
         let mut read = |len_max| read_body(&mut connection, rest, len_max, &head_limits);
-        // What the server asks too: a request that is all there can be answered in one call.
+        // As in the server: a complete request can be handled in one call.
         let accept = match whole.filter(|_| offer == UpgradeOffer::None) {
             Some(body) => {
                 handler.accept_whole(&Request::new(head, RequestBody::Borrowed(body), &[]))
@@ -159,7 +159,7 @@ impl TestRequest {
     }
 }
 
-/// The body, if it has the length announced and is within the bound: such a request is all there.
+/// The body, if it has the announced length and is within the bound: such a request is complete.
 fn whole_body<'a>(connection: &Connection, bytes: &'a [u8], len_max: u64) -> Option<&'a [u8]> {
     match connection.announced() {
         None if connection.is_body_pending() => None,
@@ -168,7 +168,7 @@ fn whole_body<'a>(connection: &Connection, bytes: &'a [u8], len_max: u64) -> Opt
     }
 }
 
-/// A body without its framing, and the trailer section behind it.
+/// A body without its framing, and the trailer section after it.
 type Read<'a> = (Vec<u8>, &'a [u8]);
 
 fn read_body<'a>(
