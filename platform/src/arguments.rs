@@ -208,14 +208,17 @@ pub(crate) struct BenchArguments {
 
 #[derive(Debug, Args)]
 pub(crate) struct PackArguments {
-    /// A Rust project, a directory to pack, or one executable [default: the current directory]
+    /// A Rust project, a directory to pack, an s.yaml, or one executable [default: the current directory]
     pub(crate) source: Option<PathBuf>,
+    /// The resource to use if s.yaml has several functions
+    #[arg(long, value_name = "NAME")]
+    pub(crate) resource: Option<String>,
     /// The ZIP to write [default: function.zip in the project or directory]
     #[arg(long, short, value_name = "FILE")]
     pub(crate) output: Option<PathBuf>,
-    /// The runtime that the executable must run on
-    #[arg(long, value_name = "NAME", default_value = "custom.debian10")]
-    pub(crate) runtime: String,
+    /// The runtime that the executable must run on [default: that of s.yaml, or custom.debian10]
+    #[arg(long, value_name = "NAME")]
+    pub(crate) runtime: Option<String>,
     /// The target that cargo builds for
     #[arg(long, default_value = "x86_64-unknown-linux-musl")]
     pub(crate) target: String,

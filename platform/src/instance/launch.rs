@@ -124,6 +124,8 @@ fn accept_file(
                 | Fault::NotExecutable
                 | Fault::ForeignMachine { .. }
                 | Fault::NoProgram
+                | Fault::ByteOrderMark { .. }
+                | Fault::MarkNotFirst { .. }
         );
         match fault
             .caller_error(&project.start.shown())

@@ -30,6 +30,15 @@ const SYSTEM_LIBRARIES: [&str; 12] = [
     "ld-linux-x86-64.so.2",
 ];
 
+/// What the Finder adds at the top of a ZIP.
+const FINDER_NAMES: [&str; 2] = ["__MACOSX", ".DS_Store"];
+/// Byte order marks, and the encodings that they stand for.
+const MARKS: [(&[u8], &str); 3] = [
+    (b"\xef\xbb\xbf", "UTF-8"),
+    (b"\xff\xfe", "UTF-16 (little endian)"),
+    (b"\xfe\xff", "UTF-16 (big endian)"),
+];
+
 /// The Debian release of a runtime.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) enum Debian {
@@ -73,20 +82,56 @@ impl Debian {
     }
 }
 
+/// What made a package.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Maker {
+    /// macOS: it adds `__MACOSX` and `.DS_Store`.
+    Finder,
+    Unknown,
+}
+
 /// Why a start file cannot start.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Fault {
-    Missing { looked_for: String },
-    BelowTopFolder { folder: String },
+    Missing {
+        looked_for: String,
+    },
+    BelowTopFolder {
+        folder: String,
+        maker: Maker,
+    },
     NotExecutable,
-    Unreadable { why: String },
-    ForeignMachine { machine: String },
+    Unreadable {
+        why: String,
+    },
+    ForeignMachine {
+        machine: String,
+    },
     NoProgram,
-    WindowsLineEnds { interpreter: String },
-    InterpreterMissing { interpreter: String },
-    LoaderMissing { loader: String },
-    LibrariesMissing { names: Vec<String> },
-    GlibcTooNew { needs: (u32, u32), debian: Debian },
+    /// A script with a byte order mark before `#!`.
+    ByteOrderMark {
+        encoding: &'static str,
+    },
+    /// A script with blank lines before `#!`.
+    MarkNotFirst {
+        length: usize,
+    },
+    WindowsLineEnds {
+        interpreter: String,
+    },
+    InterpreterMissing {
+        interpreter: String,
+    },
+    LoaderMissing {
+        loader: String,
+    },
+    LibrariesMissing {
+        names: Vec<String>,
+    },
+    GlibcTooNew {
+        needs: (u32, u32),
+        debian: Debian,
+    },
 }
 
 impl Fault {
@@ -94,7 +139,7 @@ impl Fault {
     pub(crate) fn seen(&self) -> String {
         match self {
             Self::Missing { looked_for } => format!("there is no {looked_for}"),
-            Self::BelowTopFolder { folder } => {
+            Self::BelowTopFolder { folder, .. } => {
                 format!(
                     "the package has a single top folder, `{folder}/`, and bootstrap is inside it"
                 )
@@ -104,6 +149,14 @@ impl Fault {
             Self::ForeignMachine { machine } => {
                 format!("bootstrap is built for {machine}, but the platform is x86-64")
             }
+            Self::ByteOrderMark { encoding } => {
+                format!(
+                    "bootstrap starts with the byte order mark of {encoding}, so the kernel does not see `#!`"
+                )
+            }
+            Self::MarkNotFirst { length } => format!(
+                "`#!` is not the first thing in bootstrap: {length} blank bytes come before it"
+            ),
             Self::NoProgram => "bootstrap is neither an ELF file nor a script with `#!`".to_owned(),
             Self::WindowsLineEnds { interpreter } => {
                 format!("bootstrap has CRLF line endings: the kernel looks for `{interpreter}\\r`")
@@ -137,9 +190,16 @@ impl Fault {
             Self::Missing { .. } => {
                 "put an executable file named bootstrap at the root of the package, or configure command and args"
             }
-            Self::BelowTopFolder { .. } => {
-                "zip the folder's contents, not the folder: cd into it, then zip -r ../code.zip ."
+            Self::BelowTopFolder {
+                maker: Maker::Finder,
+                ..
+            } => {
+                "in the Finder, open the folder, select the files inside and compress those; or use coldstart pack"
             }
+            Self::BelowTopFolder {
+                maker: Maker::Unknown,
+                ..
+            } => "zip the folder's contents, not the folder: cd into it, then zip -r ../code.zip .",
             Self::NotExecutable => {
                 "run chmod 755 bootstrap before zipping; a ZIP made on Windows loses the bit, coldstart pack sets it"
             }
@@ -147,6 +207,8 @@ impl Fault {
             Self::ForeignMachine { .. } => {
                 "build for x86-64: Rust --target x86_64-unknown-linux-musl, Go GOOS=linux GOARCH=amd64"
             }
+            Self::ByteOrderMark { .. } => "save it as UTF-8 without a byte order mark",
+            Self::MarkNotFirst { .. } => "remove the blank lines, so that the file starts with #!",
             Self::NoProgram => {
                 "start a script with #!/bin/sh (or another interpreter), or build a Linux executable"
             }
@@ -177,7 +239,10 @@ impl Fault {
         match self {
             Self::Missing { .. } | Self::BelowTopFolder { .. } => Some(CallerError::FileNotFound),
             Self::NotExecutable => Some(CallerError::FilePermission),
-            Self::ForeignMachine { .. } | Self::NoProgram => exited(EXEC_FORMAT),
+            Self::ForeignMachine { .. }
+            | Self::NoProgram
+            | Self::ByteOrderMark { .. }
+            | Self::MarkNotFirst { .. } => exited(EXEC_FORMAT),
             Self::LoaderMissing { .. } | Self::InterpreterMissing { .. } => exited(NO_SUCH_FILE),
             Self::LibrariesMissing { .. } => exited(NOT_FOUND),
             Self::GlibcTooNew { .. } => exited(1),
@@ -211,20 +276,21 @@ pub(crate) fn start_file(code: &Path, name: &str, debian: Debian) -> Vec<Fault> 
 }
 
 fn missing(code: &Path, name: &str) -> Fault {
-    let mut entries = fs::read_dir(code)
-        .into_iter()
-        .flatten()
-        .flatten()
-        .map(|entry| entry.path());
-    if let (Some(only), None) = (entries.next(), entries.next())
+    let mut maker = Maker::Unknown;
+    let mut entries = Vec::new();
+    for entry in fs::read_dir(code).into_iter().flatten().flatten() {
+        if FINDER_NAMES.iter().any(|name| entry.file_name() == *name) {
+            maker = Maker::Finder;
+        } else {
+            entries.push(entry.path());
+        }
+    }
+    if let [only] = entries.as_slice()
         && only.join(name).is_file()
     {
-        let folder = only
-            .file_name()
-            .unwrap_or_default()
-            .to_string_lossy()
-            .into_owned();
-        return Fault::BelowTopFolder { folder };
+        let folder = only.file_name().unwrap_or_default();
+        let folder = folder.to_string_lossy().into_owned();
+        return Fault::BelowTopFolder { folder, maker };
     }
     Fault::Missing {
         looked_for: format!("file {name} at the root of the code directory"),
@@ -247,9 +313,23 @@ fn content(path: &Path, bytes: &[u8], debian: Debian) -> Vec<Fault> {
         };
     }
     bytes.strip_prefix(b"#!").map_or_else(
-        || vec![Fault::NoProgram],
+        || vec![no_program(bytes)],
         |rest| script(rest).into_iter().collect(),
     )
+}
+
+/// A file that the kernel cannot start; often it is a script that an editor has damaged.
+fn no_program(bytes: &[u8]) -> Fault {
+    if let Some((_, encoding)) = MARKS.iter().find(|(mark, _)| bytes.starts_with(mark)) {
+        return Fault::ByteOrderMark { encoding };
+    }
+    let rest = bytes.trim_ascii_start();
+    if rest.starts_with(b"#!") {
+        return Fault::MarkNotFirst {
+            length: bytes.len() - rest.len(),
+        };
+    }
+    Fault::NoProgram
 }
 
 fn script(after_mark: &[u8]) -> Option<Fault> {
@@ -308,5 +388,21 @@ mod tests {
             interpreter: "/no/such".to_owned(),
         };
         assert_eq!(script(b"/no/such\n"), Some(absent));
+    }
+
+    #[test]
+    fn damaged_scripts_are_told_apart() {
+        for (bytes, encoding) in [
+            (&b"\xef\xbb\xbf#!/bin/sh\n"[..], "UTF-8"),
+            (b"\xff\xfe#\0!\0", "UTF-16 (little endian)"),
+        ] {
+            assert_eq!(no_program(bytes), Fault::ByteOrderMark { encoding });
+        }
+        assert_eq!(
+            no_program(b"\r\n#!/bin/sh\n"),
+            Fault::MarkNotFirst { length: 2 }
+        );
+        assert_eq!(no_program(b"echo\n"), Fault::NoProgram);
+        assert_eq!(no_program(b""), Fault::NoProgram);
     }
 }

@@ -133,6 +133,74 @@ fn a_package_without_modes_is_reported() {
 }
 
 #[test]
+fn the_finders_top_folder_has_the_fix_that_fits() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = archive(folder.path(), "code.zip", |zip| {
+        entry(zip, "demo/bootstrap", mode(0o755), b"#!/bin/sh\n");
+        entry(zip, "__MACOSX/demo/._bootstrap", mode(0o644), b"x");
+        entry(zip, ".DS_Store", mode(0o644), b"x");
+    });
+    let message = stderr(&refused(&path, 4));
+    assert!(
+        message.contains("a single top folder, `demo/`"),
+        "{message}"
+    );
+    assert!(
+        message.contains("in the Finder, open the folder"),
+        "{message}"
+    );
+}
+
+#[test]
+fn what_stands_before_the_interpreter_line_is_named() {
+    let folder = tempfile::tempdir().expect("a folder");
+    for (bytes, expected) in [
+        (
+            &b"\xef\xbb\xbf#!/bin/sh\n"[..],
+            "the byte order mark of UTF-8",
+        ),
+        (b"\r\n#!/bin/sh\n", "2 blank bytes come before it"),
+    ] {
+        let path = archive(folder.path(), "code.zip", |zip| {
+            entry(zip, "bootstrap", mode(0o755), bytes);
+        });
+        let output = refused(&path, 4);
+        assert_eq!(caller_error(&output)["Code"], "CAExited");
+        assert!(stderr(&output).contains(expected), "{}", stderr(&output));
+    }
+}
+
+/// A package that tools read in different ways starts all the same, and what is odd in it is named.
+#[test]
+fn run_takes_every_package_that_the_platform_takes() {
+    let Some(python) = interpreter(&["python3", "python"]) else {
+        return;
+    };
+    let folder = tempfile::tempdir().expect("a folder");
+    let script = format!("#!/bin/sh\ntest -L venv/python && exec {python} lib/server.py\n");
+    let program = fs::read(server("server.py")).expect("the server");
+    let path = archive(folder.path(), "code.zip", |zip| {
+        entry(zip, "bootstrap", mode(0o755), b"#!/bin/sh\nexit 3\n");
+        entry(zip, "./bootstrap", mode(0o755), script.as_bytes());
+        entry(zip, "lib\\server.py", mode(0o644), &program);
+        zip.add_directory("empty/", mode(0o755)).expect("a folder");
+        zip.add_symlink("venv/python", "/usr/bin/python3", mode(0o777))
+            .expect("a link");
+    });
+    let port = free_port().to_string();
+    let gateway = Gateway::start(&[path.to_str().expect("text"), "--port", &port]);
+    assert_eq!(gateway.call("GET", "/", "").body, "GET /\n");
+    let seen = gateway.wait_for("ready:");
+    for expected in [
+        "the same path twice; the last entry counts: bootstrap",
+        "backslashes in names",
+        "links that leave the package; on the platform they lead into its own image: venv/python",
+    ] {
+        assert!(seen.contains(expected), "{expected}: {seen}");
+    }
+}
+
+#[test]
 fn entries_outside_the_folder_are_refused() {
     let folder = tempfile::tempdir().expect("a folder");
     for name in ["../evil", "/tmp/coldstart-evil", "a/../../evil", "..\\evil"] {
@@ -223,6 +291,196 @@ fn pack_sets_the_execute_bit_and_is_reproducible() {
             .unix_mode(),
         Some(0o100_644)
     );
+}
+
+/// The names in a package.
+fn names(path: &Path) -> Vec<String> {
+    let file = fs::File::open(path).expect("the package");
+    let zip = zip::ZipArchive::new(file).expect("a ZIP");
+    let names = zip
+        .file_names()
+        .map(|name| name.expect("text").into_owned());
+    let mut names: Vec<String> = names.collect();
+    names.sort();
+    names
+}
+
+#[test]
+fn pack_leaves_out_what_fcignore_says_and_names_the_rest() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let code = folder.path().join("code");
+    for (name, text) in [
+        ("bootstrap", "#!/bin/sh\n"),
+        (".fcignore", "*.tmp\n/docs/\n!kept.log\n"),
+        ("a.tmp", "x"),
+        ("lib/b.tmp", "x"),
+        ("lib/.fcignore", "!b.tmp\nc.txt\n"),
+        ("lib/c.txt", "x"),
+        ("lib/docs/d.txt", "x"),
+        ("docs/e.txt", "x"),
+        ("kept.log", "x"),
+        ("left.log", "x"),
+        (".git/HEAD", "x"),
+        (
+            "target/CACHEDIR.TAG",
+            "Signature: 8a477f597d28d172789f06886806bc55\n",
+        ),
+        ("target/debug/program", "x"),
+        ("java/target/demo.jar", "PK"),
+        ("inner.zip", "PK"),
+    ] {
+        file(&code, name, text, 0o644);
+    }
+    fs::create_dir_all(code.join("storage/logs")).expect("created");
+    let pack = || coldstart_in(folder.path(), &["pack", "code"]);
+    assert_eq!(pack().status.code(), Some(0), "{}", stderr(&pack()));
+    // Again, with the package of the first time in the folder.
+    let message = stderr(&pack());
+    let expected = [
+        ".fcignore",
+        "bootstrap",
+        "inner.zip",
+        "java/target/demo.jar",
+        "kept.log",
+        "lib/.fcignore",
+        "lib/b.tmp",
+        "lib/docs/d.txt",
+        "storage/logs/",
+    ];
+    assert_eq!(names(&code.join("function.zip")), expected);
+    assert!(
+        message.contains("keeps it): .git, left.log, target"),
+        "{message}"
+    );
+    let left_out = "left out by .fcignore: a.tmp, docs, lib/c.txt";
+    assert!(message.contains(left_out), "{message}");
+}
+
+#[test]
+fn pack_refuses_a_bad_fcignore() {
+    let folder = tempfile::tempdir().expect("a folder");
+    file(folder.path(), "bootstrap", "#!/bin/sh\n", 0o755);
+    for (text, expected) in [
+        ("[z-a]\n", "cannot use ./.fcignore: "),
+        ("boot*\n", "bootstrap itself is left out"),
+    ] {
+        file(folder.path(), ".fcignore", text, 0o644);
+        let output = coldstart_in(folder.path(), &["pack"]);
+        assert_eq!(output.status.code(), Some(3));
+        assert!(stderr(&output).contains(expected), "{}", stderr(&output));
+        assert!(!folder.path().join("function.zip").exists(), "{text}");
+    }
+}
+
+#[test]
+fn pack_keeps_links_and_names_special_files() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let code = folder.path().join("code");
+    file(&code, "bootstrap", "#!/bin/sh\nexit 7\n", 0o644);
+    let link = |target: &str, name: &str| {
+        std::os::unix::fs::symlink(target, code.join(name)).expect("a link");
+    };
+    link("bootstrap", "inside");
+    link("/usr/bin/env", "outside");
+    link("no-such", "dangling");
+    let fifo = Command::new("mkfifo").arg(code.join("pipe")).status();
+    assert!(fifo.expect("mkfifo").success(), "a FIFO");
+    let socket = std::os::unix::net::UnixListener::bind(code.join("socket"));
+    let output = coldstart_in(folder.path(), &["pack", "code", "-o", "out.zip"]);
+    drop(socket);
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    let message = stderr(&output);
+    for expected in [
+        "skipped: pipe (a FIFO), socket (a socket)",
+        "dangling -> no-such, which does not exist here",
+        "outside -> /usr/bin/env, outside the package",
+    ] {
+        assert!(message.contains(expected), "{expected}: {message}");
+    }
+    let path = folder.path().join("out.zip");
+    assert_eq!(names(&path), ["bootstrap", "dangling", "inside", "outside"]);
+    // What `pack` makes, `run` takes: the script is started.
+    let message = stderr(&refused(&path, 4));
+    assert!(message.contains("code 7"), "{message}");
+}
+
+#[test]
+fn pack_refuses_a_name_that_is_not_utf_8() {
+    use std::os::unix::ffi::OsStrExt as _;
+    let folder = tempfile::tempdir().expect("a folder");
+    let code = folder.path().join("code");
+    file(&code, "bootstrap", "#!/bin/sh\n", 0o755);
+    let name = std::ffi::OsStr::from_bytes(b"caf\xe9.txt");
+    fs::write(code.join(name), "x").expect("written");
+    let output = coldstart_in(folder.path(), &["pack", "code"]);
+    assert_eq!(output.status.code(), Some(3));
+    let expected = r"the file name caf\xe9.txt is not UTF-8";
+    assert!(stderr(&output).contains(expected), "{}", stderr(&output));
+    assert!(!code.join("function.zip").exists(), "written");
+}
+
+#[test]
+fn pack_reads_the_code_and_the_start_from_s_yaml() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let project = folder.path().join("project");
+    let packed = folder.path().join("out.zip");
+    let pack = |code: &str, command: &str| {
+        let text = format!(
+            "resources:\n  web:\n    component: fc3\n    props:\n      code: {code}\n      \
+             customRuntimeConfig: {{command: [{command}]}}\n"
+        );
+        file(&project, "s.yaml", text, 0o644);
+        let output = coldstart_in(&project, &["pack", "-o", "../out.zip"]);
+        (output.status.code(), stderr(&output))
+    };
+    file(&project, "code/server.py", "x", 0o644);
+    assert_eq!(pack("./code", "python3, server.py").0, Some(0));
+    assert_eq!(names(&packed), ["server.py"]);
+    let (status, message) = pack("./code", "");
+    assert_eq!(status, Some(3), "no bootstrap: {message}");
+    file(&project, "target/web.jar", "PK", 0o644);
+    assert_eq!(pack("target/web.jar", "java, -jar, web.jar").0, Some(0));
+    assert_eq!(names(&packed), ["web.jar"]);
+    let (status, message) = pack("target/web.jar", "java, Main");
+    assert_eq!(status, Some(3));
+    assert!(
+        message.contains("web.jar is a package already"),
+        "{message}"
+    );
+    // A ZIP beside the file is what this command makes.
+    assert_eq!(pack("./function.zip", "python3, code/server.py").0, Some(0));
+    assert_eq!(
+        names(&packed),
+        ["code/server.py", "s.yaml", "target/web.jar"]
+    );
+}
+
+#[test]
+fn pack_names_the_members_of_a_workspace() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let workspace = "[workspace]\nmembers = ['one', 'two']\nresolver = '3'\n";
+    file(folder.path(), "Cargo.toml", workspace, 0o644);
+    for member in ["one", "two"] {
+        let manifest = format!("[package]\nname = '{member}'\nversion = '0.1.0'\n");
+        file(
+            folder.path(),
+            &format!("{member}/Cargo.toml"),
+            manifest,
+            0o644,
+        );
+        file(
+            folder.path(),
+            &format!("{member}/src/main.rs"),
+            "fn main() {}\n",
+            0o644,
+        );
+    }
+    let output = coldstart_in(folder.path(), &["pack"]);
+    assert_eq!(output.status.code(), Some(3), "{}", stderr(&output));
+    let message = stderr(&output);
+    for expected in ["a workspace with several executables", "/one or ", "/two"] {
+        assert!(message.contains(expected), "{expected}: {message}");
+    }
 }
 
 #[test]
