@@ -43,6 +43,12 @@ pub(crate) const BODY_QUOTA_LEN: u32 = 1024;
 pub(crate) const EXHAUSTED_RETRY: Duration = Duration::from_millis(100);
 /// While descriptors are exhausted, one line says so this often.
 pub(crate) const EXHAUSTED_REPORT: Duration = Duration::from_secs(10);
+/// Connections that the kernel keeps for us before they are accepted.
+pub(crate) const BACKLOG: i32 = 1024;
+/// How long a server that stops accepts what is in the backlog. The listener is closed after that, whatever still arrives.
+pub(crate) const DRAIN_ACCEPT: Duration = Duration::from_millis(100);
+/// Descriptors that connections leave to handlers, for the files and sockets that these open.
+pub(crate) const DESCRIPTORS_RESERVED: i32 = 8;
 /// Loops of one server. A function has at most 16 processors on the platform.
 pub const WORKERS_MAX: usize = 64;
 /// Requests that wait for a thread of the pool; more are answered 503.

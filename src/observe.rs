@@ -22,6 +22,8 @@ pub enum ServerEvent {
     FieldsLeftOut(usize),
     /// No descriptor, or no memory, for one more connection; those who wait stay in the backlog.
     DescriptorsExhausted,
+    /// The kernel accepts no connection, with this error number, and a shortage of descriptors or memory is not why.
+    AcceptFailed(i32),
     /// A thread could not be started.
     ThreadNotStarted,
     /// The server stops; so many connections have a request running.
@@ -60,6 +62,10 @@ impl Observer for StderrObserver {
             ServerEvent::DescriptorsExhausted => line.write_str(
                 "coldstart: no descriptor left for a new connection; \
                  raise `ulimit -n` or lower connections_max\n",
+            ),
+            ServerEvent::AcceptFailed(number) => writeln!(
+                line,
+                "coldstart: the kernel accepts no connection (os error {number}); trying again"
             ),
             ServerEvent::ThreadNotStarted => line.write_str(
                 "coldstart: the kernel starts no further thread; \

@@ -4,8 +4,9 @@
 use std::io::Write as _;
 use std::process::ExitCode;
 
+use coldstart::function::{exit_code, port_from_environment};
 use coldstart::message::HeaderValue;
-use coldstart::{Function, Request, Response, Server, Status};
+use coldstart::{Function, Handler, Request, Response, Server, Status};
 
 const HELP: &str = include_str!("bootstrap.txt");
 const VERSION: &str = concat!("bootstrap ", env!("CARGO_PKG_VERSION"), "\n");
@@ -25,8 +26,7 @@ fn bootstrap() -> ExitCode {
         .event(|_, payload| Ok(payload.to_vec()));
     let given = coldstart::arguments();
     match Command::parse(given.map(|argument| argument.to_str().unwrap_or(NO_TEXT))) {
-        Ok(Command::Serve(None)) => function.run(),
-        Ok(Command::Serve(Some(port))) => function.server(Server::new().port(port)).run(),
+        Ok(Command::Serve(options)) => serve(function, &options),
         Ok(Command::Print(text)) => match std::io::stdout().write_all(text.as_bytes()) {
             Ok(()) => ExitCode::SUCCESS,
             Err(_) => ExitCode::FAILURE,
@@ -40,30 +40,62 @@ fn bootstrap() -> ExitCode {
     }
 }
 
+fn serve(function: Function<impl Handler>, options: &Options) -> ExitCode {
+    let port = options.port.map_or_else(port_from_environment, Ok);
+    let server = match port {
+        Ok(port) => Server::new().port(port),
+        Err(error) => return exit_code(Err(error)),
+    };
+    match options.idle {
+        Idle::Keep => function.server(server).run(),
+        Idle::Evict => function.server(server.evict_idle()).run(),
+    }
+}
+
+/// How to serve.
+struct Options {
+    port: Option<u16>,
+    idle: Idle,
+}
+
+/// What happens to idle connections when there is no room for another one.
+enum Idle {
+    Keep,
+    Evict,
+}
+
 /// What the command line asks for.
 enum Command {
-    Serve(Option<u16>),
+    Serve(Options),
     Print(&'static str),
 }
 
 impl Command {
     fn parse(mut given: impl Iterator<Item = &'static str>) -> Result<Self, String> {
-        let mut port = None;
+        let mut options = Options {
+            port: None,
+            idle: Idle::Keep,
+        };
         while let Some(argument) = given.next() {
             let value = match (argument, argument.strip_prefix("--port=")) {
                 ("--help" | "-h", _) => return Ok(Self::Print(HELP)),
                 ("--version" | "-V", _) => return Ok(Self::Print(VERSION)),
+                ("--evict-idle", _) => {
+                    options.idle = Idle::Evict;
+                    continue;
+                }
                 (_, Some(value)) => value,
                 ("--port", None) => given.next().unwrap_or_default(),
                 (_, None) => return Err(format!("\"{argument}\" is no argument of this program")),
             };
             let is_digits = value.bytes().all(|byte| byte.is_ascii_digit());
-            port = value.parse().ok().filter(|port| is_digits && *port != 0);
-            port.ok_or_else(|| {
+            let port = value.parse().ok();
+            options.port = port.filter(|port| is_digits && *port != 0);
+            options.port.ok_or_else(|| {
                 format!("--port \"{value}\" is no port: give a number from 1 to 65535")
             })?;
         }
-        Ok(Self::Serve(port))
+        Ok(Self::Serve(options))
     }
 }
 

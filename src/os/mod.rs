@@ -2,6 +2,7 @@
 
 pub(crate) mod address;
 pub(crate) mod clock;
+mod descriptors;
 mod real;
 pub(crate) mod signal;
 mod variable;
@@ -109,6 +110,8 @@ pub(crate) trait Os {
     fn poll(&mut self, timeout: Option<Duration>, found: &mut Vec<Occurrence>)
     -> Result<(), Fault>;
     fn accept(&mut self) -> Result<Self::Socket, Fault>;
+    /// Whether a connection waits to be accepted.
+    fn has_backlog(&mut self) -> bool;
     /// Gives the listening socket back; the kernel refuses from here on.
     fn stop_listening(&mut self);
     fn watch(

@@ -16,13 +16,15 @@ use mio::unix::SourceFd;
 use mio::{Events, Poll, Token};
 use socket2::{Domain, Protocol, SockRef, Socket, TcpKeepalive, Type};
 
-use super::clock;
 use super::signal::{self, Wake};
 use super::{Fault, Instant, Interest, Key, Occurrence, Os, Readiness};
-use crate::limits::{EVENTS_A_POLL_FIRST, EVENTS_A_POLL_MAX};
+use super::{clock, descriptors};
+use crate::limits::{DESCRIPTORS_RESERVED, EVENTS_A_POLL_FIRST, EVENTS_A_POLL_MAX};
 
 const LISTENER: Token = Token(usize::MAX);
 const WAKE: Token = Token(usize::MAX - 1);
+/// A connection with a lower descriptor does not make the loop ask how many the process may have.
+const DESCRIPTORS_UNCHECKED: i32 = 8;
 
 /// How the listening socket, and by inheritance each accepted one, is set up.
 #[derive(Clone, Copy, Debug)]
@@ -116,6 +118,10 @@ pub(crate) struct RealOs {
     /// Open for as long as the poll watches it.
     _wake: Wake,
     stop: StopFlag,
+    /// Connections leave this descriptor and all above it to handlers. At first [`DESCRIPTORS_UNCHECKED`].
+    reserve_from: i32,
+    /// The descriptor of the connection that was accepted last.
+    last_accepted: i32,
 }
 
 /// What may stop the server: its owner, by a flag, and the process's signals if they are caught.
@@ -151,6 +157,8 @@ impl RealOs {
             listener: Some(listener),
             _wake: wake,
             stop,
+            reserve_from: DESCRIPTORS_UNCHECKED,
+            last_accepted: 0,
         })
     }
 }
@@ -188,10 +196,30 @@ impl Os for RealOs {
         let Some(listener) = &self.listener else {
             return Err(Fault::Again);
         };
-        listener
-            .accept()
-            .map(|(socket, _)| socket)
-            .map_err(|error| fault(&error))
+        if self.last_accepted.wrapping_add(1) >= self.reserve_from
+            && !has_unreserved(listener, &mut self.reserve_from)
+        {
+            return Err(shortage(listener));
+        }
+        let mut accepted = listener.accept();
+        if let Err(error) = &accepted
+            && fault(error) == Fault::Exhausted
+        {
+            // At the first shortage the soft limit may be below the hard one.
+            let before = std::mem::replace(&mut self.reserve_from, reserve_from());
+            if self.reserve_from <= before {
+                return Err(shortage(listener));
+            }
+            accepted = listener.accept();
+        }
+        let (socket, _) = accepted.map_err(|error| fault(&error))?;
+        self.last_accepted = socket.as_raw_fd();
+        Ok(socket)
+    }
+
+    fn has_backlog(&mut self) -> bool {
+        let listener = self.listener.as_ref();
+        listener.is_some_and(|listener| descriptors::is_readable(listener.as_raw_fd()))
     }
 
     fn stop_listening(&mut self) {
@@ -281,6 +309,30 @@ impl Os for RealOs {
     fn unix_seconds(&self) -> u64 {
         clock::since_1970().as_secs()
     }
+}
+
+/// The kernel reports a shortage before it looks whether a connection waits at all.
+fn shortage(listener: &mio::net::TcpListener) -> Fault {
+    if descriptors::is_readable(listener.as_raw_fd()) {
+        Fault::Exhausted
+    } else {
+        Fault::Again
+    }
+}
+
+/// Whether the lowest free descriptor, which the next connection would get, is not one of the reserve. Raises the soft
+/// limit first. Asked only while the last connection got a high one.
+fn has_unreserved(listener: &mio::net::TcpListener, reserve: &mut i32) -> bool {
+    *reserve = reserve_from();
+    let probe = SockRef::from(listener).try_clone();
+    probe.is_ok_and(|probe| probe.as_raw_fd() < *reserve)
+}
+
+fn reserve_from() -> i32 {
+    let limit = descriptors::raise_limit().and_then(|limit| i32::try_from(limit).ok());
+    let limit = limit.unwrap_or(i32::MAX);
+    // A process with very few descriptors needs them for its connections.
+    limit.saturating_sub(DESCRIPTORS_RESERVED.min(limit / 4))
 }
 
 const fn token_of(key: Key) -> Token {

@@ -56,7 +56,12 @@ pub(crate) fn is_stop_wanted() -> bool {
     STOP.load(Ordering::Acquire)
 }
 
-/// From here on SIGTERM and SIGINT set the flag and wake the loops of `wakes`.
+/// The server has stopped as it was asked to. The next server of this process serves until another signal.
+pub(crate) fn forget_stop() {
+    STOP.store(false, Ordering::Release);
+}
+
+/// From here on SIGTERM and SIGINT set the flag and wake the loops of `wakes`. A second one of them ends the process.
 ///
 /// # Errors
 ///
@@ -81,7 +86,13 @@ pub(crate) fn install(wakes: &[Wake]) -> io::Result<()> {
     Ok(())
 }
 
-extern "C" fn on_signal(_signal: libc::c_int) {
+extern "C" fn on_signal(signal: libc::c_int) {
+    if STOP.load(Ordering::Acquire) {
+        // The first one has not ended the process yet, and a handler may block the loop for good. The status is what a
+        // shell shows for a process that a signal has ended.
+        // SAFETY: _exit may be called in a signal handler.
+        unsafe { libc::_exit(128_i32.wrapping_add(signal)) };
+    }
     tell(&STOP, &WAKES);
 }
 

@@ -6,6 +6,7 @@ use core::time::Duration;
 
 use crate::limits::Timeouts;
 use crate::os::Instant;
+use crate::reactor::settings::IdlePolicy;
 
 /// What a session waits for: exactly one of these at a time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,7 +32,14 @@ pub(super) enum Renewal {
     New,
 }
 
-const LISTS: usize = 4;
+/// Lists with a time-out.
+const TIMED: usize = 4;
+/// Idle connections that have never sent a request, and all others: in the order in which they became idle.
+const FRESH: usize = 4;
+const IDLE: usize = 5;
+const LISTS: usize = 6;
+/// In place of a list: the slot is on none.
+const UNLISTED: usize = UNLINKED.list as usize;
 const NONE: u32 = u32::MAX;
 
 #[derive(Clone, Copy, Debug)]
@@ -40,7 +48,16 @@ struct Link {
     previous: u32,
     next: u32,
     waiting: Waiting,
+    list: u8,
 }
+
+const UNLINKED: Link = Link {
+    at: Instant(0),
+    previous: NONE,
+    next: NONE,
+    waiting: Waiting::FirstByte,
+    list: 6,
+};
 
 #[derive(Clone, Copy, Debug)]
 struct List {
@@ -53,9 +70,11 @@ struct List {
 pub(super) struct Deadlines {
     links: Vec<Link>,
     lists: [List; LISTS],
+    idle: IdlePolicy,
 }
 
-const fn list_of(waiting: Waiting) -> Option<usize> {
+/// The list of a wait that has a time-out.
+const fn timed(waiting: Waiting) -> Option<usize> {
     match waiting {
         Waiting::FirstByte | Waiting::Handler => None,
         Waiting::Head => Some(0),
@@ -66,7 +85,7 @@ const fn list_of(waiting: Waiting) -> Option<usize> {
 }
 
 impl Deadlines {
-    pub(super) fn new(timeouts: &Timeouts) -> Self {
+    pub(super) fn new(timeouts: &Timeouts, idle: IdlePolicy) -> Self {
         let list = |timeout| List {
             first: NONE,
             last: NONE,
@@ -77,11 +96,24 @@ impl Deadlines {
             timeouts.body,
             timeouts.write,
             timeouts.linger,
+            Duration::ZERO,
+            Duration::ZERO,
         ]
         .map(list);
         Self {
             links: Vec::new(),
             lists,
+            idle,
+        }
+    }
+
+    /// The list that a slot belongs on when it begins to wait. A slot whose idle wait is not new has never had a request.
+    const fn list_of(&self, waiting: Waiting, renewal: Renewal) -> usize {
+        match (timed(waiting), waiting, self.idle, renewal) {
+            (Some(list), ..) => list,
+            (None, Waiting::FirstByte, IdlePolicy::Evict, Renewal::Same) => FRESH,
+            (None, Waiting::FirstByte, IdlePolicy::Evict, Renewal::New) => IDLE,
+            (None, ..) => UNLISTED,
         }
     }
 
@@ -94,28 +126,23 @@ impl Deadlines {
         now: impl FnOnce() -> Instant,
     ) {
         let index = slot as usize;
-        if index >= self.links.len() {
-            if list_of(waiting).is_none() {
-                return;
-            }
-            let unarmed = Link {
-                at: Instant(0),
-                previous: NONE,
-                next: NONE,
-                waiting: Waiting::FirstByte,
-            };
-            self.links.resize(index + 1, unarmed);
-        }
-        let current = self
-            .links
-            .get(index)
-            .map_or(Waiting::FirstByte, |link| link.waiting);
-        if current == waiting && renewal == Renewal::Same {
+        let list = self.list_of(waiting, renewal);
+        let current = self.links.get(index).copied().unwrap_or(UNLINKED);
+        let is_same = current.waiting == waiting && renewal == Renewal::Same;
+        // The same wait keeps its place. A connection that is idle for the first time has none yet.
+        if is_same && (list == UNLISTED || usize::from(current.list) != UNLISTED) {
             return;
         }
+        if index >= self.links.len() {
+            if list == UNLISTED {
+                return;
+            }
+            self.links.resize(index + 1, UNLINKED);
+        }
         self.unlink(slot);
-        if let Some(list) = list_of(waiting) {
-            self.push_back(slot, waiting, list, now());
+        if list != UNLISTED {
+            let at = timed(waiting).map_or(Instant(u64::MAX), |_| now());
+            self.push_back(slot, waiting, list, at);
         } else if let Some(link) = self.links.get_mut(index) {
             link.waiting = waiting;
         }
@@ -128,22 +155,29 @@ impl Deadlines {
 
     /// The earliest deadline; `None` if nothing is armed.
     pub(super) fn next(&self) -> Option<Instant> {
-        self.lists
-            .iter()
+        let timed = self.lists.iter().take(TIMED);
+        timed
             .filter_map(|list| self.links.get(list.first as usize).map(|link| link.at))
             .min()
     }
 
     /// A slot whose deadline has passed, and what it waits for. It stays armed.
     pub(super) fn expired(&self, now: Instant) -> Option<(u32, Waiting)> {
-        self.lists.iter().find_map(|list| {
+        self.lists.iter().take(TIMED).find_map(|list| {
             let link = self.links.get(list.first as usize)?;
             (link.at <= now).then_some((list.first, link.waiting))
         })
     }
 
-    fn push_back(&mut self, slot: u32, waiting: Waiting, list: usize, now: Instant) {
-        let Some(list) = self.lists.get_mut(list) else {
+    /// The slot of a connection that waits for a request, the first to be given up: one that never had a request, else the
+    /// one that has been idle for longest. `None` while idle connections are kept.
+    pub(super) fn oldest_idle(&self) -> Option<u32> {
+        let lists = self.lists.iter().skip(TIMED);
+        lists.map(|list| list.first).find(|slot| *slot != NONE)
+    }
+
+    fn push_back(&mut self, slot: u32, waiting: Waiting, number: usize, now: Instant) {
+        let Some(list) = self.lists.get_mut(number) else {
             return;
         };
         let link = Link {
@@ -151,6 +185,7 @@ impl Deadlines {
             previous: list.last,
             next: NONE,
             waiting,
+            list: u8::try_from(number).unwrap_or(UNLINKED.list),
         };
         let last = std::mem::replace(&mut list.last, slot);
         match self.links.get_mut(last as usize) {
@@ -169,11 +204,12 @@ impl Deadlines {
         let Link {
             previous,
             next,
-            waiting,
+            list,
             ..
         } = *link;
         link.waiting = Waiting::FirstByte;
-        let Some(list) = list_of(waiting).and_then(|list| self.lists.get_mut(list)) else {
+        link.list = UNLINKED.list;
+        let Some(list) = self.lists.get_mut(usize::from(list)) else {
             return;
         };
         match self.links.get_mut(previous as usize) {
@@ -195,7 +231,7 @@ impl Deadlines {
 
 #[cfg(test)]
 mod tests {
-    use super::{Deadlines, Instant, Renewal, Timeouts, Waiting};
+    use super::{Deadlines, IdlePolicy, Instant, LISTS, Renewal, Timeouts, UNLISTED, Waiting};
     use core::time::Duration;
 
     fn deadlines() -> Deadlines {
@@ -206,6 +242,7 @@ mod tests {
                 .body(second(5))
                 .write(second(7))
                 .linger(second(1)),
+            IdlePolicy::Keep,
         )
     }
 
@@ -246,5 +283,27 @@ mod tests {
         deadlines.arm(1, Waiting::Head, Renewal::New, || Instant(3_001));
         assert_eq!(deadlines.expired(Instant(3_001)), None);
         assert_eq!(deadlines.next(), Some(Instant(6_001)));
+    }
+
+    #[test]
+    fn the_connection_to_evict_never_had_a_request_or_has_been_idle_for_longest() {
+        assert_eq!(UNLISTED, LISTS);
+        let no_clock = || panic!("idle connections need no clock");
+        let mut deadlines = Deadlines::new(&Timeouts::new(), IdlePolicy::Evict);
+        for (slot, renewal) in [(4, Renewal::New), (2, Renewal::New), (9, Renewal::Same)] {
+            deadlines.arm(slot, Waiting::FirstByte, renewal, no_clock);
+        }
+        // An event that brings nothing changes no place; a request does.
+        deadlines.arm(4, Waiting::FirstByte, Renewal::Same, no_clock);
+        assert_eq!(deadlines.oldest_idle(), Some(9));
+        deadlines.disarm(9);
+        assert_eq!(deadlines.oldest_idle(), Some(4));
+        deadlines.arm(4, Waiting::Handler, Renewal::New, no_clock);
+        assert_eq!(deadlines.oldest_idle(), Some(2));
+        deadlines.arm(4, Waiting::FirstByte, Renewal::New, no_clock);
+        deadlines.disarm(2);
+        assert_eq!(deadlines.oldest_idle(), Some(4));
+        assert_eq!(deadlines.next(), None, "none of them has a deadline");
+        assert_eq!(deadlines.expired(Instant(u64::MAX)), None);
     }
 }

@@ -21,7 +21,7 @@ use std::sync::Arc;
 
 use crate::handler::Handler;
 use crate::limits::{
-    ACCEPTS_A_TURN_MAX, EXHAUSTED_REPORT, EXHAUSTED_RETRY, READ_TOGETHER_LEN_MAX,
+    ACCEPTS_A_TURN_MAX, DRAIN_ACCEPT, EXHAUSTED_REPORT, EXHAUSTED_RETRY, READ_TOGETHER_LEN_MAX,
     READS_TOGETHER_MAX,
 };
 use crate::observe::{Observer, ServerEvent};
@@ -38,7 +38,7 @@ use session::action::{Action, Received, Trigger};
 use session::context::{Context, Phase};
 use session::driver::Driver;
 use session::work::HandOver;
-pub(crate) use settings::Settings;
+pub(crate) use settings::{IdlePolicy, Settings};
 use table::Table;
 
 /// Events for which a loop has room from the start.
@@ -92,7 +92,7 @@ impl<O: Os, H: Handler> Reactor<O, H> {
             handler,
             observer,
             table: Table::new(),
-            deadlines: Deadlines::new(&settings.timeouts),
+            deadlines: Deadlines::new(&settings.timeouts, settings.idle),
             settings,
             scratch: Scratch::default(),
             mailbox: Arc::new(Mailbox::new(wake)),
@@ -141,7 +141,9 @@ impl<O: Os, H: Handler> Reactor<O, H> {
         let timeout = self.timeout();
         self.os.poll(timeout, found)?;
         self.scratch.forget_time();
-        if found.contains(&Occurrence::Listener) && self.accepting == Accepting::Drained {
+        if found.contains(&Occurrence::Listener)
+            && matches!(self.accepting, Accepting::Drained | Accepting::Full)
+        {
             self.accepting = Accepting::Ready;
         }
         Ok(polled_at)
@@ -156,7 +158,7 @@ impl<O: Os, H: Handler> Reactor<O, H> {
             Accepting::Drained | Accepting::Ready | Accepting::Full | Accepting::Stopped => None,
         };
         let drained = match self.phase {
-            Phase::Draining(until) => Some(until),
+            Phase::Stopping(until) | Phase::Draining(until) => Some(until),
             Phase::Serving | Phase::Stopped => None,
         };
         let mut next = self.deadlines.next();
@@ -175,7 +177,7 @@ impl<O: Os, H: Handler> Reactor<O, H> {
         let mut left = ACCEPTS_A_TURN_MAX;
         while self.accepting == Accepting::Ready && left > 0 {
             left -= 1;
-            if self.table.len() >= self.settings.limits.connections_max {
+            if self.is_full() && !(self.os.has_backlog() && self.evict_idle()) {
                 self.accepting = Accepting::Full;
                 return;
             }
@@ -187,14 +189,41 @@ impl<O: Os, H: Handler> Reactor<O, H> {
                 Err(Fault::Again) => self.accepting = Accepting::Drained,
                 // That peer left while it was in the backlog.
                 Err(Fault::Gone) => {}
-                Err(Fault::Exhausted | Fault::Other(_)) => self.on_exhausted(),
+                // The place that an eviction makes is taken in this turn.
+                Err(Fault::Exhausted) if self.evict_idle() => {}
+                Err(fault @ (Fault::Exhausted | Fault::Other(_))) => self.on_exhausted(fault),
             }
         }
     }
 
+    const fn is_full(&self) -> bool {
+        self.table.len() >= self.settings.limits.connections_max
+    }
+
+    /// Closes a connection that waits for a request, where that is wanted: one that has never sent anything, else the one
+    /// that has been idle for longest. Its socket is read once more, so that a request that has arrived is not lost.
+    fn evict_idle(&mut self) -> bool {
+        let mut kept = None;
+        while let Some(slot) = self.deadlines.oldest_idle()
+            && kept != Some(slot)
+        {
+            self.deadlines.disarm(slot);
+            let len = self.table.len();
+            if let Some(key) = self.table.key_of(slot) {
+                self.drive(key, Trigger::Deadline(Waiting::FirstByte));
+            }
+            if self.table.len() < len {
+                return true;
+            }
+            // A request had arrived; this connection is now the last of the idle ones.
+            kept.get_or_insert(slot);
+        }
+        false
+    }
+
     /// Readiness is reported once per edge, so no event will follow: accepting is tried again on each close, and after a
     /// while.
-    fn on_exhausted(&mut self) {
+    fn on_exhausted(&mut self, fault: Fault) {
         let now = self.os.now();
         self.accepting = Accepting::Exhausted(now.after(EXHAUSTED_RETRY));
         if self
@@ -202,7 +231,10 @@ impl<O: Os, H: Handler> Reactor<O, H> {
             .is_none_or(|at| at.after(EXHAUSTED_REPORT) <= now)
         {
             self.reported_at = Some(now);
-            self.observer.on(ServerEvent::DescriptorsExhausted);
+            self.observer.on(match fault {
+                Fault::Other(number) => ServerEvent::AcceptFailed(number),
+                Fault::Again | Fault::Gone | Fault::Exhausted => ServerEvent::DescriptorsExhausted,
+            });
         }
     }
 
@@ -289,38 +321,59 @@ impl<O: Os, H: Handler> Reactor<O, H> {
 
     /// Begins to drain when a stop is requested, and stops when all connections are closed or time is up.
     fn stop(&mut self) {
-        if self.phase == Phase::Serving && self.os.is_stop_wanted() {
-            self.begin_drain();
-        }
-        if let Phase::Draining(until) = self.phase {
-            let is_time_up = until <= self.os.now();
-            if self.table.is_empty() || is_time_up {
-                let cut = self.count_busy();
-                for key in self.table.keys() {
-                    self.close(key);
-                }
-                self.phase = Phase::Stopped;
-                self.observer.on(ServerEvent::Stopped(cut));
+        match self.phase {
+            Phase::Serving if self.os.is_stop_wanted() => {
+                self.begin_drain(self.os.now().after(self.settings.timeouts.drain));
             }
+            Phase::Stopping(until) => self.begin_drain(until),
+            Phase::Serving | Phase::Draining(_) | Phase::Stopped => {}
+        }
+        if let Phase::Draining(until) = self.phase
+            && (self.table.is_empty() || until <= self.os.now())
+        {
+            let cut = self.count_busy();
+            for key in self.table.keys() {
+                self.close(key);
+            }
+            self.phase = Phase::Stopped;
+            self.observer.on(ServerEvent::Stopped(cut));
         }
     }
 
-    fn begin_drain(&mut self) {
-        self.phase = Phase::Draining(self.os.now().after(self.settings.timeouts.drain));
-        // Connections that the kernel accepted before the stop are still served.
-        if self.accepting == Accepting::Drained {
-            self.accepting = Accepting::Ready;
-        }
-        while self.accepting == Accepting::Ready {
-            self.accept();
-        }
-        // A client that reconnects because its idle connection was closed must not reach this server again.
+    fn begin_drain(&mut self, until: Instant) {
+        self.phase = Phase::Draining(until);
+        self.accept_backlog(self.os.now().after(DRAIN_ACCEPT).min(until));
+        // Closed before any handler runs: a client that reconnects for each request must not keep this server alive.
         self.accepting = Accepting::Stopped;
         self.os.stop_listening();
         let busy = self.count_busy();
         self.observer.on(ServerEvent::Draining(busy));
         for key in self.table.keys() {
             self.drive(key, Trigger::Drain);
+        }
+    }
+
+    /// Takes the connections that the kernel accepted before the stop: at most one backlog of them, and no longer than
+    /// `until`. Their requests are handled after that.
+    fn accept_backlog(&mut self, until: Instant) {
+        for _ in 0..self.settings.backlog {
+            if self.is_full() || until <= self.os.now() {
+                return;
+            }
+            match self.os.accept() {
+                Ok(socket) => {
+                    self.table.insert(Session::new(socket));
+                }
+                Err(Fault::Gone) => {}
+                Err(Fault::Again | Fault::Exhausted | Fault::Other(_)) => return,
+            }
+        }
+    }
+
+    fn is_drain_over(&self) -> bool {
+        match self.phase {
+            Phase::Stopping(until) | Phase::Draining(until) => until <= self.os.now(),
+            Phase::Serving | Phase::Stopped => false,
         }
     }
 
@@ -337,6 +390,13 @@ impl<O: Os, H: Handler> Reactor<O, H> {
     /// Drives a session, and does what it asks for. Not generic over the trigger: one copy for each would add a tenth to the
     /// smallest build.
     fn drive(&mut self, key: Key, trigger: Trigger) {
+        if self.phase == Phase::Serving && self.os.is_stop_wanted() {
+            // The time to drain counts from here, although handlers of this turn may still use it up.
+            self.phase = Phase::Stopping(self.os.now().after(self.settings.timeouts.drain));
+        }
+        if self.is_drain_over() {
+            return;
+        }
         let Some(session) = self.table.find(key) else {
             return;
         };
@@ -361,6 +421,10 @@ impl<O: Os, H: Handler> Reactor<O, H> {
             Action::Wait(Waiting::FirstByte, _) if self.phase != Phase::Serving => self.close(key),
             Action::Wait(waiting, renewal) => {
                 self.deadlines.arm(key.slot, waiting, renewal, || os.now());
+                // This connection can now make room for one that waits.
+                if self.accepting == Accepting::Full && self.deadlines.oldest_idle().is_some() {
+                    self.accepting = Accepting::Ready;
+                }
             }
             Action::Reschedule(waiting, renewal) => {
                 self.deadlines.arm(key.slot, waiting, renewal, || os.now());

@@ -1,16 +1,38 @@
 //! What is configured when a server starts, and never changes.
 
 use crate::h1::HeadLimits;
-use crate::limits::{Limits, Timeouts};
+use crate::limits::{BACKLOG, Limits, Timeouts};
 
 /// The configuration of a server.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug)]
 pub(crate) struct Settings {
     pub(crate) limits: Limits,
     pub(crate) timeouts: Timeouts,
+    /// Connections that a drain takes from the backlog at most.
+    pub(crate) backlog: usize,
+    pub(crate) idle: IdlePolicy,
+}
+
+/// What happens to idle connections when there is no room for another one.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum IdlePolicy {
+    /// They stay, and accepting pauses.
+    #[default]
+    Keep,
+    /// The one that has been idle for longest is closed.
+    Evict,
 }
 
 impl Settings {
+    pub(crate) const fn new() -> Self {
+        Self {
+            limits: Limits::new(),
+            timeouts: Timeouts::new(),
+            backlog: BACKLOG.unsigned_abs() as usize,
+            idle: IdlePolicy::Keep,
+        }
+    }
+
     pub(super) const fn head_limits(&self) -> HeadLimits {
         HeadLimits {
             head_len_max: self.limits.head_len_max,

@@ -12,11 +12,12 @@ use crate::current_request;
 use crate::handler::blocking::Blocking;
 use crate::handler::outcome::IntoOutcome;
 use crate::handler::{FunctionHandler, Handler};
+use crate::limits::BACKLOG;
 use crate::message::request::Request;
 use crate::os::{
     KeepaliveTimes, Listener, PortSharing, RealOs, Signals, SocketOptions, StopFlag, Wake, signal,
 };
-use crate::reactor::{Reactor, Settings};
+use crate::reactor::{IdlePolicy, Reactor, Settings};
 
 pub use crate::limits::{HEAD_LEN_CEILING, HEADERS_CEILING, Limits, Timeouts, WORKERS_MAX};
 pub use crate::observe::{Observer, ServerEvent, StderrObserver};
@@ -25,8 +26,6 @@ pub use workers::{BoundWorkers, Workers};
 
 /// The port of a server that is told none.
 pub const DEFAULT_PORT: u16 = 9000;
-/// Connections that the kernel keeps for us before they are accepted.
-const DEFAULT_BACKLOG: i32 = 1024;
 /// When the kernel first asks an idle peer whether it still lives, how often then, and how often in vain.
 const DEFAULT_KEEPALIVE: KeepaliveTimes = KeepaliveTimes {
     idle: Duration::from_secs(60),
@@ -64,14 +63,11 @@ impl Server {
         Self {
             options: SocketOptions {
                 address,
-                backlog: DEFAULT_BACKLOG,
+                backlog: BACKLOG,
                 keepalive: Some(DEFAULT_KEEPALIVE),
                 sharing: PortSharing::Alone,
             },
-            settings: Settings {
-                limits: Limits::new(),
-                timeouts: Timeouts::new(),
-            },
+            settings: Settings::new(),
             signals: Signals::Heard,
         }
     }
@@ -127,6 +123,19 @@ impl Server {
     #[must_use]
     pub const fn backlog(mut self, connections: i32) -> Self {
         self.options.backlog = connections;
+        self.settings.backlog = connections.unsigned_abs() as usize;
+        self
+    }
+
+    /// Closes idle connections when there is no room for another one: first those that have never sent anything, then the
+    /// one that has been idle for longest, each after one more look for a request. Room is
+    /// [`Limits::connections_max`] and the descriptors of the process.
+    ///
+    /// For servers that strangers can connect to. Off by default: the platform's router keeps its connections, and takes
+    /// a close for a crash ([contract rule 4](crate::contract#1-the-rules)).
+    #[must_use]
+    pub const fn evict_idle(mut self) -> Self {
+        self.settings.idle = IdlePolicy::Evict;
         self
     }
 
@@ -247,7 +256,10 @@ impl Bound {
     /// As [`run`](Self::run).
     pub fn run_handler(self, handler: impl Handler) -> Result<(), StartError> {
         self.hear_signals()?;
-        self.serve(handler)
+        let signals = self.signals;
+        let outcome = self.serve(handler);
+        forget_stop(signals);
+        outcome
     }
 
     /// From here on SIGTERM and SIGINT stop the server, also one that does not serve yet.
@@ -275,6 +287,14 @@ impl Bound {
         })
         .run();
         outcome.map_err(StartError::from_fault)
+    }
+}
+
+/// The stop has been carried out.
+pub(crate) fn forget_stop(signals: Signals) {
+    match signals {
+        Signals::Heard => signal::forget_stop(),
+        Signals::Left => {}
     }
 }
 

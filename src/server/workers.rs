@@ -12,7 +12,7 @@ use crate::message::request::Request;
 use crate::observe::{Observer, ServerEvent, StderrObserver};
 use crate::os::{PortSharing, Signals, Wake, signal};
 use crate::server::start_error::StartError;
-use crate::server::{Bound, Server, Stopper};
+use crate::server::{Bound, Server, Stopper, forget_stop};
 
 impl Server {
     /// Serves with `count` loops on threads of their own, each with a clone of the handler and a listening socket on
@@ -143,13 +143,13 @@ impl BoundWorkers {
         if self.signals == Signals::Heard {
             signal::install(&self.wakes()).map_err(StartError::from_os)?;
         }
-        let stopper = self.stopper();
+        let (stopper, signals) = (self.stopper(), self.signals);
         let mut workers = self.workers.into_iter().map(|mut worker| {
             worker.stop = Arc::clone(&self.stop);
             worker
         });
         let first = workers.next();
-        thread::scope(|scope| {
+        let outcome = thread::scope(|scope| {
             let mut threads = Vec::new();
             let mut outcome = Ok(());
             for worker in workers {
@@ -170,7 +170,9 @@ impl BoundWorkers {
             }
             let outcomes = threads.into_iter().filter_map(|thread| thread.join().ok());
             outcomes.fold(outcome, Result::and)
-        })
+        });
+        forget_stop(signals);
+        outcome
     }
 }
 

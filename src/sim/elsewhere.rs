@@ -79,6 +79,8 @@ pub(super) struct Elsewhere {
     /// How often each errand was accepted.
     pub(super) accepted: BTreeMap<u64, u32>,
     pub(super) uploads_cut: u64,
+    /// Milliseconds that handlers have kept the loop, and that the clock does not show yet.
+    pub(super) busy: u64,
     pub(super) violations: Vec<String>,
     upgraded: mpsc::Sender<(u64, Vec<u8>)>,
     pub(super) upgrades: mpsc::Receiver<(u64, Vec<u8>)>,
@@ -96,6 +98,7 @@ impl Default for Elsewhere {
             era: Era::Chaos,
             accepted: BTreeMap::new(),
             uploads_cut: 0,
+            busy: 0,
             violations: Vec::new(),
             upgraded,
             upgrades,
@@ -278,6 +281,7 @@ impl Handler for StagedHandler {
                 self.upgrade(errand.id)
             }
             Task::Echo
+            | Task::Busy(_)
             | Task::Large(_)
             | Task::Stream(..)
             | Task::Promise(..)
@@ -298,6 +302,10 @@ impl Handler for StagedHandler {
         };
         let mut elsewhere = self.elsewhere.borrow_mut();
         let response = match task {
+            Task::Busy(time) => {
+                elsewhere.busy += time;
+                Response::bytes(request.body_bytes())
+            }
             Task::Echo | Task::Limit(_) | Task::Upgrade => Response::bytes(request.body_bytes()),
             Task::Large(len) => Response::bytes(pattern(id, len)),
             Task::Stream(count, len, room, ending) => {

@@ -12,6 +12,7 @@ use super::dice::Dice;
 use super::faults::{Call, FaultRates, Injection};
 use super::run::Tracing;
 use crate::os::{Fault, Interest, Key, Occurrence, Readiness};
+use crate::reactor::IdlePolicy;
 pub(super) use link::{Custody, Excuse, Flow, LinkId};
 use link::{Link, PeerEnd, Scarcity, Told};
 
@@ -89,6 +90,8 @@ pub(super) struct Kernel {
     pub(super) chance: Chance,
     pub(super) counts: Counts,
     pub(super) record: Record,
+    /// What the server does with idle connections when it is full.
+    pub(super) idle: IdlePolicy,
 }
 
 impl Kernel {
@@ -118,6 +121,7 @@ impl Kernel {
                 trace: Vec::new(),
                 tracing,
             },
+            idle: IdlePolicy::Keep,
         }
     }
 
@@ -290,6 +294,10 @@ impl Kernel {
         link.outbound_flow = Flow::Broken;
         link.excuse = Some(Excuse::NeverAccepted);
         self.touched.insert(id);
+    }
+
+    pub(super) fn has_backlog(&self) -> bool {
+        !self.listener.backlog.is_empty()
     }
 
     pub(super) fn stop_listening(&mut self) {

@@ -6,6 +6,7 @@ use super::peer::{Asked, ContinueRule, Pace, Peer, Standing};
 use super::task::{Afterwards, Task, UploadPlan, Wholeness};
 use super::world::WallClock;
 use crate::h1::imf_fixdate;
+use crate::reactor::IdlePolicy;
 
 /// Bytes behind the last request that the server must read, so that no reset eats its answer.
 const LINGER_LEN: usize = 64 * 1024;
@@ -192,7 +193,9 @@ pub(super) fn judge_end(peer: &Peer, before: Standing, kernel: &Kernel) -> Resul
         .get(answered)
         .filter(|next| next.begun_at.is_some())
     else {
-        let may_end = before == Standing::HalfClosed || kernel.stopped_at().is_some();
+        let may_end = before == Standing::HalfClosed
+            || kernel.stopped_at().is_some()
+            || kernel.idle == IdlePolicy::Evict;
         return if may_end {
             Ok(())
         } else {

@@ -14,6 +14,7 @@ use super::simulation::{Peaks, Stage};
 use super::world::{Actor, Stir};
 use crate::limits::Limits;
 use crate::os::Fault;
+use crate::reactor::{IdlePolicy, Settings};
 
 /// The time-outs that all worlds have, in milliseconds: those of [`Timeouts::new`](crate::server::Timeouts::new).
 pub(super) const REQUEST_TIMEOUT: u64 = 30_000;
@@ -156,7 +157,13 @@ impl Play {
             .pending_out_len_max(dice.pick(&[0, 1000, 64 * 1024, 1024 * 1024]))
             .pipeline_max(dice.pick(&[1, 2, 10, 128]))
             .connections_max(dice.pick(&[1, 3, 10_000, 10_000]));
-        let stage = Stage::new(dice.fork(), rates, limits, tracing);
+        let settings = Settings {
+            limits,
+            idle: dice.pick(&[IdlePolicy::Keep, IdlePolicy::Keep, IdlePolicy::Evict]),
+            ..Settings::new()
+        };
+        let stage = Stage::new(dice.fork(), rates, settings, tracing);
+        stage.state.borrow_mut().kernel.idle = settings.idle;
         let mut play = Self {
             stage,
             dice,
@@ -176,7 +183,7 @@ impl Play {
 
     /// An empty one, with the usual bounds.
     pub(super) fn staged(mut dice: Dice, rates: FaultRates, tracing: Tracing) -> Self {
-        let stage = Stage::new(dice.fork(), rates, Limits::new(), tracing);
+        let stage = Stage::new(dice.fork(), rates, Settings::new(), tracing);
         Self {
             stage,
             dice,

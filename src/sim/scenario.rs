@@ -15,6 +15,7 @@ use super::simulation::Stage;
 use super::world::Actor;
 use crate::limits::Limits;
 use crate::observe::ServerEvent;
+use crate::reactor::{IdlePolicy, Settings};
 
 /// Turns that no step of a scenario needs.
 const TURNS_MAX: u64 = 10_000;
@@ -84,7 +85,26 @@ impl Scenario {
     /// A server with these bounds, and nobody there.
     #[must_use]
     pub fn new(limits: Limits) -> Self {
-        let stage = Stage::new(Dice::new(1), FaultRates::CALM, limits, Tracing::On);
+        let settings = Settings {
+            limits,
+            ..Settings::new()
+        };
+        Self::with_settings(settings)
+    }
+
+    /// The same, and idle connections are closed when there is no room for another one.
+    #[must_use]
+    pub fn evicting(limits: Limits) -> Self {
+        let settings = Settings {
+            limits,
+            idle: IdlePolicy::Evict,
+            ..Settings::new()
+        };
+        Self::with_settings(settings)
+    }
+
+    fn with_settings(settings: Settings) -> Self {
+        let stage = Stage::new(Dice::new(1), FaultRates::CALM, settings, Tracing::On);
         let mut state = stage.state.borrow_mut();
         state.horizon = state.kernel.now;
         drop(state);
@@ -219,6 +239,18 @@ impl Scenario {
         let mut state = self.stage.state.borrow_mut();
         let now = state.kernel.now;
         state.at(now, Actor::Stopper);
+    }
+
+    /// Whether new connections are taken.
+    #[must_use]
+    pub fn is_listening(&self) -> bool {
+        self.stage.state.borrow().kernel.stopped_at().is_none()
+    }
+
+    /// The time, on the clock that never goes back.
+    #[must_use]
+    pub fn time(&self) -> Duration {
+        Duration::from_millis(self.stage.state.borrow().kernel.now)
     }
 
     /// Whether the server has stopped.

@@ -305,7 +305,8 @@ fn draw_task(dice: &mut Dice) -> Task {
     ]);
     let small = dice.between(1, 300);
     match dice.between(0, 23) {
-        0..=4 => Task::Echo,
+        0..=3 => Task::Echo,
+        4 => Task::Busy(dice.pick(&[1, 20, 400])),
         5 => Task::Limit(dice.between(0, 4000)),
         6 | 7 => Task::Large(dice.pick(&[0, 1, 4095, 4096, 4097, 20_000, 100_000, 300_000])),
         8 | 9 => Task::Stream(

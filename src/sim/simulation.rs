@@ -18,7 +18,7 @@ use super::kernel::Kernel;
 use super::run::Tracing;
 use super::task::{FILE_LEN, pattern};
 use super::world::{State, Stir, World};
-use crate::limits::{Limits, Timeouts};
+use crate::limits::Limits;
 use crate::observe::{Observer, ServerEvent};
 use crate::reactor::{Gauge, Reactor, Settings};
 
@@ -72,7 +72,7 @@ pub(super) struct Stage {
 }
 
 impl Stage {
-    pub(super) fn new(dice: Dice, rates: FaultRates, limits: Limits, tracing: Tracing) -> Self {
+    pub(super) fn new(dice: Dice, rates: FaultRates, settings: Settings, tracing: Tracing) -> Self {
         hush_staged_panics();
         let elsewhere = Rc::new(RefCell::new(Elsewhere::default()));
         let kernel = Kernel::new(dice, rates, tracing);
@@ -82,10 +82,6 @@ impl Stage {
         let handler = StagedHandler {
             elsewhere: Rc::clone(&elsewhere),
             file: shared_file(),
-        };
-        let settings = Settings {
-            limits,
-            timeouts: Timeouts::new(),
         };
         let ear = Ear::default();
         let reactor = Reactor::new(
@@ -100,7 +96,7 @@ impl Stage {
             state,
             elsewhere,
             ear,
-            limits,
+            limits: settings.limits,
             answer_len_max: 700_000,
             peaks: Peaks::default(),
             turns: 0,

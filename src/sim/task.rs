@@ -34,6 +34,8 @@ pub(super) enum UploadPlan {
 pub(super) enum Task {
     /// The request's body again.
     Echo,
+    /// The request's body again, after a handler that keeps the loop for this many milliseconds.
+    Busy(u64),
     /// The same, if the body has at most so many bytes.
     Limit(usize),
     /// So many bytes.
@@ -78,6 +80,7 @@ impl fmt::Display for Errand {
         let mut write = |text: String| write!(formatter, "/{}/{text}", self.id);
         write(match self.task {
             Task::Echo => "echo".to_owned(),
+            Task::Busy(time) => format!("busy/{time}"),
             Task::Limit(len) => format!("limit/{len}"),
             Task::Large(len) => format!("large/{len}"),
             Task::Stream(count, len, room, ending) => {
@@ -131,6 +134,7 @@ impl FromStr for Errand {
         };
         let task = match name {
             "echo" => Task::Echo,
+            "busy" => Task::Busy(number(0)),
             "limit" => Task::Limit(len(0)),
             "large" => Task::Large(len(0)),
             "stream" => Task::Stream(len(0), len(1), len(2), ending(3)),
@@ -238,7 +242,7 @@ pub(super) fn expected(errand: Errand, body: &[u8]) -> Expected {
         ..expected
     };
     match task {
-        Task::Echo => Expected::whole(200, body),
+        Task::Echo | Task::Busy(_) => Expected::whole(200, body),
         Task::Limit(len) if body.len() > len => Expected::refusal(413),
         Task::Limit(_) => Expected::whole(200, body),
         Task::Large(len) | Task::PromisedStream(len) => Expected::whole(200, pattern(id, len)),

@@ -39,7 +39,7 @@ impl<H: Handler> Treadmill<H> {
             key: None,
             sent_len: Rc::clone(&sent_len),
         };
-        let settings = Settings::default();
+        let settings = Settings::new();
         let reactor = Reactor::new(belt, handler, settings, Box::new(Nobody), || {});
         let mut treadmill = Self {
             reactor,
@@ -94,6 +94,10 @@ impl Os for Belt {
 
     fn accept(&mut self) -> Result<Self::Socket, Fault> {
         self.waiting.take().ok_or(Fault::Again)
+    }
+
+    fn has_backlog(&mut self) -> bool {
+        self.waiting.is_some()
     }
 
     fn stop_listening(&mut self) {}

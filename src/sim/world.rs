@@ -132,6 +132,7 @@ impl State {
     fn poll(&mut self, timeout: Option<Duration>, found: &mut Vec<Occurrence>) {
         self.timeout = timeout;
         self.stir = Stir::Busy;
+        self.spend_busy_time();
         self.let_clocks_run();
         self.act();
         let is_interrupted = self
@@ -195,6 +196,15 @@ impl State {
         true
     }
 
+    /// Handlers that keep the loop take time, in which the loop sees nothing.
+    fn spend_busy_time(&mut self) {
+        let busy = std::mem::take(&mut self.elsewhere.borrow_mut().busy);
+        self.kernel.now += busy;
+        if self.horizon != u64::MAX {
+            self.horizon = self.horizon.max(self.kernel.now);
+        }
+    }
+
     fn let_clocks_run(&mut self) {
         let rates = self.kernel.chance.rates;
         if self.horizon == u64::MAX {
@@ -233,6 +243,10 @@ impl Os for World {
 
     fn accept(&mut self) -> Result<Socket, Fault> {
         self.0.borrow_mut().kernel.accept().map(Socket)
+    }
+
+    fn has_backlog(&mut self) -> bool {
+        self.0.borrow().kernel.has_backlog()
     }
 
     fn stop_listening(&mut self) {
@@ -279,7 +293,9 @@ impl Os for World {
     }
 
     fn now(&self) -> Instant {
-        Instant(self.0.borrow().kernel.now)
+        let mut state = self.0.borrow_mut();
+        state.spend_busy_time();
+        Instant(state.kernel.now)
     }
 
     fn unix_seconds(&self) -> u64 {

@@ -501,3 +501,108 @@ fn a_byte_that_waits_at_the_deadline_counts_although_it_is_none_of_the_body() {
     world.send(peer, "\r\nhi\r\n0\r\n\r\n");
     assert_eq!(world.read(peer).statuses(), [200]);
 }
+
+#[test]
+fn a_stop_takes_one_backlog_and_runs_no_handler_before_the_listener_is_closed() {
+    let mut world = Scenario::default();
+    let waiting: Vec<_> = (0..40).map(|_| world.connect()).collect();
+    for (id, peer) in waiting.iter().enumerate() {
+        world.send(*peer, ask(&format!("/{id}/busy/20")));
+    }
+    world.stop();
+    world.turn();
+    assert!(!world.is_listening(), "later connects are refused");
+    for peer in &waiting {
+        let heard = world.read(*peer);
+        assert_eq!(heard.statuses(), [200], "its handler had time");
+        assert!(matches!(heard, Heard::Ended(_)));
+        world.close(*peer);
+    }
+    world.run();
+    assert!(world.is_stopped());
+}
+
+#[test]
+fn a_drain_ends_in_time_although_handlers_use_up_all_of_it() {
+    let mut world = Scenario::default();
+    let waiting: Vec<_> = (0..100).map(|_| world.connect()).collect();
+    for (id, peer) in waiting.iter().enumerate() {
+        world.send(*peer, ask(&format!("/{id}/busy/1000")));
+    }
+    let began = world.time();
+    world.stop();
+    world.run();
+    assert!(world.is_stopped());
+    // The handler that was running at the deadline is finished.
+    assert!(world.time() - began <= 11 * SECOND);
+}
+
+#[test]
+fn a_promise_that_is_due_within_the_drain_is_kept() {
+    let mut world = Scenario::default();
+    let waiting = world.connect();
+    world.send(waiting, ask("/1/promise/50/0"));
+    world.run();
+    for id in 2..40 {
+        let busy = world.connect();
+        world.send(busy, ask(&format!("/{id}/busy/20")));
+    }
+    world.stop();
+    world.wait(2 * SECOND);
+    assert_eq!(world.read(waiting).statuses(), [200]);
+    assert!(world.is_stopped());
+}
+
+#[test]
+fn a_full_server_evicts_who_never_sent_anything_and_then_the_longest_idle() {
+    let mut world = Scenario::evicting(Limits::new().connections_max(3));
+    let first = world.connect();
+    world.send(first, ask("/1/echo"));
+    assert_eq!(world.read(first).statuses(), [200]);
+    let second = world.connect();
+    world.send(second, ask("/2/echo"));
+    assert_eq!(world.read(second).statuses(), [200]);
+    let silent = world.connect();
+    world.run();
+    let mut newcomer = |id: u32| {
+        let peer = world.connect();
+        world.send(peer, ask(&format!("/{id}/promise/90000/0")));
+        world.run();
+        peer
+    };
+    let third = newcomer(3);
+    let fourth = newcomer(4);
+    assert!(!world.read(silent).is_open(), "it never sent anything");
+    assert!(!world.read(first).is_open(), "it has been idle for longest");
+    assert!(world.read(second).is_open());
+    world.wait(100 * SECOND);
+    for peer in [third, fourth] {
+        assert_eq!(world.read(peer).statuses(), [200], "it was not idle");
+    }
+}
+
+#[test]
+fn a_request_that_has_arrived_is_not_evicted() {
+    let mut world = Scenario::evicting(Limits::new().connections_max(1));
+    let idle = world.connect();
+    world.send(idle, ask("/1/echo"));
+    assert_eq!(world.read(idle).statuses(), [200]);
+    let newcomer = world.connect();
+    world.send(idle, ask("/2/echo"));
+    world.send(newcomer, ask("/3/echo"));
+    assert_eq!(world.read(idle).statuses(), [200]);
+    // Idle again, it makes room.
+    assert_eq!(world.read(newcomer).statuses(), [200]);
+}
+
+#[test]
+fn idle_connections_are_never_closed_unless_that_is_wanted() {
+    let mut world = Scenario::new(Limits::new().connections_max(1));
+    let idle = world.connect();
+    world.run();
+    let newcomer = world.connect();
+    world.send(newcomer, ask("/2/echo"));
+    world.wait(100_000 * SECOND);
+    assert!(world.read(idle).is_open());
+    assert_eq!(world.read(newcomer).text(), "");
+}

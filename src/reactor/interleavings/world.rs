@@ -134,7 +134,7 @@ impl World {
         let peers = Arc::clone(&self.peers);
         let serve = move || {
             let wake = move || kernel.wake();
-            let (settings, observer) = (Settings::default(), Box::new(Silent));
+            let (settings, observer) = (Settings::new(), Box::new(Silent));
             run(&mut Reactor::new(self, handler(), settings, observer, wake));
         };
         let looping = thread::Builder::new().stack_size(STACK_LEN).spawn(serve);
@@ -174,6 +174,10 @@ impl Os for World {
         }
         self.accepted += 1;
         Ok(self.accepted - 1)
+    }
+
+    fn has_backlog(&mut self) -> bool {
+        self.accepted < self.peers.lock().unwrap().len()
     }
 
     fn stop_listening(&mut self) {}

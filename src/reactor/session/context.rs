@@ -13,6 +13,8 @@ use crate::sync::notify::Notify;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::reactor) enum Phase {
     Serving,
+    /// A stop was requested during this turn. It drains from the end of the turn until this instant.
+    Stopping(Instant),
     /// Open connections may finish until this instant; then they are closed.
     Draining(Instant),
     Stopped,

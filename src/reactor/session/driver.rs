@@ -86,6 +86,7 @@ impl<'a, O: Os, H: Handler> Driver<'a, O, H> {
                 Action::Wait(still, Renewal::New)
             }
             (Action::Wait(Waiting::Write, Renewal::Same), Waiting::Write)
+            | (Action::Wait(Waiting::FirstByte, Renewal::Same), Waiting::FirstByte)
             | (Action::Wait(Waiting::Linger, _), Waiting::Linger) => Action::Close,
             (action, _) => action,
         }
@@ -202,9 +203,11 @@ impl<'a, O: Os, H: Handler> Driver<'a, O, H> {
         }
     }
 
-    /// Whether the deadline for this has passed, and no byte has arrived since.
+    /// Whether the deadline for this request has passed, and no byte has arrived since. An idle connection has sent none
+    /// of a request: if it is to be closed, then without a response.
     fn is_overdue(&self, waiting: Waiting) -> bool {
-        self.overdue == Some(waiting)
+        waiting != Waiting::FirstByte
+            && self.overdue == Some(waiting)
             && self.session.renewal == Renewal::Same
             && self.received_len == 0
     }

@@ -1,0 +1,60 @@
+//! How many descriptors the process may have, and whether one of them is readable. An island of unsafe code, for `getrlimit`,
+//! `setrlimit` and `poll`.
+#![expect(unsafe_code, reason = "none of our dependencies has a safe interface")]
+
+/// Raises the soft limit to the hard one, which no process needs a right for. The number of descriptors the process may
+/// have after that; `None` if the kernel does not say.
+pub(super) fn raise_limit() -> Option<u64> {
+    let mut limit = libc::rlimit {
+        rlim_cur: 0,
+        rlim_max: 0,
+    };
+    // SAFETY: `limit` is valid for a write of its type.
+    if unsafe { libc::getrlimit(libc::RLIMIT_NOFILE, &raw mut limit) } != 0 {
+        return None;
+    }
+    if limit.rlim_cur < limit.rlim_max {
+        let before = limit.rlim_cur;
+        limit.rlim_cur = limit.rlim_max;
+        // SAFETY: `limit` is valid for a read of its type.
+        if unsafe { libc::setrlimit(libc::RLIMIT_NOFILE, &raw const limit) } != 0 {
+            limit.rlim_cur = before;
+        }
+    }
+    Some(limit.rlim_cur)
+}
+
+/// Whether a read would return at once; for a listener, whether a connection waits to be accepted.
+pub(super) fn is_readable(descriptor: i32) -> bool {
+    let mut looked_at = libc::pollfd {
+        fd: descriptor,
+        events: libc::POLLIN,
+        revents: 0,
+    };
+    // SAFETY: `looked_at` is one valid entry, and with a time-out of 0 the call does not wait.
+    let ready = unsafe { libc::poll(&raw mut looked_at, 1, 0) };
+    ready > 0 && looked_at.revents & libc::POLLIN != 0
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write as _;
+    use std::os::fd::AsRawFd as _;
+
+    use super::{is_readable, raise_limit};
+
+    #[test]
+    fn a_descriptor_is_readable_once_there_is_something_to_read() {
+        let (reader, mut writer) = std::io::pipe().expect("a pipe");
+        assert!(!is_readable(reader.as_raw_fd()));
+        writer.write_all(b"a").expect("there is room");
+        assert!(is_readable(reader.as_raw_fd()));
+    }
+
+    #[test]
+    fn the_limit_is_raised_once_and_then_stays() {
+        let raised = raise_limit().expect("the kernel knows the limit");
+        assert!(raised >= 3, "standard streams are open");
+        assert_eq!(raise_limit(), Some(raised));
+    }
+}
