@@ -1,5 +1,6 @@
 //! The gateway's listening socket, with one thread per connection.
 
+use std::io;
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -15,6 +16,7 @@ const CONNECTIONS_MAX: usize = 1024;
 /// Above the platform's limits, so that a request over them gets a proper error response.
 const HEAD_LEN_MAX: usize = 64 * 1024;
 const IDLE: Duration = Duration::from_secs(3600);
+const RETRY_PAUSE: Duration = Duration::from_millis(50);
 const LINGER: Duration = Duration::from_secs(1);
 
 /// Binds the gateway's address.
@@ -29,7 +31,7 @@ pub(crate) fn bind(address: SocketAddr) -> Result<TcpListener, Failure> {
 }
 
 /// Accepts and serves connections until the program ends.
-pub(crate) fn spawn(listener: TcpListener, fleet: &Arc<Fleet>) -> std::io::Result<()> {
+pub(crate) fn spawn(listener: TcpListener, fleet: &Arc<Fleet>) -> io::Result<()> {
     let fleet = Arc::clone(fleet);
     thread::Builder::new()
         .name("gateway".to_owned())
@@ -40,28 +42,39 @@ pub(crate) fn spawn(listener: TcpListener, fleet: &Arc<Fleet>) -> std::io::Resul
 fn accept(listener: &TcpListener, fleet: &Arc<Fleet>) {
     let open = Arc::new(AtomicUsize::new(0));
     for caller in listener.incoming() {
+        // Out of file descriptors, threads or places: connections wait in the backlog until one is free.
         let Ok(caller) = caller else {
-            // Out of file descriptors: connections wait in the backlog until one is free.
-            thread::sleep(Duration::from_millis(50));
+            thread::sleep(RETRY_PAUSE);
             continue;
         };
-        if open.fetch_add(1, Ordering::Relaxed) >= CONNECTIONS_MAX {
-            open.fetch_sub(1, Ordering::Relaxed);
-            continue;
-        }
-        let (fleet, counted) = (Arc::clone(fleet), Arc::clone(&open));
-        let serving = move || {
-            serve_connection(caller, &fleet);
-            counted.fetch_sub(1, Ordering::Relaxed);
-        };
-        if thread::Builder::new()
-            .name("caller".to_owned())
-            .spawn(serving)
-            .is_err()
+        while open.load(Ordering::Relaxed) >= CONNECTIONS_MAX
+            || spawn_connection(&caller, fleet, &open).is_err()
         {
-            open.fetch_sub(1, Ordering::Relaxed);
+            thread::sleep(RETRY_PAUSE);
         }
     }
+}
+
+fn spawn_connection(
+    caller: &TcpStream,
+    fleet: &Arc<Fleet>,
+    open: &Arc<AtomicUsize>,
+) -> io::Result<()> {
+    // A thread that cannot start drops what it was given.
+    let caller = caller.try_clone()?;
+    let (fleet, counted) = (Arc::clone(fleet), Arc::clone(open));
+    let serving = move || {
+        serve_connection(caller, &fleet);
+        counted.fetch_sub(1, Ordering::Relaxed);
+    };
+    open.fetch_add(1, Ordering::Relaxed);
+    let spawned = thread::Builder::new()
+        .name("caller".to_owned())
+        .spawn(serving);
+    if spawned.is_err() {
+        open.fetch_sub(1, Ordering::Relaxed);
+    }
+    spawned.map(drop)
 }
 
 fn serve_connection(caller: TcpStream, fleet: &Arc<Fleet>) {
