@@ -63,11 +63,18 @@ pub(crate) fn forwards_left(request: &Request) -> Option<u64> {
     value.and_then(|value| value.parse().ok())
 }
 
-/// The protocol that the caller offers to switch to. HTTP/1.0 has no upgrades.
+/// The protocols that the caller offers to switch to. HTTP/1.0 has no upgrades, and `h2c` would take the connection away
+/// from the gateway (RFC 9113 section 3.1 has dropped it).
 pub(crate) fn upgrade(request: &Request) -> Option<String> {
-    let fields = &request.fields;
-    let is_offer = request.minor_version > 0 && fields.has_token("connection", "upgrade");
-    fields.text("upgrade").filter(|_| is_offer)
+    let is_offer = request.minor_version > 0 && request.fields.has_token("connection", "upgrade");
+    let mut offered = request.fields.text("upgrade").filter(|_| is_offer)?;
+    offered = offered
+        .split(',')
+        .map(str::trim)
+        .filter(|protocol| !protocol.eq_ignore_ascii_case("h2c"))
+        .collect::<Vec<_>>()
+        .join(", ");
+    (!offered.is_empty()).then_some(offered)
 }
 
 /// The error for bytes that are no valid request.

@@ -753,6 +753,17 @@ fn fields_of_one_connection_are_not_forwarded() {
         (&"1".into(), &"2".into())
     );
 
+    // What a Java client sends first; its settings would be lost on the way.
+    let offer = [
+        "Connection: Upgrade, HTTP2-Settings",
+        "Upgrade: h2c",
+        "HTTP2-Settings: AAEAAEAA",
+    ];
+    let seen = gateway.call_with("GET", "/", &offer, "").json();
+    for name in ["connection", "upgrade", "http2-settings"] {
+        assert!(seen["headers"].get(name).is_none(), "{name} in {seen}");
+    }
+
     let mut stream = gateway.connect();
     stream
         .write_all(b"GET /hops HTTP/1.1\r\nHost: a\r\n\r\n")
