@@ -1,11 +1,4 @@
 //! Peers that flood, hold and vanish, over loopback: the server stays up, stops when it is told to, and lets others in.
-#![expect(
-    clippy::expect_used,
-    clippy::disallowed_methods,
-    clippy::print_stderr,
-    reason = "tests fail on what they cannot set up"
-)]
-
 mod loopback;
 
 use std::io::{Read as _, Write as _};
