@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
 
-use super::observation::{Break, Observation};
+use super::observation::{Break, Cause, Observation};
 use super::subject::{Port, Subject, dial};
 use crate::caller_error::CallerError;
 use crate::fix::Trouble;
@@ -50,7 +50,9 @@ pub(crate) fn on_sigterm(subject: &Subject, instance: &Instance) -> Observation 
         return broken("still running 10 s after SIGTERM".to_owned()).into();
     };
     match (in_flight, exit_code(status)) {
-        (Err(fault), _) => broken(format!("the request in flight was cut off: {fault}")).into(),
+        (Err(fault), _) => broken(format!("the request in flight was cut off: {fault}"))
+            .follows(&[Cause::OneWorker, Cause::NoResponse])
+            .into(),
         (Ok(()), 0) => Observation::Held(format!(
             "exit 0 after {} ms, the request in flight got its response",
             began.elapsed().as_millis()

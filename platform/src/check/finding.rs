@@ -47,6 +47,7 @@ pub(crate) struct Finding {
     pub(crate) because: Option<&'static Check>,
     is: Option<Cause>,
     follows: &'static [Cause],
+    ended: Option<i32>,
 }
 
 impl Finding {
@@ -67,6 +68,7 @@ impl Finding {
             because: None,
             is: None,
             follows: &[],
+            ended: None,
         };
         match observation {
             Observation::Held(seen) => finding.seen = seen,
@@ -90,6 +92,7 @@ impl Finding {
                 };
                 finding.is = broken.is;
                 finding.follows = broken.follows;
+                finding.ended = broken.ended;
             }
         }
         finding
@@ -108,12 +111,20 @@ pub(crate) fn fold(findings: &mut [Finding]) {
         .filter(|finding| finding.verdict.is_broken())
         .filter_map(|finding| Some((finding.is?, finding.check)))
         .collect();
+    let crashes: Vec<(i32, &'static Check)> = findings
+        .iter()
+        .filter_map(|finding| Some((finding.ended?, finding.check)))
+        .collect();
     for finding in findings.iter_mut() {
         let check = finding.check;
         let explained = |cause: &Cause| causes.iter().find(|(known, _)| known == cause);
         let because = finding.follows.iter().find_map(explained);
+        let crash = crashes
+            .iter()
+            .find(|(code, _)| Some(*code) == finding.ended);
         finding.because = because
             .map(|(_, check)| *check)
+            .or_else(|| crash.map(|(_, check)| *check))
             .filter(|because| !std::ptr::eq(*because, check));
     }
     // A cause may itself be explained: show the first one of the chain.
@@ -128,6 +139,20 @@ pub(crate) fn fold(findings: &mut [Finding]) {
         };
         for finding in findings.iter_mut() {
             finding.because = finding.because.map(|check| above(check).unwrap_or(check));
+        }
+    }
+    // What fails for this reason makes the reason a failure.
+    let failed: Vec<&'static Check> = findings
+        .iter()
+        .filter(|finding| finding.verdict == Verdict::Fail)
+        .filter_map(|finding| finding.because)
+        .collect();
+    for finding in findings.iter_mut() {
+        if failed
+            .iter()
+            .any(|check| std::ptr::eq(*check, finding.check))
+        {
+            finding.verdict = Verdict::Fail;
         }
     }
 }

@@ -146,7 +146,8 @@ fn timer(past: Past, seen: String) -> Break {
 }
 
 fn closes_each() -> Break {
-    lost("the connection is closed after a response".to_owned()).follows(&[Cause::ClosesEach])
+    lost("the connection is closed after a response".to_owned())
+        .follows(&[Cause::ClosesEach, Cause::NoResponse])
 }
 
 fn lost(seen: String) -> Break {
@@ -207,7 +208,12 @@ pub(crate) fn age(subject: &Subject, instance: &Instance) -> Observation {
             lost(format!(
                 "{seen} at the age of {age:.1} s, while it was used"
             ))
-            .follows(&[Cause::ClosesEach, Cause::MaxRequests, Cause::IdleTimer])
+            .follows(&[
+                Cause::ClosesEach,
+                Cause::MaxRequests,
+                Cause::IdleTimer,
+                Cause::NoResponse,
+            ])
         };
         match subject.ask(&mut wire, &subject.plain(instance)) {
             Ok(reply) if reply.head.keeps_alive() => {}
@@ -268,7 +274,7 @@ pub(crate) fn freeze(subject: &Subject, instance: &Instance) -> Observation {
                 return lost(format!(
                     "a POST on an old connection after {waited} s frozen: {fault}"
                 ))
-                .follows(&[Cause::ClosesEach, Cause::IdleTimer])
+                .follows(&[Cause::ClosesEach, Cause::IdleTimer, Cause::NoResponse])
                 .into();
             }
         }

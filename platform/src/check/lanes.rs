@@ -91,9 +91,6 @@ impl<'a> Desk<'a> {
             if let Lane::Pace(observe) = check.lane {
                 let began = Instant::now();
                 let observation = observe(self.subject, first);
-                if let Observation::Broken(_) = observation {
-                    first.process.wait(END_NOTICE);
-                }
                 self.file(check, with_end(observation, first), began);
             }
         }
@@ -353,15 +350,16 @@ impl<'a> Seat<'a> {
     }
 }
 
-/// A fault that ended the process is reported with its exit code and last words.
+/// A fault that ended the process is reported with its exit code and last line.
 fn with_end(observation: Observation, instance: &Instance) -> Observation {
-    match (observation, instance.process.ended()) {
-        (Observation::Broken(broken), Some(status)) => {
-            let last = instance.logs.lines().pop();
-            let last = last.map_or_else(String::new, |line| format!(", its last line: {line}"));
-            let code = exit_code(status);
-            Observation::Broken(broken.add(&format!("the process ended with code {code}{last}")))
-        }
-        (observation, _) => observation,
+    match observation {
+        Observation::Broken(broken) => match instance.process.wait(END_NOTICE) {
+            Some(status) => {
+                let last = instance.logs.lines().pop();
+                broken.ended(exit_code(status), last.as_deref()).into()
+            }
+            None => broken.into(),
+        },
+        Observation::Held(_) | Observation::Unseen(_) => observation,
     }
 }

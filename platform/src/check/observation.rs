@@ -26,6 +26,8 @@ pub(crate) struct Break {
     pub(super) severity: Option<Severity>,
     pub(super) is: Option<Cause>,
     pub(super) follows: &'static [Cause],
+    /// The exit code, if the process ended.
+    pub(super) ended: Option<i32>,
 }
 
 /// What to change about the server.
@@ -52,8 +54,6 @@ pub(crate) enum Cause {
     MaxRequests,
     /// A connection that is idle for a while is closed.
     IdleTimer,
-    /// The failing path ends the process.
-    Crash,
 }
 
 impl Break {
@@ -66,6 +66,7 @@ impl Break {
             severity: None,
             is: None,
             follows: &[],
+            ended: None,
         }
     }
 
@@ -88,9 +89,11 @@ impl Break {
             })
     }
 
-    /// Adds to what was seen.
-    pub(crate) fn add(mut self, seen: &str) -> Self {
-        self.seen = format!("{}; {seen}", self.seen);
+    /// The process ended while this was seen. Several checks may see one crash: the same exit code means the same.
+    pub(crate) fn ended(mut self, code: i32, last_line: Option<&str>) -> Self {
+        let last = last_line.map_or_else(String::new, |line| format!(", its last line: {line}"));
+        self.seen = format!("{}; exit code {code}{last}", self.seen);
+        self.ended = Some(code);
         self
     }
 

@@ -153,7 +153,6 @@ pub(crate) fn one_fails(subject: &Subject, instance: &Instance) -> Observation {
                 return Break::new(format!("the process ended after {what}"))
                     .caller(CallerError::ProcessExited)
                     .fix("catch the errors of each request: one crash fails every request of the instance")
-                    .is(Cause::Crash)
                     .into();
             }
             (true, Err(fault)) => {

@@ -38,6 +38,7 @@ pub(crate) fn responds(subject: &Subject, instance: &Instance) -> Observation {
             if status >= 500 {
                 return Break::new(format!("GET {path}: {status}"))
                     .fix("name a path that works with --path")
+                    .is(Cause::NoResponse)
                     .only_warn()
                     .into();
             }
@@ -75,6 +76,7 @@ pub(crate) fn events(subject: &Subject, instance: &Instance) -> Observation {
             Ok(reply) if is_unreported_failure(&reply) => {
                 return Break::new(format!("{name}: {}", reply.head.status))
                     .fix("an event is any bytes, or none: check it before parsing it, and report a failure with status 404 and x-fc-status: 404")
+                    .follows(&[Cause::NoResponse])
                     .into();
             }
             Ok(reply) => statuses.push(reply.head.status),
@@ -140,6 +142,7 @@ pub(crate) fn user_route(subject: &Subject, instance: &Instance) -> Observation 
             reply.head.status
         ))
         .fix("tell calls apart by x-fc-control-path; by the path only if the header is absent")
+        .follows(&[Cause::NoResponse])
         .into(),
         Ok(reply) => Observation::Held(format!("GET /invoke: {}", reply.head.status)),
     }
@@ -149,7 +152,10 @@ pub(crate) fn user_route(subject: &Subject, instance: &Instance) -> Observation 
 pub(crate) fn largest_head(subject: &Subject, instance: &Instance) -> Observation {
     let long_path = format!("/{}", "p".repeat(TARGET_LEN_MAX - 1));
     let heads = [
-        ("headers of 8 KB", full_head(subject, instance, "/")),
+        (
+            "headers of 8 KB",
+            full_head(subject, instance, &subject.paths.plain),
+        ),
         ("a path of 4 KB", subject.http(instance, "GET", &long_path)),
         (
             "headers of 8 KB with a path of 4 KB",

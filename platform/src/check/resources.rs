@@ -60,8 +60,10 @@ pub(crate) fn memory(subject: &Subject, instance: &Instance) -> Observation {
 /// R2: threads and descriptors after everything else.
 pub(crate) fn handles(_: &Subject, instance: &Instance) -> Observation {
     let usage = instance.process.usage();
-    if usage.threads >= THREADS_MAX {
-        return Break::new(format!("{} threads", usage.threads))
+    // R3 reports these.
+    let threads = usage.threads.saturating_sub(zombies_of(instance) as u64);
+    if threads >= THREADS_MAX {
+        return Break::new(format!("{threads} threads"))
             .fix("bound the thread pool")
             .into();
     }
@@ -71,23 +73,25 @@ pub(crate) fn handles(_: &Subject, instance: &Instance) -> Observation {
             .into();
     }
     Observation::Held(format!(
-        "{} threads, {} descriptors",
-        usage.threads, usage.descriptors
+        "{threads} threads, {} descriptors",
+        usage.descriptors
     ))
 }
 
 /// R3: processes that have ended and that no parent has waited for.
 pub(crate) fn zombies(_: &Subject, instance: &Instance) -> Observation {
-    let count = || {
-        let members = instance.process.members();
-        members.into_iter().filter(|id| is_zombie(*id)).count()
-    };
-    if eventually(Instant::now() + REAP_PATIENCE, || count() <= ZOMBIES_MAX) {
+    let is_reaped = || zombies_of(instance) <= ZOMBIES_MAX;
+    if eventually(Instant::now() + REAP_PATIENCE, is_reaped) {
         return Observation::Held("no zombies".to_owned());
     }
-    Break::new(format!("{} ended processes were never waited for", count()))
+    Break::new(format!("{} ended processes were never waited for", zombies_of(instance)))
         .fix("wait for every child process; the start command is process 1, so orphans are its children too")
         .into()
+}
+
+fn zombies_of(instance: &Instance) -> usize {
+    let members = instance.process.members();
+    members.into_iter().filter(|id| is_zombie(*id)).count()
 }
 
 fn is_zombie(process: i32) -> bool {

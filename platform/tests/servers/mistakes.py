@@ -1,15 +1,18 @@
-"""A server that keeps every rule of the contract but the one that MISTAKE names."""
+"""A server that keeps every rule of the contract but the one that MISTAKE names; KIND makes it another right one."""
 import os
 import signal
 import socket
+import subprocess
 import sys
 import threading
 import time
 
 MISTAKE = os.environ.get("MISTAKE", "")
+KIND = os.environ.get("KIND", "")
 current = None
 busy = 0
 lock = threading.Lock()
+serial = threading.Lock()
 stopping = threading.Event()
 hoard = []
 initialized = 0
@@ -17,6 +20,10 @@ initialized = 0
 
 def makes(name):
     return MISTAKE == name
+
+
+def is_kind(name):
+    return KIND == name
 
 
 def log(text):
@@ -50,6 +57,10 @@ def leave():
     os._exit(0)
 
 
+def control_of(headers):
+    return headers.get("x-fc-control-path")
+
+
 class Connection:
     def __init__(self, stream):
         self.stream = stream
@@ -62,11 +73,14 @@ class Connection:
             with self.stream, self.reader:
                 if makes("unused"):
                     self.stream.settimeout(2)
+                born = time.monotonic()
                 while self.one():
                     self.served += 1
                     if makes("unused"):
                         self.stream.settimeout(None)
                     if makes("max-requests") and self.served == 100:
+                        return
+                    if makes("max-age") and time.monotonic() - born > 3:
                         return
         except (OSError, ValueError, IndexError):
             if makes("dies-with-callers"):
@@ -83,6 +97,9 @@ class Connection:
         if len(line) != 3 or not line[0].isalpha():
             if first and makes("dies-with-callers"):
                 os._exit(3)
+            if first and makes("malformed-crash"):
+                print("cannot parse the request line", flush=True)
+                os._exit(5)
             return False
         with lock:
             busy += 1
@@ -104,18 +121,35 @@ class Connection:
             headers[name.lower()] = value.strip()
         if makes("small-head") and length > 4096:
             return self.send(method, "431 Request Header Fields Too Large", "too large")
+        if makes("small-together") and length + len(target) > 10_000:
+            return self.send(method, "431 Request Header Fields Too Large", "too large")
+        if is_kind("echo") and control_of(headers) == "/invoke":
+            return self.echo(int(headers.get("content-length") or 0))
         body = self.body(int(headers.get("content-length") or 0))
         if body is None:
             return self.send(method, "413 Content Too Large", "too large")
         current = target
         identity = headers.get("x-fc-request-id", "")
-        path, control = target.split("?")[0], headers.get("x-fc-control-path")
+        path, control = target.split("?")[0], control_of(headers)
         if makes("unbalanced"):
             log(f"FC Invoke Start RequestId: {identity}")
         if makes("logs-secrets"):
             log(repr(headers))
         if makes("descriptors"):
             hoard.append(os.open("/dev/null", os.O_RDONLY))
+        if makes("zombies"):
+            hoard.append(subprocess.Popen(["true"]).pid)
+            subprocess._active.clear()
+        if makes("writes-later"):
+            with open("requests.log", "a") as file:
+                file.write(target + "\n")
+        if makes("serial"):
+            with serial:
+                time.sleep(0.1)
+        if is_kind("no-root") and path == "/":
+            time.sleep(60)
+        if is_kind("slow") and path == "/":
+            time.sleep(6)
         if makes("leak"):
             hoard.append(b"x" * 100_000)
         if control == "/initialize":
@@ -152,18 +186,45 @@ class Connection:
             raise ValueError("the caller has left")
         return body
 
+    def echo(self, length):
+        """Sends each piece back before it reads the next, as Go's io.Copy(w, r.Body) does."""
+        self.stream.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % length)
+        while length:
+            piece = self.reader.read1(min(length, 65536))
+            if not piece:
+                return False
+            self.stream.sendall(piece)
+            length -= len(piece)
+        return True
+
     def events(self, method):
         events = "".join(f"data: {number}\n\n" for number in range(400))
         kind = ["Content-Type: text/event-stream"]
         if makes("whole-events"):
             return self.send(method, "200 OK", events, kind)
         self.stream.sendall(b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n")
-        for number in range(4):
-            piece = f"data: {number} {'.' * 400}\n\n".encode()
-            self.stream.sendall(b"%x\r\n%s\r\n" % (len(piece), piece))
-            time.sleep(0.02)
+        if makes("held-events"):
+            # Small, and all in one chunk at the end: what a compressing middleware does.
+            time.sleep(0.2)
+            self.chunk(b"data: 1\n\ndata: 2\n\ndata: 3\n\n")
+        elif is_kind("quick-events"):
+            # All at once, but each by itself: there was nothing to wait for.
+            for number in range(3):
+                self.chunk(b"data: %d\n\n" % number)
+        elif is_kind("late-event"):
+            time.sleep(0.3)
+            self.chunk(b"data: only\n\n")
+        else:
+            number = 0
+            while number < 4 or is_kind("endless-events"):
+                self.chunk(f"data: {number}\n\n".encode())
+                number += 1
+                time.sleep(0.02)
         self.stream.sendall(b"0\r\n\r\n")
         return True
+
+    def chunk(self, piece):
+        self.stream.sendall(b"%x\r\n%s\r\n" % (len(piece), piece))
 
     def send(self, method, status, text, fields=()):
         body = text.encode()
@@ -183,6 +244,8 @@ if makes("needs-variables"):
 if makes("writes-code"):
     with open("state.txt", "w") as file:
         file.write("state")
+if is_kind("slow-start"):
+    time.sleep(3)
 signal.signal(signal.SIGTERM, stop)
 number = port()
 try:
@@ -192,6 +255,9 @@ except OSError as error:
     sys.exit(69)
 log("listening")
 sys.stdout.flush()
+if makes("ends-early"):
+    print("no licence", flush=True)
+    os._exit(7)
 while True:
     stream, _ = listener.accept()
     stream.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
