@@ -397,7 +397,7 @@ fn a_child_that_a_handler_starts_inherits_no_signal_and_no_descriptor() {
     let (there, here) =
         outputs("for fd in /proc/self/fd/*; do readlink $fd; done | grep -c -E 'socket|event'");
     assert_eq!(there, here, "the server's descriptors are closed");
-    let (there, _) = outputs("echo before; kill -TERM $$; echo behind");
+    let (there, _) = outputs("echo before; kill -TERM $$; echo after");
     assert_eq!(there, "before\n");
     assert_eq!(server.stop(), Some(0));
 }

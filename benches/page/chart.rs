@@ -139,7 +139,7 @@ impl Scale {
             .collect()
     }
 
-    /// Draws lines at powers of ten behind the next rows, with tick labels below.
+    /// Draws lines at powers of ten under the next rows, with tick labels below.
     fn grid(&self, drawing: &mut Drawing, rows: usize, unit: Unit) {
         if self.form == Form::Linear {
             return;

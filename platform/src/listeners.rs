@@ -1,4 +1,4 @@
-//! Where a process really listens, read from the kernel: why a probe finds nobody.
+//! Where a process really listens, read from the kernel: why a probe finds no listener.
 
 use std::collections::HashSet;
 use std::fs;

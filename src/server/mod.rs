@@ -1,4 +1,4 @@
-//! Configuration in, workers out.
+//! The server: its configuration, and from it the loops that serve.
 
 pub(crate) mod start_error;
 pub(crate) mod workers;
@@ -24,16 +24,16 @@ pub use crate::observe::{Observer, ServerEvent, StderrObserver};
 pub use start_error::StartError;
 pub use workers::{BoundWorkers, Workers};
 
-/// The port of a server that is told none.
+/// The port of a server without a configured one.
 pub const DEFAULT_PORT: u16 = 9000;
-/// When the kernel first asks an idle peer whether it still lives, how often then, and how often in vain.
+/// When the kernel first probes an idle peer, how often after that, and how many probes may fail.
 const DEFAULT_KEEPALIVE: KeepaliveTimes = KeepaliveTimes {
     idle: Duration::from_secs(60),
     interval: Duration::from_secs(15),
     count: 8,
 };
 
-/// An HTTP/1.1 server: where it listens, and within which bounds.
+/// An HTTP/1.1 server: the address that it listens on, and its bounds.
 ///
 /// ```no_run
 /// use coldstart::{Response, Server};
@@ -56,7 +56,7 @@ impl Default for Server {
 }
 
 impl Server {
-    /// A server on `0.0.0.0`, port 9000, that SIGTERM and SIGINT stop.
+    /// A server on `0.0.0.0`, port 9000, which SIGTERM and SIGINT stop.
     #[must_use]
     pub const fn new() -> Self {
         let address = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::UNSPECIFIED), DEFAULT_PORT);
@@ -72,14 +72,14 @@ impl Server {
         }
     }
 
-    /// Listens on this port; 0 is any free one.
+    /// Listens on this port; 0 means any free port.
     #[must_use]
     pub const fn port(mut self, port: u16) -> Self {
         self.options.address.set_port(port);
         self
     }
 
-    /// Listens on this address. On the platform anything but `0.0.0.0` is out of its reach.
+    /// Listens on this address. The platform reaches `0.0.0.0` only.
     #[must_use]
     pub const fn address(mut self, address: SocketAddr) -> Self {
         self.options.address = address;
@@ -100,8 +100,8 @@ impl Server {
         self
     }
 
-    /// TCP keepalive: the kernel asks a silent peer after `idle`, then each `interval`, and gives it up after `count`
-    /// questions in vain. Default 60 s, 15 s, 8. No answer of a live peer's ever closes a connection.
+    /// TCP keepalive: the kernel probes a silent peer after `idle`, then every `interval`, and gives up after `count` failed
+    /// probes. Default 60 s, 15 s, 8. A live peer answers the probes, so its connection is never closed.
     #[must_use]
     pub const fn tcp_keepalive(mut self, idle: Duration, interval: Duration, count: u32) -> Self {
         self.options.keepalive = Some(KeepaliveTimes {
@@ -112,7 +112,7 @@ impl Server {
         self
     }
 
-    /// Leaves TCP keepalive off.
+    /// Turns TCP keepalive off.
     #[must_use]
     pub const fn without_tcp_keepalive(mut self) -> Self {
         self.options.keepalive = None;
@@ -139,22 +139,22 @@ impl Server {
         self
     }
 
-    /// Leaves SIGTERM and SIGINT alone: the program stops the server with a [`Stopper`].
+    /// Does not catch SIGTERM and SIGINT: the program stops the server with a [`Stopper`].
     #[must_use]
     pub const fn without_signals(mut self) -> Self {
         self.signals = Signals::Left;
         self
     }
 
-    /// Binds and listens, and nothing else: from here on the kernel accepts connections for us.
+    /// Binds and listens, and nothing else: from then on the kernel queues connections.
     ///
     /// # Errors
     ///
-    /// The address can't be had; the error names it and the remedy.
+    /// The address cannot be bound; the error names it and says how to fix it.
     pub fn bind(self) -> Result<Bound, StartError> {
         let failed = |error| StartError::from_bind(self.options.address, error);
         let listener = Listener::open(&self.options).map_err(failed)?;
-        // A port that was given needs no question on the way to the first byte.
+        // A configured port saves a system call on the way to the first byte.
         let address = match self.options.address.port() {
             0 => listener.local_address().map_err(failed)?,
             _ => self.options.address,
@@ -175,7 +175,7 @@ impl Server {
     ///
     /// # Errors
     ///
-    /// The address can't be had, or the kernel denies what a loop needs.
+    /// The address cannot be bound, or the kernel denies what a loop needs.
     pub fn run<R: IntoOutcome>(
         self,
         function: impl FnMut(&Request<'_>) -> R,
@@ -183,7 +183,7 @@ impl Server {
         self.bind()?.run(function)
     }
 
-    /// The same with a [`Handler`]. (One method for both would make closures need type annotations.)
+    /// The same with a [`Handler`]. (With one method for both, closures would need type annotations.)
     ///
     /// # Errors
     ///
@@ -202,7 +202,7 @@ impl Server {
     }
 }
 
-/// A server that listens and does not serve yet.
+/// A server that listens but does not serve yet.
 #[derive(Debug)]
 pub struct Bound {
     listener: Listener,
@@ -215,20 +215,20 @@ pub struct Bound {
 }
 
 impl Bound {
-    /// Where it listens.
+    /// The address that it listens on.
     #[must_use]
     pub const fn local_address(&self) -> SocketAddr {
         self.address
     }
 
-    /// Tells events to `observer` in place of stderr.
+    /// Reports events to `observer` in place of stderr.
     #[must_use]
     pub fn observer(mut self, observer: impl Observer + 'static) -> Self {
         self.observer = Box::new(observer);
         self
     }
 
-    /// What stops it, from any thread.
+    /// Stops it, from any thread.
     #[must_use]
     pub fn stopper(&self) -> Stopper {
         Stopper {
@@ -262,7 +262,7 @@ impl Bound {
         outcome
     }
 
-    /// From here on SIGTERM and SIGINT stop the server, also one that does not serve yet.
+    /// From here on SIGTERM and SIGINT stop the server, even one that does not serve yet.
     pub(crate) fn hear_signals(&self) -> Result<(), StartError> {
         match self.signals {
             Signals::Heard => {
@@ -298,7 +298,7 @@ pub(crate) fn forget_stop(signals: Signals) {
     }
 }
 
-/// A pool of threads behind one loop; see [`Server::threads`].
+/// One loop with a pool of threads; see [`Server::threads`].
 #[derive(Debug)]
 pub struct Threads {
     server: Server,
@@ -332,7 +332,7 @@ impl Threads {
     }
 }
 
-/// Stops a server from any thread, as SIGTERM does: no new connection, running requests are finished.
+/// Stops a server from any thread, as SIGTERM does: no new connections, and running requests are finished.
 #[derive(Clone, Debug)]
 pub struct Stopper {
     pub(crate) flag: Arc<AtomicBool>,

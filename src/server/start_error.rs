@@ -1,4 +1,4 @@
-//! Why a server does not start: what the operator reads, and what the process exits with.
+//! Why a server does not start: the message for the operator, and the exit status.
 
 use core::fmt::{self, Write as _};
 use std::io;
@@ -8,7 +8,7 @@ use std::process::ExitCode;
 use crate::os::address::DisplayAddress;
 use crate::os::{Fault, fault};
 
-/// Why a server did not start, or could not go on. Each has its [`exit_code`](Self::exit_code).
+/// Why a server did not start, or could not continue. Each has its [`exit_code`](Self::exit_code).
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum StartError {
@@ -18,14 +18,14 @@ pub enum StartError {
     PermissionDenied(SocketAddr),
     /// No interface of this machine has the address. Exit status 68.
     AddressNotAvailable(SocketAddr),
-    /// A setting names no port. Exit status 78.
+    /// A setting is not a port. Exit status 78.
     InvalidPort {
         /// Where the value came from.
         source: String,
         /// The value.
         value: String,
     },
-    /// Anything else that the kernel denies. Exit status 71.
+    /// Any other error of the kernel. Exit status 71.
     Os(io::Error),
 }
 
@@ -55,7 +55,7 @@ impl StartError {
         }
     }
 
-    /// The exit status for it, after sysexits(3).
+    /// Its exit status, after sysexits(3).
     #[must_use]
     pub const fn exit_code(&self) -> u8 {
         match self {
@@ -96,7 +96,7 @@ impl fmt::Display for StartError {
     }
 }
 
-/// (Not the error's own text: with that comes libc's table of a text for each error there is.)
+/// Not the error's own text, which would link libc's table of all error texts.
 fn write_os_error(formatter: &mut fmt::Formatter<'_>, error: &io::Error) -> fmt::Result {
     formatter.write_str("the server cannot run: ")?;
     match fault(error) {
@@ -109,8 +109,8 @@ fn write_os_error(formatter: &mut fmt::Formatter<'_>, error: &io::Error) -> fmt:
     number.map_or(Ok(()), |number| write!(formatter, " (os error {number})"))
 }
 
-/// What somebody wrote, on one line: the end of line of another system shows as a strange letter. (Not `{:?}`: it brings
-/// tables of Unicode's along, and is empty in a build that leaves debug output out.)
+/// A text of the operator on one line: control characters are replaced. (Not `{:?}`: it links Unicode tables, and is empty in
+/// a build without debug output.)
 struct Printable<'a>(&'a str);
 
 impl fmt::Display for Printable<'_> {
@@ -127,7 +127,7 @@ impl fmt::Display for Printable<'_> {
 }
 
 impl core::error::Error for StartError {
-    /// The kernel's own error, where the message is not all of it.
+    /// The kernel's own error, if the message does not say all of it.
     fn source(&self) -> Option<&(dyn core::error::Error + 'static)> {
         match self {
             Self::Os(error) => Some(error),

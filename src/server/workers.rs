@@ -15,8 +15,8 @@ use crate::server::start_error::StartError;
 use crate::server::{Bound, Server, Stopper, forget_stop};
 
 impl Server {
-    /// Serves with `count` loops on threads of their own, each with a clone of the handler and a listening socket on
-    /// the same port, among which the kernel spreads connections (`SO_REUSEPORT`). At most [`WORKERS_MAX`].
+    /// Serves with `count` loops, each on its own thread, with its own clone of the handler and its own listening socket on
+    /// the same port. The kernel distributes connections among the sockets (`SO_REUSEPORT`). At most [`WORKERS_MAX`].
     #[must_use]
     pub const fn workers(self, count: usize) -> Workers {
         Workers {
@@ -54,7 +54,7 @@ impl Workers {
                 signals,
             };
             let bound = server.bind()?;
-            // A port that was chosen for the first is the port of all.
+            // The port that the kernel chose for the first is the port of all.
             options.address = bound.address;
             workers.push(bound);
         }
@@ -89,7 +89,7 @@ impl Workers {
     }
 }
 
-/// Several loops that listen and do not serve yet.
+/// Several loops that listen but do not serve yet.
 #[derive(Debug)]
 pub struct BoundWorkers {
     address: SocketAddr,
@@ -99,13 +99,13 @@ pub struct BoundWorkers {
 }
 
 impl BoundWorkers {
-    /// Where they listen.
+    /// The address that they listen on.
     #[must_use]
     pub const fn local_address(&self) -> SocketAddr {
         self.address
     }
 
-    /// What stops them all, from any thread.
+    /// Stops all of them, from any thread.
     #[must_use]
     pub fn stopper(&self) -> Stopper {
         Stopper {
@@ -159,7 +159,7 @@ impl BoundWorkers {
                 match thread.spawn_scoped(scope, move || end.serve(worker, handler)) {
                     Ok(thread) => threads.push(thread),
                     Err(error) => {
-                        // The closure is gone, and with it `end`: those who run are told to stop.
+                        // The closure is dropped, and `end` with it, which stops the running workers.
                         outcome = Err(StartError::from_os(error));
                         break;
                     }
@@ -191,7 +191,7 @@ impl Drop for StopAtEnd {
     }
 }
 
-/// One line that the server listens is enough.
+/// One line that says that the server listens is enough.
 #[derive(Debug)]
 struct SilentStart<T>(T);
 

@@ -1,4 +1,4 @@
-//! The cold start: from a package to an instance that takes calls, or to what the caller is told instead.
+//! The cold start: from a package to an instance that takes calls, or to the error that the caller gets instead.
 
 use std::fs::File;
 use std::io;
@@ -44,7 +44,7 @@ pub(crate) struct Circumstances {
     pub(crate) cores: Option<&'static Cores>,
 }
 
-/// Who hears what happens on the way.
+/// Is notified of what happens during a start.
 pub(crate) trait Witness: Clone + Send + Sync + 'static {
     /// A line that the function wrote.
     fn on_line(&self, line: &str);
