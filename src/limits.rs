@@ -5,60 +5,60 @@
 
 use core::time::Duration;
 
-/// The largest value that [`Limits::head_len_max`] takes: places in a head are kept in 16 bits.
+/// The largest value of [`Limits::head_len_max`]: positions in a head have 16 bits.
 pub const HEAD_LEN_CEILING: usize = u16::MAX as usize;
-/// The largest value that [`Limits::headers_max`] takes: a head's index lies on the stack while it is made.
+/// The largest value of [`Limits::headers_max`]: a head's index is built on the stack.
 pub const HEADERS_CEILING: usize = 256;
 
-/// Answers up to this many bytes are copied behind their head, so that they leave in one piece of memory; a longer
-/// body is shared and goes out in a vectored write.
+/// Bodies of up to this many bytes are copied after their head, so that the response is one piece of memory; a longer body
+/// is shared and sent in a vectored write.
 pub(crate) const COPY_LEN_MAX: usize = 4 * 1024;
-/// The read buffer of a worker, in bytes: one read takes a pipelined batch or a good piece of an upload. Seventeen
-/// pages less the 20 bytes that musl's allocator keeps around it: with these it marks no end in the last page, and knows
-/// without a look that all of it is zero.
+/// The read buffer of a worker, in bytes: one read takes a pipelined batch or a good part of an upload. Seventeen pages
+/// less the 20 bytes of overhead of musl's allocator: with this size malloc writes no footer into the last page, and knows
+/// without reading it that the memory is zero.
 pub(crate) const READ_LEN_MAX: usize = 68 * 1024 - 20;
-/// Sessions that are read from one behind the other before the first of them is answered: what the kernel does in a read,
-/// and what is done with what came, then stays in the processor's caches. More than these take memory and gain nothing.
+/// How many sessions are read one after another before the first of them is driven: the kernel's code for a read, and then
+/// our own, stay in the processor's caches. More would take memory and gain nothing.
 pub(crate) const READS_TOGETHER_MAX: usize = 16;
-/// Room for each of them; who has sent more is read from again.
+/// Room for each of them; a session that has sent more is read again.
 pub(crate) const READ_TOGETHER_LEN_MAX: usize = 4 * 1024;
-/// Accepts a turn, so that a flood of connects does not starve those who are connected.
+/// Accepts per turn, so that a flood of new connections does not starve the existing ones.
 pub(crate) const ACCEPTS_A_TURN_MAX: usize = 64;
-/// Reads a session may do in one turn before the others have theirs.
+/// Reads of a session per turn before the other sessions are driven.
 pub(crate) const READS_A_TURN_MAX: usize = 4;
-/// Readiness events taken from the kernel at once; once that many have come, [`EVENTS_A_POLL_MAX`]. A list of half a kilobyte
-/// finds room beside a start's other allocations.
+/// Events taken from the kernel per poll; after a full list, [`EVENTS_A_POLL_MAX`]. A list of half a kilobyte fits beside the
+/// other allocations of a start.
 pub(crate) const EVENTS_A_POLL_FIRST: usize = 32;
-/// Readiness events taken from the kernel at once while there are crowds of them.
+/// Events taken from the kernel per poll under load.
 pub(crate) const EVENTS_A_POLL_MAX: usize = 256;
-/// Pieces of memory that one vectored write names; the kernel takes 1024 (`IOV_MAX`), a full socket fewer bytes.
+/// Pieces of memory per vectored write; the kernel takes at most 1024 (`IOV_MAX`).
 pub(crate) const SLICES_A_WRITE_MAX: usize = 32;
-/// A file goes out in pieces of this many bytes.
+/// A file is sent in pieces of this many bytes.
 pub(crate) const FILE_PIECE_LEN: usize = 64 * 1024;
-/// Bytes thrown away from a peer that was refused, so that no reset eats the answer. nginx waits 5 s, Apache 2 s.
+/// Bytes discarded from a peer that was refused, so that no reset destroys the response. nginx waits 5 s, Apache 2 s.
 pub(crate) const LINGER_LEN_MAX: usize = 64 * 1024;
-/// Bytes that must come within each [`Timeouts::body`] for a body to count as arriving. Apache asks 500 a second.
+/// Bytes that must arrive within each [`Timeouts::body`] for a body to make progress. Apache requires 500 per second.
 pub(crate) const BODY_QUOTA_LEN: u32 = 1024;
-/// While descriptors are exhausted, the listener is tried again this often, and once a connection closes.
+/// How often accepting is tried again while descriptors are exhausted; also when a connection closes.
 pub(crate) const EXHAUSTED_RETRY: Duration = Duration::from_millis(100);
-/// While descriptors are exhausted, one line says so this often.
+/// How often a line says that descriptors are exhausted.
 pub(crate) const EXHAUSTED_REPORT: Duration = Duration::from_secs(10);
-/// Connections that the kernel keeps for us before they are accepted.
+/// Connections that the kernel queues before they are accepted.
 pub(crate) const BACKLOG: i32 = 1024;
 /// How long a server that stops accepts what is in the backlog. The listener is closed after that, whatever still arrives.
 pub(crate) const DRAIN_ACCEPT: Duration = Duration::from_millis(100);
-/// Descriptors that connections leave to handlers, for the files and sockets that these open.
+/// Descriptors that connections leave to handlers, for files and sockets of their own.
 pub(crate) const DESCRIPTORS_RESERVED: i32 = 8;
 /// Loops of one server. A function has at most 16 processors on the platform.
 pub const WORKERS_MAX: usize = 64;
-/// Requests that wait for a thread of the pool; more are answered 503.
+/// Requests that wait for a thread of the pool; more get 503.
 pub(crate) const POOL_QUEUE_MAX: usize = 1024;
-/// Bytes of all requests that wait for a thread of the pool: twice the largest default body.
+/// Bytes of all requests that wait for a thread of the pool: two of the largest default bodies.
 pub(crate) const POOL_QUEUE_LEN_MAX: usize = 64 * 1024 * 1024;
 /// What an idle worker keeps of its output buffer, in bytes.
 pub(crate) const SPARE_LEN_MAX: usize = 64 * 1024;
 
-/// Bounds on what one peer may send and what all of them may make the server hold.
+/// Bounds on what one peer may send, and on what all of them can make the server hold.
 ///
 /// ```
 /// let limits = coldstart::server::Limits::new().body_len_max(1024 * 1024).headers_max(64);
@@ -89,8 +89,8 @@ impl Limits {
         }
     }
 
-    /// Bytes of a head, from the method to the empty line; over it the answer is 431. Default 16 KiB: the platform sends
-    /// up to 8 KiB of the caller's and its own fields beside them. Apache and Node take 8 and 16 KiB, nginx 8 KiB a line.
+    /// Bytes of a head, from the method to the empty line; beyond it the request is refused with 431. Default 16 KiB: the
+    /// platform sends up to 8 KiB of the caller's fields, and its own. Apache and Node take 8 and 16 KiB, nginx 8 KiB a line.
     /// Values over [`HEAD_LEN_CEILING`] count as that.
     #[must_use]
     pub const fn head_len_max(mut self, bytes: usize) -> Self {
@@ -102,7 +102,7 @@ impl Limits {
         self
     }
 
-    /// Field lines of a head; over it the answer is 431. Default 100, as in Apache and hyper. Values over
+    /// Field lines of a head; beyond it the request is refused with 431. Default 100, as in Apache and hyper. Values over
     /// [`HEADERS_CEILING`] count as that.
     #[must_use]
     pub const fn headers_max(mut self, count: usize) -> Self {
@@ -114,38 +114,38 @@ impl Limits {
         self
     }
 
-    /// Bytes of a request target; over it the answer is 414. Default 8 KiB: RFC 9112 §3 recommends 8000 at the least,
-    /// the platform sends up to 4 KiB.
+    /// Bytes of a request target; beyond it the request is refused with 414. Default 8 KiB: RFC 9112 §3 recommends at least
+    /// 8000, the platform sends up to 4 KiB.
     #[must_use]
     pub const fn target_len_max(mut self, bytes: usize) -> Self {
         self.target_len_max = bytes;
         self
     }
 
-    /// Bytes of a body that is buffered; over it the answer is 413, before the body is read where its length is
-    /// announced. Default 32 MiB, the platform's own bound. A handler may set another one a request.
+    /// Bytes of a body that is buffered; beyond it the request is refused with 413, before the body is read if its length is
+    /// announced. Default 32 MiB, the platform's own bound. A handler may set another one per request.
     #[must_use]
     pub const fn body_len_max(mut self, bytes: u64) -> Self {
         self.body_len_max = bytes;
         self
     }
 
-    /// Bytes of answers that wait for one slow reader before no further request of its is taken. Default 1 MiB.
+    /// Bytes of responses that may wait for a slow reader; beyond it no further request of that connection is read. Default
+    /// 1 MiB.
     #[must_use]
     pub const fn pending_out_len_max(mut self, bytes: usize) -> Self {
         self.pending_out_len_max = bytes;
         self
     }
 
-    /// Connections at once a worker; then accepting pauses and the kernel's backlog holds the next ones. Default
-    /// 10 000.
+    /// Connections per worker; beyond it accepting pauses, and new connections wait in the kernel's backlog. Default 10 000.
     #[must_use]
     pub const fn connections_max(mut self, count: usize) -> Self {
         self.connections_max = if count == 0 { 1 } else { count };
         self
     }
 
-    /// Requests of one connection that are answered in one turn before the others have theirs. Default 128.
+    /// Requests of one connection per turn before the other connections are driven. Default 128.
     #[must_use]
     pub const fn pipeline_max(mut self, count: usize) -> Self {
         self.pipeline_max = if count == 0 { 1 } else { count };
@@ -203,21 +203,21 @@ impl Timeouts {
         self
     }
 
-    /// For a reader that takes no byte of its answer; then the connection is cut. Default 60 s, as in nginx.
+    /// For a peer that reads nothing of its response; then the connection is cut. Default 60 s, as in nginx.
     #[must_use]
     pub const fn write(mut self, timeout: Duration) -> Self {
         self.write = timeout;
         self
     }
 
-    /// For a peer to read the last answer and close, after ours. Default 1 s.
+    /// For a peer to read the last response and close, after the server has closed its side. Default 1 s.
     #[must_use]
     pub const fn linger(mut self, timeout: Duration) -> Self {
         self.linger = timeout;
         self
     }
 
-    /// For running requests after SIGTERM; then they are cut. Default 10 s, what the neighbouring clouds give.
+    /// For running requests after SIGTERM; then they are cut. Default 10 s, as on other clouds.
     #[must_use]
     pub const fn drain(mut self, timeout: Duration) -> Self {
         self.drain = timeout;

@@ -1,4 +1,4 @@
-//! What the operator hears.
+//! Events for the operator.
 
 use core::fmt::{self, Write as _};
 use std::io::Write as _;
@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 
 use crate::os::address::DisplayAddress;
 
-/// Something worth telling the operator. The peer's faults are not: they are answered, and anybody can send garbage.
+/// Something that the operator should know. A peer's mistakes get a response, but no line: anyone can send garbage.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ServerEvent {
@@ -14,31 +14,31 @@ pub enum ServerEvent {
     Listening(SocketAddr),
     /// A request was refused with this status; the text says why. Silent by default.
     Refused(u16, &'static str),
-    /// A handler panicked; its request is answered 500. The panic hook has already printed why.
+    /// A handler panicked; its request gets 500. The panic hook has already printed why.
     HandlerPanicked,
-    /// A handler's answer had more or fewer bytes than it announced; the connection was closed.
+    /// A handler's response had more or fewer bytes than it announced; the connection was closed.
     BodyLengthWrong,
-    /// A handler set this many fields that are the server's own; they were left out.
+    /// A handler set this many fields that only the server may set; they were left out.
     FieldsLeftOut(usize),
-    /// No descriptor, or no memory, for one more connection; those who wait stay in the backlog.
+    /// No descriptor, or no memory, for one more connection; new ones wait in the backlog.
     DescriptorsExhausted,
-    /// The kernel accepts no connection, with this error number, and a shortage of descriptors or memory is not why.
+    /// Accepting fails with this error number, and not for lack of descriptors or memory.
     AcceptFailed(i32),
     /// A thread could not be started.
     ThreadNotStarted,
-    /// The server stops; so many connections have a request running.
+    /// The server is stopping; this many connections have a running request.
     Draining(usize),
-    /// The server has stopped; so many connections were cut because their time was up.
+    /// The server has stopped; this many connections were cut because the time was up.
     Stopped(usize),
 }
 
-/// Hears of events, on the loop's thread.
+/// Is notified of events, on the loop's thread.
 pub trait Observer: Send + fmt::Debug {
-    /// Something has happened.
+    /// Called for each event.
     fn on(&mut self, event: ServerEvent);
 }
 
-/// One line on stderr for each event that asks for somebody's attention.
+/// Prints one line on stderr for each event that needs attention.
 #[derive(Clone, Copy, Debug, Default)]
 #[non_exhaustive]
 pub struct StderrObserver;
@@ -81,15 +81,15 @@ impl Observer for StderrObserver {
             | ServerEvent::Stopped(_) => return,
         };
         debug_assert!(written.is_ok(), "a line has room for the longest message");
-        // One write a line, so that no other thread's output gets into it. Nobody can be told that stderr is closed.
+        // One write per line, so that no other thread's output gets into it. If stderr is closed, the line is lost.
         drop(std::io::stderr().write_all(line.as_bytes()));
     }
 }
 
-/// Longer than the longest line: the one about fields left out, with a count of 20 digits.
+/// More than the longest line: the one about fields that were left out, with a count of 20 digits.
 const LINE_LEN_MAX: usize = 160;
 
-/// A line in the making, on the stack: the first one is written at the start, where an allocation costs a page.
+/// A line that is being written, on the stack: the first one is written at the start, where an allocation costs a page.
 struct Line {
     bytes: [u8; LINE_LEN_MAX],
     len: usize,
