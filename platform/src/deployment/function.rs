@@ -167,13 +167,9 @@ fn runtime(section: &Section<'_>) -> Result<Debian, Problem> {
         return Ok(debian);
     }
     let message = if matches!(name.as_str(), "custom-container" | "micro-sandbox") {
-        let container = section.section("customContainerConfig")?;
-        let image = container
-            .map(|container| container.text("image"))
-            .transpose()?;
-        let image = image
-            .flatten()
-            .map_or_else(String::new, |image| format!(" {image}"));
+        let container = section.section("customContainerConfig").ok().flatten();
+        let image = container.and_then(|container| container.text("image").ok().flatten());
+        let image = image.map_or_else(String::new, |image| format!(" {image}"));
         format!("runtime {name} starts from an image{image}; coldstart runs code packages only")
     } else {
         format!("`{name}` is not a custom runtime; the newest is custom.debian12")

@@ -1,5 +1,6 @@
 //! Reads deployment files (`s.yaml`): components fc3 and fc (2.0).
 
+pub(crate) mod actions;
 pub(crate) mod function;
 mod placeholder;
 mod schema;
@@ -8,6 +9,7 @@ mod tree;
 
 use std::path::{Path, PathBuf};
 
+use actions::Action;
 use function::Function;
 use placeholder::Scope;
 use section::Section;
@@ -27,6 +29,8 @@ pub(crate) struct Deployment {
     pub(crate) function: Function,
     /// The folder that holds the file.
     pub(crate) folder: PathBuf,
+    /// What the deployment tool runs first, and `coldstart` does not.
+    pub(crate) actions: Vec<Action>,
     /// What a user should know: keys without effect, missing layers, made-up values.
     pub(crate) notes: Vec<String>,
 }
@@ -59,11 +63,16 @@ impl Deployment {
             .transpose()
             .map_err(refused)?
             .unwrap_or_default();
+        let actions = actions::before_deploy(&scope, &document, chosen.resource);
         let mut notes = chosen.notes;
+        if !actions.is_empty() {
+            notes.push(format!("not run here: pre-deploy {}", listed(&actions)));
+        }
         notes.extend(scope.into_notes());
         Ok(Self {
             function,
             folder,
+            actions,
             notes: notes
                 .into_iter()
                 .map(|note| format!("{shown}: {note}"))
@@ -83,7 +92,11 @@ impl Deployment {
             return Ok(path);
         }
         let message = format!("{}: {} does not exist", code.place, path.display());
-        Err(Failure::input(message).fix("build it first (Rust: coldstart pack)"))
+        Err(Failure::input(message).fix(if self.actions.is_empty() {
+            "build it first (Rust: coldstart pack)".to_owned()
+        } else {
+            format!("build it first: {}", listed(&self.actions))
+        }))
     }
 
     /// Whether the code is a file that stays one: an executable, or a JAR that `java -jar` starts. A ZIP, a WAR and
@@ -95,6 +108,11 @@ impl Deployment {
         }
         code.is_file() && end != "zip" && end != "war"
     }
+}
+
+fn listed(actions: &[Action]) -> String {
+    let shown: Vec<String> = actions.iter().map(Action::to_string).collect();
+    shown.join(", then ")
 }
 
 /// The file, laid over the one that it extends.
@@ -155,7 +173,8 @@ fn with_templates(
             )
         })?;
         let ignored = extend.and_then(|extend| extend.get("ignore"));
-        let base = without(template, ignored);
+        // As the deployment tool does: the template's placeholders first, then the merge.
+        let base = scope.resolve(&without(template, ignored), "template")?;
         let props = resource.get("props");
         let merged = props.map_or_else(|| base.clone(), |props| base.merged(props));
         let patch = resource.with(Value::Map(vec![("props".to_owned(), merged)]));

@@ -9,6 +9,7 @@
 
 mod bench;
 mod checks;
+mod deployment;
 mod gateway;
 mod mistakes;
 mod packages;
