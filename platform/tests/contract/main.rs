@@ -8,6 +8,7 @@
 )]
 
 mod bench;
+mod callers;
 mod checks;
 mod deployment;
 mod gateway;
