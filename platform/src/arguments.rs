@@ -8,6 +8,7 @@ use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 
 use crate::caller_error::Style;
 use crate::exit::STATUSES;
+use crate::sandbox::Network;
 
 /// The platform on your own machine: run, call, check, measure and pack a custom-runtime function.
 #[derive(Debug, Parser)]
@@ -85,6 +86,15 @@ pub(crate) struct SourceArguments {
     /// The path of the health check
     #[arg(long, value_name = "PATH")]
     pub(crate) health: Option<String>,
+    /// Start the function without namespaces: its code stays where it is, and it shares /tmp with this machine
+    #[arg(
+        long,
+        action = ArgAction::SetTrue, value_parser = switch
+    )]
+    pub(crate) no_sandbox: Switch,
+    /// Which network the function sees [default: host]
+    #[arg(long, value_enum, conflicts_with = "no_sandbox")]
+    pub(crate) network: Option<Network>,
     /// The start command, instead of bootstrap
     #[arg(last = true, value_name = "COMMAND")]
     pub(crate) command: Vec<String>,

@@ -4,7 +4,7 @@ use std::fs;
 use std::io;
 use std::path::Path;
 
-use crate::listeners::{Listener, Scope};
+use crate::listeners::Obstacle;
 use crate::project::{Project, Start};
 
 const SCANNED_LEN_MAX: usize = 64 * 1024 * 1024;
@@ -347,21 +347,19 @@ pub(crate) fn exited(code: i32, lines: &[String]) -> Vec<String> {
     vec![line.to_owned()]
 }
 
-/// The fix for a server that the router cannot reach.
-pub(crate) fn never_listened(project: &Project, listeners: &[Listener], port: u16) -> Vec<String> {
+/// Says how to remove what keeps the port from serving.
+pub(crate) fn blocked(project: &Project, obstacle: &Obstacle) -> Vec<String> {
     let language = Language::of(project);
-    let is_on_port = |listener: &&Listener| listener.port == port;
-    let line = match (listeners.iter().find(is_on_port), listeners.is_empty()) {
-        (
-            Some(Listener {
-                scope: Scope::LoopbackOnly,
-                ..
-            }),
-            _,
-        ) => fix_for(language, Trouble::Bind),
-        (Some(_), _) => "accept connections at once, before slow work; see also --start-timeout",
-        (None, false) => fix_for(language, Trouble::Port),
-        (None, true) => {
+    let line = match obstacle {
+        Obstacle::Foreign { .. } => "stop that process, or choose another port with --port",
+        Obstacle::Loopback { .. } | Obstacle::OneAddress { .. } | Obstacle::OnlyIpv6 { .. } => {
+            fix_for(language, Trouble::Bind)
+        }
+        Obstacle::NotAccepting { .. } => {
+            "accept connections at once, before slow work; see also --start-timeout"
+        }
+        Obstacle::OtherPort { .. } => fix_for(language, Trouble::Port),
+        Obstacle::NoListener { .. } | Obstacle::Unknown { .. } => {
             "listen before slow work: open the port first, load models and caches afterwards or in /initialize"
         }
     };

@@ -14,13 +14,16 @@ mod gateway;
 mod headers;
 mod instance;
 mod interrupt;
+mod isolation;
 mod listeners;
 mod pack;
 mod package;
+mod processes;
 mod project;
 mod remains;
 mod report_file;
 mod run;
+mod sandbox;
 mod template;
 mod watch;
 mod wire;
@@ -34,6 +37,9 @@ use exit::{Failure, Status};
 use interrupt::{Interrupt, Manner};
 
 fn main() -> ExitCode {
+    if let Some(code) = sandbox::stage() {
+        return code;
+    }
     let arguments = Arguments::parse();
     remains::adopt_orphans();
     // A panic of our own must not leave the function running.

@@ -12,9 +12,11 @@ use crate::console::{Tone, say};
 use crate::deployment::Deployment;
 use crate::deployment::function::{Function, HealthConfig, Hook};
 use crate::exit::Failure;
+use crate::isolation;
 use crate::package::extract::extract;
 use crate::package::inspect::Debian;
 use crate::remains;
+use crate::sandbox::Isolation;
 
 /// The platform's documented defaults.
 const PORT: u16 = 9000;
@@ -34,6 +36,8 @@ pub(crate) struct Project {
     pub(crate) start: Start,
     /// The function's configuration.
     pub(crate) settings: Settings,
+    /// How far it is separated from this machine.
+    pub(crate) isolation: Isolation,
     /// The path that `--watch` observes.
     pub(crate) watched: PathBuf,
     /// What a user should know about the source before it starts.
@@ -136,6 +140,7 @@ impl Project {
             project.start = Start::Command(arguments.command.clone());
         }
         project.settings.take(arguments)?;
+        project.isolation = isolation::choose(arguments, &project.code)?;
         Ok(project)
     }
 
@@ -157,6 +162,7 @@ impl Project {
             code: code.to_owned(),
             start: self.start.clone(),
             settings: self.settings.clone(),
+            isolation: self.isolation,
             watched: code.to_owned(),
             notes: Vec::new(),
             _scratch: None,
@@ -246,6 +252,7 @@ impl Project {
             code,
             start,
             settings: Settings::default(),
+            isolation: Isolation::Direct,
             watched,
             notes,
             _scratch: extracted,

@@ -21,8 +21,9 @@ use crate::exit::{Failure, Status};
 
 use crate::headers::{HTTP_INVOKE, of_platform};
 use crate::instance::Instance;
+use crate::instance::command::Circumstances;
 use crate::instance::cores::Cores;
-use crate::instance::launch::{self, Circumstances, NotStarted, Witness};
+use crate::instance::launch::{self, NotStarted, Witness};
 use crate::instance::timeline::Timeline;
 use crate::interrupt::yield_to_signal;
 use crate::project::Project;

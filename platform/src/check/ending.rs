@@ -5,14 +5,13 @@ use std::net::TcpListener;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use rustix::process::{Pid, Signal, kill_process};
-
 use super::observation::{Break, Cause, Observation};
 use super::subject::{Port, Subject, dial};
 use crate::caller_error::CallerError;
 use crate::fix::Trouble;
 use crate::instance::Instance;
-use crate::instance::launch::{Circumstances, NotStarted};
+use crate::instance::command::Circumstances;
+use crate::instance::launch::NotStarted;
 use crate::instance::process::exit_code;
 use crate::wire::Fault;
 
@@ -47,7 +46,13 @@ pub(crate) fn on_sigterm(subject: &Subject, instance: &Instance) -> Observation 
         }
     };
     let Some(status) = ended else {
-        return broken("still running 10 s after SIGTERM".to_owned()).into();
+        let why = match instance.process.handles_sigterm() {
+            Some(false) => {
+                ": the start command has no handler, and the kernel discards process 1's signals then"
+            }
+            Some(true) | None => "",
+        };
+        return broken(format!("still running 10 s after SIGTERM{why}")).into();
     };
     match (in_flight, exit_code(status)) {
         (Err(fault), _) => broken(format!("the request in flight was cut off: {fault}"))
@@ -79,9 +84,7 @@ fn finish_under_sigterm(subject: &Subject, instance: &Instance) -> Result<(), Fa
     wire.send(before)?;
     instance.process.wait(ARRIVAL);
     // To the start command alone, as process 1 gets it.
-    if let Some(leader) = Pid::from_raw(instance.process.id()) {
-        kill_process(leader, Signal::TERM).ok();
-    }
+    instance.process.terminate();
     instance.process.wait(ARRIVAL);
     wire.send(after)?;
     wire.read_reply("POST", END_PATIENCE.max(subject.patience()))

@@ -4,8 +4,6 @@ use std::collections::HashSet;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use rustix::process::Signal;
-
 use super::observation::{Break, Observation};
 use super::resources::send;
 use super::subject::Subject;
@@ -52,14 +50,14 @@ pub(crate) fn flushed(subject: &Subject, instance: &Instance) -> Observation {
     settle(instance);
     let before = instance.logs.total();
     let reply = subject.ask_once(instance, &subject.plain(instance));
-    instance.process.signal(Signal::STOP);
+    instance.process.freeze();
     if let Err(fault) = reply {
-        instance.process.signal(Signal::CONT);
+        instance.process.thaw();
         return subject.broken_by("the request", &fault).into();
     }
     thread::sleep(DRAIN);
     let in_time = instance.logs.total() - before;
-    instance.process.signal(Signal::CONT);
+    instance.process.thaw();
     thread::sleep(LATE);
     let late = instance.logs.total() - before - in_time;
     if late > 0 {

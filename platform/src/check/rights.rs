@@ -5,7 +5,7 @@ use super::subject::Subject;
 use super::workspace::{Mode, copied, make_writable};
 use crate::caller_error::CallerError;
 use crate::instance::Instance;
-use crate::instance::launch::Circumstances;
+use crate::instance::command::Circumstances;
 
 const NOBODY: u32 = 65_534;
 const SHOWN_MAX: usize = 3;

@@ -16,7 +16,7 @@ use crate::clock::human;
 use crate::environment::Completeness;
 use crate::fix::Trouble;
 use crate::instance::Instance;
-use crate::instance::launch::Circumstances;
+use crate::instance::command::Circumstances;
 use crate::instance::timeline::Part;
 use crate::package::inspect::{self, Debian, Fault};
 use crate::project::{Origin, Settings, Start};

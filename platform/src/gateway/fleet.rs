@@ -8,7 +8,8 @@ use super::outcome::Reporter;
 use super::pool::Pool;
 use crate::arguments::Switch;
 use crate::caller_error::{CallerError, Style};
-use crate::instance::launch::{self, Circumstances, NotStarted, Witness};
+use crate::instance::command::Circumstances;
+use crate::instance::launch::{self, NotStarted, Witness};
 use crate::instance::phase::Step;
 use crate::instance::process::exit_code;
 use crate::instance::timeline::Timeline;
@@ -314,10 +315,7 @@ impl Fleet {
         let started = started.map(|instance| {
             let reporter = self.reporter.clone();
             let tell = move |remark: String| reporter.on_remark(&remark);
-            if instance
-                .guard_memory(project.settings.memory_mb, tell)
-                .is_err()
-            {
+            if instance.guard(project.settings.memory_mb, tell).is_err() {
                 self.reporter
                     .on_remark("the memory limit is not enforced: no thread could be started");
             }

@@ -1,32 +1,31 @@
-//! The cold start: from a package to an instance that takes calls, or to the error that the caller gets instead.
+//! The cold start: from a package to an instance that takes calls, or to the error that callers get instead.
 
 use std::fs::File;
 use std::io;
-use std::os::unix::process::CommandExt;
-use std::path::Path;
-use std::process::{Command, Stdio};
+use std::os::fd::OwnedFd;
+use std::process::{ExitStatus, Stdio};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use super::command::{self, Circumstances};
 use super::cores::Cores;
 use super::logs::Logs;
-use super::phase::{Life, Step};
+use super::phase::{Life, Step as LifeStep};
 use super::probe::{Outcome, Pace, Probes, probe};
 use super::process::{Process, exit_code};
 use super::timeline::{Part, Timeline};
-use super::{Instance, hooks};
+use super::{Instance, LAST_WORDS, hooks};
 use crate::caller_error::{CallerError, LogTail};
-use crate::environment::{self, Completeness, Identity};
+use crate::environment::Identity;
 use crate::fix;
-use crate::listeners;
 use crate::package::inspect::{self, Fault};
 use crate::project::{Project, Settings, Start};
+use crate::sandbox::{Isolation, Refusal, Spec, Step};
 
-/// How long the last words of an ended process may take to arrive.
-const LAST_WORDS: Duration = Duration::from_millis(500);
-const CODE: &str = "/code/";
+/// How long the news of an end may take after a connection broke.
+const END_NOTICE: Duration = Duration::from_millis(100);
 
-/// Why there is no instance: what callers get, and what the developer should know.
+/// Why there is no instance: the error for callers, and the explanation for the developer.
 #[derive(Debug)]
 pub(crate) struct NotStarted {
     pub(crate) error: CallerError,
@@ -34,21 +33,11 @@ pub(crate) struct NotStarted {
     pub(crate) fixes: Vec<String>,
 }
 
-/// How a start differs from the usual one.
-#[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Circumstances {
-    pub(crate) completeness: Completeness,
-    /// A user without rights, when this program may choose one.
-    pub(crate) user: Option<u32>,
-    /// Processors for a measurement: the start is probed densely.
-    pub(crate) cores: Option<&'static Cores>,
-}
-
-/// Is notified of what happens during a start.
+/// Receives what happens on the way.
 pub(crate) trait Witness: Clone + Send + Sync + 'static {
-    /// A line that the function wrote.
+    /// The function wrote a line.
     fn on_line(&self, line: &str);
-    /// A remark about the start.
+    /// Something about the start is worth knowing.
     fn on_remark(&self, remark: &str);
 }
 
@@ -62,25 +51,16 @@ pub(crate) fn start<W: Witness>(
 ) -> Result<Instance, NotStarted> {
     let mut life = Life::new();
     accept_file(project, settings, witness)?;
-    life.on(Step::FileAccepted);
+    life.on(LifeStep::FileAccepted);
     timeline.reached(Part::Prepare);
     let identity = Identity::invent();
-    let hearing = witness.clone();
-    let logs = Logs::new(Box::new(move |line| hearing.on_line(line)));
-    let mut command = command(project);
-    command.env_clear();
-    command.envs(environment::variables(
-        settings,
-        &identity,
-        &project.code,
-        circumstances.completeness,
-    ));
-    if let Some(user) = circumstances.user {
-        command.uid(user).gid(user);
-    }
-    let process = spawn(command, &logs, circumstances.cores)
-        .map_err(|error| cannot_spawn(project, &error))?;
-    life.on(Step::Spawned);
+    let receiver = witness.clone();
+    let logs = Logs::new(Box::new(move |line| receiver.on_line(line)));
+    let spec = command::spec(project, settings, &identity, circumstances);
+    let cores = circumstances.cores;
+    let process =
+        spawn(project, spec, &logs, cores).map_err(|refusal| refused(project, &refusal))?;
+    life.on(LifeStep::Spawned);
     timeline.reached(Part::Launch);
     let mut instance = Instance {
         process,
@@ -91,12 +71,17 @@ pub(crate) fn start<W: Witness>(
         life: Mutex::new(life),
         port: settings.port,
     };
-    let pace = Pace::of(circumstances.cores);
-    let listening = listen(&instance, project, settings, pace, witness);
+    let listening = listen(&instance, project, settings, Pace::of(cores), witness);
     let ready = listening.and_then(|probes| {
         instance.probes = probes;
-        instance.timeline.reached(Part::Listen);
+        let accepted = instance.process.began + probes.took;
+        instance.timeline.reached_at(Part::Listen, accepted);
         make_ready(&mut instance, settings, witness)
+    });
+    // Whatever else failed: if the process has ended, that is the cause.
+    let ready = ready.map_err(|not_started| match instance.process.wait(END_NOTICE) {
+        Some(status) if instance.has_listened() => ended_early(&instance, project, status),
+        Some(_) | None => not_started,
     });
     match ready {
         Ok(()) => Ok(instance),
@@ -116,7 +101,7 @@ fn accept_file(
         return Ok(());
     };
     for fault in inspect::start_file(&project.code, name, settings.debian) {
-        // Only what stops it here as well: a library that this machine has may let the run go on.
+        // Only faults that stop it here, too. A missing library may exist on this machine.
         let is_decisive = matches!(
             fault,
             Fault::Missing { .. }
@@ -145,67 +130,64 @@ fn accept_file(
     Ok(())
 }
 
-fn command(project: &Project) -> Command {
-    let mut command = match &project.start {
-        Start::File(name) => Command::new(project.code.join(name)),
-        Start::Command(words) => {
-            let mut words = words.iter().map(|word| local_path(word, &project.code));
-            let mut command = Command::new(words.next().unwrap_or_default());
-            command.args(words);
-            command
-        }
-    };
-    command.current_dir(&project.code);
-    command
-}
-
-/// On the platform the code lies at `/code`; here it lies where it lies.
-fn local_path(word: &str, code: &Path) -> String {
-    match word.strip_prefix(CODE) {
-        Some(rest) if !Path::new(CODE).exists() => code.join(rest).to_string_lossy().into_owned(),
-        Some(_) | None => word.to_owned(),
+fn spawn(
+    project: &Project,
+    spec: Spec,
+    logs: &Arc<Logs>,
+    cores: Option<&'static Cores>,
+) -> Result<Arc<Process>, Refusal> {
+    let lost = |error: io::Error| Refusal::spawn(&error);
+    // One pipe for both streams keeps the order of the writes.
+    let (reader, writer) = io::pipe().map_err(lost)?;
+    let output = [
+        Stdio::from(writer.try_clone().map_err(lost)?),
+        Stdio::from(writer),
+    ];
+    // First, so that nothing runs whose output cannot be read.
+    logs.collect(File::from(OwnedFd::from(reader)))
+        .map_err(lost)?;
+    match project.isolation {
+        Isolation::Direct => Process::spawn(&spec, output, cores),
+        Isolation::Supervised | Isolation::Sandboxed(_) => Process::supervise(spec, output),
     }
 }
 
-fn spawn(
-    mut command: Command,
-    logs: &Arc<Logs>,
-    cores: Option<&'static Cores>,
-) -> io::Result<Arc<Process>> {
-    // One pipe for both streams keeps the order in which the function wrote.
-    let (reader, writer) = io::pipe()?;
-    command
-        .stdin(Stdio::null())
-        .stdout(writer.try_clone()?)
-        .stderr(writer);
-    // First, so that nothing runs whose output cannot be read.
-    logs.collect(File::from(std::os::fd::OwnedFd::from(reader)))?;
-    Process::spawn(command, cores)
-}
-
-fn cannot_spawn(project: &Project, error: &io::Error) -> NotStarted {
-    let code = error.raw_os_error().unwrap_or(1);
-    let command = project.start.shown();
-    let seen = format!("`{}` cannot be executed: {error}", project.start.typed());
-    let fixes = fix::cannot_execute(&project.start, error);
-    let missing = match &project.start {
-        Start::Command(words) if error.kind() == io::ErrorKind::NotFound => words.first(),
-        Start::Command(_) | Start::File(_) => None,
+fn refused(project: &Project, refusal: &Refusal) -> NotStarted {
+    let error = refusal.error();
+    let exited = |code| CallerError::Exited {
+        code,
+        command: project.start.shown(),
+        logs: LogTail::default(),
     };
-    let error = match missing {
-        Some(command) => CallerError::CommandNotFound {
-            command: command.clone(),
+    match (&refusal.step, &project.start) {
+        (Step::Execute, start) => {
+            let is_missing = error.kind() == io::ErrorKind::NotFound;
+            let caller = match start {
+                Start::Command(words) if is_missing => CallerError::CommandNotFound {
+                    command: words.first().cloned().unwrap_or_default(),
+                },
+                Start::Command(_) | Start::File(_) => exited(refusal.errno),
+            };
+            NotStarted {
+                error: caller,
+                seen: vec![format!("`{}` cannot be executed: {error}", start.typed())],
+                fixes: fix::cannot_execute(start, &error),
+            }
+        }
+        (Step::Spawn, _) => NotStarted {
+            error: exited(refusal.errno),
+            seen: vec![refusal.to_string()],
+            fixes: vec![
+                "this machine is out of processes, threads, descriptors or memory: end some programs, or raise the \
+                 limit (ulimit -u, ulimit -n)"
+                    .to_owned(),
+            ],
         },
-        None => CallerError::Exited {
-            code,
-            command,
-            logs: LogTail::default(),
+        (Step::Arrange(_), _) => NotStarted {
+            error: exited(refusal.errno),
+            seen: vec![format!("the sandbox failed: {refusal}")],
+            fixes: vec!["--no-sandbox starts the function without one".to_owned()],
         },
-    };
-    NotStarted {
-        error,
-        seen: vec![seen],
-        fixes,
     }
 }
 
@@ -216,48 +198,57 @@ fn listen(
     pace: Pace,
     witness: &impl Witness,
 ) -> Result<Probes, NotStarted> {
-    let outcome = probe(
-        &instance.process,
-        settings.port,
-        settings.start_timeout,
-        pace,
-        |remark| {
-            witness.on_remark(&remark);
-        },
-    );
-    match outcome {
+    let remark = |remark: String| witness.on_remark(&remark);
+    let limit = settings.start_timeout;
+    match probe(&instance.process, settings.port, limit, pace, remark) {
         Outcome::Accepted(probes) => {
-            instance.on(Step::PortAnswered);
+            instance.on(LifeStep::PortAnswered);
             Ok(probes)
         }
-        Outcome::ProcessEnded => {
-            instance.logs.wait_closed(LAST_WORDS);
-            let code = instance.process.ended().map_or(0, exit_code);
-            let command = project.start.shown();
-            let error = CallerError::Exited {
-                code,
-                command,
-                logs: instance.logs.tail(),
-            };
-            let seen = vec![format!(
-                "the process ended with code {code} before it listened"
-            )];
-            Err(NotStarted {
-                error,
-                seen,
-                fixes: fix::exited(code, &instance.logs.lines()),
-            })
-        }
-        Outcome::NobodyThere { listeners } => {
+        Outcome::ProcessEnded => Err(ended_early(
+            instance,
+            project,
+            instance.process.ended().unwrap_or_default(),
+        )),
+        Outcome::Blocked(obstacle) => {
             let error = CallerError::PortNeverOpened {
                 port: settings.port,
                 waited: settings.start_timeout,
                 logs: instance.logs.tail(),
             };
-            let seen = vec![listeners::explain(&listeners, settings.port)];
-            let fixes = fix::never_listened(project, &listeners, settings.port);
-            Err(NotStarted { error, seen, fixes })
+            let fixes = fix::blocked(project, &obstacle);
+            Err(NotStarted {
+                error,
+                seen: vec![obstacle.to_string()],
+                fixes,
+            })
         }
+    }
+}
+
+/// The process ended before the instance was ready, either before or after it began to listen.
+fn ended_early(instance: &Instance, project: &Project, status: ExitStatus) -> NotStarted {
+    instance.logs.wait_closed(LAST_WORDS);
+    let code = exit_code(status);
+    let error = CallerError::Exited {
+        code,
+        command: project.start.shown(),
+        logs: instance.logs.tail(),
+    };
+    let when = if instance.has_listened() {
+        "after it began to listen, but before it was ready"
+    } else {
+        "before it listened"
+    };
+    let mut seen = vec![format!("the process ended with code {code} {when}")];
+    if let Some(holder) = instance.foreign_holder().filter(|_| code != 0) {
+        let port = instance.port();
+        seen.push(format!("port {port} is held by {holder}"));
+    }
+    NotStarted {
+        error,
+        seen,
+        fixes: fix::exited(code, &instance.logs.lines()),
     }
 }
 
@@ -282,7 +273,7 @@ fn make_ready(
             });
         }
     }
-    instance.on(Step::Initialized);
+    instance.on(LifeStep::Initialized);
     if let Some(health) = &settings.hooks.health {
         let healthy = hooks::first_health(instance, health);
         instance.timeline.reached(Part::Health);
@@ -305,6 +296,6 @@ fn make_ready(
         }
         witness.on_remark(&format!("GET {} is healthy", health.path));
     }
-    instance.on(Step::Healthy);
+    instance.on(LifeStep::Healthy);
     Ok(())
 }

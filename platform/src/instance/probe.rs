@@ -1,6 +1,8 @@
-//! The readiness probe: repeated bare TCP connects to an address outside 127.0.0.1.
+//! The readiness probe: repeated bare TCP connects, until one of the function's own listeners accepts.
 
 use std::hint;
+use std::io;
+use std::net::SocketAddr;
 use std::num::NonZeroU64;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -12,13 +14,10 @@ use rustix::thread::set_current_timer_slack;
 
 use super::cores::Cores;
 use super::process::Process;
-use super::router_address;
-use crate::listeners::{self, Listener, Scope};
+use crate::listeners::{Dialed, Obstacle};
+use crate::sandbox::Network;
 
-const CONNECT_TIMEOUT: Timespec = Timespec {
-    tv_sec: 0,
-    tv_nsec: 200_000_000,
-};
+const CONNECT_TIMEOUT: Duration = Duration::from_millis(200);
 const PAUSE_MIN: Duration = Duration::from_micros(500);
 const PAUSE_MAX: Duration = Duration::from_millis(20);
 /// A dense pause may be this part of the time so far: what a measurement may be too long by.
@@ -27,10 +26,10 @@ const DENSE_PART: u32 = 5000;
 const SHARED_PAUSE: Duration = Duration::from_micros(30);
 /// Sleeping is not precise below this.
 const SPUN_MAX: Duration = Duration::from_micros(200);
-/// A server that has bound the right port on loopback alone does not bind it again: no need to wait for the limit.
+/// How long an obstacle that time cannot remove must last before the probe gives up.
 const CERTAIN_AFTER: Duration = Duration::from_millis(1500);
-/// A debugger's or a metrics port often opens first, so another port alone proves nothing: it is only told.
-const TELL_AFTER: Duration = Duration::from_millis(1500);
+/// A debugger or a metrics endpoint often opens its port first, so another port is only remarked on.
+const REMARK_AFTER: Duration = Duration::from_millis(1500);
 /// How often the function's listeners are searched.
 const SEARCH_PERIOD: Duration = Duration::from_millis(20);
 
@@ -83,7 +82,7 @@ pub(crate) struct Probes {
 pub(crate) enum Outcome {
     Accepted(Probes),
     ProcessEnded,
-    NobodyThere { listeners: Vec<Listener> },
+    Blocked(Obstacle),
 }
 
 /// Probes until the port accepts, the process ends or the time is over.
@@ -92,20 +91,20 @@ pub(crate) fn probe(
     port: u16,
     limit: Duration,
     pace: Pace,
-    tell: impl FnMut(String),
+    remark: impl FnMut(String),
 ) -> Outcome {
     let began = Instant::now();
     let _punctual = (pace == Pace::DenseShared).then(Punctual::begin);
     let mut probes = Probes::default();
-    let mut search = Search::new(port, pace, tell);
+    let mut search = Search::new(port, pace, remark);
     let mut refused = began;
     loop {
-        let dialled = Instant::now();
-        let is_accepted = dial(port);
+        let dialing = Instant::now();
+        let dialed = dial(process, port);
         let now = Instant::now();
         probes.count += 1;
-        probes.spent += now - dialled;
-        if is_accepted {
+        probes.spent += now - dialing;
+        if dialed == Dialed::Accepted && process.serves(port) {
             probes.gap = now - refused;
             probes.took = now - process.began;
             return Outcome::Accepted(probes);
@@ -115,83 +114,97 @@ pub(crate) fn probe(
             return Outcome::ProcessEnded;
         }
         if began.elapsed() >= limit {
-            return Outcome::NobodyThere {
-                listeners: listeners::of(&process.members()),
-            };
+            return Outcome::Blocked(process.obstacle(port, dialed));
         }
-        if let Some(listeners) = search.is_hopeless(process, began) {
-            return Outcome::NobodyThere { listeners };
+        if let Some(obstacle) = search.obstacle(process, began, dialed) {
+            return Outcome::Blocked(obstacle);
         }
         let pause = pace.pause(probes.count - 1, process.began.elapsed());
         wait(pause.min(limit.saturating_sub(began.elapsed())));
     }
 }
 
-/// Looks for listeners on other ports and addresses.
+/// Looks for what keeps the port from serving.
 struct Search<T> {
     port: u16,
-    tell: T,
-    has_told: bool,
-    loopback_since: Option<Instant>,
+    remark: T,
+    has_remarked: bool,
+    final_since: Option<Instant>,
     next: Instant,
     period: Duration,
 }
 
 impl<T: FnMut(String)> Search<T> {
-    fn new(port: u16, pace: Pace, tell: T) -> Self {
+    fn new(port: u16, pace: Pace, remark: T) -> Self {
         // A search takes milliseconds, which a measurement must not contain.
         let (first, period) = match pace {
             Pace::Relaxed => (SEARCH_PERIOD, SEARCH_PERIOD),
-            Pace::DenseApart | Pace::DenseShared => (TELL_AFTER, CERTAIN_AFTER),
+            Pace::DenseApart | Pace::DenseShared => (REMARK_AFTER, CERTAIN_AFTER),
         };
         Self {
             port,
-            tell,
-            has_told: false,
-            loopback_since: None,
+            remark,
+            has_remarked: false,
+            final_since: None,
             next: Instant::now() + first,
             period,
         }
     }
 
-    /// Returns the listeners once waiting any longer is useless.
-    fn is_hopeless(&mut self, process: &Process, began: Instant) -> Option<Vec<Listener>> {
+    /// Returns the obstacle once waiting any longer is useless.
+    fn obstacle(&mut self, process: &Process, began: Instant, dialed: Dialed) -> Option<Obstacle> {
         if Instant::now() < self.next {
             return None;
         }
-        let found = listeners::of(&process.members());
+        let obstacle = process.obstacle(self.port, dialed);
         // Counted from the end: on a machine with many processes a search takes long.
         self.next = Instant::now() + self.period;
-        let on_loopback = Listener {
-            scope: Scope::LoopbackOnly,
-            port: self.port,
-        };
-        if found.contains(&on_loopback) {
-            let since = *self.loopback_since.get_or_insert_with(Instant::now);
-            return (since.elapsed() >= CERTAIN_AFTER).then_some(found);
+        if obstacle.is_final() {
+            let since = *self.final_since.get_or_insert_with(Instant::now);
+            return (since.elapsed() >= CERTAIN_AFTER).then_some(obstacle);
         }
-        if !found.is_empty() && !self.has_told && began.elapsed() >= TELL_AFTER {
-            self.has_told = true;
-            (self.tell)(listeners::explain(&found, self.port));
+        self.final_since = None;
+        let is_worth_it = obstacle.is_listener() && began.elapsed() >= REMARK_AFTER;
+        if is_worth_it && !self.has_remarked {
+            self.has_remarked = true;
+            (self.remark)(obstacle.to_string());
         }
         None
     }
 }
 
-/// One connect, whose connection is closed at once. Refused and failed are the same.
-fn dial(port: u16) -> bool {
+/// One connect, whose connection is closed at once.
+fn dial(process: &Process, port: u16) -> Dialed {
+    match process.network() {
+        Network::Host => dial_host(port),
+        Network::Own => match process.connect(port, CONNECT_TIMEOUT) {
+            Ok(_) => Dialed::Accepted,
+            Err(error) if error.kind() == io::ErrorKind::TimedOut => Dialed::Silent,
+            Err(_) => Dialed::Refused,
+        },
+    }
+}
+
+/// The same in as few system calls as possible, since a measurement contains them.
+fn dial_host(port: u16) -> Dialed {
     let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
     let Ok(socket) = socket_with(AddressFamily::INET, SocketType::STREAM, flags, None) else {
-        return false;
+        return Dialed::Refused;
     };
-    match connect(&socket, &router_address(port)) {
-        Ok(()) => true,
-        Err(Errno::INPROGRESS) => {
-            let mut polled = [PollFd::new(&socket, PollFlags::OUT)];
-            poll(&mut polled, Some(&CONNECT_TIMEOUT)).is_ok_and(|ready| ready > 0)
-                && matches!(sockopt::socket_error(&socket), Ok(Ok(())))
-        }
-        Err(_) => false,
+    match connect(
+        &socket,
+        &SocketAddr::new(Network::Host.router_address(), port),
+    ) {
+        Ok(()) => return Dialed::Accepted,
+        Err(Errno::INPROGRESS) => {}
+        Err(_) => return Dialed::Refused,
+    }
+    let mut polled = [PollFd::new(&socket, PollFlags::OUT)];
+    let timeout = Timespec::try_from(CONNECT_TIMEOUT).ok();
+    match poll(&mut polled, timeout.as_ref()) {
+        Ok(0) => Dialed::Silent,
+        Ok(_) if matches!(sockopt::socket_error(&socket), Ok(Ok(()))) => Dialed::Accepted,
+        Ok(_) | Err(_) => Dialed::Refused,
     }
 }
 

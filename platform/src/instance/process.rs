@@ -1,33 +1,69 @@
-//! A process group: the server and everything that it starts, ended together.
+//! The processes of one function, from the start command to its last descendant.
 
 use std::fs;
 use std::io;
+use std::net::{SocketAddr, TcpStream};
 use std::os::unix::process::{CommandExt, ExitStatusExt};
-use std::process::{Child, Command, ExitStatus};
-use std::sync::{Arc, Condvar, Mutex, PoisonError, mpsc};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::atomic::{AtomicBool, AtomicI32, Ordering};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, mpsc};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process_group, waitid};
+use rustix::process::{
+    Pid, Signal, WaitId, WaitIdOptions, kill_process, kill_process_group, waitid,
+};
 
 use super::cores::Cores;
+use crate::listeners::{Dialed, Obstacle, Table};
+use crate::processes;
 use crate::remains::{self, Running};
+use crate::sandbox::{self, Channel, Closer, Network, Order, Refusal, Report, Spec};
 
-/// How long a killed process may take to be gone.
-const KILL_PATIENCE: Duration = Duration::from_secs(5);
+/// How long a killed process may take to disappear.
+const KILL_PATIENCE: Duration = Duration::from_secs(6);
 const PAGE_KB: u64 = 4;
+const SIGTERM_BIT: u64 = 1 << (15 - 1);
 
-/// A launched server. It leads its own process group, so that its children end with it.
+/// The start command and everything that it started.
 #[derive(Debug)]
 pub(crate) struct Process {
-    pid: Pid,
-    /// Just before the process was created.
+    /// Just before the start command was started.
     pub(crate) began: Instant,
+    /// The start command. Zero until it runs.
+    main: AtomicI32,
+    holder: Holder,
     ended: Mutex<Option<ExitStatus>>,
     changed: Condvar,
+    was_killed: AtomicBool,
 }
 
-/// What the group uses at one moment.
+/// What holds the start command.
+#[derive(Debug)]
+enum Holder {
+    /// This program, as the command's parent.
+    Parent,
+    Supervisor(Supervisor),
+}
+
+#[derive(Debug)]
+struct Supervisor {
+    process: i32,
+    network: Network,
+    line: Mutex<Line>,
+    /// Tells the supervisor to kill everything, without waiting for the line's lock.
+    closer: Closer,
+}
+
+/// What the supervisor is asked and reports.
+#[derive(Debug)]
+struct Line {
+    channel: Channel,
+    /// The start command's wait status, which may arrive instead of any other report.
+    status: Option<i32>,
+}
+
+/// What the function uses at one moment.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Usage {
     pub(crate) memory_kb: u64,
@@ -36,63 +72,141 @@ pub(crate) struct Usage {
 }
 
 impl Process {
-    /// Starts the command as its own process group. The thread that creates the process also reaps it: without a
-    /// thread there is no process either, and the process inherits the thread's processors.
+    /// Starts the command as a plain child. The thread that creates the process also reaps it: without a thread there
+    /// is no process either, and the process inherits the thread's processors.
     pub(crate) fn spawn(
-        mut command: Command,
+        spec: &Spec,
+        output: [Stdio; 2],
         cores: Option<&'static Cores>,
-    ) -> io::Result<Arc<Self>> {
-        command.process_group(0);
-        let (started, starting) = mpsc::sync_channel(1);
-        let life = move || {
+    ) -> Result<Arc<Self>, Refusal> {
+        let mut command = Command::new(spec.words.first().cloned().unwrap_or_default());
+        command
+            .args(spec.words.iter().skip(1))
+            .env_clear()
+            .envs(&spec.environment)
+            .current_dir(&spec.directory)
+            .process_group(0);
+        if let Some(user) = spec.user {
+            command.uid(user).gid(user);
+        }
+        let [stdout, stderr] = output;
+        command.stdin(Stdio::null()).stdout(stdout).stderr(stderr);
+        let create = move || {
             if let Some(cores) = cores {
                 cores.enter_servers();
             }
-            let spawned = Self::create(&mut command);
-            match spawned {
-                Ok((process, child)) => {
-                    started.send(Ok(Arc::clone(&process))).ok();
-                    // It holds the writing ends of the output pipe.
-                    drop(command);
-                    process.reap(child);
-                }
-                Err(error) => {
-                    started.send(Err(error)).ok();
-                }
+            let began = Instant::now();
+            let child = command.spawn().map_err(|error| Refusal::execute(&error))?;
+            let id = child_id(&child).map_err(|error| Refusal::spawn(&error))?;
+            // The command, dropped here, holds copies of the output, which must close with the function.
+            Ok((Self::of(id, began, Holder::Parent), child))
+        };
+        Self::live(create)
+    }
+
+    /// Starts the command under a supervisor, in the namespaces that the spec names.
+    pub(crate) fn supervise(spec: Spec, output: [Stdio; 2]) -> Result<Arc<Self>, Refusal> {
+        let network = spec
+            .room
+            .as_ref()
+            .map_or(Network::Host, |room| room.network);
+        let create = move || {
+            let lost = |error: io::Error| Refusal::spawn(&error);
+            let began = Instant::now();
+            let (child, channel) = sandbox::supervisor(output).map_err(lost)?;
+            let supervisor = Supervisor {
+                process: child_id(&child).map_err(lost)?,
+                network,
+                closer: channel.closer().map_err(lost)?,
+                line: Mutex::new(Line {
+                    channel,
+                    status: None,
+                }),
+            };
+            Ok((Self::of(0, began, Holder::Supervisor(supervisor)), child))
+        };
+        let process = Self::live(create)?;
+        let main = match &process.holder {
+            Holder::Parent => Ok(0),
+            Holder::Supervisor(held) => {
+                sandbox::start(&mut held.lock().channel, held.process, spec)
             }
         };
-        remains::start(|| {
-            thread::Builder::new()
-                .name("reaper".to_owned())
-                .spawn(life)?;
-            starting
-                .recv()
-                .unwrap_or_else(|_| Err(io::Error::other("the thread that starts it is gone")))
+        match main {
+            Ok(main) => {
+                process.main.store(main, Ordering::SeqCst);
+                Ok(process)
+            }
+            Err(refusal) => {
+                process.kill();
+                Err(refusal)
+            }
+        }
+    }
+
+    fn of(main: i32, began: Instant, holder: Holder) -> Arc<Self> {
+        Arc::new(Self {
+            began,
+            main: AtomicI32::new(main),
+            holder,
+            ended: Mutex::new(None),
+            changed: Condvar::new(),
+            was_killed: AtomicBool::new(false),
         })
     }
 
-    fn create(command: &mut Command) -> io::Result<(Arc<Self>, Child)> {
-        let began = Instant::now();
-        let child = command.spawn()?;
-        let pid = i32::try_from(child.id()).ok().and_then(Pid::from_raw);
-        let pid = pid.ok_or_else(|| io::Error::other("the process has no id"))?;
-        let process = Arc::new(Self {
-            pid,
-            began,
-            ended: Mutex::new(None),
-            changed: Condvar::new(),
+    /// Creates a process and reaps it, on a thread of its own.
+    fn live(
+        create: impl FnOnce() -> Result<(Arc<Self>, Child), Refusal> + Send + 'static,
+    ) -> Result<Arc<Self>, Refusal> {
+        let (started, starting) = mpsc::sync_channel(1);
+        let life = move || match create() {
+            Ok((process, mut child)) => {
+                started.send(Ok(Arc::clone(&process))).ok();
+                process.reap(&mut child);
+            }
+            Err(refusal) => {
+                started.send(Err(refusal)).ok();
+            }
+        };
+        let mut refused = None;
+        let process = remains::start(|| {
+            let thread = thread::Builder::new().name("reaper".to_owned());
+            thread.spawn(life)?;
+            match starting.recv() {
+                Ok(Ok(process)) => Ok(process),
+                Ok(Err(refusal)) => {
+                    let error = refusal.error();
+                    refused = Some(refusal);
+                    Err(error)
+                }
+                Err(_) => Err(io::Error::other("the thread that starts it is gone")),
+            }
         });
-        Ok((process, child))
+        process.map_err(|error| refused.unwrap_or_else(|| Refusal::spawn(&error)))
     }
 
-    /// The process's number.
+    /// The start command's process id.
     pub(crate) fn id(&self) -> i32 {
-        self.pid.as_raw_nonzero().get()
+        self.main.load(Ordering::SeqCst)
     }
 
-    /// How it ended, if it did.
+    /// The start command's wait status, once it has ended and nothing that it started is left.
     pub(crate) fn ended(&self) -> Option<ExitStatus> {
         *self.lock()
+    }
+
+    /// Returns the network that the function sees.
+    pub(crate) fn network(&self) -> Network {
+        match &self.holder {
+            Holder::Parent => Network::Host,
+            Holder::Supervisor(supervisor) => supervisor.network,
+        }
+    }
+
+    /// Returns whether this program killed it.
+    pub(crate) fn was_killed(&self) -> bool {
+        self.was_killed.load(Ordering::SeqCst)
     }
 
     /// Waits for the end.
@@ -103,21 +217,66 @@ impl Process {
         *waiting.unwrap_or_else(PoisonError::into_inner).0
     }
 
-    /// Sends a signal to the whole group while its leader is not reaped, so the number cannot be another's yet.
-    pub(crate) fn signal(&self, signal: Signal) {
-        let ended = self.lock();
-        if ended.is_none() {
-            kill_process_group(self.pid, signal).ok();
+    /// Sends SIGTERM to the start command.
+    pub(crate) fn terminate(&self) {
+        match &self.holder {
+            Holder::Parent => self.signal_leader(Signal::TERM),
+            Holder::Supervisor(supervisor) => supervisor.order(&Order::Terminate),
         }
     }
 
-    /// Ends the group and waits until its leader is gone.
+    /// Returns whether the start command handles SIGTERM. As process 1 it ignores the signal otherwise.
+    pub(crate) fn handles_sigterm(&self) -> Option<bool> {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.id())).ok()?;
+        let caught = status
+            .lines()
+            .find_map(|line| line.strip_prefix("SigCgt:"))?;
+        let caught = u64::from_str_radix(caught.trim(), 16).ok()?;
+        Some(caught & SIGTERM_BIT != 0)
+    }
+
+    /// Stops every process of the function, and waits until the stop is ordered.
+    pub(crate) fn freeze(&self) {
+        match &self.holder {
+            Holder::Parent => self.signal_group(Signal::STOP),
+            Holder::Supervisor(supervisor) => supervisor.order(&Order::Freeze),
+        }
+    }
+
+    /// Lets a frozen function continue.
+    pub(crate) fn thaw(&self) {
+        match &self.holder {
+            Holder::Parent => self.signal_group(Signal::CONT),
+            Holder::Supervisor(supervisor) => supervisor.order(&Order::Thaw),
+        }
+    }
+
+    /// Kills every process of the function, and waits until they are gone.
     pub(crate) fn kill(&self) {
-        self.signal(Signal::KILL);
+        self.was_killed.store(true, Ordering::SeqCst);
+        match &self.holder {
+            Holder::Parent => self.signal_group(Signal::KILL),
+            Holder::Supervisor(supervisor) => supervisor.closer.close(),
+        }
         self.wait(KILL_PATIENCE);
     }
 
-    /// What the group uses now.
+    /// Connects to the function's port, in the network that it sees.
+    pub(crate) fn connect(&self, port: u16, patience: Duration) -> io::Result<TcpStream> {
+        let own = match &self.holder {
+            Holder::Supervisor(supervisor) if supervisor.network == Network::Own => supervisor,
+            Holder::Supervisor(_) | Holder::Parent => {
+                let address = SocketAddr::new(Network::Host.router_address(), port);
+                return TcpStream::connect_timeout(&address, patience);
+            }
+        };
+        let socket = own.socket()?;
+        let address = SocketAddr::new(Network::Own.router_address(), port);
+        socket.connect_timeout(&address.into(), patience)?;
+        Ok(socket.into())
+    }
+
+    /// Returns what the function uses now.
     pub(crate) fn usage(&self) -> Usage {
         let mut sum = Usage::default();
         for member in self.members() {
@@ -135,36 +294,135 @@ impl Process {
         sum
     }
 
-    /// The numbers of the group's processes.
+    /// Returns the ids of the function's processes, daemons included.
     pub(crate) fn members(&self) -> Vec<i32> {
         if self.ended().is_some() {
             return Vec::new();
         }
-        let group = self.id();
-        let numbers = fs::read_dir("/proc").into_iter().flatten().flatten();
-        let numbers = numbers.filter_map(|entry| entry.file_name().to_str()?.parse::<i32>().ok());
-        numbers
-            .filter(|number| group_of(*number) == Some(group))
+        let (root, own) = match &self.holder {
+            Holder::Parent => (self.id(), Some(self.id())),
+            Holder::Supervisor(supervisor) => (supervisor.process, None),
+        };
+        let descendants = processes::descendants(root);
+        own.into_iter()
+            .chain(descendants.iter().map(|entry| entry.id))
             .collect()
     }
 
-    fn reap(&self, mut child: Child) {
-        // Leave it a zombie first: as long as it is one, the group's number stays ours and its members can be ended.
-        let seen = waitid(
-            WaitId::Pid(self.pid),
-            WaitIdOptions::EXITED | WaitIdOptions::NOWAIT,
-        );
-        let mut ended = self.lock();
-        if seen.is_ok() {
-            kill_process_group(self.pid, Signal::KILL).ok();
+    /// Returns whether the function itself serves the port. Without `/proc` that is assumed.
+    pub(crate) fn serves(&self, port: u16) -> bool {
+        self.listeners().is_none_or(|table| table.serves(port))
+    }
+
+    /// Returns what keeps the port from serving.
+    pub(crate) fn obstacle(&self, port: u16, dialed: Dialed) -> Obstacle {
+        self.listeners()
+            .map_or(Obstacle::Unknown { port }, |table| {
+                table.obstacle(port, dialed)
+            })
+    }
+
+    /// Returns the listeners of the network that the function sees, or `None` without `/proc`.
+    fn listeners(&self) -> Option<Table> {
+        let process = match &self.holder {
+            Holder::Parent => self.id(),
+            Holder::Supervisor(supervisor) => supervisor.process,
+        };
+        Table::read(process, &self.members())
+    }
+
+    /// Signals the group while its leader is not reaped, so that the id cannot belong to another process yet.
+    fn signal_group(&self, signal: Signal) {
+        let ended = self.lock();
+        if let (None, Some(group)) = (*ended, Pid::from_raw(self.id())) {
+            kill_process_group(group, signal).ok();
         }
-        let status = child.wait().unwrap_or_else(|_| ExitStatus::from_raw(0));
-        *ended = Some(status);
+    }
+
+    fn signal_leader(&self, signal: Signal) {
+        let ended = self.lock();
+        if let (None, Some(leader)) = (*ended, Pid::from_raw(self.id())) {
+            kill_process(leader, signal).ok();
+        }
+    }
+
+    fn reap(&self, child: &mut Child) {
+        match &self.holder {
+            Holder::Parent => self.reap_group(child),
+            Holder::Supervisor(supervisor) => {
+                let ended = child.wait().ok();
+                // The supervisor's last report says how the function ended.
+                let status = supervisor.status().or(ended);
+                *self.lock() = Some(status.unwrap_or_else(killed));
+            }
+        }
         self.changed.notify_all();
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, Option<ExitStatus>> {
+    fn reap_group(&self, child: &mut Child) {
+        // The leader stays a zombie first: until it is reaped, the group's id is taken and the rest can be killed.
+        if let Some(leader) = Pid::from_raw(self.id()) {
+            let options = WaitIdOptions::EXITED | WaitIdOptions::NOWAIT;
+            waitid(WaitId::Pid(leader), options).ok();
+        }
+        self.signal_group(Signal::KILL);
+        let mut ended = self.lock();
+        *ended = Some(child.wait().unwrap_or_else(|_| killed()));
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Option<ExitStatus>> {
         self.ended.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Supervisor {
+    /// Has an order carried out. A supervisor that has ended carries out nothing, and needs not.
+    fn order(&self, order: &Order) {
+        self.lock().ask(order).ok();
+    }
+
+    /// Returns a socket in the function's network.
+    fn socket(&self) -> io::Result<socket2::Socket> {
+        let mut line = self.lock();
+        match line.ask(&Order::Socket)? {
+            Some(Report::Failed { errno }) => return Err(io::Error::from_raw_os_error(errno)),
+            Some(
+                Report::Done
+                | Report::MapIdentities
+                | Report::Started { .. }
+                | Report::Refused(_)
+                | Report::Ended { .. },
+            )
+            | None => {}
+        }
+        let socket = line.channel.descriptor();
+        Ok(socket.ok_or(io::ErrorKind::ConnectionRefused)?.into())
+    }
+
+    /// Reads the remaining reports of a supervisor that has exited.
+    fn status(&self) -> Option<ExitStatus> {
+        let mut line = self.lock();
+        while let Ok(Some(_)) = line.next() {}
+        line.status.map(ExitStatus::from_raw)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Line> {
+        self.line.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Line {
+    fn ask(&mut self, order: &Order) -> io::Result<Option<Report>> {
+        self.channel.send(order)?;
+        self.next()
+    }
+
+    fn next(&mut self) -> io::Result<Option<Report>> {
+        let report = self.channel.receive()?;
+        if let Some(Report::Ended { status }) = report {
+            self.status = Some(status);
+        }
+        Ok(report)
     }
 }
 
@@ -181,7 +439,7 @@ pub(crate) fn exit_code(status: ExitStatus) -> i32 {
         .unwrap_or_else(|| 128 + status.signal().unwrap_or(0))
 }
 
-/// Waits until the condition holds; the answer says whether it did before the deadline.
+/// Waits until the condition holds. Returns whether it did before the deadline.
 pub(crate) fn eventually(deadline: Instant, mut holds: impl FnMut() -> bool) -> bool {
     loop {
         if holds() {
@@ -194,13 +452,14 @@ pub(crate) fn eventually(deadline: Instant, mut holds: impl FnMut() -> bool) -> 
     }
 }
 
-fn entries(folder: &str) -> u64 {
-    fs::read_dir(folder).map_or(0, |entries| entries.count() as u64)
+fn killed() -> ExitStatus {
+    ExitStatus::from_raw(Signal::KILL.as_raw())
 }
 
-fn group_of(process: i32) -> Option<i32> {
-    let line = fs::read_to_string(format!("/proc/{process}/stat")).ok()?;
-    // The name is in parentheses and may hold anything; what follows it is: state, parent, group.
-    let mut after = line.rsplit_once(") ")?.1.split(' ').skip(2);
-    after.next()?.parse().ok()
+fn child_id(child: &Child) -> io::Result<i32> {
+    i32::try_from(child.id()).map_err(io::Error::other)
+}
+
+fn entries(folder: &str) -> u64 {
+    fs::read_dir(folder).map_or(0, |entries| entries.count() as u64)
 }

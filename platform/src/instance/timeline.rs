@@ -53,9 +53,14 @@ impl Timeline {
 
     /// Records that a part is over.
     pub(crate) fn reached(&mut self, part: Part) {
-        let now = Instant::now();
-        self.parts.push((part, now - self.last));
-        self.last = now;
+        self.reached_at(part, Instant::now());
+    }
+
+    /// Records that a part was over at a time that has passed.
+    pub(crate) fn reached_at(&mut self, part: Part, at: Instant) {
+        self.parts
+            .push((part, at.saturating_duration_since(self.last)));
+        self.last = at;
     }
 
     /// Returns a copy with one more part, timed elsewhere.

@@ -179,21 +179,20 @@ fn an_interrupted_check_leaves_nothing() {
     };
     let scratch = tempfile::tempdir().expect("a folder");
     let code = tempfile::tempdir().expect("a folder");
+    let port = free_port().to_string();
+    // In the function's command line, so that no other test's function is meant.
+    let own = format!("server.py interrupted-check-{port}");
     let script = format!(
-        "#!/bin/sh\nexec {python} {} \"$FC_FUNC_CODE_PATH\"\n",
+        "#!/bin/sh\nexec {python} {} interrupted-check-{port}\n",
         server("server.py")
     );
     let source = file(code.path(), "bootstrap", script, 0o755);
-    let port = free_port().to_string();
     let mut process = std::process::Command::new(env!("CARGO_BIN_EXE_coldstart"))
         .args(["check", source.to_str().expect("text"), "--port", &port])
         .env("TMPDIR", scratch.path())
         .stdout(std::process::Stdio::null())
         .spawn()
         .expect("it starts");
-    // The package's folder is in the function's command line, so no other test's function is meant.
-    let mark = scratch.path().to_str().expect("text").to_owned();
-    let own = format!("server.py {mark}");
     let deadline = std::time::Instant::now() + DEADLINE;
     while !runs(&own) {
         assert!(std::time::Instant::now() < deadline, "never launched");

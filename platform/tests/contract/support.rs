@@ -161,6 +161,11 @@ impl Gateway {
         Some(Self::start(&all))
     }
 
+    /// The folders in `/proc` of all processes that it started.
+    pub(crate) fn descendants(&self) -> Vec<PathBuf> {
+        descendants(self.process.id())
+    }
+
     /// Waits until the output contains the text; returns the whole output.
     pub(crate) fn wait_for(&self, text: &str) -> String {
         let deadline = Instant::now() + DEADLINE;
@@ -336,6 +341,25 @@ pub(crate) fn file(folder: &Path, name: &str, content: impl AsRef<[u8]>, mode: u
     fs::write(&path, content).expect("written");
     fs::set_permissions(&path, fs::Permissions::from_mode(mode)).expect("the mode");
     path
+}
+
+/// The folders in `/proc` of all descendants of a process.
+pub(crate) fn descendants(root: u32) -> Vec<PathBuf> {
+    let mut known = vec![root.to_string()];
+    let mut found = Vec::new();
+    let parent_of = |folder: &Path| {
+        let stat = fs::read_to_string(folder.join("stat")).unwrap_or_default();
+        let after_name = stat.rsplit_once(") ").map_or("", |(_, rest)| rest);
+        after_name.split(' ').nth(1).unwrap_or_default().to_owned()
+    };
+    let processes = || fs::read_dir("/proc").expect("/proc").flatten();
+    while let Some(parent) = known.pop() {
+        for entry in processes().filter(|entry| parent_of(&entry.path()) == parent) {
+            known.push(entry.file_name().to_string_lossy().into_owned());
+            found.push(entry.path());
+        }
+    }
+    found
 }
 
 /// Whether a process with this text in its command line is running.

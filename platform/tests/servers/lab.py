@@ -60,7 +60,7 @@ class Connection:
         body = self.body(headers)
         return self.send(json.dumps({
             "method": method, "target": target, "headers": headers, "connection": self.number,
-            "body": body[:64].decode("latin-1"), "length": len(body), "process": os.getpid(),
+            "body": body[:64].decode("latin-1"), "length": len(body), "instance": os.environ.get("FC_INSTANCE_ID"),
             "trailers": self.trailers,
         }), fields=["Server: lab", "Date: Thu, 01 Jan 1970 00:00:00 GMT", "x-fc-secret: 1", "X-Own: yes"])
 

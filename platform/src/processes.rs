@@ -1,0 +1,112 @@
+//! The processes of this machine, read from `/proc`.
+
+use std::collections::HashSet;
+use std::fs;
+
+/// A process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Entry {
+    pub(crate) id: i32,
+    pub(crate) state: State,
+    parent: i32,
+}
+
+/// What a process does, as far as it matters here.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum State {
+    Running,
+    Stopped,
+    /// It has ended, and its parent has not noticed yet.
+    Zombie,
+}
+
+/// Returns whether `/proc` is mounted. Without it no process but a direct child can be observed.
+pub(crate) fn are_visible() -> bool {
+    fs::metadata("/proc/self/stat").is_ok()
+}
+
+/// Returns all descendants of a process, without the process itself.
+pub(crate) fn descendants(root: i32) -> Vec<Entry> {
+    let mut rest = all();
+    let mut known = HashSet::from([root]);
+    let mut found = Vec::new();
+    loop {
+        let (children, others): (Vec<_>, Vec<_>) = rest
+            .into_iter()
+            .partition(|entry| known.contains(&entry.parent));
+        if children.is_empty() {
+            return found;
+        }
+        known.extend(children.iter().map(|entry| entry.id));
+        found.extend(children);
+        rest = others;
+    }
+}
+
+/// Returns the ids of all processes.
+pub(crate) fn ids() -> impl Iterator<Item = i32> {
+    let entries = fs::read_dir("/proc").into_iter().flatten().flatten();
+    entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok())
+}
+
+/// Returns a process's name, as `ps` shows it.
+pub(crate) fn name(id: i32) -> Option<String> {
+    let name = fs::read_to_string(format!("/proc/{id}/comm")).ok()?;
+    Some(name.trim_end().to_owned())
+}
+
+fn all() -> Vec<Entry> {
+    let read = |id| entry(id, &fs::read_to_string(format!("/proc/{id}/stat")).ok()?);
+    ids().filter_map(read).collect()
+}
+
+/// Parses `id (name) state parent …`. The name may contain anything, parentheses included.
+fn entry(id: i32, line: &str) -> Option<Entry> {
+    let mut after_name = line.rsplit_once(") ")?.1.split(' ');
+    let state = match after_name.next()? {
+        "T" | "t" => State::Stopped,
+        "Z" | "X" => State::Zombie,
+        _ => State::Running,
+    };
+    let parent = after_name.next()?.parse().ok()?;
+    Some(Entry { id, state, parent })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_with_parentheses_does_not_hide_the_parent() {
+        let found = entry(7, "7 (a) Z 9 (b) T 3 7 7 0");
+        let expected = Entry {
+            id: 7,
+            state: State::Stopped,
+            parent: 3,
+        };
+        assert_eq!(found, Some(expected));
+    }
+
+    #[test]
+    fn grandchildren_are_descendants() {
+        let mut child = std::process::Command::new("sh")
+            .args(["-c", "sleep 60 & echo; wait"])
+            .stdout(std::process::Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut line = [0];
+        std::io::Read::read_exact(child.stdout.as_mut().unwrap(), &mut line).unwrap();
+        let own = i32::try_from(std::process::id()).unwrap();
+        let shell = i32::try_from(child.id()).unwrap();
+        let found = descendants(own);
+        let sleep = found.iter().find(|entry| entry.parent == shell);
+        assert!(found.iter().any(|entry| entry.id == shell), "{found:?}");
+        let sleep = sleep.unwrap().id;
+        assert_eq!(name(sleep).as_deref(), Some("sleep"));
+        for id in [sleep, shell] {
+            let id = rustix::process::Pid::from_raw(id).unwrap();
+            rustix::process::kill_process(id, rustix::process::Signal::KILL).unwrap();
+        }
+        child.wait().unwrap();
+    }
+}
