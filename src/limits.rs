@@ -26,6 +26,9 @@ pub(crate) const READ_TOGETHER_LEN_MAX: usize = 4 * 1024;
 pub(crate) const ACCEPTS_A_TURN_MAX: usize = 64;
 /// Reads of a session per turn before the other sessions are driven.
 pub(crate) const READS_A_TURN_MAX: usize = 4;
+/// Pieces of bodies, received or sent, that a session may handle per turn before the other sessions are driven. Tiny pieces
+/// cost work that their bytes do not show: a lock and a chunk for each.
+pub(crate) const PIECES_A_TURN_MAX: usize = 128;
 /// Events taken from the kernel per poll; after a full list, [`EVENTS_A_POLL_MAX`]. A list of half a kilobyte fits beside the
 /// other allocations of a start.
 pub(crate) const EVENTS_A_POLL_FIRST: usize = 32;

@@ -5,14 +5,17 @@ use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
 use std::process::Command;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::channel;
 use std::thread;
 use std::time::Duration;
 
-use coldstart::{Request, Response, Server};
+use coldstart::handler::{Outcome, WhenHalfClosed};
+use coldstart::message::PeerState;
+use coldstart::{Body, Request, Response, Server};
 
 use loopback::process::{Process, is_again};
 use loopback::server::{Running, on_loopback};
-use loopback::{Client, PATIENCE, get, outlast};
+use loopback::{Client, PATIENCE, eventually, get, outlast};
 
 /// `bootstrap` on a free port, after these lines of a shell, with `arguments` after its own.
 fn bootstrap_after(shell: &str, arguments: &str) -> (Process, SocketAddr) {
@@ -116,4 +119,65 @@ fn a_second_server_of_a_process_serves_until_a_signal_of_its_own() {
         assert!(client.is_at_end());
     }
     assert_eq!(server.ended().code(), Some(0));
+}
+
+#[test]
+fn a_promise_sees_that_its_peer_has_half_closed_and_is_still_sent() {
+    let (replies_in, replies) = channel();
+    let server = Running::start(on_loopback(), move |_: &Request<'_>| {
+        let (outcome, reply) = Outcome::promised();
+        drop(replies_in.send(reply));
+        outcome
+    });
+    let mut client = Client::connect(server.address);
+    client.send(get("/"));
+    let reply = replies.recv_timeout(PATIENCE).expect("a reply");
+    assert_eq!(reply.peer(), PeerState::Open);
+    client.shut_down_output();
+    eventually("the reply sees it", || {
+        reply.peer() == PeerState::HalfClosed
+    });
+    reply.complete("kept");
+    assert_eq!(client.response().text(), "kept");
+    server.stop();
+}
+
+#[test]
+fn a_handler_may_take_a_half_closed_peer_for_gone() {
+    let (replies_in, replies) = channel();
+    let server = Running::start(on_loopback(), move |_: &Request<'_>| {
+        let (outcome, reply) = Outcome::promised();
+        drop(replies_in.send(reply));
+        outcome.when_half_closed(WhenHalfClosed::Cancel)
+    });
+    let mut client = Client::connect(server.address);
+    client.send(get("/"));
+    let reply = replies.recv_timeout(PATIENCE).expect("a reply");
+    client.shut_down_output();
+    eventually("work for it can stop", || reply.is_peer_gone());
+    assert!(client.is_at_end());
+    server.stop();
+}
+
+#[test]
+fn the_sender_of_a_stream_sees_that_its_peer_has_half_closed() {
+    let (senders_in, senders) = channel();
+    let server = Running::start(on_loopback(), move |_: &Request<'_>| {
+        let (sender, body) = Body::channel(1024);
+        drop(senders_in.send(sender));
+        Response::bytes(body)
+    });
+    let mut client = Client::connect(server.address);
+    client.send(get("/"));
+    let sender = senders.recv_timeout(PATIENCE).expect("a sender");
+    sender.send("first ").expect("the client is there");
+    client.shut_down_output();
+    eventually("the sender sees it", || {
+        sender.peer() == PeerState::HalfClosed
+    });
+    sender.send("last").expect("the client reads on");
+    sender.finish();
+    assert_eq!(client.head().expect("a head").status, 200);
+    assert_eq!(client.chunked().expect("all of it"), b"first last");
+    server.stop();
 }

@@ -9,10 +9,11 @@ use bytes::Bytes;
 
 use crate::current_request::{self, CurrentRequest};
 use crate::h1::{HeadIndex, HeadView};
-use crate::handler::outcome::{IntoOutcome, Outcome};
+use crate::handler::outcome::{IntoOutcome, Outcome, WhenHalfClosed};
 use crate::handler::reply::Reply;
 use crate::handler::{Accept, FunctionHandler, Handler};
 use crate::limits::{POOL_QUEUE_LEN_MAX, POOL_QUEUE_MAX};
+use crate::message::peer::PeerState;
 use crate::message::request::{HEAD_LIMITS_OPEN, Head, Request, RequestBody};
 use crate::message::response::{Response, Status};
 use crate::sync::{Condvar, Mutex, MutexGuard, thread};
@@ -26,6 +27,7 @@ use crate::sync::{Condvar, Mutex, MutexGuard, thread};
 pub struct Blocking<H> {
     handler: H,
     pool: Arc<Pool>,
+    half_closed: WhenHalfClosed,
     /// Counts the clones: the last one ends the pool.
     lease: Arc<Lease>,
 }
@@ -35,6 +37,7 @@ impl<H: Clone> Clone for Blocking<H> {
         Self {
             handler: self.handler.clone(),
             pool: Arc::clone(&self.pool),
+            half_closed: self.half_closed,
             lease: Arc::clone(&self.lease),
         }
     }
@@ -59,8 +62,18 @@ impl<H: Handler + Clone + Send + 'static> Blocking<H> {
         Self {
             handler,
             pool,
+            half_closed: WhenHalfClosed::Respond,
             lease,
         }
+    }
+
+    /// Says what to do for a client that ends its side before its response is sent; see
+    /// [`Outcome::when_half_closed`]. By default it gets its response, unless its request waits in a full queue: there it
+    /// gives way to a new one, with 503.
+    #[must_use]
+    pub fn when_half_closed(mut self, then: WhenHalfClosed) -> Self {
+        self.half_closed = then;
+        self
     }
 }
 
@@ -106,6 +119,7 @@ impl<H: Handler + Clone + Send + 'static> Blocking<H> {
     /// Passes the request to the pool. The response is promised, or 503 if too many requests wait.
     pub fn respond(&self, request: &Request<'_>) -> Outcome {
         let (outcome, reply) = Outcome::promised();
+        let outcome = outcome.when_half_closed(self.half_closed);
         let job = Job {
             request: KeptRequest::keep(request),
             current: CurrentRequest::current().waiting(),
@@ -119,6 +133,10 @@ impl<H: Handler + Clone + Send + 'static> Blocking<H> {
                 } else {
                     self.overloaded()
                 }
+            }
+            Pushed::Replaced(job) => {
+                job.reply.settle(self.overloaded());
+                outcome
             }
             Pushed::Full => self.overloaded(),
         }
@@ -199,6 +217,8 @@ enum Pushed {
     /// Queued, and there is room for one more thread.
     NeedsThread,
     Full,
+    /// Taken in place of this job, whose peer has ended its side or gone.
+    Replaced(Job),
 }
 
 impl Pool {
@@ -213,7 +233,7 @@ impl Pool {
         if state.jobs.len() >= POOL_QUEUE_MAX
             || (len > POOL_QUEUE_LEN_MAX && !state.jobs.is_empty())
         {
-            return Pushed::Full;
+            return Self::replace(state, job);
         }
         state.len = len;
         state.jobs.push_back(job);
@@ -224,6 +244,29 @@ impl Pool {
         drop(state);
         self.news.notify_one();
         Pushed::Taken
+    }
+
+    /// The queue is full: a job whose peer may not even read the response gives way.
+    fn replace(mut state: MutexGuard<'_, State>, job: Job) -> Pushed {
+        let is_open = |job: &Job| job.reply.peer() == PeerState::Open;
+        let Some(place) = state.jobs.iter().position(|queued| !is_open(queued)) else {
+            return Pushed::Full;
+        };
+        let len = state.len.saturating_add(job.request.len());
+        match state.jobs.remove(place) {
+            Some(replaced) if len.saturating_sub(replaced.request.len()) <= POOL_QUEUE_LEN_MAX => {
+                state.len = len.saturating_sub(replaced.request.len());
+                state.jobs.push_back(job);
+                Pushed::Replaced(replaced)
+            }
+            replaced => {
+                // It would not make enough room.
+                if let Some(replaced) = replaced {
+                    state.jobs.insert(place, replaced);
+                }
+                Pushed::Full
+            }
+        }
     }
 
     /// Whether a running thread will take the job that needed the new one. If no thread runs, all jobs are dropped, and their
@@ -324,7 +367,10 @@ mod tests {
     use super::{Blocking, Handler as _, KeptRequest, Outcome};
     use crate::h1::HeadIndex;
     use crate::handler::FunctionHandler;
+    use crate::handler::outcome::Pending;
     use crate::limits::POOL_QUEUE_MAX;
+    use crate::sync::notify::Notify;
+    use crate::sync::oneshot::Polled;
     use crate::{Bytes, Request, Response, TestRequest};
 
     fn with_request<T>(see: impl FnOnce(&Request<'_>) -> T) -> T {
@@ -369,6 +415,39 @@ mod tests {
         // The job of a peer that has left is skipped, and the next one runs.
         let next = TestRequest::get("/").run_handler(&mut pool).text();
         assert!(next == "done" || next == "all threads are busy\n", "{next}");
+    }
+
+    #[test]
+    fn half_closed_requests_give_way_in_a_full_queue() {
+        let gate = Arc::new(Mutex::new(()));
+        let closed = gate.lock().unwrap_or_else(PoisonError::into_inner);
+        let waits = Arc::clone(&gate);
+        let function = move |_: &Request<'_>| {
+            drop(waits.lock());
+            Response::text("done")
+        };
+        let mut pool = Blocking::new(FunctionHandler(function), 1);
+        let mut outcomes: Vec<Outcome> = (0..POOL_QUEUE_MAX + 2)
+            .map(|_| with_request(|request| pool.call(request)))
+            .collect();
+        assert!(outcomes.pop().is_some_and(|last| last.response().is_some()));
+        let mut leaver = outcomes.pop().expect("many are queued");
+        let promise = leaver.take_promise().expect("it is queued");
+        promise.half_close();
+        let next = with_request(|request| pool.call(request));
+        assert!(next.response().is_none(), "it is queued in its place");
+        match promise.poll(|| Notify::new(|| {})) {
+            Polled::Filled(Pending::Response(response)) => {
+                assert_eq!(response.head().status(), 503);
+            }
+            Polled::Filled(Pending::Promise(_)) | Polled::Pending | Polled::Broken => {
+                panic!("the one that left is told to come again")
+            }
+        }
+        let full = with_request(|request| pool.call(request));
+        assert!(full.response().is_some(), "no other one has left");
+        drop(closed);
+        drop(outcomes);
     }
 
     #[test]

@@ -18,7 +18,7 @@ use crate::message::response::{Response, Status};
 
 pub use crate::sync::pause::{Pause, Resume};
 pub use blocking::{Blocking, blocking};
-pub use outcome::{IntoOutcome, IntoResponse, Outcome};
+pub use outcome::{IntoOutcome, IntoResponse, Outcome, WhenHalfClosed};
 pub use reply::Reply;
 pub use router::Router;
 

@@ -29,8 +29,21 @@ use crate::sync::oneshot::Receiver;
 /// ```
 pub struct Outcome {
     pub(crate) pending: Pending,
+    pub(crate) half_closed: WhenHalfClosed,
     /// A future of the loop will have its place here, and such a future need not be `Send`.
     local: PhantomData<Rc<()>>,
+}
+
+/// What to do for a peer that ends its side of the connection while its response is promised or streamed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum WhenHalfClosed {
+    /// Send the response: the peer may still read it (RFC 9112 §9.6). The default.
+    #[default]
+    Respond,
+    /// Take it that the peer has gone: the connection is closed, and [`Reply::is_peer_gone`](super::Reply::is_peer_gone)
+    /// is true from then on. hyper does so by default. Clients that end their side and read on get no response.
+    Cancel,
 }
 
 /// A response, or a promise of one. A [`Reply`](super::Reply) carries it between threads.
@@ -43,6 +56,7 @@ impl Outcome {
     pub(crate) const fn new(pending: Pending) -> Self {
         Self {
             pending,
+            half_closed: WhenHalfClosed::Respond,
             local: PhantomData,
         }
     }
@@ -54,6 +68,14 @@ impl Outcome {
             Pending::Response(response) => Some(response),
             Pending::Promise(_) => None,
         }
+    }
+
+    /// Says what to do when the peer ends its side before the response is complete. By default the response is sent all
+    /// the same.
+    #[must_use]
+    pub const fn when_half_closed(mut self, then: WhenHalfClosed) -> Self {
+        self.half_closed = then;
+        self
     }
 
     /// Takes the promise, if it is one, and leaves an empty response.

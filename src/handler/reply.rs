@@ -2,6 +2,7 @@
 
 use core::fmt;
 
+use crate::message::peer::PeerState;
 use crate::sync::oneshot::{Sender, oneshot};
 
 use super::outcome::{IntoResponse, Outcome, Pending};
@@ -54,6 +55,18 @@ impl Reply {
     #[must_use]
     pub fn is_peer_gone(&self) -> bool {
         self.sender.is_abandoned()
+    }
+
+    /// How far the peer is still there.
+    #[must_use]
+    pub fn peer(&self) -> PeerState {
+        if self.sender.is_abandoned() {
+            PeerState::Gone
+        } else if self.sender.is_half_closed() {
+            PeerState::HalfClosed
+        } else {
+            PeerState::Open
+        }
     }
 }
 

@@ -9,6 +9,7 @@ use std::sync::{Arc, PoisonError};
 
 use bytes::Bytes;
 
+use crate::message::peer::PeerState;
 use crate::sync::notify::Notify;
 use crate::sync::thread::{self, ThreadId};
 use crate::sync::{Condvar, Mutex, MutexGuard};
@@ -64,6 +65,7 @@ impl Body {
                 sender: SenderState::Sending,
                 receiver: ReceiverState::Unattached,
                 waiting: None,
+                is_half_closed: false,
             }),
             room: Condvar::new(),
             bytes_max,
@@ -164,6 +166,8 @@ struct Queue {
     receiver: ReceiverState,
     /// An async task that waits for room.
     waiting: Option<Waker>,
+    /// The peer has ended its side.
+    is_half_closed: bool,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -305,6 +309,19 @@ impl BodySender {
         self.channel.lock().is_peer_gone()
     }
 
+    /// How far the peer is still there.
+    #[must_use]
+    pub fn peer(&self) -> PeerState {
+        let queue = self.channel.lock();
+        match queue.receiver {
+            ReceiverState::Gone => PeerState::Gone,
+            _ if queue.is_half_closed => PeerState::HalfClosed,
+            ReceiverState::Unattached | ReceiverState::HandedOver | ReceiverState::Attached(_) => {
+                PeerState::Open
+            }
+        }
+    }
+
     /// Ends the body: it is complete.
     pub fn finish(self) {
         let mut queue = self.channel.lock();
@@ -394,6 +411,11 @@ pub(crate) enum Piece {
 }
 
 impl BodySource {
+    /// The peer has ended its side: the sender can see that.
+    pub(crate) fn half_close(&self) {
+        self.channel.lock().is_half_closed = true;
+    }
+
     /// From now on `notify` is called when [`take`](Self::take) would return something new.
     pub(crate) fn attach(&self, notify: Notify) {
         let mut queue = self.channel.lock();

@@ -4,6 +4,7 @@ use core::fmt::Write as _;
 use core::time::Duration;
 
 use crate::message::body::{Body, BodySender, SendError};
+use crate::message::peer::PeerState;
 use crate::message::response::Response;
 
 /// One event of a stream.
@@ -109,6 +110,12 @@ impl EventSender {
     #[must_use]
     pub fn is_peer_gone(&self) -> bool {
         self.body.is_peer_gone()
+    }
+
+    /// How far the peer is still there.
+    #[must_use]
+    pub fn peer(&self) -> PeerState {
+        self.body.peer()
     }
 
     /// The underlying channel of bytes, for async code: see [`BodySender::poll_ready`].

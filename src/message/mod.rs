@@ -3,11 +3,13 @@
 pub(crate) mod body;
 pub(crate) mod event_stream;
 pub(crate) mod headers;
+pub(crate) mod peer;
 pub(crate) mod request;
 pub(crate) mod response;
 
 pub use body::{Body, BodySender, SendError, TrySendError};
 pub use event_stream::{EventSender, ServerSentEvent};
 pub use headers::{HeaderName, HeaderValue, Headers, InvalidHeader};
+pub use peer::PeerState;
 pub use request::{Head, Request};
 pub use response::{Response, ResponseHead, Status};

@@ -1,6 +1,7 @@
 //! A slot that one thread fills and the loop empties: one value, or the news that there will be none.
 
 use core::fmt;
+use core::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, PoisonError};
 
 use super::notify::Notify;
@@ -19,21 +20,27 @@ enum Slot<T> {
     Abandoned,
 }
 
-type Shared<T> = Arc<Mutex<Slot<T>>>;
+struct Shared<T> {
+    slot: Mutex<Slot<T>>,
+    /// The peer whom the value is for has ended its side.
+    is_half_closed: AtomicBool,
+}
 
-fn lock<T>(slot: &Mutex<Slot<T>>) -> MutexGuard<'_, Slot<T>> {
-    // No foreign code runs under this lock, so a poisoned one is still whole.
-    slot.lock().unwrap_or_else(PoisonError::into_inner)
+impl<T> Shared<T> {
+    fn lock(&self) -> MutexGuard<'_, Slot<T>> {
+        // No foreign code runs under this lock, so a poisoned one is still whole.
+        self.slot.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 /// The sending half. Dropped without [`send`](Self::send), it breaks the slot, and the receiver is notified.
 pub(crate) struct Sender<T> {
-    slot: Shared<T>,
+    shared: Arc<Shared<T>>,
 }
 
 /// The loop's half.
 pub(crate) struct Receiver<T> {
-    slot: Shared<T>,
+    shared: Arc<Shared<T>>,
 }
 
 /// What a poll of the [`Receiver`] finds.
@@ -45,11 +52,14 @@ pub(crate) enum Polled<T> {
 
 /// A slot and its two halves.
 pub(crate) fn oneshot<T>() -> (Sender<T>, Receiver<T>) {
-    let slot = Arc::new(Mutex::new(Slot::Empty));
+    let shared = Arc::new(Shared {
+        slot: Mutex::new(Slot::Empty),
+        is_half_closed: AtomicBool::new(false),
+    });
     let sender = Sender {
-        slot: Arc::clone(&slot),
+        shared: Arc::clone(&shared),
     };
-    (sender, Receiver { slot })
+    (sender, Receiver { shared })
 }
 
 impl<T> Sender<T> {
@@ -60,11 +70,16 @@ impl<T> Sender<T> {
 
     /// Whether the receiver is gone, so that nothing waits for the value.
     pub(crate) fn is_abandoned(&self) -> bool {
-        matches!(*lock(&self.slot), Slot::Abandoned)
+        matches!(*self.shared.lock(), Slot::Abandoned)
+    }
+
+    /// Whether the peer has ended its side.
+    pub(crate) fn is_half_closed(&self) -> bool {
+        self.shared.is_half_closed.load(Ordering::Relaxed)
     }
 
     fn fill(&self, with: Slot<T>) {
-        let mut slot = lock(&self.slot);
+        let mut slot = self.shared.lock();
         match &*slot {
             Slot::Empty => *slot = with,
             Slot::Awaited(notify) => {
@@ -93,7 +108,7 @@ impl<T> fmt::Debug for Sender<T> {
 impl<T> Receiver<T> {
     /// The value if it is here; else `notify` is called once there is one, or once the sender is dropped.
     pub(crate) fn poll(&self, notify: impl FnOnce() -> Notify) -> Polled<T> {
-        let mut slot = lock(&self.slot);
+        let mut slot = self.shared.lock();
         match std::mem::replace(&mut *slot, Slot::Empty) {
             Slot::Empty => {
                 *slot = Slot::Awaited(notify());
@@ -109,9 +124,16 @@ impl<T> Receiver<T> {
     }
 }
 
+impl<T> Receiver<T> {
+    /// The peer has ended its side: the sender can see that.
+    pub(crate) fn half_close(&self) {
+        self.shared.is_half_closed.store(true, Ordering::Relaxed);
+    }
+}
+
 impl<T> Drop for Receiver<T> {
     fn drop(&mut self) {
-        let old = std::mem::replace(&mut *lock(&self.slot), Slot::Abandoned);
+        let old = std::mem::replace(&mut *self.shared.lock(), Slot::Abandoned);
         // A value may own anything, so it must not be dropped under the lock.
         drop(old);
     }

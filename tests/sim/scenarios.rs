@@ -606,3 +606,26 @@ fn idle_connections_are_never_closed_unless_that_is_wanted() {
     assert!(world.read(idle).is_open());
     assert_eq!(world.read(newcomer).text(), "");
 }
+
+#[test]
+fn a_stream_of_tiny_pieces_leaves_each_turn_to_others() {
+    let mut world = Scenario::default();
+    let stream = world.connect_with_room(1024 * 1024);
+    world.send(stream, ask("/1/stream/4000/1/64000/0"));
+    world.wait(SECOND);
+    let upload = world.connect_with_room(1024 * 1024);
+    let chunks = "1\r\na\r\n".repeat(4_000) + "0\r\n\r\n";
+    let head = "POST /2/count HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n";
+    world.send(upload, head.to_owned() + &chunks);
+    let healthy = world.connect();
+    world.send(healthy, ask("/3/echo"));
+    world.turn();
+    world.turn();
+    assert_eq!(world.read_some(healthy, 9_999).statuses(), [200]);
+    assert_eq!(
+        world.read_some(upload, 9_999).text(),
+        "",
+        "4 000 pieces take more than two turns"
+    );
+    assert_eq!(world.read(upload).statuses(), [200]);
+}

@@ -8,7 +8,7 @@ use crate::h1::{
     BodyLength, Close, Cursor, Event, HeadIndex, HeadView, Next, Refusal, ResponseHead,
     ResponseLength, UpgradeOffer,
 };
-use crate::handler::outcome::{Outcome, Pending};
+use crate::handler::outcome::{Outcome, Pending, WhenHalfClosed};
 use crate::handler::{Accept, Demand, Handler, Upload};
 use crate::limits::FILE_PIECE_LEN;
 use crate::message::body::{Body, Content};
@@ -137,6 +137,7 @@ impl<O: Os, H: Handler> Driver<'_, O, H> {
     fn is_input_blocked(&mut self) -> bool {
         self.session.next() != Next::Read
             || self.requests_left == 0
+            || self.pieces_left == 0
             || self.context.scratch.out.len() > self.context.settings.limits.pending_out_len_max
             || self.is_paused()
     }
@@ -262,6 +263,7 @@ impl<O: Os, H: Handler> Driver<'_, O, H> {
 
     #[inline(never)]
     fn on_piece(&mut self, piece: &[u8]) {
+        self.pieces_left = self.pieces_left.saturating_sub(1);
         let Some(work) = &mut self.session.work else {
             return;
         };
@@ -372,6 +374,9 @@ impl<O: Os, H: Handler> Driver<'_, O, H> {
 
     /// Takes what a handler returned: encodes a response, waits for a promise.
     fn settle(&mut self, outcome: &mut Outcome) {
+        if outcome.half_closed == WhenHalfClosed::Cancel {
+            self.session.work().half_closed = WhenHalfClosed::Cancel;
+        }
         if let Some(promise) = outcome.take_promise() {
             self.session.work().source = ResponseSource::Promise(promise);
         } else if let Pending::Response(response) = &mut outcome.pending {

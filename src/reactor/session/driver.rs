@@ -2,12 +2,14 @@
 
 use crate::h1::Next;
 use crate::handler::Handler;
-use crate::limits::{LINGER_LEN_MAX, READS_A_TURN_MAX};
+use crate::handler::outcome::WhenHalfClosed;
+use crate::limits::{LINGER_LEN_MAX, PIECES_A_TURN_MAX, READS_A_TURN_MAX};
 use crate::os::{Fault, Interest, Os, Readiness};
 use crate::reactor::deadlines::{Renewal, Waiting};
 
 use super::action::{Action, Received, Trigger, Written};
 use super::context::Context;
+use super::work::ResponseSource;
 use super::{ReadState, Session, State};
 
 /// Writes that one session may do in a turn, each with the next batch of its response.
@@ -26,6 +28,8 @@ pub(in crate::reactor) struct Driver<'a, O: Os, H> {
     pub(super) context: Context<'a, O, H>,
     /// Requests that may still be answered in this turn.
     pub(super) requests_left: usize,
+    /// Pieces of bodies that may still be received or sent in this turn.
+    pub(super) pieces_left: usize,
     /// What the loop has read for this session, until it is parsed.
     pub(super) received: Option<Received>,
     /// Bytes that were read in this turn.
@@ -43,6 +47,7 @@ impl<'a, O: Os, H: Handler> Driver<'a, O, H> {
             session,
             context,
             requests_left: 0,
+            pieces_left: PIECES_A_TURN_MAX,
             received: None,
             received_len: 0,
             overdue: None,
@@ -163,6 +168,9 @@ impl<'a, O: Os, H: Handler> Driver<'a, O, H> {
                 Next::Close => return Action::Close,
                 Next::Linger => return self.begin_linger(),
                 Next::Wait | Next::Write => {
+                    if self.session.on_half_close() == WhenHalfClosed::Cancel {
+                        return Action::Close;
+                    }
                     return match self.session.take_upgrade() {
                         Some(hand_over) => Action::HandOver(Box::new(hand_over)),
                         None => self.session.wait(Waiting::Handler),
@@ -171,7 +179,7 @@ impl<'a, O: Os, H: Handler> Driver<'a, O, H> {
                 Next::Read => {}
             }
             if self.session.has_unparsed_input() {
-                if self.requests_left == 0 {
+                if self.requests_left == 0 || self.pieces_left == 0 {
                     return self.session.reschedule();
                 }
                 if !self.is_paused() {
@@ -225,6 +233,9 @@ impl<'a, O: Os, H: Handler> Driver<'a, O, H> {
         for _ in 0..WRITES_A_TURN_MAX {
             if self.context.scratch.out.is_empty() {
                 if let Some(work) = &mut self.session.work {
+                    if self.pieces_left == 0 && matches!(work.source, ResponseSource::Channel(_)) {
+                        return Written::BudgetSpent;
+                    }
                     let source = std::mem::take(&mut work.source);
                     self.pull(source);
                 }

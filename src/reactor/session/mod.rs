@@ -9,6 +9,7 @@ mod source;
 pub(super) mod work;
 
 use crate::h1::{Close, Connection, Next};
+use crate::handler::outcome::WhenHalfClosed;
 use crate::limits::BODY_QUOTA_LEN;
 use crate::os::{Interest, Readiness};
 
@@ -124,6 +125,25 @@ impl<S> Session<S> {
             }
             state @ (ReadState::Drained | ReadState::Ready | ReadState::Ending) => state,
         };
+    }
+
+    /// A response is in progress. If the peer has ended its side, whoever produces the response can see it; what the handler
+    /// wants then is returned.
+    fn on_half_close(&self) -> WhenHalfClosed {
+        let is_half_closed = matches!(self.read_state, ReadState::Ending | ReadState::Ended);
+        match &self.work {
+            Some(work) if is_half_closed => {
+                match &work.source {
+                    ResponseSource::Promise(promise) => promise.half_close(),
+                    ResponseSource::Channel(source) => source.half_close(),
+                    ResponseSource::Nothing
+                    | ResponseSource::File(_)
+                    | ResponseSource::Upgrade(_) => {}
+                }
+                work.half_closed
+            }
+            Some(_) | None => WhenHalfClosed::Respond,
+        }
     }
 
     /// What an open connection that has read everything waits for.

@@ -46,7 +46,8 @@ impl<O: Os, H: Handler> Driver<'_, O, H> {
             }
             ResponseSource::File(part) => self.pull_file(part),
             ResponseSource::Channel(source) => {
-                while self.context.scratch.out.len() < FILE_PIECE_LEN {
+                while self.context.scratch.out.len() < FILE_PIECE_LEN && self.pieces_left > 0 {
+                    self.pieces_left -= 1;
                     match source.take() {
                         Piece::Bytes(mut piece) => self.encode_piece(&mut piece),
                         Piece::Pending => break,

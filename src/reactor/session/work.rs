@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 
-use crate::handler::outcome::Pending;
+use crate::handler::outcome::{Pending, WhenHalfClosed};
 use crate::handler::{Upgrade, Upload};
 use crate::message::body::{BodySource, FilePart};
 use crate::sync::notify::Notify;
@@ -26,6 +26,8 @@ pub(super) struct Work {
     pub(super) out: SendQueue,
     /// Bytes of the body since its deadline was last set.
     pub(super) quota_len: u32,
+    /// What the handler wants for this response when its peer half-closes.
+    pub(super) half_closed: WhenHalfClosed,
 }
 
 impl Work {
