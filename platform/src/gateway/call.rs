@@ -31,6 +31,8 @@ const END_NOTICE: Duration = Duration::from_millis(200);
 pub(crate) enum After {
     Keep,
     Close,
+    /// Reset it: its orderly end would complete a response that is not complete.
+    Abort,
 }
 
 /// A call in progress.
@@ -50,6 +52,8 @@ struct Call<'a> {
 enum Responded {
     Not,
     With(u16),
+    /// The end of the connection ends the response.
+    UntilClose(u16),
 }
 
 /// Whether the next request can follow where the reading has stopped.
@@ -182,9 +186,9 @@ impl<'a> Call<'a> {
         self.pass_rest(inbound, &outbound, &admission, (caller, delimiter))?;
         self.memory_kb = admission.resident.instance.process.usage().memory_kb;
         self.body = BodyState::Read;
-        let after = match delimiter {
-            Delimiter::Close => After::Close,
-            Delimiter::Length | Delimiter::Chunks => self.after(caller),
+        let after = match self.responded {
+            Responded::UntilClose(_) | Responded::With(101) => After::Close,
+            Responded::With(_) | Responded::Not => self.after(caller),
         };
         Ok((verdict, after))
     }
@@ -260,7 +264,10 @@ impl<'a> Call<'a> {
         }
         let mut head = forward::status_line(status, reason);
         fields.write(&mut head);
-        self.responded = Responded::With(status);
+        self.responded = match delimiter {
+            Delimiter::Close => Responded::UntilClose(status),
+            Delimiter::Length | Delimiter::Chunks => Responded::With(status),
+        };
         forward::to_caller(caller, &head, outbound)
     }
 
@@ -271,8 +278,10 @@ impl<'a> Call<'a> {
             error.code(),
             error.message(self.fleet.style)
         ));
-        if let Responded::With(status) = self.responded {
-            return (status, verdict, After::Close);
+        match self.responded {
+            Responded::With(status) => return (status, verdict, After::Close),
+            Responded::UntilClose(status) => return (status, verdict, After::Abort),
+            Responded::Not => {}
         }
         // For an API caller a function that failed is a result, marked as an error.
         let is_result = matches!(error, CallerError::TimedOut { .. }) && self.api_call.is_some();
@@ -331,7 +340,7 @@ impl<'a> Call<'a> {
         fields.push("X-Fc-Request-Id", &self.request_id);
         fields.push("Content-Length", body.len().to_string());
         self.push_connection(self.after(caller), &mut fields);
-        let mut bytes = forward::status_line(status, reason(status).as_bytes());
+        let mut bytes = forward::status_line(status, forward::reason(status).as_bytes());
         fields.write(&mut bytes);
         if self.request.method != "HEAD" {
             bytes.extend_from_slice(body);
@@ -344,7 +353,7 @@ impl<'a> Call<'a> {
         // RFC 9110 section 6.6.1: the function's own `Date` is the platform's to replace.
         fields.push("Date", httpdate::fmt_http_date(SystemTime::now()));
         match after {
-            After::Close => fields.push("Connection", "close"),
+            After::Close | After::Abort => fields.push("Connection", "close"),
             // RFC 9112 section 9.3: persistence is not the default here.
             After::Keep if self.request.minor_version == 0 => {
                 fields.push("Connection", "keep-alive");
@@ -413,7 +422,7 @@ impl<'a> Call<'a> {
 
     const fn status(&self) -> u16 {
         match self.responded {
-            Responded::With(status) => status,
+            Responded::With(status) | Responded::UntilClose(status) => status,
             Responded::Not => 0,
         }
     }
@@ -424,24 +433,5 @@ fn notice_end(error: &CallerError, admission: &Admission<'_>) {
     if matches!(error, CallerError::ProcessExited) {
         admission.resident.instance.process.wait(END_NOTICE);
         admission.report_end();
-    }
-}
-
-const fn reason(status: u16) -> &'static str {
-    match status {
-        200 => "OK",
-        202 => "Accepted",
-        400 => "Bad Request",
-        412 => "Precondition Failed",
-        417 => "Expectation Failed",
-        429 => "Too Many Requests",
-        499 => "Client Closed Request",
-        500 => "Internal Server Error",
-        501 => "Not Implemented",
-        502 => "Bad Gateway",
-        503 => "Service Unavailable",
-        504 => "Gateway Timeout",
-        505 => "HTTP Version Not Supported",
-        _ => "Error",
     }
 }

@@ -288,6 +288,26 @@ pub(crate) fn status_line(status: u16, reason: &[u8]) -> Vec<u8> {
     line
 }
 
+/// The reason phrase of a status that the gateway sends itself.
+pub(crate) const fn reason(status: u16) -> &'static str {
+    match status {
+        200 => "OK",
+        202 => "Accepted",
+        400 => "Bad Request",
+        412 => "Precondition Failed",
+        417 => "Expectation Failed",
+        429 => "Too Many Requests",
+        499 => "Client Closed Request",
+        500 => "Internal Server Error",
+        501 => "Not Implemented",
+        502 => "Bad Gateway",
+        503 => "Service Unavailable",
+        504 => "Gateway Timeout",
+        505 => "HTTP Version Not Supported",
+        _ => "Error",
+    }
+}
+
 fn checked(inbound: Inbound, outbound: &Outbound, caller: &mut Wire) -> Result<Inbound, Attempt> {
     let length = inbound.response.fields_len;
     let why = if length > FIELDS_LEN_MAX {

@@ -7,6 +7,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use rustix::net::sockopt::set_socket_linger;
+
 use super::call::{After, refuse_head, serve};
 use super::fleet::Fleet;
 use crate::exit::{Failure, Status};
@@ -83,11 +85,14 @@ fn serve_connection(caller: TcpStream, fleet: &Arc<Fleet>) {
     };
     loop {
         match wire.read_request(HEAD_LEN_MAX, Instant::now() + IDLE) {
-            Ok(Some(request)) => {
-                if serve(fleet, request, &mut wire) == After::Close {
-                    break;
+            Ok(Some(request)) => match serve(fleet, request, &mut wire) {
+                After::Keep => {}
+                After::Close => break,
+                After::Abort => {
+                    set_socket_linger(wire.stream(), Some(Duration::ZERO)).ok();
+                    return;
                 }
-            }
+            },
             Ok(None) => return,
             Err(fault) => match refuse_head(fleet, fault, &wire) {
                 Some(_) => break,

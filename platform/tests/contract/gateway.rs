@@ -916,6 +916,14 @@ fn ambiguous_responses_are_replaced_or_lose_their_ambiguity() {
     }
     let cut_off =
         "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n3 \r\nabc\r\n0\r\n\r\n";
+    let mut old = gateway.connect();
+    let head = format!(
+        "POST /raw HTTP/1.0\r\nContent-Length: {}\r\n\r\n",
+        cut_off.len()
+    );
+    old.write_all((head + cut_off).as_bytes()).expect("sent");
+    let end = old.read_to_end(&mut Vec::new());
+    assert!(end.is_err(), "an orderly end would complete the response");
     let reply = gateway.call("POST", "/raw", cut_off);
     assert!(
         !reply.body.contains("0\r\n\r\n"),
