@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::io::Read as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -407,6 +408,10 @@ fn has_extension(path: &Path, extensions: &[&str]) -> bool {
 
 /// Whether the file is a ZIP, by its name or its first bytes. A JAR is a program, not a package.
 fn is_zip(path: &Path) -> bool {
-    let begins_like_one = || fs::read(path).is_ok_and(|bytes| bytes.starts_with(b"PK\x03\x04"));
+    let begins_like_one = || {
+        let mut start = [0; 4];
+        let opened = fs::File::open(path);
+        opened.is_ok_and(|mut file| file.read_exact(&mut start).is_ok()) && start == *b"PK\x03\x04"
+    };
     has_extension(path, &["zip"]) || (path.extension().is_none() && begins_like_one())
 }

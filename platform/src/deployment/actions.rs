@@ -18,6 +18,18 @@ impl fmt::Display for Action {
     }
 }
 
+/// Says that the actions are not run.
+pub(crate) fn note(actions: &[Action]) -> Option<String> {
+    let shown = listed(actions);
+    (!actions.is_empty()).then(|| format!("not run here: pre-deploy {shown}"))
+}
+
+/// The actions in their order, for a message.
+pub(super) fn listed(actions: &[Action]) -> String {
+    let shown: Vec<String> = actions.iter().map(Action::to_string).collect();
+    shown.join(", then ")
+}
+
 /// The actions before a deployment: those of the whole file, then those of the resource.
 pub(super) fn before_deploy(scope: &Scope<'_>, document: &Node, resource: &Node) -> Vec<Action> {
     let mut found = Vec::new();

@@ -9,6 +9,8 @@ use crate::package::inspect::Debian;
 
 const MEMORY_MB: std::ops::RangeInclusive<u32> = 128..=32_768;
 const TIMEOUT_SECONDS: std::ops::RangeInclusive<u32> = 1..=86_400;
+/// What component fc3 deploys if the file says nothing.
+const TIMEOUT_DEFAULT: u32 = 3;
 const CONCURRENCY: std::ops::RangeInclusive<u32> = 1..=200;
 const PORT: std::ops::RangeInclusive<u32> = 1..=65_535;
 const INITIALIZER_SECONDS: std::ops::RangeInclusive<u32> = 1..=300;
@@ -96,6 +98,13 @@ fn read_3(props: &Section<'_>) -> Result<Function, Problem> {
     };
     function.region = props.text("region")?;
     function.code = code(props, "code")?;
+    if function.limits.timeout.is_none() {
+        let seconds = TIMEOUT_DEFAULT;
+        props.note(format!(
+            "timeout is not set, so it is {seconds} s, as component fc3 deploys it"
+        ));
+        function.limits.timeout = Some(seconds);
+    }
     let config = props.section("customRuntimeConfig")?;
     if let Some(config) = &config {
         function.port = port(config, "port")?.or(function.port);

@@ -65,9 +65,7 @@ impl Deployment {
             .unwrap_or_default();
         let actions = actions::before_deploy(&scope, &document, chosen.resource);
         let mut notes = chosen.notes;
-        if !actions.is_empty() {
-            notes.push(format!("not run here: pre-deploy {}", listed(&actions)));
-        }
+        notes.extend(actions::note(&actions));
         notes.extend(scope.into_notes());
         Ok(Self {
             function,
@@ -95,7 +93,7 @@ impl Deployment {
         Err(Failure::input(message).fix(if self.actions.is_empty() {
             "build it first (Rust: coldstart pack)".to_owned()
         } else {
-            format!("build it first: {}", listed(&self.actions))
+            format!("build it first: {}", actions::listed(&self.actions))
         }))
     }
 
@@ -108,11 +106,6 @@ impl Deployment {
         }
         code.is_file() && end != "zip" && end != "war"
     }
-}
-
-fn listed(actions: &[Action]) -> String {
-    let shown: Vec<String> = actions.iter().map(Action::to_string).collect();
-    shown.join(", then ")
 }
 
 /// The file, laid over the one that it extends.
@@ -572,7 +565,7 @@ resources:
 ";
         let function = read(text, None).unwrap().function;
         assert_eq!(function.debian.number(), 12);
-        assert_eq!(function.limits.timeout, None, "ignored");
+        assert_eq!(function.limits.timeout, Some(3), "ignored");
         assert_eq!(function.environment["A"], "1");
         assert_eq!(function.environment["B"], "3");
         assert_eq!(function.command, ["c"], "lists are replaced");

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use crate::arguments::PackArguments;
 use crate::console::{Tone, give, say};
-use crate::deployment::Deployment;
+use crate::deployment::{Deployment, actions};
 use crate::exit::{Failure, Status};
 use crate::package::collect::{self, Collected, Item, ItemKind};
 use crate::package::inspect::{self, Debian, Fault};
@@ -140,6 +140,9 @@ impl Source {
 
     fn of_deployment(path: &Path, arguments: &PackArguments) -> Result<Self, Failure> {
         let deployment = Deployment::read(path, arguments.resource.as_deref())?;
+        if let Some(note) = actions::note(&deployment.actions) {
+            remark(&note);
+        }
         let folder = deployment.folder.clone();
         let named = deployment.function.code.as_ref();
         let named = named.map_or_else(|| folder.clone(), |code| folder.join(&code.path));
@@ -247,9 +250,12 @@ fn report(collected: &Collected) {
             0 => String::new(),
             more => format!(" and {more} more"),
         };
-        let note = Tone::Caution.paint("note:");
-        say(format!("{note} {what}: {shown}{more}"));
+        remark(&format!("{what}: {shown}{more}"));
     }
+}
+
+fn remark(text: &str) {
+    say(format!("{} {text}", Tone::Caution.paint("note:")));
 }
 
 /// Packing sets the execute bit. Every other fault is an error.

@@ -53,9 +53,6 @@ pub(crate) fn extract(archive: &Path, into: &Path) -> Result<Vec<String>, Failur
         links: BTreeMap::new(),
         oddities: Oddities::default(),
     };
-    if zip.has_duplicate_names() {
-        extraction.oddities.twice.push("a name".to_owned());
-    }
     for index in 0..zip.len() {
         let mut entry = zip.by_index(index).map_err(|error| broken(&error))?;
         let name = OsString::from_vec(entry.name_raw().to_vec());
@@ -64,7 +61,14 @@ pub(crate) fn extract(archive: &Path, into: &Path) -> Result<Vec<String>, Failur
         result.map_err(|reason| broken(&format!("entry `{shown}`: {reason}")))?;
     }
     extraction.link().map_err(|reason| broken(&reason))?;
-    Ok(extraction.oddities.remarks(archive))
+    let mut remarks = extraction.oddities.remarks(archive);
+    if zip.has_duplicate_names() {
+        let shown = archive.display();
+        remarks.push(format!(
+            "{shown}: the same name twice; the last entry counts"
+        ));
+    }
+    Ok(remarks)
 }
 
 /// An extraction that is under way.
