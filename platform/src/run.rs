@@ -14,7 +14,9 @@ use crate::gateway::outcome::Reporter;
 use crate::instance::launch::NotStarted;
 use crate::instance::timeline::Timeline;
 use crate::interrupt::Interrupt;
+use crate::listeners::holder_of;
 use crate::project::Project;
+use crate::sandbox::{Isolation, Network};
 use crate::watch::Watch;
 
 const WATCH_PERIOD: Duration = Duration::from_millis(300);
@@ -27,7 +29,7 @@ pub(crate) fn run(arguments: &RunArguments, interrupt: &Interrupt) -> Result<Sta
         .local_addr()
         .map_err(|error| Failure::machine(error.to_string()))?;
     let project = resolve(arguments)?;
-    ensure_port_free(project.settings.port)?;
+    ensure_port_free(&project)?;
     let mut watch = arguments
         .watch
         .is_on()
@@ -73,15 +75,21 @@ fn resolve(arguments: &RunArguments) -> Result<Project, Failure> {
 }
 
 /// Another process on the port would answer the probe, and a server that never started would look ready.
-pub(crate) fn ensure_port_free(port: u16) -> Result<(), Failure> {
+pub(crate) fn ensure_port_free(project: &Project) -> Result<(), Failure> {
+    if project.isolation == Isolation::Sandboxed(Network::Own) {
+        return Ok(());
+    }
+    let port = project.settings.port;
     TcpListener::bind(("0.0.0.0", port))
         .map(drop)
         .map_err(|error| {
+            let why = holder_of(port)
+                .map_or_else(|| error.to_string(), |holder| format!("{holder} listens there"));
             Failure::new(
                 Status::PortTaken,
-                format!("the function's port {port} is in use: {error}"),
+                format!("the function's port {port} is in use: {why}"),
             )
-            .fix("stop the process that listens there, or choose another port with --port")
+            .fix("stop that process, choose another port with --port, or give the function a network with --network own")
         })
 }
 

@@ -263,7 +263,7 @@ impl Measured {
 
     fn launch(&self, project: &Project, cores: &'static Cores) -> Result<Instance, Failure> {
         // Before every start: a process that the last one left on the port would accept in this one's place.
-        ensure_port_free(project.settings.port)?;
+        ensure_port_free(project)?;
         let circumstances = Circumstances {
             cores: Some(cores),
             ..Circumstances::default()

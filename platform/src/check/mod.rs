@@ -37,7 +37,7 @@ pub(crate) fn check(arguments: &CheckArguments) -> Result<Status, Failure> {
     let (junit, html) = (junit?, html?);
     let project = Project::resolve(&arguments.source)?;
     project.say_notes();
-    ensure_port_free(project.settings.port)?;
+    ensure_port_free(&project)?;
     let title = project.start.typed();
     let depth = match (arguments.full.is_on(), arguments.idle.is_on()) {
         (true, _) => Depth::Full,

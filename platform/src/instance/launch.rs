@@ -18,6 +18,7 @@ use super::{Instance, LAST_WORDS, hooks};
 use crate::caller_error::{CallerError, LogTail};
 use crate::environment::Identity;
 use crate::fix;
+use crate::listeners::Dialed;
 use crate::package::inspect::{self, Fault};
 use crate::project::{Project, Settings, Start};
 use crate::sandbox::{Isolation, Refusal, Spec, Step};
@@ -80,7 +81,9 @@ pub(crate) fn start<W: Witness>(
     });
     // Whatever else failed: if the process has ended, that is the cause.
     let ready = ready.map_err(|not_started| match instance.process.wait(END_NOTICE) {
-        Some(status) if instance.has_listened() => ended_early(&instance, project, status),
+        Some(status) if instance.has_listened() => {
+            ended_early(&instance, project, status, Dialed::Accepted)
+        }
         Some(_) | None => not_started,
     });
     match ready {
@@ -205,11 +208,10 @@ fn listen(
             instance.on(LifeStep::PortAnswered);
             Ok(probes)
         }
-        Outcome::ProcessEnded => Err(ended_early(
-            instance,
-            project,
-            instance.process.ended().unwrap_or_default(),
-        )),
+        Outcome::ProcessEnded(dialed) => {
+            let status = instance.process.ended().unwrap_or_default();
+            Err(ended_early(instance, project, status, dialed))
+        }
         Outcome::Blocked(obstacle) => {
             let error = CallerError::PortNeverOpened {
                 port: settings.port,
@@ -227,7 +229,12 @@ fn listen(
 }
 
 /// The process ended before the instance was ready, either before or after it began to listen.
-fn ended_early(instance: &Instance, project: &Project, status: ExitStatus) -> NotStarted {
+fn ended_early(
+    instance: &Instance,
+    project: &Project,
+    status: ExitStatus,
+    dialed: Dialed,
+) -> NotStarted {
     instance.logs.wait_closed(LAST_WORDS);
     let code = exit_code(status);
     let error = CallerError::Exited {
@@ -235,13 +242,14 @@ fn ended_early(instance: &Instance, project: &Project, status: ExitStatus) -> No
         command: project.start.shown(),
         logs: instance.logs.tail(),
     };
-    let when = if instance.has_listened() {
-        "after it began to listen, but before it was ready"
-    } else {
-        "before it listened"
+    // What still listens now is not the function.
+    let holder = instance.foreign_holder();
+    let when = match (&holder, dialed) {
+        (None, Dialed::Accepted) => "after it began to listen, but before it was ready",
+        (Some(_), _) | (None, Dialed::Refused | Dialed::Silent) => "before it listened",
     };
     let mut seen = vec![format!("the process ended with code {code} {when}")];
-    if let Some(holder) = instance.foreign_holder().filter(|_| code != 0) {
+    if let Some(holder) = holder.filter(|_| code != 0) {
         let port = instance.port();
         seen.push(format!("port {port} is held by {holder}"));
     }

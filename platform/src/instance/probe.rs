@@ -81,7 +81,8 @@ pub(crate) struct Probes {
 #[derive(Debug)]
 pub(crate) enum Outcome {
     Accepted(Probes),
-    ProcessEnded,
+    /// The process ended; this was the last attempt.
+    ProcessEnded(Dialed),
     Blocked(Obstacle),
 }
 
@@ -111,7 +112,7 @@ pub(crate) fn probe(
         }
         refused = now;
         if process.ended().is_some() {
-            return Outcome::ProcessEnded;
+            return Outcome::ProcessEnded(dialed);
         }
         if began.elapsed() >= limit {
             return Outcome::Blocked(process.obstacle(port, dialed));

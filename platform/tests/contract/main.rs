@@ -15,5 +15,6 @@ mod gateway;
 mod mistakes;
 mod packages;
 mod page;
+mod sandbox;
 mod start;
 mod support;

@@ -234,6 +234,14 @@ impl Gateway {
     }
 }
 
+impl Gateway {
+    /// Kills it as the kernel does when memory runs out.
+    pub(crate) fn kill(mut self) {
+        self.process.kill().expect("killed");
+        self.process.wait().expect("it ends");
+    }
+}
+
 impl Drop for Gateway {
     fn drop(&mut self) {
         // SIGTERM first, so that it can stop its own processes.
