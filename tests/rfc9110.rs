@@ -8,8 +8,8 @@
 //! - §5.6.4 to §5.6.6 (quoted strings, comments, parameters), §8.1 to §8.5, §8.7, §8.8 (metadata of representations):
 //!   fields that a handler reads and writes.
 //! - §6.6.2 and §6.5.2 (Trailer, merging of trailers): this server sends no trailers and merges none.
-//! - §7.8 (`101 Switching Protocols`, 426 with `Upgrade`): a server may ignore the field, which is tested here; the switch
-//!   is tested where a handler can take over a socket.
+//! - §7.8 and §9.3.6 (`101 Switching Protocols`, tunnels): a server may ignore the field, which is tested here; what happens
+//!   to a handler that takes over the socket is tested in `upgrade.rs`.
 //! - §9.1 (405 and 501 for methods), §9.2, §9.3.1 to §9.3.8 on what methods do, §10.2 (Allow, Location, Retry-After,
 //!   Server), §11 (authentication), §12 (negotiation), §13 (conditions), §14 (ranges): left to router and
 //!   handler; `405` with `Allow` is tested with the router.

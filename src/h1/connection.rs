@@ -2,6 +2,7 @@
 
 use super::byteset::is_token_byte;
 use super::cursor::Cursor;
+use super::date::DateLine;
 use super::decode::{Decoded, Decoder};
 use super::encode::{
     self, BodyFraming, HeadContext, RequestMethod, ResponseHead, body_framing, encode_head,
@@ -304,6 +305,17 @@ impl Connection {
         self.upgrade
     }
 
+    /// Whether the request whose head this is may become `protocol`. A tunnel has no name, and nothing is left of the request
+    /// only if it has no body.
+    pub(crate) fn can_switch(&self, head: HeadView<'_>, protocol: &[u8]) -> bool {
+        self.recv == Recv::Done
+            && match self.upgrade {
+                UpgradeOffer::None => false,
+                UpgradeOffer::Offered => framing::offers(head, protocol),
+                UpgradeOffer::Tunnel => true,
+            }
+    }
+
     /// The length of the rest of the body, if the peer has announced it.
     pub(crate) fn announced(&self) -> Option<u64> {
         self.decoder.announced()
@@ -318,15 +330,26 @@ impl Connection {
         }
     }
 
-    /// Writes the `101` that ends HTTP on this connection (RFC 9110 §15.2.2); at most once.
+    /// Writes the response that ends HTTP on this connection, at most once: `101` to an upgrade (RFC 9110 §15.2.2), 2xx to
+    /// CONNECT (§9.3.6).
     pub(crate) fn encode_switch<'f>(
         &mut self,
         out: &mut Vec<u8>,
+        protocol: &[u8],
+        date: &DateLine,
         fields: impl Iterator<Item = (&'f str, &'f [u8])>,
     ) {
-        if self.upgrade != UpgradeOffer::None {
-            self.upgrade = UpgradeOffer::None;
-            encode::encode_switch(out, fields);
+        match core::mem::replace(&mut self.upgrade, UpgradeOffer::None) {
+            UpgradeOffer::None => {}
+            UpgradeOffer::Offered => {
+                if self.continuation == Continuation::Asked {
+                    // RFC 9110 §7.8: even though there is no body.
+                    self.continuation = Continuation::Given;
+                    encode::encode_continue(out);
+                }
+                encode::encode_switch(out, protocol, fields);
+            }
+            UpgradeOffer::Tunnel => encode::encode_tunnel(out, date, fields),
         }
     }
 
@@ -344,6 +367,13 @@ impl Connection {
         if self.recv == Recv::Body && !self.is_rest_worth_reading() {
             self.close = self.close.or(Close::BodyUnread);
         }
+        let refusal;
+        let head = if self.upgrade == UpgradeOffer::Tunnel {
+            refusal = self.without_tunnel(head);
+            &refusal
+        } else {
+            head
+        };
         let framing = body_framing(head, &self.head_context());
         if framing == BodyFraming::UntilClose {
             self.close = self.close.or(Close::HandlerAsked);
@@ -356,6 +386,18 @@ impl Connection {
             }
         });
         encode_head(out, head, &self.head_context(), fields)
+    }
+
+    /// The head of a response to CONNECT that opens no tunnel. What follows the request may be meant for the tunnel, so none of it
+    /// is read as a request; and a 2xx would promise a tunnel (RFC 9110 §9.3.6).
+    #[cold]
+    fn without_tunnel<'h>(&mut self, head: &ResponseHead<'h>) -> ResponseHead<'h> {
+        self.close = self.close.or(Close::PeerRefused);
+        let status = match head.status {
+            200..300 => Refusal::Connect.status(),
+            status => status,
+        };
+        ResponseHead { status, ..*head }
     }
 
     const fn head_context(&self) -> HeadContext {
@@ -447,7 +489,8 @@ impl Connection {
 #[cfg(test)]
 mod tests {
     use super::{
-        Close, Connection, Event, HeadIndex, HeadLimits, Misuse, Next, Refusal, ResponseHead,
+        Close, Connection, Event, HeadIndex, HeadLimits, HeadView, Misuse, Next, Refusal,
+        ResponseHead,
     };
     use crate::h1::DateLine;
     use crate::h1::encode::ResponseLength;
@@ -483,13 +526,19 @@ mod tests {
     const DATE: &DateLine = &DateLine::new(b"Sun, 06 Nov 1994 08:49:37 GMT");
 
     fn write_head(connection: &mut Connection, length: ResponseLength) {
+        drop(write_head_with(connection, 200, length));
+    }
+
+    fn write_head_with(connection: &mut Connection, status: u16, length: ResponseLength) -> String {
         let head = ResponseHead {
-            status: 200,
+            status,
             length,
             date: DATE,
             content_type: None,
         };
-        connection.encode_head(&mut Vec::new(), &head, core::iter::empty());
+        let mut out = Vec::new();
+        connection.encode_head(&mut out, &head, core::iter::empty());
+        String::from_utf8(out).expect("ASCII")
     }
 
     #[test]
@@ -601,20 +650,73 @@ mod tests {
         assert_eq!(chunked.announced(), None);
     }
 
+    fn switch(connection: &mut Connection) -> String {
+        let mut out = Vec::new();
+        let fields = [("X", &b"y"[..])];
+        connection.encode_switch(&mut out, b"a", DATE, fields.into_iter());
+        String::from_utf8(out).expect("ASCII")
+    }
+
     #[test]
     fn the_switch_is_written_once_and_only_if_the_peer_offered_it() {
-        let fields = [("Upgrade", &b"x"[..])];
-        let mut out = Vec::new();
         let mut unasked = received("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
-        unasked.encode_switch(&mut out, fields.into_iter());
-        assert_eq!(out, b"");
-        let mut offered =
-            received("GET / HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: x\r\n\r\n");
-        offered.encode_switch(&mut out, fields.into_iter());
-        offered.encode_switch(&mut out, fields.into_iter());
-        let text = String::from_utf8_lossy(&out);
-        assert_eq!(text.matches("HTTP/1.1 101 ").count(), 1, "{text}");
-        assert_eq!(text.matches("Upgrade: x\r\n").count(), 1, "{text}");
+        assert_eq!(switch(&mut unasked), "");
+        let offer = "GET / HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: a\r\n";
+        let mut offered = received(&format!("{offer}\r\n"));
+        let response =
+            "HTTP/1.1 101 Switching Protocols\r\nUpgrade: a\r\nX: y\r\nConnection: Upgrade\r\n\r\n";
+        assert_eq!(switch(&mut offered), response);
+        assert_eq!(switch(&mut offered), "");
+        let mut expecting = received(&format!("{offer}Expect: 100-continue\r\n\r\n"));
+        let response = format!("HTTP/1.1 100 Continue\r\n\r\n{response}");
+        assert_eq!(switch(&mut expecting), response);
+    }
+
+    #[test]
+    fn connect_opens_a_tunnel_or_closes_and_never_gets_another_2xx() {
+        for version in ["1.0", "1.1"] {
+            let connect = format!("CONNECT a:1 HTTP/{version}\r\nHost: a\r\n\r\n");
+            let mut tunnel = received(&connect);
+            let response = "HTTP/1.1 200 OK\r\nX: y\r\nDate: Sun, 06 Nov 1994 08:49:37 GMT\r\n\r\n";
+            assert_eq!(switch(&mut tunnel), response, "{version}");
+            for (status, line) in [(200, "501 "), (204, "501 "), (404, "404 "), (302, "302 ")] {
+                let mut refused = received(&connect);
+                let head = write_head_with(&mut refused, status, ResponseLength::Known(0));
+                assert!(head.starts_with(&format!("HTTP/1.1 {line}")), "{head}");
+                assert!(head.contains("Connection: close\r\n"), "{head}");
+                assert_eq!(refused.next(), Next::Linger);
+            }
+        }
+    }
+
+    #[test]
+    fn only_an_offered_protocol_without_a_body_can_be_switched_to() {
+        let can_switch = |head: &str| {
+            let (mut connection, mut index) = (Connection::new(), HeadIndex::default());
+            let polled = connection.poll(head.as_bytes(), &mut index, &LIMITS);
+            let (len, _) = polled.expect("a head");
+            connection.can_switch(HeadView::new(&head.as_bytes()[..len], &index), b"a")
+        };
+        let offer = "Host: a\r\nConnection: Upgrade\r\nUpgrade: b, A\r\n";
+        for (head, expected) in [
+            (format!("GET / HTTP/1.1\r\n{offer}\r\n"), true),
+            (format!("GET / HTTP/1.0\r\n{offer}\r\n"), false),
+            (
+                format!("GET / HTTP/1.1\r\n{offer}Content-Length: 1\r\n\r\n"),
+                false,
+            ),
+            (
+                format!("GET / HTTP/1.1\r\n{}\r\n", offer.replace('A', "c")),
+                false,
+            ),
+            ("CONNECT a:1 HTTP/1.0\r\n\r\n".to_owned(), true),
+            (
+                "CONNECT a:1 HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\n\r\n".to_owned(),
+                false,
+            ),
+        ] {
+            assert_eq!(can_switch(&head), expected, "{head}");
+        }
     }
 
     #[test]

@@ -126,18 +126,41 @@ fn encode_end_of_head(out: &mut Vec<u8>, date: &DateLine, context: &HeadContext)
     out.extend_from_slice(end);
 }
 
-/// Writes a `101 Switching Protocols` (RFC 9110 §15.2.2). The handler supplies the `Upgrade` field.
+/// Writes a `101 Switching Protocols` (RFC 9110 §15.2.2).
 pub(crate) fn encode_switch<'f>(
     out: &mut Vec<u8>,
+    protocol: &[u8],
     fields: impl Iterator<Item = (&'f str, &'f [u8])>,
 ) {
     encode_status_line(out, 101);
+    if is_sendable_value(protocol) {
+        encode_field(out, "Upgrade", protocol);
+    }
+    encode_fields_of_switch(out, fields);
+    out.extend_from_slice(b"Connection: Upgrade\r\n\r\n");
+}
+
+/// Writes the 2xx that turns a connection into a tunnel (RFC 9110 §9.3.6): nothing frames a body, since there is none.
+pub(crate) fn encode_tunnel<'f>(
+    out: &mut Vec<u8>,
+    date: &DateLine,
+    fields: impl Iterator<Item = (&'f str, &'f [u8])>,
+) {
+    encode_status_line(out, 200);
+    encode_fields_of_switch(out, fields);
+    out.extend_from_slice(date.with_empty_line());
+}
+
+fn encode_fields_of_switch<'f>(
+    out: &mut Vec<u8>,
+    fields: impl Iterator<Item = (&'f str, &'f [u8])>,
+) {
     for (name, value) in fields {
-        if !is_server_field(name) && is_sendable(name, value) {
+        let is_own = is_server_field(name) || name.eq_ignore_ascii_case("upgrade");
+        if !is_own && is_sendable(name, value) {
             encode_field(out, name, value);
         }
     }
-    out.extend_from_slice(b"Connection: Upgrade\r\n\r\n");
 }
 
 /// Writes `100 Continue` (RFC 9110 §15.2.1).
@@ -486,16 +509,21 @@ mod tests {
     #[test]
     fn a_switch_has_the_handlers_fields_except_those_that_frame_or_split() {
         let fields: &[(&str, &[u8])] = &[
-            ("Upgrade", b"websocket"),
+            ("Upgrade", b"another"),
             ("Content-Length", b"1"),
             ("Connection", b"close"),
             ("x", b"a\r\nb: c"),
             ("Sec-WebSocket-Accept", b"key"),
         ];
         let mut out = Vec::new();
-        encode_switch(&mut out, fields.iter().copied());
+        encode_switch(&mut out, b"websocket", fields.iter().copied());
         let expected = "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\n\
             Sec-WebSocket-Accept: key\r\nConnection: Upgrade\r\n\r\n";
+        assert_eq!(out, expected.as_bytes());
+        out.clear();
+        encode_tunnel(&mut out, DATE, fields.iter().copied());
+        let expected = "HTTP/1.1 200 OK\r\nSec-WebSocket-Accept: key\r\n\
+            Date: Sun, 06 Nov 1994 08:49:37 GMT\r\n\r\n";
         assert_eq!(out, expected.as_bytes());
     }
 

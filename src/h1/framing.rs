@@ -27,7 +27,7 @@ pub(crate) enum Expectation {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum UpgradeOffer {
     None,
-    /// An `Upgrade` field that `Connection` names.
+    /// An `Upgrade` field that `Connection` names; [`offers`] reads which protocols.
     Offered,
     /// The CONNECT method.
     Tunnel,
@@ -118,6 +118,16 @@ pub(crate) fn read(head: HeadView<'_>) -> Result<Framing, Refusal> {
     decide(head, &seen)
 }
 
+/// Whether an offered upgrade names `protocol` (RFC 9110 §7.8). If it is a list of layers, each must be offered.
+pub(crate) fn offers(head: HeadView<'_>, protocol: &[u8]) -> bool {
+    let lines = head.raw_fields().filter(|field| field.is_named(b"upgrade"));
+    let is_offered = |wanted: &[u8]| {
+        let mut offered = lines.clone().flat_map(|field| list(field.value()));
+        offered.any(|name| name.eq_ignore_ascii_case(wanted))
+    };
+    !protocol.is_empty() && list(protocol).all(is_offered)
+}
+
 /// Refuses a second line of a field that may only occur once, even if both are equal.
 fn once<T>(slot: &mut Option<T>, value: T, refusal: Refusal) -> Result<(), Refusal> {
     match slot.replace(value) {
@@ -140,14 +150,6 @@ fn decide(head: HeadView<'_>, seen: &Seen<'_>) -> Result<Framing, Refusal> {
         (Some(0), None) | (None, None) => BodyLength::None,
         (Some(length), None) => BodyLength::Length(length),
     };
-    let expectation = match seen.expect {
-        None => Expectation::None,
-        Some(value) if !value.eq_ignore_ascii_case(b"100-continue") => {
-            return Err(Refusal::Expectation);
-        }
-        Some(_) if body == BodyLength::None => Expectation::None,
-        Some(_) => Expectation::Continue,
-    };
     let options = seen.connection;
     let close = if options.has(ConnectionOptions::CLOSE) {
         Close::PeerAsked
@@ -165,6 +167,17 @@ fn decide(head: HeadView<'_>, seen: &Seen<'_>) -> Result<Framing, Refusal> {
         UpgradeOffer::Offered
     } else {
         UpgradeOffer::None
+    };
+    let expectation = match seen.expect {
+        None => Expectation::None,
+        Some(value) if !value.eq_ignore_ascii_case(b"100-continue") => {
+            return Err(Refusal::Expectation);
+        }
+        // Without a body there is nothing to wait for, but a 101 needs its 100 first (RFC 9110 §7.8).
+        Some(_) if body == BodyLength::None && upgrade != UpgradeOffer::Offered => {
+            Expectation::None
+        }
+        Some(_) => Expectation::Continue,
     };
     let persistence = match version {
         Version::Http10 => Persistence::Requested,
@@ -242,7 +255,7 @@ pub(crate) fn is_framing_field(name: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::{BodyLength, Close, Expectation, Framing, Persistence, UpgradeOffer, read};
+    use super::{BodyLength, Close, Expectation, Framing, Persistence, UpgradeOffer, offers, read};
     use crate::h1::head::{HeadIndex, HeadLimits, HeadView, Scan, parse};
     use crate::h1::refusal::Refusal;
 
@@ -286,13 +299,49 @@ mod tests {
     }
 
     #[test]
+    fn an_offer_is_compared_by_the_name_of_the_protocol() {
+        let limits = HeadLimits {
+            head_len_max: 1024,
+            target_len_max: 64,
+            headers_max: 9,
+        };
+        let is_offered = |fields: &str, protocol: &str| {
+            let head = format!("GET / HTTP/1.1\r\nHost: a\r\n{fields}\r\n");
+            let mut index = HeadIndex::default();
+            parse(head.as_bytes(), &mut Scan::default(), &limits, &mut index).is_ok()
+                && offers(HeadView::new(head.as_bytes(), &index), protocol.as_bytes())
+        };
+        for (fields, protocol, expected) in [
+            ("Upgrade: websocket\r\n", "websocket", true),
+            ("Upgrade: WebSocket\r\n", "websocket", true),
+            ("upgrade: h2c, websocket\r\n", "websocket", true),
+            ("Upgrade: h2c\r\nUpgrade: ,websocket\r\n", "websocket", true),
+            ("Upgrade: IRC/6.9\r\n", "IRC/6.9", true),
+            ("Upgrade: a, b\r\n", "b, a", true),
+            ("Upgrade: a\r\n", "a, b", false),
+            ("Upgrade: h2c\r\n", "websocket", false),
+            ("Upgrade: websockets\r\n", "websocket", false),
+            ("Upgrade: web socket\r\n", "websocket", false),
+            ("Upgrade: IRC/6.9\r\n", "IRC/7", false),
+            ("Upgrade: ,\r\n", "", false),
+            ("Referer: websocket\r\n", "websocket", false),
+        ] {
+            assert_eq!(
+                is_offered(fields, protocol),
+                expected,
+                "{fields:?} {protocol}"
+            );
+        }
+    }
+
+    #[test]
     fn connect_asks_for_a_tunnel_without_any_field() {
         let upgrade = framing("CONNECT a:80 HTTP/1.1", "").map(|framing| framing.upgrade);
         assert_eq!(upgrade, Ok(UpgradeOffer::Tunnel));
     }
 
     #[test]
-    fn only_a_request_with_a_body_can_expect_continue() {
+    fn only_a_request_with_a_body_or_an_upgrade_can_expect_continue() {
         let expectation = |fields: &str| {
             let fields = format!("Expect: 100-continue\r\n{fields}");
             framing("POST / HTTP/1.1", &fields).map(|framing| framing.expectation)
@@ -303,6 +352,9 @@ mod tests {
         assert_eq!(expectation(length), Ok(Expectation::Continue));
         let chunked = "Transfer-Encoding: chunked\r\n";
         assert_eq!(expectation(chunked), Ok(Expectation::Continue));
+        let upgrade = "Connection: Upgrade\r\nUpgrade: x\r\n";
+        assert_eq!(expectation(upgrade), Ok(Expectation::Continue));
+        assert_eq!(expectation("Upgrade: x\r\n"), Ok(Expectation::None));
     }
 
     #[test]

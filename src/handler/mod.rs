@@ -79,7 +79,7 @@ pub enum Accept {
     BufferUpTo(u64),
     /// Pass on the body as it arrives.
     Stream(Box<dyn Upload>),
-    /// Leave HTTP, if the peer offered it; otherwise as [`Buffer`](Self::Buffer).
+    /// Leave HTTP, if the request offers this protocol and has no body; otherwise as [`Buffer`](Self::Buffer).
     Upgrade(Upgrade),
     /// Respond now, without the rest of the body. `response.into()` makes the outcome.
     Respond(Outcome),
@@ -126,8 +126,8 @@ pub enum Demand {
     Respond(Outcome),
 }
 
-/// Leaves HTTP (RFC 9110 §7.8): `101 Switching Protocols` is sent, then the socket is the closure's, on a thread of its
-/// own and in blocking mode, with the bytes that arrived after the request.
+/// Leaves HTTP (RFC 9110 §7.8): `101 Switching Protocols` is sent, or 200 to CONNECT (§9.3.6), then the socket is the
+/// closure's, on a thread of its own and in blocking mode, with the bytes that arrived after the request.
 ///
 /// From then on the connection is no longer the server's: none of its time-outs and limits apply, and **a server that stops
 /// does not wait for it**, since such a connection need not end, and each stop would take the whole drain time-out.
@@ -135,19 +135,22 @@ pub enum Demand {
 /// thread ends with the process, wherever it is. A program that wants to say goodbye to its upgraded peers counts these
 /// threads and waits for them after `run`.
 pub struct Upgrade {
+    pub(crate) protocol: HeaderValue,
     pub(crate) fields: Vec<(HeaderName, HeaderValue)>,
     /// Starts the thread; false if the kernel refuses. A function pointer, so that a program without upgrades links no threads.
     pub(crate) start: Box<dyn FnOnce(TcpStream, Bytes) -> bool + Send>,
 }
 
 impl Upgrade {
-    /// An upgrade to `protocol`, the value of the response's `Upgrade` field.
+    /// An upgrade to `protocol`, the value of the response's `Upgrade` field. It is only made if the request offers this
+    /// protocol; names are compared without regard to case. CONNECT names no protocol and becomes a tunnel.
     pub fn new(
         protocol: impl Into<HeaderValue>,
         run: impl FnOnce(TcpStream, Bytes) + Send + 'static,
     ) -> Self {
         Self {
-            fields: vec![("Upgrade".into(), protocol.into())],
+            protocol: protocol.into(),
+            fields: Vec::new(),
             start: Box::new(move |socket, rest| {
                 let thread = thread::Builder::new().name("upgrade".to_owned());
                 thread.spawn(move || run(socket, rest)).is_ok()
@@ -155,7 +158,7 @@ impl Upgrade {
         }
     }
 
-    /// Adds a field line to the `101`.
+    /// Adds a field line to the response. `Upgrade` and the fields that frame a message are left out.
     #[must_use]
     pub fn header(mut self, name: impl Into<HeaderName>, value: impl Into<HeaderValue>) -> Self {
         self.fields.push((name.into(), value.into()));

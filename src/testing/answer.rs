@@ -45,17 +45,35 @@ impl TestResponse {
         }
     }
 
-    /// The response to an offer to upgrade that the handler took (RFC 9110 §15.2.2).
+    /// The response to an offer to upgrade that the handler took (RFC 9110 §15.2.2): 101 and its protocol.
     pub(crate) fn switching(upgrade: &Upgrade) -> Self {
+        let mut switching = Self::tunnel(upgrade);
+        let protocol = upgrade.protocol.as_bytes().to_owned();
+        switching.status = Status::SWITCHING_PROTOCOLS;
+        switching.fields.insert(0, ("Upgrade".to_owned(), protocol));
+        switching
+    }
+
+    /// The response to CONNECT that the handler took (RFC 9110 §9.3.6).
+    pub(crate) fn tunnel(upgrade: &Upgrade) -> Self {
         let fields = upgrade.fields.iter();
         Self {
-            status: Status::SWITCHING_PROTOCOLS,
+            status: Status::OK,
             fields: fields
+                .filter(|(name, _)| !name.as_str().eq_ignore_ascii_case("upgrade"))
                 .map(|(name, value)| (name.as_str().to_owned(), value.as_bytes().to_owned()))
                 .collect(),
             content: Content::Whole(Bytes::new()),
             bell: Bell::new(),
         }
+    }
+
+    /// As the server sends it in response to CONNECT when there is no tunnel: never with a 2xx (RFC 9110 §9.3.6).
+    pub(crate) fn without_tunnel(mut self) -> Self {
+        if matches!(self.status.code(), 200..300) {
+            self.status = Status::NOT_IMPLEMENTED;
+        }
+        self
     }
 
     /// The status.

@@ -87,8 +87,8 @@ impl TestRequest {
 
     /// Runs a [`Handler`]: first its [`accept`](Handler::accept), then what that decides.
     ///
-    /// As in the server, a body over its bound gets 413, and an upgrade that the request offers gets 101. The upgrade's closure
-    /// is dropped, since there is no socket.
+    /// As in the server, a body over its bound gets 413, an upgrade to a protocol that the request offers gets 101, and one of
+    /// CONNECT gets 200. The upgrade's closure is dropped, since there is no socket.
     ///
     /// # Panics
     ///
@@ -113,10 +113,10 @@ impl TestRequest {
             Err(refusal) => panic!("the server would refuse this request: {refusal}"),
         };
         let (head, rest) = bytes.split_at(head_len);
-        let head = Head::new(HeadView::new(head, &index));
+        let view = HeadView::new(head, &index);
+        let head = Head::new(view);
         let offer = connection.upgrade();
         let whole = whole_body(&connection, rest, limits.body_len_max);
-        let mut read = |len_max| read_body(&mut connection, rest, len_max, &head_limits);
         // As in the server: a complete request can be handled in one call.
         let accept = match whole.filter(|_| offer == UpgradeOffer::None) {
             Some(body) => {
@@ -124,10 +124,16 @@ impl TestRequest {
             }
             None => handler.accept(&head),
         };
+        if let Accept::Upgrade(upgrade) = &accept
+            && connection.can_switch(view, upgrade.protocol.as_bytes())
+        {
+            return match offer {
+                UpgradeOffer::Tunnel => TestResponse::tunnel(upgrade),
+                UpgradeOffer::Offered | UpgradeOffer::None => TestResponse::switching(upgrade),
+            };
+        }
+        let mut read = |len_max| read_body(&mut connection, rest, len_max, &head_limits);
         let outcome = match (accept, offer) {
-            (Accept::Upgrade(upgrade), UpgradeOffer::Offered | UpgradeOffer::Tunnel) => {
-                return TestResponse::switching(&upgrade);
-            }
             (Accept::Respond(outcome), _) => Ok(outcome),
             (_, UpgradeOffer::Tunnel) => Err(Refusal::Connect),
             (Accept::Stream(upload), _) => stream(read(upload.body_len_max()), upload),
@@ -136,10 +142,14 @@ impl TestRequest {
                 read(limits.body_len_max).map(call(handler, head))
             }
         };
-        TestResponse::new(outcome.unwrap_or_else(|refusal| {
+        let response = TestResponse::new(outcome.unwrap_or_else(|refusal| {
             let status = Status::new(refusal.status()).unwrap_or(Status::BAD_REQUEST);
             Response::text(refusal.reason()).status(status).into()
-        }))
+        }));
+        match offer {
+            UpgradeOffer::Tunnel => response.without_tunnel(),
+            UpgradeOffer::Offered | UpgradeOffer::None => response,
+        }
     }
 
     fn encode(&self) -> Vec<u8> {
@@ -390,7 +400,44 @@ mod tests {
             (answer.status().code(), answer.header("upgrade")),
             (101, Some("echo"))
         );
-        let tunnel = TestRequest::new("CONNECT", "a:1").run_handler(&mut Gate);
-        assert_eq!(tunnel.status(), 501);
+        let other = TestRequest::get("/upgrade")
+            .header("connection", "upgrade")
+            .header("upgrade", "h2c")
+            .run_handler(&mut Gate);
+        assert_eq!(
+            (other.status().code(), other.header("upgrade")),
+            (200, None)
+        );
+    }
+
+    #[test]
+    fn connect_gets_200_only_for_an_upgrade() {
+        type Acceptor = fn() -> Accept;
+        struct Tunnel(Acceptor);
+        impl Handler for Tunnel {
+            fn accept(&mut self, _: &Head<'_>) -> Accept {
+                (self.0)()
+            }
+            fn call(&mut self, _: &Request<'_>) -> Outcome {
+                Response::text("called").into()
+            }
+        }
+        let cases: [(Acceptor, u16); 4] = [
+            (
+                || Accept::Upgrade(Upgrade::new("x", |_, _| {}).header("x", "y")),
+                200,
+            ),
+            (|| Accept::Buffer, 501),
+            (|| Accept::Respond(Response::text("no tunnel").into()), 501),
+            (
+                || Accept::Respond(Response::new(Status::FORBIDDEN).into()),
+                403,
+            ),
+        ];
+        for (acceptor, status) in cases {
+            let answer = TestRequest::new("CONNECT", "a:1").run_handler(&mut Tunnel(acceptor));
+            assert_eq!(answer.status(), status);
+            assert_eq!(answer.header("upgrade"), None);
+        }
     }
 }

@@ -172,7 +172,7 @@ impl<O: Os, H: Handler> Driver<'_, O, H> {
             return;
         }
         let Some(accept) = accept else { return };
-        match self.accepted(accept, body) {
+        match self.accepted(accept, view) {
             None => {}
             Some(RequestSink::Nothing) => self.call(&request),
             Some(RequestSink::Buffer(_)) => self.on_buffered_head(&request, input),
@@ -188,8 +188,8 @@ impl<O: Os, H: Handler> Driver<'_, O, H> {
 
     /// Where the request's body is to go; `None` if the request already has its response, or is upgraded.
     #[inline(never)]
-    fn accepted(&mut self, accept: Accept, body: BodyLength) -> Option<RequestSink> {
-        let offer = self.session.connection.upgrade();
+    fn accepted(&mut self, accept: Accept, head: HeadView<'_>) -> Option<RequestSink> {
+        let connection = &self.session.connection;
         let limit = match &accept {
             Accept::BufferUpTo(limit) => *limit,
             Accept::Stream(upload) => upload.body_len_max(),
@@ -200,24 +200,24 @@ impl<O: Os, H: Handler> Driver<'_, O, H> {
         let sink = match accept {
             // The caller has sent this response.
             Accept::Respond(_) => return None,
-            Accept::Upgrade(upgrade) if offer != UpgradeOffer::None && body == BodyLength::None => {
-                self.session.work().source = ResponseSource::Upgrade(upgrade);
+            Accept::Upgrade(to) if connection.can_switch(head, to.protocol.as_bytes()) => {
+                self.session.work().source = ResponseSource::Upgrade(to);
                 return None;
             }
-            _ if offer == UpgradeOffer::Tunnel => {
-                self.session.connection.on_close(Close::PeerRefused);
+            _ if connection.upgrade() == UpgradeOffer::Tunnel => {
                 self.respond_with_refusal(Refusal::Connect);
                 return None;
             }
             Accept::Stream(upload) => RequestSink::Upload(upload),
-            Accept::Buffer | Accept::BufferUpTo(_) | Accept::Upgrade(_) => match body {
-                BodyLength::None => RequestSink::Nothing,
-                BodyLength::Length(_) | BodyLength::Chunked => RequestSink::Buffer(Vec::new()),
-            },
+            Accept::Buffer | Accept::BufferUpTo(_) | Accept::Upgrade(_) => {
+                if connection.is_body_pending() {
+                    RequestSink::Buffer(Vec::new())
+                } else {
+                    RequestSink::Nothing
+                }
+            }
         };
-        if body != BodyLength::None
-            && let Err(refusal) = self.session.connection.limit_body(limit)
-        {
+        if let Err(refusal) = self.session.connection.limit_body(limit) {
             self.refuse(refusal);
             return None;
         }

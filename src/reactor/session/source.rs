@@ -40,8 +40,13 @@ impl<O: Os, H: Handler> Driver<'_, O, H> {
             ResponseSource::Upgrade(upgrade) => {
                 let fields = upgrade.fields.iter();
                 let fields = fields.map(|(name, value)| (name.as_str(), value.as_bytes()));
-                let out = self.context.scratch.out.run();
-                self.session.connection.encode_switch(out, fields);
+                let (os, scratch) = (&*self.context.os, &mut *self.context.scratch);
+                self.session.connection.encode_switch(
+                    scratch.out.run(),
+                    upgrade.protocol.as_bytes(),
+                    scratch.date.line(|| os.unix_seconds()),
+                    fields,
+                );
                 self.session.work().source = ResponseSource::Upgrade(upgrade);
             }
             ResponseSource::File(part) => self.pull_file(part),
