@@ -100,9 +100,21 @@ fn every_route_responds_as_documented() {
             "{path}"
         );
     }
-    let response = client.request("DELETE /hello HTTP/1.1\r\nHost: test\r\n\r\n");
-    let allow = response.field("allow");
-    assert_eq!((response.status, allow), (405, Some("GET, HEAD, OPTIONS")));
+    for (method, path, status) in [
+        ("DELETE", "/hello", 405),
+        ("PUT", "/", 405),
+        ("BREW", "/healthz", 405),
+        ("DELETE", "/none", 404),
+        ("BREW", "/none", 501),
+    ] {
+        let response = client.request(format!("{method} {path} HTTP/1.1\r\nHost: test\r\n\r\n"));
+        let allow = (status == 405).then_some("GET, HEAD, OPTIONS");
+        let seen = (response.status, response.field("allow"));
+        assert_eq!(seen, (status, allow), "{method} {path}");
+    }
+    // The health check that HAProxy makes by default.
+    let response = Client::connect(address).request("OPTIONS / HTTP/1.0\r\n\r\n");
+    assert_eq!(response.status, 204);
     client.send("HEAD /hello HTTP/1.1\r\nHost: test\r\n\r\n");
     let head = client.head().expect("a response");
     assert_eq!(

@@ -107,7 +107,11 @@ fn route(request: &Request<'_>) -> Response {
         // A known page without this method is not a missing page (RFC 9110 section 9.1); load balancers probe with OPTIONS.
         ("OPTIONS", "/" | "/hello" | "/healthz" | "*") => allow(Status::NO_CONTENT),
         (_, "/" | "/hello" | "/healthz") => allow(Status::METHOD_NOT_ALLOWED),
-        _ => Response::text("no such page\n").status(Status::NOT_FOUND),
+        ("GET" | "HEAD" | "POST" | "PUT" | "PATCH" | "DELETE" | "OPTIONS", _) => {
+            Response::text("no such page\n").status(Status::NOT_FOUND)
+        }
+        // RFC 9110 section 9.1: a method that no page knows.
+        _ => Response::text("no such method\n").status(Status::NOT_IMPLEMENTED),
     }
 }
 
