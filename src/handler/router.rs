@@ -50,6 +50,8 @@ type Acceptor = Arc<dyn Fn(&Head<'_>) -> Accept + Send + Sync>;
 pub struct Router {
     routes: Vec<Route>,
     patterns: PatternTree,
+    /// Of all routes: a path that no pattern matches must not cost a walk over them.
+    methods: Methods,
     /// The index of the route that was added last.
     last: usize,
     fallback: Option<Responder>,
@@ -199,6 +201,7 @@ impl Router {
         let place = known.copied().unwrap_or(self.routes.len());
         if known.is_none() {
             resource.push(place);
+            self.methods.add(method);
             self.routes.push(Route {
                 method: method.map(Box::from),
                 pattern: pattern.into(),
@@ -218,22 +221,17 @@ impl Router {
         route
     }
 
-    fn knows(&self, method: &str) -> bool {
-        self.routes.iter().any(|route| route.method.is_none())
-            || allowed(self.routes.iter()).contains(&method)
-    }
-
     fn find<'p>(&self, head: Head<'p>, parameters: &mut Parameters<'p>) -> Found<'_> {
         let method = head.method();
         if method == "OPTIONS" && head.path() == "*" {
-            return Found::Router(with_allow(Status::NO_CONTENT, self.routes.iter()));
+            return Found::Router(with_allow(Status::NO_CONTENT, &self.methods));
         }
         let path = head.path().strip_prefix('/');
         let Some(resource) = path.and_then(|rest| self.patterns.find(Some(rest), parameters))
         else {
             return match &self.fallback {
                 Some(answer) => Found::Fallback(answer),
-                None if self.knows(method) => Found::Router(page(Status::NOT_FOUND)),
+                None if self.methods.knows(method) => Found::Router(page(Status::NOT_FOUND)),
                 None => Found::Router(page(Status::NOT_IMPLEMENTED)),
             };
         };
@@ -242,11 +240,14 @@ impl Router {
         let route = of(Some(method))
             .or_else(|| of(Some("GET")).filter(|_| method == "HEAD"))
             .or_else(|| of(None));
-        match route {
-            Some(route) => Found::Route(route),
-            None if method == "OPTIONS" => Found::Router(with_allow(Status::NO_CONTENT, routes())),
-            None => Found::Router(with_allow(Status::METHOD_NOT_ALLOWED, routes())),
-        }
+        let status = match route {
+            Some(route) => return Found::Route(route),
+            None if method == "OPTIONS" => Status::NO_CONTENT,
+            None => Status::METHOD_NOT_ALLOWED,
+        };
+        let mut methods = Methods::default();
+        routes().for_each(|route| methods.add(route.method.as_deref()));
+        Found::Router(with_allow(status, &methods))
     }
 }
 
@@ -337,24 +338,57 @@ struct Route {
     body_len_max: Option<u64>,
 }
 
-/// The methods of these routes, sorted.
-fn allowed<'r>(routes: impl Iterator<Item = &'r Route>) -> Vec<&'r str> {
-    let mut methods = vec!["OPTIONS"];
-    for route in routes {
-        match route.method.as_deref() {
-            Some("GET") => methods.extend(["GET", "HEAD"]),
-            Some(method) => methods.push(method),
-            None => methods.extend(USUAL_METHODS),
-        }
-    }
-    methods.sort_unstable();
-    methods.dedup();
-    methods
+/// The methods of some routes.
+#[derive(Clone, Default)]
+struct Methods {
+    /// Each method once, sorted.
+    named: Vec<Box<str>>,
+    /// A route has all methods.
+    has_any: bool,
 }
 
-fn with_allow<'r>(status: Status, routes: impl Iterator<Item = &'r Route>) -> Response {
+impl Methods {
+    /// Adds the method of a route; `None` stands for all.
+    fn add(&mut self, method: Option<&str>) {
+        let Some(method) = method else {
+            self.has_any = true;
+            return;
+        };
+        for method in [method]
+            .into_iter()
+            .chain((method == "GET").then_some("HEAD"))
+        {
+            if let Err(place) = self.place_of(method) {
+                self.named.insert(place, method.into());
+            }
+        }
+    }
+
+    fn place_of(&self, method: &str) -> Result<usize, usize> {
+        self.named.binary_search_by(|name| (**name).cmp(method))
+    }
+
+    /// Whether some path has this method. OPTIONS is the router's own.
+    fn knows(&self, method: &str) -> bool {
+        self.has_any || method == "OPTIONS" || self.place_of(method).is_ok()
+    }
+
+    /// The value of `Allow`.
+    fn list(&self) -> String {
+        let mut methods: Vec<&str> = self.named.iter().map(|name| &**name).collect();
+        methods.push("OPTIONS");
+        if self.has_any {
+            methods.extend(USUAL_METHODS);
+        }
+        methods.sort_unstable();
+        methods.dedup();
+        methods.join(", ")
+    }
+}
+
+fn with_allow(status: Status, methods: &Methods) -> Response {
     // It parses, because methods were checked to be tokens.
-    let methods = HeaderValue::parse(allowed(routes).join(", "));
+    let methods = HeaderValue::parse(methods.list());
     Response::new(status).header("Allow", methods.unwrap_or_else(|_| "OPTIONS".into()))
 }
 
@@ -527,6 +561,31 @@ mod tests {
             Some("DELETE, GET, HEAD, OPTIONS, PATCH, POST, PUT")
         );
         assert_eq!(ask(&router, "BREW", "/none").status(), 404);
+    }
+
+    #[test]
+    fn a_path_without_a_pattern_costs_no_more_with_more_routes() {
+        let routed = |count: usize| {
+            (0..count).fold(Router::new(), |router, number| {
+                let path = format!("/{number}");
+                router.get(&path, show("")).route("PURGE", &path, show(""))
+            })
+        };
+        let (few, many) = (routed(1), routed(1_000));
+        assert_eq!(many.routes.len(), 2_000);
+        assert_eq!(many.methods.named, few.methods.named);
+        for router in [few, many] {
+            for (method, status) in [
+                ("HEAD", 404),
+                ("PURGE", 404),
+                ("OPTIONS", 404),
+                ("PUT", 501),
+            ] {
+                assert_eq!(ask(&router, method, "/none").status(), status, "{method}");
+            }
+            let answer = ask(&router, "OPTIONS", "*");
+            assert_eq!(answer.header("allow"), Some("GET, HEAD, OPTIONS, PURGE"));
+        }
     }
 
     #[test]
