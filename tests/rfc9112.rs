@@ -232,6 +232,19 @@ fn section_6_1_an_unknown_coding_gets_501() {
     );
 }
 
+/// Recipients differ in which of several lines they read, so such a list has no one meaning, whatever its codings are.
+#[test]
+fn section_6_1_codings_in_two_lines_are_refused_whatever_they_are() {
+    for codings in [
+        ["gzip", "chunked"],
+        ["chunked", "gzip"],
+        ["chunked", "chunked"],
+    ] {
+        let lines = codings.map(|coding| format!("Transfer-Encoding: {coding}"));
+        assert_eq!(refusal(post(&[&lines[0], &lines[1]], "0\r\n\r\n")), 400);
+    }
+}
+
 #[test]
 fn section_6_1_transfer_encoding_in_http_1_0_is_refused() {
     let fields = ["Connection: keep-alive", "Transfer-Encoding: chunked"];
@@ -344,6 +357,16 @@ fn section_7_1_a_malformed_chunk_is_refused() {
 fn section_7_1_1_unknown_extensions_are_ignored() {
     let body = "3;a;b=c;d=\"e;f\"\r\nabc\r\n0;g\r\n\r\n";
     assert_eq!(request(chunked(body)).body, b"abc");
+}
+
+#[test]
+fn section_7_1_1_bad_whitespace_before_an_extension_is_parsed_and_elsewhere_refused() {
+    let body = "3 ;a\r\nabc\r\n0\t ; b = c\r\n\r\n";
+    assert_eq!(request(chunked(body)).body, b"abc");
+    let bad = [" 1;a", "1 ", "1\t", "1 a", "1 1;a", "1\u{b};a"];
+    refuses(400, bad, |size| {
+        chunked(&format!("{size}\r\nx\r\n0\r\n\r\n"))
+    });
 }
 
 #[test]

@@ -35,6 +35,8 @@ enum Part {
     SizeStart,
     /// More digits, an extension or the end of the line.
     Size,
+    /// Whitespace after a chunk size: a semicolon must follow.
+    SizeSpace,
     /// An extension, which is skipped up to its CR.
     Extension,
     /// The LF after a size.
@@ -148,6 +150,7 @@ impl Decoder {
                 }
                 Part::SizeStart
                 | Part::Size
+                | Part::SizeSpace
                 | Part::Extension
                 | Part::SizeEnd
                 | Part::ChunkCr
@@ -214,9 +217,14 @@ impl Decoder {
             (Part::SizeStart | Part::Size, b'0'..=b'9' | b'a'..=b'f' | b'A'..=b'F') => {
                 self.on_size_digit(byte)
             }
-            (Part::Size, b';') => self.on_extension_byte(),
+            // RFC 9112 §7.1.1: an extension may begin with bad whitespace, which must be parsed (RFC 9110 §5.6.3). It does not
+            // change the size, and whitespace without an extension is still refused.
+            (Part::Size | Part::SizeSpace, b' ' | b'\t') => self.on_extension_byte(Part::SizeSpace),
+            (Part::Size | Part::SizeSpace, b';') => self.on_extension_byte(Part::Extension),
             (Part::Size | Part::Extension, b'\r') => Ok(Part::SizeEnd),
-            (Part::Extension, b'\t' | b' '..=b'~' | 0x80..) => self.on_extension_byte(),
+            (Part::Extension, b'\t' | b' '..=b'~' | 0x80..) => {
+                self.on_extension_byte(Part::Extension)
+            }
             (Part::SizeEnd, b'\n') => self.on_size_end(),
             (Part::ChunkCr, b'\r') => Ok(Part::ChunkLf),
             (Part::ChunkLf, b'\n') => Ok(self.on_chunk_end()),
@@ -240,12 +248,12 @@ impl Decoder {
         }
     }
 
-    fn on_extension_byte(&mut self) -> Result<Part, Refusal> {
+    fn on_extension_byte(&mut self, next: Part) -> Result<Part, Refusal> {
         self.extensions_len = self.extensions_len.saturating_add(1);
         if self.extensions_len > EXTENSIONS_LEN_MAX {
             Err(Refusal::Chunk)
         } else {
-            Ok(Part::Extension)
+            Ok(next)
         }
     }
 
@@ -309,7 +317,7 @@ mod tests {
 
     #[test]
     fn chunks_are_decoded_at_every_split() {
-        let input = b"3\r\nabc\r\n00A;name=\"v;\"\r\n0123456789\r\n0\r\n\r\nGET";
+        let input = b"3 \t;a\r\nabc\r\n00A;name=\"v;\"\r\n0123456789\r\n0\r\n\r\nGET";
         assert_eq!(
             at_every_split(input, 100),
             Ok((b"abc0123456789".to_vec(), 3))
@@ -341,6 +349,9 @@ mod tests {
             (b"-1\r\n", Refusal::Chunk),
             (b" 3\r\nabc\r\n", Refusal::Chunk),
             (b"3 \r\nabc\r\n", Refusal::Chunk),
+            (b"3 3\r\nabc\r\n", Refusal::Chunk),
+            (b"3\t\n;a\r\nabc\r\n", Refusal::Chunk),
+            (b" ;a\r\n", Refusal::Chunk),
             (b"0x3\r\nabc\r\n", Refusal::Chunk),
             (b"3\nabc\r\n", Refusal::Chunk),
             (b"3\r\nabcd\r\n", Refusal::Chunk),
@@ -396,7 +407,9 @@ mod tests {
         let chunk = format!("1;{}\r\na\r\n", "e".repeat(1023));
         let four = format!("{}0\r\n\r\n", chunk.repeat(4));
         assert_eq!(decode(four.as_bytes(), 7, 9), Ok((b"aaaa".to_vec(), 0)));
-        let more = format!("{}1;\r\n", chunk.repeat(4));
-        assert_eq!(decode(more.as_bytes(), 7, 9), Err(Refusal::Chunk));
+        for line in ["1;\r\n", "1 ;\r\n"] {
+            let more = chunk.repeat(4) + line;
+            assert_eq!(decode(more.as_bytes(), 7, 9), Err(Refusal::Chunk));
+        }
     }
 }

@@ -110,6 +110,7 @@ pub(crate) fn read(head: HeadView<'_>) -> Result<Framing, Refusal> {
                 )?;
             }
             17 if field.is_named(b"transfer-encoding") => {
+                // 400 and not 501, whatever the codings: recipients differ in which of two lines they read.
                 once(&mut seen.coding, field.value(), Refusal::TransferEncoding)?;
             }
             _ => {}

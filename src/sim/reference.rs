@@ -398,7 +398,8 @@ fn read_chunks<'a>(mut input: &'a [u8], message: &mut Message) -> Refused<&'a [u
     }
 }
 
-/// A chunk's size line: 1 to 16 hexadecimal digits of at most 2^63, and what a semicolon begins, up to a CRLF.
+/// A chunk's size line: 1 to 16 hexadecimal digits of at most 2^63, and an extension after a semicolon, which
+/// whitespace may precede, up to a CRLF.
 fn read_size<'a>(input: &'a [u8], extensions_len: &mut usize) -> Refused<(u64, &'a [u8])> {
     let digits = input
         .iter()
@@ -413,9 +414,14 @@ fn read_size<'a>(input: &'a [u8], extensions_len: &mut usize) -> Refused<(u64, &
         return refused(400);
     }
     let rest = &input[digits..];
-    let in_extension =
-        |byte: &&u8| rest[0] == b';' && (**byte == b'\t' || (**byte >= b' ' && **byte != 0x7f));
-    let extension = rest.iter().take_while(in_extension).count();
+    let is_space = |byte: &&u8| matches!(**byte, b' ' | b'\t');
+    let spaces = rest.iter().take_while(is_space).count();
+    let in_extension = |byte: &&u8| **byte == b'\t' || (**byte >= b' ' && **byte != 0x7f);
+    let extension = match rest.get(spaces) {
+        Some(b';') => rest.iter().take_while(in_extension).count(),
+        Some(_) if spaces > 0 => return refused(400),
+        Some(_) | None => spaces,
+    };
     *extensions_len += extension;
     if *extensions_len > 4096 || (digits == 0 && !rest.is_empty()) {
         return refused(400);

@@ -198,8 +198,8 @@ pub(crate) const KNOWN: &[Known] = &[
     },
     Known {
         name: "a lenient chunk size line",
-        why: "RFC 9112 §7.1: a size is digits alone, of which we accept 16 up to 2^63, and §7.1.1 has no control bytes in \
-              extensions. We refuse BWS before the semicolon on purpose, as no client sends it, and limit extensions",
+        why: "RFC 9112 §7.1: a size is digits alone, of which we accept 16 up to 2^63, and §7.1.1 has whitespace only \
+              before a semicolon and no control bytes in extensions, whose length we limit",
         stricter: Stricter::We("a chunk is malformed"),
         holds: |sent| !are_plain_size_lines(&sent.chunks().0),
         example: &[(
@@ -429,7 +429,7 @@ fn are_plain_size_lines(lines: &[&[u8]]) -> bool {
         let is_text = extension
             .iter()
             .all(|byte| *byte == b'\t' || !byte.is_ascii_control());
-        let is_begun = extension.is_empty() || extension.starts_with(b";");
+        let is_begun = extension.is_empty() || extension.trim_ascii_start().starts_with(b";");
         let digits = std::str::from_utf8(&line[..digits]).unwrap_or_default();
         let size = u64::from_str_radix(digits, 16);
         let is_size = digits.len() <= 16 && size.is_ok_and(|size| size <= 1 << 63);
