@@ -5,6 +5,7 @@ use std::io::Write as _;
 use std::net::SocketAddr;
 
 use crate::os::address::DisplayAddress;
+use crate::sync::contain::contain;
 
 /// Something that the operator should know. A peer's mistakes get a response, but no line: anyone can send garbage.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,6 +37,19 @@ pub enum ServerEvent {
 pub trait Observer: Send + fmt::Debug {
     /// Called for each event.
     fn on(&mut self, event: ServerEvent);
+}
+
+/// An observer whose panics do no harm.
+pub(crate) struct Reporter(Box<dyn Observer>);
+
+impl Reporter {
+    pub(crate) fn new(observer: Box<dyn Observer>) -> Self {
+        Self(observer)
+    }
+
+    pub(crate) fn on(&mut self, event: ServerEvent) {
+        let _ = contain(|| self.0.on(event));
+    }
 }
 
 /// Prints one line on stderr for each event that needs attention.

@@ -1,17 +1,21 @@
 //! Peers that flood, hold and vanish, over loopback: the server stays up, stops when it is told to, and lets others in.
+#![expect(clippy::panic, reason = "values and observers of careless users panic")]
+
 mod loopback;
 
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
 use std::process::Command;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::channel;
 use std::thread;
 use std::time::Duration;
 
-use coldstart::handler::{Outcome, WhenHalfClosed};
-use coldstart::message::PeerState;
-use coldstart::{Body, Request, Response, Server};
+use coldstart::handler::{Accept, Demand, Outcome, Upload, WhenHalfClosed};
+use coldstart::message::{Head, PeerState};
+use coldstart::server::{Observer, ServerEvent};
+use coldstart::{Body, Bytes, Handler, Request, Response, Server};
 
 use loopback::process::{Process, is_again};
 use loopback::server::{Running, on_loopback};
@@ -180,4 +184,120 @@ fn the_sender_of_a_stream_sees_that_its_peer_has_half_closed() {
     assert_eq!(client.head().expect("a head").status, 200);
     assert_eq!(client.chunked().expect("all of it"), b"first last");
     server.stop();
+}
+
+/// Panics when it is dropped, as a value of a careless user may.
+struct Bomb;
+
+impl AsRef<[u8]> for Bomb {
+    fn as_ref(&self) -> &[u8] {
+        &[b'b'; 9_000]
+    }
+}
+
+impl Drop for Bomb {
+    fn drop(&mut self) {
+        panic!("a value of the user's panics when it is dropped");
+    }
+}
+
+impl Upload for Bomb {
+    fn on_piece(&mut self, _: &[u8]) -> Demand {
+        Demand::More
+    }
+
+    fn on_end(self: Box<Self>) -> Outcome {
+        Response::text("unreached").into()
+    }
+}
+
+struct Careless;
+
+impl Handler for Careless {
+    fn accept(&mut self, head: &Head<'_>) -> Accept {
+        match head.path() {
+            "/upload" => Accept::Stream(Box::new(Bomb)),
+            _ => Accept::Buffer,
+        }
+    }
+
+    fn call(&mut self, request: &Request<'_>) -> Outcome {
+        let response = match request.path() {
+            "/body" => Response::bytes(Bytes::from_owner(Bomb)),
+            "/promised" => {
+                let (outcome, reply) = Outcome::promised();
+                reply.complete(Bytes::from_owner(Bomb));
+                return outcome;
+            }
+            "/payload" => std::panic::panic_any(Bomb),
+            path => Response::text(path.to_owned()),
+        };
+        response.into()
+    }
+}
+
+#[test]
+fn a_value_that_panics_when_it_is_dropped_costs_its_own_connection_and_no_other() {
+    let server = Running::start_handler(on_loopback(), Careless);
+    let mut other = Client::connect(server.address);
+    for path in ["/body", "/promised", "/payload"] {
+        let client = Client::connect(server.address);
+        client.send(get(path));
+        // A HEAD drops the body unsent.
+        client.send(get(path).replacen("GET", "HEAD", 1));
+        assert_eq!(other.request(get("/well")).text(), "/well");
+        drop(client);
+        assert_eq!(other.request(get("/well")).text(), "/well");
+    }
+    let upload = Client::connect(server.address);
+    upload.send("POST /upload HTTP/1.1\r\nHost: a\r\nContent-Length: 9\r\n\r\nabc");
+    drop(upload);
+    assert_eq!(other.request(get("/well")).text(), "/well");
+    server.stop();
+}
+
+#[derive(Debug)]
+struct PanickingObserver;
+
+impl Observer for PanickingObserver {
+    fn on(&mut self, event: ServerEvent) {
+        panic!("an observer panics: {event:?}");
+    }
+}
+
+#[test]
+fn a_panicking_observer_does_no_harm() {
+    let bound = on_loopback().bind().expect("a free port");
+    let bound = bound.observer(PanickingObserver);
+    let (address, stopper) = (bound.local_address(), bound.stopper());
+    thread::scope(|scope| {
+        let server = scope.spawn(|| bound.run(|request: &Request<'_>| request.path().to_owned()));
+        let mut client = Client::connect(address);
+        assert_eq!(client.request("nonsense\r\n\r\n").status, 400);
+        assert_eq!(Client::connect(address).request(get("/a")).text(), "/a");
+        stopper.stop();
+        let outcome = server.join().expect("the loop did not panic");
+        outcome.expect("it served");
+    });
+}
+
+/// Can be cloned once.
+struct Single(Arc<AtomicBool>);
+
+impl Clone for Single {
+    fn clone(&self) -> Self {
+        assert!(!self.0.swap(true, Ordering::Relaxed), "no second clone");
+        Self(Arc::clone(&self.0))
+    }
+}
+
+#[test]
+fn a_handler_that_cannot_be_cloned_ends_all_workers_with_an_error() {
+    let single = Single(Arc::default());
+    let outcome = on_loopback().workers(4).run(move |_: &Request<'_>| {
+        let _ = &single;
+        "unreached"
+    });
+    let error = outcome.expect_err("two clones are one too many");
+    assert_eq!(error.exit_code(), 70, "{error}");
 }

@@ -2,7 +2,6 @@
 
 use core::fmt;
 use std::collections::VecDeque;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, PoisonError};
 
 use bytes::Bytes;
@@ -16,6 +15,7 @@ use crate::limits::{POOL_QUEUE_LEN_MAX, POOL_QUEUE_MAX};
 use crate::message::peer::PeerState;
 use crate::message::request::{HEAD_LIMITS_OPEN, Head, Request, RequestBody};
 use crate::message::response::{Response, Status};
+use crate::sync::contain::contain;
 use crate::sync::{Condvar, Mutex, MutexGuard, thread};
 
 /// A handler whose [`call`](Handler::call) runs on a pool of threads and may block. Clones share the pool.
@@ -154,9 +154,10 @@ impl<H: Handler + Clone + Send + 'static> Blocking<H> {
     /// Starts one more thread. Without any thread the waiting jobs would never run.
     fn start_thread(&self) -> bool {
         let pool = Arc::clone(&self.pool);
-        let mut handler = self.handler.clone();
         let thread = thread::Builder::new().name("handler".to_owned());
-        let is_started = thread.spawn(move || pool.work(&mut handler)).is_ok();
+        // The clone is the user's code.
+        let is_started = contain(|| self.handler.clone())
+            .is_some_and(|mut handler| thread.spawn(move || pool.work(&mut handler)).is_ok());
         is_started || self.pool.on_thread_not_started()
     }
 }
@@ -210,6 +211,23 @@ struct Job {
     request: KeptRequest,
     current: CurrentRequest,
     reply: Reply,
+}
+
+impl Job {
+    fn run(self, index: &mut HeadIndex, handler: &mut impl Handler) {
+        let Self {
+            request,
+            current,
+            reply,
+        } = self;
+        if reply.is_peer_gone() {
+            return;
+        }
+        let _scope = current.enter();
+        if let Some(outcome) = request.show(index, |request| handler.call(request)) {
+            reply.settle(outcome);
+        }
+    }
 }
 
 enum Pushed {
@@ -289,22 +307,8 @@ impl Pool {
         let _leave = current_request::leave_afterwards();
         let mut index = HeadIndex::default();
         while let Some(job) = self.next() {
-            let Job {
-                request,
-                current,
-                reply,
-            } = job;
-            if reply.is_peer_gone() {
-                continue;
-            }
-            let _scope = current.enter();
-            // A panic drops the reply, which sends a 500; the hook has reported it.
-            let answer = catch_unwind(AssertUnwindSafe(|| {
-                request.show(&mut index, |request| handler.call(request))
-            }));
-            if let Ok(Some(outcome)) = answer {
-                reply.settle(outcome);
-            }
+            // A panic drops the reply, which sends 500; the hook has reported it. What is dropped is the user's, too.
+            let _ = contain(|| job.run(&mut index, handler));
         }
     }
 
@@ -427,10 +431,13 @@ mod tests {
             Response::text("done")
         };
         let mut pool = Blocking::new(FunctionHandler(function), 1);
-        let mut outcomes: Vec<Outcome> = (0..POOL_QUEUE_MAX + 2)
+        let running = with_request(|request| pool.call(request));
+        while !pool.pool.lock().jobs.is_empty() {
+            std::thread::yield_now();
+        }
+        let mut outcomes: Vec<Outcome> = (0..POOL_QUEUE_MAX)
             .map(|_| with_request(|request| pool.call(request)))
             .collect();
-        assert!(outcomes.pop().is_some_and(|last| last.response().is_some()));
         let mut leaver = outcomes.pop().expect("many are queued");
         let promise = leaver.take_promise().expect("it is queued");
         promise.half_close();
@@ -447,7 +454,7 @@ mod tests {
         let full = with_request(|request| pool.call(request));
         assert!(full.response().is_some(), "no other one has left");
         drop(closed);
-        drop(outcomes);
+        drop((running, outcomes));
     }
 
     #[test]

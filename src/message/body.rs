@@ -10,6 +10,7 @@ use std::sync::{Arc, PoisonError};
 use bytes::Bytes;
 
 use crate::message::peer::PeerState;
+use crate::sync::contain::contain;
 use crate::sync::notify::Notify;
 use crate::sync::thread::{self, ThreadId};
 use crate::sync::{Condvar, Mutex, MutexGuard};
@@ -458,10 +459,13 @@ impl Drop for BodySource {
         queue.len = 0;
         let waiting = queue.waiting.take();
         drop(queue);
-        drop(pieces);
         self.channel.room.notify_all();
+        // Pieces and waker are the user's: each is dropped by itself, and a panic of one keeps nothing from the others.
         if let Some(waiting) = waiting {
-            waiting.wake();
+            let _ = contain(|| waiting.wake());
+        }
+        for piece in pieces {
+            let _ = contain(|| drop(piece));
         }
     }
 }

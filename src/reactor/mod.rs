@@ -24,8 +24,9 @@ use crate::limits::{
     ACCEPTS_A_TURN_MAX, DRAIN_ACCEPT, EXHAUSTED_REPORT, EXHAUSTED_RETRY, READ_TOGETHER_LEN_MAX,
     READS_TOGETHER_MAX,
 };
-use crate::observe::{Observer, ServerEvent};
+use crate::observe::{Observer, Reporter, ServerEvent};
 use crate::os::{Fault, Instant, Key, Occurrence, Os, Readiness};
+use crate::sync::contain::contain;
 
 use deadlines::{Deadlines, Waiting};
 
@@ -64,7 +65,7 @@ pub(crate) struct Reactor<O: Os, H> {
     os: O,
     handler: H,
     settings: Settings,
-    observer: Box<dyn Observer>,
+    observer: Reporter,
     table: Table<Session<O::Socket>>,
     deadlines: Deadlines,
     scratch: Scratch,
@@ -90,7 +91,7 @@ impl<O: Os, H: Handler> Reactor<O, H> {
         Self {
             os,
             handler,
-            observer,
+            observer: Reporter::new(observer),
             table: Table::new(),
             deadlines: Deadlines::new(&settings.timeouts, settings.idle),
             settings,
@@ -406,11 +407,16 @@ impl<O: Os, H: Handler> Reactor<O, H> {
             scratch: &mut self.scratch,
             settings: &self.settings,
             mailbox: &self.mailbox,
-            observer: &mut *self.observer,
+            observer: &mut self.observer,
             phase: self.phase,
             key,
         };
-        let action = Driver::new(session, context).run(trigger);
+        // The user's code is contained where it is called. What it has left behind is dropped in many places, and each drop
+        // may run more of it.
+        let Some(action) = contain(|| Driver::new(session, context).run(trigger)) else {
+            self.on_panic(key);
+            return;
+        };
         debug_assert!(
             self.scratch.out.is_empty(),
             "a session keeps its own unsent output"
@@ -433,6 +439,15 @@ impl<O: Os, H: Handler> Reactor<O, H> {
             Action::Close => self.close(key),
             Action::HandOver(hand_over) => self.hand_over(key, *hand_over),
         }
+    }
+
+    /// A value of the user's panicked when it was dropped: that costs its own connection.
+    #[cold]
+    fn on_panic(&mut self, key: Key) {
+        self.observer.on(ServerEvent::HandlerPanicked);
+        // The session's output may be in it, and its buffers may be lost.
+        self.scratch = Scratch::default();
+        self.close(key);
     }
 
     /// The only place where a session ends.
@@ -465,7 +480,7 @@ impl<O: Os, H: Handler> Reactor<O, H> {
         let Ok(stream) = self.os.detach(socket) else {
             return;
         };
-        if !(upgrade.start)(stream, rest) {
+        if contain(|| (upgrade.start)(stream, rest)) == Some(false) {
             self.observer.on(ServerEvent::ThreadNotStarted);
         }
     }

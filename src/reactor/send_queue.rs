@@ -6,6 +6,7 @@ use bytes::Bytes;
 
 use crate::h1::{Cursor, put};
 use crate::limits::{COPY_LEN_MAX, SLICES_A_WRITE_MAX, SPARE_LEN_MAX};
+use crate::sync::contain::contain;
 
 /// Bytes to be sent, in order.
 #[derive(Debug, Default)]
@@ -24,7 +25,21 @@ pub(super) struct SendQueue {
     pieces_left: usize,
 }
 
+/// The pieces' memory may be the user's, and each drop of one may panic.
+impl Drop for SendQueue {
+    fn drop(&mut self) {
+        self.drop_pieces();
+    }
+}
+
 impl SendQueue {
+    /// One by one: a second panic while the first unwinds would end the process.
+    fn drop_pieces(&mut self) {
+        while let Some((_, piece)) = self.pieces.pop() {
+            let _ = contain(|| drop(piece));
+        }
+    }
+
     /// Unsent bytes.
     pub(super) const fn len(&self) -> usize {
         self.run
@@ -144,7 +159,9 @@ impl SendQueue {
     /// that it ever read.
     fn release(&mut self) {
         if self.pieces_sent > self.pieces.len() / 2 {
-            self.pieces.drain(..self.pieces_sent);
+            for (_, piece) in self.pieces.drain(..self.pieces_sent) {
+                let _ = contain(|| drop(piece));
+            }
             self.pieces_sent = 0;
         }
         if self.run_sent > self.run.len() / 2 {
@@ -162,7 +179,7 @@ impl SendQueue {
         if self.run.capacity() > SPARE_LEN_MAX {
             self.run.shrink_to(SPARE_LEN_MAX);
         }
-        self.pieces.clear();
+        self.drop_pieces();
         (
             self.run_sent,
             self.pieces_sent,

@@ -18,6 +18,7 @@ use crate::os::{
     KeepaliveTimes, Listener, PortSharing, RealOs, Signals, SocketOptions, StopFlag, Wake, signal,
 };
 use crate::reactor::{IdlePolicy, Reactor, Settings};
+use crate::sync::contain::contain;
 
 pub use crate::limits::{HEAD_LEN_CEILING, HEADERS_CEILING, Limits, Timeouts, WORKERS_MAX};
 pub use crate::observe::{Observer, ServerEvent, StderrObserver};
@@ -280,12 +281,13 @@ impl Bound {
         };
         let wake = self.wake.clone();
         let os = RealOs::new(self.listener, self.wake, stop).map_err(StartError::from_os)?;
-        self.observer.on(ServerEvent::Listening(self.address));
+        let address = self.address;
+        let _ = contain(|| self.observer.on(ServerEvent::Listening(address)));
         let _leave = current_request::leave_afterwards();
-        let outcome = Reactor::new(os, handler, self.settings, self.observer, move || {
-            wake.wake();
-        })
-        .run();
+        let wake = move || wake.wake();
+        let mut reactor = Reactor::new(os, handler, self.settings, self.observer, wake);
+        let outcome = reactor.run();
+        let _ = contain(|| drop(reactor));
         outcome.map_err(StartError::from_fault)
     }
 }

@@ -25,6 +25,8 @@ pub enum StartError {
         /// The value.
         value: String,
     },
+    /// One of several workers panicked outside of a request, which stopped the others. Exit status 70.
+    WorkerPanicked,
     /// Any other error of the kernel. Exit status 71.
     Os(io::Error),
 }
@@ -61,6 +63,7 @@ impl StartError {
         match self {
             Self::AddressNotAvailable(_) => 68,
             Self::AddressInUse(_) => 69,
+            Self::WorkerPanicked => 70,
             Self::Os(_) => 71,
             Self::PermissionDenied(_) => 77,
             Self::InvalidPort { .. } => 78,
@@ -91,6 +94,8 @@ impl fmt::Display for StartError {
                 "{source} is \"{}\", which is no port; give a number from 1 to 65535",
                 Printable(value)
             ),
+            Self::WorkerPanicked => formatter
+                .write_str("a worker panicked outside of a request; the others were stopped"),
             Self::Os(error) => write_os_error(formatter, error),
         }
     }
@@ -134,7 +139,8 @@ impl core::error::Error for StartError {
             Self::AddressInUse(_)
             | Self::PermissionDenied(_)
             | Self::AddressNotAvailable(_)
-            | Self::InvalidPort { .. } => None,
+            | Self::InvalidPort { .. }
+            | Self::WorkerPanicked => None,
         }
     }
 }

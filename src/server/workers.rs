@@ -13,6 +13,7 @@ use crate::observe::{Observer, ServerEvent, StderrObserver};
 use crate::os::{PortSharing, Signals, Wake, signal};
 use crate::server::start_error::StartError;
 use crate::server::{Bound, Server, Stopper, forget_stop};
+use crate::sync::contain::contain;
 
 impl Server {
     /// Serves with `count` loops, each on its own thread, with its own clone of the handler and its own listening socket on
@@ -154,7 +155,11 @@ impl BoundWorkers {
             let mut outcome = Ok(());
             for worker in workers {
                 let worker = worker.observer(SilentStart(StderrObserver));
-                let (handler, end) = (handler.clone(), StopAtEnd(stopper.clone()));
+                let end = StopAtEnd(stopper.clone());
+                let Some(handler) = contain(|| handler.clone()) else {
+                    outcome = Err(StartError::WorkerPanicked);
+                    break;
+                };
                 let thread = thread::Builder::new().name("worker".to_owned());
                 match thread.spawn_scoped(scope, move || end.serve(worker, handler)) {
                     Ok(thread) => threads.push(thread),
@@ -166,9 +171,15 @@ impl BoundWorkers {
                 }
             }
             if let (Some(first), Ok(())) = (first, &outcome) {
-                outcome = StopAtEnd(stopper).serve(first, handler);
+                let end = StopAtEnd(stopper);
+                let served = contain(|| end.serve(first, handler));
+                outcome = served.unwrap_or(Err(StartError::WorkerPanicked));
             }
-            let outcomes = threads.into_iter().filter_map(|thread| thread.join().ok());
+            let outcomes = threads.into_iter().map(|thread| {
+                // The panic hook has reported it.
+                let joined = thread.join();
+                joined.unwrap_or(Err(StartError::WorkerPanicked))
+            });
             outcomes.fold(outcome, Result::and)
         });
         forget_stop(signals);

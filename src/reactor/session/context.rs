@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::observe::Observer;
+use crate::observe::Reporter;
 use crate::os::{Instant, Key};
 use crate::reactor::mailbox::Mailbox;
 use crate::reactor::scratch::Scratch;
@@ -27,7 +27,7 @@ pub(in crate::reactor) struct Context<'a, O, H> {
     pub(in crate::reactor) scratch: &'a mut Scratch,
     pub(in crate::reactor) settings: &'a Settings,
     pub(in crate::reactor) mailbox: &'a Arc<Mailbox>,
-    pub(in crate::reactor) observer: &'a mut dyn Observer,
+    pub(in crate::reactor) observer: &'a mut Reporter,
     pub(in crate::reactor) phase: Phase,
     pub(in crate::reactor) key: Key,
 }

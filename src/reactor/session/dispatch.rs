@@ -1,7 +1,5 @@
 //! Between the protocol's events and the handler: requests in, responses out. It looks at no byte.
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
-
 use bytes::Bytes;
 
 use crate::h1::{
@@ -16,24 +14,13 @@ use crate::message::request::{Head, Request, RequestBody};
 use crate::message::response::{Afterwards, Response, Status};
 use crate::observe;
 use crate::os::Os;
+use crate::sync::contain::contain;
 
 use super::Session;
 use super::context::Phase;
 use super::driver::Driver;
 use super::work::{InputState, RequestSink, ResponseSource};
 use crate::reactor::deadlines::Renewal;
-
-/// Runs the user's code; `None` if it panics. The panic hook has reported it, and none of our own state was half changed.
-fn catch_panic<T>(run: impl FnOnce() -> T) -> Option<T> {
-    let mut outcome = None;
-    catch_panic_in_place(|| outcome = Some(run()));
-    outcome
-}
-
-/// The same for closures that write their result where it is read: a response is costly to move.
-fn catch_panic_in_place(run: impl FnOnce()) {
-    drop(catch_unwind(AssertUnwindSafe(run)));
-}
 
 impl<S> Session<S> {
     /// Notifies the upload that its body will never be complete.
@@ -43,7 +30,7 @@ impl<S> Session<S> {
         match std::mem::take(&mut work.sink) {
             RequestSink::Upload(upload) | RequestSink::Paused(upload, _) => {
                 // The hook has reported a panic in it, and there is no request left to answer.
-                let _ = catch_panic(|| upload.on_cut());
+                let _ = contain(|| upload.on_cut());
             }
             RequestSink::Nothing | RequestSink::Buffer(_) => {}
         }
@@ -155,7 +142,7 @@ impl<O: Os, H: Handler> Driver<'_, O, H> {
         let request = Request::new(Head::new(view), content, &[]);
         let mut accept = None;
         let handler = &mut *self.context.handler;
-        catch_panic_in_place(|| {
+        contain(|| {
             accept = Some(match whole {
                 Some(_) => handler.accept_whole(&request),
                 None => handler.accept(request.head_by_reference()),
@@ -278,7 +265,7 @@ impl<O: Os, H: Handler> Driver<'_, O, H> {
             }
             // While an upload is paused, no input is parsed.
             RequestSink::Upload(mut upload) | RequestSink::Paused(mut upload, _) => {
-                match catch_panic(|| upload.on_piece(piece)) {
+                match contain(|| upload.on_piece(piece)) {
                     Some(Demand::More) => work.sink = RequestSink::Upload(upload),
                     Some(Demand::Pause(pause)) => work.sink = RequestSink::Paused(upload, pause),
                     Some(Demand::Respond(mut outcome)) => self.settle(&mut outcome),
@@ -310,14 +297,14 @@ impl<O: Os, H: Handler> Driver<'_, O, H> {
     }
 
     fn end_upload(&mut self, upload: Box<dyn Upload>) {
-        match catch_panic(|| upload.on_end()) {
+        match contain(|| upload.on_end()) {
             Some(mut outcome) => self.settle(&mut outcome),
             None => self.respond_after_panic(),
         }
     }
 
     fn call(&mut self, request: &Request<'_>) {
-        match catch_panic(|| self.context.handler.call(request)) {
+        match contain(|| self.context.handler.call(request)) {
             Some(mut outcome) => self.settle(&mut outcome),
             None => self.respond_after_panic(),
         }
@@ -361,7 +348,7 @@ impl<O: Os, H: Handler> Driver<'_, O, H> {
     }
 
     pub(super) fn respond_with_failure(&mut self) {
-        let failure = catch_panic(|| self.context.handler.failure());
+        let failure = contain(|| self.context.handler.failure());
         let bare = || Response::new(Status::INTERNAL_SERVER_ERROR);
         self.respond(&mut failure.unwrap_or_else(bare));
     }
@@ -369,7 +356,7 @@ impl<O: Os, H: Handler> Driver<'_, O, H> {
     /// Responses are about to be sent.
     pub(super) fn notify_before_send(&mut self) {
         // The hook has reported a panic in it, and the responses are sent all the same.
-        catch_panic_in_place(|| self.context.handler.before_send());
+        contain(|| self.context.handler.before_send());
     }
 
     /// Takes what a handler returned: encodes a response, waits for a promise.

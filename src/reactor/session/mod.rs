@@ -12,6 +12,7 @@ use crate::h1::{Close, Connection, Next};
 use crate::handler::outcome::WhenHalfClosed;
 use crate::limits::BODY_QUOTA_LEN;
 use crate::os::{Interest, Readiness};
+use crate::sync::contain::contain;
 
 use super::deadlines::{Renewal, Waiting};
 
@@ -65,7 +66,10 @@ impl<S> Session<S> {
         }
     }
 
-    pub(super) fn into_socket(self) -> S {
+    /// Frees everything but the socket. What it owns may be the user's.
+    pub(super) fn into_socket(mut self) -> S {
+        let work = self.work.take();
+        let _ = contain(|| drop(work));
         self.socket
     }
 
