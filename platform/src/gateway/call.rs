@@ -432,6 +432,5 @@ impl<'a> Call<'a> {
 fn notice_end(error: &CallerError, admission: &Admission<'_>) {
     if matches!(error, CallerError::ProcessExited) {
         admission.resident.instance.process.wait(END_NOTICE);
-        admission.report_end();
     }
 }

@@ -11,7 +11,6 @@ use crate::caller_error::{CallerError, Style};
 use crate::instance::command::Circumstances;
 use crate::instance::launch::{self, NotStarted, Witness};
 use crate::instance::phase::Step;
-use crate::instance::process::exit_code;
 use crate::instance::timeline::Timeline;
 use crate::instance::{Instance, hooks};
 use crate::project::Project;
@@ -24,11 +23,6 @@ const HELD_MAX: u32 = 512;
 const DRAIN_MAX: Duration = Duration::from_secs(10);
 /// The same when only streams of unknown length are left: an event stream may never end by itself.
 const STREAM_DRAIN_MAX: Duration = Duration::from_secs(1);
-
-/// How long the last output of an ended process may take to arrive.
-const LAST_WORDS: Duration = Duration::from_millis(500);
-/// How many of its last lines are named with its exit code.
-const LAST_LINES: usize = 3;
 
 /// What the gateway serves, and how.
 #[derive(Debug)]
@@ -79,37 +73,12 @@ pub(crate) struct Resident {
     pub(crate) pool: Pool,
     pub(crate) project: Arc<Project>,
     has_responded: AtomicBool,
-    end_is_reported: AtomicBool,
 }
 
 impl Resident {
     /// True once: for the first response of the instance.
     pub(crate) fn is_first_response(&self) -> bool {
         !self.has_responded.swap(true, Ordering::Relaxed)
-    }
-
-    /// Once: how the process ended and what it wrote last, if it ended by itself.
-    fn report_end(&self, reporter: &Reporter) {
-        let Some(status) = self.instance.process.ended() else {
-            return;
-        };
-        if self.end_is_reported.swap(true, Ordering::Relaxed) {
-            return;
-        }
-        self.instance.logs.wait_closed(LAST_WORDS);
-        let code = exit_code(status);
-        let lines = self.instance.logs.tail().0;
-        let last: Vec<_> = lines
-            .iter()
-            .skip(lines.len().saturating_sub(LAST_LINES))
-            .map(|(_, line)| line.as_str())
-            .collect();
-        let wrote = if last.is_empty() {
-            "it wrote nothing".to_owned()
-        } else {
-            format!("its last lines: {}", last.join(" | "))
-        };
-        reporter.on_remark(&format!("the function exited with code {code}; {wrote}"));
     }
 }
 
@@ -122,11 +91,6 @@ pub(crate) struct Admission<'a> {
 }
 
 impl Admission<'_> {
-    /// Reports how the instance ended, if it has.
-    pub(crate) fn report_end(&self) {
-        self.resident.report_end(&self.fleet.reporter);
-    }
-
     /// The response is a stream of unknown length, which a replacement does not wait for as long.
     pub(crate) fn becomes_stream(&mut self) {
         if !self.is_stream {
@@ -251,9 +215,6 @@ impl Fleet {
                         self.release(&mut slot);
                         return Err(error);
                     }
-                    if let Place::Up(ended) = &slot.resident {
-                        ended.report_end(&self.reporter);
-                    }
                     slot = self.start(slot, Timeline::begin()).0;
                 }
                 Place::Closed => {
@@ -324,7 +285,6 @@ impl Fleet {
                 pool: Pool::default(),
                 project,
                 has_responded: AtomicBool::new(false),
-                end_is_reported: AtomicBool::new(false),
             })
         });
         slot.starts.count += 1;
@@ -428,8 +388,6 @@ impl Fleet {
 
 fn stop(place: Place) {
     let Place::Up(resident) = place else { return };
-    // What follows is the gateway's doing and no news.
-    resident.end_is_reported.store(true, Ordering::Relaxed);
     let instance = &resident.instance;
     instance.thaw();
     let settings = &resident.project.settings;

@@ -951,14 +951,18 @@ fn an_upgraded_connection_may_end_one_direction_first() {
 }
 
 #[test]
-fn a_function_that_exits_between_calls_is_named_with_its_code_and_last_lines() {
-    let Some(gateway) = Gateway::lab(&[]) else {
+fn a_function_that_binds_and_then_exits_is_named_with_its_code_and_last_lines() {
+    let Some(python) = interpreter(&["python3", "python"]) else {
         return;
     };
-    assert_eq!(gateway.call("GET", "/crash", "").status, 502);
-    gateway.wait_for("the function exited with code 7; its last lines:");
-    assert!(gateway.wait_for("exited with code 7").contains("crashing"));
-    assert_eq!(gateway.call("GET", "/", "").status, 200);
+    let port = free_port().to_string();
+    let program = format!(
+        "import socket, time\nlistener = socket.create_server(('0.0.0.0', {port}))\nlistener.accept()\n\
+         time.sleep(0.5)\nprint('no database')\nraise SystemExit(3)"
+    );
+    let gateway = Gateway::start(&["--port", &port, "--", &python, "-c", &program]);
+    gateway.wait_for("ended with code 3; its last lines:");
+    gateway.wait_for("no database");
 }
 
 #[test]
