@@ -94,7 +94,7 @@ pub(crate) fn health(subject: &Subject, instance: &Instance) -> Observation {
         })
         .fix("respond on the health path without other work")
         .follows(if status.is_none() {
-            &[Cause::NoResponse, Cause::OneWorker]
+            &[Cause::NoResponse, Cause::OneWorker, Cause::Serial]
         } else {
             &[]
         })

@@ -5,7 +5,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use super::observation::{Break, Observation};
-use super::resources::send;
+use super::resources::{Load, send};
 use super::subject::Subject;
 use crate::fix::Trouble;
 use crate::instance::Instance;
@@ -14,9 +14,13 @@ use crate::instance::Instance;
 const DRAIN: Duration = Duration::from_millis(300);
 const LATE: Duration = Duration::from_millis(300);
 const SETTLED: Duration = Duration::from_secs(3);
-/// Enough short lines to fill the buffer of any runtime.
-const REQUESTS: u32 = 2000;
-const REQUESTS_TIME: Duration = Duration::from_secs(3);
+/// Enough lines to fill the buffer of any runtime, however short they are.
+const LOAD: Load = Load {
+    requests: 2000,
+    time: Duration::from_secs(4),
+};
+/// A long query makes long lines of those that hold it.
+const MARK_LEN: usize = 1000;
 /// As many requests as the other checks cut off on purpose.
 const CUT_OFF_MAX: usize = 32;
 
@@ -69,7 +73,8 @@ pub(crate) fn flushed(subject: &Subject, instance: &Instance) -> Observation {
         return Observation::Held(format!("{in_time} lines, all before the response's end"));
     }
     // No line at all: the server does not log requests, or a buffer holds the lines until it is full.
-    let sent = send(subject, instance, REQUESTS, REQUESTS_TIME);
+    let call = subject.marked(instance, &"l".repeat(MARK_LEN));
+    let sent = send(subject, instance, &call, LOAD);
     settle(instance);
     let lines = instance.logs.total() - before;
     if lines >= u64::from(sent / 2).max(2) {

@@ -48,6 +48,8 @@ pub(crate) enum Cause {
     NoResponse,
     /// A connection that is waiting keeps all others waiting.
     OneWorker,
+    /// Requests are handled one after the other.
+    Serial,
     /// The connection is closed after each response.
     ClosesEach,
     /// A connection is closed after a number of requests.

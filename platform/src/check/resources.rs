@@ -7,8 +7,8 @@ use super::observation::{Break, Observation};
 use super::subject::{Depth, Subject, dial};
 use crate::instance::Instance;
 use crate::instance::process::eventually;
+use crate::wire::exchange::Call;
 
-const WARM_UP: u32 = 200;
 const THREADS_MAX: u64 = 1024;
 /// Garbage collectors and allocators grow by this much without a leak.
 const GROWTH_KB: u64 = 48 * 1024;
@@ -19,21 +19,39 @@ const REAP_PATIENCE: Duration = Duration::from_secs(1);
 /// The kernel counts processor time in hundredths of a second on every architecture that it has a `/proc` for.
 const TICK: Duration = Duration::from_millis(10);
 
+/// At most this many requests, in at most this time.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Load {
+    pub(crate) requests: u32,
+    pub(crate) time: Duration,
+}
+
+const WARM_UP: Load = Load {
+    requests: 200,
+    time: Duration::from_secs(1),
+};
+
 impl Depth {
-    const fn load(self) -> (u32, Duration) {
+    const fn load(self) -> Load {
         match self {
-            Self::Quick => (2_000, Duration::from_secs(3)),
-            Self::Idle | Self::Full => (10_000, Duration::from_secs(30)),
+            Self::Quick => Load {
+                requests: 2_000,
+                time: Duration::from_secs(3),
+            },
+            Self::Idle | Self::Full => Load {
+                requests: 10_000,
+                time: Duration::from_secs(30),
+            },
         }
     }
 }
 
 /// R1: memory before and after many requests.
 pub(crate) fn memory(subject: &Subject, instance: &Instance) -> Observation {
-    send(subject, instance, WARM_UP, Duration::from_secs(1));
+    let call = subject.plain(instance);
+    send(subject, instance, &call, WARM_UP);
     let before = instance.process.usage().memory_kb;
-    let (requests, limit) = subject.depth.load();
-    let sent = send(subject, instance, requests, limit);
+    let sent = send(subject, instance, &call, subject.depth.load());
     let after = instance.process.usage().memory_kb;
     let limit_kb = subject.project.settings.memory_mb * 1024;
     let (before_mb, after_mb) = (before / 1024, after / 1024);
@@ -122,16 +140,16 @@ fn stat(process: i32) -> Option<Vec<String>> {
     Some(fields.split(' ').map(str::to_owned).collect())
 }
 
-/// Sends plain requests, on one connection if the server keeps it; gives how many.
-pub(crate) fn send(subject: &Subject, instance: &Instance, requests: u32, limit: Duration) -> u32 {
-    let deadline = Instant::now() + limit;
+/// Sends a request again and again, on one connection if the server keeps it; gives how often.
+pub(crate) fn send(subject: &Subject, instance: &Instance, call: &Call, load: Load) -> u32 {
+    let deadline = Instant::now() + load.time;
     let mut wire = None;
     let mut sent = 0;
-    while sent < requests && Instant::now() < deadline {
+    while sent < load.requests && Instant::now() < deadline {
         let Some(mut open) = wire.take().or_else(|| dial(instance).ok()) else {
             break;
         };
-        let reply = subject.ask(&mut open, &subject.plain(instance));
+        let reply = subject.ask(&mut open, call);
         if reply.is_ok_and(|reply| reply.head.keeps_alive()) {
             wire = Some(open);
         }

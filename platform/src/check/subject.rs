@@ -29,7 +29,7 @@ const PATIENCE_MIN: Duration = Duration::from_secs(5);
 const PATIENCE_LOST: Duration = Duration::from_secs(1);
 /// How much longer than a plain request any other may take.
 const SLOWDOWN_MAX: u32 = 10;
-const START_PATIENCE_MIN: Duration = Duration::from_secs(5);
+const START_PATIENCE_MIN: Duration = Duration::from_secs(10);
 /// Several instances may start at the same time.
 const START_SLOWDOWN_MAX: u32 = 4;
 const CONNECT_PATIENCE: Duration = Duration::from_secs(3);
@@ -214,6 +214,14 @@ impl Subject {
     /// A plain request, as the router sends it.
     pub(crate) fn plain(&self, instance: &Instance) -> Call {
         self.http(instance, "GET", &self.paths.plain)
+    }
+
+    /// A plain request with something to recognize in its query.
+    pub(crate) fn marked(&self, instance: &Instance, mark: &str) -> Call {
+        let path = &self.paths.plain;
+        let separator = if path.contains('?') { '&' } else { '?' };
+        let target = format!("{path}{separator}coldstart-check={mark}");
+        self.http(instance, "GET", &target)
     }
 
     /// An HTTP call, as the router sends it.

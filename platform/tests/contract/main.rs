@@ -18,3 +18,4 @@ mod page;
 mod sandbox;
 mod start;
 mod support;
+mod verdicts;

@@ -316,7 +316,7 @@ fn silence_about_the_port_is_found() {
 #[test]
 fn a_leak_is_found() {
     let options = ["--only", "R1"];
-    is_found("leak", &options, ["R1", "warn"], " MB in ");
+    is_found("leak", &options, ["R1", "warn"], " requests");
 }
 
 #[test]

@@ -31,6 +31,8 @@ def log(text):
 
 
 def port():
+    if makes("fixed-port"):
+        return int(os.environ["BUILT_IN"])
     text = os.environ.get("FC_CUSTOM_LISTEN_PORT") or "9000"
     if text.isdigit():
         return int(text)
@@ -78,6 +80,8 @@ class Connection:
                     self.served += 1
                     if makes("unused"):
                         self.stream.settimeout(None)
+                    if makes("short-idle"):
+                        self.stream.settimeout(2)
                     if makes("max-requests") and self.served == 100:
                         return
                     if makes("max-age") and time.monotonic() - born > 3:
@@ -150,8 +154,8 @@ class Connection:
             time.sleep(60)
         if is_kind("slow") and path == "/":
             time.sleep(6)
-        if makes("leak"):
-            hoard.append(b"x" * 100_000)
+        if makes("leak") and len(hoard) < 1500:
+            hoard.append(b"x" * 400_000)
         if control == "/initialize":
             initialized += 1
             return self.send(method, "500 Broken" if makes("initialize-once") and initialized > 1 else "200 OK", "")
@@ -165,6 +169,10 @@ class Connection:
                 os._exit(4)
             return self.send(method, "500 Broken" if makes("unmarked") else "404 Failed", "it failed",
                              [] if makes("unmarked") else ["x-fc-status: 404"])
+        if makes("route-hidden") and path == "/invoke" and control == "/http-invoke":
+            return self.send(method, "500 Broken", "not an event")
+        if makes("no-method") and method == "PATCH":
+            return self.send(method, "400 Bad Request", "no such method")
         if path == "/events":
             return self.events(method)
         if control == "/invoke" and not body and makes("no-empty-event"):
