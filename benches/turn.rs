@@ -6,7 +6,7 @@
 
 use std::hint::black_box;
 
-use coldstart::sim::Treadmill;
+use coldstart::sim::LoopDriver;
 use coldstart::{Function, Request, Response, Status};
 use criterion::{Criterion, Throughput};
 
@@ -40,13 +40,13 @@ fn main() {
             .http(route)
             .event(|_, payload| Ok(payload.to_vec()))
             .handler();
-        let mut treadmill = Treadmill::new(handler, request.repeat(depth).as_bytes());
-        let response_len = treadmill.turn();
+        let mut driver = LoopDriver::new(handler, request.repeat(depth).as_bytes());
+        let response_len = driver.turn();
         assert!(response_len >= depth * 100, "{name} gets a full response");
         group.throughput(Throughput::Elements(depth as u64));
         group.bench_function(name, |bencher| {
             bencher.iter(|| {
-                let sent_len = black_box(&mut treadmill).turn();
+                let sent_len = black_box(&mut driver).turn();
                 assert_eq!(sent_len, response_len, "{name} gets the same response");
             });
         });

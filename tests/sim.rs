@@ -1,9 +1,9 @@
-//! The whole loop over a made-up world, from a seed.
+//! The whole loop in a deterministic simulation.
 //!
-//! `SIM_SEED=7 cargo test --test sim` replays one world with its trace; `SIM_SEEDS=100000` runs that many.
+//! `SIM_SEED=7 cargo test --test sim` replays one seed with its trace; `SIM_SEEDS=100000` runs that many.
 #![expect(
     clippy::disallowed_methods,
-    reason = "which worlds are run is read from the environment, at the edge"
+    reason = "the seeds are read from the environment"
 )]
 
 #[path = "sim/calls.rs"]
@@ -17,15 +17,15 @@ use core::time::Duration;
 
 use coldstart::sim::{Report, Tracing, run_seed, sweep_single_faults};
 
-/// Worlds that every run of the tests visits.
+/// The seeds of an ordinary run of the tests.
 const SEEDS: u64 = 400;
 
-/// A fault in the loop fails many worlds; so many are named.
+/// One defect fails many seeds: this many are listed.
 const FAILURES_SHOWN: usize = 20;
 
 const SECOND: Duration = Duration::from_secs(1);
 
-fn ask(path: &str) -> String {
+fn get(path: &str) -> String {
     format!("GET {path} HTTP/1.1\r\nHost: a\r\n\r\n")
 }
 
@@ -39,7 +39,7 @@ fn number(variable: &str) -> Option<u64> {
 }
 
 #[test]
-fn every_seeded_world_keeps_the_rules() {
+fn every_seed_keeps_the_invariants() {
     if let Some(seed) = number("SIM_SEED") {
         if let Err(failure) = run_seed(seed, Tracing::On) {
             println!("{}", failure.trace.join("\n"));
@@ -61,12 +61,12 @@ fn every_seeded_world_keeps_the_rules() {
         }
     }
     assert!(failures.is_empty(), "{}", failures.join("\n"));
-    println!("{seeds} worlds: {total:?}");
+    println!("{seeds} seeds: {total:?}");
 }
 
-/// Mail and an event in one poll: the read that the mail set going was followed by one in vain, which is nobody's fault.
+/// A wake-up and an event in one poll: the read after the wake-up took the bytes of the event, whose own read was needless.
 #[test]
-fn worlds_that_failed_once_keep_the_rules() {
+fn seeds_that_failed_once_keep_the_invariants() {
     for seed in [32_480, 36_852, 49_677, 86_979, 87_310, 106_597] {
         let failure = run_seed(seed, Tracing::Off).err();
         assert!(failure.is_none(), "{failure:?}");
@@ -74,9 +74,9 @@ fn worlds_that_failed_once_keep_the_rules() {
 }
 
 #[test]
-fn every_single_fault_is_survived() {
+fn the_server_survives_every_single_fault() {
     match sweep_single_faults() {
-        Ok(plays) => println!("{plays} plays"),
+        Ok(runs) => println!("{runs} runs"),
         Err(what) => panic!("{what}"),
     }
 }

@@ -1,4 +1,4 @@
-//! The check functions that fuzzers and tests share: any bytes in; a panic if what came of them must not be.
+//! Check functions for fuzzers and tests: they take any bytes, and panic if the result is wrong.
 
 use super::exchange::{Cuts, Ending, exchange};
 use super::reference::check_against_reference;
@@ -7,11 +7,11 @@ use crate::h1::{Connection, DateLine, Event, HeadIndex, HeadLimits, ResponseHead
 const DATE: &DateLine = &DateLine::new(b"Sun, 06 Nov 1994 08:49:37 GMT");
 const CONTINUE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
 
-/// A whole connection: the first 8 bytes are the seed of its cuts.
+/// Checks a connection: the first 8 bytes are the seed of the cuts, the rest is the input.
 ///
 /// # Panics
 ///
-/// If the meaning or the answers depend on the cuts, or the reference says otherwise.
+/// If the requests or the responses depend on the cuts, or differ from the reference.
 pub fn check_connection(bytes: &[u8]) {
     let (seed, input) = bytes.split_at_checked(8).unwrap_or((&[], bytes));
     let seed = seed
@@ -23,22 +23,22 @@ pub fn check_connection(bytes: &[u8]) {
     for ending in [Ending::EndOfInput, Ending::Timeout] {
         let whole = exchange(input, Cuts::Whole, ending);
         let cut = exchange(input, Cuts::Seeded(seed), ending);
-        assert_eq!(whole.events, cut.events, "the cuts change the meaning");
+        assert_eq!(whole.events, cut.events, "the cuts change the requests");
         assert_eq!(
             without_continue(&whole.output),
             without_continue(&cut.output),
-            "the cuts change the answers"
+            "the cuts change the responses"
         );
     }
 }
 
-/// Whether `100 Continue` is sent depends on when the body comes; nothing else may.
+/// Whether `100 Continue` is sent depends on when the body comes; nothing else does.
 fn without_continue(output: &[u8]) -> Vec<u8> {
     let mut rest = output;
     let mut kept = Vec::new();
     while let Some(byte) = rest.first() {
-        if let Some(behind) = rest.strip_prefix(CONTINUE) {
-            rest = behind;
+        if let Some(left) = rest.strip_prefix(CONTINUE) {
+            rest = left;
         } else {
             kept.push(*byte);
             rest = rest.get(1..).unwrap_or_default();
@@ -47,7 +47,7 @@ fn without_continue(output: &[u8]) -> Vec<u8> {
     kept
 }
 
-/// A head: the bytes as they are, as field lines of a good request, and as its target.
+/// Checks a head: the bytes alone, as field lines of a valid request, as its target, and as its host.
 ///
 /// # Panics
 ///
@@ -68,7 +68,7 @@ pub fn check_head(bytes: &[u8]) {
     check_connection(&[&seed, &b"GET / HTTP/1.1\r\nHost: "[..], bytes, b"\r\n\r\n"].concat());
 }
 
-/// A chunked body.
+/// Checks a chunked body.
 ///
 /// # Panics
 ///
@@ -78,21 +78,21 @@ pub fn check_chunked(bytes: &[u8]) {
     check_connection(&[&[0; 8], &head[..], bytes].concat());
 }
 
-/// An answer with hostile fields: a byte for the status, one for the request, then names and values, each behind a
+/// Checks a response with hostile fields: a byte for the status, one for the request, then names and values, each after a
 /// byte with its length.
 ///
 /// # Panics
 ///
-/// If the answer's head is not what the server meant: another line, another framing, a byte that has no place.
+/// If the fields change the response's framing, add a line, or leave an invalid byte in it.
 pub fn check_answer(bytes: &[u8]) {
     let (choice, mut rest) = bytes.split_at_checked(2).unwrap_or((&[0, 0], &[]));
     let mut texts = Vec::new();
-    while let Some((len, behind)) = rest.split_first() {
-        let (text, behind) = behind
+    while let Some((len, after)) = rest.split_first() {
+        let (text, after) = after
             .split_at_checked(usize::from(*len))
-            .unwrap_or((behind, &[]));
+            .unwrap_or((after, &[]));
         texts.push(text);
-        rest = behind;
+        rest = after;
     }
     let names: Vec<_> = texts
         .chunks(2)
@@ -110,12 +110,12 @@ pub fn check_answer(bytes: &[u8]) {
         b"GET / HTTP/1.0\r\nConnection: keep-alive\r\n\r\n",
     ][usize::from(choice[1]) % 4];
     for length in [ResponseLength::Known(5), ResponseLength::Unknown] {
-        let (output, refused) = answer(request, status, length, &fields);
-        check_answer_head(&output, status, fields.len() - refused);
+        let (output, refused) = respond(request, status, length, &fields);
+        check_response_head(&output, status, fields.len() - refused);
     }
 }
 
-fn answer(
+fn respond(
     request: &[u8],
     status: u16,
     length: ResponseLength,
@@ -130,7 +130,7 @@ fn answer(
     let polled = connection.poll(request, &mut HeadIndex::default(), &limits);
     assert!(
         matches!(polled, Ok((_, Event::Head { .. }))),
-        "a good request"
+        "the request is valid"
     );
     let mut output = Vec::new();
     let head = ResponseHead {
@@ -143,8 +143,8 @@ fn answer(
     (output, refused)
 }
 
-/// Reads a head as a strict client would, and counts the fields that are the handler's.
-fn check_answer_head(output: &[u8], status: u16, kept: usize) {
+/// Parses a head as a strict client would, and counts the handler's fields.
+fn check_response_head(output: &[u8], status: u16, kept: usize) {
     let lines = output
         .strip_suffix(b"\r\n\r\n")
         .map(|head| head.split(|byte| *byte == b'\n'));
@@ -152,7 +152,7 @@ fn check_answer_head(output: &[u8], status: u16, kept: usize) {
     let status_line = lines.next().unwrap_or_default();
     assert!(
         status_line.starts_with(format!("HTTP/1.1 {status} ").as_bytes()),
-        "a status line: {}",
+        "not a status line: {}",
         status_line.escape_ascii()
     );
     let (mut own, mut handlers, mut before) = (Vec::new(), 0, &b""[..]);
@@ -161,7 +161,7 @@ fn check_answer_head(output: &[u8], status: u16, kept: usize) {
         let is_good = |byte: &u8| matches!(byte, b'\t' | b' '..=b'~' | 0x80..);
         assert!(
             line.iter().all(is_good),
-            "a byte has no place: {}",
+            "an invalid byte: {}",
             line.escape_ascii()
         );
         let colon = line.iter().position(|byte| *byte == b':');
@@ -170,34 +170,37 @@ fn check_answer_head(output: &[u8], status: u16, kept: usize) {
             |byte: &u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(byte);
         assert!(
             !name.is_empty() && name.iter().all(is_token),
-            "no name: {}",
+            "not a field name: {}",
             line.escape_ascii()
         );
         let is_offer = before.eq_ignore_ascii_case(b"upgrade") && line == b"Connection: Upgrade";
         before = name;
         match name.to_ascii_lowercase().as_slice() {
-            // A list, whose options may stand in several lines (RFC 9110 §7.6.1): this one is of the line before.
+            // `Connection` may have several lines (RFC 9110 §7.6.1): this one belongs to the `Upgrade` before it.
             _ if is_offer => {}
             b"date" | b"content-length" | b"transfer-encoding" | b"connection" => own.push(name),
             _ => handlers += 1,
         }
     }
-    assert_eq!(handlers, kept, "as many fields as were not refused");
+    assert_eq!(handlers, kept, "every field that was not refused is there");
     let mut sorted = own.clone();
     sorted.sort_unstable();
     sorted.dedup();
     assert_eq!(
         sorted.len(),
         own.len(),
-        "no field of the server's stands twice"
+        "no field of the server is repeated"
     );
-    assert!(own.contains(&&b"Date"[..]), "each final answer has a date");
+    assert!(
+        own.contains(&&b"Date"[..]),
+        "each final response has a date"
+    );
     let framings = own
         .iter()
         .filter(|name| name.len() == 14 || name.len() == 17)
         .count();
     assert!(
         framings <= 1 && (status != 204 || framings == 0),
-        "one framing at most"
+        "at most one framing field"
     );
 }

@@ -1,4 +1,4 @@
-//! The protocol alone, answering itself: bytes in, events and bytes out, no loop and no socket.
+//! The protocol with a test site: bytes in, events and response bytes out, without a loop or a socket.
 
 use crate::h1::{
     BodyLength, Close, Connection, DateLine, Event, HeadIndex, HeadLimits, HeadView, Misuse, Next,
@@ -13,7 +13,7 @@ const LIMITS: HeadLimits = HeadLimits {
 };
 const BODY_LEN_MAX: u64 = 32 * 1024 * 1024;
 
-/// What `/fields` sets: each but the first and the last would break an answer or frame it anew.
+/// What `/fields` sets: all but the first and the last would break a response or change its framing.
 const FIELDS: &[(&str, &[u8])] = &[
     ("X-Before", b"kept"),
     ("Content-Length", b"99"),
@@ -38,9 +38,9 @@ const FIELDS: &[(&str, &[u8])] = &[
 pub enum Cuts {
     /// All of it at once.
     Whole,
-    /// So many bytes a read.
+    /// This many bytes per read.
     Every(usize),
-    /// Reads of 1 to 64 bytes, drawn from a seed.
+    /// Reads of 1 to 64 bytes, from a seed.
     Seeded(u64),
 }
 
@@ -51,7 +51,7 @@ impl Cuts {
             Self::Whole => usize::MAX,
             Self::Every(len) => (*len).max(1),
             Self::Seeded(state) => {
-                // A step of splitmix64: small, and every seed gives another sequence.
+                // Splitmix64.
                 *state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
                 let mut mixed = *state;
                 mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -62,22 +62,22 @@ impl Cuts {
     }
 }
 
-/// What happens behind the last byte of an input.
+/// What happens after the last byte of an input.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Ending {
     /// The peer ends its side.
     EndOfInput,
-    /// The peer falls silent until its time is up.
+    /// The peer sends nothing more until the time-out.
     Timeout,
 }
 
-/// What answers the requests.
+/// Which responses the test site gives.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Site {
-    /// The targets that [`exchange`] names.
+    /// As documented at [`exchange`].
     ByTarget,
-    /// 200 with the request's own body, whatever the target.
+    /// 200 with the request's body, for every target.
     Echo,
 }
 
@@ -87,97 +87,98 @@ pub(super) enum Site {
 pub struct Message {
     /// The method.
     pub method: String,
-    /// The target as sent.
+    /// The request target as sent.
     pub target: String,
-    /// The authority in it, which replaces `Host`.
+    /// The authority in the target, which replaces `Host`.
     pub authority: Option<String>,
     /// Path and query.
     pub path: String,
-    /// `HTTP/1.0` or `HTTP/1.1`: what it is served as.
+    /// `HTTP/1.0` or `HTTP/1.1`: the version that it is served as.
     pub version: String,
-    /// Names as sent, values trimmed.
+    /// The names as sent, the values trimmed.
     pub fields: Vec<(String, Vec<u8>)>,
     /// The body, as far as it came.
     pub body: Vec<u8>,
     /// The trailer fields.
     pub trailers: Vec<(String, Vec<u8>)>,
-    /// Nothing of it is missing.
+    /// Whether its end was received.
     pub is_whole: bool,
 }
 
-/// What came of an input.
+/// The result of an input.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Exchange {
-    /// A line an event: `head GET /x HTTP/1.1`, `authority host` where the target names one, `field Name: value`,
-    /// `body "…"`, `trailer Name: value`, `end`, `refused 400 why`, `misuse What`, and at the last what the loop would
-    /// do: `next Read`.
+    /// One line per event: `head GET /x HTTP/1.1`, `authority host` if the target names one, `field Name: value`,
+    /// `body "…"`, `trailer Name: value`, `end`, `refused 400 why`, `misuse What`, and finally what the loop would do:
+    /// `next Read`.
     pub events: Vec<String>,
-    /// All bytes of the answers.
+    /// The bytes of all responses.
     pub output: Vec<u8>,
-    /// The requests, the last of which may not be whole.
+    /// The requests. The last one may be incomplete.
     pub messages: Vec<Message>,
     /// The status of the refusal, if there was one.
     pub refused: Option<u16>,
-    /// Where each whole request ends in the input.
+    /// The offset in the input at which each complete request ends.
     pub ends: Vec<usize>,
 }
 
-/// Runs `input` through the protocol and answers each request:
+/// Runs `input` through the protocol and responds to each request:
 ///
 /// - `/status/<code>` with that status and a text;
 /// - `/stream` with a body of unknown length;
 /// - `/refuse` with 403 before the body is read; `/upload-limit` takes bodies up to 8 bytes;
 /// - `/short` and `/long` with a body shorter and longer than announced;
-/// - `/fields` with fields that are not a handler's to set; `/close` asks for the connection's end;
-/// - `/later` when all of `input` has been read;
-/// - any other target with 200 and the request's own body.
+/// - `/fields` with fields that a handler must not set; `/close` closes the connection;
+/// - `/later` after all of `input` has been read;
+/// - any other target with 200 and the request's body.
 #[must_use]
 pub fn exchange(input: &[u8], cuts: Cuts, ending: Ending) -> Exchange {
     run(input, cuts, ending, Site::ByTarget)
 }
 
-/// The same, where every target is answered with 200 and the request's own body.
+/// The same, but responds to every target with 200 and the request's body.
 #[must_use]
 pub fn exchange_echo(input: &[u8], cuts: Cuts, ending: Ending) -> Exchange {
     run(input, cuts, ending, Site::Echo)
 }
 
 pub(super) fn run(input: &[u8], mut cuts: Cuts, ending: Ending, site: Site) -> Exchange {
-    let mut peer = Peer::new(site);
+    let mut test = TestSite::new(site);
     let mut pending = Vec::new();
     let mut at = 0;
-    while at < input.len() && !peer.is_over() {
+    while at < input.len() && !test.is_over() {
         let end = at.saturating_add(cuts.take()).min(input.len());
         pending.extend_from_slice(&input[at..end]);
         at = end;
-        let taken = peer.advance(&pending);
+        let taken = test.advance(&pending);
         pending.drain(..taken);
-        // Readiness may be spurious: to be asked again about the same bytes changes nothing.
-        let taken = peer.advance(&pending);
-        debug_assert_eq!(taken, 0, "nothing was left that could be taken");
+        // Readiness may be spurious: polling the same bytes again changes nothing.
+        let taken = test.advance(&pending);
+        debug_assert_eq!(taken, 0, "the first call took everything it could");
     }
-    while peer.connection.next() == Next::Wait {
-        peer.answer_request();
-        let taken = peer.advance(&pending);
+    while test.connection.next() == Next::Wait {
+        test.respond_to_request();
+        let taken = test.advance(&pending);
         pending.drain(..taken);
     }
-    if !peer.is_over() {
+    if !test.is_over() {
         match ending {
-            Ending::EndOfInput => peer.connection.on_end_of_input(),
-            Ending::Timeout if peer.connection.is_idle() => {}
+            Ending::EndOfInput => test.connection.on_end_of_input(),
+            Ending::Timeout if test.connection.is_idle() => {}
             Ending::Timeout => {
-                let refusal = peer.connection.refuse(Refusal::Timeout, &pending);
-                peer.on_refusal(refusal);
+                let refusal = test.connection.refuse(Refusal::Timeout, &pending);
+                test.on_refusal(refusal);
             }
         }
     }
-    peer.say(format!("next {:?}", peer.connection.next()));
-    peer.exchange
+    test.say(format!("next {:?}", test.connection.next()));
+    test.exchange
 }
 
+/// The protocol and the site that uses it.
 #[derive(Debug)]
-struct Peer {
+struct TestSite {
     connection: Connection,
     index: HeadIndex,
     site: Site,
@@ -186,7 +187,7 @@ struct Peer {
     exchange: Exchange,
 }
 
-impl Peer {
+impl TestSite {
     fn new(site: Site) -> Self {
         Self {
             connection: Connection::new(),
@@ -213,7 +214,7 @@ impl Peer {
         matches!(self.connection.next(), Next::Linger | Next::Close)
     }
 
-    /// Takes all that can be taken of `input`, and says how much that was.
+    /// Takes as much of `input` as possible; returns how much.
     fn advance(&mut self, input: &[u8]) -> usize {
         let before = self.taken;
         while !self.is_over() {
@@ -268,12 +269,12 @@ impl Peer {
         self.exchange.messages.push(message);
         if self.connection.upgrade() == UpgradeOffer::Tunnel {
             self.connection.on_close(Close::PeerRefused);
-            self.answer(
+            self.respond(
                 Refusal::Connect.status(),
                 Refusal::Connect.reason().as_bytes(),
             );
         } else if self.is_for("/refuse") {
-            self.answer(403, b"no");
+            self.respond(403, b"no");
         }
         if body == BodyLength::None {
             self.on_end();
@@ -295,7 +296,7 @@ impl Peer {
 
     fn on_body(&mut self, bytes: &[u8]) {
         let events = &mut self.exchange.events;
-        // Where a body is cut says nothing: neighbouring pieces become one line.
+        // The pieces of a body depend on the cuts: adjacent pieces become one line.
         match events.last_mut() {
             Some(last) if last.starts_with("body \"") => {
                 last.pop();
@@ -324,7 +325,7 @@ impl Peer {
             self.exchange.ends.push(self.taken);
         }
         if self.connection.is_response_due() && !self.is_for("/later") {
-            self.answer_request();
+            self.respond_to_request();
         }
     }
 
@@ -332,19 +333,19 @@ impl Peer {
         self.say(format!("refused {} {refusal}", refusal.status()));
         self.exchange.refused = Some(refusal.status());
         if self.connection.is_response_due() {
-            self.answer(refusal.status(), refusal.reason().as_bytes());
+            self.respond(refusal.status(), refusal.reason().as_bytes());
         }
     }
 
-    fn answer_request(&mut self) {
+    fn respond_to_request(&mut self) {
         let message = self.exchange.messages.last();
         let body = message.map_or_else(Vec::new, |message| message.body.clone());
         if self.is_for("/stream") {
-            self.answer_in_pieces(ResponseLength::Unknown);
+            self.respond_in_pieces(ResponseLength::Unknown);
         } else if self.is_for("/short") {
-            self.answer_in_pieces(ResponseLength::Known(99));
+            self.respond_in_pieces(ResponseLength::Known(99));
         } else if self.is_for("/long") {
-            self.answer_in_pieces(ResponseLength::Known(8));
+            self.respond_in_pieces(ResponseLength::Known(8));
         } else {
             if self.is_for("/close") {
                 self.connection.on_close(Close::HandlerAsked);
@@ -354,14 +355,14 @@ impl Peer {
                 Site::Echo => None,
             };
             match status {
-                Some(Ok(status)) => self.answer(status, b"text"),
-                Some(Err(_)) => self.answer(404, b""),
-                None => self.answer(200, &body),
+                Some(Ok(status)) => self.respond(status, b"text"),
+                Some(Err(_)) => self.respond(404, b""),
+                None => self.respond(200, &body),
             }
         }
     }
 
-    fn answer(&mut self, status: u16, body: &[u8]) {
+    fn respond(&mut self, status: u16, body: &[u8]) {
         self.head(status, ResponseLength::Known(body.len() as u64));
         let ended = self
             .piece(body)
@@ -369,7 +370,7 @@ impl Peer {
         self.on_ended(ended);
     }
 
-    fn answer_in_pieces(&mut self, length: ResponseLength) {
+    fn respond_in_pieces(&mut self, length: ResponseLength) {
         self.head(200, length);
         let ended = self
             .piece(b"first ")

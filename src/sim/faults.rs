@@ -1,11 +1,11 @@
-//! What goes wrong: at random so often in a thousand, or once at an exact call.
+//! Fault injection: random faults at a rate, or one fault at an exact system call.
 
-use super::dice::Dice;
+use super::prng::Prng;
 use crate::os::Fault;
 
-/// A call of the loop's to the kernel.
+/// A system call of the loop.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Call {
+pub(super) enum Syscall {
     Poll,
     Accept,
     Watch,
@@ -16,11 +16,11 @@ pub(super) enum Call {
     Detach,
 }
 
-impl Call {
+impl Syscall {
     /// The faults that the manual page allows (`epoll_wait`(2), accept(2), `epoll_ctl`(2), recv(2), send(2), fcntl(2)).
     pub(super) const fn faults(self) -> &'static [Fault] {
         match self {
-            // EINTR: the loop is told of nothing.
+            // EINTR: no event is returned.
             Self::Poll => &[Fault::Again],
             Self::Accept => &[Fault::Again, Fault::Gone, Fault::Exhausted],
             Self::Watch => &[Fault::Exhausted],
@@ -31,26 +31,26 @@ impl Call {
     }
 }
 
-/// How often what goes wrong, in a thousand calls.
+/// How often each fault happens, per thousand calls.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct FaultRates {
-    /// Reads and writes that move fewer bytes than they could.
+    /// Short reads and writes.
     pub(super) short: u64,
-    /// Polls that return with nothing, as after a signal.
+    /// Polls that return no event, as after a signal.
     pub(super) interrupted: u64,
     pub(super) spurious: u64,
     pub(super) accept: u64,
     pub(super) transfer: u64,
     pub(super) watch: u64,
-    /// Sleeps during which the whole machine is frozen for minutes.
+    /// Sleeps in which the whole machine freezes for minutes.
     pub(super) freeze: u64,
     pub(super) wall_leap: u64,
     pub(super) events_a_poll: usize,
 }
 
 impl FaultRates {
-    /// A world in which everything works.
-    pub(super) const CALM: Self = Self {
+    /// No faults.
+    pub(super) const NONE: Self = Self {
         short: 0,
         interrupted: 0,
         spurious: 0,
@@ -62,37 +62,37 @@ impl FaultRates {
         events_a_poll: 256,
     };
 
-    /// Each kind of fault is absent from some worlds, so that no kind hides another.
-    pub(super) fn drawn(dice: &mut Dice) -> Self {
+    /// Each kind of fault is absent from some runs, so that no kind hides another.
+    pub(super) fn random(prng: &mut Prng) -> Self {
         Self {
-            short: dice.pick(&[0, 50, 300, 900]),
-            interrupted: dice.pick(&[0, 20, 200]),
-            spurious: dice.pick(&[0, 20, 200]),
-            accept: dice.pick(&[0, 0, 100, 400]),
-            transfer: dice.pick(&[0, 0, 2, 10]),
-            watch: dice.pick(&[0, 0, 10]),
-            freeze: dice.pick(&[0, 0, 5, 30]),
-            wall_leap: dice.pick(&[0, 20]),
-            events_a_poll: dice.pick(&[1, 3, 16, 256]),
+            short: prng.choose(&[0, 50, 300, 900]),
+            interrupted: prng.choose(&[0, 20, 200]),
+            spurious: prng.choose(&[0, 20, 200]),
+            accept: prng.choose(&[0, 0, 100, 400]),
+            transfer: prng.choose(&[0, 0, 2, 10]),
+            watch: prng.choose(&[0, 0, 10]),
+            freeze: prng.choose(&[0, 0, 5, 30]),
+            wall_leap: prng.choose(&[0, 20]),
+            events_a_poll: prng.choose(&[1, 3, 16, 256]),
         }
     }
 
-    pub(super) fn on_call(&self, call: Call, dice: &mut Dice) -> Option<Fault> {
+    pub(super) fn on_call(&self, call: Syscall, prng: &mut Prng) -> Option<Fault> {
         let rate = match call {
-            Call::Poll | Call::EndOutput | Call::Close | Call::Detach => 0,
-            Call::Accept => self.accept,
-            Call::Watch => self.watch,
-            Call::Receive | Call::Send => self.transfer,
+            Syscall::Poll | Syscall::EndOutput | Syscall::Close | Syscall::Detach => 0,
+            Syscall::Accept => self.accept,
+            Syscall::Watch => self.watch,
+            Syscall::Receive | Syscall::Send => self.transfer,
         };
-        dice.is_hit(rate).then(|| dice.pick(call.faults()))
+        prng.chance(rate).then(|| prng.choose(call.faults()))
     }
 }
 
-/// One fault at one call, counted from the first; and what each call was.
+/// One fault at one call, counted from the first, and a log of all calls.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Injection {
     pub(super) at: Option<(usize, Fault)>,
-    pub(super) calls: Vec<Call>,
+    pub(super) calls: Vec<Syscall>,
 }
 
 impl Injection {
@@ -100,7 +100,7 @@ impl Injection {
         self.at = Some((self.calls.len(), Fault::Again));
     }
 
-    pub(super) fn on_call(&mut self, call: Call) -> Option<Fault> {
+    pub(super) fn on_call(&mut self, call: Syscall) -> Option<Fault> {
         let number = self.calls.len();
         self.calls.push(call);
         self.at

@@ -1,25 +1,28 @@
-//! A made-up kernel: connections as byte queues with bounded room, and readiness as epoll's edges tell of it.
+//! The simulated kernel: connections as bounded byte queues, and edge-triggered readiness as epoll reports it.
 //!
-//! It keeps what the manual pages promise and nothing more: an edge is told once; a short read or write means that
-//! nothing more was there, and that the rest comes with an edge of its own; a level is looked at when an edge is told.
+//! It keeps what the manual pages promise and nothing more: an edge is reported once; a short read or write means that
+//! the queue was empty or full, and more bytes or room come with an edge of their own; the level is sampled when an edge
+//! is reported.
 
 mod link;
-mod outside;
+mod peer_side;
+mod trace;
 
 use std::collections::{BTreeSet, VecDeque};
 
-use super::dice::Dice;
-use super::faults::{Call, FaultRates, Injection};
-use super::run::Tracing;
+use super::faults::{FaultRates, Injection, Syscall};
+use super::prng::Prng;
 use crate::os::{Fault, Interest, Key, Occurrence, Readiness};
 use crate::reactor::IdlePolicy;
-pub(super) use link::{Custody, Excuse, Flow, LinkId};
-use link::{Link, PeerEnd, Scarcity, Told};
+use link::{EdgeState, Link, PeerEnd};
+pub(super) use link::{Excuse, Flow, LinkId, ServerEnd};
+use trace::Record;
+pub use trace::Tracing;
 
-/// What the clock shows when a world begins, in milliseconds.
+/// The clock at the start of a run, in milliseconds.
 const START: u64 = 1_000_000;
 
-/// What happened, in numbers.
+/// Counts of what happened.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Counts {
     pub(super) accepts: u64,
@@ -46,32 +49,23 @@ impl Counts {
     }
 }
 
-/// The socket that listens.
+/// The listening socket.
 #[derive(Debug)]
 struct Listener {
     backlog: VecDeque<LinkId>,
     flow: Flow,
-    edge: Told,
+    edge: EdgeState,
     exhausted_until: u64,
-    /// When the server gave it back.
+    /// When the server closed it.
     stopped_at: Option<u64>,
 }
 
-/// What goes wrong.
+/// Decides which faults happen.
 #[derive(Debug)]
-pub(super) struct Chance {
+pub(super) struct FaultInjector {
     pub(super) rates: FaultRates,
     pub(super) injection: Injection,
-    pub(super) dice: Dice,
-}
-
-/// What is known of a run afterwards.
-#[derive(Debug)]
-pub(super) struct Record {
-    /// What the server must never do, and did.
-    pub(super) violations: Vec<String>,
-    pub(super) trace: Vec<String>,
-    tracing: Tracing,
+    pub(super) prng: Prng,
 }
 
 #[derive(Debug)]
@@ -81,13 +75,13 @@ pub(super) struct Kernel {
     pub(super) frozen: u64,
     links: Vec<Link>,
     listener: Listener,
-    /// Links whose edge has not been told, in order.
+    /// Links with an unreported edge, in order.
     ready: VecDeque<LinkId>,
-    /// Links whose peers have something to see.
+    /// Links whose peers have something to react to.
     pub(super) touched: BTreeSet<LinkId>,
-    /// Keys of links that are no more.
+    /// Keys of closed links.
     retired: Vec<Key>,
-    pub(super) chance: Chance,
+    pub(super) faults: FaultInjector,
     pub(super) counts: Counts,
     pub(super) record: Record,
     /// What the server does with idle connections when it is full.
@@ -95,7 +89,7 @@ pub(super) struct Kernel {
 }
 
 impl Kernel {
-    pub(super) fn new(dice: Dice, rates: FaultRates, tracing: Tracing) -> Self {
+    pub(super) fn new(prng: Prng, rates: FaultRates, tracing: Tracing) -> Self {
         Self {
             now: START,
             frozen: 0,
@@ -103,33 +97,26 @@ impl Kernel {
             listener: Listener {
                 backlog: VecDeque::new(),
                 flow: Flow::Open,
-                edge: Told::Drained,
+                edge: EdgeState::Drained,
                 exhausted_until: 0,
                 stopped_at: None,
             },
             ready: VecDeque::new(),
             touched: BTreeSet::new(),
             retired: Vec::new(),
-            chance: Chance {
+            faults: FaultInjector {
                 rates,
                 injection: Injection::default(),
-                dice,
+                prng,
             },
             counts: Counts::default(),
-            record: Record {
-                violations: Vec::new(),
-                trace: Vec::new(),
-                tracing,
-            },
+            record: Record::new(tracing),
             idle: IdlePolicy::Keep,
         }
     }
 
     pub(super) fn note(&mut self, what: impl FnOnce() -> String) {
-        if self.record.tracing == Tracing::On {
-            let line = format!("{:>9} ms  {}", self.now - START, what());
-            self.record.trace.push(line);
-        }
+        self.record.note(self.now - START, what);
     }
 
     pub(super) fn violate(&mut self, what: String) {
@@ -137,13 +124,15 @@ impl Kernel {
         self.record.violations.push(what);
     }
 
-    /// The server's end of a link, which must be in the server's hands.
-    fn held(&mut self, id: LinkId, call: Call) -> bool {
-        let custody = self.links[id].custody;
-        if custody != Custody::Server {
-            self.violate(format!("{call:?} of connection {id}, which is {custody:?}"));
+    /// Whether the server may use this link; it is a violation if not.
+    fn is_accepted(&mut self, id: LinkId, call: Syscall) -> bool {
+        let server_end = self.links[id].server_end;
+        if server_end != ServerEnd::Accepted {
+            self.violate(format!(
+                "{call:?} of connection {id}, which is {server_end:?}"
+            ));
         }
-        custody == Custody::Server
+        server_end == ServerEnd::Accepted
     }
 
     fn edge(&mut self, id: LinkId) {
@@ -152,9 +141,9 @@ impl Kernel {
         }
     }
 
-    fn fault(&mut self, call: Call, id: Option<LinkId>) -> Option<Fault> {
-        let fault = match self.chance.injection.on_call(call) {
-            None => self.chance.rates.on_call(call, &mut self.chance.dice),
+    fn fault(&mut self, call: Syscall, id: Option<LinkId>) -> Option<Fault> {
+        let fault = match self.faults.injection.on_call(call) {
+            None => self.faults.rates.on_call(call, &mut self.faults.prng),
             injected => injected,
         }?;
         self.note(|| format!("fault {fault:?} in {call:?} of {id:?}"));
@@ -176,38 +165,38 @@ impl Kernel {
     }
 }
 
-/// What the server's loop calls.
+/// The server's system calls.
 impl Kernel {
-    pub(super) fn has_news(&self) -> bool {
-        !self.ready.is_empty() || self.listener.edge == Told::Nothing
+    pub(super) fn has_events(&self) -> bool {
+        !self.ready.is_empty() || self.listener.edge == EdgeState::Pending
     }
 
-    /// Tells some of the edges that wait, in any order.
-    pub(super) fn tell(&mut self, found: &mut Vec<Occurrence>) {
-        if self.listener.edge == Told::Nothing {
-            self.listener.edge = Told::Drained;
+    /// Reports some of the pending edges, in any order.
+    pub(super) fn report_events(&mut self, found: &mut Vec<Occurrence>) {
+        if self.listener.edge == EdgeState::Pending {
+            self.listener.edge = EdgeState::Drained;
             found.push(Occurrence::Listener);
         }
-        let count = self.ready.len().min(self.chance.rates.events_a_poll);
+        let count = self.ready.len().min(self.faults.rates.events_a_poll);
         for id in self.ready.drain(..count).collect::<Vec<_>>() {
             let link = &mut self.links[id];
             let readiness = link.readiness();
-            // A level that has gone meanwhile is not told.
+            // An edge whose level is gone is not reported.
             if let Some(key) = link.watch.key
                 && readiness != Readiness::NOTHING
             {
-                link.watch.told = Told::Nothing;
+                link.watch.edge = EdgeState::Pending;
                 self.counts.edges += 1;
                 self.note(|| format!("event for {id}: {readiness:?}"));
                 found.push(Occurrence::Socket(key, readiness));
             }
         }
-        self.chance.dice.shuffle(found);
+        self.faults.prng.shuffle(found);
     }
 
-    /// Events that nobody should rely on: for keys of the past, and for sockets with no news.
-    pub(super) fn mislead(&mut self, found: &mut Vec<Occurrence>) {
-        let mut readiness = self.chance.dice.pick(&[
+    /// Adds spurious events: for retired keys, and for sockets without an edge.
+    pub(super) fn add_spurious_events(&mut self, found: &mut Vec<Occurrence>) {
+        let mut readiness = self.faults.prng.choose(&[
             Readiness::READABLE,
             Readiness::WRITABLE,
             Readiness::READABLE.with(Readiness::WRITABLE),
@@ -217,34 +206,35 @@ impl Kernel {
             .iter()
             .filter_map(|link| link.watch.key)
             .collect();
-        if self.chance.dice.is_hit(300) || keys.is_empty() {
+        if self.faults.prng.chance(300) || keys.is_empty() {
             keys.clone_from(&self.retired);
-            // Whoever has the slot now must not be taken for the one who had it.
+            // The session that now has the slot must not take the old one's event.
             readiness = readiness.with(Readiness::ENDED).with(Readiness::BROKEN);
         }
-        // Where there is news already, a second event would hide a read that none asked for.
-        let is_told = |key: &Key| {
-            let told = found.iter();
-            told.copied()
+        // A second event for the same socket would hide a needless read.
+        let is_reported = |key: &Key| {
+            let reported = found.iter();
+            reported
+                .copied()
                 .any(|one| matches!(one, Occurrence::Socket(other, _) if other == *key))
         };
-        keys.retain(|key| !is_told(key));
-        if !keys.is_empty() && self.chance.dice.is_hit(self.chance.rates.spurious) {
-            let key = self.chance.dice.pick(&keys);
+        keys.retain(|key| !is_reported(key));
+        if !keys.is_empty() && self.faults.prng.chance(self.faults.rates.spurious) {
+            let key = self.faults.prng.choose(&keys);
             for link in self
                 .links
                 .iter_mut()
                 .filter(|link| link.watch.key == Some(key))
             {
-                link.watch.told = Told::Nothing;
+                link.watch.edge = EdgeState::Pending;
             }
             found.push(Occurrence::Socket(key, readiness));
         }
-        if self.chance.dice.is_hit(self.chance.rates.spurious) {
+        if self.faults.prng.chance(self.faults.rates.spurious) {
             found.push(
-                self.chance
-                    .dice
-                    .pick(&[Occurrence::Listener, Occurrence::Wake]),
+                self.faults
+                    .prng
+                    .choose(&[Occurrence::Listener, Occurrence::Wake]),
             );
         }
     }
@@ -257,39 +247,39 @@ impl Kernel {
         if self.now < self.listener.exhausted_until {
             return Err(Fault::Exhausted);
         }
-        match self.fault(Call::Accept, None) {
+        match self.fault(Syscall::Accept, None) {
             None => {}
             Some(Fault::Exhausted) => {
-                self.listener.exhausted_until = self.now + self.chance.dice.millis(0, 900);
+                self.listener.exhausted_until = self.now + self.faults.prng.millis(0, 900);
                 return Err(Fault::Exhausted);
             }
             Some(Fault::Again) => {
-                // Whoever waits came a moment later.
-                self.listener.edge = Told::Nothing;
+                // As if the peer had connected just after the call.
+                self.listener.edge = EdgeState::Pending;
                 return Err(Fault::Again);
             }
             Some(fault) => {
-                // The peer that waited has been reset.
+                // As if the queued peer had sent a reset.
                 self.listener.backlog.pop_front();
                 self.refuse(id);
                 return Err(fault);
             }
         }
         self.listener.backlog.pop_front();
-        self.links[id].custody = Custody::Server;
+        self.links[id].server_end = ServerEnd::Accepted;
         self.counts.opened += 1;
         self.note(|| format!("accept {id}"));
         Ok(id)
     }
 
-    /// No descriptor is left for so many milliseconds.
+    /// Makes accept fail for want of descriptors for this long.
     pub(super) const fn exhaust(&mut self, millis: u64) {
         self.listener.exhausted_until = self.now + millis;
     }
 
     fn refuse(&mut self, id: LinkId) {
         let link = &mut self.links[id];
-        link.custody = Custody::Closed;
+        link.server_end = ServerEnd::Closed;
         link.inbound_flow = Flow::Broken;
         link.outbound_flow = Flow::Broken;
         link.excuse = Some(Excuse::NeverAccepted);
@@ -316,19 +306,21 @@ impl Kernel {
         now: Interest,
     ) -> Result<(), Fault> {
         self.counts.watches += 1;
-        if !self.held(id, Call::Watch) {
+        if !self.is_accepted(id, Syscall::Watch) {
             return Err(Fault::Other(9));
         }
         if self.links[id].watch.interest != before {
-            self.violate(format!("connection {id} is watched as it was not before"));
+            self.violate(format!(
+                "connection {id} is watched with the wrong previous interest"
+            ));
         }
-        if let Some(fault) = self.fault(Call::Watch, Some(id)) {
+        if let Some(fault) = self.fault(Syscall::Watch, Some(id)) {
             return Err(fault);
         }
         let link = &mut self.links[id];
         link.watch.interest = now;
         link.watch.key = Some(key);
-        // EPOLL_CTL_ADD and EPOLL_CTL_MOD look at the level once.
+        // EPOLL_CTL_ADD and EPOLL_CTL_MOD report the current level.
         if link.readiness() != Readiness::NOTHING {
             self.edge(id);
         }
@@ -337,28 +329,28 @@ impl Kernel {
 
     pub(super) fn receive(&mut self, id: LinkId, buffer: &mut [u8]) -> Result<usize, Fault> {
         self.counts.receives += 1;
-        if !self.held(id, Call::Receive) {
+        if !self.is_accepted(id, Syscall::Receive) {
             return Err(Fault::Other(9));
         }
         let link = &mut self.links[id];
-        if link.watch.told != Told::Nothing && link.inbound_flow == Flow::Open {
+        if link.watch.edge != EdgeState::Pending && link.inbound_flow == Flow::Open {
             link.needless_reads += 1;
             self.note(|| format!("needless read of {id}"));
         }
-        if let Some(fault) = self.fault(Call::Receive, Some(id)) {
+        if let Some(fault) = self.fault(Syscall::Receive, Some(id)) {
             if fault == Fault::Again {
-                self.links[id].watch.told = Told::DrainedTooEarly;
+                self.links[id].watch.edge = EdgeState::FalselyDrained;
                 if self.links[id].readiness() != Readiness::NOTHING {
                     self.edge(id);
                 }
             }
             return Err(fault);
         }
-        let is_short = self.chance.dice.is_hit(self.chance.rates.short);
-        let dealt = self.chance.dice.skewed(buffer.len().max(1));
+        let is_short = self.faults.prng.chance(self.faults.rates.short);
+        let short_len = self.faults.prng.skewed(buffer.len().max(1));
         let link = &mut self.links[id];
         if link.inbound.is_empty() {
-            link.watch.told = Told::Drained;
+            link.watch.edge = EdgeState::Drained;
             return match link.inbound_flow {
                 Flow::Open => Err(Fault::Again),
                 Flow::Ended => Ok(0),
@@ -367,15 +359,15 @@ impl Kernel {
         }
         let mut len = buffer.len().min(link.inbound.len());
         if is_short {
-            len = len.min(dealt);
+            len = len.min(short_len);
         }
-        for (place, byte) in buffer.iter_mut().zip(link.inbound.drain(..len)) {
-            *place = byte;
+        for (slot, byte) in buffer.iter_mut().zip(link.inbound.drain(..len)) {
+            *slot = byte;
         }
         if len < buffer.len() {
-            link.watch.told = Told::Drained;
+            link.watch.edge = EdgeState::Drained;
             if !link.inbound.is_empty() {
-                // The rest came a moment later.
+                // As if the rest had come just after the read.
                 self.edge(id);
             }
         }
@@ -392,7 +384,7 @@ impl Kernel {
     ) -> Result<usize, Fault> {
         self.counts.sends += 1;
         let offered: usize = slices.iter().map(|slice| slice.len()).sum();
-        if !self.held(id, Call::Send) {
+        if !self.is_accepted(id, Syscall::Send) {
             return Err(Fault::Other(9));
         }
         if offered == 0 || slices.len() > 1024 {
@@ -402,43 +394,43 @@ impl Kernel {
             ));
         }
         if self.links[id].outbound_flow == Flow::Ended {
-            self.violate(format!("a send on connection {id} behind the end"));
+            self.violate(format!("a send on connection {id} after its output ended"));
         }
         if !self.links[id].inbound.is_empty()
             && slices
                 .iter()
                 .any(|slice| slice.starts_with(b"HTTP/1.1 408 "))
         {
-            if self.links[id].watch.told == Told::DrainedTooEarly {
-                self.links[id].excuse.get_or_insert(Excuse::ToldTooEarly);
+            if self.links[id].watch.edge == EdgeState::FalselyDrained {
+                self.links[id].excuse.get_or_insert(Excuse::FalselyDrained);
             } else {
-                self.violate(format!("connection {id} is timed out, and its bytes wait"));
+                self.violate(format!("connection {id} is timed out with unread input"));
             }
         }
         if self.links[id].outbound_flow == Flow::Broken {
             return Err(Fault::Gone);
         }
-        if let Some(fault) = self.fault(Call::Send, Some(id)) {
+        if let Some(fault) = self.fault(Syscall::Send, Some(id)) {
             if fault == Fault::Again {
-                self.links[id].scarcity = Scarcity::Met;
-                self.tell_of_room(id);
+                self.links[id].is_send_blocked = true;
+                self.report_room(id);
             }
             return Err(fault);
         }
-        let is_short = self.chance.dice.is_hit(self.chance.rates.short);
-        let dealt = self.chance.dice.skewed(offered.max(1));
+        let is_short = self.faults.prng.chance(self.faults.rates.short);
+        let short_len = self.faults.prng.skewed(offered.max(1));
         let link = &mut self.links[id];
         let room = link.outbound_len_max.saturating_sub(link.outbound.len());
         let mut len = offered.min(room);
         if is_short {
-            len = len.min(dealt);
+            len = len.min(short_len);
         }
         let bytes = slices.iter().flat_map(|slice| slice.iter());
         link.outbound.extend(bytes.take(len));
         if len < offered {
-            link.scarcity = Scarcity::Met;
-            // Where the peer has read meanwhile, there is room a moment later.
-            self.tell_of_room(id);
+            link.is_send_blocked = true;
+            // The peer may have read in the meantime.
+            self.report_room(id);
         }
         self.counts.bytes_out += len as u64;
         self.touched.insert(id);
@@ -450,7 +442,7 @@ impl Kernel {
     }
 
     pub(super) fn end_output(&mut self, id: LinkId) {
-        if !self.held(id, Call::EndOutput) {
+        if !self.is_accepted(id, Syscall::EndOutput) {
             return;
         }
         self.note(|| format!("end output of {id}"));
@@ -464,18 +456,18 @@ impl Kernel {
     }
 
     pub(super) fn close(&mut self, id: LinkId) {
-        if !self.held(id, Call::Close) {
+        if !self.is_accepted(id, Syscall::Close) {
             return;
         }
         let link = &mut self.links[id];
         let unread = link.inbound.len();
-        link.custody = Custody::Closed;
+        link.server_end = ServerEnd::Closed;
         self.counts.closed += 1;
         self.forget(id);
         self.note(|| format!("close {id}, {unread} bytes unread"));
         let link = &mut self.links[id];
         if unread > 0 {
-            // RFC 9112 §9.6: the reset overtakes what was sent.
+            // RFC 9112 §9.6: the reset destroys what was sent.
             link.outbound.clear();
             link.outbound_flow = Flow::Broken;
         } else if link.outbound_flow == Flow::Open {
@@ -484,19 +476,19 @@ impl Kernel {
         self.touched.insert(id);
     }
 
-    /// Takes the server's end out of the loop's hands; gives what waits in it.
+    /// Takes the server's end from the loop; returns its unread input.
     pub(super) fn detach(&mut self, id: LinkId) -> Result<Vec<u8>, Fault> {
-        if !self.held(id, Call::Detach) {
+        if !self.is_accepted(id, Syscall::Detach) {
             return Err(Fault::Other(9));
         }
         self.counts.closed += 1;
-        if let Some(fault) = self.fault(Call::Detach, Some(id)) {
-            self.links[id].custody = Custody::Closed;
+        if let Some(fault) = self.fault(Syscall::Detach, Some(id)) {
+            self.links[id].server_end = ServerEnd::Closed;
             self.forget(id);
             self.reset(id);
             return Err(fault);
         }
-        self.links[id].custody = Custody::Detached;
+        self.links[id].server_end = ServerEnd::Detached;
         self.forget(id);
         self.note(|| format!("detach {id}"));
         Ok(self.links[id].inbound.drain(..).collect())

@@ -1,111 +1,157 @@
-//! What is true of every run: one right answer to each request, in order, and nothing behind the end.
+//! The oracle: each request gets one correct response, in order, and nothing follows the last one.
 
-use super::answers::{Answer, Wanted};
-use super::kernel::{Custody, Excuse, Flow, Kernel};
-use super::peer::{Asked, ContinueRule, Pace, Peer, Standing};
-use super::task::{Afterwards, Task, UploadPlan, Wholeness};
-use super::world::WallClock;
+use core::time::Duration;
+
+use super::kernel::{Excuse, Flow, Kernel, ServerEnd};
+use super::peer::{ContinueRule, Pace, Peer, PeerRequest, PeerState, Reading};
+use super::plan::{Action, Completeness, Persistence, UploadAction};
+use super::response_reader::{ReceivedResponse, RequestMethod};
+use super::wall_clock::WallClock;
 use crate::h1::imf_fixdate;
+use crate::limits::Timeouts;
 use crate::reactor::IdlePolicy;
 
-/// Bytes behind the last request that the server must read, so that no reset eats its answer.
+/// The time-outs of every simulated server.
+const TIMEOUTS: Timeouts = Timeouts::new();
+/// The shortest time-out for a request, in milliseconds.
+const REQUEST_TIMEOUT: u64 = shorter(TIMEOUTS.head, TIMEOUTS.body);
+/// The time for running requests after a stop, in milliseconds.
+pub(super) const DRAIN_TIMEOUT: u64 = TIMEOUTS.drain.as_secs() * 1000;
+
+/// Bytes after the last request that the server must read, so that no reset destroys its response.
 const LINGER_LEN: usize = 64 * 1024;
 
-/// Judges all answers that have become whole since the last time.
-pub(super) fn judge_answers(
+const fn shorter(one: Duration, other: Duration) -> u64 {
+    if one.as_secs() < other.as_secs() {
+        one.as_secs() * 1000
+    } else {
+        other.as_secs() * 1000
+    }
+}
+
+/// Checks what a peer has just read.
+pub(super) fn check_reading(
+    peer: &mut Peer,
+    reading: Reading,
+    at: u64,
+    kernel: &Kernel,
+    wall: &WallClock,
+) -> Result<(), String> {
+    reading.parsed?;
+    check_responses(peer, at, kernel, wall)?;
+    match reading.ended_from {
+        Some(before) => check_end(peer, before, kernel),
+        None => Ok(()),
+    }
+}
+
+/// Checks all responses that have become complete since the last call.
+fn check_responses(
     peer: &mut Peer,
     at: u64,
     kernel: &Kernel,
     wall: &WallClock,
 ) -> Result<(), String> {
-    while let Some(answer) = peer.reader.whole.get(peer.judged) {
-        let Some(asked) = peer.asked.get(peer.judged) else {
-            return Err(format!("an answer {} that nobody asked for", answer.status));
+    while let Some(response) = peer.reader.responses.get(peer.checked) {
+        let status = response.status;
+        let Some(request) = peer.requests.get(peer.checked) else {
+            return Err(format!("response {status} without a request"));
         };
-        judge_answer(peer, asked, answer, at, kernel)
-            .and_then(|()| judge_close(asked, answer, kernel))
-            .and_then(|()| judge_date(asked, answer, wall))
-            .map_err(|what| format!("answer {} to {:?}: {what}", answer.status, asked.errand))?;
-        peer.judged += 1;
+        check_response(peer, request, response, at, kernel)
+            .and_then(|()| check_close(request, response, kernel))
+            .and_then(|()| check_date(request, response, wall))
+            .map_err(|what| format!("response {status} to {:?}: {what}", request.plan))?;
+        peer.checked += 1;
     }
     if peer.reader.continues() > 0 {
-        match peer.asked.get(peer.judged).map(|asked| asked.continue_rule) {
+        let next = peer.requests.get(peer.checked);
+        match next.map(|request| request.continue_rule) {
             Some(ContinueRule::AtMostOnce) if peer.reader.continues() == 1 => {}
-            rule => return Err(format!("100 Continue, where the rule is {rule:?}")),
+            rule => return Err(format!("100 Continue, but the rule is {rule:?}")),
         }
     }
     Ok(())
 }
 
-fn judge_answer(
+fn check_response(
     peer: &Peer,
-    asked: &Asked,
-    answer: &Answer,
+    request: &PeerRequest,
+    response: &ReceivedResponse,
     at: u64,
     kernel: &Kernel,
 ) -> Result<(), String> {
-    let Some(begun_at) = asked.begun_at else {
+    let Some(begun_at) = request.begun_at else {
         return Err("it came before the request".to_owned());
     };
-    if answer.continues > 0 && asked.continue_rule == ContinueRule::Never {
-        return Err("100 Continue was not asked for".to_owned());
+    if response.continues > 0 && request.continue_rule == ContinueRule::Never {
+        return Err("100 Continue without an expectation".to_owned());
     }
-    if answer.continues > 1 {
-        return Err(format!("{} times 100 Continue", answer.continues));
+    if response.continues > 1 {
+        return Err(format!("100 Continue came {} times", response.continues));
     }
-    let expected = &asked.expected;
-    if answer.status == 408 && expected.status != 408 {
-        let took = asked.whole_at.unwrap_or(at) - begun_at;
+    let expected = &request.expected;
+    if response.status == 408 && expected.status != 408 {
+        let took = request.whole_at.unwrap_or(at) - begun_at;
         let excuse = peer.link.and_then(|link| kernel.excuse(link));
-        return if took < kernel_patience() && excuse != Some(Excuse::ToldTooEarly) {
-            Err(format!("the request took {took} ms"))
+        return if took < REQUEST_TIMEOUT && excuse != Some(Excuse::FalselyDrained) {
+            Err(format!("the request took only {took} ms"))
         } else {
             Ok(())
         };
     }
-    if answer.status != expected.status {
-        return Err(format!("it should be {}", expected.status));
+    if response.status != expected.status {
+        return Err(format!("expected {}", expected.status));
     }
-    if asked.whole_at.is_none() && answer.status < 300 && !is_early(asked) {
-        return Err("the request is not whole".to_owned());
+    if request.whole_at.is_none() && response.status < 300 && !may_be_early(request) {
+        return Err("the request is not complete".to_owned());
     }
-    if asked.wanted == Wanted::HeadAlone {
-        return if answer.body.is_empty() {
+    if request.method == RequestMethod::Head {
+        return if response.body.is_empty() {
             Ok(())
         } else {
-            Err("a body to HEAD".to_owned())
+            Err("a response to HEAD has a body".to_owned())
         };
     }
-    let is_own_refusal = expected.body.is_empty() && answer.status >= 400;
-    if is_own_refusal || answer.body == expected.body {
-        return if expected.wholeness == Wholeness::Cut && !is_ended_by_close(answer) {
-            Err("it is whole, and should have been cut".to_owned())
+    check_body(peer, request, response)
+}
+
+fn check_body(
+    peer: &Peer,
+    request: &PeerRequest,
+    response: &ReceivedResponse,
+) -> Result<(), String> {
+    let expected = &request.expected;
+    let is_own_refusal = expected.body.is_empty() && response.status >= 400;
+    if is_own_refusal || response.body == expected.body {
+        return if expected.completeness == Completeness::Truncated && !is_ended_by_close(response) {
+            Err("it is complete, and must be truncated".to_owned())
         } else {
             Ok(())
         };
     }
-    if expected.wholeness == Wholeness::Cut && is_ended_by_close(answer) {
-        return judge_prefix(&answer.body, &expected.body);
+    if expected.completeness == Completeness::Truncated && is_ended_by_close(response) {
+        return check_prefix(&response.body, &expected.body);
     }
-    let is_cut_short = is_ended_by_close(answer) && matches!(peer.standing, Standing::Ended(_));
-    if is_cut_short && expected.body.starts_with(&answer.body) {
-        // HTTP/1.0 cannot tell; whether it may be cut is judged at the end.
+    let is_truncated =
+        is_ended_by_close(response) && matches!(peer.state, PeerState::ClosedByServer(_));
+    if is_truncated && expected.body.starts_with(&response.body) {
+        // HTTP/1.0 can't tell a truncated body; `check_end` decides whether it may be.
         return Ok(());
     }
     Err(format!(
-        "{} bytes {:?}…, and {} were expected {:?}…",
-        answer.body.len(),
-        &answer.body[..answer.body.len().min(24)],
+        "{} bytes {:?}…, expected {} bytes {:?}…",
+        response.body.len(),
+        &response.body[..response.body.len().min(24)],
         expected.body.len(),
         &expected.body[..expected.body.len().min(24)]
     ))
 }
 
-fn is_ended_by_close(answer: &Answer) -> bool {
-    answer.field("content-length").is_none() && answer.field("transfer-encoding").is_none()
+fn is_ended_by_close(response: &ReceivedResponse) -> bool {
+    response.field("content-length").is_none() && response.field("transfer-encoding").is_none()
 }
 
-fn judge_prefix(body: &[u8], whole: &[u8]) -> Result<(), String> {
+fn check_prefix(body: &[u8], whole: &[u8]) -> Result<(), String> {
     if whole.starts_with(body) {
         Ok(())
     } else {
@@ -113,87 +159,92 @@ fn judge_prefix(body: &[u8], whole: &[u8]) -> Result<(), String> {
     }
 }
 
-/// The shortest time-out for a request that all worlds have.
-const fn kernel_patience() -> u64 {
-    super::run::REQUEST_TIMEOUT
-}
-
-/// Whether it may be answered before all of it has come.
-fn is_early(asked: &Asked) -> bool {
-    match asked.errand.map(|errand| errand.task) {
-        Some(Task::Upload(UploadPlan::Early(_) | UploadPlan::EarlyLater(_))) => true,
+/// Whether the response may come before the end of the request.
+fn may_be_early(request: &PeerRequest) -> bool {
+    match request.plan.map(|plan| plan.action) {
+        Some(Action::Upload(UploadAction::Early(_) | UploadAction::EarlyLater(_))) => true,
         Some(_) | None => false,
     }
 }
 
-fn judge_close(asked: &Asked, answer: &Answer, kernel: &Kernel) -> Result<(), String> {
-    match (asked.expected.afterwards, answer.says_close()) {
-        (Afterwards::Ends, false) => Err("it does not say close".to_owned()),
-        (Afterwards::Stays, true) if answer.status != 408 && kernel.stopped_at().is_none() => {
+fn check_close(
+    request: &PeerRequest,
+    response: &ReceivedResponse,
+    kernel: &Kernel,
+) -> Result<(), String> {
+    match (request.expected.persistence, response.says_close()) {
+        (Persistence::Closes, false) => Err("it does not say close".to_owned()),
+        (Persistence::KeptOpen, true)
+            if response.status != 408 && kernel.stopped_at().is_none() =>
+        {
             Err("it says close".to_owned())
         }
-        (Afterwards::Ends | Afterwards::MayEnd | Afterwards::Stays, _) => Ok(()),
+        (Persistence::Closes | Persistence::MayClose | Persistence::KeptOpen, _) => Ok(()),
     }
 }
 
-fn judge_date(asked: &Asked, answer: &Answer, wall: &WallClock) -> Result<(), String> {
-    if answer.status < 200 {
+fn check_date(
+    request: &PeerRequest,
+    response: &ReceivedResponse,
+    wall: &WallClock,
+) -> Result<(), String> {
+    if response.status < 200 {
         return Ok(());
     }
-    let date = answer.field("date").unwrap_or_default();
-    let is_known = wall.shown[asked.wall_at..]
+    let date = response.field("date").unwrap_or_default();
+    let is_known = wall.shown[request.wall_at..]
         .iter()
         .any(|second| imf_fixdate(*second) == date.as_bytes());
     if is_known {
         Ok(())
     } else {
         Err(format!(
-            "its date {date:?} is none of the time it was made in"
+            "the clock has not shown its date {date:?} since the request began"
         ))
     }
 }
 
-/// The server has ended the connection, which stood so `before`: may it?
-pub(super) fn judge_end(peer: &Peer, before: Standing, kernel: &Kernel) -> Result<(), String> {
+/// Checks whether the server may end the connection, which was in the state `before`.
+fn check_end(peer: &Peer, before: PeerState, kernel: &Kernel) -> Result<(), String> {
     let Some(link) = peer.link else { return Ok(()) };
-    if kernel.excuse(link).is_some() || matches!(peer.pace, Pace::Never | Pace::Awake) {
+    if kernel.excuse(link).is_some() || matches!(peer.pace, Pace::Never | Pace::Resumed) {
         return Ok(());
     }
     let is_past_drain = kernel
         .stopped_at()
-        .is_some_and(|at| at + super::run::DRAIN_TIMEOUT <= kernel.now);
+        .is_some_and(|at| at + DRAIN_TIMEOUT <= kernel.now);
     if is_past_drain {
         return Ok(());
     }
-    let answered = peer.reader.whole.len();
-    let last = peer.reader.whole.last();
+    let received = peer.reader.responses.len();
+    let last = peer.reader.responses.last();
     if let Some(partial) = peer.reader.partial() {
-        let expected = peer.asked.get(answered).map(|asked| &asked.expected);
+        let expected = peer.requests.get(received).map(|request| &request.expected);
         return match expected {
-            Some(expected) if expected.wholeness == Wholeness::Cut => {
-                judge_prefix(&partial.body, &expected.body)
+            Some(expected) if expected.completeness == Completeness::Truncated => {
+                check_prefix(&partial.body, &expected.body)
             }
-            Some(_) if is_drowned(peer, answered) => Ok(()),
-            Some(_) | None => Err(format!("its answer {} was cut off", partial.status)),
+            Some(_) if may_be_lost_to_a_reset(peer, received) => Ok(()),
+            Some(_) | None => Err(format!("its response {} was cut off", partial.status)),
         };
     }
-    if last.is_some_and(|answer| answer.says_close() || answer.status == 101) {
+    if last.is_some_and(|response| response.says_close() || response.status == 101) {
         return Ok(());
     }
-    // Of a request that was answered early, the rest has to come in its time.
-    let is_early = answered
+    // After an early response, the rest of the request still has its time-out.
+    let is_early = received
         .checked_sub(1)
-        .and_then(|last| peer.asked.get(last))
-        .is_some_and(|asked| asked.whole_at.is_none());
+        .and_then(|last| peer.requests.get(last))
+        .is_some_and(|request| request.whole_at.is_none());
     if is_early {
         return Ok(());
     }
     let Some(next) = peer
-        .asked
-        .get(answered)
+        .requests
+        .get(received)
         .filter(|next| next.begun_at.is_some())
     else {
-        let may_end = before == Standing::HalfClosed
+        let may_end = before == PeerState::HalfClosed
             || kernel.stopped_at().is_some()
             || kernel.idle == IdlePolicy::Evict;
         return if may_end {
@@ -202,66 +253,72 @@ pub(super) fn judge_end(peer: &Peer, before: Standing, kernel: &Kernel) -> Resul
             Err("an idle connection was closed".to_owned())
         };
     };
-    judge_unanswered(peer, next, before, kernel)
+    check_unanswered(peer, next, before, kernel)
 }
 
-/// Whether the peer has sent so much behind this request that a reset may eat the answer.
-fn is_drowned(peer: &Peer, number: usize) -> bool {
-    let end = peer.asked.get(number).map_or(0, |asked| asked.start);
-    peer.standing == Standing::Ended(Flow::Broken) && peer.sent.saturating_sub(end) > LINGER_LEN
+/// Whether the peer has sent so many bytes after this request that a reset may destroy the response.
+fn may_be_lost_to_a_reset(peer: &Peer, number: usize) -> bool {
+    let start = peer.requests.get(number).map_or(0, |request| request.start);
+    peer.state == PeerState::ClosedByServer(Flow::Broken)
+        && peer.sent.saturating_sub(start) > LINGER_LEN
 }
 
-fn judge_unanswered(
+fn check_unanswered(
     peer: &Peer,
-    next: &Asked,
-    before: Standing,
+    next: &PeerRequest,
+    before: PeerState,
     kernel: &Kernel,
 ) -> Result<(), String> {
-    let is_reset = peer.standing == Standing::Ended(Flow::Broken);
-    let is_drowned = is_drowned(peer, peer.reader.whole.len());
-    if is_drowned {
+    let is_reset = peer.state == PeerState::ClosedByServer(Flow::Broken);
+    if may_be_lost_to_a_reset(peer, peer.reader.responses.len()) {
         return Ok(());
     }
     match (next.whole_at, kernel.stopped_at()) {
-        (None, _) if before == Standing::HalfClosed || kernel.stopped_at().is_some() => Ok(()),
-        // A cut may come before the first byte: the handler failed before anything was sent.
-        (Some(_), _) if next.expected.wholeness == Wholeness::Cut => Ok(()),
+        (None, _) if before == PeerState::HalfClosed || kernel.stopped_at().is_some() => Ok(()),
+        // It may be cut before the first byte: the handler failed before anything was sent.
+        (Some(_), _) if next.expected.completeness == Completeness::Truncated => Ok(()),
         (_, Some(stopped_at)) => match next.whole_at {
-            Some(whole_at) if whole_at < stopped_at && kernel.chance.rates.short == 0 => {
-                Err("a request that had come before the stop was dropped".to_owned())
+            Some(whole_at) if whole_at < stopped_at && kernel.faults.rates.short == 0 => {
+                Err("a request that came before the stop was dropped".to_owned())
             }
             Some(_) | None => Ok(()),
         },
         (_, None) if is_reset && peer.pace != Pace::Eager => Ok(()),
-        (_, None) => Err(format!("{:?} was closed and not answered", next.errand)),
+        (_, None) => Err(format!(
+            "the connection was closed without a response to {:?}",
+            next.plan
+        )),
     }
 }
 
-/// Whether a peer still waits for something that should have come.
+/// What a peer still waits for and should have got.
 pub(super) fn outstanding(peer: &Peer, kernel: &Kernel) -> Option<String> {
-    match peer.standing {
-        Standing::Here | Standing::HalfClosed => {}
-        Standing::Coming => return Some(format!("{} never came", peer.name())),
-        Standing::Left | Standing::Ended(_) | Standing::Refused => return None,
+    match peer.state {
+        PeerState::Connected | PeerState::HalfClosed => {}
+        PeerState::Starting => return Some(format!("{} never connected", peer.name())),
+        PeerState::Left | PeerState::ClosedByServer(_) | PeerState::Refused => return None,
     }
     let link = peer.link?;
-    if kernel.excuse(link).is_some() && kernel.custody(link) != Custody::Server {
+    if kernel.excuse(link).is_some() && kernel.server_end(link) != ServerEnd::Accepted {
         return None;
     }
-    if peer.pace == Pace::Never || kernel.custody(link) == Custody::Detached {
+    if peer.pace == Pace::Never || kernel.server_end(link) == ServerEnd::Detached {
         return None;
     }
-    if let Some(cue) = peer.script.front() {
-        return Some(format!("{} waits to go on with {cue:.60?}", peer.name()));
+    if let Some(step) = peer.script.front() {
+        return Some(format!(
+            "{} waits to continue with {step:.60?}",
+            peer.name()
+        ));
     }
-    if peer.standing == Standing::HalfClosed {
+    if peer.state == PeerState::HalfClosed {
         return Some(format!("{} ended its side and is not closed", peer.name()));
     }
-    let unanswered = peer.asked.get(peer.reader.whole.len())?;
+    let unanswered = peer.requests.get(peer.reader.responses.len())?;
     unanswered.begun_at?;
     Some(format!(
-        "{} waits for an answer to {:?}",
+        "{} waits for a response to {:?}",
         peer.name(),
-        unanswered.errand
+        unanswered.plan
     ))
 }

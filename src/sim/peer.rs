@@ -1,21 +1,21 @@
-//! Scripted peers: what each sends and when, how it reads, and what it asked for.
+//! Scripted peers: what each sends and when, how it reads, and which responses it must get.
 
 use std::collections::VecDeque;
 
-use super::answers::{Reader, Wanted};
 use super::kernel::{Flow, Kernel, LinkId};
-use super::task::{Errand, Expected};
-use super::world::WallClock;
+use super::plan::{Expected, RequestPlan};
+use super::response_reader::{RequestMethod, ResponseReader};
+use super::wall_clock::WallClock;
 
 /// One step of a script.
 #[derive(Clone, Debug)]
-pub(super) enum Cue {
+pub(super) enum Step {
     Send(Vec<u8>),
-    /// So many milliseconds of nothing.
+    /// Waits for this many milliseconds.
     Pause(u64),
-    /// Until so many answers have come, or nothing will come any more.
-    AwaitAnswers(usize),
-    /// Until `100 Continue` or a final answer has come, or for so many milliseconds.
+    /// Waits for this many responses in all.
+    AwaitResponses(usize),
+    /// Waits for `100 Continue` or a final response, or for this many milliseconds.
     AwaitContinue(u64),
     HalfClose,
     Close,
@@ -26,51 +26,63 @@ pub(super) enum Cue {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Pace {
     Eager,
-    /// So many bytes each so many milliseconds.
+    /// This many bytes at a time, and the milliseconds between two reads.
     Slow(usize, u64),
-    /// Nothing until the world is healed.
+    /// Nothing until the liveness phase.
     Never,
-    /// As if nothing had been, after it had read nothing for long.
-    Awake,
+    /// Everything, after it had read nothing in the safety phase.
+    Resumed,
 }
 
-/// How often `100 Continue` may come before an answer.
+/// How often `100 Continue` may come before a response.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum ContinueRule {
     Never,
     AtMostOnce,
 }
 
-/// A request and the answer it has to have.
+/// A request, or bytes that the server must refuse, and the response that must come.
 #[derive(Clone, Debug)]
-pub(super) struct Asked {
-    /// `None`: bytes that are no request.
-    pub(super) errand: Option<Errand>,
-    pub(super) wanted: Wanted,
+pub(super) struct PeerRequest {
+    /// `None` if the bytes are no request.
+    pub(super) plan: Option<RequestPlan>,
+    pub(super) method: RequestMethod,
     pub(super) expected: Expected,
     pub(super) continue_rule: ContinueRule,
-    /// The place of its first byte in all that the peer sends, and the one behind its last.
+    /// Its byte range in all that the peer sends.
     pub(super) start: usize,
     pub(super) end: usize,
+    /// When its first byte was sent.
     pub(super) begun_at: Option<u64>,
+    /// When its last byte was sent.
     pub(super) whole_at: Option<u64>,
-    /// How many seconds the wall clock had shown when it began.
+    /// [`WallClock::index`] when its first byte was sent.
     pub(super) wall_at: usize,
 }
 
-/// How it stands between the peer and the server.
+/// The state of a peer's connection, as the peer sees it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Standing {
-    Coming,
-    Here,
+pub(super) enum PeerState {
+    /// Not connected yet.
+    Starting,
+    Connected,
     /// The peer has ended its side and still reads.
     HalfClosed,
-    /// The peer has gone of its own accord.
+    /// The peer has closed or reset the connection.
     Left,
     /// The server has ended the connection.
-    Ended(Flow),
-    /// Nobody listened.
+    ClosedByServer(Flow),
+    /// The server no longer listened.
     Refused,
+}
+
+/// The result of one read.
+#[derive(Debug)]
+pub(super) struct Reading {
+    /// Whether all bytes so far are well-formed responses.
+    pub(super) parsed: Result<(), String>,
+    /// The state before the server ended the connection; `None` if it has not.
+    pub(super) ended_from: Option<PeerState>,
 }
 
 #[derive(Debug)]
@@ -78,23 +90,23 @@ pub(super) struct Peer {
     pub(super) kind: &'static str,
     pub(super) link: Option<LinkId>,
     pub(super) outbound_len_max: usize,
-    pub(super) script: VecDeque<Cue>,
-    pub(super) asked: Vec<Asked>,
-    pub(super) reader: Reader,
+    pub(super) script: VecDeque<Step>,
+    pub(super) requests: Vec<PeerRequest>,
+    pub(super) reader: ResponseReader,
     pub(super) pace: Pace,
-    pub(super) standing: Standing,
+    pub(super) state: PeerState,
     pub(super) sent: usize,
-    /// Answers that were judged.
-    pub(super) judged: usize,
+    /// How many of the responses the oracle has checked.
+    pub(super) checked: usize,
     times: Times,
 }
 
-/// When a peer goes on.
+/// When a peer continues.
 #[derive(Debug, Default)]
 struct Times {
     paused_until: u64,
     reads_at: u64,
-    /// The wake-up that is on its way.
+    /// The wake-up that is scheduled.
     alarm: Option<u64>,
     awaits_until: Option<u64>,
 }
@@ -106,17 +118,17 @@ impl Peer {
             link: None,
             outbound_len_max: 64 * 1024,
             script: VecDeque::new(),
-            asked: Vec::new(),
-            reader: Reader::new(),
+            requests: Vec::new(),
+            reader: ResponseReader::new(),
             pace: Pace::Eager,
-            standing: Standing::Coming,
+            state: PeerState::Starting,
             sent: 0,
-            judged: 0,
+            checked: 0,
             times: Times::default(),
         }
     }
 
-    /// Its name in a trace and in a verdict.
+    /// Its name in traces and violations.
     pub(super) fn name(&self) -> String {
         match self.link {
             Some(link) => format!("{} on connection {link}", self.kind),
@@ -124,26 +136,34 @@ impl Peer {
         }
     }
 
-    /// Does what there is to do; gives the time to be woken at.
-    pub(super) fn act(&mut self, at: u64, kernel: &mut Kernel, wall: &WallClock) -> Option<u64> {
+    /// Handles a due wake-up, and connects if this is the first. `None` if there is no connection.
+    pub(super) fn wake(&mut self, at: u64, kernel: &mut Kernel) -> Option<LinkId> {
         if self.times.alarm.is_some_and(|alarm| alarm <= at) {
             self.times.alarm = None;
         }
-        if self.standing == Standing::Coming {
+        if self.state == PeerState::Starting {
             self.link = kernel.connect(self.outbound_len_max);
-            self.standing = match self.link {
-                Some(_) => Standing::Here,
-                None => Standing::Refused,
+            self.state = match self.link {
+                Some(_) => PeerState::Connected,
+                None => PeerState::Refused,
             };
         }
-        let link = self.link?;
-        if self.read(at, link, kernel, wall) {
-            self.play(at, link, kernel, wall);
-        }
-        self.alarm(at, link, kernel)
+        self.link
     }
 
-    fn alarm(&mut self, at: u64, link: LinkId, kernel: &Kernel) -> Option<u64> {
+    /// Whether the peer still reads.
+    pub(super) const fn is_connected(&self) -> bool {
+        match self.state {
+            PeerState::Connected | PeerState::HalfClosed => true,
+            PeerState::Starting
+            | PeerState::Left
+            | PeerState::ClosedByServer(_)
+            | PeerState::Refused => false,
+        }
+    }
+
+    /// When to wake the peer next, unless that is scheduled already.
+    pub(super) fn next_alarm(&mut self, at: u64, link: LinkId, kernel: &Kernel) -> Option<u64> {
         let pause = (self.times.paused_until > at).then_some(self.times.paused_until);
         let waits_to_read = kernel.outbound_len(link) > 0 && self.times.reads_at > at;
         let read = waits_to_read.then_some(self.times.reads_at);
@@ -156,69 +176,68 @@ impl Peer {
         Some(next)
     }
 
-    /// It leaves, whatever it still had to do.
+    /// Abandons the script.
     pub(super) fn leave(&mut self) {
         self.script.clear();
-        self.standing = Standing::Left;
+        self.state = PeerState::Left;
     }
 
-    /// From now on it behaves well.
-    pub(super) fn heal(&mut self) {
+    /// Reads at once from now on.
+    pub(super) fn enter_liveness(&mut self) {
         self.pace = match self.pace {
             Pace::Eager | Pace::Slow(..) => Pace::Eager,
-            Pace::Never | Pace::Awake => Pace::Awake,
+            Pace::Never | Pace::Resumed => Pace::Resumed,
         };
         self.times.reads_at = 0;
     }
 
-    /// False: the connection is no more.
-    fn read(&mut self, at: u64, link: LinkId, kernel: &mut Kernel, wall: &WallClock) -> bool {
-        match self.standing {
-            Standing::Here | Standing::HalfClosed => {}
-            Standing::Coming | Standing::Left | Standing::Ended(_) | Standing::Refused => {
-                return false;
-            }
+    /// Reads as its pace allows. `None` if it does not read now.
+    pub(super) fn read(&mut self, at: u64, link: LinkId, kernel: &mut Kernel) -> Option<Reading> {
+        if !self.is_connected() {
+            return None;
         }
         let len_max = match self.pace {
-            Pace::Eager | Pace::Awake => usize::MAX,
-            Pace::Slow(..) if at < self.times.reads_at => return true,
+            Pace::Eager | Pace::Resumed => usize::MAX,
+            Pace::Slow(..) if at < self.times.reads_at => return None,
             Pace::Slow(len, gap) => {
                 self.times.reads_at = at + gap;
                 len
             }
-            Pace::Never => return true,
+            Pace::Never => return None,
         };
         let (bytes, flow) = kernel.peer_read(link, len_max);
         if !bytes.is_empty() {
             kernel.note(|| format!("peer {link} reads {} bytes", bytes.len()));
         }
-        let asked = &self.asked;
-        let fed = self.reader.feed(&bytes, |number| {
-            asked
+        let requests = &self.requests;
+        let parsed = self.reader.feed(&bytes, |number| {
+            requests
                 .get(number)
-                .map_or(Wanted::Everything, |asked| asked.wanted)
+                .map_or(RequestMethod::Other, |request| request.method)
         });
-        let mut verdict = fed.and_then(|()| super::oracle::judge_answers(self, at, kernel, wall));
+        let mut ended_from = None;
         if flow != Flow::Open {
             kernel.note(|| format!("peer {link} finds its connection {flow:?}"));
-            let before = std::mem::replace(&mut self.standing, Standing::Ended(flow));
+            ended_from = Some(self.state);
+            self.state = PeerState::ClosedByServer(flow);
             self.reader.end();
-            verdict = verdict
-                .and_then(|()| super::oracle::judge_answers(self, at, kernel, wall))
-                .and_then(|()| super::oracle::judge_end(self, before, kernel));
         }
-        if let Err(what) = verdict {
-            kernel.violate(format!("{}: {what}", self.name()));
-        }
-        flow == Flow::Open
+        Some(Reading { parsed, ended_from })
     }
 
-    fn play(&mut self, at: u64, link: LinkId, kernel: &mut Kernel, wall: &WallClock) {
+    /// Runs the script up to a step that has to wait.
+    pub(super) fn run_script(
+        &mut self,
+        at: u64,
+        link: LinkId,
+        kernel: &mut Kernel,
+        wall: &WallClock,
+    ) {
         while self.times.paused_until <= at
-            && let Some(cue) = self.script.front_mut()
+            && let Some(step) = self.script.front_mut()
         {
-            match cue {
-                Cue::Send(bytes) => {
+            match step {
+                Step::Send(bytes) => {
                     let len = kernel.peer_send(link, bytes);
                     bytes.drain(..len);
                     let is_whole = bytes.is_empty();
@@ -227,51 +246,54 @@ impl Peer {
                         return;
                     }
                 }
-                Cue::Pause(millis) => self.times.paused_until = at + *millis,
-                Cue::AwaitAnswers(count) => {
-                    if self.reader.whole.len() < *count {
+                Step::Pause(millis) => self.times.paused_until = at + *millis,
+                Step::AwaitResponses(count) => {
+                    if self.reader.responses.len() < *count {
                         return;
                     }
                 }
-                Cue::AwaitContinue(patience) => {
+                Step::AwaitContinue(patience) => {
                     let until = *self.times.awaits_until.get_or_insert(at + *patience);
-                    let has_come = self.reader.continues() > 0 || self.has_answer_to_last();
+                    let has_come = self.reader.continues() > 0 || self.has_response_to_last();
                     if !has_come && at < until {
                         return;
                     }
                     self.times.awaits_until = None;
                 }
-                Cue::HalfClose => {
+                Step::HalfClose => {
                     kernel.peer_end(link);
-                    self.standing = Standing::HalfClosed;
+                    self.state = PeerState::HalfClosed;
                 }
-                Cue::Close => {
+                Step::Close => {
                     kernel.peer_close(link);
-                    self.standing = Standing::Left;
+                    self.state = PeerState::Left;
                 }
-                Cue::Reset => {
+                Step::Reset => {
                     kernel.reset(link);
-                    self.standing = Standing::Left;
+                    self.state = PeerState::Left;
                 }
             }
             self.script.pop_front();
         }
     }
 
-    fn has_answer_to_last(&self) -> bool {
-        let begun = self.asked.iter().filter(|asked| asked.start < self.sent);
-        self.reader.whole.len() >= begun.count()
+    fn has_response_to_last(&self) -> bool {
+        let begun = self
+            .requests
+            .iter()
+            .filter(|request| request.start < self.sent);
+        self.reader.responses.len() >= begun.count()
     }
 
     fn on_sent(&mut self, len: usize, at: u64, wall: &WallClock) {
         self.sent += len;
-        for asked in &mut self.asked {
-            if asked.start < self.sent && asked.begun_at.is_none() {
-                asked.begun_at = Some(at);
-                asked.wall_at = wall.shown.len() - 1;
+        for request in &mut self.requests {
+            if request.start < self.sent && request.begun_at.is_none() {
+                request.begun_at = Some(at);
+                request.wall_at = wall.index();
             }
-            if asked.end <= self.sent && asked.whole_at.is_none() {
-                asked.whole_at = Some(at);
+            if request.end <= self.sent && request.whole_at.is_none() {
+                request.whole_at = Some(at);
             }
         }
     }

@@ -1,11 +1,11 @@
-//! The protocol by itself, for benchmarks: no socket, no loop, no handler.
+//! The protocol alone, for benchmarks: no socket, no loop, no handler.
 
 use crate::h1::{Connection, DateLine, Event, HeadIndex, HeadLimits, ResponseHead, ResponseLength};
 use crate::limits::Limits;
 
 const DATE: &DateLine = &DateLine::new(b"Sun, 06 Nov 1994 08:49:37 GMT");
 
-/// One connection's protocol, with the bounds that a server has by default.
+/// The protocol of one connection, with the default limits.
 #[derive(Debug)]
 pub struct Protocol {
     connection: Connection,
@@ -33,7 +33,7 @@ impl Protocol {
     ///
     /// # Panics
     ///
-    /// If the bytes are no whole head of a good request.
+    /// If the bytes are not the complete head of a valid request.
     pub fn read_head(&mut self, bytes: &[u8]) -> usize {
         self.connection = Connection::new();
         let polled = self.connection.poll(bytes, &mut self.index, &self.limits);
@@ -41,7 +41,7 @@ impl Protocol {
             Ok((len, Event::Head { .. })) => len,
             Ok(_) | Err(_) => 0,
         };
-        assert!(len > 0, "a good head");
+        assert!(len > 0, "a valid head");
         len
     }
 
@@ -49,7 +49,7 @@ impl Protocol {
     ///
     /// # Panics
     ///
-    /// If the body is not whole, or not well framed.
+    /// If the body is incomplete or its framing is invalid.
     pub fn read_body(&mut self, mut bytes: &[u8]) -> usize {
         let mut content_len = 0;
         loop {
@@ -60,12 +60,12 @@ impl Protocol {
                 continue;
             }
             let is_end = matches!(polled, Ok((_, Event::End { .. })));
-            assert!(is_end, "a whole, good body");
+            assert!(is_end, "a complete, valid body");
             return content_len;
         }
     }
 
-    /// Writes the head of a plain 200 with these fields besides, as the answer to the head that was read last.
+    /// Writes the head of a 200 with these additional fields, in response to the head that was read last.
     pub fn write_head(&mut self, out: &mut Vec<u8>, fields: &[(&str, &[u8])]) {
         let head = ResponseHead {
             status: 200,

@@ -1,8 +1,8 @@
-//! A second opinion on what a byte stream means: slow, whole, and written from the grammar of RFC 9112 and the choices
-//! of this server alone. It shares no line with `h1`, so that a mistake has to be made twice to go unseen.
+//! A reference parser: slow, non-incremental, and written from the grammar of RFC 9112 and the choices of this server
+//! alone. It shares no code with `h1`, so a mistake must be made twice to go unnoticed.
 //!
-//! Where a head has several faults, any of their statuses will do: which is found first is nobody's concern. There is
-//! no other disagreement; the next one is a defect on one side, or a line here with its section of the RFC.
+//! If a head has several faults, any of their statuses is accepted. There is no other disagreement; a new one is a defect
+//! on one side, or a line here with its section of the RFC.
 
 use super::exchange::{Cuts, Ending, Message, Site, run};
 
@@ -20,23 +20,23 @@ pub enum End {
     Refused(Vec<u16>),
 }
 
-/// What an input means.
+/// The requests in an input.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Meaning {
-    /// The requests, the last of which may not be whole.
+    /// The requests. The last one may be incomplete.
     pub messages: Vec<Message>,
     /// How it ended.
     pub end: End,
 }
 
-/// A fault: the statuses that name it.
+/// A result, or how the input ends.
 type Refused<T> = Result<T, End>;
 
 const BODY_LEN_MAX: u64 = 32 * 1024 * 1024;
 const HEAD_LEN_MAX: usize = 16 * 1024;
 
-/// Reads a whole input.
+/// Parses a whole input.
 #[must_use]
 pub fn meaning(input: &[u8]) -> Meaning {
     let mut messages = Vec::new();
@@ -48,18 +48,18 @@ pub fn meaning(input: &[u8]) -> Meaning {
             messages.push(message);
         }
         match read {
-            Ok(behind) => rest = behind,
+            Ok(left) => rest = left,
             Err(end) => break end,
         }
     };
     Meaning { messages, end }
 }
 
-/// Compares what `h1` makes of `input` with the reference.
+/// Compares the requests that `h1` reads from `input` with those of the reference.
 ///
 /// # Errors
 ///
-/// The first difference, told in words.
+/// A description of the first difference.
 pub fn check_against_reference(input: &[u8], cuts: Cuts) -> Result<(), String> {
     let expected = meaning(input);
     let exchange = run(input, cuts, Ending::EndOfInput, Site::Echo);
@@ -94,7 +94,7 @@ fn refused<T>(status: u16) -> Refused<T> {
     Err(End::Refused(vec![status]))
 }
 
-/// Reads the message that `input` begins with; what is behind it, or how the input ends.
+/// Reads the message at the start of `input`; returns the bytes after it, or how the input ends.
 fn read_message<'a>(input: &'a [u8], message: &mut Message) -> Refused<&'a [u8]> {
     let input = match input {
         [] | [b'\r'] => return Err(End::Clean),
@@ -109,7 +109,7 @@ fn read_message<'a>(input: &'a [u8], message: &mut Message) -> Refused<&'a [u8]>
     }
     let lines = read_section(input, Section::Head)?;
     let head_len: usize = lines.iter().map(|line| line.len() + 2).sum();
-    let behind = &input[head_len + 2..];
+    let after = &input[head_len + 2..];
     let mut faults = Vec::new();
     let mut head = Message::default();
     faults.extend(read_request_line(lines[0], &mut head));
@@ -131,18 +131,18 @@ fn read_message<'a>(input: &'a [u8], message: &mut Message) -> Refused<&'a [u8]>
     *message = head;
     if is_tunnel {
         message.is_whole = body == Body::Length(0);
-        // Answered with 501 as it stands: no tunnel is opened, and nothing behind it is read.
+        // The response is 501 at once: no tunnel is opened, and nothing after the head is read.
         return Err(End::Closed);
     }
-    let behind = match body {
-        Body::Length(len) => read_length(behind, len, message),
-        Body::Chunked => read_chunks(behind, message),
+    let after = match body {
+        Body::Length(len) => read_length(after, len, message),
+        Body::Chunked => read_chunks(after, message),
     }?;
     message.is_whole = true;
     if is_last {
         return Err(End::Closed);
     }
-    Ok(behind)
+    Ok(after)
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -151,7 +151,7 @@ enum Section {
     Trailers,
 }
 
-/// The lines up to the empty one, without their CRLF. A fault is one even if the empty line has not come.
+/// The lines up to the empty one, without their CRLF. Faults are found even before the empty line has come.
 fn read_section(input: &[u8], section: Section) -> Refused<Vec<&[u8]>> {
     let mut lines: Vec<&[u8]> = Vec::new();
     let mut at = 0;
@@ -182,7 +182,7 @@ fn read_section(input: &[u8], section: Section) -> Refused<Vec<&[u8]>> {
     }
 }
 
-/// A request line that may still grow: a method that is none, or a line too long for any good one.
+/// Checks a request line that may be incomplete: the method is invalid, or the line is too long for any valid one.
 fn check_begun_line(line: &[u8]) -> Refused<()> {
     let ends_method = |byte: &u8| b" \r\n".contains(byte);
     let method_len = line.iter().position(ends_method).unwrap_or(line.len());
@@ -195,9 +195,9 @@ fn check_begun_line(line: &[u8]) -> Refused<()> {
     Ok(())
 }
 
-/// RFC 9112 §3. The status of what is wrong with the line.
+/// RFC 9112 §3. The status of a fault in the line.
 fn read_request_line(line: &[u8], head: &mut Message) -> Option<u16> {
-    // Byte for character: no byte above 0x7f gets through what follows.
+    // One character per byte: no byte above 0x7f passes the checks below.
     let line: String = line.iter().copied().map(char::from).collect();
     let parts: Vec<&str> = line.split(' ').collect();
     let [method, target, version] = parts[..] else {
@@ -250,7 +250,7 @@ fn read_request_line(line: &[u8], head: &mut Message) -> Option<u16> {
     (authority.is_empty() || authority.starts_with(':') || !is_host(authority)).then_some(400)
 }
 
-/// RFC 9112 §5. The fields of the lines, or the status of what is wrong with them.
+/// RFC 9112 §5. The fields of the lines, or the status of a fault.
 fn read_fields(lines: &[&[u8]]) -> Result<Vec<(String, Vec<u8>)>, u16> {
     let mut fields = Vec::new();
     for (number, line) in lines.iter().enumerate() {
@@ -283,7 +283,7 @@ fn values<'a>(head: &'a Message, name: &str) -> Vec<&'a [u8]> {
     named.map(|(_, value)| value.as_slice()).collect()
 }
 
-/// RFC 9112 §3.2 and §6, RFC 9110 §10.1.1: the statuses of all that is wrong with the fields that say what a request is.
+/// RFC 9112 §3.2 and §6, RFC 9110 §10.1.1: the statuses of all faults in `Host`, the framing fields and `Expect`.
 fn faults_of(head: &Message) -> Vec<u16> {
     let is_old = head.version == "HTTP/1.0";
     let mut faults = Vec::new();
@@ -325,7 +325,7 @@ fn number(value: &[u8]) -> Option<u64> {
     digits.parse().ok()
 }
 
-/// RFC 9112 §6.3, of a head without a fault.
+/// RFC 9112 §6.3, for a head without faults.
 fn body_of(head: &Message) -> Body {
     if values(head, "transfer-encoding").is_empty() {
         let length = values(head, "content-length")
@@ -365,9 +365,9 @@ fn read_length<'a>(input: &'a [u8], len: u64, message: &mut Message) -> Refused<
 fn read_chunks<'a>(mut input: &'a [u8], message: &mut Message) -> Refused<&'a [u8]> {
     let mut extensions_len = 0;
     loop {
-        let (size, behind) = read_size(input, &mut extensions_len)?;
+        let (size, after) = read_size(input, &mut extensions_len)?;
         if size == 0 {
-            let lines = read_section(behind, Section::Trailers)?;
+            let lines = read_section(after, Section::Trailers)?;
             let trailers = read_fields(&lines).or_else(refused)?;
             let forbidden =
                 "content-length transfer-encoding connection host expect upgrade trailer te";
@@ -381,7 +381,7 @@ fn read_chunks<'a>(mut input: &'a [u8], message: &mut Message) -> Refused<&'a [u
             }
             message.trailers = trailers;
             let len: usize = lines.iter().map(|line| line.len() + 2).sum();
-            return Ok(&behind[len + 2..]);
+            return Ok(&after[len + 2..]);
         }
         if message.body.len() as u64 + size > BODY_LEN_MAX {
             return refused(413);
@@ -389,8 +389,8 @@ fn read_chunks<'a>(mut input: &'a [u8], message: &mut Message) -> Refused<&'a [u
         let size = usize::try_from(size).unwrap_or(usize::MAX);
         message
             .body
-            .extend_from_slice(&behind[..size.min(behind.len())]);
-        input = match behind.get(size..) {
+            .extend_from_slice(&after[..size.min(after.len())]);
+        input = match after.get(size..) {
             None | Some([] | [b'\r']) => return Err(End::NeedsMore),
             Some([b'\r', b'\n', next @ ..]) => next,
             Some(_) => return refused(400),
@@ -398,8 +398,8 @@ fn read_chunks<'a>(mut input: &'a [u8], message: &mut Message) -> Refused<&'a [u
     }
 }
 
-/// A chunk's size line: 1 to 16 hexadecimal digits of at most 2^63, and an extension after a semicolon, which
-/// whitespace may precede, up to a CRLF.
+/// A chunk's size line: 1 to 16 hexadecimal digits of at most 2^63, and extensions after a semicolon, which whitespace
+/// may precede, up to a CRLF.
 fn read_size<'a>(input: &'a [u8], extensions_len: &mut usize) -> Refused<(u64, &'a [u8])> {
     let digits = input
         .iter()
@@ -428,7 +428,7 @@ fn read_size<'a>(input: &'a [u8], extensions_len: &mut usize) -> Refused<(u64, &
     }
     match &rest[extension..] {
         [] | [b'\r'] => Err(End::NeedsMore),
-        [b'\r', b'\n', behind @ ..] => Ok((size, behind)),
+        [b'\r', b'\n', after @ ..] => Ok((size, after)),
         _ => refused(400),
     }
 }
@@ -446,7 +446,7 @@ fn trim(mut bytes: &[u8]) -> &[u8] {
     bytes
 }
 
-/// RFC 9110 §7.2: a name, an address or an IP literal, and perhaps a port; or nothing.
+/// RFC 9110 §7.2: a name, an address or an IP literal, and optionally a port; or empty.
 fn is_host(text: &str) -> bool {
     let (host, port) = match text.rfind(']') {
         Some(end) => text.split_at(end + 1),

@@ -1,50 +1,36 @@
-//! One run over a made-up world: chaos from a seed, then healing, then quiet.
+//! One run of the simulation from a seed: faults while only safety is checked, then no faults while liveness is.
 
 use core::any::Any;
 use core::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use super::cast::{closing_peer, draw_peer, healthy_peer};
-use super::dice::Dice;
-use super::faults::{Call, FaultRates};
-use super::kernel::Custody;
-use super::oracle::outstanding;
+use super::faults::{FaultRates, Syscall};
+use super::harness::{Harness, Peaks};
+use super::kernel::{ServerEnd, Tracing};
+use super::oracle::{DRAIN_TIMEOUT, outstanding};
 use super::peer::Peer;
-use super::simulation::{Peaks, Stage};
-use super::world::{Actor, Stir};
+use super::prng::Prng;
+use super::workload::{closing_peer, healthy_peer, random_peer};
+use super::world::{Actor, PollEnd};
 use crate::limits::Limits;
 use crate::os::Fault;
 use crate::reactor::{IdlePolicy, Settings};
 
-/// The time-outs that all worlds have, in milliseconds: those of [`Timeouts::new`](crate::server::Timeouts::new).
-pub(super) const REQUEST_TIMEOUT: u64 = 30_000;
-pub(super) const DRAIN_TIMEOUT: u64 = 10_000;
-
-/// Turns that no run needs.
+/// More turns than any run needs.
 const TURNS_MAX: u64 = 400_000;
 
-/// Reads of one connection although nothing was said to wait: a look before a time-out, and one when the server stops.
+/// Reads of one connection without an event: one before a time-out, and one when the server stops.
 const NEEDLESS_READS_MAX: u32 = 4;
 
-/// Whether each step is written down.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Tracing {
-    /// Nothing is.
-    Off,
-    /// Everything is.
-    On,
-}
-
-/// What a run that failed has to say.
+/// A run that failed.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Failure {
-    /// The seed it happened under.
+    /// The seed of the run.
     pub seed: u64,
-    /// What is wrong.
+    /// The invariant that was violated, or the panic.
     pub what: String,
-    /// What happened until then, a line a step; empty unless it was traced.
+    /// One line for each step before it; empty unless the run was traced.
     pub trace: Vec<String>,
 }
 
@@ -58,32 +44,32 @@ impl fmt::Display for Failure {
     }
 }
 
-/// What a run was like, in numbers.
+/// Statistics of a run.
 #[derive(Clone, Debug, Default)]
 #[non_exhaustive]
 pub struct Report {
     /// Connections that were accepted.
     pub connections: u64,
-    /// Final answers that peers have read.
-    pub answers: u64,
+    /// Final responses that peers have read.
+    pub responses: u64,
     /// Turns of the loop.
     pub turns: u64,
-    /// Bytes both ways.
+    /// Bytes in both directions.
     pub bytes: u64,
     /// Calls of receive, send and watch.
     pub calls: u64,
-    /// The most that one session held: input, head, body, output.
+    /// The most bytes that one session held: input, head, body, output.
     pub held_max: [usize; 4],
-    /// Reads of one connection although nothing had been said to wait.
+    /// The most reads of one connection without an event.
     pub needless_reads_max: u32,
 }
 
 impl Report {
-    /// The two together: sums of what was counted, the higher of what was measured.
+    /// Combines two reports: the sums of counts, and the higher of each maximum.
     #[must_use]
     pub fn and(mut self, other: &Self) -> Self {
         self.connections += other.connections;
-        self.answers += other.answers;
+        self.responses += other.responses;
         self.turns += other.turns;
         self.bytes += other.bytes;
         self.calls += other.calls;
@@ -95,104 +81,104 @@ impl Report {
     }
 }
 
-/// Runs the world of this seed.
+/// Runs the simulation from this seed.
 ///
 /// # Errors
 ///
-/// Whatever is not true of it that must be true of all.
+/// The first invariant that is violated.
 pub fn run_seed(seed: u64, tracing: Tracing) -> Result<Report, Failure> {
     let mut trace = Vec::new();
     let outcome = catch_unwind(AssertUnwindSafe(|| {
-        let mut play = Play::drawn(Dice::new(seed), tracing);
-        let outcome = play.run_to_the_end();
-        trace = play.take_trace();
+        let mut run = Run::random(Prng::new(seed), tracing);
+        let outcome = run.run_to_end();
+        trace = run.take_trace();
         outcome
     }));
     let what = match outcome {
         Ok(Ok(report)) => return Ok(report),
         Ok(Err(what)) => what,
-        Err(panic) => words_of(&*panic),
+        Err(panic) => message_of(&*panic),
     };
     Err(Failure { seed, what, trace })
 }
 
-/// A world in which these bytes decide: who comes and what they want from the front, what goes wrong from the end.
+/// Runs a simulation that these bytes decide: the peers and their requests from the front, the faults from the end.
 ///
 /// # Panics
 ///
-/// Whatever is not true of it that must be true of all, with the steps that led there.
+/// If an invariant is violated; the message has the trace.
 pub fn check_simulation(bytes: &[u8]) {
     let run = |tracing| {
-        let mut play = Play::drawn(Dice::chosen(bytes), tracing);
-        let outcome = play.run_to_the_end();
-        (outcome.err(), play.take_trace())
+        let mut run = Run::random(Prng::from_bytes(bytes), tracing);
+        let outcome = run.run_to_end();
+        (outcome.err(), run.take_trace())
     };
     if let (Some(what), _) = run(Tracing::Off) {
         let (again, trace) = run(Tracing::On);
         let trace = trace.join("\n");
         assert!(again.is_none(), "{trace}\n{what}");
-        assert!(again.is_some(), "it is not so when it is watched: {what}");
+        assert!(again.is_some(), "it does not fail when traced: {what}");
     }
 }
 
-/// What a panic said.
-pub(super) fn words_of(panic: &(dyn Any + Send)) -> String {
+/// The message of a panic.
+pub(super) fn message_of(panic: &(dyn Any + Send)) -> String {
     let text = panic.downcast_ref::<String>().map(String::as_str);
     let text = text.or_else(|| panic.downcast_ref::<&str>().copied());
-    format!("a panic: {}", text.unwrap_or("without words"))
+    format!("a panic: {}", text.unwrap_or("no message"))
 }
 
-/// A stage and those who come to it.
-pub(super) struct Play {
-    stage: Stage,
-    dice: Dice,
+/// A harness and its workload.
+pub(super) struct Run {
+    harness: Harness,
+    prng: Prng,
     ids: u64,
 }
 
-impl Play {
-    /// Everything in it is drawn.
-    fn drawn(mut dice: Dice, tracing: Tracing) -> Self {
-        let rates = FaultRates::drawn(&mut dice);
+impl Run {
+    /// Draws the faults, the limits and the peers.
+    fn random(mut prng: Prng, tracing: Tracing) -> Self {
+        let rates = FaultRates::random(&mut prng);
         let limits = Limits::new()
-            .pending_out_len_max(dice.pick(&[0, 1000, 64 * 1024, 1024 * 1024]))
-            .pipeline_max(dice.pick(&[1, 2, 10, 128]))
-            .connections_max(dice.pick(&[1, 3, 10_000, 10_000]));
+            .pending_out_len_max(prng.choose(&[0, 1000, 64 * 1024, 1024 * 1024]))
+            .pipeline_max(prng.choose(&[1, 2, 10, 128]))
+            .connections_max(prng.choose(&[1, 3, 10_000, 10_000]));
         let settings = Settings {
             limits,
-            idle: dice.pick(&[IdlePolicy::Keep, IdlePolicy::Keep, IdlePolicy::Evict]),
+            idle: prng.choose(&[IdlePolicy::Keep, IdlePolicy::Keep, IdlePolicy::Evict]),
             ..Settings::new()
         };
-        let stage = Stage::new(dice.fork(), rates, settings, tracing);
-        stage.state.borrow_mut().kernel.idle = settings.idle;
-        let mut play = Self {
-            stage,
-            dice,
+        let harness = Harness::new(prng.fork(), rates, settings, tracing);
+        harness.world.borrow_mut().kernel.idle = settings.idle;
+        let mut run = Self {
+            harness,
+            prng,
             ids: 0,
         };
-        for _ in 0..play.dice.between(1, 16) {
-            let peer = draw_peer(&mut play.dice, &mut play.ids);
-            let at = play.now() + play.dice.millis(0, 20_000);
-            play.add_peer(at, peer);
+        for _ in 0..run.prng.between(1, 16) {
+            let peer = random_peer(&mut run.prng, &mut run.ids);
+            let at = run.now() + run.prng.millis(0, 20_000);
+            run.add_peer(at, peer);
         }
-        if play.dice.is_hit(400) {
-            let at = play.now() + play.dice.millis(0, 40_000);
-            play.stop_at(at);
+        if run.prng.chance(400) {
+            let at = run.now() + run.prng.millis(0, 40_000);
+            run.stop_at(at);
         }
-        play
+        run
     }
 
-    /// An empty one, with the usual bounds.
-    pub(super) fn staged(mut dice: Dice, rates: FaultRates, tracing: Tracing) -> Self {
-        let stage = Stage::new(dice.fork(), rates, Settings::new(), tracing);
+    /// Has no peers yet, and the default limits.
+    pub(super) fn scripted(mut prng: Prng, rates: FaultRates, tracing: Tracing) -> Self {
+        let harness = Harness::new(prng.fork(), rates, Settings::new(), tracing);
         Self {
-            stage,
-            dice,
+            harness,
+            prng,
             ids: 0,
         }
     }
 
-    /// These peers come, one shortly behind the other.
-    pub(super) fn enter(&mut self, peers: Vec<Peer>, ids: u64) {
+    /// Adds peers that connect a millisecond apart.
+    pub(super) fn add_peers(&mut self, peers: Vec<Peer>, ids: u64) {
         self.ids = ids;
         for (number, peer) in peers.into_iter().enumerate() {
             let at = self.now() + number as u64;
@@ -201,85 +187,86 @@ impl Play {
     }
 
     pub(super) fn inject(&self, injection: Option<(usize, Fault)>) {
-        self.stage.state.borrow_mut().kernel.chance.injection.at = injection;
+        self.harness.world.borrow_mut().kernel.faults.injection.at = injection;
     }
 
-    /// The calls that the loop has made.
-    pub(super) fn calls(&self) -> Vec<Call> {
-        let state = self.stage.state.borrow();
-        state.kernel.chance.injection.calls.clone()
+    /// The system calls so far.
+    pub(super) fn calls(&self) -> Vec<Syscall> {
+        let world = self.harness.world.borrow();
+        world.kernel.faults.injection.calls.clone()
     }
 
     pub(super) fn take_trace(&self) -> Vec<String> {
-        std::mem::take(&mut self.stage.state.borrow_mut().kernel.record.trace)
+        std::mem::take(&mut self.harness.world.borrow_mut().kernel.record.trace)
     }
 
     fn add_peer(&self, at: u64, peer: Peer) {
-        let mut state = self.stage.state.borrow_mut();
-        let number = state.peers.len();
-        state.peers.push(peer);
-        state.at(at, Actor::Peer(number));
+        let mut world = self.harness.world.borrow_mut();
+        let number = world.peers.len();
+        world.peers.push(peer);
+        world.at(at, Actor::Peer(number));
     }
 
     fn stop_at(&self, at: u64) {
-        self.stage.state.borrow_mut().at(at, Actor::Stopper);
+        self.harness.world.borrow_mut().at(at, Actor::Stop);
     }
 
     fn now(&self) -> u64 {
-        self.stage.state.borrow().kernel.now
+        self.harness.world.borrow().kernel.now
     }
 
-    /// Chaos, then healing, then quiet; and at the last nothing is left.
-    pub(super) fn run_to_the_end(&mut self) -> Result<Report, String> {
-        self.stage.settle(TURNS_MAX)?;
-        self.heal();
-        self.be_quiet()?;
-        self.audit()?;
-        if !self.stage.reactor.is_stopped() {
+    /// Runs both phases and ends the server; nothing may be left.
+    pub(super) fn run_to_end(&mut self) -> Result<Report, String> {
+        self.harness.settle(TURNS_MAX)?;
+        self.enter_liveness();
+        self.reach_quiescence()?;
+        self.check_handled()?;
+        if !self.harness.reactor.is_stopped() {
             self.serve_healthy_peers()?;
             self.end()?;
         }
-        self.audit()?;
+        self.check_handled()?;
         self.check_end()?;
         Ok(self.report())
     }
 
-    /// From here on everything works, and nobody is late.
-    fn heal(&self) {
-        let mut state = self.stage.state.borrow_mut();
-        state.kernel.note(|| "the world is healed".to_owned());
-        state.kernel.chance.rates = FaultRates::CALM;
-        self.stage.elsewhere.borrow_mut().heal();
-        let now = state.kernel.now;
-        for number in 0..state.peers.len() {
-            state.peers[number].heal();
-            state.at(now, Actor::Peer(number));
+    /// From now on there are no faults, and everything delayed comes.
+    fn enter_liveness(&self) {
+        let mut world = self.harness.world.borrow_mut();
+        world.kernel.note(|| "liveness phase".to_owned());
+        world.kernel.faults.rates = FaultRates::NONE;
+        self.harness.background.borrow_mut().enter_liveness();
+        let now = world.kernel.now;
+        for number in 0..world.peers.len() {
+            world.peers[number].enter_liveness();
+            world.at(now, Actor::Peer(number));
         }
     }
 
-    /// Whatever still waits now waits for good.
-    fn be_quiet(&mut self) -> Result<(), String> {
-        let stir = self.stage.settle(TURNS_MAX)?;
-        if stir != Stir::Quiet {
-            return Err(format!("{stir:?} where quiet was due"));
+    /// Runs until nothing is left to do. A peer that still waits then waits forever.
+    fn reach_quiescence(&mut self) -> Result<(), String> {
+        let poll_end = self.harness.settle(TURNS_MAX)?;
+        if poll_end != PollEnd::Quiescent {
+            return Err(format!("{poll_end:?}, and must become quiescent"));
         }
-        if self.stage.reactor.is_stopped() {
+        if self.harness.reactor.is_stopped() {
             return Ok(());
         }
-        let state = self.stage.state.borrow();
-        let waiting = state
+        let world = self.harness.world.borrow();
+        let waiting = world
             .peers
             .iter()
-            .find_map(|peer| outstanding(peer, &state.kernel));
-        drop(state);
+            .find_map(|peer| outstanding(peer, &world.kernel));
+        drop(world);
         if let Some(waiting) = waiting {
-            // Where only the bound on connections keeps it out, that is no fault.
-            let is_full = self.stage.reactor.gauge().sessions >= self.stage.limits.connections_max;
+            // It may wait for the limit on connections.
+            let is_full =
+                self.harness.reactor.gauge().sessions >= self.harness.limits.connections_max;
             if !is_full {
                 return Err(format!("a lost wake-up: {waiting}"));
             }
         }
-        let gauge = self.stage.reactor.gauge();
+        let gauge = self.harness.reactor.gauge();
         if gauge.sessions_with_work > 0 {
             return Err(format!(
                 "{} idle sessions hold memory",
@@ -290,46 +277,46 @@ impl Play {
     }
 
     fn serve_healthy_peers(&mut self) -> Result<(), String> {
-        if self.stage.limits.connections_max < 100 {
+        if self.harness.limits.connections_max < 100 {
             self.close_all()?;
         }
         for number in 0..3 {
             let peer = if number == 1 {
-                closing_peer(&mut self.dice, &mut self.ids)
+                closing_peer(&mut self.prng, &mut self.ids)
             } else {
-                healthy_peer(&mut self.dice, &mut self.ids)
+                healthy_peer(&mut self.prng, &mut self.ids)
             };
             let now = self.now();
             self.add_peer(now, peer);
         }
-        self.be_quiet()
+        self.reach_quiescence()
     }
 
-    /// All peers leave.
+    /// Closes all connections.
     fn close_all(&mut self) -> Result<(), String> {
-        let mut state = self.stage.state.borrow_mut();
-        for number in 0..state.peers.len() {
-            if let Some(link) = state.peers[number].link {
-                state.peers[number].leave();
-                state.kernel.peer_close(link);
+        let mut world = self.harness.world.borrow_mut();
+        for number in 0..world.peers.len() {
+            if let Some(link) = world.peers[number].link {
+                world.peers[number].leave();
+                world.kernel.peer_close(link);
             }
         }
-        drop(state);
-        self.be_quiet()?;
-        match self.stage.reactor.gauge().sessions {
+        drop(world);
+        self.reach_quiescence()?;
+        match self.harness.reactor.gauge().sessions {
             0 => Ok(()),
-            left => Err(format!("{left} sessions are left, and no peer")),
+            left => Err(format!("{left} sessions are left without a peer")),
         }
     }
 
-    /// The peers leave, or the server stops: either way nothing is left.
+    /// Closes all connections, or stops the server; nothing may be left.
     fn end(&mut self) -> Result<(), String> {
-        if self.dice.is_hit(500) {
+        if self.prng.chance(500) {
             return self.close_all();
         }
         let at = self.now();
         self.stop_at(at);
-        self.stage.settle(TURNS_MAX)?;
+        self.harness.settle(TURNS_MAX)?;
         let took = self.now() - at;
         if took > 2_000 {
             return Err(format!(
@@ -339,24 +326,24 @@ impl Play {
         Ok(())
     }
 
-    /// What is true of all that was handled.
-    fn audit(&self) -> Result<(), String> {
-        let state = self.stage.state.borrow();
-        let elsewhere = self.stage.elsewhere.borrow();
-        for peer in &state.peers {
-            let answered = peer.reader.whole.len();
+    /// Checks that nothing was handled after the last response.
+    fn check_handled(&self) -> Result<(), String> {
+        let world = self.harness.world.borrow();
+        let background = self.harness.background.borrow();
+        for peer in &world.peers {
+            let answered = peer.reader.responses.len();
             let is_closed = peer
                 .reader
-                .whole
+                .responses
                 .last()
                 .is_some_and(|last| last.says_close());
-            for asked in peer.asked.iter().skip(answered) {
-                if let Some(errand) = asked.errand
+            for request in peer.requests.iter().skip(answered) {
+                if let Some(plan) = request.plan
                     && is_closed
-                    && elsewhere.accepted.contains_key(&errand.id)
+                    && background.accepted.contains_key(&plan.id)
                 {
                     return Err(format!(
-                        "{}: {errand} was handled behind the end",
+                        "{}: {plan} was handled after the last response",
                         peer.name()
                     ));
                 }
@@ -366,74 +353,74 @@ impl Play {
     }
 
     fn check_end(&self) -> Result<(), String> {
-        let state = self.stage.state.borrow();
-        let counts = state.kernel.counts;
+        let world = self.harness.world.borrow();
+        let counts = world.kernel.counts;
         if counts.opened != counts.closed {
             return Err(format!(
                 "{} opened, {} closed",
                 counts.opened, counts.closed
             ));
         }
-        // A read for each piece of news, each connection and each bufferful; what is asked in vain is counted below.
+        // One read for each event, each connection and each full buffer; needless reads are counted below.
         let receives_max = 3 * (counts.edges + counts.opened) + counts.bytes_in / 16_384 + 50;
         if counts.receives > receives_max {
             return Err(format!(
-                "{} reads, and {receives_max} at the most",
+                "{} reads, and at most {receives_max} are allowed",
                 counts.receives
             ));
         }
-        if let Some(stopped_at) = state.kernel.stopped_at() {
-            let took = state.kernel.now - stopped_at;
-            if !self.stage.reactor.is_stopped() {
-                return Err("it was told to stop and has not".to_owned());
+        if let Some(stopped_at) = world.kernel.stopped_at() {
+            let took = world.kernel.now - stopped_at;
+            if !self.harness.reactor.is_stopped() {
+                return Err("it was asked to stop and has not".to_owned());
             }
-            if took > DRAIN_TIMEOUT + 1000 + state.kernel.frozen {
+            if took > DRAIN_TIMEOUT + 1000 + world.kernel.frozen {
                 return Err(format!("it took {took} ms to stop"));
             }
         }
-        for id in 0..state.kernel.links_len() {
-            if state.kernel.custody(id) == Custody::Server {
+        for id in 0..world.kernel.links_len() {
+            if world.kernel.server_end(id) == ServerEnd::Accepted {
                 return Err(format!("connection {id} is still held"));
             }
         }
-        for id in 0..state.kernel.links_len() {
-            let needless = state.kernel.needless_reads(id);
+        for id in 0..world.kernel.links_len() {
+            let needless = world.kernel.needless_reads(id);
             if needless > NEEDLESS_READS_MAX {
                 return Err(format!(
-                    "{needless} reads of connection {id} that nobody asked for"
+                    "{needless} reads of connection {id} without an event"
                 ));
             }
         }
-        drop(state);
+        drop(world);
         self.check_upgrades()
     }
 
-    /// What upgraded peers sent has reached whoever took their sockets.
+    /// Checks that all bytes after an upgrade reached its handler.
     fn check_upgrades(&self) -> Result<(), String> {
-        let state = self.stage.state.borrow();
-        let elsewhere = self.stage.elsewhere.borrow();
-        let detached: Vec<&Peer> = state
+        let world = self.harness.world.borrow();
+        let background = self.harness.background.borrow();
+        let detached: Vec<&Peer> = world
             .peers
             .iter()
             .filter(|peer| {
                 peer.link
-                    .is_some_and(|link| state.kernel.custody(link) == Custody::Detached)
+                    .is_some_and(|link| world.kernel.server_end(link) == ServerEnd::Detached)
             })
             .collect();
         for _ in &detached {
-            let (id, bytes) = elsewhere
+            let (id, bytes) = background
                 .upgrades
                 .recv_timeout(core::time::Duration::from_secs(10))
-                .map_err(|_| "an upgraded connection reached nobody".to_owned())?;
+                .map_err(|_| "an upgraded connection did not reach its handler".to_owned())?;
             let ends: Vec<usize> = detached
                 .iter()
-                .flat_map(|peer| peer.asked.iter().map(move |asked| (peer, asked)))
-                .filter(|(_, asked)| asked.errand.is_some_and(|errand| errand.id == id))
-                .map(|(peer, asked)| peer.sent - asked.end)
+                .flat_map(|peer| peer.requests.iter().map(move |request| (peer, request)))
+                .filter(|(_, request)| request.plan.is_some_and(|plan| plan.id == id))
+                .map(|(peer, request)| peer.sent - request.end)
                 .collect();
             if ends != [bytes.len()] || bytes.iter().any(|byte| *byte != b'u') {
                 return Err(format!(
-                    "{} bytes behind upgrade {id}, not {ends:?}",
+                    "{} bytes after upgrade {id}, expected {ends:?}",
                     bytes.len()
                 ));
             }
@@ -442,18 +429,18 @@ impl Play {
     }
 
     fn report(&self) -> Report {
-        let state = self.stage.state.borrow();
-        let counts = state.kernel.counts;
-        let answers = state
+        let world = self.harness.world.borrow();
+        let counts = world.kernel.counts;
+        let responses = world
             .peers
             .iter()
-            .map(|peer| peer.reader.whole.len() as u64);
-        let Peaks { gauge, .. } = self.stage.peaks;
-        let links = 0..state.kernel.links_len();
+            .map(|peer| peer.reader.responses.len() as u64);
+        let Peaks { gauge, .. } = self.harness.peaks;
+        let links = 0..world.kernel.links_len();
         Report {
             connections: counts.opened,
-            answers: answers.sum(),
-            turns: self.stage.turns,
+            responses: responses.sum(),
+            turns: self.harness.turns,
             bytes: counts.bytes_in + counts.bytes_out,
             calls: counts.receives + counts.sends + counts.watches,
             held_max: [
@@ -463,7 +450,7 @@ impl Play {
                 gauge.out_max,
             ],
             needless_reads_max: links
-                .map(|id| state.kernel.needless_reads(id))
+                .map(|id| world.kernel.needless_reads(id))
                 .max()
                 .unwrap_or(0),
         }

@@ -1,4 +1,4 @@
-//! A made-up world by hand: each step is a test's own.
+//! Scenarios: a test drives the simulation step by step.
 #![expect(
     clippy::expect_used,
     clippy::panic,
@@ -7,17 +7,16 @@
 
 use core::time::Duration;
 
-use super::dice::Dice;
 use super::faults::FaultRates;
-use super::kernel::{Flow, LinkId};
-use super::run::Tracing;
-use super::simulation::Stage;
+use super::harness::Harness;
+use super::kernel::{Flow, LinkId, Tracing};
+use super::prng::Prng;
 use super::world::Actor;
 use crate::limits::Limits;
 use crate::observe::ServerEvent;
 use crate::reactor::{IdlePolicy, Settings};
 
-/// Turns that no step of a scenario needs.
+/// More turns than any step of a scenario needs.
 const TURNS_MAX: u64 = 10_000;
 
 /// A peer of a scenario.
@@ -25,20 +24,20 @@ const TURNS_MAX: u64 = 10_000;
 #[non_exhaustive]
 pub struct PeerId(LinkId);
 
-/// What a peer has read since it last looked.
+/// What a peer has received since its last read.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
-pub enum Heard {
-    /// These bytes, and there may be more.
+pub enum Received {
+    /// These bytes; the connection is open.
     Bytes(String),
-    /// These bytes, and then the end.
+    /// These bytes, then the end of the stream.
     Ended(String),
-    /// These bytes, and then a reset.
+    /// These bytes, then a reset.
     Reset(String),
 }
 
-impl Heard {
-    /// The bytes, whatever came behind them.
+impl Received {
+    /// The bytes, whatever followed them.
     #[must_use]
     pub fn text(&self) -> &str {
         match self {
@@ -46,7 +45,7 @@ impl Heard {
         }
     }
 
-    /// The status codes of all answers in it.
+    /// The status codes of all responses in it.
     #[must_use]
     pub fn statuses(&self) -> Vec<u16> {
         let codes = self.text().split("HTTP/1.1 ").skip(1);
@@ -55,18 +54,18 @@ impl Heard {
             .collect()
     }
 
-    /// Whether the connection stands.
+    /// Whether the connection is open.
     #[must_use]
     pub const fn is_open(&self) -> bool {
         matches!(self, Self::Bytes(_))
     }
 }
 
-/// A server and its world. Whatever it does that it must not is a panic.
+/// A server in a simulation without random faults. It panics if the server violates an invariant.
 ///
-/// The handler does what the path says; `sim/task.rs` lists the paths.
+/// The handler does what the path says; `sim/plan.rs` lists the paths.
 pub struct Scenario {
-    stage: Stage,
+    harness: Harness,
 }
 
 impl core::fmt::Debug for Scenario {
@@ -82,7 +81,7 @@ impl Default for Scenario {
 }
 
 impl Scenario {
-    /// A server with these bounds, and nobody there.
+    /// A server with these limits and no peers.
     #[must_use]
     pub fn new(limits: Limits) -> Self {
         let settings = Settings {
@@ -92,7 +91,7 @@ impl Scenario {
         Self::with_settings(settings)
     }
 
-    /// The same, and idle connections are closed when there is no room for another one.
+    /// The same, but the server closes idle connections when it is full.
     #[must_use]
     pub fn evicting(limits: Limits) -> Self {
         let settings = Settings {
@@ -104,207 +103,202 @@ impl Scenario {
     }
 
     fn with_settings(settings: Settings) -> Self {
-        let stage = Stage::new(Dice::new(1), FaultRates::CALM, settings, Tracing::On);
-        let mut state = stage.state.borrow_mut();
-        state.horizon = state.kernel.now;
-        drop(state);
-        Self { stage }
+        let harness = Harness::new(Prng::new(1), FaultRates::NONE, settings, Tracing::On);
+        let mut world = harness.world.borrow_mut();
+        world.horizon = world.kernel.now;
+        drop(world);
+        Self { harness }
     }
 
-    /// A peer connects, and the kernel takes it.
+    /// Connects a peer.
     pub fn connect(&mut self) -> PeerId {
         self.connect_with_room(64 * 1024)
     }
 
-    /// The same; so many bytes of answers have room between the two.
+    /// The same, with this many bytes of buffer between the server and the peer.
     pub fn connect_with_room(&mut self, len: usize) -> PeerId {
-        let link = self.stage.state.borrow_mut().kernel.connect(len);
+        let link = self.harness.world.borrow_mut().kernel.connect(len);
         PeerId(link.expect("the server listens"))
     }
 
-    /// The peer sends; the server has not looked yet.
+    /// Sends bytes; the server does not run yet.
     pub fn send(&mut self, peer: PeerId, bytes: impl AsRef<[u8]>) {
         let bytes = bytes.as_ref();
         let taken = self
-            .stage
-            .state
+            .harness
+            .world
             .borrow_mut()
             .kernel
             .peer_send(peer.0, bytes);
         assert_eq!(
             taken,
             bytes.len(),
-            "a scenario sends what the kernel has room for"
+            "a scenario sends no more than the kernel has room for"
         );
     }
 
-    /// The peer ends its side and reads on.
+    /// The peer ends its side and still reads.
     pub fn half_close(&mut self, peer: PeerId) {
-        self.stage.state.borrow_mut().kernel.peer_end(peer.0);
+        self.harness.world.borrow_mut().kernel.peer_end(peer.0);
     }
 
-    /// The peer is gone with a reset.
+    /// The peer resets the connection.
     pub fn reset(&mut self, peer: PeerId) {
-        self.stage.state.borrow_mut().kernel.reset(peer.0);
+        self.harness.world.borrow_mut().kernel.reset(peer.0);
     }
 
-    /// The peer closes.
+    /// The peer closes the connection.
     pub fn close(&mut self, peer: PeerId) {
-        self.stage.state.borrow_mut().kernel.peer_close(peer.0);
+        self.harness.world.borrow_mut().kernel.peer_close(peer.0);
     }
 
-    /// At most so many bytes that the peer reads, without a turn of the server's.
-    pub fn read_some(&mut self, peer: PeerId, len_max: usize) -> Heard {
+    /// The peer reads at most this many bytes; the server does not run.
+    pub fn read_some(&mut self, peer: PeerId, len_max: usize) -> Received {
         let (bytes, flow) = self
-            .stage
-            .state
+            .harness
+            .world
             .borrow_mut()
             .kernel
             .peer_read(peer.0, len_max);
         let text: String = bytes.iter().copied().map(char::from).collect();
         match flow {
-            Flow::Open => Heard::Bytes(text),
-            Flow::Ended => Heard::Ended(text),
-            Flow::Broken => Heard::Reset(text),
+            Flow::Open => Received::Bytes(text),
+            Flow::Ended => Received::Ended(text),
+            Flow::Broken => Received::Reset(text),
         }
     }
 
-    /// The server does all it can now, and the peer reads all of it.
-    pub fn read(&mut self, peer: PeerId) -> Heard {
+    /// Alternates between the server and a peer that reads everything, until nothing more comes.
+    pub fn read(&mut self, peer: PeerId) -> Received {
         let mut all = String::new();
         loop {
             self.run();
-            let heard = self.read_some(peer, usize::MAX);
-            all.push_str(heard.text());
-            match heard {
-                Heard::Bytes(text) if !text.is_empty() => {}
-                Heard::Bytes(_) => return Heard::Bytes(all),
-                Heard::Ended(_) => return Heard::Ended(all),
-                Heard::Reset(_) => return Heard::Reset(all),
+            let received = self.read_some(peer, usize::MAX);
+            all.push_str(received.text());
+            match received {
+                Received::Bytes(text) if !text.is_empty() => {}
+                Received::Bytes(_) => return Received::Bytes(all),
+                Received::Ended(_) => return Received::Ended(all),
+                Received::Reset(_) => return Received::Reset(all),
             }
         }
     }
 
-    /// The server does all it can without time passing.
+    /// Runs the server until it has nothing more to do without time passing.
     pub fn run(&mut self) {
-        let outcome = self.stage.settle(TURNS_MAX).map(drop);
+        let outcome = self.harness.settle(TURNS_MAX).map(drop);
         self.accept(outcome);
     }
 
-    /// One turn of the loop.
+    /// Runs one turn of the loop.
     pub fn turn(&mut self) {
-        let outcome = self.stage.turn();
+        let outcome = self.harness.turn();
         self.accept(outcome);
     }
 
     fn accept(&self, outcome: Result<(), String>) {
         if let Err(what) = outcome {
-            let trace = self.stage.state.borrow().kernel.record.trace.join("\n");
+            let trace = self.harness.world.borrow().kernel.record.trace.join("\n");
             panic!("{trace}\n{what}");
         }
     }
 
-    /// Time passes, and the server does what there is to do meanwhile.
+    /// Lets time pass while the server runs.
     pub fn wait(&mut self, time: Duration) {
         self.run();
-        self.stage.state.borrow_mut().horizon += millis(time);
+        self.harness.world.borrow_mut().horizon += millis(time);
         self.run();
     }
 
-    /// The machine is frozen: time passes, and the server sees nothing of it.
+    /// Freezes the machine: time passes, but the server does not run.
     pub fn freeze(&mut self, time: Duration) {
-        let mut state = self.stage.state.borrow_mut();
-        state.kernel.now += millis(time);
-        state.horizon = state.horizon.max(state.kernel.now);
+        let mut world = self.harness.world.borrow_mut();
+        world.kernel.now += millis(time);
+        world.horizon = world.horizon.max(world.kernel.now);
     }
 
-    /// The next poll returns at once with nothing, as after a signal.
+    /// Makes the next poll return at once without events, as after a signal.
     pub fn interrupt(&mut self) {
-        self.stage
-            .state
+        self.harness
+            .world
             .borrow_mut()
             .kernel
-            .chance
+            .faults
             .injection
             .interrupt_next_poll();
     }
 
-    /// An accept fails for want of descriptors for so long.
+    /// Makes accept fail for want of descriptors for this long.
     pub fn exhaust_descriptors(&mut self, time: Duration) {
-        self.stage.state.borrow_mut().kernel.exhaust(millis(time));
+        self.harness.world.borrow_mut().kernel.exhaust(millis(time));
     }
 
-    /// The process is told to stop.
+    /// Asks the server to stop.
     pub fn stop(&mut self) {
-        let mut state = self.stage.state.borrow_mut();
-        let now = state.kernel.now;
-        state.at(now, Actor::Stopper);
+        let mut world = self.harness.world.borrow_mut();
+        let now = world.kernel.now;
+        world.at(now, Actor::Stop);
     }
 
-    /// Whether new connections are taken.
+    /// Whether the server accepts new connections.
     #[must_use]
     pub fn is_listening(&self) -> bool {
-        self.stage.state.borrow().kernel.stopped_at().is_none()
+        self.harness.world.borrow().kernel.stopped_at().is_none()
     }
 
-    /// The time, on the clock that never goes back.
+    /// The monotonic time.
     #[must_use]
     pub fn time(&self) -> Duration {
-        Duration::from_millis(self.stage.state.borrow().kernel.now)
+        Duration::from_millis(self.harness.world.borrow().kernel.now)
     }
 
     /// Whether the server has stopped.
     #[must_use]
     pub fn is_stopped(&self) -> bool {
-        self.stage.reactor.is_stopped()
+        self.harness.reactor.is_stopped()
     }
 
-    /// Whatever other threads owed is done.
-    pub fn settle_late_work(&mut self) {
-        self.stage.elsewhere.borrow_mut().heal();
-    }
-
-    /// How long the last poll would have slept; `None` is for good.
+    /// The time-out of the last poll.
     #[must_use]
     pub fn sleep(&self) -> Option<Duration> {
-        self.stage.state.borrow().timeout
+        self.harness.world.borrow().timeout
     }
 
-    /// Turns so far.
+    /// The turns so far.
     #[must_use]
     pub const fn turns(&self) -> u64 {
-        self.stage.turns
+        self.harness.turns
     }
 
-    /// Calls of receive, send and watch so far.
+    /// The calls of receive, send and watch so far.
     #[must_use]
     pub fn calls(&self) -> u64 {
-        let counts = self.stage.state.borrow().kernel.counts;
+        let counts = self.harness.world.borrow().kernel.counts;
         counts.receives + counts.sends + counts.watches
     }
 
-    /// Sessions, and how many of them own memory beside their slot.
+    /// The number of sessions, and of those that own memory beside their slot.
     pub fn sessions(&mut self) -> (usize, usize) {
-        let gauge = self.stage.reactor.gauge();
+        let gauge = self.harness.reactor.gauge();
         (gauge.sessions, gauge.sessions_with_work)
     }
 
     /// The most output that one session has held, in bytes.
     #[must_use]
     pub const fn held_output_max(&self) -> usize {
-        self.stage.peaks.gauge.out_max
+        self.harness.peaks.gauge.out_max
     }
 
-    /// What the operator was told.
+    /// The events that the server has reported.
     #[must_use]
     pub fn events(&self) -> Vec<ServerEvent> {
-        self.stage.ear.events()
+        self.harness.event_log.events()
     }
 
-    /// Uploads that heard that they were cut.
+    /// How many uploads were notified that they were cut.
     #[must_use]
     pub fn uploads_cut(&self) -> u64 {
-        self.stage.elsewhere.borrow().uploads_cut
+        self.harness.background.borrow().uploads_cut
     }
 }
 

@@ -1,177 +1,197 @@
-//! One fault at a time: a scene is played once for each call of it and each fault that the call may have.
+//! Fault sweep: runs a workload once for each of its system calls and each fault that the call may have.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use super::dice::Dice;
-use super::faults::{Call, FaultRates};
-use super::peer::{Cue, Pace, Peer};
-use super::run::{Play, Tracing, words_of};
-use super::scribe::{Draft, EXPECT, Framing, Scribe, UPGRADE};
-use super::task::{Ending, Task, UploadPlan};
+use super::faults::{FaultRates, Syscall};
+use super::generator::{EXPECT, Framing, Generator, RequestDraft, UPGRADE};
+use super::kernel::Tracing;
+use super::peer::{Pace, Peer, Step};
+use super::plan::{Action, Completion, UploadAction};
+use super::prng::Prng;
+use super::run::{Run, message_of};
 use crate::os::Fault;
 
-type Scene = fn(&mut Dice, &mut u64) -> Vec<Peer>;
+type Workload = fn(&mut Prng, &mut u64) -> Vec<Peer>;
 
-/// The scenes by name.
-const SCENES: &[(&str, Scene)] = &[
+/// The workloads, with the names that a failure gives.
+const WORKLOADS: &[(&str, Workload)] = &[
     ("requests", requests),
-    ("answers that arrive", arriving_answers),
-    ("bodies that arrive", arriving_bodies),
-    ("ends", ends),
+    ("delayed responses", delayed_responses),
+    ("request bodies", request_bodies),
+    ("ends of connections", ends),
 ];
 
-/// Plays every scene without a fault, then with each single fault; gives the number of plays.
+/// Runs every workload without a fault, then with each single fault; returns the number of runs.
 ///
 /// # Errors
 ///
-/// The first play that broke a rule: its scene, the call and the fault, and which rule.
+/// The first run that violated an invariant: its workload, the call, the fault and the violation.
 pub fn sweep_single_faults() -> Result<usize, String> {
-    let mut plays = 0;
-    for (name, scene) in SCENES {
-        let calls = play(*scene, None).map_err(|what| format!("{name} without a fault: {what}"))?;
-        plays += 1;
+    let mut runs = 0;
+    for (name, workload) in WORKLOADS {
+        let calls = run_workload(*workload, None)
+            .map_err(|what| format!("{name} without a fault: {what}"))?;
+        runs += 1;
         for (number, call) in calls.iter().enumerate() {
             for fault in call.faults() {
-                play(*scene, Some((number, *fault)))
+                run_workload(*workload, Some((number, *fault)))
                     .map_err(|what| format!("{name}, call {number}, {call:?} {fault:?}: {what}"))?;
-                plays += 1;
+                runs += 1;
             }
         }
     }
-    Ok(plays)
+    Ok(runs)
 }
 
-/// The calls of the play, in order.
-fn play(scene: Scene, injection: Option<(usize, Fault)>) -> Result<Vec<Call>, String> {
-    let played = catch_unwind(AssertUnwindSafe(|| {
-        let mut dice = Dice::new(7);
+/// Runs a workload; returns its system calls in order.
+fn run_workload(
+    workload: Workload,
+    injection: Option<(usize, Fault)>,
+) -> Result<Vec<Syscall>, String> {
+    let outcome = catch_unwind(AssertUnwindSafe(|| {
+        let mut prng = Prng::new(7);
         let mut ids = 0;
-        let peers = scene(&mut dice, &mut ids);
-        let mut play = Play::staged(dice, FaultRates::CALM, Tracing::On);
-        play.enter(peers, ids);
-        play.inject(injection);
-        let outcome = play.run_to_the_end();
-        outcome.map_err(|what| format!("{}\n{what}", play.take_trace().join("\n")))?;
-        Ok(play.calls())
+        let peers = workload(&mut prng, &mut ids);
+        let mut run = Run::scripted(prng, FaultRates::NONE, Tracing::On);
+        run.add_peers(peers, ids);
+        run.inject(injection);
+        let outcome = run.run_to_end();
+        outcome.map_err(|what| format!("{}\n{what}", run.take_trace().join("\n")))?;
+        Ok(run.calls())
     }));
-    played.unwrap_or_else(|panic| Err(words_of(&*panic)))
+    outcome.unwrap_or_else(|panic| Err(message_of(&*panic)))
 }
 
-/// A peer that sends these requests one behind the other, waits for all answers and stays.
-fn peer(dice: &mut Dice, ids: &mut u64, drafts: &[Draft]) -> Peer {
-    let mut scribe = Scribe::new("scripted", dice, ids);
+/// A peer that sends these requests at once, waits for all responses and stays connected.
+fn peer(prng: &mut Prng, ids: &mut u64, drafts: &[RequestDraft]) -> Peer {
+    let mut generator = Generator::new("scripted", prng, ids);
     for draft in drafts {
-        let (head, body) = scribe.request(draft);
-        scribe.send(head);
-        scribe.send(body);
+        let (head, body) = generator.request(draft);
+        generator.send(head);
+        generator.send(body);
     }
-    scribe.await_all();
-    scribe.peer
+    generator.await_all();
+    generator.peer
 }
 
-fn requests(dice: &mut Dice, ids: &mut u64) -> Vec<Peer> {
-    let chunked = Draft {
+fn requests(prng: &mut Prng, ids: &mut u64) -> Vec<Peer> {
+    let chunked = RequestDraft {
         framing: Framing::Chunked,
-        ..Draft::new(Task::Echo, 70)
+        ..RequestDraft::new(Action::Echo, 70)
     };
-    let get = Draft::new(Task::Echo, 0);
-    let head = Draft {
+    let get = RequestDraft::new(Action::Echo, 0);
+    let head = RequestDraft {
         method: "HEAD",
-        ..Draft::new(Task::Large(5000), 0)
+        ..RequestDraft::new(Action::Large(5000), 0)
     };
-    let mut slow = peer(dice, ids, &[Draft::new(Task::Large(9000), 0), get]);
+    let mut slow = peer(prng, ids, &[RequestDraft::new(Action::Large(9000), 0), get]);
     slow.outbound_len_max = 4000;
     slow.pace = Pace::Slow(3000, 100);
     vec![
-        peer(dice, ids, &[get, Draft::new(Task::Echo, 9), chunked, head]),
+        peer(
+            prng,
+            ids,
+            &[get, RequestDraft::new(Action::Echo, 9), chunked, head],
+        ),
         slow,
-        peer(dice, ids, &[get, Draft::new(Task::Farewell, 0)]),
+        peer(prng, ids, &[get, RequestDraft::new(Action::CloseAfter, 0)]),
     ]
 }
 
-fn arriving_answers(dice: &mut Dice, ids: &mut u64) -> Vec<Peer> {
-    let get = |task| Draft::new(task, 0);
+fn delayed_responses(prng: &mut Prng, ids: &mut u64) -> Vec<Peer> {
+    let get = |action| RequestDraft::new(action, 0);
     let mut narrow = peer(
-        dice,
+        prng,
         ids,
         &[
-            get(Task::File(9000, 9000)),
-            get(Task::Stream(3, 2000, 99, Ending::Kept)),
+            get(Action::File(9000, 9000)),
+            get(Action::Stream(3, 2000, 99, Completion::Done)),
         ],
     );
     narrow.outbound_len_max = 2500;
     vec![
         narrow,
         peer(
-            dice,
+            prng,
             ids,
             &[
-                get(Task::Promise(50, Ending::Kept)),
-                get(Task::PromisedStream(99)),
-                get(Task::Promise(50, Ending::Dropped)),
+                get(Action::Promise(50, Completion::Done)),
+                get(Action::PromisedStream(99)),
+                get(Action::Promise(50, Completion::Dropped)),
             ],
         ),
-        peer(dice, ids, &[get(Task::Stream(2, 10, 99, Ending::Dropped))]),
+        peer(
+            prng,
+            ids,
+            &[get(Action::Stream(2, 10, 99, Completion::Dropped))],
+        ),
     ]
 }
 
-fn arriving_bodies(dice: &mut Dice, ids: &mut u64) -> Vec<Peer> {
-    let mut expectant = Scribe::new("expectant", dice, ids);
-    let draft = Draft {
+fn request_bodies(prng: &mut Prng, ids: &mut u64) -> Vec<Peer> {
+    let mut expectant = Generator::new("expectant", prng, ids);
+    let draft = RequestDraft {
         fields: EXPECT,
-        ..Draft::new(Task::Upload(UploadPlan::Pause(Some(30))), 500)
+        ..RequestDraft::new(Action::Upload(UploadAction::Pause(Some(30))), 500)
     };
     let (head, body) = expectant.request(&draft);
     expectant.send(head);
-    expectant.cue(Cue::AwaitContinue(60_000));
+    expectant.then(Step::AwaitContinue(60_000));
     expectant.send(body);
     expectant.await_all();
     let expectant = expectant.peer;
     vec![
         expectant,
         peer(
-            dice,
+            prng,
             ids,
             &[
-                Draft::new(Task::Upload(UploadPlan::Early(5)), 50),
-                Draft::new(Task::RefuseLater(40), 50),
-                Draft::new(Task::Limit(10), 50),
+                RequestDraft::new(Action::Upload(UploadAction::Early(5)), 50),
+                RequestDraft::new(Action::RefuseLater(40), 50),
+                RequestDraft::new(Action::Limit(10), 50),
             ],
         ),
         peer(
-            dice,
+            prng,
             ids,
-            &[Draft::new(Task::Upload(UploadPlan::Panic(3)), 50)],
+            &[RequestDraft::new(
+                Action::Upload(UploadAction::Panic(3)),
+                50,
+            )],
         ),
     ]
 }
 
-fn ends(dice: &mut Dice, ids: &mut u64) -> Vec<Peer> {
+fn ends(prng: &mut Prng, ids: &mut u64) -> Vec<Peer> {
     let mut peers = Vec::new();
-    let mut garbage = Scribe::new("garbage", dice, ids);
+    let mut garbage = Generator::new("garbage", prng, ids);
     let bytes = garbage.garbage();
     garbage.send(bytes);
     peers.push(garbage.peer);
-    let mut half = peer(dice, ids, &[Draft::new(Task::Promise(30, Ending::Kept), 0)]);
+    let mut half = peer(
+        prng,
+        ids,
+        &[RequestDraft::new(Action::Promise(30, Completion::Done), 0)],
+    );
     half.script.pop_back();
-    half.script.push_back(Cue::HalfClose);
+    half.script.push_back(Step::HalfClose);
     peers.push(half);
-    let mut slow = Scribe::new("slow head", dice, ids);
-    let (head, _) = slow.request(&Draft::new(Task::Echo, 0));
+    let mut slow = Generator::new("slow head", prng, ids);
+    let (head, _) = slow.request(&RequestDraft::new(Action::Echo, 0));
     slow.send(head[..20].to_vec());
     peers.push(slow.peer);
-    let mut upgrader = Scribe::new("upgrader", dice, ids);
-    let draft = Draft {
+    let mut upgrader = Generator::new("upgrader", prng, ids);
+    let draft = RequestDraft {
         fields: UPGRADE,
-        ..Draft::new(Task::Upgrade, 0)
+        ..RequestDraft::new(Action::Upgrade, 0)
     };
     let (mut bytes, _) = upgrader.request(&draft);
     bytes.extend([b'u'; 50]);
     upgrader.send(bytes);
     peers.push(upgrader.peer);
-    let mut resetter = peer(dice, ids, &[Draft::new(Task::Large(9000), 0)]);
+    let mut resetter = peer(prng, ids, &[RequestDraft::new(Action::Large(9000), 0)]);
     resetter.script.pop_back();
-    resetter.script.push_back(Cue::Reset);
+    resetter.script.push_back(Step::Reset);
     peers.push(resetter);
     peers
 }

@@ -1,4 +1,4 @@
-//! The made-up world as the loop sees it: an [`Os`] over the kernel, the clock, the peers and what goes on elsewhere.
+//! The simulated operating system: an [`Os`] over the simulated kernel, the clocks, the peers and background jobs.
 
 use core::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use core::time::Duration;
@@ -11,74 +11,66 @@ use std::os::unix::net::UnixStream;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use super::elsewhere::Elsewhere;
-use super::faults::Call;
+use super::background::Background;
+use super::faults::Syscall;
 use super::kernel::{Kernel, LinkId};
+use super::oracle::check_reading;
 use super::peer::Peer;
+use super::wall_clock::WallClock;
 use crate::os::{Fault, Instant, Interest, Key, Occurrence, Os};
 
-/// Whose turn it is at a moment.
+/// What a scheduled event belongs to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Actor {
     Peer(usize),
-    Elsewhere(u64),
-    /// The process is told to stop.
-    Stopper,
+    Background(u64),
+    /// The signal that stops the server.
+    Stop,
 }
 
 /// Why the last poll returned.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Stir {
-    /// Something happened, or was looked for without waiting.
-    Busy,
+pub(super) enum PollEnd {
+    /// It found events, or was not to wait.
+    Returned,
     /// Its time-out passed.
     TimedOut,
-    /// Nothing would happen before the horizon.
+    /// Nothing is scheduled before the horizon.
     Horizon,
-    /// Nothing would ever happen: a real poll would have slept for good.
-    Quiet,
+    /// Nothing is scheduled at all: a real poll would never return.
+    Quiescent,
 }
 
-/// What the wall clock says beside the one that never goes back.
+/// The whole state of a simulation, apart from the server.
 #[derive(Debug)]
-pub(super) struct WallClock {
-    offset: u64,
-    /// Every second that it has shown, so that a date can be judged.
-    pub(super) shown: Vec<u64>,
-}
-
-/// All of the world.
-#[derive(Debug)]
-pub(super) struct State {
+pub(super) struct World {
     pub(super) kernel: Kernel,
     pub(super) peers: Vec<Peer>,
-    pub(super) elsewhere: Rc<RefCell<Elsewhere>>,
+    pub(super) background: Rc<RefCell<Background>>,
     schedule: BTreeSet<(u64, u64, Actor)>,
     scheduled: u64,
-    /// Time does not go beyond it.
+    /// The simulated time does not pass it.
     pub(super) horizon: u64,
-    pub(super) stir: Stir,
+    pub(super) poll_end: PollEnd,
     pub(super) timeout: Option<Duration>,
     pub(super) wall: WallClock,
     pub(super) stop: Arc<AtomicBool>,
     pub(super) wakes: Arc<AtomicUsize>,
 }
 
-impl State {
-    pub(super) fn new(kernel: Kernel, elsewhere: Rc<RefCell<Elsewhere>>) -> Self {
+impl World {
+    pub(super) fn new(kernel: Kernel, background: Rc<RefCell<Background>>) -> Self {
+        let wall = WallClock::new(kernel.now);
         Self {
             kernel,
             peers: Vec::new(),
-            elsewhere,
+            background,
             schedule: BTreeSet::new(),
             scheduled: 0,
             horizon: u64::MAX,
-            stir: Stir::Busy,
+            poll_end: PollEnd::Returned,
             timeout: None,
-            wall: WallClock {
-                offset: 784_111_777,
-                shown: vec![784_111_777 + 1000],
-            },
+            wall,
             stop: Arc::default(),
             wakes: Arc::default(),
         }
@@ -89,33 +81,33 @@ impl State {
         self.schedule.insert((time, self.scheduled, actor));
     }
 
-    fn take_fresh_jobs(&mut self) {
-        let fresh = std::mem::take(&mut self.elsewhere.borrow_mut().fresh);
-        for (delay, job) in fresh {
-            self.at(self.kernel.now + delay, Actor::Elsewhere(job));
+    fn schedule_new_work(&mut self) {
+        let new_jobs = std::mem::take(&mut self.background.borrow_mut().new_jobs);
+        for (delay, job) in new_jobs {
+            self.at(self.kernel.now + delay, Actor::Background(job));
         }
         for link in std::mem::take(&mut self.kernel.touched) {
             if let Some(peer) = self.peers.iter().position(|peer| peer.link == Some(link)) {
-                let at = self.kernel.now + self.kernel.chance.dice.millis(0, 20);
+                let at = self.kernel.now + self.kernel.faults.prng.millis(0, 20);
                 self.at(at, Actor::Peer(peer));
             }
         }
     }
 
-    /// All that is to happen until now happens, each at its own time.
-    fn act(&mut self) {
-        self.take_fresh_jobs();
+    /// Runs everything that is due, each at its own time.
+    fn run_due(&mut self) {
+        self.schedule_new_work();
         while let Some((time, number, actor)) = self.schedule.first().copied()
             && time <= self.kernel.now
         {
             self.schedule.remove(&(time, number, actor));
             let again = match actor {
-                Actor::Peer(peer) => self.peers[peer].act(time, &mut self.kernel, &self.wall),
-                Actor::Elsewhere(job) => {
-                    let delay = self.elsewhere.borrow_mut().act(job);
+                Actor::Peer(peer) => self.run_peer(peer, time),
+                Actor::Background(job) => {
+                    let delay = self.background.borrow_mut().run(job);
                     delay.map(|delay| time + delay)
                 }
-                Actor::Stopper => {
+                Actor::Stop => {
                     self.kernel.note(|| "stop".to_owned());
                     self.stop.store(true, Ordering::Release);
                     self.wakes.fetch_add(1, Ordering::AcqRel);
@@ -125,22 +117,44 @@ impl State {
             if let Some(again) = again {
                 self.at(again, actor);
             }
-            self.take_fresh_jobs();
+            self.schedule_new_work();
         }
+    }
+
+    /// Lets a peer read, checks what it read, and goes on with its script; returns when to wake it again.
+    fn run_peer(&mut self, number: usize, at: u64) -> Option<u64> {
+        let (peer, kernel) = (&mut self.peers[number], &mut self.kernel);
+        let link = peer.wake(at, kernel)?;
+        if let Some(reading) = peer.read(at, link, kernel)
+            && let Err(what) = check_reading(peer, reading, at, kernel, &self.wall)
+        {
+            kernel.violate(format!("{}: {what}", peer.name()));
+        }
+        if peer.is_connected() {
+            peer.run_script(at, link, kernel, &self.wall);
+        }
+        peer.next_alarm(at, link, kernel)
     }
 
     fn poll(&mut self, timeout: Option<Duration>, found: &mut Vec<Occurrence>) {
         self.timeout = timeout;
-        self.stir = Stir::Busy;
+        self.poll_end = PollEnd::Returned;
         self.spend_busy_time();
-        self.let_clocks_run();
-        self.act();
+        self.advance_clocks();
+        self.run_due();
         let is_interrupted = self
             .kernel
-            .chance
-            .dice
-            .is_hit(self.kernel.chance.rates.interrupted);
-        if is_interrupted || self.kernel.chance.injection.on_call(Call::Poll).is_some() {
+            .faults
+            .prng
+            .chance(self.kernel.faults.rates.interrupted);
+        if is_interrupted
+            || self
+                .kernel
+                .faults
+                .injection
+                .on_call(Syscall::Poll)
+                .is_some()
+        {
             return;
         }
         let now = self.kernel.now;
@@ -149,8 +163,8 @@ impl State {
             if self.wakes.swap(0, Ordering::AcqRel) > 0 {
                 found.push(Occurrence::Wake);
             }
-            if self.kernel.has_news() {
-                self.kernel.tell(found);
+            if self.kernel.has_events() {
+                self.kernel.report_events(found);
             }
             if !found.is_empty() || timeout == Some(Duration::ZERO) {
                 break;
@@ -158,36 +172,36 @@ impl State {
             if !self.sleep(until) {
                 break;
             }
-            self.act();
+            self.run_due();
         }
-        self.kernel.mislead(found);
-        self.kernel.on_told(found);
+        self.kernel.add_spurious_events(found);
+        self.kernel.on_reported(found);
     }
 
-    /// Lets time pass until something is to happen. False: nothing is, or the time-out has passed.
+    /// Lets time pass until the next scheduled event. False if there is none, or the time-out passes first.
     fn sleep(&mut self, until: Option<u64>) -> bool {
-        let act_at = self.schedule.first().map(|(time, _, _)| *time);
-        let Some(next) = [act_at, until].into_iter().flatten().min() else {
-            self.stir = Stir::Quiet;
+        let event_at = self.schedule.first().map(|(time, _, _)| *time);
+        let Some(next) = [event_at, until].into_iter().flatten().min() else {
+            self.poll_end = PollEnd::Quiescent;
             return false;
         };
         if next > self.horizon {
-            self.stir = Stir::Horizon;
+            self.poll_end = PollEnd::Horizon;
             self.kernel.now = self.kernel.now.max(self.horizon);
             return false;
         }
-        if self.kernel.now >= next && act_at.is_none_or(|at| at > self.kernel.now) {
-            self.stir = Stir::TimedOut;
+        if self.kernel.now >= next && event_at.is_none_or(|at| at > self.kernel.now) {
+            self.poll_end = PollEnd::TimedOut;
             return false;
         }
         self.kernel.now = self.kernel.now.max(next);
         if self
             .kernel
-            .chance
-            .dice
-            .is_hit(self.kernel.chance.rates.freeze)
+            .faults
+            .prng
+            .chance(self.kernel.faults.rates.freeze)
         {
-            let minutes = self.kernel.chance.dice.millis(1, 30);
+            let minutes = self.kernel.faults.prng.millis(1, 30);
             self.kernel.now += minutes * 60_000;
             self.kernel.frozen += minutes * 60_000;
             self.kernel
@@ -196,40 +210,36 @@ impl State {
         true
     }
 
-    /// Handlers that keep the loop take time, in which the loop sees nothing.
+    /// Advances the clock by the time that busy handlers have used.
     fn spend_busy_time(&mut self) {
-        let busy = std::mem::take(&mut self.elsewhere.borrow_mut().busy);
+        let busy = std::mem::take(&mut self.background.borrow_mut().busy);
         self.kernel.now += busy;
         if self.horizon != u64::MAX {
             self.horizon = self.horizon.max(self.kernel.now);
         }
     }
 
-    fn let_clocks_run(&mut self) {
-        let rates = self.kernel.chance.rates;
+    fn advance_clocks(&mut self) {
+        let rates = self.kernel.faults.rates;
         if self.horizon == u64::MAX {
-            self.kernel.now += self.kernel.chance.dice.millis(0, 2) / 2;
+            self.kernel.now += self.kernel.faults.prng.millis(0, 2) / 2;
         }
-        if self.kernel.chance.dice.is_hit(rates.wall_leap) {
-            let leap = self.kernel.chance.dice.millis(0, 20_000_000);
-            self.wall.offset = (self.wall.offset + leap).saturating_sub(10_000_000);
+        if self.kernel.faults.prng.chance(rates.wall_leap) {
+            self.wall.leap(&mut self.kernel.faults.prng);
         }
-        let second = self.wall.offset + self.kernel.now / 1000;
-        if self.wall.shown.last() != Some(&second) {
-            self.wall.shown.push(second);
-        }
+        self.wall.advance(self.kernel.now);
     }
 }
 
-/// The world, as the loop owns it.
+/// The operating system that the loop sees.
 #[derive(Clone, Debug)]
-pub(super) struct World(pub(super) Rc<RefCell<State>>);
+pub(super) struct SimulatedOs(pub(super) Rc<RefCell<World>>);
 
-/// The server's end of a link. Not to be copied: it is closed once.
+/// The server's end of a link. Not `Copy`: it is closed once.
 #[derive(Debug)]
 pub(super) struct Socket(LinkId);
 
-impl Os for World {
+impl Os for SimulatedOs {
     type Socket = Socket;
 
     fn poll(
@@ -280,7 +290,7 @@ impl Os for World {
         self.0.borrow_mut().kernel.close(socket.0);
     }
 
-    /// The stream is one end of a pair: what waits in the link lies in it, and its other end is closed behind that.
+    /// The stream is one end of a pair. The other end has sent the link's unread input and is closed.
     fn detach(&mut self, socket: Socket) -> Result<TcpStream, Fault> {
         let waiting = self.0.borrow_mut().kernel.detach(socket.0)?;
         let (ours, mut theirs) = UnixStream::pair().map_err(|_| Fault::Exhausted)?;
@@ -293,12 +303,12 @@ impl Os for World {
     }
 
     fn now(&self) -> Instant {
-        let mut state = self.0.borrow_mut();
-        state.spend_busy_time();
-        Instant(state.kernel.now)
+        let mut world = self.0.borrow_mut();
+        world.spend_busy_time();
+        Instant(world.kernel.now)
     }
 
     fn unix_seconds(&self) -> u64 {
-        self.0.borrow().wall.shown.last().copied().unwrap_or(0)
+        self.0.borrow().wall.unix_seconds()
     }
 }

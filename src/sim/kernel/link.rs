@@ -1,56 +1,51 @@
-//! One connection as the kernel keeps it: two queues, what was told of them, and whose its ends are.
+//! One simulated connection: a queue for each direction, what epoll has reported of it, and who holds each end.
 
 use std::collections::VecDeque;
 
 use crate::os::{Interest, Key, Readiness};
 
-/// A connection, for as long as the world stands.
+/// Names a connection. Never used twice in a run.
 pub(in crate::sim) type LinkId = usize;
 
 /// One direction of a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::sim) enum Flow {
     Open,
-    /// Ended in order: behind the bytes that wait there are no more.
+    /// Ended by a FIN: no bytes follow those in the queue.
     Ended,
     /// Reset.
     Broken,
 }
 
-/// In whose hands the server's end is.
+/// Where the server's end is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::sim) enum Custody {
-    Backlog,
-    Server,
+pub(in crate::sim) enum ServerEnd {
+    /// In the listener's backlog.
+    Queued,
+    Accepted,
     Closed,
-    /// Handed over: no longer the loop's.
+    /// Handed to an upgrade: no longer the loop's.
     Detached,
 }
 
-/// Whether the server knows that nothing waits for it.
+/// Whether the server may read: epoll reports an edge once, and the server reads until the queue is empty.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::sim) enum Told {
-    Nothing,
+pub(in crate::sim) enum EdgeState {
+    /// An edge is due or was reported, and the server has not seen the queue empty since.
+    Pending,
     Drained,
-    /// The same, by a fault, a moment before that came which waits now.
-    DrainedTooEarly,
+    /// A fault returned EAGAIN although bytes are in the queue.
+    FalselyDrained,
 }
 
-/// Why the peer can't expect its answers: a fault was injected here. The first one counts.
+/// Why the peer can't expect its responses: an injected fault. The first one counts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::sim) enum Excuse {
     Reset,
     Cut,
     NeverAccepted,
-    /// The last look before a time-out was told that nothing waits.
-    ToldTooEarly,
-}
-
-/// Whether a write has found the socket full since room was last told of.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::sim) enum Scarcity {
-    None,
-    Met,
+    /// A fault returned EAGAIN to the last read before a time-out.
+    FalselyDrained,
 }
 
 /// Whether the peer's process still has its end.
@@ -60,43 +55,44 @@ pub(in crate::sim) enum PeerEnd {
     Closed,
 }
 
-/// Bytes of the peer's that the kernel keeps until the server reads.
+/// Bytes that the receive buffer holds.
 pub(in crate::sim) const INBOUND_LEN_MAX: usize = 256 * 1024;
 
-/// What the server's list of watched sockets says of one.
+/// The connection's entry in the epoll instance.
 #[derive(Debug)]
 pub(in crate::sim) struct Watch {
     pub(in crate::sim) interest: Interest,
     pub(in crate::sim) key: Option<Key>,
-    pub(in crate::sim) told: Told,
+    pub(in crate::sim) edge: EdgeState,
 }
 
-/// One connection, seen from between its ends.
+/// One connection. Inbound is from the peer to the server.
 #[derive(Debug)]
 pub(in crate::sim) struct Link {
-    pub(in crate::sim) custody: Custody,
+    pub(in crate::sim) server_end: ServerEnd,
     pub(in crate::sim) inbound: VecDeque<u8>,
     pub(in crate::sim) inbound_flow: Flow,
     pub(in crate::sim) outbound: VecDeque<u8>,
     pub(in crate::sim) outbound_flow: Flow,
-    /// Bytes that wait for the peer at the most: the send buffer and the peer's window together.
+    /// The send buffer and the peer's window together, in bytes.
     pub(in crate::sim) outbound_len_max: usize,
     pub(in crate::sim) watch: Watch,
-    pub(in crate::sim) scarcity: Scarcity,
+    /// A send was short or failed, and EPOLLOUT has not been reported since.
+    pub(in crate::sim) is_send_blocked: bool,
     pub(in crate::sim) peer_end: PeerEnd,
     pub(in crate::sim) excuse: Option<Excuse>,
-    /// Reads although the server had been told that nothing waits.
+    /// Reads after the server saw the queue empty, without a new edge.
     pub(in crate::sim) needless_reads: u32,
-    /// Polls that told of it and woke the loop as well: mail comes first, so the read that it sets going may take what
-    /// the event tells of, and one more is made in vain for the event itself.
-    pub(in crate::sim) told_beside_mail: u32,
+    /// Polls that returned both a wake-up and an event for this socket. The loop handles the wake-up first, and the read
+    /// that follows may take the event's bytes; the event then causes a needless read, which is no defect.
+    pub(in crate::sim) events_with_wakeup: u32,
 }
 
 impl Link {
-    /// A connection that waits to be accepted.
+    /// A connection in the backlog.
     pub(in crate::sim) const fn new(outbound_len_max: usize) -> Self {
         Self {
-            custody: Custody::Backlog,
+            server_end: ServerEnd::Queued,
             inbound: VecDeque::new(),
             inbound_flow: Flow::Open,
             outbound: VecDeque::new(),
@@ -105,13 +101,13 @@ impl Link {
             watch: Watch {
                 interest: Interest::Nothing,
                 key: None,
-                told: Told::Nothing,
+                edge: EdgeState::Pending,
             },
-            scarcity: Scarcity::None,
+            is_send_blocked: false,
             peer_end: PeerEnd::Held,
             excuse: None,
             needless_reads: 0,
-            told_beside_mail: 0,
+            events_with_wakeup: 0,
         }
     }
 
@@ -134,7 +130,7 @@ impl Link {
         readiness
     }
 
-    /// The kernel tells of room once a third of it is free.
+    /// The kernel reports EPOLLOUT once a third of the buffer is free.
     pub(in crate::sim) fn has_wide_room(&self) -> bool {
         self.outbound.len().saturating_mul(3) <= self.outbound_len_max.saturating_mul(2)
             && self.outbound.len() < self.outbound_len_max

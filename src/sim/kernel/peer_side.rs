@@ -1,11 +1,11 @@
-//! The kernel from the peers' side, and what an onlooker sees of it.
+//! The kernel's interface for peers, and accessors for the harness and the oracle.
 
-use super::link::{Custody, Excuse, Flow, INBOUND_LEN_MAX, Link, LinkId, PeerEnd, Scarcity, Told};
+use super::link::{EdgeState, Excuse, Flow, INBOUND_LEN_MAX, Link, LinkId, PeerEnd, ServerEnd};
 use super::{Interest, Kernel, Occurrence};
 
-/// What peers do.
+/// The peers' system calls, and accessors.
 impl Kernel {
-    /// `None`: nobody listens.
+    /// `None`: connection refused.
     pub(in crate::sim) fn connect(&mut self, outbound_len_max: usize) -> Option<LinkId> {
         if self.listener.flow != Flow::Open {
             return None;
@@ -13,20 +13,20 @@ impl Kernel {
         let id = self.links.len();
         self.links.push(Link::new(outbound_len_max));
         self.listener.backlog.push_back(id);
-        self.listener.edge = Told::Nothing;
+        self.listener.edge = EdgeState::Pending;
         self.note(|| format!("peer connects as {id}"));
         Some(id)
     }
 
-    /// How many of the bytes the kernel takes.
+    /// Returns how many of the bytes the kernel takes.
     pub(in crate::sim) fn peer_send(&mut self, id: LinkId, bytes: &[u8]) -> usize {
         let link = &mut self.links[id];
-        if link.custody == Custody::Closed || link.inbound_flow != Flow::Open {
-            // Nobody takes them: the answer to bytes behind a close is a reset.
+        if link.server_end == ServerEnd::Closed || link.inbound_flow != Flow::Open {
+            // Data after a close is answered with a reset.
             self.reset(id);
             return bytes.len();
         }
-        if link.custody == Custody::Detached {
+        if link.server_end == ServerEnd::Detached {
             return bytes.len();
         }
         let len = bytes.len().min(INBOUND_LEN_MAX - link.inbound.len());
@@ -46,7 +46,7 @@ impl Kernel {
         }
     }
 
-    /// The peer closes: an end, and a reset for whatever still comes or was not read.
+    /// close(2) by the peer: a FIN, or a reset if it has not read everything.
     pub(in crate::sim) fn peer_close(&mut self, id: LinkId) {
         self.links[id].peer_end = PeerEnd::Closed;
         if self.links[id].outbound.is_empty() {
@@ -66,7 +66,7 @@ impl Kernel {
         self.edge(id);
     }
 
-    /// At most `len_max` bytes, and how the direction stands once none are left.
+    /// Reads at most `len_max` bytes; returns the state of the direction once the queue is empty.
     pub(in crate::sim) fn peer_read(&mut self, id: LinkId, len_max: usize) -> (Vec<u8>, Flow) {
         let link = &mut self.links[id];
         let len = link.outbound.len().min(len_max);
@@ -77,15 +77,15 @@ impl Kernel {
             Flow::Open
         };
         if len > 0 {
-            self.tell_of_room(id);
+            self.report_room(id);
         }
         (bytes, flow)
     }
 
-    pub(super) fn tell_of_room(&mut self, id: LinkId) {
+    pub(super) fn report_room(&mut self, id: LinkId) {
         let link = &mut self.links[id];
-        if link.scarcity == Scarcity::Met && link.has_wide_room() {
-            link.scarcity = Scarcity::None;
+        if link.is_send_blocked && link.has_wide_room() {
+            link.is_send_blocked = false;
             if link.watch.interest == Interest::InputAndRoom {
                 self.edge(id);
             }
@@ -96,38 +96,38 @@ impl Kernel {
         self.links[id].outbound.len()
     }
 
-    pub(in crate::sim) fn custody(&self, id: LinkId) -> Custody {
-        self.links[id].custody
+    pub(in crate::sim) fn server_end(&self, id: LinkId) -> ServerEnd {
+        self.links[id].server_end
     }
 
-    /// When the server stopped to listen.
+    /// When the server stopped listening.
     pub(in crate::sim) const fn stopped_at(&self) -> Option<u64> {
         self.listener.stopped_at
     }
 
-    /// Why the peer of this connection can't expect its answers.
+    /// Why this connection's peer can't expect its responses.
     pub(in crate::sim) fn excuse(&self, id: LinkId) -> Option<Excuse> {
         self.links[id].excuse
     }
 
-    /// What a poll has found is on its way to the loop.
-    pub(in crate::sim) fn on_told(&mut self, found: &[Occurrence]) {
+    /// Counts events that a poll returns together with a wake-up.
+    pub(in crate::sim) fn on_reported(&mut self, found: &[Occurrence]) {
         if !found.contains(&Occurrence::Wake) {
             return;
         }
-        let is_told = |link: &Link| {
+        let is_reported = |link: &Link| {
             let is_its = |one: &Occurrence| matches!(one, Occurrence::Socket(key, _) if Some(*key) == link.watch.key);
             found.iter().any(is_its)
         };
-        for link in self.links.iter_mut().filter(|link| is_told(link)) {
-            link.told_beside_mail += 1;
+        for link in self.links.iter_mut().filter(|link| is_reported(link)) {
+            link.events_with_wakeup += 1;
         }
     }
 
-    /// Those that no event beside mail excuses.
+    /// Needless reads, without those that a wake-up in the same poll explains.
     pub(in crate::sim) fn needless_reads(&self, id: LinkId) -> u32 {
         let link = &self.links[id];
-        link.needless_reads.saturating_sub(link.told_beside_mail)
+        link.needless_reads.saturating_sub(link.events_with_wakeup)
     }
 
     pub(in crate::sim) fn links_len(&self) -> usize {

@@ -1,16 +1,16 @@
-//! Answers out of bytes, as a strict peer reads them. Nothing of it is shared with the protocol it checks.
+//! Parses responses strictly, as a peer. It shares no code with the protocol that it checks.
 
-/// One final answer, and what came before it.
+/// A final response, and the number of interim responses before it.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Answer {
+pub(super) struct ReceivedResponse {
     pub(super) status: u16,
-    /// How often `100 Continue` stood before it.
+    /// How often `100 Continue` came before it.
     pub(super) continues: usize,
     pub(super) fields: Vec<(String, String)>,
     pub(super) body: Vec<u8>,
 }
 
-impl Answer {
+impl ReceivedResponse {
     pub(super) fn field(&self, name: &str) -> Option<&str> {
         self.fields
             .iter()
@@ -23,131 +23,131 @@ impl Answer {
     }
 }
 
-/// What is awaited next.
+/// What comes next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Place {
+enum Next {
     Head,
-    /// So many bytes of a body.
+    /// This many bytes of a body.
     Length(usize),
     ChunkSize,
-    /// So many bytes of a chunk, and its CRLF.
+    /// This many bytes of a chunk, and its CRLF.
     Chunk(usize),
-    /// The empty line behind the last chunk.
+    /// The empty line after the last chunk.
     LastLine,
     UntilEnd,
-    /// HTTP is over: another protocol, or nothing at all.
+    /// Nothing, or another protocol.
     Over,
 }
 
-/// Takes bytes, gives answers.
+/// Turns bytes into responses.
 #[derive(Debug)]
-pub(super) struct Reader {
-    place: Place,
+pub(super) struct ResponseReader {
+    next: Next,
     pending: Vec<u8>,
-    /// The answer whose body is under way.
-    current: Answer,
+    /// The response whose body is incomplete.
+    current: ReceivedResponse,
     continues: usize,
-    pub(super) whole: Vec<Answer>,
+    pub(super) responses: Vec<ReceivedResponse>,
 }
 
-impl Reader {
+impl ResponseReader {
     pub(super) fn new() -> Self {
         Self {
-            place: Place::Head,
+            next: Next::Head,
             pending: Vec::new(),
-            current: Answer::default(),
+            current: ReceivedResponse::default(),
             continues: 0,
-            whole: Vec::new(),
+            responses: Vec::new(),
         }
     }
 
-    /// Interim answers that have come behind the last final one.
+    /// The number of interim responses after the last final one.
     pub(super) const fn continues(&self) -> usize {
         self.continues
     }
 
-    /// The answer that is under way, if a byte of it has come.
-    pub(super) fn partial(&self) -> Option<&Answer> {
-        let is_begun = match self.place {
-            Place::Head => !self.pending.is_empty(),
-            Place::Over => false,
-            Place::Length(_)
-            | Place::ChunkSize
-            | Place::Chunk(_)
-            | Place::LastLine
-            | Place::UntilEnd => true,
+    /// The incomplete response, if a byte of it has come.
+    pub(super) fn partial(&self) -> Option<&ReceivedResponse> {
+        let is_begun = match self.next {
+            Next::Head => !self.pending.is_empty(),
+            Next::Over => false,
+            Next::Length(_)
+            | Next::ChunkSize
+            | Next::Chunk(_)
+            | Next::LastLine
+            | Next::UntilEnd => true,
         };
         is_begun.then_some(&self.current)
     }
 
-    /// Takes bytes; `wanted` says what the request at a place in order asked for.
+    /// Parses bytes; `method` returns the method of the request with this number.
     pub(super) fn feed(
         &mut self,
         bytes: &[u8],
-        wanted: impl Fn(usize) -> Wanted,
+        method: impl Fn(usize) -> RequestMethod,
     ) -> Result<(), String> {
         self.pending.extend_from_slice(bytes);
-        while self.step(&wanted)? {}
+        while self.step(&method)? {}
         Ok(())
     }
 
-    /// The stream has ended.
+    /// Handles the end of the stream.
     pub(super) fn end(&mut self) {
-        if self.place == Place::UntilEnd {
+        if self.next == Next::UntilEnd {
             self.finish();
         }
     }
 
     fn finish(&mut self) {
-        self.place = if self.current.status == 101 || self.current.says_close() {
-            Place::Over
+        self.next = if self.current.status == 101 || self.current.says_close() {
+            Next::Over
         } else {
-            Place::Head
+            Next::Head
         };
-        self.whole.push(std::mem::take(&mut self.current));
+        self.responses.push(std::mem::take(&mut self.current));
     }
 
-    fn step(&mut self, wanted: impl Fn(usize) -> Wanted) -> Result<bool, String> {
-        match self.place {
-            Place::Head => self.take_head(wanted),
-            Place::Length(left) => {
+    fn step(&mut self, method: impl Fn(usize) -> RequestMethod) -> Result<bool, String> {
+        match self.next {
+            Next::Head => self.take_head(method),
+            Next::Length(left) => {
                 let taken = self.take_body(left);
-                self.place = Place::Length(left - taken);
+                self.next = Next::Length(left - taken);
                 if left == taken {
                     self.finish();
                 }
                 Ok(left == taken)
             }
-            Place::ChunkSize => {
+            Next::ChunkSize => {
                 let Some(line) = self.take_line()? else {
                     return Ok(false);
                 };
                 let size = usize::from_str_radix(&line, 16)
                     .map_err(|_| format!("a chunk size of {line:?}"))?;
-                self.place = if size == 0 {
-                    Place::LastLine
+                self.next = if size == 0 {
+                    Next::LastLine
                 } else {
-                    Place::Chunk(size)
+                    Next::Chunk(size)
                 };
                 Ok(true)
             }
-            Place::Chunk(0) => {
+            Next::Chunk(0) => {
                 let Some(line) = self.take_line()? else {
                     return Ok(false);
                 };
-                self.place = Place::ChunkSize;
+                self.next = Next::ChunkSize;
                 if line.is_empty() {
                     Ok(true)
                 } else {
-                    Err(format!("{line:?} behind a chunk"))
+                    Err(format!("{line:?} after a chunk"))
                 }
             }
-            Place::Chunk(left) => {
+            Next::Chunk(left) => {
                 let taken = self.take_body(left);
-                self.place = Place::Chunk(left - taken);
+                self.next = Next::Chunk(left - taken);
                 Ok(taken > 0)
             }
-            Place::LastLine => {
+            Next::LastLine => {
                 let Some(line) = self.take_line()? else {
                     return Ok(false);
                 };
@@ -157,13 +157,13 @@ impl Reader {
                 self.finish();
                 Ok(true)
             }
-            Place::UntilEnd => {
+            Next::UntilEnd => {
                 self.take_body(usize::MAX);
                 Ok(false)
             }
-            Place::Over if self.pending.is_empty() => Ok(false),
-            Place::Over => Err(format!(
-                "bytes behind the end: {}",
+            Next::Over if self.pending.is_empty() => Ok(false),
+            Next::Over => Err(format!(
+                "bytes after the last response: {}",
                 self.pending.escape_ascii()
             )),
         }
@@ -182,15 +182,15 @@ impl Reader {
         let line: Vec<u8> = self.pending.drain(..end + 2).take(end).collect();
         String::from_utf8(line)
             .map(Some)
-            .map_err(|_| "a line that is no text".to_owned())
+            .map_err(|_| "a line that is not UTF-8".to_owned())
     }
 
-    fn take_head(&mut self, wanted: impl Fn(usize) -> Wanted) -> Result<bool, String> {
+    fn take_head(&mut self, method: impl Fn(usize) -> RequestMethod) -> Result<bool, String> {
         let Some(end) = self.pending.windows(4).position(|four| four == b"\r\n\r\n") else {
             return Ok(false);
         };
         let head: Vec<u8> = self.pending.drain(..end + 4).collect();
-        let text = String::from_utf8(head).map_err(|_| "a head that is no text".to_owned())?;
+        let text = String::from_utf8(head).map_err(|_| "a head that is not UTF-8".to_owned())?;
         let mut lines = text.trim_end().split("\r\n");
         let status = lines.next().unwrap_or_default();
         let status: u16 = status
@@ -209,44 +209,44 @@ impl Reader {
                 .ok_or_else(|| format!("a field {line:?}"))?;
             fields.push((name.to_owned(), value.to_owned()));
         }
-        self.current = Answer {
+        self.current = ReceivedResponse {
             status,
             continues: std::mem::take(&mut self.continues),
             fields,
             body: Vec::new(),
         };
-        self.place = self.framing(wanted(self.whole.len()))?;
-        if self.place == Place::Length(0) {
+        self.next = self.framing(method(self.responses.len()))?;
+        if self.next == Next::Length(0) {
             self.finish();
         }
         Ok(true)
     }
 
-    fn framing(&self, wanted: Wanted) -> Result<Place, String> {
+    fn framing(&self, method: RequestMethod) -> Result<Next, String> {
         let length = self.current.field("content-length");
         let coding = self.current.field("transfer-encoding");
         let bodiless = self.current.status < 200 || matches!(self.current.status, 204 | 304);
         match (length, coding) {
-            (Some(_), Some(_)) => Err("both framings in one answer".to_owned()),
-            (None, None) if bodiless => Ok(Place::Length(0)),
-            _ if bodiless => Err("framing where there is no body".to_owned()),
-            _ if wanted == Wanted::HeadAlone => Ok(Place::Length(0)),
+            (Some(_), Some(_)) => Err("both framings in one response".to_owned()),
+            (None, None) if bodiless => Ok(Next::Length(0)),
+            _ if bodiless => Err("framing without a body".to_owned()),
+            _ if method == RequestMethod::Head => Ok(Next::Length(0)),
             (Some(length), None) => length
                 .parse()
-                .map(Place::Length)
+                .map(Next::Length)
                 .map_err(|_| format!("a length of {length:?}")),
-            (None, Some("chunked")) => Ok(Place::ChunkSize),
+            (None, Some("chunked")) => Ok(Next::ChunkSize),
             (None, Some(coding)) => Err(format!("a coding {coding:?}")),
-            (None, None) if self.current.says_close() => Ok(Place::UntilEnd),
-            (None, None) => Err("an answer without an end".to_owned()),
+            (None, None) if self.current.says_close() => Ok(Next::UntilEnd),
+            (None, None) => Err("a response without framing".to_owned()),
         }
     }
 }
 
-/// Which part of an answer was asked for.
+/// Whether the response to a request has a body (RFC 9112 §6.3).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Wanted {
-    Everything,
-    /// HEAD: no body, whatever its length.
-    HeadAlone,
+pub(super) enum RequestMethod {
+    /// It has none, whatever its framing fields say.
+    Head,
+    Other,
 }

@@ -1,8 +1,5 @@
-//! A server in a made-up world, turn by turn, with a watchdog over each.
-#![expect(
-    clippy::expect_used,
-    reason = "a machine without a temporary file can't play this"
-)]
+//! The harness: a server in a simulation, run turn by turn, with bounds checked after each turn.
+#![expect(clippy::expect_used, reason = "the simulation needs a temporary file")]
 
 use core::sync::atomic::{AtomicUsize, Ordering};
 use std::cell::RefCell;
@@ -11,34 +8,34 @@ use std::io::Write as _;
 use std::rc::Rc;
 use std::sync::{Arc, Mutex, Once, OnceLock, PoisonError};
 
-use super::dice::Dice;
-use super::elsewhere::{Elsewhere, StagedHandler, StagedPanic};
+use super::background::Background;
 use super::faults::FaultRates;
-use super::kernel::Kernel;
-use super::run::Tracing;
-use super::task::{FILE_LEN, pattern};
-use super::world::{State, Stir, World};
+use super::handler::{IntendedPanic, SimulatedHandler};
+use super::kernel::{Kernel, Tracing};
+use super::plan::{FILE_LEN, pattern};
+use super::prng::Prng;
+use super::world::{PollEnd, SimulatedOs, World};
 use crate::limits::Limits;
 use crate::observe::{Observer, ServerEvent};
 use crate::reactor::{Gauge, Reactor, Settings};
 
-/// Turns without any work at all that are taken for a busy loop.
+/// More turns than this in succession without any work are a busy loop.
 const IDLE_TURNS_MAX: u32 = 30;
-/// Time-outs in succession behind which there was nothing to do.
+/// More time-outs than this in succession without any work are needless wake-ups.
 const IDLE_WAKES_MAX: u32 = 4;
 
-/// Hears what the loop reports.
+/// Keeps the events that the loop reports.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Ear(Arc<Mutex<Vec<ServerEvent>>>);
+pub(super) struct EventLog(Arc<Mutex<Vec<ServerEvent>>>);
 
-impl Observer for Ear {
+impl Observer for EventLog {
     fn on(&mut self, event: ServerEvent) {
         let mut events = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         events.push(event);
     }
 }
 
-impl Ear {
+impl EventLog {
     pub(super) fn events(&self) -> Vec<ServerEvent> {
         self.0
             .lock()
@@ -47,7 +44,7 @@ impl Ear {
     }
 }
 
-/// The highest that was measured.
+/// The highest measurements.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Peaks {
     pub(super) gauge: Gauge,
@@ -55,14 +52,15 @@ pub(super) struct Peaks {
     pub(super) idle_wakes: u32,
 }
 
-pub(super) struct Stage {
-    pub(super) reactor: Reactor<World, StagedHandler>,
-    pub(super) state: Rc<RefCell<State>>,
-    pub(super) elsewhere: Rc<RefCell<Elsewhere>>,
-    pub(super) ear: Ear,
+/// A server, its simulated operating system, and what is measured of them.
+pub(super) struct Harness {
+    pub(super) reactor: Reactor<SimulatedOs, SimulatedHandler>,
+    pub(super) world: Rc<RefCell<World>>,
+    pub(super) background: Rc<RefCell<Background>>,
+    pub(super) event_log: EventLog,
     pub(super) limits: Limits,
-    /// The largest whole answer that a request asks for.
-    pub(super) answer_len_max: usize,
+    /// The largest complete response that a request asks for, in bytes.
+    pub(super) response_len_max: usize,
     pub(super) peaks: Peaks,
     pub(super) turns: u64,
     found: Vec<crate::os::Occurrence>,
@@ -71,33 +69,33 @@ pub(super) struct Stage {
     work: u64,
 }
 
-impl Stage {
-    pub(super) fn new(dice: Dice, rates: FaultRates, settings: Settings, tracing: Tracing) -> Self {
-        hush_staged_panics();
-        let elsewhere = Rc::new(RefCell::new(Elsewhere::default()));
-        let kernel = Kernel::new(dice, rates, tracing);
-        let state = State::new(kernel, Rc::clone(&elsewhere));
-        let wakes = Arc::clone(&state.wakes);
-        let state = Rc::new(RefCell::new(state));
-        let handler = StagedHandler {
-            elsewhere: Rc::clone(&elsewhere),
+impl Harness {
+    pub(super) fn new(prng: Prng, rates: FaultRates, settings: Settings, tracing: Tracing) -> Self {
+        silence_intended_panics();
+        let background = Rc::new(RefCell::new(Background::default()));
+        let kernel = Kernel::new(prng, rates, tracing);
+        let world = World::new(kernel, Rc::clone(&background));
+        let wakes = Arc::clone(&world.wakes);
+        let world = Rc::new(RefCell::new(world));
+        let handler = SimulatedHandler {
+            background: Rc::clone(&background),
             file: shared_file(),
         };
-        let ear = Ear::default();
+        let event_log = EventLog::default();
         let reactor = Reactor::new(
-            World(Rc::clone(&state)),
+            SimulatedOs(Rc::clone(&world)),
             handler,
             settings,
-            Box::new(ear.clone()),
+            Box::new(event_log.clone()),
             move || wake(&wakes),
         );
         Self {
             reactor,
-            state,
-            elsewhere,
-            ear,
+            world,
+            background,
+            event_log,
             limits: settings.limits,
-            answer_len_max: 700_000,
+            response_len_max: 700_000,
             peaks: Peaks::default(),
             turns: 0,
             found: Vec::new(),
@@ -107,14 +105,14 @@ impl Stage {
         }
     }
 
-    /// One turn of the loop; what it must not have done is an error.
+    /// Runs one turn of the loop; a violation is an error.
     pub(super) fn turn(&mut self) -> Result<(), String> {
         self.turns += 1;
         self.reactor
             .turn(&mut self.found)
-            .map_err(|fault| format!("the loop gave up: {fault:?}"))?;
-        let mut violations = std::mem::take(&mut self.state.borrow_mut().kernel.record.violations);
-        violations.append(&mut self.elsewhere.borrow_mut().violations);
+            .map_err(|fault| format!("the loop failed: {fault:?}"))?;
+        let mut violations = std::mem::take(&mut self.world.borrow_mut().kernel.record.violations);
+        violations.append(&mut self.background.borrow_mut().violations);
         if let Some(violation) = violations.into_iter().next() {
             return Err(violation);
         }
@@ -123,27 +121,27 @@ impl Stage {
     }
 
     fn watch_for_busy_loops(&mut self) -> Result<(), String> {
-        let state = self.state.borrow();
-        let work = state.kernel.counts.work();
+        let world = self.world.borrow();
+        let work = world.kernel.counts.work();
         let is_idle = work == self.work && self.found.is_empty();
         self.work = work;
-        self.idle_turns = if is_idle && state.stir == Stir::Busy {
+        self.idle_turns = if is_idle && world.poll_end == PollEnd::Returned {
             self.idle_turns + 1
         } else {
             0
         };
-        self.idle_wakes = match state.stir {
+        self.idle_wakes = match world.poll_end {
             _ if !is_idle => 0,
-            Stir::TimedOut => self.idle_wakes + 1,
-            Stir::Busy | Stir::Horizon | Stir::Quiet => self.idle_wakes,
+            PollEnd::TimedOut => self.idle_wakes + 1,
+            PollEnd::Returned | PollEnd::Horizon | PollEnd::Quiescent => self.idle_wakes,
         };
         self.peaks.idle_turns = self.peaks.idle_turns.max(self.idle_turns);
         self.peaks.idle_wakes = self.peaks.idle_wakes.max(self.idle_wakes);
         if self.idle_turns > IDLE_TURNS_MAX {
-            return Err("a busy loop: turns in which nothing happens".to_owned());
+            return Err("a busy loop: many turns without any work".to_owned());
         }
         if self.idle_wakes > IDLE_WAKES_MAX {
-            return Err("the loop wakes again and again for nothing".to_owned());
+            return Err("needless wake-ups: many time-outs without any work".to_owned());
         }
         Ok(())
     }
@@ -169,7 +167,7 @@ impl Stage {
             (
                 "out",
                 gauge.out_max,
-                2 * (limits.pending_out_len_max + self.answer_len_max + read),
+                2 * (limits.pending_out_len_max + self.response_len_max + read),
             ),
         ];
         match bounds.iter().find(|(_, held, bound)| held > bound) {
@@ -178,44 +176,44 @@ impl Stage {
         }
     }
 
-    /// Turns until nothing happens any more before the horizon, or the server has stopped.
-    pub(super) fn settle(&mut self, turns_max: u64) -> Result<Stir, String> {
+    /// Runs turns until nothing is left to do before the horizon, or the server has stopped.
+    pub(super) fn settle(&mut self, turns_max: u64) -> Result<PollEnd, String> {
         for _ in 0..turns_max {
             if self.reactor.is_stopped() {
-                return Ok(Stir::Quiet);
+                return Ok(PollEnd::Quiescent);
             }
             self.turn()?;
-            let stir = self.state.borrow().stir;
-            // Whatever the turn itself has set going is seen by the next poll.
-            if matches!(stir, Stir::Quiet | Stir::Horizon) && self.found.is_empty() {
-                return Ok(stir);
+            let poll_end = self.world.borrow().poll_end;
+            // What the turn itself started shows in the next poll.
+            if matches!(poll_end, PollEnd::Quiescent | PollEnd::Horizon) && self.found.is_empty() {
+                return Ok(poll_end);
             }
         }
-        Err(format!("no quiet in {turns_max} turns"))
+        Err(format!("not quiescent after {turns_max} turns"))
     }
 }
 
-/// The longest body that a scripted peer sends.
+/// The longest body that a peer sends, in bytes.
 const MAX_BODY_LEN: usize = 80_000;
 
 fn wake(wakes: &AtomicUsize) {
     wakes.fetch_add(1, Ordering::AcqRel);
 }
 
-/// Panics that a scenario asks for say nothing; all others are reported as ever.
-fn hush_staged_panics() {
+/// Silences the panics that plans ask for; all others are still reported.
+fn silence_intended_panics() {
     static ONCE: Once = Once::new();
     ONCE.call_once(|| {
         let hook = std::panic::take_hook();
         std::panic::set_hook(Box::new(move |panic| {
-            if !panic.payload().is::<StagedPanic>() {
+            if !panic.payload().is::<IntendedPanic>() {
                 hook(panic);
             }
         }));
     });
 }
 
-/// A file of [`FILE_LEN`] bytes that no directory names any more.
+/// An unlinked file of [`FILE_LEN`] bytes.
 fn shared_file() -> Rc<File> {
     static FILE: OnceLock<File> = OnceLock::new();
     let file = FILE.get_or_init(|| {

@@ -1,4 +1,4 @@
-//! The loop by itself, for benchmarks: one peer that asks the same again and again, and a kernel that costs nothing.
+//! The loop alone, for benchmarks: one peer that repeats its requests, over a kernel that does no work.
 
 use core::cell::Cell;
 use core::fmt;
@@ -12,77 +12,77 @@ use crate::observe::{Observer, ServerEvent};
 use crate::os::{Fault, Instant, Interest, Key, Occurrence, Os, Readiness};
 use crate::reactor::{Reactor, Settings};
 
-/// The second of which all answers are.
+/// The wall clock, which stands still.
 const NOW: u64 = 784_111_777;
 
-/// A loop with one connection. Each turn of it reads the same bytes, has them answered and sends the answers off.
-pub struct Treadmill<H> {
-    reactor: Reactor<Belt, H>,
+/// A loop with one connection. Each turn reads the same requests and sends the responses.
+pub struct LoopDriver<H> {
+    reactor: Reactor<FreeKernel, H>,
     found: Vec<Occurrence>,
     sent_len: Rc<Cell<usize>>,
 }
 
-impl<H> fmt::Debug for Treadmill<H> {
+impl<H> fmt::Debug for LoopDriver<H> {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.debug_struct("Treadmill").finish_non_exhaustive()
+        formatter.debug_struct("LoopDriver").finish_non_exhaustive()
     }
 }
 
-impl<H: Handler> Treadmill<H> {
-    /// One that asks for `requests`: whole ones, and fewer bytes than a read takes.
+impl<H: Handler> LoopDriver<H> {
+    /// A driver for `requests`, which are complete and fit into one read.
     #[must_use]
     pub fn new(handler: H, requests: &[u8]) -> Self {
         let sent_len = Rc::new(Cell::new(0));
-        let belt = Belt {
+        let kernel = FreeKernel {
             requests: requests.into(),
-            waiting: Some(Connected),
+            backlog: Some(Socket),
             key: None,
             sent_len: Rc::clone(&sent_len),
         };
         let settings = Settings::new();
-        let reactor = Reactor::new(belt, handler, settings, Box::new(Nobody), || {});
-        let mut treadmill = Self {
+        let reactor = Reactor::new(kernel, handler, settings, Box::new(Ignore), || {});
+        let mut driver = Self {
             reactor,
             found: Vec::new(),
             sent_len,
         };
-        // The connection is taken, and its first requests with it.
-        treadmill.turn();
-        treadmill
+        // Accepts the connection and handles its first requests.
+        driver.turn();
+        driver
     }
 
-    /// One turn; how many bytes of answers it sent.
+    /// Runs one turn; returns how many bytes of responses it sent.
     ///
     /// # Panics
     ///
-    /// If the loop gives up, which it has no reason to.
+    /// If the loop fails, which it has no reason to.
     pub fn turn(&mut self) -> usize {
         let turned = self.reactor.turn(&mut self.found);
-        assert!(turned.is_ok(), "a kernel that never fails");
+        assert!(turned.is_ok(), "this kernel never fails");
         self.sent_len.take()
     }
 }
 
-/// Hears nothing.
+/// Ignores all events.
 #[derive(Debug)]
-struct Nobody;
+struct Ignore;
 
-impl Observer for Nobody {
+impl Observer for Ignore {
     fn on(&mut self, _: ServerEvent) {}
 }
 
-struct Connected;
+struct Socket;
 
-/// A kernel that has the same bytes for whoever reads, and room for all that is sent.
-struct Belt {
+/// A kernel whose socket always has the same bytes to read and room for every write.
+struct FreeKernel {
     requests: Box<[u8]>,
-    waiting: Option<Connected>,
+    backlog: Option<Socket>,
     key: Option<Key>,
     sent_len: Rc<Cell<usize>>,
 }
 
-impl Os for Belt {
-    type Socket = Connected;
+impl Os for FreeKernel {
+    type Socket = Socket;
 
     fn poll(&mut self, _: Option<Duration>, found: &mut Vec<Occurrence>) -> Result<(), Fault> {
         found.push(match self.key {
@@ -93,11 +93,11 @@ impl Os for Belt {
     }
 
     fn accept(&mut self) -> Result<Self::Socket, Fault> {
-        self.waiting.take().ok_or(Fault::Again)
+        self.backlog.take().ok_or(Fault::Again)
     }
 
     fn has_backlog(&mut self) -> bool {
-        self.waiting.is_some()
+        self.backlog.is_some()
     }
 
     fn stop_listening(&mut self) {}

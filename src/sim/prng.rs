@@ -1,27 +1,26 @@
-//! Chance from a seed, or from bytes that a fuzzer chooses.
+//! Pseudo-random numbers from a seed, or from bytes that a fuzzer chooses.
 
 use std::rc::Rc;
 
-/// A sequence of numbers that is decided beforehand.
+/// A deterministic sequence of numbers.
 #[derive(Clone, Debug)]
-pub(super) struct Dice {
-    chosen: Chosen,
+pub(super) struct Prng {
+    entropy: Entropy,
     state: u64,
 }
 
-/// Bytes that decide the numbers, until they run out.
+/// A fuzzer's bytes, used before the generator.
 #[derive(Clone, Debug)]
-struct Chosen {
+struct Entropy {
     bytes: Rc<[u8]>,
-    /// Of them, from the front.
     taken: usize,
 }
 
-impl Dice {
-    /// Splitmix64, small and good enough for a made-up world.
+impl Prng {
+    /// Splitmix64: small, and good enough for a simulation.
     pub(super) fn new(seed: u64) -> Self {
         Self {
-            chosen: Chosen {
+            entropy: Entropy {
                 bytes: Rc::new([]),
                 taken: 0,
             },
@@ -29,21 +28,21 @@ impl Dice {
         }
     }
 
-    /// Each number is made of as few of `bytes` as it needs, so that a change to one moves one decision. Once they have
-    /// run out, chance is the same for all.
-    pub(super) fn chosen(bytes: &[u8]) -> Self {
-        let mut dice = Self::new(0);
-        dice.chosen.bytes = bytes.into();
-        dice
+    /// Each number takes as few of `bytes` as it needs, so that changing one byte changes one decision. Once the bytes
+    /// have run out, the sequence is that of seed 0.
+    pub(super) fn from_bytes(bytes: &[u8]) -> Self {
+        let mut prng = Self::new(0);
+        prng.entropy.bytes = bytes.into();
+        prng
     }
 
     /// A number below `bound`, which is not 0.
     fn below(&mut self, bound: u64) -> u64 {
         let len = (u64::BITS - (bound - 1).leading_zeros()).div_ceil(8) as usize;
-        let Chosen { bytes, taken } = &mut self.chosen;
+        let Entropy { bytes, taken } = &mut self.entropy;
         let chosen = bytes.get(*taken..*taken + len);
         let Some(chosen) = chosen.filter(|_| !bytes.is_empty()) else {
-            return self.roll() % bound;
+            return self.next_number() % bound;
         };
         *taken += len;
         let number = chosen
@@ -52,23 +51,23 @@ impl Dice {
         number % bound
     }
 
-    const fn roll(&mut self) -> u64 {
+    const fn next_number(&mut self) -> u64 {
         self.state = self.state.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mixed = (self.state ^ (self.state >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
         let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
         mixed ^ (mixed >> 31)
     }
 
-    /// Another sequence, so that what one actor draws does not move what the others draw. Of bytes it takes those at the
-    /// end first: long before the two meet, they have enough.
+    /// An independent sequence, so that the draws of one consumer do not shift those of another. A fork takes the
+    /// fuzzer's bytes from the end, its parent from the front.
     pub(super) fn fork(&mut self) -> Self {
-        let left = self.chosen.bytes.get(self.chosen.taken..);
+        let left = self.entropy.bytes.get(self.entropy.taken..);
         Self {
-            chosen: Chosen {
+            entropy: Entropy {
                 bytes: left.unwrap_or_default().iter().rev().copied().collect(),
                 taken: 0,
             },
-            state: self.roll(),
+            state: self.next_number(),
         }
     }
 
@@ -83,18 +82,18 @@ impl Dice {
         low + self.below(high - low + 1)
     }
 
-    /// True so many times in a thousand.
-    pub(super) fn is_hit(&mut self, per_mille: u64) -> bool {
-        // What never happens needs no decision.
-        let is_decided = per_mille == 0 && !self.chosen.bytes.is_empty();
-        !is_decided && self.below(1000) < per_mille
+    /// True with this probability, in thousandths.
+    pub(super) fn chance(&mut self, per_mille: u64) -> bool {
+        // A rate of 0 takes no byte of the fuzzer's.
+        let is_free = per_mille == 0 && !self.entropy.bytes.is_empty();
+        !is_free && self.below(1000) < per_mille
     }
 
-    pub(super) fn pick<T: Copy>(&mut self, choices: &[T]) -> T {
+    pub(super) fn choose<T: Copy>(&mut self, choices: &[T]) -> T {
         choices[self.between(0, choices.len() - 1)]
     }
 
-    /// Small numbers far more often than large ones, from 1 to `high`.
+    /// From 1 to `high`, small numbers far more often than large ones.
     pub(super) fn skewed(&mut self, high: usize) -> usize {
         let bits = usize::BITS - high.leading_zeros();
         let bound = 1_usize << self.between(0, bits as usize - 1);
@@ -110,23 +109,23 @@ impl Dice {
 
 #[cfg(test)]
 mod tests {
-    use super::Dice;
+    use super::Prng;
 
     #[test]
-    fn chosen_bytes_decide_and_then_chance_is_the_same_for_all() {
-        let mut dice = Dice::chosen(&[7, 1, 0, 3, 200, 9]);
-        let mut fork = dice.fork();
+    fn bytes_decide_first_and_then_every_sequence_is_the_same() {
+        let mut prng = Prng::from_bytes(&[7, 1, 0, 3, 200, 9]);
+        let mut fork = prng.fork();
         assert_eq!((fork.between(0, 255), fork.between(0, 255)), (9, 200));
-        assert_eq!(dice.between(0, 9), 7);
-        assert_eq!(dice.between(10, 1000), 10 + 256);
-        assert!(!dice.is_hit(0), "what never happens takes no byte");
-        assert_eq!(dice.pick(&[1, 2, 3, 4]), 4);
-        let mut other = Dice::chosen(&[1, 2]);
+        assert_eq!(prng.between(0, 9), 7);
+        assert_eq!(prng.between(10, 1000), 10 + 256);
+        assert!(!prng.chance(0), "a rate of 0 takes no byte");
+        assert_eq!(prng.choose(&[1, 2, 3, 4]), 4);
+        let mut other = Prng::from_bytes(&[1, 2]);
         other.fork();
         assert_eq!(other.between(0, 65_535), 0x0102);
-        let chance = [dice.between(0, 1 << 20), dice.between(0, 1 << 20)];
+        let after = [prng.between(0, 1 << 20), prng.between(0, 1 << 20)];
         assert_eq!(
-            chance,
+            after,
             [other.between(0, 1 << 20), other.between(0, 1 << 20)]
         );
     }
