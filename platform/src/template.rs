@@ -27,11 +27,7 @@ const LIFECYCLE: &str = "      instanceLifecycleConfig:
 /// Writes the project.
 pub(crate) fn new(arguments: &NewArguments) -> Result<Status, Failure> {
     let folder = &arguments.directory;
-    let name = folder
-        .file_name()
-        .unwrap_or_default()
-        .to_string_lossy()
-        .into_owned();
+    let name = name_of(folder);
     accept_name(&name)?;
     if fs::read_dir(folder).is_ok_and(|mut entries| entries.next().is_some()) || folder.is_file() {
         return Err(
@@ -54,6 +50,15 @@ pub(crate) fn new(arguments: &NewArguments) -> Result<Status, Failure> {
         folder.display()
     ));
     Ok(Status::Done)
+}
+
+/// The last part of the path; that of the current directory for `.`.
+fn name_of(folder: &Path) -> String {
+    let absolute = folder.canonicalize();
+    let name = folder
+        .file_name()
+        .or_else(|| absolute.as_ref().ok()?.file_name());
+    name.unwrap_or_default().to_string_lossy().into_owned()
 }
 
 const fn files(kind: Kind) -> [(&'static str, &'static str); 9] {
@@ -115,18 +120,80 @@ fn fill(text: &str, kind: Kind, name: &str, library: &str) -> String {
     format!("{}\n", filled.trim_end())
 }
 
+/// The longest name of a function on the platform.
+const NAME_LEN_MAX: usize = 64;
+/// Keywords of Rust, the reserved ones included.
+const KEYWORDS: [&str; 52] = [
+    "abstract", "as", "async", "await", "become", "box", "break", "const", "continue", "crate",
+    "do", "dyn", "else", "enum", "extern", "false", "final", "fn", "for", "gen", "if", "impl",
+    "in", "let", "loop", "macro", "match", "mod", "move", "mut", "override", "priv", "pub", "ref",
+    "return", "self", "static", "struct", "super", "trait", "true", "try", "type", "typeof",
+    "unsafe", "unsized", "use", "virtual", "where", "while", "yield", "_",
+];
+/// Crates that come with the compiler.
+const BUILT_IN: [&str; 6] = ["alloc", "core", "proc-macro", "proc_macro", "std", "test"];
+/// Folders of cargo's own in its target directory.
+const OUTPUT_FOLDERS: [&str; 4] = ["build", "deps", "examples", "incremental"];
+/// Files that Windows cannot have, which would keep colleagues from checking the project out.
+const DEVICES: [&str; 4] = ["aux", "con", "nul", "prn"];
+
+/// Refuses what cargo or the platform would refuse later.
 fn accept_name(name: &str) -> Result<(), Failure> {
-    let is_letter = |letter: char| letter.is_ascii_lowercase();
-    let is_part = |letter: char| {
-        is_letter(letter) || letter.is_ascii_digit() || letter == '-' || letter == '_'
-    };
-    if name.starts_with(is_letter) && name.chars().all(is_part) && name.len() <= 64 {
+    let Some(why) = objection(name) else {
         return Ok(());
-    }
+    };
     Err(
-        Failure::input(format!("`{name}` is no name for a function"))
-            .fix("use lower-case letters, digits, - and _, a letter first"),
+        Failure::input(format!("`{name}` cannot be the function's name: {why}"))
+            .fix(format!("choose another, such as {}", suggestion(name))),
     )
+}
+
+fn objection(name: &str) -> Option<&'static str> {
+    if name.len() > NAME_LEN_MAX {
+        Some("it is longer than 64 bytes")
+    } else if !name.starts_with(|first: char| first.is_ascii_lowercase()) {
+        Some("it does not begin with a lower-case letter")
+    } else if !name.chars().all(is_part) {
+        Some("it has other characters than lower-case letters, digits, - and _")
+    } else if KEYWORDS.contains(&name) {
+        Some("it is a keyword of Rust")
+    } else if BUILT_IN.contains(&name) {
+        Some("it is a crate of the compiler")
+    } else if name == "coldstart" {
+        Some("it is the library that the function depends on")
+    } else if OUTPUT_FOLDERS.contains(&name) {
+        Some("cargo has a folder of this name in its target directory")
+    } else if DEVICES.contains(&name) {
+        Some("it is a device on Windows")
+    } else {
+        None
+    }
+}
+
+const fn is_part(letter: char) -> bool {
+    letter.is_ascii_lowercase() || letter.is_ascii_digit() || letter == '-' || letter == '_'
+}
+
+/// A similar name that is accepted.
+fn suggestion(name: &str) -> String {
+    let lower = name.to_lowercase();
+    let parts: String = lower
+        .chars()
+        .map(|letter| if is_part(letter) { letter } else { '-' })
+        .take(NAME_LEN_MAX / 2)
+        .collect();
+    let kept = parts.trim_matches(['-', '_']);
+    let similar = if kept.starts_with(|first: char| first.is_ascii_lowercase()) {
+        kept.to_owned()
+    } else {
+        format!("function-{kept}")
+    };
+    let similar = similar.trim_end_matches('-').to_owned();
+    if objection(&similar).is_none() {
+        similar
+    } else {
+        format!("{similar}-function")
+    }
 }
 
 fn library(path: Option<&Path>) -> Result<String, Failure> {
@@ -150,4 +217,49 @@ fn write(path: &Path, text: &str) -> Result<(), Failure> {
         fs::create_dir_all(folder).map_err(|error| Failure::file("create", folder, &error))?;
     }
     fs::write(path, text).map_err(|error| Failure::file("write", path, &error))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_that_cannot_build_are_refused_with_one_that_can() {
+        for (name, suggested) in [
+            ("my.function", "my-function"),
+            ("1st", "function-1st"),
+            ("fn", "fn-function"),
+            ("test", "test-function"),
+            ("std", "std-function"),
+            ("coldstart", "coldstart-function"),
+            ("deps", "deps-function"),
+            ("con", "con-function"),
+            ("My-Function", "my-function"),
+            ("my function", "my-function"),
+            ("\u{51fd}\u{6570}", "function"),
+            ("-x", "x"),
+            ("", "function"),
+            ("_", "function"),
+        ] {
+            assert!(objection(name).is_some(), "{name}");
+            assert_eq!(suggestion(name), suggested, "{name}");
+        }
+        let long = "a".repeat(65);
+        assert!(objection(&long).is_some());
+        for name in ["hello", "bootstrap", "a-b_c9"] {
+            assert_eq!(objection(name), None, "{name}");
+        }
+    }
+
+    #[test]
+    fn every_suggestion_is_accepted() {
+        let listed = KEYWORDS.iter().chain(&BUILT_IN).chain(&OUTPUT_FOLDERS);
+        for name in listed
+            .chain(&DEVICES)
+            .chain(&["Zed!", "9", "..", "A b C d"])
+        {
+            assert!(objection(name).is_some(), "{name}");
+            assert_eq!(objection(&suggestion(name)), None, "{name}");
+        }
+    }
 }
