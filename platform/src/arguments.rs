@@ -23,6 +23,9 @@ pub(crate) enum Command {
     /// Start a function as the platform does, and route calls to it
     #[command(after_help = STATUSES)]
     Run(RunArguments),
+    /// Call a function once with an event: a running one, or one that is started for the call
+    #[command(after_help = STATUSES)]
+    Invoke(InvokeArguments),
     /// Check a function's server against the platform's contract
     #[command(after_help = STATUSES)]
     Check(CheckArguments),
@@ -52,7 +55,7 @@ impl Switch {
 }
 
 /// What to start, and settings that override those of an s.yaml.
-#[derive(Debug, Args)]
+#[derive(Clone, Debug, Args)]
 pub(crate) struct SourceArguments {
     /// A directory, a ZIP, an s.yaml or an executable [default: the current directory]
     pub(crate) source: Option<PathBuf>,
@@ -100,10 +103,44 @@ pub(crate) struct SourceArguments {
     pub(crate) command: Vec<String>,
 }
 
+/// What is built before the start. A Rust project is, as `coldstart pack` does it.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct BuildArguments {
+    /// Build with the commands of actions.pre-deploy in s.yaml
+    #[arg(
+        long,
+        action = ArgAction::SetTrue, value_parser = switch,
+        conflicts_with = "no_build"
+    )]
+    pub(crate) build: Switch,
+    /// Do not build a Rust project
+    #[arg(
+        long,
+        action = ArgAction::SetTrue, value_parser = switch
+    )]
+    pub(crate) no_build: Switch,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct InvokeArguments {
+    #[command(flatten)]
+    pub(crate) source: SourceArguments,
+    #[command(flatten)]
+    pub(crate) build: BuildArguments,
+    /// The gateway of a running function; without one, the function is started for the call
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8080")]
+    pub(crate) gateway: SocketAddr,
+    /// The event, - for standard input [default: {}]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) event: Option<PathBuf>,
+}
+
 #[derive(Debug, Args)]
 pub(crate) struct RunArguments {
     #[command(flatten)]
     pub(crate) source: SourceArguments,
+    #[command(flatten)]
+    pub(crate) build: BuildArguments,
     /// The address that the gateway listens on
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8080")]
     pub(crate) gateway: SocketAddr,

@@ -37,6 +37,12 @@ pub(crate) fn say(line: impl AsRef<str>) {
     writeln!(anstream::stderr().lock(), "{}", line.as_ref()).ok();
 }
 
+/// Writes a result's bytes to standard output as they are.
+pub(crate) fn give_bytes(bytes: &[u8]) {
+    let mut out = std::io::stdout().lock();
+    out.write_all(bytes).and_then(|()| out.flush()).ok();
+}
+
 /// Writes a result to standard output and flushes it, since a program may be reading.
 pub(crate) fn give(line: impl AsRef<str>) {
     let mut out = anstream::stdout().lock();

@@ -10,7 +10,7 @@ use std::process::ExitCode;
 pub(crate) enum Status {
     /// Success.
     Done = 0,
-    /// A check failed.
+    /// A check failed, or the function reported an error to `invoke`.
     Unmet = 1,
     /// The source cannot be used: missing, malformed, unsafe.
     Input = 3,
@@ -33,7 +33,7 @@ impl From<Status> for ExitCode {
 /// The exit statuses, as `--help` lists them.
 pub(crate) const STATUSES: &str = "Exit status:
   0    done; every check passed
-  1    a check failed
+  1    a check failed; the invoked function reported an error
   2    the command line was wrong
   3    the source cannot be used: missing, malformed or unsafe file, ZIP or s.yaml
   4    the function did not start

@@ -2,6 +2,7 @@
 
 mod arguments;
 mod bench;
+mod build;
 mod caller_error;
 mod check;
 mod clock;
@@ -14,6 +15,7 @@ mod gateway;
 mod headers;
 mod instance;
 mod interrupt;
+mod invoke;
 mod isolation;
 mod listeners;
 mod pack;
@@ -62,6 +64,9 @@ fn main() -> ExitCode {
 fn carry_out(command: &Command) -> Result<Status, Failure> {
     match command {
         Command::Run(arguments) => run::run(arguments, &Interrupt::listen(Manner::Orderly)?),
+        Command::Invoke(arguments) => {
+            invoke::invoke(arguments, &Interrupt::listen(Manner::Orderly)?)
+        }
         Command::Check(arguments) => {
             Interrupt::listen(Manner::AtOnce)?;
             check::check(arguments)

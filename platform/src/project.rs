@@ -41,6 +41,8 @@ pub(crate) struct Project {
     pub(crate) isolation: Isolation,
     /// The path that `--watch` observes.
     pub(crate) watched: PathBuf,
+    /// What is deployed: the code directory, or the ZIP or file that it was made from.
+    pub(crate) artifact: PathBuf,
     /// What a user should know about the source before it starts.
     pub(crate) notes: Vec<String>,
     /// Keeps an extracted package on disk while the project lives.
@@ -165,9 +167,15 @@ impl Project {
             settings: self.settings.clone(),
             isolation: self.isolation,
             watched: code.to_owned(),
+            artifact: code.to_owned(),
             notes: Vec::new(),
             _scratch: None,
         }
+    }
+
+    /// Whether the code directory is a temporary copy.
+    pub(crate) const fn is_extracted(&self) -> bool {
+        self._scratch.is_some()
     }
 
     fn of_directory(folder: &Path, arguments: &SourceArguments) -> Result<Self, Failure> {
@@ -218,6 +226,7 @@ impl Project {
         fs::copy(path, &copy).map_err(|error| Failure::file("copy", path, &error))?;
         let mut project = Self::of_code(scratch.path(), start)?;
         path.clone_into(&mut project.watched);
+        path.clone_into(&mut project.artifact);
         project._scratch = Some(scratch);
         Ok(project)
     }
@@ -229,6 +238,7 @@ impl Project {
         fs::copy(path, &start).map_err(|error| Failure::file("copy", path, &error))?;
         let mut project = Self::of_code(scratch.path(), Start::File(START_FILE.to_owned()))?;
         path.clone_into(&mut project.watched);
+        path.clone_into(&mut project.artifact);
         project._scratch = Some(scratch);
         Ok(project)
     }
@@ -254,6 +264,7 @@ impl Project {
             start,
             settings: Settings::default(),
             isolation: Isolation::Direct,
+            artifact: watched.clone(),
             watched,
             notes,
             _scratch: extracted,

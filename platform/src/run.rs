@@ -1,12 +1,15 @@
 //! `coldstart run`: serves the function through a local gateway until Ctrl-C.
 
 use std::net::TcpListener;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use crate::arguments::RunArguments;
+use crate::build::Recipe;
 use crate::clock;
 use crate::console::{Tone, give, say};
+use crate::deployment::actions::NOT_RUN;
 use crate::exit::{Failure, Status};
 use crate::gateway::fleet::Fleet;
 use crate::gateway::listener;
@@ -17,25 +20,32 @@ use crate::interrupt::Interrupt;
 use crate::listeners::holder_of;
 use crate::project::Project;
 use crate::sandbox::{Isolation, Network};
-use crate::watch::Watch;
+use crate::watch::{self, Activity, Built, Watch};
 
 const WATCH_PERIOD: Duration = Duration::from_millis(300);
+/// A line about changes names this many files.
+const NAMES_MAX: usize = 3;
 
 /// Runs until interrupted.
 pub(crate) fn run(arguments: &RunArguments, interrupt: &Interrupt) -> Result<Status, Failure> {
-    let timeline = Timeline::begin();
     let socket = listener::bind(arguments.gateway)?;
     let address = socket
         .local_addr()
         .map_err(|error| Failure::machine(error.to_string()))?;
-    let project = resolve(arguments)?;
+    let recipe = Recipe::of(&arguments.source, &arguments.build)?;
+    match interrupt.unless_raised(|| recipe.carry_out()) {
+        Some(built) => built?,
+        None => return Ok(Status::Interrupted),
+    }
+    let timeline = Timeline::begin();
+    let project = resolve(arguments, &recipe)?;
     ensure_port_free(&project)?;
     let mut watch = arguments
         .watch
         .is_on()
-        .then(|| Watch::begin(&project.watched));
-    let watched = project.watched.clone();
+        .then(|| Watch::begin(&project, recipe.built()));
     project.say_notes();
+    warn_of_stale(&project, &recipe);
     describe(&project);
     let fleet = Arc::new(Fleet::new(
         project,
@@ -52,21 +62,60 @@ pub(crate) fn run(arguments: &RunArguments, interrupt: &Interrupt) -> Result<Sta
     }
     listener::spawn(socket, &fleet).map_err(|error| Failure::machine(error.to_string()))?;
     invite(&fleet, address);
+    if let Some(watch) = &mut watch {
+        watch.started();
+    }
+    let mut traffic = fleet.traffic();
     loop {
         if interrupt.wait(WATCH_PERIOD) {
             return Ok(finish(&fleet));
         }
-        if watch
-            .as_mut()
-            .is_some_and(|watch| watch.has_changed(&watched))
-        {
-            restart(&fleet, arguments);
+        let Some(watch) = &mut watch else { continue };
+        let activity = activity(&fleet, &mut traffic);
+        let changes = watch.poll(activity, || fleet.processes());
+        if !changes.is_empty() {
+            say(Tone::Strong.paint(format!("changed: {}", names(watch, &changes))));
+            restart(&fleet, arguments, &recipe);
+            watch.started();
         }
     }
 }
 
-fn resolve(arguments: &RunArguments) -> Result<Project, Failure> {
-    let mut project = Project::resolve(&arguments.source)?;
+/// What may have written files since the last look.
+fn activity(fleet: &Fleet, traffic: &mut (u64, u32)) -> Activity {
+    let before = std::mem::replace(traffic, fleet.traffic());
+    if before == *traffic && traffic.1 == 0 {
+        Activity::Quiet
+    } else {
+        Activity::Serving
+    }
+}
+
+fn names(watch: &Watch, changes: &[PathBuf]) -> String {
+    let shown: Vec<String> = changes
+        .iter()
+        .take(NAMES_MAX)
+        .map(|path| watch.shown(path))
+        .collect();
+    let rest = changes.len() - shown.len();
+    let rest = if rest > 0 {
+        format!(" and {rest} more")
+    } else {
+        String::new()
+    };
+    shown.join(", ") + &rest
+}
+
+fn resolve(arguments: &RunArguments, recipe: &Recipe) -> Result<Project, Failure> {
+    let mut source = arguments.source.clone();
+    source.source = recipe.source().map(Path::to_owned).or(source.source);
+    let mut project = Project::resolve(&source)?;
+    if let Some(folder) = recipe.watched() {
+        folder.clone_into(&mut project.watched);
+    }
+    if matches!(recipe, Recipe::Actions { .. }) {
+        project.notes.retain(|note| !note.contains(NOT_RUN));
+    }
     let settings = &mut project.settings;
     settings.concurrency = arguments.concurrency.or(settings.concurrency);
     settings.timeout = arguments.timeout.unwrap_or(settings.timeout);
@@ -93,13 +142,15 @@ pub(crate) fn ensure_port_free(project: &Project) -> Result<(), Failure> {
         })
 }
 
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Started {
+/// Whether an instance is ready.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Started {
     Ready,
     Not,
 }
 
-fn warm_up(fleet: &Fleet, timeline: Timeline) -> Started {
+/// Starts the instance, and shows how that went.
+pub(crate) fn warm_up(fleet: &Fleet, timeline: Timeline) -> Started {
     match fleet.warm_up(timeline) {
         Ok(resident) => {
             say(Tone::Strong.paint("cold start"));
@@ -131,18 +182,40 @@ fn explain(not_started: &NotStarted, fleet: &Fleet) {
     }
 }
 
-fn restart(fleet: &Arc<Fleet>, arguments: &RunArguments) {
-    say(Tone::Strong.paint("changed: restarting"));
+/// Builds while the old instance serves, then replaces it while the gateway holds the calls. What fails leaves the old one
+/// serving.
+fn restart(fleet: &Fleet, arguments: &RunArguments, recipe: &Recipe) {
+    let built = recipe.carry_out();
     let timeline = Timeline::begin();
-    match resolve(arguments) {
+    match built.and_then(|()| resolve(arguments, recipe)) {
         Ok(project) => {
+            warn_of_stale(&project, recipe);
             let hold = fleet.hold();
             fleet.replace(project);
             warm_up(fleet, timeline);
             drop(hold);
         }
-        Err(failure) => say(format!("{} {failure}", Tone::Bad.paint("error:"))),
+        Err(failure) => {
+            say(format!("{} {failure}", Tone::Bad.paint("error:")));
+            say("the function keeps running as it was before the change");
+        }
     }
+}
+
+/// Old code is the usual reason for an edit without effect.
+fn warn_of_stale(project: &Project, recipe: &Recipe) {
+    if recipe.built() == Built::Here {
+        return;
+    }
+    let Some(stale) = watch::stale(project) else {
+        return;
+    };
+    say(format!(
+        "{} {} is older than {}: build it, or let --build run actions.pre-deploy of s.yaml",
+        Tone::Caution.paint("note:"),
+        stale.code.display(),
+        stale.source.display()
+    ));
 }
 
 fn finish(fleet: &Fleet) -> Status {

@@ -18,10 +18,13 @@ impl fmt::Display for Action {
     }
 }
 
+/// How the note about actions begins; where they are run after all, it is left out.
+pub(crate) const NOT_RUN: &str = "not run here: pre-deploy";
+
 /// Says that the actions are not run.
 pub(crate) fn note(actions: &[Action]) -> Option<String> {
     let shown = listed(actions);
-    (!actions.is_empty()).then(|| format!("not run here: pre-deploy {shown}"))
+    (!actions.is_empty()).then(|| format!("{NOT_RUN} {shown}"))
 }
 
 /// The actions in their order, for a message.

@@ -29,7 +29,7 @@ pub(crate) struct Deployment {
     pub(crate) function: Function,
     /// The folder that holds the file.
     pub(crate) folder: PathBuf,
-    /// What the deployment tool runs first, and `coldstart` does not.
+    /// What the deployment tool runs first, and `coldstart` only when asked to.
     pub(crate) actions: Vec<Action>,
     /// What a user should know: keys without effect, missing layers, made-up values.
     pub(crate) notes: Vec<String>,

@@ -40,6 +40,8 @@ struct Slot {
     resident: Place,
     /// Admitted calls.
     active: u32,
+    /// The same, since the beginning.
+    admitted: u64,
     /// Those of them whose response is a stream of unknown length.
     streams: u32,
     /// Live [`Hold`]s.
@@ -155,6 +157,7 @@ impl Fleet {
             project: Arc::new(project),
             resident: Place::Empty,
             active: 0,
+            admitted: 0,
             streams: 0,
             holds: 0,
             held: 0,
@@ -203,6 +206,7 @@ impl Fleet {
                         resident.instance.thaw();
                     }
                     resident.instance.on(Step::CallBegan);
+                    slot.admitted += 1;
                     return Ok(Admission {
                         resident,
                         fleet: self,
@@ -223,6 +227,20 @@ impl Fleet {
                 }
             }
         }
+    }
+
+    /// The processes of the running instance.
+    pub(crate) fn processes(&self) -> Vec<i32> {
+        match &self.lock().resident {
+            Place::Up(resident) => resident.instance.process.members(),
+            Place::Empty | Place::Starting | Place::Closed => Vec::new(),
+        }
+    }
+
+    /// How many calls were admitted since the beginning, and how many of them are in progress.
+    pub(crate) fn traffic(&self) -> (u64, u32) {
+        let slot = self.lock();
+        (slot.admitted, slot.active)
     }
 
     /// Holds new calls until the guard is dropped.

@@ -10,7 +10,18 @@ use crate::instance::launch::Witness;
 /// Prints the function's output and the outcome of its calls.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Reporter {
+    lines: Lines,
     active: Arc<Mutex<Vec<String>>>,
+}
+
+/// Where the function's output goes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Lines {
+    /// It is the result.
+    #[default]
+    Stdout,
+    /// The result is something else.
+    Stderr,
 }
 
 /// One finished call.
@@ -36,6 +47,14 @@ pub(crate) enum Verdict {
 }
 
 impl Reporter {
+    /// A reporter that leaves standard output to the response of a call.
+    pub(crate) fn beside_response() -> Self {
+        Self {
+            lines: Lines::Stderr,
+            ..Self::default()
+        }
+    }
+
     /// A call begins. Its id marks the lines that the function writes until the call ends.
     pub(crate) fn begin(&self, request_id: &str) {
         self.lock().push(request_id.to_owned());
@@ -84,7 +103,11 @@ impl Witness for Reporter {
             [] | [_, ..] => "-".to_owned(),
         };
         drop(active);
-        give(format!("{} {id} {line}", stamp_millis(SystemTime::now())));
+        let line = format!("{} {id} {line}", stamp_millis(SystemTime::now()));
+        match self.lines {
+            Lines::Stdout => give(line),
+            Lines::Stderr => say(line),
+        }
     }
 
     fn on_remark(&self, remark: &str) {

@@ -19,6 +19,12 @@ const SHOWN_MAX: usize = 10;
 
 /// Builds, checks and writes the package.
 pub(crate) fn pack(arguments: &PackArguments) -> Result<Status, Failure> {
+    give(make(arguments)?);
+    Ok(Status::Done)
+}
+
+/// The same for another command, which prints the summary or not.
+pub(crate) fn make(arguments: &PackArguments) -> Result<String, Failure> {
     let source = Source::of(arguments)?;
     let output = arguments
         .output
@@ -35,7 +41,7 @@ pub(crate) fn pack(arguments: &PackArguments) -> Result<Status, Failure> {
         Code::Directory(folder) => of_directory(folder, &output, &source)?,
     };
     let packed = write::write(&items, &output)?;
-    give(format!(
+    Ok(format!(
         "{}  {} {}, {} bytes, {} unpacked\nsha256 {}",
         output.display(),
         packed.entries,
@@ -47,8 +53,7 @@ pub(crate) fn pack(arguments: &PackArguments) -> Result<Status, Failure> {
         packed.packed_len,
         packed.unpacked_len,
         packed.sha256
-    ));
-    Ok(Status::Done)
+    ))
 }
 
 /// What is packed, and for which start.

@@ -286,7 +286,7 @@ fn what_new_writes_is_valid_and_has_no_unknown_key() {
         // Our own reader agrees.
         let read = coldstart_in(
             &folder.path().join("demo"),
-            &["run", "--gateway", "127.0.0.1:0"],
+            &["run", "--no-build", "--gateway", "127.0.0.1:0"],
         );
         assert_eq!(read.status.code(), Some(3), "{}", stderr(&read));
         let message = stderr(&read);

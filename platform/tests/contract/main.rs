@@ -11,6 +11,7 @@ mod bench;
 mod callers;
 mod checks;
 mod deployment;
+mod edit_loop;
 mod gateway;
 mod mistakes;
 mod packages;

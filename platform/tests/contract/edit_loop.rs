@@ -1,0 +1,329 @@
+//! The edit loop: `run --watch`, builds before a start, and `invoke`.
+
+use std::fs;
+use std::io::Write;
+use std::path::Path;
+use std::process::{Command, Output, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::Instant;
+
+use crate::support::{
+    DEADLINE, Gateway, coldstart, coldstart_in, file, free_port, interpreter, stderr, stdout,
+};
+
+/// A server that responds with its version; `at_start` and `at_call` run at these points.
+fn program(version: u32, at_start: &str, at_call: &str) -> String {
+    format!(
+        "import os, sys\n\
+         from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer\n\
+         class Handler(BaseHTTPRequestHandler):\n    \
+             protocol_version = 'HTTP/1.1'\n    \
+             def log_message(self, *_): pass\n    \
+             def any(self):\n        \
+                 event = self.rfile.read(int(self.headers.get('content-length') or 0))\n        \
+                 {at_call}\n        \
+                 body = b'version {version} ' + event\n        \
+                 self.send_response(404 if event == b'fail' else 200)\n        \
+                 if event == b'fail': self.send_header('x-fc-status', '404')\n        \
+                 self.send_header('Content-Length', str(len(body)))\n        \
+                 self.end_headers()\n        \
+                 self.wfile.write(body)\n    \
+             do_GET = do_POST = any\n\
+         {at_start}\n\
+         print('started version {version}', flush=True)\n\
+         ThreadingHTTPServer(('0.0.0.0', int(os.environ['FC_CUSTOM_LISTEN_PORT'])), Handler).serve_forever()\n"
+    )
+}
+
+/// A folder with the server, and a gateway that watches it.
+struct Loop {
+    folder: tempfile::TempDir,
+    gateway: Gateway,
+}
+
+impl Loop {
+    fn start(program: &str, ignored: &str) -> Option<Self> {
+        let python = interpreter(&["python3", "python"])?;
+        let folder = tempfile::tempdir().expect("a folder");
+        file(folder.path(), "server.py", program, 0o644);
+        file(folder.path(), ".gitignore", ignored, 0o644);
+        let port = free_port().to_string();
+        let path = folder.path().to_str().expect("text").to_owned();
+        let gateway = Gateway::start(&[
+            "--watch",
+            "--port",
+            &port,
+            &path,
+            "--",
+            &python,
+            "server.py",
+        ]);
+        Some(Self { folder, gateway })
+    }
+
+    fn write(&self, name: &str, text: &str) {
+        file(self.folder.path(), name, text, 0o644);
+    }
+
+    fn starts(&self) -> usize {
+        let output = self.gateway.output.lock().expect("the output");
+        output.matches("started version").count()
+    }
+
+    /// Asks until the version is served.
+    fn wait_for_version(&self, version: u32) {
+        let deadline = Instant::now() + DEADLINE;
+        let wanted = format!("version {version} ");
+        while self.gateway.call("GET", "/", "").body != wanted {
+            assert!(
+                Instant::now() < deadline,
+                "version {version} is never served"
+            );
+        }
+    }
+}
+
+#[test]
+fn an_edit_is_served_and_no_request_is_dropped() {
+    let Some(edited) = Loop::start(&program(1, "", "pass"), "") else {
+        return;
+    };
+    let is_over = AtomicBool::new(false);
+    thread::scope(|scope| {
+        let calling = scope.spawn(|| {
+            let mut calls = 0_u32;
+            while !is_over.load(Ordering::Relaxed) {
+                let reply = edited.gateway.call("POST", "/", "x");
+                assert_eq!(reply.status, 200, "{}", reply.body);
+                calls += 1;
+            }
+            calls
+        });
+        for version in 2..=3 {
+            edited.write("server.py", &program(version, "", "pass"));
+            edited.wait_for_version(version);
+        }
+        is_over.store(true, Ordering::Relaxed);
+        assert!(calling.join().expect("no request was dropped") > 0);
+    });
+    let output = edited.gateway.wait_for("changed: server.py");
+    assert!(output.contains("started version 3"), "{output}");
+}
+
+#[test]
+fn what_the_function_writes_does_not_restart_it() {
+    let at_start = "open('start.log', 'a').write('x'); open('state.json', 'a').write('x')";
+    let at_call = "open('calls.db', 'a').write('x')";
+    let Some(edited) = Loop::start(&program(1, at_start, at_call), "") else {
+        return;
+    };
+    for _ in 0..5 {
+        edited.wait_for_version(1);
+    }
+    // An edit proves that the files were looked at meanwhile.
+    edited.write("server.py", &program(2, at_start, at_call));
+    edited.wait_for_version(2);
+    edited
+        .gateway
+        .wait_for("calls.db is written by the function");
+    edited.write("server.py", &program(3, at_start, at_call));
+    edited.wait_for_version(3);
+    // state.json looks like source: it may cost one restart, and never a second one.
+    assert!(edited.starts() <= 4, "{} starts", edited.starts());
+}
+
+#[test]
+fn ignored_files_do_not_restart_the_function() {
+    let Some(edited) = Loop::start(&program(1, "", "pass"), "/notes.py\n") else {
+        return;
+    };
+    edited.write("notes.py", "1");
+    edited.write("node_modules/x/index.js", "1");
+    edited.write(".server.py.swp", "1");
+    edited.write("server.py", &program(2, "", "pass"));
+    edited.wait_for_version(2);
+    let output = edited.gateway.wait_for("changed: ");
+    let line = output.lines().find(|line| line.starts_with("changed: "));
+    assert_eq!(line, Some("changed: server.py"), "{output}");
+}
+
+/// A project whose code is a copy that `actions.pre-deploy` makes.
+fn project(folder: &Path, python: &str, port: u16, action: &str) {
+    file(folder, "server.py", program(1, "", "pass"), 0o644);
+    file(folder, "dist/server.py", program(0, "", "pass"), 0o644);
+    let yaml = format!(
+        "edition: 3.0.0\nname: demo\nresources:\n  demo:\n    component: fc3\n    actions:\n      pre-deploy:\n\
+         \x20       - run: {action}\n          path: ./\n    props:\n      runtime: custom.debian12\n      functionName: demo\n\
+         \x20     code: ./dist\n      customRuntimeConfig:\n        command: [{python}]\n        args: [server.py]\n\
+         \x20       port: {port}\n"
+    );
+    file(folder, "s.yaml", yaml, 0o644);
+}
+
+#[test]
+fn pre_deploy_actions_build_when_asked_and_old_code_is_named_otherwise() {
+    let Some(python) = interpreter(&["python3", "python"]) else {
+        return;
+    };
+    let folder = tempfile::tempdir().expect("a folder");
+    project(
+        folder.path(),
+        &python,
+        free_port(),
+        "cp server.py dist/server.py",
+    );
+    let old = fs::File::options()
+        .write(true)
+        .open(folder.path().join("dist/server.py"))
+        .expect("opened");
+    old.set_modified(std::time::SystemTime::UNIX_EPOCH)
+        .expect("the time");
+    let path = folder.path().to_str().expect("text");
+    let gateway = Gateway::start(&[path]);
+    assert_eq!(gateway.call("GET", "/", "").body, "version 0 ");
+    gateway.wait_for("dist is older than server.py");
+    drop(gateway);
+    let gateway = Gateway::start(&["--build", "--watch", path]);
+    assert_eq!(gateway.call("GET", "/", "").body, "version 1 ");
+    // A build that fails leaves the old code serving.
+    file(folder.path(), "server.py", program(2, "", "pass"), 0o644);
+    fs::remove_dir_all(folder.path().join("dist")).expect("removed");
+    gateway.wait_for("keeps running as it was");
+    assert_eq!(gateway.call("GET", "/", "").body, "version 1 ");
+    // What the build writes is no change: one start for each edit.
+    fs::create_dir(folder.path().join("dist")).expect("created");
+    for version in 3..=4 {
+        let text = program(version, "", "pass");
+        file(folder.path(), "server.py", text, 0o644);
+        let output = gateway.wait_for(&format!("started version {version}"));
+        assert_eq!(output.matches("started version 3").count(), 1, "{output}");
+    }
+}
+
+#[test]
+fn a_build_that_fails_ends_run_before_the_start() {
+    let Some(python) = interpreter(&["python3", "python"]) else {
+        return;
+    };
+    let folder = tempfile::tempdir().expect("a folder");
+    project(folder.path(), &python, free_port(), "exit 7");
+    let run = ["run", "--gateway", "127.0.0.1:0", "--build"];
+    let output = coldstart_in(folder.path(), &run);
+    assert_eq!(output.status.code(), Some(6), "{}", stderr(&output));
+    assert!(
+        stderr(&output).contains("pre-deploy `exit 7` failed"),
+        "{}",
+        stderr(&output)
+    );
+    fs::remove_file(folder.path().join("s.yaml")).expect("removed");
+    let output = coldstart_in(folder.path(), &run);
+    assert_eq!(output.status.code(), Some(3), "{}", stderr(&output));
+}
+
+#[test]
+fn a_running_function_is_invoked_through_its_gateway() {
+    let Some(edited) = Loop::start(&program(1, "", "pass"), "") else {
+        return;
+    };
+    let invoke = |event: &str| {
+        let path = file(edited.folder.path(), "event", event, 0o644);
+        let path = path.to_str().expect("text").to_owned();
+        coldstart(&[
+            "invoke",
+            "--gateway",
+            &edited.gateway.address,
+            "--event",
+            &path,
+        ])
+    };
+    let output = invoke("one");
+    assert_eq!(
+        (output.status.code(), stdout(&output).as_str()),
+        (Some(0), "version 1 one")
+    );
+    let output = invoke("fail");
+    assert_eq!(
+        (output.status.code(), stdout(&output).as_str()),
+        (Some(1), "version 1 fail")
+    );
+    assert!(
+        stderr(&output).contains("failed: UnhandledInvocationError"),
+        "{}",
+        stderr(&output)
+    );
+}
+
+#[test]
+fn a_function_that_does_not_run_is_started_for_one_call() {
+    let Some(python) = interpreter(&["python3", "python"]) else {
+        return;
+    };
+    let folder = tempfile::tempdir().expect("a folder");
+    file(folder.path(), "server.py", program(1, "", "pass"), 0o644);
+    let nobody = format!("127.0.0.1:{}", free_port());
+    let port = free_port().to_string();
+    let path = folder.path().to_str().expect("text");
+    let invoke = |program: &str, event: &str| -> Output {
+        let mut child = Command::new(env!("CARGO_BIN_EXE_coldstart"))
+            .args([
+                "invoke",
+                "--gateway",
+                &nobody,
+                "--port",
+                &port,
+                "--event",
+                "-",
+                path,
+                "--",
+            ])
+            .args([&python, program])
+            .env("NO_COLOR", "1")
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("it runs");
+        let mut input = child.stdin.take().expect("its input");
+        input.write_all(event.as_bytes()).expect("sent");
+        drop(input);
+        child.wait_with_output().expect("it ends")
+    };
+    let output = invoke("server.py", "one");
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    // The response alone: the function's output goes to standard error.
+    assert_eq!(stdout(&output), "version 1 one");
+    assert!(
+        stderr(&output).contains("started version 1"),
+        "{}",
+        stderr(&output)
+    );
+    assert_eq!(invoke("server.py", "fail").status.code(), Some(1));
+    assert_eq!(invoke("missing.py", "one").status.code(), Some(4));
+}
+
+#[test]
+fn invoke_does_not_take_another_server_for_the_gateway() {
+    let Some(python) = interpreter(&["python3", "python"]) else {
+        return;
+    };
+    let folder = tempfile::tempdir().expect("a folder");
+    file(folder.path(), "server.py", program(1, "", "pass"), 0o644);
+    let port = free_port();
+    let path = folder.path().to_str().expect("text");
+    let _gateway = Gateway::start(&[
+        "--port",
+        &port.to_string(),
+        path,
+        "--",
+        &python,
+        "server.py",
+    ]);
+    let output = coldstart(&["invoke", "--gateway", &format!("127.0.0.1:{port}")]);
+    assert_eq!(output.status.code(), Some(3), "{}", stderr(&output));
+    assert!(
+        stderr(&output).contains("is not the gateway"),
+        "{}",
+        stderr(&output)
+    );
+}
