@@ -197,7 +197,7 @@ fn restart(fleet: &Fleet, arguments: &RunArguments, recipe: &Recipe) {
         }
         Err(failure) => {
             say(format!("{} {failure}", Tone::Bad.paint("error:")));
-            say("the function keeps running as it was before the change");
+            say("not restarted: the function stays as it was before the change");
         }
     }
 }

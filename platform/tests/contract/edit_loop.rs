@@ -189,7 +189,7 @@ fn pre_deploy_actions_build_when_asked_and_old_code_is_named_otherwise() {
     // A build that fails leaves the old code serving.
     file(folder.path(), "server.py", program(2, "", "pass"), 0o644);
     fs::remove_dir_all(folder.path().join("dist")).expect("removed");
-    gateway.wait_for("keeps running as it was");
+    gateway.wait_for("stays as it was");
     assert_eq!(gateway.call("GET", "/", "").body, "version 1 ");
     // What the build writes is no change: one start for each edit.
     fs::create_dir(folder.path().join("dist")).expect("created");

@@ -16,6 +16,7 @@ mod gateway;
 mod mistakes;
 mod packages;
 mod page;
+mod readme;
 mod sandbox;
 mod start;
 mod support;
