@@ -96,7 +96,12 @@ impl Process {
                 cores.enter_servers();
             }
             let began = Instant::now();
-            let child = command.spawn().map_err(|error| Refusal::execute(&error))?;
+            let spawned = command.spawn();
+            // What follows must not take time from the server.
+            if let Some(cores) = cores {
+                cores.enter_probe();
+            }
+            let child = spawned.map_err(|error| Refusal::execute(&error))?;
             let id = child_id(&child).map_err(|error| Refusal::spawn(&error))?;
             // The command, dropped here, holds copies of the output, which must close with the function.
             Ok((Self::of(id, began, Holder::Parent), child))
