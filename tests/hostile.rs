@@ -1,4 +1,4 @@
-//! Peers that flood, hold and vanish, over loopback: the server stays up, stops when it is told to, and lets others in.
+//! Peers that flood, hold and vanish, over loopback: the server stays up, stops on a signal, and lets others in.
 #![expect(clippy::panic, reason = "values and observers of careless users panic")]
 
 mod loopback;

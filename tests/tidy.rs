@@ -5,6 +5,8 @@
 
 #[path = "tidy/citations.rs"]
 mod citations;
+#[path = "tidy/english.rs"]
+mod english;
 #[path = "tidy/map.rs"]
 mod map;
 #[path = "tidy/papers.rs"]

@@ -11,7 +11,7 @@ use coldstart::{Handler, Request, Response, Router};
 use loopback::server::{Running, on_loopback};
 use loopback::{Client, get};
 
-/// Becomes the protocol `echo` for whoever offers it, and for CONNECT: what was sent with the request comes back.
+/// Becomes the protocol `echo` for peers that offer it, and for CONNECT: what was sent with the request comes back.
 #[derive(Clone)]
 struct Echo;
 

@@ -117,7 +117,7 @@ impl Table {
             return Obstacle::Foreign { port, holder };
         }
         let on_port = |listener: &&Listener| listener.port == port;
-        // A server may listen twice: of several reasons, the one nearest to being right is told.
+        // A server may listen twice: of several reasons, the one nearest to being right is reported.
         let nearest = self.own.iter().filter(on_port).min_by_key(|listener| {
             (
                 !listener.address.is_unspecified(),

@@ -448,7 +448,7 @@ mod tests {
                 assert_eq!(response.head().status(), 503);
             }
             Polled::Filled(Pending::Promise(_)) | Polled::Pending | Polled::Broken => {
-                panic!("the one that left is told to come again")
+                panic!("the peer that left gets a 503")
             }
         }
         let full = with_request(|request| pool.call(request));

@@ -1,4 +1,4 @@
-//! How far a peer is still there, for whoever works on its response.
+//! Whether a peer is still there, for the code that works on its response.
 
 /// How far the peer of a response is still there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

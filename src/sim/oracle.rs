@@ -256,7 +256,7 @@ fn check_end(peer: &Peer, before: PeerState, kernel: &Kernel) -> Result<(), Stri
     check_unanswered(peer, next, before, kernel)
 }
 
-/// Whether the peer has sent so many bytes after this request that a reset may destroy the response.
+/// Whether the peer has sent enough after this request for a reset to destroy the response.
 fn may_be_lost_to_a_reset(peer: &Peer, number: usize) -> bool {
     let start = peer.requests.get(number).map_or(0, |request| request.start);
     peer.state == PeerState::ClosedByServer(Flow::Broken)

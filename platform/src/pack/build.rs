@@ -138,7 +138,7 @@ fn cargo(folder: &Path, arguments: &[&str]) -> Result<Vec<u8>, Failure> {
         .stdout(Stdio::piped())
         .stderr(Stdio::piped());
     if io::stderr().is_terminal() {
-        // Behind a pipe cargo would leave the colours out.
+        // cargo writes no colours into a pipe.
         command.env("CARGO_TERM_COLOR", "always");
     }
     let mut process = command.spawn().map_err(|error| cannot_run(&error))?;

@@ -112,7 +112,7 @@ fn nginx_in_front_reuses_its_connections() {
     let folder = tempfile::tempdir().expect("a folder");
     let (reusing, old) = (free_port(), free_port());
     let _nginx = Nginx::start(&nginx, folder.path(), &gateway.address, [reusing, old]);
-    // By default nginx speaks HTTP/1.0 to what is behind it.
+    // By default nginx speaks HTTP/1.0 to its upstream.
     for port in [reusing, old] {
         let said = output(
             &node,

@@ -500,7 +500,7 @@ fn outside_address() -> Option<Ipv4Addr> {
     }
 }
 
-/// A zombie has ended, whoever should have noticed.
+/// Whether the process runs; a zombie does not, even if its parent has not noticed its end.
 fn is_running(process: impl AsRef<Path>) -> bool {
     let stat = fs::read_to_string(process.as_ref().join("stat")).unwrap_or_default();
     stat.rsplit_once(") ")

@@ -131,7 +131,7 @@ impl<S> Session<S> {
         };
     }
 
-    /// A response is in progress. If the peer has ended its side, whoever produces the response can see it; what the handler
+    /// A response is in progress. If the peer has ended its side, the code that produces the response can see it; what the handler
     /// wants then is returned.
     fn on_half_close(&self) -> WhenHalfClosed {
         let is_half_closed = matches!(self.read_state, ReadState::Ending | ReadState::Ended);
