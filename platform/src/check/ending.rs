@@ -141,7 +141,9 @@ fn refuses(subject: &Subject, value: &str, what: &str) -> Result<(), Break> {
             .environment
             .insert(name.to_owned(), value.to_owned());
     }
-    match subject.start_project(&subject.project, &settings, Circumstances::default()) {
+    // A port in use is in use in this machine's network, not in one of the function's own.
+    let project = subject.on_host();
+    match subject.start_project(&project, &settings, Circumstances::default()) {
         Err(NotStarted {
             error: CallerError::Exited { code, logs, .. },
             ..

@@ -157,6 +157,10 @@ impl<'a> Desk<'a> {
         } else {
             Port::Fixed
         });
+        // A port that is built in does not matter where each instance has its own network.
+        if second.is_none() && self.subject.has_own_network() {
+            second = self.subject.start_another(Completeness::Full).ok();
+        }
         second
     }
 
@@ -201,15 +205,16 @@ impl<'a> Desk<'a> {
         }
     }
 
-    /// At the same time if each start can have a port of its own.
+    /// At the same time if each start can have a port or a network of its own.
     fn starts(&self) {
         thread::scope(|scope| {
             for check in self.selected {
                 if let Lane::Starts(observe) = check.lane {
                     let noting = move || self.note(check, || observe(self.subject));
-                    match self.subject.port() {
-                        Port::Movable => drop(scope.spawn(noting)),
-                        Port::Fixed => noting(),
+                    if self.subject.can_run_beside() {
+                        drop(scope.spawn(noting));
+                    } else {
+                        noting();
                     }
                 }
             }

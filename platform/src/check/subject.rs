@@ -19,6 +19,7 @@ use crate::instance::launch::{self, NotStarted, Witness};
 use crate::instance::logs::Logs;
 use crate::instance::timeline::{Part, Timeline};
 use crate::project::{Project, Settings};
+use crate::sandbox::{Isolation, Network};
 use crate::wire::exchange::{Call, Reply};
 use crate::wire::head::Response;
 use crate::wire::{Fault, Wire};
@@ -177,6 +178,25 @@ impl Subject {
     /// Whether the port can be chosen; the first observation counts.
     pub(crate) fn observed(&self, port: Port) {
         self.port.get_or_init(|| port);
+    }
+
+    /// Whether several instances can run at a time: each on a port of its own, or each in a network of its own.
+    pub(crate) fn can_run_beside(&self) -> bool {
+        self.port() == Port::Movable || self.has_own_network()
+    }
+
+    /// Whether each instance has a network of its own.
+    pub(crate) fn has_own_network(&self) -> bool {
+        self.project.isolation == Isolation::Sandboxed(Network::Own)
+    }
+
+    /// The function in this machine's network.
+    pub(crate) fn on_host(&self) -> Project {
+        let mut project = self.project.at(&self.project.code);
+        if self.has_own_network() {
+            project.isolation = Isolation::Sandboxed(Network::Host);
+        }
+        project
     }
 
     /// Whether the port can be chosen.

@@ -49,7 +49,8 @@ enum Holder {
 #[derive(Debug)]
 struct Supervisor {
     process: i32,
-    network: Network,
+    /// The network of its namespaces, if it has any.
+    room: Option<Network>,
     line: Mutex<Line>,
     /// Tells the supervisor to kill everything, without waiting for the line's lock.
     closer: Closer,
@@ -111,17 +112,14 @@ impl Process {
 
     /// Starts the command under a supervisor, in the namespaces that the spec names.
     pub(crate) fn supervise(spec: Spec, output: [Stdio; 2]) -> Result<Arc<Self>, Refusal> {
-        let network = spec
-            .room
-            .as_ref()
-            .map_or(Network::Host, |room| room.network);
+        let room = spec.room.as_ref().map(|room| room.network);
         let create = move || {
             let lost = |error: io::Error| Refusal::spawn(&error);
             let began = Instant::now();
             let (child, channel) = sandbox::supervisor(output).map_err(lost)?;
             let supervisor = Supervisor {
                 process: child_id(&child).map_err(lost)?,
-                network,
+                room,
                 closer: channel.closer().map_err(lost)?,
                 line: Mutex::new(Line {
                     channel,
@@ -205,7 +203,7 @@ impl Process {
     pub(crate) fn network(&self) -> Network {
         match &self.holder {
             Holder::Parent => Network::Host,
-            Holder::Supervisor(supervisor) => supervisor.network,
+            Holder::Supervisor(supervisor) => supervisor.room.unwrap_or(Network::Host),
         }
     }
 
@@ -269,7 +267,7 @@ impl Process {
     /// Connects to the function's port, in the network that it sees.
     pub(crate) fn connect(&self, port: u16, patience: Duration) -> io::Result<TcpStream> {
         let own = match &self.holder {
-            Holder::Supervisor(supervisor) if supervisor.network == Network::Own => supervisor,
+            Holder::Supervisor(supervisor) if supervisor.room == Some(Network::Own) => supervisor,
             Holder::Supervisor(_) | Holder::Parent => {
                 let address = SocketAddr::new(Network::Host.router_address(), port);
                 return TcpStream::connect_timeout(&address, patience);

@@ -367,6 +367,39 @@ fn a_server_that_listens_and_then_exits_is_reported_with_its_last_lines() {
 }
 
 #[test]
+fn check_examines_servers_in_networks_of_their_own() {
+    let Some(python) = sandboxed_python() else {
+        return;
+    };
+    let port = free_port().to_string();
+    let fixed = format!("OTHER_PORT={port}");
+    let verdicts = |setting: &str| {
+        let output = coldstart(&[
+            "check",
+            "--network",
+            "own",
+            "--port",
+            &port,
+            "--env",
+            setting,
+            "--only",
+            "S3,S4,S7,K4,X1,X2",
+            "--json",
+            "--",
+            &python,
+            &server("server.py"),
+        ]);
+        let report: Value = serde_json::from_slice(&output.stdout).expect("JSON");
+        let checks = report["checks"].as_array().expect("a list").clone();
+        let verdict = |check: &Value| check["verdict"].as_str().expect("text").to_owned();
+        checks.iter().map(verdict).collect::<Vec<_>>().join(" ")
+    };
+    // Python has no handler for SIGTERM, and is process 1.
+    assert_eq!(verdicts("A=b"), "pass pass pass pass warn pass");
+    assert_eq!(verdicts(&fixed), "pass warn pass pass warn skip");
+}
+
+#[test]
 fn at_the_limit_of_processes_nothing_panics() {
     if !rustix::process::geteuid().is_root() {
         return skip("only root may use a user whose processes can be counted");
