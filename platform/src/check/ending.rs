@@ -29,8 +29,7 @@ const PORT_FIX: &str =
 /// X1: SIGTERM to the start command, with a request in flight and an idle connection.
 pub(crate) fn on_sigterm(subject: &Subject, instance: &Instance) -> Observation {
     let is_wrapped = is_wrapped(instance);
-    let is_handled = instance.process.handles_sigterm() != Some(false);
-    let patience = if is_handled {
+    let patience = if handles_sigterm(instance) {
         END_PATIENCE
     } else {
         UNHANDLED_PATIENCE
@@ -55,7 +54,8 @@ pub(crate) fn on_sigterm(subject: &Subject, instance: &Instance) -> Observation 
         }
     };
     let Some(status) = ended else {
-        let why = if is_handled {
+        // Node's own handler removes itself and raises the signal again.
+        let why = if handles_sigterm(instance) {
             ""
         } else {
             ": the start command has no handler, and the kernel discards process 1's signals then"
@@ -73,6 +73,10 @@ pub(crate) fn on_sigterm(subject: &Subject, instance: &Instance) -> Observation 
         )),
         (Ok(()), code) => broken(format!("exit {code} on SIGTERM")).into(),
     }
+}
+
+fn handles_sigterm(instance: &Instance) -> bool {
+    instance.process.handles_sigterm() != Some(false)
 }
 
 /// A shell that waits for the server as its child.
