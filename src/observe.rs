@@ -1,6 +1,7 @@
 //! Events for the operator.
 
 use core::fmt::{self, Write as _};
+use core::time::Duration;
 use std::io::Write as _;
 use std::net::SocketAddr;
 
@@ -25,6 +26,9 @@ pub enum ServerEvent {
     DescriptorsExhausted,
     /// Accepting fails with this error number, and not for lack of descriptors or memory.
     AcceptFailed(i32),
+    /// A turn of the loop took this long: a handler has blocked it, and every other connection has waited. In release builds
+    /// only some turns are timed.
+    LoopBlocked(Duration),
     /// A thread could not be started.
     ThreadNotStarted,
     /// The server is stopping; this many connections have a running request.
@@ -80,6 +84,11 @@ impl Observer for StderrObserver {
             ServerEvent::AcceptFailed(number) => writeln!(
                 line,
                 "coldstart: the kernel accepts no connection (os error {number}); trying again"
+            ),
+            ServerEvent::LoopBlocked(time) => writeln!(
+                line,
+                "coldstart: a handler blocked the loop for {} ms; wrap it in blocking(), or promise its response",
+                time.as_millis()
             ),
             ServerEvent::ThreadNotStarted => line.write_str(
                 "coldstart: the kernel starts no further thread; \

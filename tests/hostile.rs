@@ -6,14 +6,14 @@ mod loopback;
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
 use std::process::Command;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::channel;
+use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
 
 use coldstart::handler::{Accept, Demand, Outcome, Upload, WhenHalfClosed};
-use coldstart::message::{Head, PeerState};
+use coldstart::message::{EventSender, Head, PeerState, ServerSentEvent};
 use coldstart::server::{Observer, ServerEvent};
 use coldstart::{Body, Bytes, Handler, Request, Response, Server};
 
@@ -300,4 +300,51 @@ fn a_handler_that_cannot_be_cloned_ends_all_workers_with_an_error() {
     });
     let error = outcome.expect_err("two clones are one too many");
     assert_eq!(error.exit_code(), 70, "{error}");
+}
+
+#[test]
+fn a_handler_that_sends_to_a_subscriber_who_does_not_read_cannot_hang_the_loop() {
+    let subscriber = Mutex::new(None::<EventSender>);
+    let server = Running::start(on_loopback(), move |request: &Request<'_>| {
+        let mut subscriber = subscriber.lock().expect("no handler panicked");
+        if request.path() == "/subscribe" {
+            let (sender, response) = Response::event_stream(1024);
+            *subscriber = Some(sender);
+            return response;
+        }
+        let event = ServerSentEvent::new("x".repeat(900));
+        let sent = subscriber.as_ref().map(|sender| sender.send(&event));
+        Response::text(format!("{sent:?}"))
+    });
+    let silent = Client::connect(server.address);
+    silent.send(get("/subscribe"));
+    let mut publisher = Client::connect(server.address);
+    // Until the subscriber's socket and channel are full.
+    let mut last = String::new();
+    for _ in 0..100_000 {
+        last = publisher.request(get("/publish")).text();
+        if last.contains("WouldDeadlock") {
+            break;
+        }
+    }
+    assert_eq!(last, "Some(Err(WouldDeadlock))");
+    server.stop();
+}
+
+#[test]
+fn a_handler_that_blocks_the_loop_is_reported() {
+    let server = Running::start(on_loopback(), |request: &Request<'_>| {
+        outlast(Duration::from_millis(150));
+        request.path().to_owned()
+    });
+    assert_eq!(
+        Client::connect(server.address).request(get("/a")).text(),
+        "/a"
+    );
+    eventually("the observer is notified", || {
+        let mut events = server.events.try_iter();
+        events
+            .any(|event| matches!(event, ServerEvent::LoopBlocked(time) if time.as_millis() >= 100))
+    });
+    server.stop();
 }

@@ -11,6 +11,7 @@ use bytes::Bytes;
 
 use crate::message::peer::PeerState;
 use crate::sync::contain::contain;
+use crate::sync::loop_thread::is_loop_thread;
 use crate::sync::notify::Notify;
 use crate::sync::thread::{self, ThreadId};
 use crate::sync::{Condvar, Mutex, MutexGuard};
@@ -247,14 +248,15 @@ impl BodySender {
     ///
     /// # Errors
     ///
-    /// [`SendError::PeerGone`] if the connection is gone; [`SendError::WouldDeadlock`] if the thread that would block is the
-    /// one that still has to return the response.
+    /// [`SendError::PeerGone`] if the connection is gone; [`SendError::WouldDeadlock`] if the thread that would block runs
+    /// the loop, which alone can make room, or still has to return the response.
     pub fn send(&self, piece: impl Into<Bytes>) -> Result<(), SendError> {
         let mut piece: Bytes = piece.into();
         let mut queue = self.channel.lock();
         while !queue.is_peer_gone() && !self.channel.has_room(&queue, piece.len()) {
             let is_unattached = matches!(queue.receiver, ReceiverState::Unattached);
-            if is_unattached && thread::current().id() == self.channel.made_by {
+            if is_loop_thread() || (is_unattached && thread::current().id() == self.channel.made_by)
+            {
                 return Err(SendError::WouldDeadlock);
             }
             queue = self
@@ -357,7 +359,7 @@ impl fmt::Debug for BodySender {
 pub enum SendError {
     /// The peer has closed the connection, or the response was cut.
     PeerGone,
-    /// The handler's own thread would wait for room before it has returned the response.
+    /// The thread would wait for itself: it runs the loop, or still has to return the response.
     WouldDeadlock,
 }
 
@@ -366,7 +368,7 @@ impl fmt::Display for SendError {
         formatter.write_str(match self {
             Self::PeerGone => "the peer has gone",
             Self::WouldDeadlock => {
-                "the channel is full before its response was returned: send from another thread"
+                "the channel is full, and only this thread could make room: send from another one, or use try_send"
             }
         })
     }

@@ -10,6 +10,7 @@ mod gauge;
 #[cfg(all(test, loom))]
 mod interleavings;
 mod mailbox;
+mod reports;
 mod scratch;
 mod send_queue;
 mod session;
@@ -21,18 +22,19 @@ use std::sync::Arc;
 
 use crate::handler::Handler;
 use crate::limits::{
-    ACCEPTS_A_TURN_MAX, DRAIN_ACCEPT, EXHAUSTED_REPORT, EXHAUSTED_RETRY, READ_TOGETHER_LEN_MAX,
-    READS_TOGETHER_MAX,
+    ACCEPTS_A_TURN_MAX, DRAIN_ACCEPT, EXHAUSTED_RETRY, READ_TOGETHER_LEN_MAX, READS_TOGETHER_MAX,
 };
 use crate::observe::{Observer, Reporter, ServerEvent};
 use crate::os::{Fault, Instant, Key, Occurrence, Os, Readiness};
 use crate::sync::contain::contain;
+use crate::sync::loop_thread;
 
 use deadlines::{Deadlines, Waiting};
 
 #[cfg(feature = "_sim")]
 pub(crate) use gauge::Gauge;
 use mailbox::Mailbox;
+use reports::Reports;
 use scratch::Scratch;
 use session::Session;
 use session::action::{Action, Received, Trigger};
@@ -74,8 +76,7 @@ pub(crate) struct Reactor<O: Os, H> {
     unfinished: Vec<Key>,
     accepting: Accepting,
     phase: Phase,
-    /// When exhausted descriptors were last reported.
-    reported_at: Option<Instant>,
+    reports: Reports,
 }
 
 impl<O: Os, H: Handler> Reactor<O, H> {
@@ -101,7 +102,7 @@ impl<O: Os, H: Handler> Reactor<O, H> {
             // The first poll reports a connection that was made since `listen`.
             accepting: Accepting::Drained,
             phase: Phase::Serving,
-            reported_at: None,
+            reports: Reports::default(),
         }
     }
 
@@ -111,6 +112,7 @@ impl<O: Os, H: Handler> Reactor<O, H> {
     ///
     /// The kernel's poll itself fails.
     pub(crate) fn run(&mut self) -> Result<(), Fault> {
+        let _guard = loop_thread::enter();
         // Grows as needed; a few fit into the heap's first page.
         let mut found = Vec::with_capacity(EVENTS_KEPT);
         self.scratch.prepare();
@@ -124,12 +126,19 @@ impl<O: Os, H: Handler> Reactor<O, H> {
     pub(crate) fn turn(&mut self, found: &mut Vec<Occurrence>) -> Result<(), Fault> {
         found.clear();
         let polled_at = self.poll(found)?;
+        let is_timed = !found.is_empty() && self.reports.is_turn_timed();
+        let began_at = is_timed.then(|| self.os.now());
         self.accept();
         self.mail(found);
         self.receive(found);
         self.flush();
         if let Some(polled_at) = polled_at {
             self.expire(polled_at);
+        }
+        if let Some(began_at) = began_at
+            && let Some(time) = self.reports.blocked_for(began_at, self.os.now())
+        {
+            self.observer.on(ServerEvent::LoopBlocked(time));
         }
         self.stop();
         Ok(())
@@ -227,11 +236,7 @@ impl<O: Os, H: Handler> Reactor<O, H> {
     fn on_exhausted(&mut self, fault: Fault) {
         let now = self.os.now();
         self.accepting = Accepting::Exhausted(now.after(EXHAUSTED_RETRY));
-        if self
-            .reported_at
-            .is_none_or(|at| at.after(EXHAUSTED_REPORT) <= now)
-        {
-            self.reported_at = Some(now);
+        if self.reports.is_shortage_due(now) {
             self.observer.on(match fault {
                 Fault::Other(number) => ServerEvent::AcceptFailed(number),
                 Fault::Again | Fault::Gone | Fault::Exhausted => ServerEvent::DescriptorsExhausted,

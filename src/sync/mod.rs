@@ -4,6 +4,7 @@
 //! which tries the orders in which threads can meet: the code that is checked is this code, not a copy of it.
 
 pub(crate) mod contain;
+pub(crate) mod loop_thread;
 pub(crate) mod notify;
 pub(crate) mod oneshot;
 pub(crate) mod pause;
