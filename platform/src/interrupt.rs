@@ -73,18 +73,23 @@ impl Interrupt {
     }
 
     /// Runs the closure on another thread. Returns `None` if a signal arrives first.
-    pub(crate) fn unless_raised<T: Send>(&self, act: impl FnOnce() -> T + Send) -> Option<T> {
+    pub(crate) fn unless_raised<T: Send>(
+        &self,
+        act: impl FnOnce() -> T + Send,
+    ) -> Result<Option<T>, Failure> {
         thread::scope(|scope| {
-            let acting = scope.spawn(act);
+            let acting = thread::Builder::new()
+                .spawn_scoped(scope, act)
+                .map_err(|error| Failure::machine(format!("cannot start a thread: {error}")))?;
             while !acting.is_finished() {
                 if self.wait(Duration::from_millis(5)) {
                     // Killing the processes ends the closure, which waits for them.
                     remains::sweep();
                     acting.join().ok();
-                    return None;
+                    return Ok(None);
                 }
             }
-            acting.join().ok()
+            Ok(acting.join().ok())
         })
     }
 

@@ -41,7 +41,7 @@ pub(crate) fn invoke(
     let result = interrupt.unless_raised(|| match dial(arguments.gateway) {
         Ok(gateway) => call(gateway, arguments.gateway, "function", event),
         Err(_) => call_started(arguments, event),
-    });
+    })?;
     result.unwrap_or(Ok(Status::Interrupted))
 }
 

@@ -33,7 +33,7 @@ pub(crate) fn run(arguments: &RunArguments, interrupt: &Interrupt) -> Result<Sta
         .local_addr()
         .map_err(|error| Failure::machine(error.to_string()))?;
     let recipe = Recipe::of(&arguments.source, &arguments.build)?;
-    match interrupt.unless_raised(|| recipe.carry_out()) {
+    match interrupt.unless_raised(|| recipe.carry_out())? {
         Some(built) => built?,
         None => return Ok(Status::Interrupted),
     }
@@ -54,7 +54,7 @@ pub(crate) fn run(arguments: &RunArguments, interrupt: &Interrupt) -> Result<Sta
         arguments.freeze,
     ));
     let stays = arguments.stay.is_on() || arguments.watch.is_on();
-    let started = interrupt.unless_raised(|| warm_up(&fleet, timeline));
+    let started = interrupt.unless_raised(|| warm_up(&fleet, timeline))?;
     match started {
         None => return Ok(finish(&fleet)),
         Some(Started::Not) if !stays => return Ok(Status::NotStarted),
