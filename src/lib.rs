@@ -16,7 +16,7 @@
 //!
 //! [`serve`] listens on `0.0.0.0` and the platform's port, never closes an idle connection, and drains on SIGTERM.
 //! [`Function`] adds what the platform has besides plain HTTP: events, the initializer, hooks and health. [`Server`] is the
-//! server by itself, with its [`Limits`](server::Limits) and [`Timeouts`](server::Timeouts).
+//! server alone, with its [`Limits`](server::Limits) and [`Timeouts`](server::Timeouts).
 //!
 //! # Where to go from a function
 //!
@@ -30,9 +30,9 @@
 //! - A test without a server: [`TestRequest`].
 //! - What the platform demands and does: [`contract`].
 //!
-//! Framing (`Content-Length`, `Transfer-Encoding`, `Connection`) and `Date` are the server's. A literal field value just
-//! works; text that is only known at run time has to pass [`HeaderValue::parse`](message::HeaderValue::parse), so no line end
-//! ever gets into a head.
+//! The server sets the framing fields (`Content-Length`, `Transfer-Encoding`, `Connection`) and `Date`. A field value that
+//! is a literal needs no check; text that is only known at run time must pass
+//! [`HeaderValue::parse`](message::HeaderValue::parse), so no line end ever gets into a head.
 //!
 //! # Features
 //!

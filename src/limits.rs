@@ -52,7 +52,7 @@ pub(crate) const BLOCKED_MIN: Duration = Duration::from_millis(100);
 pub(crate) const BLOCKED_SAMPLE: u8 = 64;
 /// Connections that the kernel queues before they are accepted.
 pub(crate) const BACKLOG: i32 = 1024;
-/// How long a server that stops accepts what is in the backlog. The listener is closed after that, whatever still arrives.
+/// How long a server that stops accepts what is in the backlog. Then the listener is closed.
 pub(crate) const DRAIN_ACCEPT: Duration = Duration::from_millis(100);
 /// Descriptors that connections leave to handlers, for files and sockets of their own.
 pub(crate) const DESCRIPTORS_RESERVED: i32 = 8;

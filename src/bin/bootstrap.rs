@@ -1,4 +1,4 @@
-//! The reference function: what is deployed when there is nothing to deploy yet.
+//! The reference function, for a first deployment and for benchmarks.
 #![no_main]
 
 use std::io::Write as _;
@@ -11,7 +11,7 @@ use coldstart::{Function, Handler, Request, Response, Server, Status};
 const HELP: &str = include_str!("bootstrap.txt");
 const VERSION: &str = concat!("bootstrap ", env!("CARGO_PKG_VERSION"), "\n");
 
-/// Stands for an argument that is no UTF-8, and so none of ours.
+/// Stands for an argument that is not UTF-8, which no valid argument is.
 const NO_TEXT: &str = "\u{fffd}";
 
 /// A wrong argument, after sysexits(3).
@@ -58,7 +58,7 @@ struct Options {
     idle: Idle,
 }
 
-/// What happens to idle connections when there is no room for another one.
+/// What to do with idle connections when the server is full.
 enum Idle {
     Keep,
     Evict,
@@ -86,13 +86,13 @@ impl Command {
                 }
                 (_, Some(value)) => value,
                 ("--port", None) => given.next().unwrap_or_default(),
-                (_, None) => return Err(format!("\"{argument}\" is no argument of this program")),
+                (_, None) => return Err(format!("unknown argument \"{argument}\"")),
             };
             let is_digits = value.bytes().all(|byte| byte.is_ascii_digit());
             let port = value.parse().ok();
             options.port = port.filter(|port| is_digits && *port != 0);
             options.port.ok_or_else(|| {
-                format!("--port \"{value}\" is no port: give a number from 1 to 65535")
+                format!("--port \"{value}\" is not a port; give a number from 1 to 65535")
             })?;
         }
         Ok(Self::Serve(options))
@@ -119,7 +119,7 @@ fn allow(status: Status) -> Response {
     Response::new(status).header("Allow", "GET, HEAD, OPTIONS")
 }
 
-/// The body that came, with the content type it came with.
+/// Responds with the request's body and content type.
 fn echo(request: &Request<'_>) -> Response {
     let response = Response::new(Status::OK).body(request.body_bytes());
     let content_type = request.headers().bytes("content-type");

@@ -126,8 +126,10 @@ impl<H> Function<H> {
     ) -> Self {
         self.contract.event = Some(Box::new(move |context, payload| {
             let event = serde_json::from_slice(payload).map_err(|error| {
-                FunctionError::new(format!("the event is not what is expected: {error}"))
-                    .error_type("InvalidEvent")
+                FunctionError::new(format!(
+                    "the event does not have the expected form: {error}"
+                ))
+                .error_type("InvalidEvent")
             })?;
             Ok(Response::json(serde_json::to_vec(&answer(
                 context, event,
@@ -137,7 +139,7 @@ impl<H> Function<H> {
     }
 
     /// Runs on `POST /initialize`, until it has succeeded once. A later call gets 200 without running it, and a call that
-    /// arrives meanwhile waits for it ([contract §4](crate::contract#4-keep-alive-freeze-end-of-life)).
+    /// arrives while it runs waits for it ([contract §4](crate::contract#4-keep-alive-freeze-end-of-life)).
     pub fn initializer(
         mut self,
         hook: impl Fn(&Context<'_>) -> Result<(), FunctionError> + Send + Sync + 'static,
@@ -191,7 +193,7 @@ impl<H> Function<H> {
     }
 
     /// Runs between `listen` and the first response: the port is open ([contract rule 3](crate::contract#1-the-rules))
-    /// however long this takes, and connections wait in the backlog meanwhile. If it fails, the process prints why and exits
+    /// however long this takes, and until then connections wait in the backlog. If it fails, the process prints why and exits
     /// with status 70.
     pub fn init(mut self, init: impl FnOnce() -> Result<(), FunctionError> + 'static) -> Self {
         self.init = Some(Box::new(init));
@@ -296,8 +298,8 @@ pub struct NoHttp;
 impl Handler for NoHttp {
     fn call(&mut self, _: &Request<'_>) -> Outcome {
         Response::text(
-            "this function answers events, and an HTTP call came: call it through the API or an event trigger, or give \
-             it an `http` handler\n",
+            "this function handles events only, but an HTTP request came: call it through the API or an event trigger, or \
+             add an `http` handler\n",
         )
         .status(Status::NOT_FOUND)
         .header(STATUS_FIELD, "404")

@@ -92,8 +92,8 @@ impl Contract {
         let Some(answer) = answer else {
             return match call {
                 Call::Event | Call::Http => Err(FunctionError::new(
-                    "this function answers HTTP calls, and an event came: call it through its HTTP trigger, or give it \
-                     an `event` function",
+                    "this function handles HTTP requests only, but an event came: call it through its HTTP trigger, or \
+                     add an `event` handler",
                 )
                 .error_type("NoEventFunction")),
                 Call::Initialize | Call::PreStop | Call::PreFreeze => {

@@ -361,7 +361,7 @@ fn check_call(head: Head<'_>, said: &Said<'_>) {
         _ => "http ",
     };
     let answer = TestResponse::new(response);
-    assert_eq!(answer.status(), 200, "each of them answers");
+    assert_eq!(answer.status(), 200, "every call succeeds");
     let shown = format!("{answer:?}");
     let is_http = matches!(expected, "ok\n" | "http ");
     let status = answer.header("x-fc-status").map(str::to_owned);
@@ -374,14 +374,14 @@ fn check_call(head: Head<'_>, said: &Said<'_>) {
     assert_eq!(
         text.get(..expected.len()),
         Some(expected),
-        "the call goes where it should: {text}"
+        "the call reaches the right handler: {text}"
     );
     assert!(
         expected.len() > 3 || text == expected,
-        "a hook has no answer: {text}"
+        "a hook has no response body: {text}"
     );
     assert!(
         !shown.contains(SECRET) && !text.contains(SECRET),
-        "an answer shows a secret: {text}"
+        "a response shows a secret: {text}"
     );
 }

@@ -31,7 +31,7 @@ const NO_TEXT: &str = "\u{fffd}";
 /// # Errors
 ///
 /// [`StartError::InvalidPort`]: a variable is set to something that is not a port. It is not ignored, since the platform
-/// would wait in vain on the port that it meant.
+/// waits for the server on the port that the variable was to name.
 pub fn port_from_environment() -> Result<u16, StartError> {
     port_from(read_variable)
 }

@@ -183,7 +183,7 @@ impl Router {
         let earlier = self.add(method, pattern).answer.replace(answer);
         assert!(
             earlier.is_none(),
-            "{method:?} {pattern:?} has an answer already"
+            "{method:?} {pattern:?} already has a handler"
         );
     }
 
@@ -540,7 +540,7 @@ mod tests {
     }
 
     #[test]
-    fn head_is_answered_by_get_and_the_others_by_any() {
+    fn a_get_route_also_handles_head_and_an_any_route_the_other_methods() {
         let method = |request: &Request<'_>| Response::text(request.method().to_owned());
         let router = Router::new()
             .any("/echo", |_| Response::text("any"))
@@ -712,7 +712,7 @@ mod tests {
             ),
             (
                 |to| to.get("/taken/{a}", show("")),
-                "\"/taken/{a}\" has an answer already",
+                "\"/taken/{a}\" already has a handler",
             ),
             (
                 |to| to.put("/taken/{b}", show("")).get("/taken/{b}", show("")),
@@ -720,7 +720,7 @@ mod tests {
             ),
             (
                 |to| to.any("/x", show("")).any("/x", show("")),
-                "\"/x\" has an answer already",
+                "\"/x\" already has a handler",
             ),
             (|to| to.route("NO METHOD", "/", show("")), "is no method"),
             (|_| Router::new().body_len_max(1), "no route before it"),

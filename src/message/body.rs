@@ -574,7 +574,7 @@ mod tests {
     }
 
     #[test]
-    fn whoever_waits_for_room_or_for_a_piece_goes_on() {
+    fn room_wakes_the_sender_and_a_piece_wakes_the_receiver() {
         let (sender, body) = Body::channel(1);
         let Content::Channel(source) = body.0 else {
             panic!("a channel")
@@ -604,7 +604,7 @@ mod tests {
     }
 
     #[test]
-    fn whoever_has_given_the_body_away_may_wait_for_room() {
+    fn a_sender_may_wait_for_room_once_the_body_is_elsewhere() {
         let (sender, body) = Body::channel(1);
         let (reply, promised) = oneshot::<crate::Response>();
         sender.send("a").expect("room");

@@ -91,7 +91,7 @@ impl fmt::Display for StartError {
             ),
             Self::InvalidPort { source, value } => write!(
                 formatter,
-                "{source} is \"{}\", which is no port; give a number from 1 to 65535",
+                "{source} is \"{}\", which is not a port; give a number from 1 to 65535",
                 Printable(value)
             ),
             Self::WorkerPanicked => formatter

@@ -124,7 +124,7 @@ fn a_call_of_the_wrong_kind_gets_a_message_with_the_fix() {
     };
     assert_eq!((status, signal.as_deref()), (404, Some("404")));
     assert!(
-        text.contains("answers events") && text.contains("`http`"),
+        text.contains("handles events only") && text.contains("`http`"),
         "{text}"
     );
 
@@ -133,7 +133,7 @@ fn a_call_of_the_wrong_kind_gets_a_message_with_the_fix() {
     let (status, signal, text) = response.outcome();
     assert_eq!((status, signal), (404, "404"));
     assert!(
-        text.contains("answers HTTP calls") && text.contains("`event`"),
+        text.contains("handles HTTP requests only") && text.contains("`event`"),
         "{text}"
     );
     assert!(text.contains("\"errorType\":\"NoEventFunction\""), "{text}");
