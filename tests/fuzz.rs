@@ -4,7 +4,7 @@
 mod corpus;
 
 use coldstart::sim::{
-    check_answer, check_chunked, check_connection, check_context, check_environment, check_head,
+    check_chunked, check_connection, check_context, check_environment, check_head, check_response,
     check_simulation,
 };
 use corpus::run;
@@ -26,7 +26,7 @@ fn the_corpus_of_chunked_bodies_holds() {
 
 #[test]
 fn the_corpus_of_responses_holds() {
-    run("answer", check_answer);
+    run("response", check_response);
 }
 
 #[test]

@@ -84,7 +84,7 @@ pub fn check_chunked(bytes: &[u8]) {
 /// # Panics
 ///
 /// If the fields change the response's framing, add a line, or leave an invalid byte in it.
-pub fn check_answer(bytes: &[u8]) {
+pub fn check_response(bytes: &[u8]) {
     let (choice, mut rest) = bytes.split_at_checked(2).unwrap_or((&[0, 0], &[]));
     let mut texts = Vec::new();
     while let Some((len, after)) = rest.split_first() {

@@ -28,7 +28,7 @@ mod workload;
 mod world;
 
 pub use crate::function::check::{check_context, check_environment};
-pub use check::{check_answer, check_chunked, check_connection, check_head};
+pub use check::{check_chunked, check_connection, check_head, check_response};
 pub use exchange::{Cuts, Ending, Exchange, Message, exchange, exchange_echo};
 pub use kernel::Tracing;
 pub use loop_driver::LoopDriver;

@@ -1,3 +1,0 @@
-//! A response with hostile fields, encoded.
-#![no_main]
-libfuzzer_sys::fuzz_target!(|bytes: &[u8]| coldstart::sim::check_answer(bytes));
