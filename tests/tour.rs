@@ -247,6 +247,71 @@ fn a_web_socket_sees_bytes_sent_with_its_request() {
     );
 }
 
+#[test]
+fn a_web_socket_handshake_is_checked() {
+    let (_server, address) = start();
+    let mut client = Client::connect(address);
+    let mut handshake = |method: &str, version: &str, key: &str| {
+        client.send(format!(
+            "{method} /websocket HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
+             Sec-WebSocket-Version: {version}\r\nSec-WebSocket-Key: {key}\r\n\r\n"
+        ));
+        let response = match method {
+            "HEAD" => client.head().expect("a head"),
+            _ => client.response(),
+        };
+        let version = response.field("sec-websocket-version").map(str::to_owned);
+        (response.status, version)
+    };
+    let key = "dGhlIHNhbXBsZSBub25jZQ==";
+    let required = (426, Some("13".to_owned()));
+    for version in ["8", "", "013", "13, 8"] {
+        assert_eq!(handshake("GET", version, key), required, "{version}");
+    }
+    for key in [
+        "",
+        "x",
+        "dGhlIHNhbXBsZSBub25jZQ",
+        "dGhlIHNhbXBsZSBub25jZQAA",
+        "dGhlIHNhbXBs*SBub25jZQ==",
+    ] {
+        assert_eq!(handshake("GET", "13", key), (400, None), "{key}");
+    }
+    assert_eq!(handshake("POST", "13", key).0, 405);
+    assert_eq!(handshake("HEAD", "13", key), required);
+}
+
+/// RFC 6455 §7.1.7: the peer is told why, although it sends on.
+#[test]
+fn a_web_socket_is_closed_with_a_code() {
+    let (_server, address) = start();
+    let frames: [(&[u8], u16); 4] = [
+        // Not masked.
+        (b"\x81\x02Hi", 1002),
+        // A reserved opcode.
+        (b"\x83\x80\0\0\0\0", 1002),
+        // Text that is not UTF-8.
+        (b"\x81\x81\0\0\0\0\xff", 1007),
+        // Two megabytes are announced.
+        (b"\x82\xff\0\0\0\0\0\x20\0\0\0\0\0\0", 1009),
+    ];
+    for (frame, code) in frames {
+        let mut client = Client::connect(address);
+        client.send(
+            "GET /websocket HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
+             Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n",
+        );
+        assert_eq!(client.head().expect("a head").status, 101);
+        client.send([frame, &pattern(200_000)].concat());
+        let mut close = [0; 4];
+        client.read_exact(&mut close);
+        let [high, low] = code.to_be_bytes();
+        assert_eq!(close, [0x88, 2, high, low], "{}", frame.escape_ascii());
+        client.shut_down_output();
+        assert!(client.is_at_end());
+    }
+}
+
 /// The size of the next two tests' transfers: larger than any buffer, and than the platform's memory.
 const LARGE: u64 = 2 * 1024 * 1024 * 1024;
 /// The server's private memory in KiB. Pages of its file do not count, as this build is not small.
