@@ -419,7 +419,7 @@ fn several_workers_all_serve_and_all_stop() {
     std::thread::spawn(serve);
     let mut clients = Vec::new();
     let mut names = std::collections::BTreeSet::new();
-    // The kernel spreads connections by a hash of their addresses.
+    // Whichever wakes first takes a connection.
     eventually("both workers have had a connection", || {
         let mut client = Client::connect(address);
         names.insert(client.request(get("/")).text());

@@ -43,7 +43,7 @@ pub(crate) struct KeepaliveTimes {
     pub(crate) count: u32,
 }
 
-/// Whether several listeners share the port, each with its own backlog.
+/// Whether other servers may listen on the same port, each with a backlog of its own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum PortSharing {
     Alone,
@@ -83,6 +83,12 @@ impl Listener {
 
     pub(crate) fn local_address(&self) -> io::Result<SocketAddr> {
         self.0.local_addr()
+    }
+
+    /// The same socket for another loop: they accept from one backlog, so a loop that is blocked keeps no connection from
+    /// the others.
+    pub(crate) fn try_clone(&self) -> io::Result<Self> {
+        self.0.try_clone().map(Self)
     }
 }
 

@@ -140,6 +140,15 @@ impl Server {
         self
     }
 
+    /// Lets other servers listen on the same port, if they share it too and belong to the same user: the kernel distributes
+    /// new connections among all of them (`SO_REUSEPORT`), also to one that is stuck. Without it, the start of a second server
+    /// on a port fails, so that none takes connections from another one unnoticed.
+    #[must_use]
+    pub const fn share_port(mut self) -> Self {
+        self.options.sharing = PortSharing::Shared;
+        self
+    }
+
     /// Does not catch SIGTERM and SIGINT: the program stops the server with a [`Stopper`].
     #[must_use]
     pub const fn without_signals(mut self) -> Self {
@@ -216,6 +225,19 @@ pub struct Bound {
 }
 
 impl Bound {
+    /// Another loop on the same socket.
+    pub(crate) fn another(&self) -> Result<Self, StartError> {
+        Ok(Self {
+            listener: self.listener.try_clone().map_err(StartError::from_os)?,
+            address: self.address,
+            wake: Wake::new().map_err(StartError::from_os)?,
+            settings: self.settings,
+            signals: self.signals,
+            stop: Arc::default(),
+            observer: Box::new(StderrObserver),
+        })
+    }
+
     /// The address that it listens on.
     #[must_use]
     pub const fn local_address(&self) -> SocketAddr {

@@ -1,4 +1,4 @@
-//! Several loops on one port, each on a thread of its own.
+//! Several loops on one listening socket, each on a thread of its own.
 
 use core::sync::atomic::AtomicBool;
 use std::net::SocketAddr;
@@ -10,14 +10,15 @@ use crate::handler::{FunctionHandler, Handler};
 use crate::limits::WORKERS_MAX;
 use crate::message::request::Request;
 use crate::observe::{Observer, ServerEvent, StderrObserver};
-use crate::os::{PortSharing, Signals, Wake, signal};
+use crate::os::{Signals, Wake, signal};
 use crate::server::start_error::StartError;
 use crate::server::{Bound, Server, Stopper, forget_stop};
 use crate::sync::contain::contain;
 
 impl Server {
-    /// Serves with `count` loops, each on its own thread, with its own clone of the handler and its own listening socket on
-    /// the same port. The kernel distributes connections among the sockets (`SO_REUSEPORT`). At most [`WORKERS_MAX`].
+    /// Serves with `count` loops, each on its own thread and with its own clone of the handler. They accept from one socket:
+    /// a connection goes to a loop that has time for it, and a loop that a handler blocks keeps only those that it has. At
+    /// most [`WORKERS_MAX`].
     #[must_use]
     pub const fn workers(self, count: usize) -> Workers {
         Workers {
@@ -35,32 +36,21 @@ pub struct Workers {
 }
 
 impl Workers {
-    /// Binds a socket for each loop and listens on it, and nothing else.
+    /// Binds and listens, and nothing else.
     ///
     /// # Errors
     ///
     /// As [`Server::bind`].
     pub fn bind(self) -> Result<BoundWorkers, StartError> {
-        let Server {
-            mut options,
-            settings,
-            signals,
-        } = self.server;
-        options.sharing = PortSharing::Shared;
-        let mut workers = Vec::new();
-        for _ in 0..self.count.clamp(1, WORKERS_MAX) {
-            let server = Server {
-                options,
-                settings,
-                signals,
-            };
-            let bound = server.bind()?;
-            // The port that the kernel chose for the first is the port of all.
-            options.address = bound.address;
-            workers.push(bound);
+        let first = self.server.bind()?;
+        let (address, signals) = (first.address, first.signals);
+        let mut workers = vec![first];
+        for _ in 1..self.count.clamp(1, WORKERS_MAX) {
+            let other = workers.first().map(Bound::another).transpose()?;
+            workers.extend(other);
         }
         Ok(BoundWorkers {
-            address: options.address,
+            address,
             stop: Arc::default(),
             signals,
             workers,
