@@ -38,8 +38,9 @@ pub(crate) const EVENTS_A_POLL_MAX: usize = 256;
 pub(crate) const SLICES_A_WRITE_MAX: usize = 32;
 /// A file is sent in pieces of this many bytes.
 pub(crate) const FILE_PIECE_LEN: usize = 64 * 1024;
-/// Bytes discarded from a peer that was refused, so that no reset destroys the response. nginx waits 5 s, Apache 2 s.
-pub(crate) const LINGER_LEN_MAX: usize = 64 * 1024;
+/// How long bytes are discarded from a peer that sends on after its last response, so that no reset destroys the response. No
+/// memory is held for it. As in nginx.
+pub(crate) const LINGER_TIME_MAX: Duration = Duration::from_secs(30);
 /// Bytes that must arrive within each [`Timeouts::body`] for a body to make progress. Apache requires 500 per second.
 pub(crate) const BODY_QUOTA_LEN: u32 = 1024;
 /// How often accepting is tried again while descriptors are exhausted; also when a connection closes.
@@ -217,7 +218,8 @@ impl Timeouts {
         self
     }
 
-    /// For a peer to read the last response and close, after the server has closed its side. Default 1 s.
+    /// For a peer to read the last response and close, after the server has closed its side; for a peer that sends on, since its
+    /// last bytes, and 30 s in all. Default 1 s.
     #[must_use]
     pub const fn linger(mut self, timeout: Duration) -> Self {
         self.linger = timeout;

@@ -348,3 +348,21 @@ fn a_handler_that_blocks_the_loop_is_reported() {
     });
     server.stop();
 }
+
+/// Python's `http.client`, Node and curl read nothing before all of the body is sent, or a write fails.
+#[test]
+fn a_body_that_is_too_large_gets_413_although_the_client_sends_all_of_it() {
+    let server = Running::start(on_loopback(), |_: &Request<'_>| Response::text("unreached"));
+    let len = 40 * 1024 * 1024;
+    for framing in [
+        format!("Content-Length: {len}\r\n\r\n"),
+        format!("Transfer-Encoding: chunked\r\n\r\n{len:x}\r\n"),
+    ] {
+        let mut client = Client::connect(server.address);
+        client.send(format!("POST / HTTP/1.1\r\nHost: a\r\n{framing}"));
+        client.send(vec![b'x'; len]);
+        assert_eq!(client.response().status, 413, "{framing}");
+        assert!(client.is_at_end());
+    }
+    server.stop();
+}

@@ -625,3 +625,82 @@ fn a_stream_of_tiny_pieces_does_not_use_up_a_turn() {
     );
     assert_eq!(sim.read(upload).statuses(), [200]);
 }
+
+#[test]
+fn pauses_of_an_upload_do_not_lower_the_quota_of_its_peer() {
+    let chunk = |len: usize| format!("{len:x}\r\n{}\r\n", "x".repeat(len));
+    for (len, statuses) in [(1, vec![408]), (600, vec![])] {
+        let mut sim = Scenario::default();
+        let peer = sim.connect();
+        sim.send(
+            peer,
+            "POST /1/pause/100 HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n",
+        );
+        let mut received = sim.read(peer);
+        for _ in 0..6 {
+            if received.is_open() {
+                sim.send(peer, chunk(len));
+            }
+            sim.wait(20 * SECOND);
+            if received.is_open() {
+                received = sim.read(peer);
+            }
+        }
+        assert_eq!(received.statuses(), statuses, "chunks of {len}");
+        assert_eq!(sim.uploads_cut(), statuses.len() as u64);
+    }
+}
+
+#[test]
+fn requests_that_are_kept_do_not_give_their_peer_more_time_to_read() {
+    let mut sim = Scenario::new(Limits::new().pipeline_max(1));
+    let peer = sim.connect_with_room(100);
+    let requests: String = (1..20).map(|id| get(&format!("/{id}/large/500"))).collect();
+    sim.send(peer, requests);
+    for _ in 0..2 {
+        sim.wait(25 * SECOND);
+        assert_eq!(sim.sessions().0, 1);
+        // Each event has the next one handled.
+        sim.send(peer, "x");
+    }
+    sim.wait(25 * SECOND);
+    assert_eq!(sim.sessions(), (0, 0), "not a byte was read for 75 s");
+}
+
+#[test]
+fn a_refused_peer_that_sends_on_reads_its_response() {
+    let mut sim = Scenario::default();
+    let peer = sim.connect();
+    sim.send(
+        peer,
+        "POST /1/limit/8 HTTP/1.1\r\nHost: a\r\nContent-Length: 10000000\r\n\r\n",
+    );
+    for _ in 0..40 {
+        sim.send(peer, vec![b'x'; 32 * 1024]);
+        sim.run();
+    }
+    sim.wait(SECOND / 2);
+    let received = sim.read(peer);
+    assert_eq!(received.statuses(), [413]);
+    assert!(matches!(received, Received::Ended(_)), "{received:?}");
+}
+
+#[test]
+fn a_refused_peer_that_never_ends_is_closed_in_the_end() {
+    for (pause, longest) in [(SECOND / 2, 31 * SECOND), (2 * SECOND, 3 * SECOND)] {
+        let mut sim = Scenario::default();
+        let peer = sim.connect();
+        sim.send(
+            peer,
+            "POST /1/limit/8 HTTP/1.1\r\nHost: a\r\nContent-Length: 10000000\r\n\r\n",
+        );
+        sim.run();
+        let begun_at = sim.time();
+        while sim.sessions().0 > 0 {
+            sim.send(peer, "x");
+            sim.wait(pause);
+        }
+        let lingered = sim.time() - begun_at;
+        assert!(lingered <= longest, "{lingered:?} with pauses of {pause:?}");
+    }
+}

@@ -132,7 +132,10 @@ impl<O: Os, H: Handler> Driver<'_, O, H> {
     /// A head has arrived. `input` is what follows it; a body that is already complete is taken from there.
     fn on_head(&mut self, view: HeadView<'_>, body: BodyLength, input: &mut Cursor<'_>) {
         self.requests_left = self.requests_left.saturating_sub(1);
-        self.session.renewal = Renewal::New;
+        if self.context.scratch.out.is_empty() {
+            // Otherwise the peer has responses to read first, and only that it reads renews its deadline.
+            self.session.renewal = Renewal::New;
+        }
         if self.context.phase != Phase::Serving {
             self.session.connection.on_close(Close::ServerStopping);
         }
@@ -267,7 +270,13 @@ impl<O: Os, H: Handler> Driver<'_, O, H> {
             RequestSink::Upload(mut upload) | RequestSink::Paused(mut upload, _) => {
                 match contain(|| upload.on_piece(piece)) {
                     Some(Demand::More) => work.sink = RequestSink::Upload(upload),
-                    Some(Demand::Pause(pause)) => work.sink = RequestSink::Paused(upload, pause),
+                    Some(Demand::Pause(pause)) => {
+                        work.sink = RequestSink::Paused(upload, pause);
+                        let timeout = self.context.settings.timeouts.body;
+                        if work.has_stalled(self.context.os.now(), timeout) {
+                            self.time_out();
+                        }
+                    }
                     Some(Demand::Respond(mut outcome)) => self.settle(&mut outcome),
                     None => self.respond_after_panic(),
                 }
@@ -280,7 +289,7 @@ impl<O: Os, H: Handler> Driver<'_, O, H> {
         let Some(work) = &mut self.session.work else {
             return;
         };
-        work.quota_len = 0;
+        work.begin_quota();
         match std::mem::take(&mut work.sink) {
             // The rest of a body whose response was early.
             RequestSink::Nothing => {}

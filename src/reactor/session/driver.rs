@@ -3,12 +3,12 @@
 use crate::h1::Next;
 use crate::handler::Handler;
 use crate::handler::outcome::WhenHalfClosed;
-use crate::limits::{LINGER_LEN_MAX, PIECES_A_TURN_MAX, READS_A_TURN_MAX};
-use crate::os::{Fault, Interest, Os, Readiness};
+use crate::limits::{LINGER_TIME_MAX, PIECES_A_TURN_MAX, READS_A_TURN_MAX};
+use crate::os::{Fault, Instant, Interest, Os, Readiness};
 use crate::reactor::deadlines::{Renewal, Waiting};
 
 use super::action::{Action, Received, Trigger, Written};
-use super::context::Context;
+use super::context::{Context, Phase};
 use super::work::ResponseSource;
 use super::{ReadState, Session, State};
 
@@ -92,7 +92,7 @@ impl<'a, O: Os, H: Handler> Driver<'a, O, H> {
             }
             (Action::Wait(Waiting::Write, Renewal::Same), Waiting::Write)
             | (Action::Wait(Waiting::FirstByte, Renewal::Same), Waiting::FirstByte)
-            | (Action::Wait(Waiting::Linger, _), Waiting::Linger) => Action::Close,
+            | (Action::Wait(Waiting::Linger, Renewal::Same), Waiting::Linger) => Action::Close,
             (action, _) => action,
         }
     }
@@ -118,8 +118,8 @@ impl<'a, O: Os, H: Handler> Driver<'a, O, H> {
 
     /// Goes on until the session has to wait for its peer or its handler, or its budget is used up.
     fn drive(&mut self) -> Action {
-        if let State::Lingering(left) = self.session.state {
-            return self.linger(left);
+        if let State::Lingering(until) = self.session.state {
+            return self.linger(until);
         }
         if let Some(work) = &mut self.session.work
             && !work.out.is_empty()
@@ -223,7 +223,7 @@ impl<'a, O: Os, H: Handler> Driver<'a, O, H> {
     /// Whether an upload does not take more yet.
     pub(super) fn is_paused(&mut self) -> bool {
         match &mut self.session.work {
-            Some(work) => work.is_paused(&mut self.session.renewal, || self.context.notify()),
+            Some(work) => work.is_paused(|| self.context.notify(), || self.context.os.now()),
             None => false,
         }
     }
@@ -286,34 +286,52 @@ impl<'a, O: Os, H: Handler> Driver<'a, O, H> {
     fn begin_linger(&mut self) -> Action {
         self.session.work = None;
         self.context.os.end_output(&self.session.socket);
-        self.session.state = State::Lingering(LINGER_LEN_MAX);
+        let time_max = match self.context.phase {
+            Phase::Serving => LINGER_TIME_MAX,
+            // A server that stops waits for no peer that sends on.
+            Phase::Stopping(_) | Phase::Draining(_) | Phase::Stopped => {
+                self.context.settings.timeouts.linger
+            }
+        };
+        let until = self.context.os.now().after(time_max);
+        self.session.state = State::Lingering(until);
         self.session.renewal = Renewal::New;
-        self.linger(LINGER_LEN_MAX)
+        self.linger(until)
     }
 
-    /// Discards what still arrives, so that no reset overtakes the last response (RFC 9112 §9.6).
+    /// Discards what still arrives, so that no reset overtakes the last response (RFC 9112 §9.6). A peer that sends on may do
+    /// so until it has read the response, as far as time allows: many clients read nothing before all is sent.
     #[inline(never)]
-    fn linger(&mut self, mut left: usize) -> Action {
+    fn linger(&mut self, until: Instant) -> Action {
         let mut buffer = self.context.scratch.take_read_buffer();
         let session = &mut *self.session;
-        while left > 0 && matches!(session.read_state, ReadState::Ready | ReadState::Ending) {
+        let mut reads_left = READS_A_TURN_MAX;
+        while reads_left > 0 && matches!(session.read_state, ReadState::Ready | ReadState::Ending) {
+            reads_left -= 1;
             match self.context.os.receive(&session.socket, &mut buffer) {
                 Ok(0) => session.read_state = ReadState::Ended,
                 Ok(len) => {
-                    left = left.saturating_sub(len);
+                    session.renewal = Renewal::New;
                     if len < buffer.len() && session.read_state == ReadState::Ready {
                         session.read_state = ReadState::Drained;
                     }
                 }
                 Err(Fault::Again) => session.read_state = ReadState::Drained,
-                Err(Fault::Gone | Fault::Exhausted | Fault::Other(_)) => left = 0,
+                // The peer is gone: there is no end to wait for.
+                Err(Fault::Gone | Fault::Exhausted | Fault::Other(_)) => {
+                    session.read_state = ReadState::Ended;
+                }
             }
         }
+        let read_state = session.read_state;
         self.context.scratch.put_read_buffer(buffer);
-        session.state = State::Lingering(left);
-        if left == 0 || session.read_state == ReadState::Ended || self.watch().is_err() {
+        let is_late = self.context.os.now() >= until;
+        if is_late || read_state == ReadState::Ended || self.watch().is_err() {
             return Action::Close;
         }
-        self.session.wait(Waiting::Linger)
+        match read_state {
+            ReadState::Ready | ReadState::Ending => self.session.reschedule(),
+            ReadState::Drained | ReadState::Ended => self.session.wait(Waiting::Linger),
+        }
     }
 }

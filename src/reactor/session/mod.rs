@@ -11,7 +11,7 @@ pub(super) mod work;
 use crate::h1::{Close, Connection, Next};
 use crate::handler::outcome::WhenHalfClosed;
 use crate::limits::BODY_QUOTA_LEN;
-use crate::os::{Interest, Readiness};
+use crate::os::{Instant, Interest, Readiness};
 use crate::sync::contain::contain;
 
 use super::deadlines::{Renewal, Waiting};
@@ -37,8 +37,8 @@ enum ReadState {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum State {
     Open,
-    /// Our side has ended. Up to this many bytes from the peer are still discarded.
-    Lingering(usize),
+    /// Our side has ended. Until then, what the peer sends is discarded.
+    Lingering(Instant),
 }
 
 /// A connection's socket and everything known about it.
@@ -156,7 +156,7 @@ impl<S> Session<S> {
             if let Some(work) = &mut self.work
                 && work.quota_len >= BODY_QUOTA_LEN
             {
-                work.quota_len = 0;
+                work.begin_quota();
                 self.renewal = Renewal::New;
             }
             Waiting::Body

@@ -2,14 +2,17 @@
 
 use bytes::Bytes;
 
+use core::time::Duration;
+
 use crate::handler::outcome::{Pending, WhenHalfClosed};
 use crate::handler::{Upgrade, Upload};
+use crate::limits::BODY_QUOTA_LEN;
 use crate::message::body::{BodySource, FilePart};
+use crate::os::Instant;
 use crate::sync::notify::Notify;
 use crate::sync::oneshot::Receiver;
 use crate::sync::pause::Pause;
 
-use crate::reactor::deadlines::Renewal;
 use crate::reactor::send_queue::SendQueue;
 
 /// Memory of one session. An idle connection has none.
@@ -26,6 +29,7 @@ pub(super) struct Work {
     pub(super) out: SendQueue,
     /// Bytes of the body since its deadline was last set.
     pub(super) quota_len: u32,
+    pub(super) peer_time: PeerTime,
     /// What the handler wants for this response when its peer half-closes.
     pub(super) half_closed: WhenHalfClosed,
 }
@@ -41,11 +45,11 @@ impl Work {
             && matches!(self.source, ResponseSource::Nothing)
     }
 
-    /// Whether the upload is paused. If its pause is over, the upload continues and its deadline is renewed.
+    /// Whether the upload is paused. If its pause is over, the upload continues.
     pub(super) fn is_paused(
         &mut self,
-        renewal: &mut Renewal,
         notify: impl FnOnce() -> Notify,
+        now: impl FnOnce() -> Instant,
     ) -> bool {
         let RequestSink::Paused(_, pause) = &self.sink else {
             return false;
@@ -56,8 +60,33 @@ impl Work {
         if let RequestSink::Paused(upload, _) = std::mem::take(&mut self.sink) {
             self.sink = RequestSink::Upload(upload);
         }
-        *renewal = Renewal::New;
+        self.peer_time.since = Some(now());
         false
+    }
+
+    /// A pause has begun: from here on it is not the peer that is waited for. Whether the peer has used up `timeout` without
+    /// meeting its quota. Each wait between pauses has a deadline of its own, so it takes the sum to tell.
+    pub(super) fn has_stalled(&mut self, now: Instant, timeout: Duration) -> bool {
+        if self.quota_len >= BODY_QUOTA_LEN {
+            self.begin_quota();
+            return false;
+        }
+        let time = &mut self.peer_time;
+        let wait = time
+            .since
+            .take()
+            .map_or(Duration::ZERO, |since| now.since(since));
+        // A longer wait has passed its deadline, so the process was frozen meanwhile.
+        if wait <= timeout {
+            time.spent = time.spent.saturating_add(wait);
+        }
+        time.spent >= timeout
+    }
+
+    /// The quota is met: the next one begins.
+    pub(super) fn begin_quota(&mut self) {
+        self.quota_len = 0;
+        self.peer_time = PeerTime::default();
     }
 
     #[cfg(feature = "_sim")]
@@ -73,6 +102,15 @@ impl Work {
             out: self.out.memory_len(),
         }
     }
+}
+
+/// How long the peer of an upload that pauses has been waited for since its quota was last met.
+#[derive(Default)]
+pub(super) struct PeerTime {
+    /// When the last pause ended.
+    since: Option<Instant>,
+    /// Before that.
+    spent: Duration,
 }
 
 /// Bytes of memory that one session owns, by kind: capacity, not only what is in use.
