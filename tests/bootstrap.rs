@@ -316,8 +316,10 @@ fn as_process_1_it_also_ends_on_a_signal() {
     for name in ["TERM", "INT"] {
         let (mut server, address) = Process::serve(|port| {
             let mut command = without_port("unshare");
-            command.args(&unshare[1..]).arg(BOOTSTRAP);
-            command.args(["--port", &port.to_string()]);
+            // The parent of `sleep` ends at once.
+            let script = "(sleep 1000 &); exec \"$0\" --port \"$1\"";
+            command.args(&unshare[1..]).args(["sh", "-c", script]);
+            command.args([BOOTSTRAP, &port.to_string()]);
             command
         });
         server.id = child_of(server.id);
@@ -327,6 +329,11 @@ fn as_process_1_it_also_ends_on_a_signal() {
             Client::connect(address).request(get("/healthz")).status,
             200
         );
+        let kill = format!("kill {}", child_of(server.id));
+        assert!(Command::new("sh").args(["-c", &kill]).status().is_ok());
+        eventually("the orphan was reaped", || {
+            children_of(server.id).is_empty()
+        });
         server.signal(name);
         assert_eq!(server.ended().code(), Some(0), "{name}");
     }
@@ -334,9 +341,13 @@ fn as_process_1_it_also_ends_on_a_signal() {
 
 /// The only child of a process.
 fn child_of(id: u32) -> u32 {
+    children_of(id).trim().parse().expect("one child")
+}
+
+/// The children of a process, zombies included.
+fn children_of(id: u32) -> String {
     let children = std::fs::read_to_string(format!("/proc/{id}/task/{id}/children"));
-    let children = children.expect("a process");
-    children.trim().parse().expect("one child")
+    children.expect("a process")
 }
 
 #[test]

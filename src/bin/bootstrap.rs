@@ -43,7 +43,7 @@ fn bootstrap() -> ExitCode {
 fn serve(function: Function<impl Handler>, options: &Options) -> ExitCode {
     let port = options.port.map_or_else(port_from_environment, Ok);
     let server = match port {
-        Ok(port) => Server::new().port(port),
+        Ok(port) => Server::new().port(port).reap_orphans(),
         Err(error) => return exit_code(Err(error)),
     };
     match options.idle {

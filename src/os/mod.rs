@@ -12,7 +12,7 @@ use std::io::IoSlice;
 use std::net::TcpStream;
 
 pub(crate) use real::{
-    KeepaliveTimes, Listener, PortSharing, RealOs, Signals, SocketOptions, StopFlag, fault,
+    KeepaliveTimes, Listener, Orphans, PortSharing, RealOs, Signals, SocketOptions, StopFlag, fault,
 };
 pub(crate) use signal::Wake;
 pub(crate) use variable::read_variable;

@@ -137,6 +137,13 @@ pub(crate) struct StopFlag {
     pub(crate) signals: Signals,
 }
 
+/// Whether process 1 waits for processes that it has not started.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Orphans {
+    Left,
+    Reaped,
+}
+
 /// Whether SIGTERM and SIGINT stop the server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Signals {
@@ -186,7 +193,10 @@ impl Os for RealOs {
         for event in &self.events {
             found.push(match event.token() {
                 LISTENER => Occurrence::Listener,
-                WAKE => Occurrence::Wake,
+                WAKE => {
+                    signal::reap_orphans();
+                    Occurrence::Wake
+                }
                 Token(token) => Occurrence::Socket(key_of(token), readiness_of(event)),
             });
         }

@@ -1,4 +1,4 @@
-//! SIGTERM and SIGINT become a flag and a wake-up. An island of unsafe code, for the signal handler.
+//! SIGTERM, SIGINT and SIGCHLD become flags and wake-ups. An island of unsafe code, for the signal handler.
 //!
 //! Signal handlers rather than blocked signals: a child process that a request handler starts inherits nothing, since `exec`
 //! resets handlers. For process 1 the default actions do not apply, but a handler does.
@@ -86,6 +86,60 @@ pub(crate) fn install(wakes: &[Wake]) -> io::Result<()> {
     Ok(())
 }
 
+/// Whether a child may have ended since the last [`reap_orphans`].
+static CHILD_ENDED: AtomicBool = AtomicBool::new(false);
+/// As in [`WAKES`]: the loop that reaps.
+static REAPER: [AtomicI32; 1] = [AtomicI32::new(0)];
+
+/// If this is the main thread of process 1, processes whose parents ended before them become its children, and it has to wait
+/// for each that ends, or they stay as zombies. From here on each that ends wakes the loop of `wake`.
+///
+/// # Errors
+///
+/// As [`install`].
+pub(crate) fn watch_orphans(wake: &Wake) -> io::Result<()> {
+    // SAFETY: gettid takes nothing and cannot fail.
+    if std::process::id() != 1 || unsafe { libc::gettid() } != 1 {
+        return Ok(());
+    }
+    std::mem::forget(wake.clone());
+    for slot in &REAPER {
+        slot.store(wake.descriptor().saturating_add(1), Ordering::Release);
+    }
+    // SAFETY: an all-zero sigaction is a valid one: no flags, an empty mask, the default action.
+    let mut action: libc::sigaction = unsafe { core::mem::zeroed() };
+    action.sa_sigaction = on_child as *const () as usize;
+    action.sa_flags = libc::SA_RESTART | libc::SA_NOCLDSTOP;
+    // SAFETY: `action` is initialised, and `on_child` only does what a signal handler may.
+    if unsafe { libc::sigaction(libc::SIGCHLD, &raw const action, core::ptr::null_mut()) } != 0 {
+        return Err(io::Error::last_os_error());
+    }
+    // Some may have ended already.
+    tell(&CHILD_ENDED, &REAPER);
+    Ok(())
+}
+
+/// Reaps what has ended, on the loop that [`watch_orphans`] was called for.
+pub(crate) fn reap_orphans() {
+    // SAFETY: as above.
+    if CHILD_ENDED.load(Ordering::Acquire) && unsafe { libc::gettid() } == 1 {
+        CHILD_ENDED.store(false, Ordering::Release);
+        reap_children_of_this_thread();
+    }
+}
+
+/// The kernel gives orphans to the main thread of process 1. A process that any other thread has started remains that
+/// thread's child, and its exit status is left to who waits for it.
+fn reap_children_of_this_thread() {
+    let options = libc::WNOHANG | libc::__WNOTHREAD;
+    // SAFETY: waitpid accepts a null pointer in place of the status.
+    while unsafe { libc::waitpid(-1, core::ptr::null_mut(), options) } > 0 {}
+}
+
+extern "C" fn on_child(_: libc::c_int) {
+    tell(&CHILD_ENDED, &REAPER);
+}
+
 extern "C" fn on_signal(signal: libc::c_int) {
     if STOP.load(Ordering::Acquire) {
         // The first one has not ended the process yet, and a handler may block the loop for good. The status is what a
@@ -115,7 +169,7 @@ fn tell(stop: &AtomicBool, wakes: &[AtomicI32]) {
 
 #[cfg(test)]
 mod tests {
-    use super::{AtomicBool, AtomicI32, Ordering, Wake, io, tell};
+    use super::{AtomicBool, AtomicI32, Ordering, Wake, io, reap_children_of_this_thread, tell};
     use std::io::Read as _;
 
     #[test]
@@ -140,6 +194,37 @@ mod tests {
             assert_eq!((&*wake.0).read(&mut counter).ok(), Some(8));
             assert_eq!(u64::from_ne_bytes(counter), 1);
         }
+    }
+
+    #[test]
+    #[expect(clippy::disallowed_methods, reason = "a child needs a parent thread")]
+    fn only_children_of_this_thread_are_reaped() {
+        let start = |code: i32| {
+            let mut command = std::process::Command::new("sh");
+            command.args(["-c", &format!("exit {code}")]);
+            command.spawn().expect("a shell")
+        };
+        let is_zombie = |id: u32| {
+            let stat = std::fs::read_to_string(format!("/proc/{id}/stat"));
+            stat.is_ok_and(|stat| stat.contains(") Z "))
+        };
+        let (started_in, started) = std::sync::mpsc::channel();
+        let (wait, waits) = std::sync::mpsc::channel::<()>();
+        let other = std::thread::spawn(move || {
+            let mut child = start(7);
+            started_in.send(child.id()).expect("the test waits");
+            let _ended = waits.recv();
+            child.wait().expect("its status is still there").code()
+        });
+        let theirs = started.recv().expect("a child");
+        let ours = start(0).id();
+        while !is_zombie(theirs) || !is_zombie(ours) {
+            std::thread::yield_now();
+        }
+        reap_children_of_this_thread();
+        assert!(!std::path::Path::new(&format!("/proc/{ours}")).exists());
+        drop(wait);
+        assert_eq!(other.join().expect("no panic"), Some(7));
     }
 
     #[test]

@@ -15,7 +15,8 @@ use crate::handler::{FunctionHandler, Handler};
 use crate::limits::BACKLOG;
 use crate::message::request::Request;
 use crate::os::{
-    KeepaliveTimes, Listener, PortSharing, RealOs, Signals, SocketOptions, StopFlag, Wake, signal,
+    KeepaliveTimes, Listener, Orphans, PortSharing, RealOs, Signals, SocketOptions, StopFlag, Wake,
+    signal,
 };
 use crate::reactor::{IdlePolicy, Reactor, Settings};
 use crate::sync::contain::contain;
@@ -48,6 +49,7 @@ pub struct Server {
     pub(crate) options: SocketOptions,
     pub(crate) settings: Settings,
     pub(crate) signals: Signals,
+    pub(crate) orphans: Orphans,
 }
 
 impl Default for Server {
@@ -70,6 +72,7 @@ impl Server {
             },
             settings: Settings::new(),
             signals: Signals::Heard,
+            orphans: Orphans::Left,
         }
     }
 
@@ -156,6 +159,17 @@ impl Server {
         self
     }
 
+    /// As process 1, collects processes whose parents ended before them, which otherwise stay as zombies. Off by default;
+    /// without effect in any other process, and where `run` is not called on the main thread.
+    ///
+    /// The exit status of a process that another thread has started stays with who waits for it, as long as that thread lives. A
+    /// handler that runs on the loop must wait for the processes it starts before it returns.
+    #[must_use]
+    pub const fn reap_orphans(mut self) -> Self {
+        self.orphans = Orphans::Reaped;
+        self
+    }
+
     /// Binds and listens, and nothing else: from then on the kernel queues connections.
     ///
     /// # Errors
@@ -176,6 +190,7 @@ impl Server {
             wake,
             settings: self.settings,
             signals: self.signals,
+            orphans: self.orphans,
             stop: Arc::default(),
             observer: Box::new(StderrObserver),
         })
@@ -220,6 +235,7 @@ pub struct Bound {
     pub(crate) wake: Wake,
     settings: Settings,
     signals: Signals,
+    orphans: Orphans,
     pub(crate) stop: Arc<AtomicBool>,
     observer: Box<dyn Observer>,
 }
@@ -233,6 +249,7 @@ impl Bound {
             wake: Wake::new().map_err(StartError::from_os)?,
             settings: self.settings,
             signals: self.signals,
+            orphans: self.orphans,
             stop: Arc::default(),
             observer: Box::new(StderrObserver),
         })
@@ -279,6 +296,7 @@ impl Bound {
     /// As [`run`](Self::run).
     pub fn run_handler(self, handler: impl Handler) -> Result<(), StartError> {
         self.hear_signals()?;
+        self.watch_orphans()?;
         let signals = self.signals;
         let outcome = self.serve(handler);
         forget_stop(signals);
@@ -292,6 +310,13 @@ impl Bound {
                 signal::install(std::slice::from_ref(&self.wake)).map_err(StartError::from_os)
             }
             Signals::Left => Ok(()),
+        }
+    }
+
+    pub(crate) fn watch_orphans(&self) -> Result<(), StartError> {
+        match self.orphans {
+            Orphans::Reaped => signal::watch_orphans(&self.wake).map_err(StartError::from_os),
+            Orphans::Left => Ok(()),
         }
     }
 

@@ -134,6 +134,10 @@ impl BoundWorkers {
         if self.signals == Signals::Heard {
             signal::install(&self.wakes()).map_err(StartError::from_os)?;
         }
+        // The first loop is the one that runs on this thread.
+        if let Some(first) = self.workers.first() {
+            first.watch_orphans()?;
+        }
         let (stopper, signals) = (self.stopper(), self.signals);
         let mut workers = self.workers.into_iter().map(|mut worker| {
             worker.stop = Arc::clone(&self.stop);
