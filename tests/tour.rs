@@ -281,7 +281,7 @@ fn a_web_socket_handshake_is_checked() {
     assert_eq!(handshake("HEAD", "13", key), required);
 }
 
-/// RFC 6455 §7.1.7: the peer is told why, although it sends on.
+/// RFC 6455 §7.1.7: the peer gets the reason, although it sends on.
 #[test]
 fn a_web_socket_is_closed_with_a_code() {
     let (_server, address) = start();
