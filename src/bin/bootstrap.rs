@@ -104,13 +104,13 @@ fn route(request: &Request<'_>) -> Response {
         ("GET" | "HEAD", "/" | "/hello") => Response::text("Hello, World!"),
         ("GET" | "HEAD", "/healthz") => Response::text("ok"),
         (_, "/echo") => echo(request),
-        // A known page without this method is not a missing page (RFC 9110 section 9.1); load balancers probe with OPTIONS.
+        // A known page without this method is not a missing page (RFC 9110 §9.1); load balancers probe with OPTIONS.
         ("OPTIONS", "/" | "/hello" | "/healthz" | "*") => allow(Status::NO_CONTENT),
         (_, "/" | "/hello" | "/healthz") => allow(Status::METHOD_NOT_ALLOWED),
         ("GET" | "HEAD" | "POST" | "PUT" | "PATCH" | "DELETE" | "OPTIONS", _) => {
             Response::text("no such page\n").status(Status::NOT_FOUND)
         }
-        // RFC 9110 section 9.1: a method that no page knows.
+        // RFC 9110 §9.1: a method that no page knows.
         _ => Response::text("no such method\n").status(Status::NOT_IMPLEMENTED),
     }
 }

@@ -182,7 +182,7 @@ impl<H: Handler> Calls<H> {
         let known = current.as_ref().unwrap_or(&CurrentRequest::NONE);
         let mut mark = self.contract.mark(call, known);
         if call == Call::Http {
-            // Its panic gets `failure` as its response.
+            // If it panics, `failure` is the response.
             return self.http.call(request);
         }
         match self.contract.answer(call, request) {

@@ -26,7 +26,7 @@ pub(crate) enum Event<'a> {
     Head { body: BodyLength },
     /// A piece of the body; never empty.
     Body(&'a [u8]),
-    /// The body is complete. The trailer section is checked, and as it was received; empty if there is none.
+    /// The body is complete. The trailer section is as received, but checked; empty if there is none.
     End { trailers: &'a [u8] },
 }
 

@@ -343,7 +343,7 @@ struct Route {
 struct Methods {
     /// Each method once, sorted.
     named: Vec<Box<str>>,
-    /// A route has all methods.
+    /// Whether a route takes every method.
     has_any: bool,
 }
 

@@ -56,7 +56,7 @@ pub(crate) fn is_stop_wanted() -> bool {
     STOP.load(Ordering::Acquire)
 }
 
-/// The server has stopped as it was asked to. The next server of this process serves until another signal.
+/// Forgets the signal after the server has stopped, so that the next server of this process starts.
 pub(crate) fn forget_stop() {
     STOP.store(false, Ordering::Release);
 }

@@ -379,7 +379,7 @@ impl<O: Os, H: Handler> Reactor<O, H> {
         }
     }
 
-    /// A value of the user's panicked when it was dropped: that costs its own connection.
+    /// A user's value panicked when it was dropped: only its own connection ends.
     #[cold]
     fn on_panic(&mut self, key: Key) {
         self.observer.on(ServerEvent::HandlerPanicked);

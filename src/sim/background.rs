@@ -110,7 +110,7 @@ impl Background {
         }
     }
 
-    /// Runs all late jobs from now on.
+    /// Starts the late jobs; from now on no job is late.
     pub(super) fn enter_liveness(&mut self) {
         self.phase = Phase::Liveness;
         let late = std::mem::take(&mut self.late);

@@ -15,7 +15,7 @@ pub(crate) fn contain<T>(run: impl FnOnce() -> T) -> Option<T> {
     }
 }
 
-/// A panic's payload is a value of the user's, too, and its drop may panic.
+/// A panic's payload is a user's value as well, so dropping it may panic.
 #[cold]
 fn discard(payload: Box<dyn Any + Send>) {
     if let Err(second) = catch_unwind(AssertUnwindSafe(move || drop(payload))) {

@@ -22,7 +22,7 @@ enum Slot<T> {
 
 struct Shared<T> {
     slot: Mutex<Slot<T>>,
-    /// The peer whom the value is for has ended its side.
+    /// The peer that waits for the value has ended its side.
     is_half_closed: AtomicBool,
 }
 

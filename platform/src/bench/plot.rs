@@ -66,7 +66,7 @@ impl Axis {
 
 /// One measurement of all commands: a strip of dots each over a common axis.
 pub(crate) fn plot(title: &str, all: &[Measured], of: fn(&Measured) -> &Sample) -> String {
-    // A few slow values must not squeeze the others into a corner.
+    // A few slow values must not compress the others.
     let longest = all.iter().map(|measured| of(measured).quantile(98)).max();
     let axis = Axis::up_to(longest.unwrap_or_default());
     let first = all.first().map(of);

@@ -84,7 +84,7 @@ pub(crate) fn copied(code: &Path, mode: Mode) -> Result<Scratch, Failure> {
     Ok(scratch)
 }
 
-/// A folder that cannot be written cannot be removed either.
+/// A read-only folder cannot be emptied, so it is made writable before it is removed.
 pub(crate) fn make_writable(folder: &Path) {
     fs::set_permissions(folder, fs::Permissions::from_mode(0o755)).ok();
     for entry in fs::read_dir(folder).into_iter().flatten().flatten() {

@@ -350,11 +350,11 @@ impl<'a> Call<'a> {
 
     /// What every response of the gateway says about itself and its connection.
     fn push_connection(&self, after: After, fields: &mut Fields) {
-        // RFC 9110 section 6.6.1: the function's own `Date` is the platform's to replace.
+        // RFC 9110 §6.6.1: the function's own `Date` is the platform's to replace.
         fields.push("Date", httpdate::fmt_http_date(SystemTime::now()));
         match after {
             After::Close | After::Abort => fields.push("Connection", "close"),
-            // RFC 9112 section 9.3: persistence is not the default here.
+            // RFC 9112 §9.3: persistence is not the default here.
             After::Keep if self.request.minor_version == 0 => {
                 fields.push("Connection", "keep-alive");
             }

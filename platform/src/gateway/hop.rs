@@ -1,4 +1,4 @@
-//! Which fields are forwarded: not those of one connection (RFC 9110 section 7.6.1), nor those that the platform reserves.
+//! Which fields are forwarded: not those of one connection (RFC 9110 §7.6.1), nor those that the platform reserves.
 
 use crate::wire::head::{Fields, Response};
 
@@ -9,7 +9,7 @@ pub(crate) fn nominated(fields: &Fields) -> Vec<String> {
 
 /// Removes the fields of the caller's connection and the reserved ones. Framing fields are generated again.
 ///
-/// `Via` is not added (RFC 9110 section 7.6.3): no request of the platform's router has one, and servers change what they
+/// `Via` is not added (RFC 9110 §7.6.3): no request of the platform's router has one, and servers change what they
 /// do when they see it.
 pub(crate) fn strip_request(fields: &mut Fields) {
     let nominated = nominated(fields);

@@ -1,6 +1,6 @@
 //! A local version of the platform's router: it accepts requests and forwards them to the instance.
 //!
-//! It is an HTTP/1.1 intermediary (RFC 9110 section 7.6, RFC 9112):
+//! It is an HTTP/1.1 intermediary (RFC 9110 §7.6, RFC 9112):
 //!
 //! - What two implementations could read differently is refused with 400 and never forwarded; in a response it becomes
 //!   502. Framing is generated again on both sides.

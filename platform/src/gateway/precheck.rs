@@ -56,7 +56,7 @@ pub(crate) fn ends_here(request: &Request) -> bool {
     forwards_left(request) == Some(0)
 }
 
-/// RFC 9110 section 7.6.2: how often the request may still be forwarded, if it says so.
+/// RFC 9110 §7.6.2: how often the request may still be forwarded, if it says so.
 pub(crate) fn forwards_left(request: &Request) -> Option<u64> {
     let counts = matches!(request.method.as_str(), "OPTIONS" | "TRACE");
     let value = request.fields.text("max-forwards").filter(|_| counts);
@@ -64,7 +64,7 @@ pub(crate) fn forwards_left(request: &Request) -> Option<u64> {
 }
 
 /// The protocols that the caller offers to switch to. HTTP/1.0 has no upgrades, and `h2c` would take the connection away
-/// from the gateway (RFC 9113 section 3.1 has dropped it).
+/// from the gateway (RFC 9113 §3.1 has dropped it).
 pub(crate) fn upgrade(request: &Request) -> Option<String> {
     let is_offer = request.minor_version > 0 && request.fields.has_token("connection", "upgrade");
     let mut offered = request.fields.text("upgrade").filter(|_| is_offer)?;

@@ -19,7 +19,7 @@ pub(crate) struct Circumstances {
     pub(crate) completeness: Completeness,
     /// A user without privileges, if this program may choose one.
     pub(crate) user: Option<u32>,
-    /// Processors for a measurement: the start is probed densely.
+    /// Processors for a measurement, in which the start is probed without pauses.
     pub(crate) cores: Option<&'static Cores>,
 }
 
@@ -86,7 +86,7 @@ impl Place {
     /// Translates a path below the code directory, and leaves everything else as it is.
     fn moved(&self, text: &str) -> String {
         let (from, to) = match self {
-            // A machine that has a `/code` of its own means that one.
+            // If this machine has a `/code`, the path means that one.
             Self::Here(_) if Path::new(CODE).exists() => return text.to_owned(),
             Self::Here(code) => (Path::new(CODE), code.as_path()),
             Self::Mounted(code) => (code.as_path(), Path::new(CODE)),

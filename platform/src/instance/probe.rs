@@ -20,7 +20,7 @@ use crate::sandbox::Network;
 const CONNECT_TIMEOUT: Duration = Duration::from_millis(200);
 const PAUSE_MIN: Duration = Duration::from_micros(500);
 const PAUSE_MAX: Duration = Duration::from_millis(20);
-/// A dense pause may be this part of the time so far: what a measurement may be too long by.
+/// In a measurement, a pause between probes may be this part of the time so far, which bounds the error.
 const DENSE_PART: u32 = 5000;
 /// The pause between dense probes on the processor that the server runs on.
 const SHARED_PAUSE: Duration = Duration::from_micros(30);

@@ -227,7 +227,7 @@ impl Fault {
         }
     }
 
-    /// The error that callers get for this file. None where it only shows at run time.
+    /// The error that callers get for this file; none if the mistake only shows at run time.
     pub(crate) fn caller_error(&self, command: &str) -> Option<CallerError> {
         let exited = |code| {
             Some(CallerError::Exited {

@@ -22,7 +22,7 @@ pub(crate) enum Framing {
 }
 
 impl Framing {
-    /// The framing of a request's body (RFC 9112 section 6.3). Whatever is ambiguous is an error.
+    /// The framing of a request's body (RFC 9112 §6.3). Whatever is ambiguous is an error.
     pub(crate) fn of_request(request: &Request) -> Result<Self, Fault> {
         let codings: Vec<_> = request.fields.all("transfer-encoding").collect();
         let lengths: Vec<_> = request.fields.all("content-length").collect();
@@ -38,7 +38,7 @@ impl Framing {
         }
     }
 
-    /// The framing of a response's body, given the request's method (RFC 9112 section 6.3).
+    /// The framing of a response's body, given the request's method (RFC 9112 §6.3).
     pub(crate) fn of_response(response: &Response, method: &str) -> Result<Self, Fault> {
         if method == "HEAD" || response.status < 200 || matches!(response.status, 204 | 304) {
             return Ok(Self::Empty);
@@ -199,7 +199,7 @@ impl Body {
         }
     }
 
-    /// RFC 9112 section 7.1: `chunk-size [ chunk-ext ] CRLF`.
+    /// RFC 9112 §7.1: `chunk-size [ chunk-ext ] CRLF`.
     fn chunk_size(&mut self, input: &[u8]) -> Result<Step, Fault> {
         let digits = input
             .iter()
@@ -286,7 +286,7 @@ fn are_extensions(mut rest: &[u8]) -> bool {
     rest.is_empty()
 }
 
-/// What follows a token or a quoted string (RFC 9110 section 5.6.4).
+/// What follows a token or a quoted string (RFC 9110 §5.6.4).
 fn after_value(value: &[u8]) -> Option<&[u8]> {
     let Some(mut quoted) = value.strip_prefix(b"\"") else {
         let end = value.iter().position(|byte| *byte == b';');

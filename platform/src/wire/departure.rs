@@ -20,7 +20,7 @@ pub(super) enum First {
 }
 
 /// Waits for the server's bytes, or for the caller to leave. A caller that only ended its sending side still waits for
-/// its response (RFC 9112 section 9.6).
+/// its response (RFC 9112 §9.6).
 pub(super) fn response_or_departure(
     server: &TcpStream,
     caller: &TcpStream,

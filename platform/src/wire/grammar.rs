@@ -7,7 +7,7 @@ use std::borrow::Cow;
 use super::Fault;
 use super::head::Fields;
 
-/// The longest registered method has 17 bytes (RFC 9110 section 16.1.1).
+/// The longest registered method has 17 bytes (RFC 9110 §16.1.1).
 const METHOD_LEN_MAX: usize = 32;
 
 /// How far an unfinished section was searched for its end.
@@ -69,7 +69,7 @@ pub(super) fn fields(section: &[u8]) -> Result<Fields, Fault> {
     Ok(Fields(parsed.iter().map(owned).collect()))
 }
 
-/// The fields of a response's section. Whitespace before a colon is removed, as RFC 9112 section 5.1 asks of a proxy; in
+/// The fields of a response's section. Whitespace before a colon is removed, as RFC 9112 §5.1 asks of a proxy; in
 /// a request it is an error.
 pub(super) fn response_fields(section: &[u8]) -> Result<Fields, Fault> {
     if let Ok(fields) = fields(section) {
@@ -85,7 +85,7 @@ pub(super) fn response_fields(section: &[u8]) -> Result<Fields, Fault> {
     fields(&lines)
 }
 
-/// The parts of `method SP request-target SP HTTP-version` (RFC 9112 section 3), and the minor version.
+/// The parts of `method SP request-target SP HTTP-version` (RFC 9112 §3), and the minor version.
 pub(super) fn request_line(line: &[u8]) -> Result<(&str, &str, u8), Fault> {
     let mut parts = line.split(|byte| *byte == b' ');
     let (Some(method), Some(target), Some(version), None) =
@@ -113,7 +113,7 @@ pub(super) fn request_line(line: &[u8]) -> Result<(&str, &str, u8), Fault> {
     Ok((text(method)?, text(target)?, minor_version))
 }
 
-/// The minor version, status and reason of `HTTP-version SP status-code SP [ reason-phrase ]` (RFC 9112 section 4). The
+/// The minor version, status and reason of `HTTP-version SP status-code SP [ reason-phrase ]` (RFC 9112 §4). The
 /// second space may be missing together with the reason: many servers leave it out, and it frames nothing.
 pub(super) fn status_line(line: &[u8]) -> Result<(u8, u16, &[u8]), Fault> {
     let (minor_version, rest) = match line {
@@ -163,7 +163,7 @@ pub(super) fn status_line(line: &[u8]) -> Result<(u8, u16, &[u8]), Fault> {
     }
 }
 
-/// The request target as the function gets it, and the authority that replaces `Host` (RFC 9112 section 3.2).
+/// The request target as the function gets it, and the authority that replaces `Host` (RFC 9112 §3.2).
 pub(super) fn normalized_target<'a>(
     method: &str,
     target: &'a str,
@@ -195,7 +195,7 @@ pub(super) fn normalized_target<'a>(
     Ok((path, Some(authority)))
 }
 
-/// Whether this is `uri-host [ ":" port ]` (RFC 9110 section 7.2). An empty one is valid.
+/// Whether this is `uri-host [ ":" port ]` (RFC 9110 §7.2). An empty one is valid.
 pub(super) fn is_host(value: &[u8]) -> bool {
     let (host, port) = if value.first() == Some(&b'[') {
         let Some(end) = value.iter().position(|byte| *byte == b']') else {
@@ -219,14 +219,14 @@ pub(super) fn is_host(value: &[u8]) -> bool {
     is_port && is_reg_name(host)
 }
 
-/// Whether this is a token (RFC 9110 section 5.6.2).
+/// Whether this is a token (RFC 9110 §5.6.2).
 pub(super) fn is_token(bytes: &[u8]) -> bool {
     let is_token_byte =
         |byte: &u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(byte);
     !bytes.is_empty() && bytes.iter().all(is_token_byte)
 }
 
-/// Fields that no trailer section may have: they frame the message or route it (RFC 9110 section 6.5.1).
+/// Fields that no trailer section may have: they frame the message or route it (RFC 9110 §6.5.1).
 pub(super) fn is_forbidden_in_trailers(name: &str) -> bool {
     let forbidden = [
         "connection",
@@ -246,7 +246,7 @@ pub(super) fn malformed(why: &str) -> Fault {
     Fault::Malformed(why.to_owned())
 }
 
-/// RFC 3986 section 3.2.2.
+/// RFC 3986 §3.2.2.
 fn is_reg_name(name: &[u8]) -> bool {
     let mut rest = name;
     loop {

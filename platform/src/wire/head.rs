@@ -93,7 +93,7 @@ pub(crate) struct Request {
 }
 
 impl Request {
-    /// Whether the caller wants the connection to persist (RFC 9112 section 9.3).
+    /// Whether the caller wants the connection to persist (RFC 9112 §9.3).
     pub(crate) fn keeps_alive(&self) -> bool {
         if self.fields.has_token("connection", "close") {
             return false;
@@ -202,7 +202,7 @@ impl Wire {
         let mut scan = Scan::default();
         let mut has_skipped = false;
         loop {
-            // One empty line before a request line is ignored, RFC 9112 section 2.2.
+            // One empty line before a request line is ignored, RFC 9112 §2.2.
             if !has_skipped && self.unread().starts_with(b"\r\n") {
                 self.take(2);
                 has_skipped = true;
@@ -232,7 +232,7 @@ impl Wire {
     }
 }
 
-/// RFC 9112 section 3.2: one well-formed `Host`, which only HTTP/1.0 may leave out.
+/// RFC 9112 §3.2: one well-formed `Host`, which only HTTP/1.0 may leave out.
 fn check_host(fields: &Fields, minor_version: u8) -> Result<(), Fault> {
     let hosts: Vec<_> = fields.all("host").collect();
     match hosts.as_slice() {

@@ -55,7 +55,7 @@ impl<S> Session<S> {
         }
     }
 
-    /// Passes over a body that the handler was given as a whole, without a copy.
+    /// Skips a body that the handler got as a whole, without a copy.
     fn skip_whole_body(&mut self, body: &[u8], input: &mut Cursor<'_>) {
         if !body.is_empty() {
             let is_taken = self.connection.take_whole_body(body.len() as u64);

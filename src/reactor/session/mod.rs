@@ -28,7 +28,7 @@ enum ReadState {
     Drained,
     /// There may be some.
     Ready,
-    /// There may be some, and the end of input follows them.
+    /// There may be bytes, and the end of input follows them.
     Ending,
     /// The end of input was read.
     Ended,

@@ -64,8 +64,8 @@ impl Work {
         false
     }
 
-    /// A pause has begun: from here on it is not the peer that is waited for. Whether the peer has used up `timeout` without
-    /// meeting its quota. Each wait between pauses has a deadline of its own, so it takes the sum to tell.
+    /// Called when a pause begins, since the session then no longer waits for the peer. Whether the peer has used up `timeout`
+    /// without meeting its quota. Each wait between pauses has its own deadline, so their sum is what counts.
     pub(super) fn has_stalled(&mut self, now: Instant, timeout: Duration) -> bool {
         if self.quota_len >= BODY_QUOTA_LEN {
             self.begin_quota();

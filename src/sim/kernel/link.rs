@@ -13,7 +13,7 @@ pub(in crate::sim) enum Flow {
     Open,
     /// Ended by a FIN: no bytes follow those in the queue.
     Ended,
-    /// Reset.
+    /// The peer reset the connection.
     Broken,
 }
 

@@ -22,7 +22,7 @@ impl Kernel {
     pub(in crate::sim) fn peer_send(&mut self, id: LinkId, bytes: &[u8]) -> usize {
         let link = &mut self.links[id];
         if link.server_end == ServerEnd::Closed || link.inbound_flow != Flow::Open {
-            // Data after a close is answered with a reset.
+            // Data after a close causes a reset.
             self.reset(id);
             return bytes.len();
         }
