@@ -2,18 +2,11 @@
 //!
 //! A new check is a function and a row here; the row's lane decides what the function is given and when it runs.
 
-use super::observation::Observation;
+use super::observation::{Observation, Severity};
 use super::subject::Subject;
 use super::{ending, hooks, keepalive, logs, parallel, payload, resources, rights, start, streams};
 use crate::exit::Failure;
 use crate::instance::Instance;
-
-/// What a broken rule means.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Severity {
-    Fail,
-    Warn,
-}
 
 /// When a check runs, on what, and the function that does it. The lanes run in this order.
 #[derive(Clone, Copy, Debug)]

@@ -1,7 +1,7 @@
 //! A finished check: the verdict over what it saw, and which other finding explains it.
 
-use super::catalogue::{Check, Severity};
-use super::observation::{Cause, Fix, Observation};
+use super::catalogue::Check;
+use super::observation::{Cause, Fix, Observation, Severity};
 use crate::caller_error::Style;
 use crate::fix::{Language, fix_for};
 

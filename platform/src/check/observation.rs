@@ -1,10 +1,9 @@
 //! What a check saw: the rule held, it was broken, or there was nothing to see.
+//! Also what a broken rule means.
 
 use crate::caller_error::CallerError;
 use crate::fix::Trouble;
 use crate::instance::launch::NotStarted;
-
-use super::catalogue::Severity;
 
 /// What a check saw.
 #[derive(Debug)]
@@ -28,6 +27,13 @@ pub(crate) struct Break {
     pub(super) follows: &'static [Cause],
     /// The exit code, if the process ended.
     pub(super) ended: Option<i32>,
+}
+
+/// What a broken rule means.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Severity {
+    Fail,
+    Warn,
 }
 
 /// What to change about the server.

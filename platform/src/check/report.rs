@@ -2,8 +2,8 @@
 
 use serde_json::{Value, json};
 
-use super::catalogue::Severity;
 use super::finding::{Finding, Verdict, consequences};
+use super::observation::Severity;
 use super::subject::Depth;
 use crate::console::{Tone, give};
 
