@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use crate::clock;
-use crate::project::Settings;
+use crate::settings::Settings;
 
 /// Where the platform puts the code.
 const CODE: &str = "/code";

@@ -1,7 +1,7 @@
 //! The `x-fc-*` fields of each request.
 
 use crate::environment::Identity;
-use crate::project::Settings;
+use crate::settings::Settings;
 use crate::wire::head::Fields;
 
 /// Control paths: they tell the function what kind of call this is.

@@ -26,6 +26,7 @@ mod remains;
 mod report_file;
 mod run;
 mod sandbox;
+mod settings;
 mod template;
 mod watch;
 mod wire;

@@ -19,7 +19,8 @@ use crate::instance::Instance;
 use crate::instance::command::Circumstances;
 use crate::instance::timeline::Part;
 use crate::package::inspect::{self, Debian, Fault};
-use crate::project::{Origin, Settings, Start};
+use crate::project::Start;
+use crate::settings::{Origin, Settings};
 
 const HALF_OPEN_MAX: u32 = 8;
 const CODE: &str = "/code/";

@@ -7,8 +7,9 @@ use std::path::{Path, PathBuf};
 
 use super::cores::Cores;
 use crate::environment::{self, Completeness, Identity};
-use crate::project::{Project, Settings, Start};
+use crate::project::{Project, Start};
 use crate::sandbox::{self, CODE, Isolation, Room, Spec};
+use crate::settings::Settings;
 
 /// Hidden in a sandbox, which has its own.
 const TEMPORARY: &str = "/tmp";

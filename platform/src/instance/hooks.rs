@@ -7,7 +7,7 @@ use super::Instance;
 use super::phase::Step;
 use crate::clock;
 use crate::headers;
-use crate::project::{Health, Settings};
+use crate::settings::{Health, Settings};
 use crate::wire::exchange::{Call, Reply};
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);

@@ -20,8 +20,9 @@ use crate::environment::Identity;
 use crate::fix;
 use crate::listeners::Dialed;
 use crate::package::inspect::{self, Fault};
-use crate::project::{Project, Settings, Start};
+use crate::project::{Project, Start};
 use crate::sandbox::{Isolation, Refusal, Spec, Step};
+use crate::settings::Settings;
 
 /// How long the news of an end may take after a connection broke.
 const END_NOTICE: Duration = Duration::from_millis(100);
