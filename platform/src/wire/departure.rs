@@ -4,9 +4,7 @@ use std::fs;
 use std::net::{IpAddr, SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
 
-use rustix::event::{PollFd, PollFlags, poll};
-
-use super::timespec;
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 /// How often a caller that has ended its sending side is looked at again.
 const LOOK_PERIOD: Duration = Duration::from_millis(100);
@@ -119,6 +117,14 @@ fn spell_v6(address: SocketAddr) -> Option<String> {
         .map(|word| format!("{:08X}", u32::from_ne_bytes(*word)))
         .collect();
     Some(format!("{words}:{:04X}", address.port()))
+}
+
+/// The time that a poll may take.
+pub(super) fn timespec(duration: Duration) -> Timespec {
+    Timespec {
+        tv_sec: i64::try_from(duration.as_secs()).unwrap_or(i64::MAX),
+        tv_nsec: i64::from(duration.subsec_nanos()),
+    }
 }
 
 #[cfg(test)]

@@ -12,10 +12,10 @@ use std::io::{self, Read, Write};
 use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::event::{PollFd, PollFlags, poll};
 use rustix::net::sockopt::set_tcp_quickack;
 
-use departure::{First, response_or_departure};
+use departure::{First, response_or_departure, timespec};
 
 const READ_LEN: usize = 64 * 1024;
 
@@ -222,11 +222,4 @@ impl Wire {
 pub(crate) fn readable_within(stream: &TcpStream, patience: Duration) -> bool {
     let mut one = [PollFd::new(stream, PollFlags::IN | PollFlags::RDHUP)];
     poll(&mut one, Some(&timespec(patience))).is_ok_and(|ready| ready > 0)
-}
-
-fn timespec(duration: Duration) -> Timespec {
-    Timespec {
-        tv_sec: i64::try_from(duration.as_secs()).unwrap_or(i64::MAX),
-        tv_nsec: i64::from(duration.subsec_nanos()),
-    }
 }
