@@ -2,7 +2,7 @@
 
 use crate::environment::Identity;
 use crate::settings::Settings;
-use crate::wire::head::Fields;
+use crate::wire::fields::Fields;
 
 /// Control paths: they tell the function what kind of call this is.
 pub(crate) const HTTP_INVOKE: &str = "/http-invoke";

@@ -17,7 +17,8 @@ use crate::clock;
 use crate::console::{Tone, say};
 use crate::instance::timeline::Part;
 use crate::wire::body::{Body, Framing};
-use crate::wire::head::{Fields, Request};
+use crate::wire::fields::Fields;
+use crate::wire::head::Request;
 use crate::wire::{Fault, Wire};
 
 const BODY_PATIENCE: Duration = Duration::from_secs(60);

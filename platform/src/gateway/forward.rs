@@ -10,7 +10,8 @@ use super::pool::{Age, Lease, Pool};
 use super::upload::{Delivery, Upload};
 use crate::caller_error::CallerError;
 use crate::wire::body::{Body, Framing};
-use crate::wire::head::{Fields, Response};
+use crate::wire::fields::Fields;
+use crate::wire::head::Response;
 use crate::wire::{Fault, Wire};
 
 /// The platform's limits (contract rule 11): header fields 8 KB each way, path 4 KB, body 32 MB.

@@ -1,6 +1,7 @@
 //! Which fields are forwarded: not those of one connection (RFC 9110 §7.6.1), nor those that the platform reserves.
 
-use crate::wire::head::{Fields, Response};
+use crate::wire::fields::Fields;
+use crate::wire::head::Response;
 
 /// The fields that `Connection` names.
 pub(crate) fn nominated(fields: &Fields) -> Vec<String> {

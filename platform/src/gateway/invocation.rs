@@ -10,7 +10,8 @@ use crate::caller_error::CallerError;
 use crate::headers;
 use crate::wire::Fault;
 use crate::wire::exchange::{Call, Reply};
-use crate::wire::head::{Fields, Request, Response};
+use crate::wire::fields::Fields;
+use crate::wire::head::{Request, Response};
 
 /// The longest body of an asynchronous event, in bytes.
 pub(crate) const ASYNC_BODY_LEN_MAX: u64 = 128 * 1024;

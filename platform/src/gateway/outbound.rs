@@ -6,7 +6,8 @@ use super::hop;
 use super::precheck::body_too_long;
 use crate::caller_error::CallerError;
 use crate::wire::body::{Arrived, Body, Framing};
-use crate::wire::head::{Fields, Request};
+use crate::wire::fields::Fields;
+use crate::wire::head::Request;
 use crate::wire::{Fault, Wire, readable_within};
 
 /// A body up to this length is read whole before it is forwarded, so that a retry can send it again.

@@ -6,7 +6,8 @@ use super::invocation::ApiCall;
 use super::precheck;
 use crate::headers::{self, HTTP_INVOKE, INVOKE};
 use crate::wire::Wire;
-use crate::wire::head::{Fields, Request};
+use crate::wire::fields::Fields;
+use crate::wire::head::Request;
 
 /// The platform's fields for this call.
 pub(crate) fn platform_fields(

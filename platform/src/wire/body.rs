@@ -2,8 +2,9 @@
 
 use std::time::Instant;
 
+use super::fields::Fields;
 use super::grammar::{self, Scan, is_token, malformed};
-use super::head::{Fields, Request, Response};
+use super::head::{Request, Response};
 use super::{Fault, Wire};
 
 const SIZE_LINE_LEN_MAX: usize = 4096;

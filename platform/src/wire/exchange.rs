@@ -7,7 +7,8 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use super::body::{Body, Framing};
-use super::head::{Fields, Request, Response};
+use super::fields::Fields;
+use super::head::{Request, Response};
 use super::{Fault, Wire};
 
 /// Larger than the platform's limits, so that an oversized head is not reported as a broken one.

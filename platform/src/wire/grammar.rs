@@ -5,7 +5,7 @@
 use std::borrow::Cow;
 
 use super::Fault;
-use super::head::Fields;
+use super::fields::Fields;
 
 /// The longest registered method has 17 bytes (RFC 9110 §16.1.1).
 const METHOD_LEN_MAX: usize = 32;

@@ -4,6 +4,7 @@
 pub(crate) mod body;
 mod departure;
 pub(crate) mod exchange;
+pub(crate) mod fields;
 mod grammar;
 pub(crate) mod head;
 
