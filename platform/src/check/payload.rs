@@ -6,7 +6,7 @@ use super::observation::{Break, Cause, Observation};
 use super::subject::{Pace, Subject, dial};
 use crate::caller_error::CallerError;
 use crate::fix::Trouble;
-use crate::gateway::forward::{FIELDS_LEN_MAX, TARGET_LEN_MAX};
+use crate::gateway::limits::{FIELDS_LEN_MAX, TARGET_LEN_MAX};
 use crate::instance::Instance;
 use crate::wire::exchange::Reply;
 

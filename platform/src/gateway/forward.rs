@@ -5,6 +5,7 @@ use std::net::Shutdown;
 
 use super::fleet::Resident;
 use super::hop;
+use super::limits::FIELDS_LEN_MAX;
 use super::outbound::{Content, Extras, Outbound, chunk, last_chunk};
 use super::pool::{Age, Lease, Pool};
 use super::upload::{Delivery, Upload};
@@ -14,10 +15,6 @@ use crate::wire::fields::Fields;
 use crate::wire::head::Response;
 use crate::wire::{Fault, Wire};
 
-/// The platform's limits (contract rule 11): header fields 8 KB each way, path 4 KB, body 32 MB.
-pub(crate) const FIELDS_LEN_MAX: usize = 8 * 1024;
-pub(crate) const TARGET_LEN_MAX: usize = 4 * 1024;
-pub(crate) const BODY_LEN_MAX: u64 = 32 * 1024 * 1024;
 const HEAD_READ_MAX: usize = 64 * 1024;
 
 /// A response's head, and the connection its body arrives on.

@@ -13,8 +13,6 @@ use crate::wire::exchange::{Call, Reply};
 use crate::wire::fields::Fields;
 use crate::wire::head::{Request, Response};
 
-/// The longest body of an asynchronous event, in bytes.
-pub(crate) const ASYNC_BODY_LEN_MAX: u64 = 128 * 1024;
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// A call of the API, in any of its versions.

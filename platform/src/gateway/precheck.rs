@@ -1,7 +1,7 @@
 //! What the gateway checks of a request before the function is needed.
 
-use super::forward::{BODY_LEN_MAX, FIELDS_LEN_MAX, TARGET_LEN_MAX};
-use super::invocation::{ASYNC_BODY_LEN_MAX, ApiCall, Mode};
+use super::invocation::{ApiCall, Mode};
+use super::limits::{ASYNC_BODY_LEN_MAX, BODY_LEN_MAX, FIELDS_LEN_MAX, TARGET_LEN_MAX};
 use crate::caller_error::CallerError;
 use crate::wire::Fault;
 use crate::wire::body::Framing;

@@ -9,8 +9,8 @@ use std::sync::mpsc::{Receiver, channel};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use super::forward::BODY_LEN_MAX;
 use super::hop;
+use super::limits::BODY_LEN_MAX;
 use super::outbound::{Outbound, chunk, last_chunk, of_body_fault};
 use super::precheck::body_too_long;
 use crate::caller_error::CallerError;
