@@ -42,7 +42,7 @@ pub(super) fn random_peer(prng: &mut Prng, ids: &mut u64) -> Peer {
     generator.peer
 }
 
-/// A peer with two simple requests, which must be answered at once.
+/// A peer with two simple requests, which must get their responses at once.
 pub(super) fn healthy_peer(prng: &mut Prng, ids: &mut u64) -> Peer {
     let mut generator = Generator::new("healthy", prng, ids);
     for body_len in [0, 20] {

@@ -267,7 +267,7 @@ fn read_head(
             let framing = Framing::of_response(&response, &outbound.request.method)?;
             return Ok((response, framing));
         }
-        // The gateway has answered the caller's expectation itself.
+        // The gateway has sent the caller its 100 Continue itself.
         if response.status != 100 && outbound.extras == Extras::Forward {
             let mut head = status_line(response.status, &response.reason);
             hop::visible_fields(&response).write(&mut head);

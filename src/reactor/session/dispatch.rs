@@ -29,7 +29,7 @@ impl<S> Session<S> {
         let Some(work) = &mut self.work else { return };
         match std::mem::take(&mut work.sink) {
             RequestSink::Upload(upload) | RequestSink::Paused(upload, _) => {
-                // The hook has reported a panic in it, and there is no request left to answer.
+                // The hook has reported a panic in it, and no request waits for a response.
                 let _ = contain(|| upload.on_cut());
             }
             RequestSink::Nothing | RequestSink::Buffer(_) => {}

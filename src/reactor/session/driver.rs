@@ -26,7 +26,7 @@ enum Peer {
 pub(in crate::reactor) struct Driver<'a, O: Os, H> {
     pub(super) session: &'a mut Session<O::Socket>,
     pub(super) context: Context<'a, O, H>,
-    /// Requests that may still be answered in this turn.
+    /// Requests that may still be handled in this turn.
     pub(super) requests_left: usize,
     /// Pieces of bodies that may still be received or sent in this turn.
     pub(super) pieces_left: usize,
