@@ -80,6 +80,7 @@ pub struct Limits {
     pub(crate) pending_out_len_max: usize,
     pub(crate) connections_max: usize,
     pub(crate) pipeline_max: usize,
+    pub(crate) upgrades_max: usize,
 }
 
 impl Limits {
@@ -94,6 +95,7 @@ impl Limits {
             pending_out_len_max: 1024 * 1024,
             connections_max: 10_000,
             pipeline_max: 128,
+            upgrades_max: 1024,
         }
     }
 
@@ -157,6 +159,14 @@ impl Limits {
     #[must_use]
     pub const fn pipeline_max(mut self, count: usize) -> Self {
         self.pipeline_max = if count == 0 { 1 } else { count };
+        self
+    }
+
+    /// Upgraded connections of the process at once, each with a thread; beyond that the response is 503. Default 1024: a thread
+    /// takes four memory mappings, of which a process may have 65 530, and the platform allows 1024 threads.
+    #[must_use]
+    pub const fn upgrades_max(mut self, count: usize) -> Self {
+        self.upgrades_max = count;
         self
     }
 }

@@ -12,9 +12,9 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
 
-use coldstart::handler::{Accept, Demand, Outcome, Upload, WhenHalfClosed};
+use coldstart::handler::{Accept, Demand, Outcome, Upgrade, Upload, WhenHalfClosed};
 use coldstart::message::{EventSender, Head, PeerState, ServerSentEvent};
-use coldstart::server::{Observer, ServerEvent};
+use coldstart::server::{Limits, Observer, ServerEvent};
 use coldstart::{Body, Bytes, Handler, Request, Response, Server};
 
 use loopback::process::{Process, is_again};
@@ -364,5 +364,54 @@ fn a_body_that_is_too_large_gets_413_although_the_client_sends_all_of_it() {
         assert_eq!(client.response().status, 413, "{framing}");
         assert!(client.is_at_end());
     }
+    server.stop();
+}
+
+/// Greets over an upgraded connection, and keeps it until its peer closes.
+struct Greeting;
+
+impl Handler for Greeting {
+    fn accept(&mut self, _: &Head<'_>) -> Accept {
+        Accept::Upgrade(Upgrade::new("bytes", |mut socket, _| {
+            drop(socket.write_all(b"hello"));
+            drop(socket.read(&mut [0; 16]));
+        }))
+    }
+
+    fn call(&mut self, _: &Request<'_>) -> Outcome {
+        Response::text("no upgrade was offered").into()
+    }
+}
+
+#[test]
+fn upgraded_connections_are_counted_and_beyond_the_bound_the_response_is_503() {
+    const OFFER: &str =
+        "GET / HTTP/1.1\r\nHost: a\r\nConnection: upgrade\r\nUpgrade: bytes\r\n\r\n";
+    let server = on_loopback().limits(Limits::new().upgrades_max(2));
+    let server = Running::start_handler(server, Greeting);
+    let upgraded: Vec<Client> = (0..2)
+        .map(|_| {
+            let mut client = Client::connect(server.address);
+            client.send(OFFER);
+            assert_eq!(client.head().expect("a head").status, 101);
+            client
+        })
+        .collect();
+    let mut refused = Client::connect(server.address);
+    let response = refused.request(OFFER);
+    assert_eq!(response.status, 503);
+    assert_eq!(response.field("retry-after"), Some("1"));
+    assert_eq!(
+        refused.request(get("/")).status,
+        200,
+        "it goes on with HTTP"
+    );
+    drop(upgraded);
+    // Their threads end, and there is room again.
+    eventually("an upgrade is possible", || {
+        let mut client = Client::connect(server.address);
+        client.send(OFFER);
+        client.head().expect("a head").status == 101
+    });
     server.stop();
 }

@@ -5,14 +5,10 @@ pub(crate) mod outcome;
 pub(crate) mod pattern;
 pub(crate) mod reply;
 pub(crate) mod router;
+pub(crate) mod upgrade;
 
 use core::fmt;
-use std::net::TcpStream;
-use std::thread;
 
-use bytes::Bytes;
-
-use crate::message::headers::{HeaderName, HeaderValue};
 use crate::message::request::{Head, Request};
 use crate::message::response::{Response, Status};
 
@@ -21,6 +17,7 @@ pub use blocking::{Blocking, blocking};
 pub use outcome::{IntoOutcome, IntoResponse, Outcome, WhenHalfClosed};
 pub use reply::Reply;
 pub use router::Router;
+pub use upgrade::Upgrade;
 
 /// Responds to requests. Functions and closures from `&Request` to [`Response`] need not implement it.
 ///
@@ -124,52 +121,6 @@ pub enum Demand {
     Pause(Pause),
     /// Done: this is the response, and the rest is discarded.
     Respond(Outcome),
-}
-
-/// Leaves HTTP (RFC 9110 §7.8): `101 Switching Protocols` is sent, or 200 to CONNECT (§9.3.6), then the socket is the
-/// closure's, on a thread of its own and in blocking mode, with the bytes that arrived after the request.
-///
-/// From then on the connection is no longer the server's: none of its time-outs and limits apply, and **a server that stops
-/// does not wait for it**, since such a connection need not end, and each stop would take the whole drain time-out.
-/// [`Server::run`](crate::Server::run) returns after the requests in HTTP are finished, and when `main` returns, the closure's
-/// thread ends with the process, wherever it is. A program that wants to say goodbye to its upgraded peers counts these
-/// threads and waits for them after `run`.
-pub struct Upgrade {
-    pub(crate) protocol: HeaderValue,
-    pub(crate) fields: Vec<(HeaderName, HeaderValue)>,
-    /// Starts the thread; false if the kernel refuses. A function pointer, so that a program without upgrades links no threads.
-    pub(crate) start: Box<dyn FnOnce(TcpStream, Bytes) -> bool + Send>,
-}
-
-impl Upgrade {
-    /// An upgrade to `protocol`, the value of the response's `Upgrade` field. It is only made if the request offers this
-    /// protocol; names are compared without regard to case. CONNECT names no protocol and becomes a tunnel.
-    pub fn new(
-        protocol: impl Into<HeaderValue>,
-        run: impl FnOnce(TcpStream, Bytes) + Send + 'static,
-    ) -> Self {
-        Self {
-            protocol: protocol.into(),
-            fields: Vec::new(),
-            start: Box::new(move |socket, rest| {
-                let thread = thread::Builder::new().name("upgrade".to_owned());
-                thread.spawn(move || run(socket, rest)).is_ok()
-            }),
-        }
-    }
-
-    /// Adds a field line to the response. `Upgrade` and the fields that frame a message are left out.
-    #[must_use]
-    pub fn header(mut self, name: impl Into<HeaderName>, value: impl Into<HeaderValue>) -> Self {
-        self.fields.push((name.into(), value.into()));
-        self
-    }
-}
-
-impl fmt::Debug for Upgrade {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.debug_struct("Upgrade").finish_non_exhaustive()
-    }
 }
 
 /// A function as a handler.

@@ -35,7 +35,7 @@ use deadlines::{Deadlines, Waiting};
 #[cfg(feature = "_sim")]
 pub(crate) use gauge::Gauge;
 use mailbox::Mailbox;
-use reports::Reports;
+use reports::{Report, Reports};
 use scratch::Scratch;
 use session::Session;
 use session::action::{Action, Received, Trigger};
@@ -237,7 +237,7 @@ impl<O: Os, H: Handler> Reactor<O, H> {
     fn on_exhausted(&mut self, fault: Fault) {
         let now = self.os.now();
         self.accepting = Accepting::Exhausted(now.after(EXHAUSTED_RETRY));
-        if self.reports.is_shortage_due(now) {
+        if self.reports.is_due(Report::Shortage, now) {
             self.observer.on(match fault {
                 Fault::Other(number) => ServerEvent::AcceptFailed(number),
                 Fault::Again | Fault::Gone | Fault::Exhausted => ServerEvent::DescriptorsExhausted,
@@ -346,6 +346,7 @@ impl<O: Os, H: Handler> Reactor<O, H> {
             settings: &self.settings,
             mailbox: &self.mailbox,
             observer: &mut self.observer,
+            reports: &mut self.reports,
             phase: self.phase,
             key,
         };
@@ -418,8 +419,6 @@ impl<O: Os, H: Handler> Reactor<O, H> {
         let Ok(stream) = self.os.detach(socket) else {
             return;
         };
-        if contain(|| (upgrade.start)(stream, rest)) == Some(false) {
-            self.observer.on(ServerEvent::ThreadNotStarted);
-        }
+        let _ = contain(|| upgrade.deliver(stream, rest));
     }
 }

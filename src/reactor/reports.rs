@@ -5,18 +5,37 @@ use core::time::Duration;
 use crate::limits::{BLOCKED_MIN, BLOCKED_SAMPLE, REPORT_INTERVAL};
 use crate::os::Instant;
 
+/// What may be reported again and again.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Report {
+    /// The kernel accepts no connection.
+    Shortage,
+    /// A turn took too long.
+    Blocked,
+    /// The kernel starts no thread.
+    Thread,
+    /// A handler set fields that are the server's.
+    Fields,
+}
+
 /// When each kind of report was last made. A condition that lasts is reported once per [`REPORT_INTERVAL`].
 #[derive(Debug, Default)]
 pub(super) struct Reports {
-    shortage_at: Option<Instant>,
-    blocked_at: Option<Instant>,
+    last: [Option<Instant>; 4],
     busy_turns: u8,
 }
 
 impl Reports {
-    /// Whether a shortage of descriptors is due for a report.
-    pub(super) fn is_shortage_due(&mut self, now: Instant) -> bool {
-        is_due(&mut self.shortage_at, now)
+    /// Whether this report is due. If so, the next one is not before [`REPORT_INTERVAL`] has passed.
+    pub(super) fn is_due(&mut self, report: Report, now: Instant) -> bool {
+        let Some(last) = self.last.get_mut(report as usize) else {
+            return false;
+        };
+        let is_due = last.is_none_or(|at| at.after(REPORT_INTERVAL) <= now);
+        if is_due {
+            *last = Some(now);
+        }
+        is_due
     }
 
     /// Whether the turn that begins is to be timed: every one in debug builds, else every [`BLOCKED_SAMPLE`]th busy one,
@@ -29,14 +48,6 @@ impl Reports {
     /// How long the turn has kept the loop, if that is worth a report and one is due.
     pub(super) fn blocked_for(&mut self, began_at: Instant, now: Instant) -> Option<Duration> {
         let time = now.since(began_at);
-        (time >= BLOCKED_MIN && is_due(&mut self.blocked_at, now)).then_some(time)
+        (time >= BLOCKED_MIN && self.is_due(Report::Blocked, now)).then_some(time)
     }
-}
-
-fn is_due(last: &mut Option<Instant>, now: Instant) -> bool {
-    let is_due = last.is_none_or(|at| at.after(REPORT_INTERVAL) <= now);
-    if is_due {
-        *last = Some(now);
-    }
-    is_due
 }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use crate::observe::Reporter;
 use crate::os::{Instant, Key};
 use crate::reactor::mailbox::Mailbox;
+use crate::reactor::reports::Reports;
 use crate::reactor::scratch::Scratch;
 use crate::reactor::settings::Settings;
 use crate::sync::notify::Notify;
@@ -28,6 +29,7 @@ pub(in crate::reactor) struct Context<'a, O, H> {
     pub(in crate::reactor) settings: &'a Settings,
     pub(in crate::reactor) mailbox: &'a Arc<Mailbox>,
     pub(in crate::reactor) observer: &'a mut Reporter,
+    pub(in crate::reactor) reports: &'a mut Reports,
     pub(in crate::reactor) phase: Phase,
     pub(in crate::reactor) key: Key,
 }

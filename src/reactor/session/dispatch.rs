@@ -12,7 +12,7 @@ use crate::limits::FILE_PIECE_LEN;
 use crate::message::body::{Body, Content};
 use crate::message::request::{Head, Request, RequestBody};
 use crate::message::response::{Afterwards, Response, Status};
-use crate::observe;
+use crate::observe::ServerEvent;
 use crate::os::Os;
 use crate::sync::contain::contain;
 
@@ -21,6 +21,7 @@ use super::context::Phase;
 use super::driver::Driver;
 use super::work::{InputState, RequestSink, ResponseSource};
 use crate::reactor::deadlines::Renewal;
+use crate::reactor::reports::Report;
 
 impl<S> Session<S> {
     /// Notifies the upload that its body will never be complete.
@@ -191,7 +192,7 @@ impl<O: Os, H: Handler> Driver<'_, O, H> {
             // The caller has sent this response.
             Accept::Respond(_) => return None,
             Accept::Upgrade(to) if connection.can_switch(head, to.protocol.as_bytes()) => {
-                self.session.work().source = ResponseSource::Upgrade(to);
+                self.upgrade(to);
                 return None;
             }
             _ if connection.upgrade() == UpgradeOffer::Tunnel => {
@@ -322,10 +323,9 @@ impl<O: Os, H: Handler> Driver<'_, O, H> {
     /// The peer broke the protocol: it gets one last response if none has begun, and the connection ends.
     #[inline(never)]
     fn refuse(&mut self, refusal: Refusal) {
-        self.context.observer.on(observe::ServerEvent::Refused(
-            refusal.status(),
-            refusal.reason(),
-        ));
+        self.context
+            .observer
+            .on(ServerEvent::Refused(refusal.status(), refusal.reason()));
         self.session.cut_upload();
         if self.session.connection.is_response_due() {
             self.respond_with_refusal(refusal);
@@ -350,9 +350,7 @@ impl<O: Os, H: Handler> Driver<'_, O, H> {
 
     #[inline(never)]
     fn respond_after_panic(&mut self) {
-        self.context
-            .observer
-            .on(observe::ServerEvent::HandlerPanicked);
+        self.context.observer.on(ServerEvent::HandlerPanicked);
         self.respond_with_failure();
     }
 
@@ -413,10 +411,15 @@ impl<O: Os, H: Handler> Driver<'_, O, H> {
         };
         let connection = &mut self.session.connection;
         let left_out = connection.encode_head(scratch.out.run(), &head, response.fields());
-        if left_out > 0 {
+        if left_out > 0
+            && self
+                .context
+                .reports
+                .is_due(Report::Fields, self.context.os.now())
+        {
             self.context
                 .observer
-                .on(observe::ServerEvent::FieldsLeftOut(left_out));
+                .on(ServerEvent::FieldsLeftOut(left_out));
         }
     }
 
@@ -445,9 +448,7 @@ impl<O: Os, H: Handler> Driver<'_, O, H> {
 
     #[inline(never)]
     pub(super) fn on_wrong_length(&mut self) {
-        self.context
-            .observer
-            .on(observe::ServerEvent::BodyLengthWrong);
+        self.context.observer.on(ServerEvent::BodyLengthWrong);
         self.session.connection.cut();
     }
 }

@@ -6,6 +6,7 @@ mod dispatch;
 pub(super) mod driver;
 mod input;
 mod source;
+mod upgrade;
 pub(super) mod work;
 
 use crate::h1::{Close, Connection, Next};
@@ -19,7 +20,7 @@ use super::deadlines::{Renewal, Waiting};
 use action::Action;
 #[cfg(feature = "_sim")]
 use work::WorkSize;
-use work::{HandOver, ResponseSource, Work};
+use work::{ResponseSource, Work};
 
 /// What is known about unread bytes in the socket.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -175,23 +176,5 @@ impl<S> Session<S> {
     const fn reschedule(&mut self) -> Action {
         let renewal = std::mem::replace(&mut self.renewal, Renewal::Same);
         Action::Reschedule(Waiting::Handler, renewal)
-    }
-
-    #[inline(never)]
-    fn take_upgrade(&mut self) -> Option<HandOver> {
-        let work = self.work.as_mut()?;
-        match std::mem::take(&mut work.source) {
-            ResponseSource::Upgrade(upgrade) => {
-                let rest = std::mem::take(&mut work.input).into();
-                Some(HandOver { upgrade, rest })
-            }
-            source @ (ResponseSource::Nothing
-            | ResponseSource::Promise(_)
-            | ResponseSource::Channel(_)
-            | ResponseSource::File(_)) => {
-                work.source = source;
-                None
-            }
-        }
     }
 }

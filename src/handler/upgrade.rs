@@ -1,0 +1,122 @@
+//! Connections that leave HTTP: each has a thread of its own, and they are counted.
+
+use core::fmt;
+use core::sync::atomic::{AtomicUsize, Ordering};
+use std::net::TcpStream;
+use std::sync::mpsc;
+use std::thread;
+
+use bytes::Bytes;
+
+use crate::message::headers::{HeaderName, HeaderValue};
+
+/// Upgraded connections of the process.
+static OPEN: AtomicUsize = AtomicUsize::new(0);
+
+/// Gives the thread its socket, and the bytes that arrived after the request.
+type Deliver = Box<dyn FnOnce(TcpStream, Bytes) + Send>;
+/// Starts the thread. `None` if the kernel refuses.
+type Start = Box<dyn FnOnce(Place) -> Option<Deliver> + Send>;
+
+/// Leaves HTTP (RFC 9110 §7.8): `101 Switching Protocols` is sent, or 200 to CONNECT (§9.3.6), then the socket is the
+/// closure's, on a thread of its own and in blocking mode, with the bytes that arrived after the request.
+///
+/// The thread is started before the response is sent: if the kernel refuses it, or if
+/// [`Limits::upgrades_max`](crate::server::Limits::upgrades_max) connections are upgraded already, the response is 503 with
+/// `Retry-After: 1`. None of the other limits and time-outs apply from then on, and **a server that stops does not wait for
+/// the connection**, since it need not end, and each stop would take the whole drain time-out.
+/// [`Server::run`](crate::Server::run) returns after the requests in HTTP are finished, and when `main` returns, the closure's
+/// thread ends with the process, wherever it is. A program that wants to say goodbye to its upgraded peers counts these
+/// threads and waits for them after `run`.
+pub struct Upgrade {
+    pub(crate) protocol: HeaderValue,
+    pub(crate) fields: Vec<(HeaderName, HeaderValue)>,
+    thread: Thread,
+}
+
+enum Thread {
+    /// A function pointer, so that a program without upgrades links no threads.
+    Unstarted(Start),
+    Started(Deliver),
+    Refused,
+}
+
+impl Upgrade {
+    /// An upgrade to `protocol`, the value of the response's `Upgrade` field. It is only made if the request offers this
+    /// protocol; names are compared without regard to case. CONNECT names no protocol and becomes a tunnel.
+    pub fn new(
+        protocol: impl Into<HeaderValue>,
+        run: impl FnOnce(TcpStream, Bytes) + Send + 'static,
+    ) -> Self {
+        Self {
+            protocol: protocol.into(),
+            fields: Vec::new(),
+            thread: Thread::Unstarted(Box::new(move |place| start(place, run))),
+        }
+    }
+
+    /// Adds a field line to the response. `Upgrade` and the fields that frame a message are left out.
+    #[must_use]
+    pub fn header(mut self, name: impl Into<HeaderName>, value: impl Into<HeaderValue>) -> Self {
+        self.fields.push((name.into(), value.into()));
+        self
+    }
+
+    /// Starts the thread, which waits for its socket. False if the kernel refuses.
+    pub(crate) fn start(&mut self, place: Place) -> bool {
+        self.thread = match std::mem::replace(&mut self.thread, Thread::Refused) {
+            Thread::Unstarted(start) => start(place).map_or(Thread::Refused, Thread::Started),
+            thread @ (Thread::Started(_) | Thread::Refused) => thread,
+        };
+        matches!(self.thread, Thread::Started(_))
+    }
+
+    /// The socket leaves the loop.
+    pub(crate) fn deliver(self, socket: TcpStream, rest: Bytes) {
+        match self.thread {
+            Thread::Started(deliver) => deliver(socket, rest),
+            Thread::Unstarted(_) | Thread::Refused => {}
+        }
+    }
+}
+
+/// A thread that never gets its socket, because the peer left before the response was sent, ends at once.
+fn start(place: Place, run: impl FnOnce(TcpStream, Bytes) + Send + 'static) -> Option<Deliver> {
+    let (socket_in, socket) = mpsc::channel();
+    let thread = thread::Builder::new().name("upgrade".to_owned());
+    let started = thread.spawn(move || {
+        let _place = place;
+        if let Ok((socket, rest)) = socket.recv() {
+            run(socket, rest);
+        }
+    });
+    started.ok().map(|_| {
+        let deliver: Deliver = Box::new(move |socket, rest| drop(socket_in.send((socket, rest))));
+        deliver
+    })
+}
+
+impl fmt::Debug for Upgrade {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("Upgrade").finish_non_exhaustive()
+    }
+}
+
+/// One of the upgraded connections that the process may have, until it is dropped.
+#[derive(Debug)]
+pub(crate) struct Place(());
+
+impl Place {
+    /// `None` if there are `max` already.
+    pub(crate) fn take(max: usize) -> Option<Self> {
+        let more = |open| (open < max).then_some(open + 1);
+        let taken = OPEN.fetch_update(Ordering::Relaxed, Ordering::Relaxed, more);
+        taken.ok().map(|_| Self(()))
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        OPEN.fetch_sub(1, Ordering::Relaxed);
+    }
+}

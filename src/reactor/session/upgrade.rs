@@ -1,0 +1,58 @@
+//! Connections that leave HTTP: their thread, their response, and the way of their socket out of the loop.
+
+use crate::handler::upgrade::Place;
+use crate::handler::{Handler, Upgrade};
+use crate::message::response::{Response, Status};
+use crate::observe::ServerEvent;
+use crate::os::Os;
+use crate::reactor::reports::Report;
+use crate::sync::contain::contain;
+
+use super::Session;
+use super::driver::Driver;
+use super::work::{HandOver, ResponseSource};
+
+impl<S> Session<S> {
+    #[inline(never)]
+    pub(super) fn take_upgrade(&mut self) -> Option<HandOver> {
+        let work = self.work.as_mut()?;
+        match std::mem::take(&mut work.source) {
+            ResponseSource::Upgrade(upgrade) => {
+                let rest = std::mem::take(&mut work.input).into();
+                Some(HandOver { upgrade, rest })
+            }
+            source @ (ResponseSource::Nothing
+            | ResponseSource::Promise(_)
+            | ResponseSource::Channel(_)
+            | ResponseSource::File(_)) => {
+                work.source = source;
+                None
+            }
+        }
+    }
+}
+
+impl<O: Os, H: Handler> Driver<'_, O, H> {
+    /// Starts the thread of an upgraded connection, and then the response that says so.
+    pub(super) fn upgrade(&mut self, mut to: Upgrade) {
+        let place = Place::take(self.context.settings.limits.upgrades_max);
+        let is_limited = place.is_none();
+        let is_started = place.is_some_and(|place| contain(|| to.start(place)) == Some(true));
+        if is_started {
+            self.session.work().source = ResponseSource::Upgrade(to);
+            return;
+        }
+        if !is_limited
+            && self
+                .context
+                .reports
+                .is_due(Report::Thread, self.context.os.now())
+        {
+            self.context.observer.on(ServerEvent::ThreadNotStarted);
+        }
+        let _ = contain(|| drop(to));
+        let response = Response::text("too many connections have left HTTP\n");
+        let response = response.status(Status::SERVICE_UNAVAILABLE);
+        self.respond(&mut response.header("retry-after", "1"));
+    }
+}
