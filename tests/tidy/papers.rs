@@ -1,4 +1,4 @@
-//! What the papers say is so: files that they name, the ids of `coldstart check`, the server's dependencies.
+//! What the papers say is so: files that they name, the ids of `coldstart check`, the limits, the server's dependencies.
 #![expect(
     clippy::expect_used,
     reason = "outside of #[test] functions too, a test may end itself"
@@ -93,6 +93,31 @@ fn listed(page: &str, heading: &str) -> Vec<String> {
         .flat_map(|cell| cell.split(','))
         .map(|id| id.trim().to_owned())
         .collect()
+}
+
+#[test]
+fn the_threat_model_names_each_limit() {
+    let limits = include_str!("../../src/limits.rs");
+    let (_, fields) = limits
+        .split_once("pub struct Limits {\n")
+        .expect("the struct");
+    let (fields, _) = fields.split_once("\n}").expect("its end");
+    let names = fields
+        .lines()
+        .filter_map(|line| line.trim().strip_prefix("pub(crate) "))
+        .filter_map(|line| line.split(':').next());
+    let names: Vec<&str> = names.collect();
+    assert!(names.len() > 5, "{names:?}");
+    let table = include_str!("../../SECURITY.md")
+        .lines()
+        .filter(|line| line.starts_with('|'));
+    let table: String = table.collect();
+    for name in names {
+        let is_named = ["`Limits::", "`"]
+            .iter()
+            .any(|start| table.contains(&format!("{start}{name}`")));
+        assert!(is_named, "SECURITY.md has no row for {name}");
+    }
 }
 
 #[test]
