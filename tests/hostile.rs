@@ -230,6 +230,10 @@ impl Handler for Careless {
                 return outcome;
             }
             "/payload" => std::panic::panic_any(Bomb),
+            "/slow" => {
+                outlast(Duration::from_millis(5));
+                Response::text("/slow")
+            }
             path => Response::text(path.to_owned()),
         };
         response.into()
@@ -253,6 +257,27 @@ fn a_value_that_panics_when_it_is_dropped_costs_its_own_connection_and_no_other(
     upload.send("POST /upload HTTP/1.1\r\nHost: a\r\nContent-Length: 9\r\n\r\nabc");
     drop(upload);
     assert_eq!(other.request(get("/well")).text(), "/well");
+    server.stop();
+}
+
+#[test]
+fn a_panic_takes_nothing_from_those_who_were_read_in_the_same_turn() {
+    let server = Running::start_handler(on_loopback(), Careless);
+    let mut clients: Vec<Client> = (0..12).map(|_| Client::connect(server.address)).collect();
+    for round in 0..20 {
+        let bomb = Client::connect(server.address);
+        assert_eq!(clients[0].request(get("/well")).text(), "/well");
+        // All of them are ready at once, after a handler that keeps the loop.
+        clients[0].send(get("/slow"));
+        bomb.send(get("/body").replacen("GET", "HEAD", 1));
+        for client in &clients[1..] {
+            client.send(get("/well"));
+        }
+        for client in &mut clients[1..] {
+            assert_eq!(client.response().text(), "/well", "round {round}");
+        }
+        assert_eq!(clients[0].response().text(), "/slow");
+    }
     server.stop();
 }
 

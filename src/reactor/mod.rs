@@ -273,10 +273,8 @@ impl<O: Os, H: Handler> Reactor<O, H> {
     /// Reads from all sessions that wait for a request, each into its own piece of a buffer, and then drives each.
     fn receive_batch(&mut self, batch: &[Occurrence]) {
         let mut received = [None; READS_TOGETHER_MAX];
-        let pieces = self
-            .scratch
-            .pieces()
-            .chunks_exact_mut(READ_TOGETHER_LEN_MAX);
+        let mut buffer = self.scratch.take_pieces();
+        let pieces = buffer.chunks_exact_mut(READ_TOGETHER_LEN_MAX);
         for ((occurrence, piece), outcome) in batch.iter().zip(pieces).zip(&mut received) {
             if let Occurrence::Socket(key, Readiness::READABLE) = *occurrence
                 && let Some(session) = self.table.find(key)
@@ -284,13 +282,15 @@ impl<O: Os, H: Handler> Reactor<O, H> {
                 *outcome = session.receive_between_requests(&mut self.os, piece);
             }
         }
-        for (piece, (occurrence, outcome)) in batch.iter().zip(received).enumerate() {
-            let received = outcome.map(|outcome| Received { piece, outcome });
+        let pieces = buffer.chunks_exact(READ_TOGETHER_LEN_MAX);
+        for ((occurrence, outcome), buffer) in batch.iter().zip(received).zip(pieces) {
+            let received = outcome.map(|outcome| Received { buffer, outcome });
             self.receive_one(*occurrence, received);
         }
+        self.scratch.put_pieces(buffer);
     }
 
-    fn receive_one(&mut self, occurrence: Occurrence, received: Option<Received>) {
+    fn receive_one(&mut self, occurrence: Occurrence, received: Option<Received<'_>>) {
         if let Occurrence::Socket(key, readiness) = occurrence {
             let trigger = received.map_or(Trigger::Ready(readiness), Trigger::Received);
             self.drive(key, trigger);
@@ -328,7 +328,7 @@ impl<O: Os, H: Handler> Reactor<O, H> {
 
     /// Drives a session, and does what it asks for. Not generic over the trigger: one copy for each would add a tenth to the
     /// smallest build.
-    fn drive(&mut self, key: Key, trigger: Trigger) {
+    fn drive(&mut self, key: Key, trigger: Trigger<'_>) {
         if self.phase == Phase::Serving && self.os.is_stop_wanted() {
             // The time to drain counts from here, although handlers of this turn may still use it up.
             self.phase = Phase::Stopping(self.os.now().after(self.settings.timeouts.drain));

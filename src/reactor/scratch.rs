@@ -17,7 +17,7 @@ pub(super) struct Scratch {
     read: Vec<u8>,
     /// What was read from several sessions in one go, until each is driven. Not `read`: the sessions driven before may read
     /// again.
-    pub(super) pieces: Vec<u8>,
+    pieces: Vec<u8>,
 }
 
 impl Scratch {
@@ -43,12 +43,18 @@ impl Scratch {
         self.read = buffer;
     }
 
-    /// The buffer for reading from several sessions, [`READ_TOGETHER_LEN_MAX`] bytes each.
-    pub(super) fn pieces(&mut self) -> &mut Vec<u8> {
+    /// Takes the buffer for reading from several sessions, [`READ_TOGETHER_LEN_MAX`] bytes each. The caller gives it back
+    /// with [`put_pieces`](Self::put_pieces).
+    pub(super) fn take_pieces(&mut self) -> Vec<u8> {
         if self.pieces.is_empty() {
-            self.pieces = vec![0; READ_TOGETHER_LEN_MAX * READS_TOGETHER_MAX];
+            vec![0; READ_TOGETHER_LEN_MAX * READS_TOGETHER_MAX]
+        } else {
+            std::mem::take(&mut self.pieces)
         }
-        &mut self.pieces
+    }
+
+    pub(super) fn put_pieces(&mut self, buffer: Vec<u8>) {
+        self.pieces = buffer;
     }
 
     /// Has the next date read the clock again.

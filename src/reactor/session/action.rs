@@ -7,13 +7,13 @@ use crate::reactor::deadlines::{Renewal, Waiting};
 
 /// Why a session is driven.
 #[derive(Clone, Copy, Debug)]
-pub(in crate::reactor) enum Trigger {
+pub(in crate::reactor) enum Trigger<'a> {
     /// It was just accepted, has used up its budget for a turn, or was woken by another thread.
     Resume,
     /// The kernel reports its socket as ready.
     Ready(Readiness),
     /// The loop has already read from its socket, in one go with others.
-    Received(Received),
+    Received(Received<'a>),
     /// Its deadline has passed.
     Deadline(Waiting),
     /// The server stops.
@@ -22,9 +22,9 @@ pub(in crate::reactor) enum Trigger {
 
 /// The outcome of a read that the loop did for several sessions in one go.
 #[derive(Clone, Copy, Debug)]
-pub(in crate::reactor) struct Received {
-    /// Which piece of the shared buffer the bytes are in.
-    pub(in crate::reactor) piece: usize,
+pub(in crate::reactor) struct Received<'a> {
+    /// What was read into. The loop owns it, so that a panic of one session takes no bytes from the next.
+    pub(in crate::reactor) buffer: &'a [u8],
     pub(in crate::reactor) outcome: Result<usize, Fault>,
 }
 

@@ -31,7 +31,7 @@ pub(in crate::reactor) struct Driver<'a, O: Os, H> {
     /// Pieces of bodies that may still be received or sent in this turn.
     pub(super) pieces_left: usize,
     /// What the loop has read for this session, until it is parsed.
-    pub(super) received: Option<Received>,
+    pub(super) received: Option<Received<'a>>,
     /// Bytes that were read in this turn.
     pub(super) received_len: usize,
     /// What the session was waiting for when its deadline passed.
@@ -55,7 +55,7 @@ impl<'a, O: Os, H: Handler> Driver<'a, O, H> {
     }
 
     /// Does what the trigger calls for.
-    pub(in crate::reactor) fn run(mut self, trigger: Trigger) -> Action {
+    pub(in crate::reactor) fn run(mut self, trigger: Trigger<'a>) -> Action {
         match trigger {
             Trigger::Resume => {}
             Trigger::Ready(readiness) => {

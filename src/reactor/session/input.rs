@@ -2,7 +2,6 @@
 
 use crate::h1::{Cursor, Next};
 use crate::handler::Handler;
-use crate::limits::READ_TOGETHER_LEN_MAX;
 use crate::os::{Fault, Os};
 
 use super::action::Received;
@@ -53,12 +52,8 @@ impl<S> Session<S> {
 impl<O: Os, H: Handler> Driver<'_, O, H> {
     /// Reads once, and parses what was read as far as possible.
     pub(super) fn read(&mut self) -> Result<(), Fault> {
-        if let Some(Received { piece, outcome }) = self.received.take() {
-            let pieces = std::mem::take(self.context.scratch.pieces());
-            let mut each = pieces.chunks_exact(READ_TOGETHER_LEN_MAX);
-            let done = self.on_received(outcome, each.nth(piece).unwrap_or_default());
-            self.context.scratch.pieces = pieces;
-            return done;
+        if let Some(Received { buffer, outcome }) = self.received.take() {
+            return self.on_received(outcome, buffer);
         }
         let mut buffer = self.context.scratch.take_read_buffer();
         let outcome = self.context.os.receive(&self.session.socket, &mut buffer);
