@@ -3,6 +3,8 @@
 //! `src/README.md` says why they are there. A rule looks at a file's code without comments, literals and unit tests, at
 //! its literals, or at its text as it stands.
 
+#[path = "tidy/circles.rs"]
+mod circles;
 #[path = "tidy/citations.rs"]
 mod citations;
 #[path = "tidy/english.rs"]
