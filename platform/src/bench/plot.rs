@@ -51,9 +51,11 @@ impl Axis {
 
     /// A tick's label, in the unit of the whole axis.
     fn label(&self, seconds: f64) -> String {
-        let (factor, unit) = if self.end < 0.001 {
+        // An end at the limit may be rounded to either side of it: half a step below, the unit is certain.
+        let below_end = self.end - self.step / 2.0;
+        let (factor, unit) = if below_end < 0.001 {
             (1e6, "µs")
-        } else if self.end < 1.0 {
+        } else if below_end < 1.0 {
             (1e3, "ms")
         } else {
             (1.0, "s")
@@ -180,6 +182,7 @@ mod tests {
     fn axes_end_on_a_round_tick_that_the_values_fit_under() {
         for (micros, labels) in [
             (930, "0 µs, 200 µs, 400 µs, 600 µs, 800 µs, 1000 µs"),
+            (990_000, "0 ms, 200 ms, 400 ms, 600 ms, 800 ms, 1000 ms"),
             (1_010, "0 ms, 0.2 ms, 0.4 ms, 0.6 ms, 0.8 ms, 1 ms, 1.2 ms"),
             (41_000, "0 ms, 10 ms, 20 ms, 30 ms, 40 ms, 50 ms"),
             (2_600_000, "0 s, 0.5 s, 1 s, 1.5 s, 2 s, 2.5 s, 3 s"),
