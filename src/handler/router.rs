@@ -191,7 +191,7 @@ impl Router {
     fn add(&mut self, method: Option<&str>, pattern: &str) -> &mut Route {
         assert!(
             method.is_none_or(|name| !name.is_empty() && name.bytes().all(is_token_byte)),
-            "{method:?} is no method"
+            "{method:?} is not a method"
         );
         let names = parameter_names(pattern);
         let resource = self.patterns.insert(pattern.split('/').skip(1));
@@ -722,7 +722,7 @@ mod tests {
                 |to| to.any("/x", show("")).any("/x", show("")),
                 "\"/x\" already has a handler",
             ),
-            (|to| to.route("NO METHOD", "/", show("")), "is no method"),
+            (|to| to.route("NO METHOD", "/", show("")), "is not a method"),
             (|_| Router::new().body_len_max(1), "no route before it"),
         ];
         for (mistake, message) in mistakes {

@@ -56,7 +56,7 @@ impl From<&'static str> for HeaderName {
     ///
     /// The literal is not a token: a mistake in the program.
     fn from(text: &'static str) -> Self {
-        assert!(is_token(text), "the literal {text:?} is no field name");
+        assert!(is_token(text), "the literal {text:?} is not a field name");
         Self(Text::Written(text))
     }
 }
@@ -128,7 +128,7 @@ impl From<&'static str> for HeaderValue {
     fn from(text: &'static str) -> Self {
         assert!(
             is_value(text.as_bytes()),
-            "the literal {text:?} is no field value"
+            "the literal {text:?} is not a field value"
         );
         Self(Bytes::from_static(text.as_bytes()))
     }
@@ -263,7 +263,7 @@ mod tests {
     }
 
     #[test]
-    #[should_panic(expected = "no field value")]
+    #[should_panic(expected = "not a field value")]
     fn a_literal_with_a_line_end_is_the_programs_mistake() {
         drop(HeaderValue::from("a\nb"));
     }

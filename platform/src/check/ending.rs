@@ -104,7 +104,7 @@ fn finish_under_sigterm(subject: &Subject, instance: &Instance) -> Result<(), Fa
         .map(drop)
 }
 
-/// X2: the port is in use, or is no port.
+/// X2: the port is in use, or is not a port.
 pub(crate) fn bad_port(subject: &Subject) -> Observation {
     if subject.port() == Port::Fixed {
         return Observation::Unseen("the server's port is built in".to_owned());
@@ -117,7 +117,7 @@ pub(crate) fn bad_port(subject: &Subject) -> Observation {
         Ok(taken) => taken,
         Err(error) => return Observation::Unseen(format!("no port to use up: {error}")),
     };
-    let mut cases = vec![("no-port".to_owned(), "a port that is no number")];
+    let mut cases = vec![("no-port".to_owned(), "a port that is not a number")];
     // In a network of its own the function does not see that the port is in use.
     if subject.project.isolation != Isolation::Sandboxed(Network::Own) {
         cases.push((taken.to_string(), "a port in use"));

@@ -309,7 +309,7 @@ fn silence_about_the_port_is_found() {
         "silent-port",
         &options,
         ["X2", "warn"],
-        "a port that is no number",
+        "a port that is not a number",
     );
 }
 

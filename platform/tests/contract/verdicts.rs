@@ -199,7 +199,7 @@ fn others() -> Vec<Case> {
         let plain = "require('http').createServer((request, response) => request.resume().on('end', () => response.end('ok')))\
                      .listen(process.env.FC_CUSTOM_LISTEN_PORT)";
         let files = vec![("server.js", plain.to_owned())];
-        // Node closes a connection that is idle for 5 s; a port that is no number is a path to it.
+        // Node closes a connection that is idle for 5 s; a port that is not a number is a path to it.
         add(
             "Node",
             &[&node, "server.js"],
