@@ -1,7 +1,7 @@
 //! The terminal's charts.
 
+use super::results::{Measured, Report};
 use super::statistics::Sample;
-use super::{Measured, Report};
 use crate::clock::human;
 use crate::console::{Tone, give, say};
 

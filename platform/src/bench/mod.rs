@@ -7,6 +7,7 @@ mod chart;
 mod machine;
 mod page;
 mod plot;
+mod results;
 mod statistics;
 
 use std::path::Path;
@@ -32,84 +33,12 @@ use crate::run::ensure_port_free;
 use crate::wire::exchange::Call;
 use crate::wire::{Fault, Wire};
 use machine::Machine;
-use statistics::Sample;
+use results::{Measured, Report};
 
 const PATIENCE: Duration = Duration::from_secs(10);
 /// Warm requests are sent in this many rounds, interleaved like the starts.
 const ROUNDS: u32 = 5;
 const WARM_UP: u32 = 50;
-
-/// The measurements of one command.
-#[derive(Debug)]
-pub(crate) struct Measured {
-    command: String,
-    /// The interpreter's version, or the size of the executable.
-    version: Option<String>,
-    /// From the launch until the port accepts.
-    listen: Sample,
-    /// From the launch until the first byte of the first response.
-    first_byte: Sample,
-    /// One request on a kept-alive connection.
-    warm: Sample,
-    memory_kb: u64,
-    probing: Probing,
-}
-
-/// How closely the starts were probed.
-#[derive(Debug, Default)]
-struct Probing {
-    /// From the last refused connect to the accepted one: what the start times are uncertain by.
-    gap: Sample,
-    /// The time of one connect, the mean of a start.
-    connect: Sample,
-}
-
-/// What was measured, where.
-#[derive(Debug)]
-pub(crate) struct Report {
-    machine: Machine,
-    cores: &'static Cores,
-    all: Vec<Measured>,
-}
-
-impl Report {
-    /// Which processors the two sides had.
-    fn placement(&self) -> String {
-        let list = |numbers: Vec<usize>| {
-            let numbers: Vec<String> = numbers.iter().map(usize::to_string).collect();
-            numbers.join(", ")
-        };
-        let servers = list(self.cores.servers());
-        if self.cores.are_apart() {
-            format!(
-                "servers on {servers}, probe on {}",
-                list(self.cores.probe())
-            )
-        } else {
-            format!("servers and probe share {servers}, which slows the servers down")
-        }
-    }
-
-    /// What the probing cost, and how exact it was.
-    fn probing(&self) -> String {
-        let longest = |of: fn(&Probing) -> &Sample| {
-            let medians = self.all.iter().map(|one| of(&one.probing).median());
-            clock::human(medians.max().unwrap_or_default())
-        };
-        format!(
-            "a connect takes {}; start times are at most {} too long",
-            longest(|probing| &probing.connect),
-            longest(|probing| &probing.gap)
-        )
-    }
-}
-
-impl Measured {
-    fn memory(&self) -> String {
-        let tenths = self.memory_kb % 1024 * 10 / 1024;
-        format!("{}.{tenths} MB", self.memory_kb / 1024)
-    }
-}
 
 #[derive(Clone, Copy, Debug)]
 struct Silent;
@@ -196,19 +125,6 @@ fn projects(arguments: &BenchArguments) -> Result<Vec<Project>, Failure> {
 }
 
 impl Measured {
-    fn new(command: &str, version: Option<String>) -> Self {
-        let empty = Sample::default;
-        Self {
-            command: command.to_owned(),
-            version,
-            listen: empty(),
-            first_byte: empty(),
-            warm: empty(),
-            memory_kb: 0,
-            probing: Probing::default(),
-        }
-    }
-
     /// Measures one cold start and its first request.
     fn start(
         &mut self,

@@ -3,8 +3,8 @@
 use serde_json::{Value, json};
 
 use super::plot::{escape, plot};
+use super::results::{Measured, Report};
 use super::statistics::Sample;
-use super::{Measured, Report};
 use crate::clock::human;
 
 type Column = (&'static str, &'static str, fn(&Measured) -> &Sample);

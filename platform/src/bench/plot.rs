@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::Measured;
+use super::results::Measured;
 use super::statistics::Sample;
 use crate::clock::human;
 
