@@ -19,7 +19,9 @@ use rustix::thread::{
     configure_capability_in_ambient_set, set_capabilities,
 };
 
-use super::{Channel, Network, Order, Refusal, Report, Room, Step, network};
+use super::channel::Channel;
+use super::messages::{Network, Order, Refusal, Report, Room, Step};
+use super::network;
 
 /// Where the new root is put together. It exists on every machine, and is hidden only in the sandbox.
 const STAGING: &str = "/tmp";

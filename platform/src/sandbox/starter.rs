@@ -6,7 +6,9 @@ use std::process::{Command, ExitCode, Stdio};
 
 use rustix::process::{Signal, set_parent_process_death_signal};
 
-use super::{Channel, Refusal, Spec, Step, room};
+use super::channel::Channel;
+use super::messages::{Refusal, Spec, Step};
+use super::room;
 
 /// Runs the stage. The supervisor reads the refusal, or the end of the channel once the start command runs.
 pub(super) fn main() -> ExitCode {

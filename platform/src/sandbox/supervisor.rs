@@ -16,7 +16,10 @@ use rustix::process::{
 };
 use signal_hook::consts::SIGCHLD;
 
-use super::{Channel, Order, Refusal, Report, STARTER, Spec, Step, room, stage_command};
+use super::channel::Channel;
+use super::messages::{Order, Refusal, Report, Spec, Step};
+use super::room;
+use super::stage::{STARTER, stage_command};
 use crate::processes::{self, State};
 
 /// How long killed processes may take to disappear.
