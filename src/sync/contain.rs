@@ -15,12 +15,19 @@ pub(crate) fn contain<T>(run: impl FnOnce() -> T) -> Option<T> {
     }
 }
 
-/// A panic's payload is a user's value as well, so dropping it may panic.
+/// Payloads of panics that are dropped one after another, each raised by the drop of the one before.
+const PAYLOADS_MAX: usize = 8;
+
+/// A panic's payload is a value of the user's, too, and its drop may panic.
 #[cold]
-fn discard(payload: Box<dyn Any + Send>) {
-    if let Err(second) = catch_unwind(AssertUnwindSafe(move || drop(payload))) {
-        std::mem::forget(second);
+fn discard(mut payload: Box<dyn Any + Send>) {
+    for _ in 0..PAYLOADS_MAX {
+        match catch_unwind(AssertUnwindSafe(move || drop(payload))) {
+            Ok(()) => return,
+            Err(next) => payload = next,
+        }
     }
+    std::mem::forget(payload);
 }
 
 #[cfg(test)]
