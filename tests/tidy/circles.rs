@@ -1,9 +1,11 @@
 //! Import circles: files that name each other's items, over any number of files between them.
 //!
 //! Counted are paths that begin with `crate`, `super` or a child module, in code that is shipped. A name that a module only
-//! re-exports leads to the file that declares it. Not counted are `mod` lines, re-exports, and the arrows from a module down
-//! to its own children in a circle inside its folder: a `mod.rs` and the files that it is made of are one module, and may
-//! share its types. As soon as a circle leaves the folder they count too.
+//! re-exports leads to the file that declares it. `mod` lines and re-exports do not count: a module may use its children, and
+//! children may use what their module re-exports, but not the module's own items while it uses theirs.
+//!
+//! Not seen are methods that are called without a path, and paths in inline modules that begin with `super`, which are read
+//! as those of the file.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -12,6 +14,11 @@ use super::source::{Source, walk, words};
 
 /// The folders whose files are the modules of one crate.
 const TREES: [&str; 3] = ["src/", "platform/src/", "benches/"];
+/// Files that count as one with their children, and why.
+const ONE_WITH_CHILDREN: &[&str] = &[
+    // The fields of a head's index are private to the three files that write and read it, where each instruction counts.
+    "src/h1/head.rs",
+];
 /// A chain of re-exports that is longer than this goes round.
 const REEXPORTS_MAX: usize = 8;
 
@@ -20,7 +27,7 @@ type Arrows = BTreeMap<String, BTreeSet<String>>;
 #[test]
 fn no_import_goes_in_a_circle() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let mut found = Vec::new();
+    let (mut found, mut exceptions) = (Vec::new(), Vec::new());
     for tree in TREES {
         let mut files = Vec::new();
         walk(root, &root.join(tree), &mut |path, text| {
@@ -29,13 +36,19 @@ fn no_import_goes_in_a_circle() {
             }
         });
         assert!(files.len() > 10, "{tree} has files");
-        found.extend(House::new(tree, &files).circles());
+        let house = House::new(tree, &files);
+        found.extend(house.circles());
+        exceptions.extend(House { one: &[], ..house }.circles());
     }
     assert!(
         found.is_empty(),
         "these files name each other: move what both need into a file below them\n{}",
         found.join("\n")
     );
+    for path in ONE_WITH_CHILDREN {
+        let is_needed = exceptions.iter().any(|circle| circle.contains(path));
+        assert!(is_needed, "{path} is in no circle: take it off the list");
+    }
 }
 
 #[test]
@@ -63,9 +76,19 @@ fn a_circle_is_found_however_it_is_spelled() {
             ],
             false,
         ),
-        // A module and its parts are one.
         (
             [("a/mod", "mod b;\nuse b::B;"), ("a/b", "use super::A;")],
+            true,
+        ),
+        (
+            [("a/mod", "pub(crate) use b::B;"), ("a/b", "use super::A;")],
+            false,
+        ),
+        (
+            [
+                ("a/mod", "use b::B;"),
+                ("a/b", "pub(in crate::a) fn f() {}"),
+            ],
             false,
         ),
         (
@@ -111,6 +134,8 @@ fn circles_of(files: &[(&str, &str)]) -> Vec<String> {
 /// The files of one crate by their module paths; the root's is empty.
 struct House<'s> {
     files: BTreeMap<String, &'s Source>,
+    /// The files that count as one with their children.
+    one: &'static [&'static str],
 }
 
 /// The paths that a file names, without what it only re-exports, and the names that it imports or re-exports.
@@ -125,6 +150,7 @@ impl<'s> House<'s> {
         let module = |file: &'s Source| (module_of(tree, &file.path), file);
         Self {
             files: files.iter().map(module).collect(),
+            one: ONE_WITH_CHILDREN,
         }
     }
 
@@ -138,7 +164,7 @@ impl<'s> House<'s> {
             };
             arrows.iter().map(line).collect::<Vec<_>>().join("\n")
         };
-        counted(&self.arrows()).iter().map(shown).collect()
+        components(&self.arrows()).iter().map(shown).collect()
     }
 
     fn arrows(&self) -> Arrows {
@@ -149,13 +175,23 @@ impl<'s> House<'s> {
             .collect();
         let mut arrows = Arrows::new();
         for (from, names) in &named {
-            let targets = names
-                .paths
-                .iter()
-                .filter_map(|path| self.target(path, &named));
-            arrows.insert((*from).clone(), targets.filter(|to| to != *from).collect());
+            let paths = names.paths.iter();
+            let targets = paths.filter_map(|path| self.target(path, &named));
+            let from = self.whole(from);
+            let targets = targets.map(|to| self.whole(&to)).filter(|to| *to != from);
+            arrows.entry(from.clone()).or_default().extend(targets);
         }
         arrows
+    }
+
+    /// The module, or its parent if that is one with its children.
+    fn whole(&self, module: &str) -> String {
+        let parent = module.rsplit_once("::").map(|(parent, _)| parent);
+        let is_one = |parent: &&str| {
+            let file = self.files.get(*parent);
+            file.is_some_and(|file| self.one.contains(&file.path.as_str()))
+        };
+        parent.filter(is_one).unwrap_or(module).to_owned()
     }
 
     /// The file that declares what a path names.
@@ -307,33 +343,6 @@ fn branch<'c>(code: &'c str, stem: &[String], found: &mut Vec<Vec<String>>) -> &
     rest.trim_start().strip_prefix("as ").map_or(rest, |alias| {
         alias.trim_start_matches(|letter: char| letter.is_alphanumeric() || letter == '_')
     })
-}
-
-/// The circles that count, each as the arrows between its files.
-fn counted(arrows: &Arrows) -> Vec<Arrows> {
-    let mut found = Vec::new();
-    for circle in components(arrows) {
-        let is_below = |head: &str, other: &str| {
-            head != other && (head.is_empty() || other.starts_with(&format!("{head}::")))
-        };
-        let is_head = |head: &&String| {
-            let mut others = circle.keys().filter(|other| other != head);
-            others.all(|other| is_below(head, other))
-        };
-        let head = circle.keys().find(is_head).cloned();
-        match head {
-            Some(head) => {
-                let mut rest = circle;
-                rest.remove(&head);
-                for to in rest.values_mut() {
-                    to.remove(&head);
-                }
-                found.extend(counted(&rest));
-            }
-            None => found.push(circle),
-        }
-    }
-    found
 }
 
 /// The groups of files that reach each other, with the arrows inside of each.
