@@ -440,3 +440,21 @@ fn upgraded_connections_are_counted_and_beyond_the_bound_the_response_is_503() {
     });
     server.stop();
 }
+
+#[test]
+fn a_body_of_ten_thousand_tiny_pieces_is_sent_whole_over_many_turns() {
+    const PIECES: usize = 10_000;
+    let server = Running::start(on_loopback(), |_: &Request<'_>| {
+        let (sender, body) = Body::channel(PIECES);
+        for _ in 0..PIECES {
+            sender.try_send("x").expect("there is room");
+        }
+        sender.finish();
+        Response::bytes(body)
+    });
+    let mut client = Client::connect(server.address);
+    client.send(get("/"));
+    assert_eq!(client.head().expect("a head").status, 200);
+    assert_eq!(client.chunked().expect("all of it").len(), PIECES);
+    server.stop();
+}

@@ -99,6 +99,7 @@ pub(crate) fn probe(
     let mut probes = Probes::default();
     let mut search = Search::new(port, pace, remark);
     let mut refused = began;
+    let mut has_accepted = false;
     loop {
         let dialing = Instant::now();
         let dialed = dial(process, port);
@@ -111,8 +112,14 @@ pub(crate) fn probe(
             return Outcome::Accepted(probes);
         }
         refused = now;
+        has_accepted |= dialed == Dialed::Accepted;
         if process.ended().is_some() {
-            return Outcome::ProcessEnded(dialed);
+            // It may have ended right after it accepted, before it was looked up, and refused the last dial.
+            return Outcome::ProcessEnded(if has_accepted {
+                Dialed::Accepted
+            } else {
+                dialed
+            });
         }
         if began.elapsed() >= limit {
             return Outcome::Blocked(process.obstacle(port, dialed));

@@ -35,24 +35,24 @@ impl<S> Session<S> {
 impl<O: Os, H: Handler> Driver<'_, O, H> {
     /// Starts the thread of an upgraded connection, and then the response that says so.
     pub(super) fn upgrade(&mut self, mut to: Upgrade) {
-        let place = Place::take(self.context.settings.limits.upgrades_max);
-        let is_limited = place.is_none();
-        let is_started = place.is_some_and(|place| contain(|| to.start(place)) == Some(true));
-        if is_started {
-            self.session.work().source = ResponseSource::Upgrade(to);
-            return;
-        }
-        if !is_limited
-            && self
-                .context
-                .reports
-                .is_due(Report::Thread, self.context.os.now())
-        {
-            self.context.observer.on(ServerEvent::ThreadNotStarted);
+        if let Some(place) = Place::take(self.context.settings.limits.upgrades_max) {
+            if contain(|| to.start(place)) == Some(true) {
+                self.session.work().source = ResponseSource::Upgrade(to);
+                return;
+            }
+            self.on_thread_not_started();
         }
         let _ = contain(|| drop(to));
-        let response = Response::text("too many connections have left HTTP\n");
+        let response = Response::text("no thread for another upgraded connection\n");
         let response = response.status(Status::SERVICE_UNAVAILABLE);
         self.respond(&mut response.header("retry-after", "1"));
+    }
+
+    #[cold]
+    fn on_thread_not_started(&mut self) {
+        let now = self.context.os.now();
+        if self.context.reports.is_due(Report::Thread, now) {
+            self.context.observer.on(ServerEvent::ThreadNotStarted);
+        }
     }
 }
