@@ -47,9 +47,9 @@ pub(crate) const BODY_QUOTA_LEN: u32 = 1024;
 pub(crate) const EXHAUSTED_RETRY: Duration = Duration::from_millis(100);
 /// How often a condition of the loop that lasts is reported, such as a shortage of descriptors.
 pub(crate) const REPORT_INTERVAL: Duration = Duration::from_secs(10);
-/// A turn that takes this long is reported: a handler has blocked the loop, and every other connection has waited.
+/// A call of the handler that takes this long is reported: it has blocked the loop, and every other connection has waited.
 pub(crate) const BLOCKED_MIN: Duration = Duration::from_millis(100);
-/// One busy turn in this many is timed in release builds.
+/// The handler's calls are timed in one busy turn of this many in release builds.
 pub(crate) const BLOCKED_SAMPLE: u8 = 64;
 /// Connections that the kernel queues before they are accepted.
 pub(crate) const BACKLOG: i32 = 1024;

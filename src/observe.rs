@@ -26,8 +26,9 @@ pub enum ServerEvent {
     DescriptorsExhausted,
     /// Accepting fails with this error number, and not for lack of descriptors or memory.
     AcceptFailed(i32),
-    /// A turn of the loop took this long: a handler has blocked it, and every other connection has waited. In release builds
-    /// only some turns are timed.
+    /// A call of the handler took this long: it has blocked the loop, and every other connection has waited. In release builds
+    /// only some calls are timed. The time of the whole turn would not do: a function is frozen as soon as its response is
+    /// sent.
     LoopBlocked(Duration),
     /// A thread could not be started.
     ThreadNotStarted,

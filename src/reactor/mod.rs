@@ -127,19 +127,15 @@ impl<O: Os, H: Handler> Reactor<O, H> {
     pub(crate) fn turn(&mut self, found: &mut Vec<Occurrence>) -> Result<(), Fault> {
         found.clear();
         let polled_at = self.poll(found)?;
-        let is_timed = !found.is_empty() && self.reports.is_turn_timed();
-        let began_at = is_timed.then(|| self.os.now());
+        if !found.is_empty() {
+            self.reports.begin_turn();
+        }
         self.accept();
         self.mail(found);
         self.receive(found);
         self.flush();
         if let Some(polled_at) = polled_at {
             self.expire(polled_at);
-        }
-        if let Some(began_at) = began_at
-            && let Some(time) = self.reports.blocked_for(began_at, self.os.now())
-        {
-            self.observer.on(ServerEvent::LoopBlocked(time));
         }
         self.stop();
         Ok(())

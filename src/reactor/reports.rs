@@ -38,14 +38,18 @@ impl Reports {
         is_due
     }
 
-    /// Whether the turn that begins is to be timed: every one in debug builds, else every [`BLOCKED_SAMPLE`]th busy one,
-    /// since reading the clock costs as much as the rest of a small turn.
-    pub(super) const fn is_turn_timed(&mut self) -> bool {
+    /// Chooses whether the handler's calls of the turn that begins are timed: in every turn in debug builds, else in every
+    /// [`BLOCKED_SAMPLE`]th busy one, since reading the clock costs as much as the rest of a small turn.
+    pub(super) const fn begin_turn(&mut self) {
         self.busy_turns = self.busy_turns.wrapping_add(1);
+    }
+
+    /// Whether the handler's calls of this turn are timed.
+    pub(super) const fn is_turn_timed(&self) -> bool {
         cfg!(debug_assertions) || self.busy_turns.is_multiple_of(BLOCKED_SAMPLE)
     }
 
-    /// How long the turn has kept the loop, if that is worth a report and one is due.
+    /// How long a call of the handler has kept the loop, if that is worth a report and one is due.
     pub(super) fn blocked_for(&mut self, began_at: Instant, now: Instant) -> Option<Duration> {
         let time = now.since(began_at);
         (time >= BLOCKED_MIN && self.is_due(Report::Blocked, now)).then_some(time)

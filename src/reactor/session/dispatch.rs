@@ -145,8 +145,7 @@ impl<O: Os, H: Handler> Driver<'_, O, H> {
         let content = RequestBody::Borrowed(whole.unwrap_or_default());
         let request = Request::new(Head::new(view), content, &[]);
         let mut accept = None;
-        let handler = &mut *self.context.handler;
-        contain(|| {
+        self.call_handler(|handler| {
             accept = Some(match whole {
                 Some(_) => handler.accept_whole(&request),
                 None => handler.accept(request.head_by_reference()),
@@ -314,7 +313,7 @@ impl<O: Os, H: Handler> Driver<'_, O, H> {
     }
 
     fn call(&mut self, request: &Request<'_>) {
-        match contain(|| self.context.handler.call(request)) {
+        match self.call_handler(|handler| handler.call(request)) {
             Some(mut outcome) => self.settle(&mut outcome),
             None => self.respond_after_panic(),
         }

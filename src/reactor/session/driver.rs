@@ -4,8 +4,10 @@ use crate::h1::Next;
 use crate::handler::Handler;
 use crate::handler::outcome::WhenHalfClosed;
 use crate::limits::{LINGER_TIME_MAX, PIECES_A_TURN_MAX, READS_A_TURN_MAX};
+use crate::observe::ServerEvent;
 use crate::os::{Fault, Instant, Interest, Os, Readiness};
 use crate::reactor::deadlines::{Renewal, Waiting};
+use crate::sync::contain::contain;
 
 use super::action::{Action, Received, Trigger, Written};
 use super::context::{Context, Phase};
@@ -209,6 +211,20 @@ impl<'a, O: Os, H: Handler> Driver<'a, O, H> {
                 }
             }
         }
+    }
+
+    /// Calls the handler on the loop; `None` if it panics. In some turns the call is timed.
+    pub(super) fn call_handler<T>(&mut self, run: impl FnOnce(&mut H) -> T) -> Option<T> {
+        let is_timed = self.context.reports.is_turn_timed();
+        let began_at = is_timed.then(|| self.context.os.now());
+        let returned = contain(|| run(self.context.handler));
+        if let Some(began_at) = began_at
+            && let now = self.context.os.now()
+            && let Some(time) = self.context.reports.blocked_for(began_at, now)
+        {
+            self.context.observer.on(ServerEvent::LoopBlocked(time));
+        }
+        returned
     }
 
     /// Whether the deadline for this request has passed, and no byte has arrived since. An idle connection has sent none
