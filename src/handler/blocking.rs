@@ -422,7 +422,7 @@ mod tests {
     }
 
     #[test]
-    fn half_closed_requests_give_way_in_a_full_queue() {
+    fn beyond_the_queue_half_closed_requests_give_way() {
         let gate = Arc::new(Mutex::new(()));
         let closed = gate.lock().unwrap_or_else(PoisonError::into_inner);
         let waits = Arc::clone(&gate);
