@@ -29,7 +29,7 @@ const EVENT_LEN_MAX: u64 = 32 * 1024 * 1024;
 /// The gateway's status for a function that did not start.
 const NOT_STARTED: u16 = 412;
 
-/// Calls the function behind the gateway, or starts one for the call.
+/// Calls the function that a gateway serves, or starts one for the call.
 pub(crate) fn invoke(
     arguments: &InvokeArguments,
     interrupt: &Interrupt,

@@ -346,8 +346,8 @@ impl<O: Os, H: Handler> Reactor<O, H> {
             phase: self.phase,
             key,
         };
-        // The user's code is contained where it is called. What it has left behind is dropped in many places, and each drop
-        // may run more of it.
+        // Calls of the user's code are contained one by one. Its values are dropped in many places of a session, and a drop
+        // may panic as well.
         let Some(action) = contain(|| Driver::new(session, context).run(trigger)) else {
             self.on_panic(key);
             return;
