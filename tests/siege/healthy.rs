@@ -272,7 +272,7 @@ fn file_part(healthy: &mut HealthyClient<'_>) {
         let last = (first + random.below(1_000_000)).min(file.len() - 1);
         let request =
             format!("GET /file HTTP/1.1\r\nHost: a\r\nRange: bytes={first}-{last}\r\n\r\n");
-        let before = run.limit_changes();
+        let before = run.shortage_changes();
         let response = client.request(request);
         if response.status == 500 && !run.had_descriptors_since(before) {
             return response.body.len();

@@ -5,8 +5,6 @@ use std::fs;
 use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
-use rustix::process::{Pid, Resource, Rlimit, getrlimit, prlimit};
-
 use super::loopback::process::{Process, field_of, status};
 use super::loopback::{PATIENCE, eventually, outlast};
 use super::random::Random;
@@ -134,27 +132,17 @@ fn milliseconds(count: usize) -> Duration {
     Duration::from_millis(count as u64)
 }
 
-/// Lowers the descriptor limit to what the server has open, until it has reported the shortage, and for `more`
-/// after that.
+/// Uses up the server's descriptors until it has reported the shortage, and for `more` after that.
 fn descriptor_shortage(run: &Run, server: &Process, more: Duration) {
-    let id = i32::try_from(server.id).ok().and_then(Pid::from_raw);
-    let usual = getrlimit(Resource::Nofile);
-    let enough = Resources::of(server).descriptors;
-    let scarce = Rlimit {
-        current: Some(enough as u64),
-        maximum: usual.maximum,
-    };
-    run.on_limit_change();
-    prlimit(id, Resource::Nofile, scarce).expect("the server is ours");
-    // Attackers that leave free descriptors. These connections use them up.
+    run.on_shortage_change();
     let mut taken = Vec::new();
     eventually("the server has noticed the descriptor shortage", || {
         taken.push(TcpStream::connect_timeout(&run.address, BACKLOG_PATIENCE));
         reports(server) > 0
     });
     run.pause(more);
-    prlimit(id, Resource::Nofile, usual).expect("the server is ours");
-    run.on_limit_change();
+    drop(taken);
+    run.on_shortage_change();
 }
 
 /// How many descriptor shortages the server has reported since the last call. Any other line is a defect, except that a

@@ -8,6 +8,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
+/// How many descriptors the server may have: more than attackers and healthy clients use.
+const DESCRIPTORS_MAX: usize = 512;
+
 /// A program that serves on a given port.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Program {
@@ -35,7 +38,10 @@ impl Program {
     }
 
     pub(crate) fn on_port(self, port: u16) -> Command {
-        let mut command = Command::new(self.file());
+        // The server raises its soft limit by itself, so only a hard one makes descriptors short.
+        let script = format!("ulimit -n {DESCRIPTORS_MAX}; exec \"$@\"");
+        let mut command = Command::new("sh");
+        command.args(["-c", &script, "sh"]).arg(self.file());
         // glibc raises these thresholds once it has seen large blocks, and then keeps tens of megabytes. With fixed
         // ones it returns freed memory, so that what remains is the program's own. musl always does.
         for bound in ["MALLOC_MMAP_THRESHOLD_", "MALLOC_TRIM_THRESHOLD_"] {
@@ -104,13 +110,13 @@ pub(crate) struct Run {
     pub(crate) program: Program,
     pub(crate) address: SocketAddr,
     ends_at: Instant,
-    /// Changes of the descriptor limit so far. Odd while descriptors are short.
+    /// How often descriptors became short or free again. Odd while they are short.
     changes: AtomicUsize,
 }
 
-/// A count of changes of the descriptor limit.
+/// How often descriptors had become short or free again at some moment.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct LimitChanges(usize);
+pub(crate) struct ShortageChanges(usize);
 
 impl Run {
     pub(crate) fn new(program: Program, address: SocketAddr, length: Duration) -> Self {
@@ -133,17 +139,17 @@ impl Run {
         !self.is_over()
     }
 
-    /// The descriptor limit has been lowered, or restored.
-    pub(crate) fn on_limit_change(&self) {
+    /// A shortage of descriptors begins, or has ended.
+    pub(crate) fn on_shortage_change(&self) {
         self.changes.fetch_add(1, Ordering::SeqCst);
     }
 
-    pub(crate) fn limit_changes(&self) -> LimitChanges {
-        LimitChanges(self.changes.load(Ordering::SeqCst))
+    pub(crate) fn shortage_changes(&self) -> ShortageChanges {
+        ShortageChanges(self.changes.load(Ordering::SeqCst))
     }
 
-    /// Whether the descriptor limit was at its usual value all the time since `then`.
-    pub(crate) fn had_descriptors_since(&self, then: LimitChanges) -> bool {
-        then.0.is_multiple_of(2) && self.limit_changes().0 == then.0
+    /// Whether there were descriptors enough all the time since `then`.
+    pub(crate) fn had_descriptors_since(&self, then: ShortageChanges) -> bool {
+        then.0.is_multiple_of(2) && self.shortage_changes().0 == then.0
     }
 }
