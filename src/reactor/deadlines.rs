@@ -155,18 +155,24 @@ impl Deadlines {
 
     /// The earliest deadline; `None` if nothing is armed.
     pub(super) fn next(&self) -> Option<Instant> {
-        let timed = self.lists.iter().take(TIMED);
-        timed
+        let lists = self.timed_lists().iter();
+        lists
             .filter_map(|list| self.links.get(list.first as usize).map(|link| link.at))
             .min()
     }
 
     /// A slot whose deadline has passed, and what it waits for. It stays armed.
     pub(super) fn expired(&self, now: Instant) -> Option<(u32, Waiting)> {
-        self.lists.iter().take(TIMED).find_map(|list| {
+        self.timed_lists().iter().find_map(|list| {
             let link = self.links.get(list.first as usize)?;
             (link.at <= now).then_some((list.first, link.waiting))
         })
+    }
+
+    /// An array, not an iterator of six lists: its loops are unrolled.
+    const fn timed_lists(&self) -> &[List; TIMED] {
+        let [timed @ .., _, _] = &self.lists;
+        timed
     }
 
     /// The slot of a connection that waits for a request, the first to be given up: one that never had a request, else the

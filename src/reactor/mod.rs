@@ -144,8 +144,9 @@ impl<O: Os, H: Handler> Reactor<O, H> {
     /// Sleeps until something happens. With no deadline armed there is no time-out: an idle function never wakes. Returns
     /// when the poll began, if a deadline was armed then.
     fn poll(&mut self, found: &mut Vec<Occurrence>) -> Result<Option<Instant>, Fault> {
-        let polled_at = self.deadlines.next().map(|_| self.os.now());
-        let timeout = self.timeout();
+        let deadline = self.deadlines.next();
+        let polled_at = deadline.map(|_| self.os.now());
+        let timeout = self.timeout(deadline);
         self.os.poll(timeout, found)?;
         self.scratch.forget_time();
         if found.contains(&Occurrence::Listener)
@@ -156,7 +157,7 @@ impl<O: Os, H: Handler> Reactor<O, H> {
         Ok(polled_at)
     }
 
-    fn timeout(&self) -> Option<Duration> {
+    fn timeout(&self, deadline: Option<Instant>) -> Option<Duration> {
         if !self.unfinished.is_empty() || self.accepting == Accepting::Ready {
             return Some(Duration::ZERO);
         }
@@ -168,7 +169,7 @@ impl<O: Os, H: Handler> Reactor<O, H> {
             Phase::Stopping(until) | Phase::Draining(until) => Some(until),
             Phase::Serving | Phase::Stopped => None,
         };
-        let mut next = self.deadlines.next();
+        let mut next = deadline;
         for other in [retry, drained].into_iter().flatten() {
             next = Some(next.map_or(other, |next| next.min(other)));
         }
