@@ -46,6 +46,7 @@ impl Work {
     }
 
     /// Whether the upload is paused. If its pause is over, the upload continues.
+    #[inline(never)] // Most requests have no upload, and their check is then two instructions.
     pub(super) fn is_paused(
         &mut self,
         notify: impl FnOnce() -> Notify,
