@@ -148,11 +148,10 @@ impl<H: Handler> Handler for Calls<H> {
         }
         let current = CurrentRequest::of_request(id);
         let _scope = current.as_ref().map(CurrentRequest::enter);
-        let known = current.as_ref().unwrap_or(&CurrentRequest::NONE);
-        let _mark = self.contract.mark(call, known);
+        // No mark: there are no marker lines.
         let accept = self.http.accept_whole(request);
         if matches!(accept, Accept::Stream(_)) {
-            return self.mark_stream(accept, *known);
+            return self.mark_stream(accept, current.unwrap_or(CurrentRequest::NONE));
         }
         accept
     }
