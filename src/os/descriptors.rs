@@ -1,27 +1,32 @@
-//! How many descriptors the process may have, and whether one of them is readable. An island of unsafe code, for `getrlimit`,
-//! `setrlimit` and `poll`.
+//! How many descriptors the process may have, and whether one of them is readable. An island of unsafe code, for `prlimit`
+//! and `poll`.
 #![expect(unsafe_code, reason = "none of our dependencies has a safe interface")]
 
 /// Raises the soft limit to the hard one, which no process needs a right for. The number of descriptors the process may
 /// have after that; `None` if the kernel does not say.
 pub(super) fn raise_limit() -> Option<u64> {
-    let mut limit = libc::rlimit {
+    let limit = replace_limit(None)?;
+    let raised = libc::rlimit {
+        rlim_cur: limit.rlim_max,
+        ..limit
+    };
+    if limit.rlim_cur < limit.rlim_max && replace_limit(Some(&raised)).is_some() {
+        return Some(raised.rlim_cur);
+    }
+    Some(limit.rlim_cur)
+}
+
+/// The limit of this process so far; sets another one, if it is given. Not by `setrlimit`, with which musl brings along 1 KB
+/// of code for kernels that have no `prlimit`.
+fn replace_limit(limit: Option<&libc::rlimit>) -> Option<libc::rlimit> {
+    let limit = limit.map_or(core::ptr::null(), core::ptr::from_ref);
+    let mut before = libc::rlimit {
         rlim_cur: 0,
         rlim_max: 0,
     };
-    // SAFETY: `limit` is valid for a write of its type.
-    if unsafe { libc::getrlimit(libc::RLIMIT_NOFILE, &raw mut limit) } != 0 {
-        return None;
-    }
-    if limit.rlim_cur < limit.rlim_max {
-        let before = limit.rlim_cur;
-        limit.rlim_cur = limit.rlim_max;
-        // SAFETY: `limit` is valid for a read of its type.
-        if unsafe { libc::setrlimit(libc::RLIMIT_NOFILE, &raw const limit) } != 0 {
-            limit.rlim_cur = before;
-        }
-    }
-    Some(limit.rlim_cur)
+    // SAFETY: `limit` is null or valid for a read of its type, and `before` is valid for a write of it.
+    let result = unsafe { libc::prlimit(0, libc::RLIMIT_NOFILE, limit, &raw mut before) };
+    (result == 0).then_some(before)
 }
 
 /// Whether a read would return at once; for a listener, whether a connection waits to be accepted.
