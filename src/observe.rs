@@ -89,7 +89,8 @@ impl Observer for StderrObserver {
             ServerEvent::LoopBlocked(time) => writeln!(
                 line,
                 "coldstart: a handler blocked the loop for {} ms; wrap it in blocking(), or promise its response",
-                time.as_millis()
+                // The formatting code of `u128` has 1.2 KB.
+                u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
             ),
             ServerEvent::ThreadNotStarted => line.write_str(
                 "coldstart: the kernel starts no further thread; \
