@@ -301,10 +301,10 @@ impl<O: Os, H: Handler> Reactor<O, H> {
         }
         let spare = std::mem::take(&mut self.scratch.keys);
         let mut keys = std::mem::replace(&mut self.unfinished, spare);
-        // A session that used up its budget again in this turn is listed twice; left so, its share would grow each turn.
-        keys.sort_unstable();
-        keys.dedup();
         for key in keys.drain(..) {
+            if let Some(session) = self.table.find(key) {
+                session.unlist();
+            }
             self.drive(key, Trigger::Resume);
         }
         self.scratch.keys = keys;
@@ -370,7 +370,9 @@ impl<O: Os, H: Handler> Reactor<O, H> {
             }
             Action::Reschedule(waiting, renewal) => {
                 self.deadlines.arm(key.slot, waiting, renewal, || os.now());
-                self.unfinished.push(key);
+                if self.table.find(key).is_some_and(Session::list) {
+                    self.unfinished.push(key);
+                }
             }
             Action::Close => self.close(key),
             Action::HandOver(hand_over) => self.hand_over(key, *hand_over),

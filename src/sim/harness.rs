@@ -160,7 +160,7 @@ impl Harness {
         let read = crate::limits::READ_LEN_MAX;
         let bounds = [
             ("sessions", gauge.sessions, limits.connections_max),
-            ("unfinished", gauge.unfinished, 2 * gauge.sessions),
+            ("unfinished", gauge.unfinished, gauge.sessions),
             ("input", gauge.input_max, 2 * (limits.head_len_max + read)),
             ("head", gauge.head_max, 2 * limits.head_len_max),
             ("body", gauge.body_max, 2 * MAX_BODY_LEN + read),

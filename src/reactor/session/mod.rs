@@ -42,6 +42,13 @@ enum State {
     Lingering(Instant),
 }
 
+/// Whether the loop has the session on its list of those that have more to do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Listing {
+    Unlisted,
+    Listed,
+}
+
 /// A connection's socket and everything known about it.
 pub(super) struct Session<S> {
     connection: Connection,
@@ -51,6 +58,7 @@ pub(super) struct Session<S> {
     read_state: ReadState,
     interest: Interest,
     renewal: Renewal,
+    listing: Listing,
 }
 
 impl<S> Session<S> {
@@ -64,7 +72,19 @@ impl<S> Session<S> {
             read_state: ReadState::Ready,
             interest: Interest::Nothing,
             renewal: Renewal::Same,
+            listing: Listing::Unlisted,
         }
+    }
+
+    /// Whether the loop has to put it on its list of sessions that have more to do. It is listed once, however often a
+    /// turn drives it: else its share would grow each turn.
+    pub(super) fn list(&mut self) -> bool {
+        std::mem::replace(&mut self.listing, Listing::Listed) == Listing::Unlisted
+    }
+
+    /// The loop has taken it off that list.
+    pub(super) const fn unlist(&mut self) {
+        self.listing = Listing::Unlisted;
     }
 
     /// Frees everything but the socket. What it owns may be the user's.
