@@ -63,6 +63,11 @@ pub const WORKERS_MAX: usize = 64;
 pub(crate) const POOL_QUEUE_MAX: usize = 1024;
 /// Bytes of all requests that wait for a thread of the pool: two of the largest default bodies.
 pub(crate) const POOL_QUEUE_LEN_MAX: usize = 64 * 1024 * 1024;
+/// Pieces that may wait in a channel: one for each of this many of its bytes, the memory that a piece of one byte takes, and at
+/// least [`CHANNEL_PIECES_MIN`].
+pub(crate) const CHANNEL_PIECE_LEN: usize = 64;
+/// So that a channel of a few bytes is still one.
+pub(crate) const CHANNEL_PIECES_MIN: usize = 16;
 /// What an idle worker keeps of its output buffer, in bytes.
 pub(crate) const SPARE_LEN_MAX: usize = 64 * 1024;
 
@@ -81,6 +86,7 @@ pub struct Limits {
     pub(crate) connections_max: usize,
     pub(crate) pipeline_max: usize,
     pub(crate) upgrades_max: usize,
+    pub(crate) memory_max: Option<usize>,
 }
 
 impl Limits {
@@ -96,6 +102,7 @@ impl Limits {
             connections_max: 10_000,
             pipeline_max: 128,
             upgrades_max: 1024,
+            memory_max: None,
         }
     }
 
@@ -167,6 +174,18 @@ impl Limits {
     #[must_use]
     pub const fn upgrades_max(mut self, count: usize) -> Self {
         self.upgrades_max = count;
+        self
+    }
+
+    /// Bytes that all peers together can make the server hold, its workers included: bodies and heads that arrive, responses that
+    /// are not read, pieces in channels. A request that would need more gets 503 with `Retry-After`; a response that has begun is
+    /// cut. Idle connections hold nothing, and the last eighth is left to sessions that hold at most 128 KiB.
+    ///
+    /// Default: three quarters of the memory of the instance, as the platform's variable, the control group or `ulimit -v` says,
+    /// at least 16 MiB and at most 512 MiB. What handlers keep is their own.
+    #[must_use]
+    pub const fn memory_max(mut self, bytes: usize) -> Self {
+        self.memory_max = Some(bytes);
         self
     }
 }

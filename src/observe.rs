@@ -32,6 +32,9 @@ pub enum ServerEvent {
     LoopBlocked(Duration),
     /// A thread could not be started.
     ThreadNotStarted,
+    /// Peers hold this many bytes, and a request that needs more was refused; see
+    /// [`Limits::memory_max`](crate::server::Limits::memory_max).
+    MemoryExhausted(usize),
     /// The server is stopping; this many connections have a running request.
     Draining(usize),
     /// The server has stopped; this many connections were cut because the time was up.
@@ -95,6 +98,12 @@ impl Observer for StderrObserver {
             ServerEvent::ThreadNotStarted => line.write_str(
                 "coldstart: the kernel starts no further thread; \
                  see `ulimit -u` and the memory limit\n",
+            ),
+            ServerEvent::MemoryExhausted(held) => writeln!(
+                line,
+                "coldstart: peers hold {} MiB, and one that needs more was refused; \
+                 raise memory_max, or the memory of the instance",
+                held >> 20
             ),
             ServerEvent::Stopped(cut) if cut > 0 => writeln!(
                 line,

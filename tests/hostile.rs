@@ -445,7 +445,8 @@ fn upgraded_connections_are_counted_and_beyond_the_bound_the_response_is_503() {
 fn a_body_of_ten_thousand_tiny_pieces_is_sent_whole_over_many_turns() {
     const PIECES: usize = 10_000;
     let server = Running::start(on_loopback(), |_: &Request<'_>| {
-        let (sender, body) = Body::channel(PIECES);
+        // A piece counts for 64 bytes at least.
+        let (sender, body) = Body::channel(PIECES * 64);
         for _ in 0..PIECES {
             sender.try_send("x").expect("there is room");
         }

@@ -18,6 +18,8 @@ mod attack;
 mod attackers;
 #[path = "siege/healthy.rs"]
 mod healthy;
+#[path = "siege/loads.rs"]
+mod loads;
 mod loopback;
 #[path = "siege/monitor.rs"]
 mod monitor;
@@ -82,6 +84,44 @@ fn run_siege(program: Program) {
     );
     reports(&server);
     drain(program, &mut server, address);
+}
+
+/// The rows of the table in `SECURITY.md` that says how much memory each load may take: its name and MiB.
+fn ceilings() -> Vec<(String, u64)> {
+    let rows = include_str!("../SECURITY.md")
+        .lines()
+        .skip_while(|line| !line.starts_with("| load |"))
+        .skip(2)
+        .take_while(|line| line.starts_with('|'));
+    rows.map(|row| {
+        let cells: Vec<&str> = row.split('|').map(str::trim).collect();
+        let digits = cells[2].trim_end_matches(" MiB");
+        (
+            cells[1].to_owned(),
+            digits.parse().expect("a number of MiB"),
+        )
+    })
+    .collect()
+}
+
+#[test]
+fn each_load_takes_no_more_memory_than_the_table_says() {
+    let ceilings = ceilings();
+    let names: Vec<&str> = ceilings.iter().map(|(name, _)| name.as_str()).collect();
+    let tried: Vec<&str> = loads::LOADS.iter().map(|load| load.name).collect();
+    assert_eq!(names, tried, "the table names the loads");
+    for (load, (name, ceiling)) in loads::LOADS.iter().zip(&ceilings) {
+        let borne = load.bear(":");
+        println!("{name}: {borne}");
+        assert!(borne.peak <= ceiling * 1024, "{name}: {borne}");
+    }
+}
+
+#[test]
+fn a_process_that_may_have_little_memory_refuses_instead_of_ending() {
+    for load in loads::LOADS {
+        println!("{}: {}", load.name, load.bear("ulimit -v 262144"));
+    }
 }
 
 /// A number from an environment variable, if it is set.

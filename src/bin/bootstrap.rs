@@ -5,7 +5,8 @@ use std::io::Write as _;
 use std::process::ExitCode;
 
 use coldstart::function::{exit_code, port_from_environment};
-use coldstart::message::HeaderValue;
+use coldstart::handler::{Accept, Outcome};
+use coldstart::message::{Head, HeaderValue};
 use coldstart::{Function, Handler, Request, Response, Server, Status};
 
 const HELP: &str = include_str!("bootstrap.txt");
@@ -13,6 +14,9 @@ const VERSION: &str = concat!("bootstrap ", env!("CARGO_PKG_VERSION"), "\n");
 
 /// Stands for an argument that is not UTF-8, which no valid argument is.
 const NO_TEXT: &str = "\u{fffd}";
+
+/// The one page that looks at a request's body.
+const ECHO: &str = "/echo";
 
 /// A wrong argument, after sysexits(3).
 const EXIT_USAGE: u8 = 64;
@@ -22,7 +26,7 @@ coldstart::without_backtraces!();
 
 fn bootstrap() -> ExitCode {
     let function = Function::new()
-        .http(route)
+        .http_handler(Pages)
         .event(|_, payload| Ok(payload.to_vec()));
     let given = coldstart::arguments();
     match Command::parse(given.map(|argument| argument.to_str().unwrap_or(NO_TEXT))) {
@@ -99,11 +103,31 @@ impl Command {
     }
 }
 
-fn route(request: &Request<'_>) -> Response {
+struct Pages;
+
+impl Handler for Pages {
+    fn accept(&mut self, head: &Head<'_>) -> Accept {
+        if head.path() == ECHO {
+            Accept::Buffer
+        } else {
+            Accept::Discard
+        }
+    }
+
+    fn accept_whole(&mut self, request: &Request<'_>) -> Accept {
+        Accept::Respond(self.call(request))
+    }
+
+    fn call(&mut self, request: &Request<'_>) -> Outcome {
+        page(request).into()
+    }
+}
+
+fn page(request: &Request<'_>) -> Response {
     match (request.method(), request.path()) {
         ("GET" | "HEAD", "/" | "/hello") => Response::text("Hello, World!"),
         ("GET" | "HEAD", "/healthz") => Response::text("ok"),
-        (_, "/echo") => echo(request),
+        (_, ECHO) => echo(request),
         // A known page without this method is not a missing page (RFC 9110 §9.1); load balancers probe with OPTIONS.
         ("OPTIONS", "/" | "/hello" | "/healthz" | "*") => allow(Status::NO_CONTENT),
         (_, "/" | "/hello" | "/healthz") => allow(Status::METHOD_NOT_ALLOWED),

@@ -18,7 +18,7 @@ use crate::sync::Mutex;
 
 use super::calls::{Answer, Calls, Contract};
 use super::context::Context;
-use super::environment::port_from_environment;
+use super::environment::{memory_of_instance, port_from_environment};
 use super::exit_code;
 use super::failure::{FunctionError, STATUS_FIELD};
 use super::record::Markers;
@@ -235,13 +235,14 @@ impl<H: Handler> Function<H> {
     }
 
     fn start(self, serve: impl FnOnce(Bound, Calls<H>) -> Result<(), StartError>) -> ExitCode {
-        let server = match self.server {
+        let mut server = match self.server {
             Some(server) => server,
             None => match port_from_environment() {
                 Ok(port) => Server::new().port(port),
                 Err(error) => return exit_code(Err(error)),
             },
         };
+        server.memory_limit = memory_of_instance;
         let bound = match server.bind() {
             Ok(bound) => bound,
             Err(error) => return exit_code(Err(error)),

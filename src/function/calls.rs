@@ -202,6 +202,7 @@ impl<H: Handler> Calls<H> {
             }
             accept @ (Accept::Buffer
             | Accept::BufferUpTo(_)
+            | Accept::Discard
             | Accept::Upgrade(_)
             | Accept::Respond(_)) => accept,
         }

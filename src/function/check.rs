@@ -348,9 +348,11 @@ fn check_call(head: Head<'_>, said: &Said<'_>) {
         .handler();
     let response = match function.accept(&head) {
         Accept::Respond(response) => response,
-        Accept::Buffer | Accept::BufferUpTo(_) | Accept::Stream(_) | Accept::Upgrade(_) => {
-            function.call(&Request::new(head, RequestBody::Borrowed(b""), b""))
-        }
+        Accept::Buffer
+        | Accept::BufferUpTo(_)
+        | Accept::Discard
+        | Accept::Stream(_)
+        | Accept::Upgrade(_) => function.call(&Request::new(head, RequestBody::Borrowed(b""), b"")),
     };
     let expected = match (said.bytes("x-fc-control-path"), said.method, said.target) {
         (b"/invoke", ..) | (b"", "POST", "/invoke") => "event ",

@@ -7,7 +7,7 @@
 use core::ffi::CStr;
 use std::ffi::{OsStr, OsString};
 
-use crate::os::read_variable;
+use crate::os::{memory_limit, read_variable};
 use crate::server::DEFAULT_PORT;
 use crate::server::start_error::StartError;
 
@@ -53,6 +53,18 @@ pub(super) fn port_from(read: impl Fn(&CStr, &mut dyn FnMut(&OsStr))) -> Result<
     Ok(DEFAULT_PORT)
 }
 
+/// The memory of the instance in bytes: the platform's variable, which counts in MB, or what the kernel allows if that is
+/// less.
+pub(super) fn memory_of_instance() -> Option<u64> {
+    let named = variable("FC_FUNCTION_MEMORY_SIZE").and_then(|value| bytes_of(&value));
+    named.into_iter().chain(memory_limit()).min()
+}
+
+fn bytes_of(megabytes: &str) -> Option<u64> {
+    let megabytes: u64 = megabytes.parse().ok()?;
+    megabytes.checked_mul(1024 * 1024)
+}
+
 /// A variable; one that is empty or not text counts as absent.
 pub(super) fn variable(name: &str) -> Option<String> {
     std::env::var_os(name).and_then(text)
@@ -76,7 +88,14 @@ pub(crate) fn parse_port(source: &str, value: &str) -> Result<u16, StartError> {
 
 #[cfg(test)]
 mod tests {
-    use super::port_from;
+    use super::{bytes_of, port_from};
+
+    #[test]
+    fn the_memory_of_the_instance_is_in_megabytes() {
+        assert_eq!(bytes_of("128"), Some(128 << 20));
+        assert_eq!(bytes_of("128MB"), None);
+        assert_eq!(bytes_of("18446744073709551615"), None);
+    }
 
     fn port(variables: &[(&str, &str)]) -> Result<u16, String> {
         port_from(|name, read| {

@@ -47,6 +47,8 @@ pub(crate) enum Refusal {
     Connect,
     /// A request that has begun and did not arrive in time (RFC 9110 §15.5.9).
     Timeout,
+    /// A request that would need memory that other peers hold (RFC 9110 §15.6.4).
+    Memory,
 }
 
 impl Refusal {
@@ -72,6 +74,7 @@ impl Refusal {
             Self::Expectation => 417,
             Self::HeadTooLarge => 431,
             Self::CodingUnsupported | Self::Connect => 501,
+            Self::Memory => 503,
             Self::VersionUnsupported => 505,
         }
     }
@@ -102,6 +105,7 @@ impl Refusal {
             Self::Expectation => "the only supported expectation is 100-continue",
             Self::Connect => "CONNECT is not supported",
             Self::Timeout => "the request did not arrive in time",
+            Self::Memory => "the server has no memory left for this request; try again later",
         }
     }
 }

@@ -9,7 +9,7 @@ pub(crate) mod upgrade;
 
 use core::fmt;
 
-use crate::message::request::{Head, Request};
+use crate::message::request::{Head, Request, RequestBody};
 use crate::message::response::{Response, Status};
 
 pub use crate::sync::pause::{Pause, Resume};
@@ -62,6 +62,10 @@ pub(crate) fn accept_then_call<H: Handler + ?Sized>(
             Accept::BufferUpTo(len_max)
         }
         Accept::Buffer | Accept::BufferUpTo(_) => Accept::Respond(handler.call(request)),
+        Accept::Discard => {
+            let request = request.with_body(RequestBody::Borrowed(&[]), &[]);
+            Accept::Respond(handler.call(&request))
+        }
         accept @ (Accept::Stream(_) | Accept::Upgrade(_) | Accept::Respond(_)) => accept,
     }
 }
@@ -74,6 +78,9 @@ pub enum Accept {
     Buffer,
     /// The same with a bound of its own, in bytes; a larger body is refused with 413.
     BufferUpTo(u64),
+    /// Do not keep the body: [`call`](Handler::call) at once, as if there were none. For code that does not look at it, so that
+    /// no peer can make the server hold one.
+    Discard,
     /// Pass on the body as it arrives.
     Stream(Box<dyn Upload>),
     /// Leave HTTP, if the request offers this protocol and has no body; otherwise as [`Buffer`](Self::Buffer).
@@ -87,6 +94,7 @@ impl fmt::Debug for Accept {
         formatter.write_str(match self {
             Self::Buffer => "Buffer",
             Self::BufferUpTo(_) => "BufferUpTo",
+            Self::Discard => "Discard",
             Self::Stream(_) => "Stream",
             Self::Upgrade(_) => "Upgrade",
             Self::Respond(_) => "Respond",

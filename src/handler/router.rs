@@ -269,9 +269,11 @@ impl Handler for Router {
             Accept::Buffer => route
                 .body_len_max
                 .map_or(Accept::Buffer, Accept::BufferUpTo),
-            Accept::BufferUpTo(_) | Accept::Stream(_) | Accept::Upgrade(_) | Accept::Respond(_) => {
-                accept
-            }
+            Accept::BufferUpTo(_)
+            | Accept::Discard
+            | Accept::Stream(_)
+            | Accept::Upgrade(_)
+            | Accept::Respond(_) => accept,
         }
     }
 

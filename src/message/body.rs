@@ -9,9 +9,11 @@ use std::sync::{Arc, PoisonError};
 
 use bytes::Bytes;
 
+use crate::limits::{CHANNEL_PIECE_LEN, CHANNEL_PIECES_MIN};
 use crate::message::peer::PeerState;
 use crate::sync::contain::contain;
 use crate::sync::loop_thread::is_loop_thread;
+use crate::sync::memory::Memory;
 use crate::sync::notify::Notify;
 use crate::sync::thread::{self, ThreadId};
 use crate::sync::{Condvar, Mutex, MutexGuard};
@@ -53,8 +55,9 @@ impl Body {
         Self(Content::File(FilePart { file, rest: range }))
     }
 
-    /// A body that is sent piece by piece; the sender may move to any thread. At most `bytes_max` bytes wait in between (a
-    /// larger single piece passes when nothing else waits).
+    /// A body that is sent piece by piece; the sender may move to any thread. At most `bytes_max` bytes wait in between, in at
+    /// most one piece for each 64 of them (16 in a small channel); a larger single piece passes when nothing else waits. While peers
+    /// hold as much as [`Limits::memory_max`](crate::server::Limits::memory_max), one piece waits at a time.
     ///
     /// The response's head is sent at once, and each piece when it arrives: server-sent events and tokens need no flush.
     #[must_use]
@@ -63,6 +66,7 @@ impl Body {
             queue: Mutex::new(Queue {
                 pieces: VecDeque::new(),
                 len: 0,
+                memory: None,
                 refused_len: 0,
                 sender: SenderState::Sending,
                 receiver: ReceiverState::Unattached,
@@ -162,6 +166,8 @@ struct Channel {
 struct Queue {
     pieces: VecDeque<Bytes>,
     len: usize,
+    /// Where the pieces count, once the body has reached the loop.
+    memory: Option<Arc<Memory>>,
     /// The length of the last piece that was returned; 0 once one was taken.
     refused_len: usize,
     sender: SenderState,
@@ -196,8 +202,16 @@ impl Channel {
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// One piece may always wait, so that a channel goes on while others hold all memory.
     fn has_room(&self, queue: &Queue, len: usize) -> bool {
-        queue.len == 0 || queue.len.saturating_add(len) <= self.bytes_max
+        let pieces_max = (self.bytes_max / CHANNEL_PIECE_LEN).max(CHANNEL_PIECES_MIN);
+        queue.len == 0
+            || queue.len.saturating_add(len) <= self.bytes_max
+                && queue.pieces.len() < pieces_max
+                && queue
+                    .memory
+                    .as_ref()
+                    .is_none_or(|memory| memory.has_room(len))
     }
 
     /// Takes the piece, unless the loop no longer reads the channel. What stays with the caller is dropped outside the lock: a
@@ -222,6 +236,9 @@ impl Queue {
     /// Takes the piece, and wakes the loop if it may be asleep.
     fn push(&mut self, piece: Bytes) {
         self.len = self.len.saturating_add(piece.len());
+        if let Some(memory) = &self.memory {
+            memory.take_anyway(charge_of(&piece));
+        }
         self.refused_len = 0;
         let was_empty = self.pieces.is_empty();
         self.pieces.push_back(piece);
@@ -230,11 +247,23 @@ impl Queue {
         }
     }
 
+    /// Gives back what `pieces` counted for.
+    fn give_back<'p>(&self, pieces: impl IntoIterator<Item = &'p Bytes>) {
+        if let Some(memory) = &self.memory {
+            memory.give_back(pieces.into_iter().map(charge_of).sum());
+        }
+    }
+
     fn notify(&self) {
         if let ReceiverState::Attached(notify) = &self.receiver {
             notify.notify();
         }
     }
+}
+
+/// What a piece takes in memory: its bytes, its place in the queue, and what its owner keeps beside them.
+const fn charge_of(piece: &Bytes) -> usize {
+    piece.len().saturating_add(CHANNEL_PIECE_LEN)
 }
 
 /// The sending end of a [`Body::channel`]. Dropped without [`finish`](Self::finish), it cuts the response: the peer sees
@@ -419,10 +448,12 @@ impl BodySource {
         self.channel.lock().is_half_closed = true;
     }
 
-    /// From now on `notify` is called when [`take`](Self::take) would return something new.
-    pub(crate) fn attach(&self, notify: Notify) {
+    /// From now on `notify` is called when [`take`](Self::take) would return something new, and what waits counts in `memory`.
+    pub(crate) fn attach(&self, notify: Notify, memory: &Arc<Memory>) {
         let mut queue = self.channel.lock();
         queue.receiver = ReceiverState::Attached(notify);
+        memory.take_anyway(queue.pieces.iter().map(charge_of).sum());
+        queue.memory = Some(Arc::clone(memory));
         // A sender may be waiting for its response to be returned.
         drop(queue);
         self.channel.room.notify_all();
@@ -443,6 +474,7 @@ impl BodySource {
             };
         };
         queue.len = queue.len.saturating_sub(piece.len());
+        queue.give_back([&piece]);
         let waiting = queue.waiting.take();
         drop(queue);
         self.channel.room.notify_one();
@@ -458,6 +490,7 @@ impl Drop for BodySource {
         let mut queue = self.channel.lock();
         queue.receiver = ReceiverState::Gone;
         let pieces = std::mem::take(&mut queue.pieces);
+        queue.give_back(&pieces);
         queue.len = 0;
         let waiting = queue.waiting.take();
         drop(queue);
@@ -479,6 +512,7 @@ mod tests {
     use std::task::Wake;
 
     use super::{Body, BodySender, Bytes, Content, Notify, Piece, SendError, TrySendError};
+    use crate::sync::memory::Memory;
     use crate::sync::oneshot::oneshot;
 
     #[test]
@@ -574,15 +608,44 @@ mod tests {
     }
 
     #[test]
+    fn small_pieces_count_for_what_they_take() {
+        let (sender, body) = Body::channel(64 * 1024);
+        let accepted = (0..10_000).take_while(|_| sender.try_send("a").is_ok());
+        assert_eq!(accepted.count(), 1024);
+        drop(body);
+    }
+
+    #[test]
+    fn a_channel_goes_on_piece_by_piece_while_others_hold_all_memory() {
+        let (sender, body) = Body::channel(64 * 1024);
+        let Content::Channel(source) = body.0 else {
+            panic!("a channel")
+        };
+        let memory = Arc::new(Memory::new(Some(1000), || None));
+        assert_eq!(sender.try_send("a"), Ok(()), "before the body is returned");
+        source.attach(Notify::new(|| {}), &memory);
+        assert_eq!(sender.try_send("b"), Ok(()), "there is room");
+        memory.take_anyway(1000);
+        for _ in 0..2 {
+            assert!(matches!(sender.try_send("c"), Err(TrySendError::Full(_))));
+            while matches!(source.take(), Piece::Bytes(_)) {}
+            assert_eq!(sender.try_send("c"), Ok(()));
+        }
+        drop(source);
+        assert_eq!(memory.held(), 1000, "what waited is given back");
+    }
+
+    #[test]
     fn room_wakes_the_sender_and_a_piece_wakes_the_receiver() {
         let (sender, body) = Body::channel(1);
         let Content::Channel(source) = body.0 else {
             panic!("a channel")
         };
         let (tell, told) = std::sync::mpsc::channel();
-        source.attach(Notify::new(move || {
+        let notify = Notify::new(move || {
             tell.send(()).expect("somebody listens");
-        }));
+        });
+        source.attach(notify, &Arc::new(Memory::new(None, || None)));
         let mut taken = Vec::new();
         std::thread::scope(|scope| {
             scope.spawn(move || {

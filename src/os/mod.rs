@@ -3,6 +3,7 @@
 pub(crate) mod address;
 pub(crate) mod clock;
 mod descriptors;
+mod memory;
 mod real;
 pub(crate) mod signal;
 mod variable;
@@ -11,6 +12,7 @@ use core::time::Duration;
 use std::io::IoSlice;
 use std::net::TcpStream;
 
+pub(crate) use memory::memory_limit;
 pub(crate) use real::{
     KeepaliveTimes, Listener, Orphans, PortSharing, RealOs, Signals, SocketOptions, StopFlag, fault,
 };

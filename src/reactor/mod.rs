@@ -25,7 +25,7 @@ use crate::handler::Handler;
 use crate::limits::{
     ACCEPTS_A_TURN_MAX, EXHAUSTED_RETRY, READ_TOGETHER_LEN_MAX, READS_TOGETHER_MAX,
 };
-use crate::observe::{Observer, Reporter, ServerEvent};
+use crate::observe::{Reporter, ServerEvent};
 use crate::os::{Fault, Instant, Key, Occurrence, Os, Readiness};
 use crate::sync::contain::contain;
 use crate::sync::loop_thread;
@@ -39,10 +39,10 @@ use reports::{Report, Reports};
 use scratch::Scratch;
 use session::Session;
 use session::action::{Action, Received, Trigger};
-use session::context::{Context, Phase};
+use session::context::{Context, Phase, Shared};
 use session::driver::Driver;
 use session::work::HandOver;
-pub(crate) use settings::{IdlePolicy, Settings};
+pub(crate) use settings::{IdlePolicy, Settings, Setup};
 use table::Table;
 
 /// Events for which a loop has room from the start.
@@ -72,7 +72,7 @@ pub(crate) struct Reactor<O: Os, H> {
     table: Table<Session<O::Socket>>,
     deadlines: Deadlines,
     scratch: Scratch,
-    mailbox: Arc<Mailbox>,
+    shared: Shared,
     /// Sessions that have more to do, although no event will report them.
     unfinished: Vec<Key>,
     accepting: Accepting,
@@ -86,10 +86,14 @@ impl<O: Os, H: Handler> Reactor<O, H> {
     pub(crate) fn new(
         os: O,
         handler: H,
-        settings: Settings,
-        observer: Box<dyn Observer>,
+        setup: Setup,
         wake: impl Fn() + Send + Sync + 'static,
     ) -> Self {
+        let Setup {
+            settings,
+            memory,
+            observer,
+        } = setup;
         Self {
             os,
             handler,
@@ -98,7 +102,10 @@ impl<O: Os, H: Handler> Reactor<O, H> {
             deadlines: Deadlines::new(&settings.timeouts, settings.idle),
             settings,
             scratch: Scratch::default(),
-            mailbox: Arc::new(Mailbox::new(wake)),
+            shared: Shared {
+                mailbox: Arc::new(Mailbox::new(wake)),
+                memory,
+            },
             unfinished: Vec::new(),
             // The first poll reports a connection that was made since `listen`.
             accepting: Accepting::Drained,
@@ -248,7 +255,7 @@ impl<O: Os, H: Handler> Reactor<O, H> {
             return;
         }
         let mut keys = std::mem::take(&mut self.scratch.keys);
-        self.mailbox.take(&mut keys);
+        self.shared.mailbox.take(&mut keys);
         for key in keys.drain(..) {
             self.drive(key, Trigger::Resume);
         }
@@ -341,7 +348,7 @@ impl<O: Os, H: Handler> Reactor<O, H> {
             handler: &mut self.handler,
             scratch: &mut self.scratch,
             settings: &self.settings,
-            mailbox: &self.mailbox,
+            shared: &self.shared,
             observer: &mut self.observer,
             reports: &mut self.reports,
             phase: self.phase,

@@ -16,12 +16,14 @@ pub(super) enum Report {
     Thread,
     /// A handler set fields that are the server's.
     Fields,
+    /// Peers hold all the memory that they may.
+    Memory,
 }
 
 /// When each kind of report was last made. A condition that lasts is reported once per [`REPORT_INTERVAL`].
 #[derive(Debug, Default)]
 pub(super) struct Reports {
-    last: [Option<Instant>; 4],
+    last: [Option<Instant>; 5],
     busy_turns: u8,
 }
 

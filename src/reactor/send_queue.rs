@@ -53,7 +53,6 @@ impl SendQueue {
     }
 
     /// Memory that it holds, sent or not.
-    #[cfg(feature = "_sim")]
     pub(super) fn memory_len(&self) -> usize {
         let pieces: usize = self.pieces.iter().map(|(_, piece)| piece.len()).sum();
         self.run.capacity().saturating_add(pieces)

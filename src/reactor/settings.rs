@@ -1,7 +1,18 @@
 //! What is configured when a server starts, and never changes.
 
+use std::sync::Arc;
+
 use crate::h1::HeadLimits;
 use crate::limits::{BACKLOG, Limits, Timeouts};
+use crate::observe::Observer;
+use crate::sync::memory::Memory;
+
+/// What a loop gets from its server.
+pub(crate) struct Setup {
+    pub(crate) settings: Settings,
+    pub(crate) memory: Arc<Memory>,
+    pub(crate) observer: Box<dyn Observer>,
+}
 
 /// The configuration of a server.
 #[derive(Clone, Copy, Debug)]

@@ -16,10 +16,11 @@ use crate::limits::BACKLOG;
 use crate::message::request::Request;
 use crate::os::{
     KeepaliveTimes, Listener, Orphans, PortSharing, RealOs, Signals, SocketOptions, StopFlag, Wake,
-    signal,
+    memory_limit, signal,
 };
-use crate::reactor::{IdlePolicy, Reactor, Settings};
+use crate::reactor::{IdlePolicy, Reactor, Settings, Setup};
 use crate::sync::contain::contain;
+use crate::sync::memory::Memory;
 
 pub use crate::limits::{HEAD_LEN_CEILING, HEADERS_CEILING, Limits, Timeouts, WORKERS_MAX};
 pub use crate::observe::{Observer, ServerEvent, StderrObserver};
@@ -50,6 +51,8 @@ pub struct Server {
     pub(crate) settings: Settings,
     pub(crate) signals: Signals,
     pub(crate) orphans: Orphans,
+    /// The memory of the instance, asked for once much is held.
+    pub(crate) memory_limit: fn() -> Option<u64>,
 }
 
 impl Default for Server {
@@ -73,6 +76,7 @@ impl Server {
             settings: Settings::new(),
             signals: Signals::Heard,
             orphans: Orphans::Left,
+            memory_limit,
         }
     }
 
@@ -188,6 +192,10 @@ impl Server {
             listener,
             address,
             wake,
+            memory: Arc::new(Memory::new(
+                self.settings.limits.memory_max,
+                self.memory_limit,
+            )),
             settings: self.settings,
             signals: self.signals,
             orphans: self.orphans,
@@ -234,6 +242,7 @@ pub struct Bound {
     pub(crate) address: SocketAddr,
     pub(crate) wake: Wake,
     settings: Settings,
+    memory: Arc<Memory>,
     signals: Signals,
     orphans: Orphans,
     pub(crate) stop: Arc<AtomicBool>,
@@ -248,6 +257,7 @@ impl Bound {
             address: self.address,
             wake: Wake::new().map_err(StartError::from_os)?,
             settings: self.settings,
+            memory: Arc::clone(&self.memory),
             signals: self.signals,
             orphans: self.orphans,
             stop: Arc::default(),
@@ -332,7 +342,12 @@ impl Bound {
         let _ = contain(|| self.observer.on(ServerEvent::Listening(address)));
         let _leave = current_request::leave_afterwards();
         let wake = move || wake.wake();
-        let mut reactor = Reactor::new(os, handler, self.settings, self.observer, wake);
+        let setup = Setup {
+            settings: self.settings,
+            memory: self.memory,
+            observer: self.observer,
+        };
+        let mut reactor = Reactor::new(os, handler, setup, wake);
         let outcome = reactor.run();
         let _ = contain(|| drop(reactor));
         outcome.map_err(StartError::from_fault)

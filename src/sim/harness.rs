@@ -17,7 +17,8 @@ use super::prng::Prng;
 use super::world::{PollEnd, SimulatedOs, World};
 use crate::limits::Limits;
 use crate::observe::{Observer, ServerEvent};
-use crate::reactor::{Gauge, Reactor, Settings};
+use crate::reactor::{Gauge, Reactor, Settings, Setup};
+use crate::sync::memory::Memory;
 
 /// More turns than this in succession without any work are a busy loop.
 const IDLE_TURNS_MAX: u32 = 30;
@@ -82,11 +83,15 @@ impl Harness {
             file: shared_file(),
         };
         let event_log = EventLog::default();
+        let memory = Arc::new(Memory::new(settings.limits.memory_max, || None));
         let reactor = Reactor::new(
             SimulatedOs(Rc::clone(&world)),
             handler,
-            settings,
-            Box::new(event_log.clone()),
+            Setup {
+                settings,
+                memory: Arc::clone(&memory),
+                observer: Box::new(event_log.clone()),
+            },
             move || wake(&wakes),
         );
         Self {

@@ -6,11 +6,13 @@ use core::time::Duration;
 use std::io::IoSlice;
 use std::net::TcpStream;
 use std::rc::Rc;
+use std::sync::Arc;
 
 use crate::handler::Handler;
 use crate::observe::{Observer, ServerEvent};
 use crate::os::{Fault, Instant, Interest, Key, Occurrence, Os, Readiness};
-use crate::reactor::{Reactor, Settings};
+use crate::reactor::{Reactor, Settings, Setup};
+use crate::sync::memory::Memory;
 
 /// The wall clock, which stands still.
 const NOW: u64 = 784_111_777;
@@ -39,8 +41,12 @@ impl<H: Handler> LoopDriver<H> {
             key: None,
             sent_len: Rc::clone(&sent_len),
         };
-        let settings = Settings::new();
-        let reactor = Reactor::new(kernel, handler, settings, Box::new(Ignore), || {});
+        let setup = Setup {
+            settings: Settings::new(),
+            memory: Arc::new(Memory::new(None, || None)),
+            observer: Box::new(Ignore),
+        };
+        let reactor = Reactor::new(kernel, handler, setup, || {});
         let mut driver = Self {
             reactor,
             found: Vec::new(),

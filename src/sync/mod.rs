@@ -5,6 +5,7 @@
 
 pub(crate) mod contain;
 pub(crate) mod loop_thread;
+pub(crate) mod memory;
 pub(crate) mod notify;
 pub(crate) mod oneshot;
 pub(crate) mod pause;

@@ -4,7 +4,7 @@
 use core::fmt;
 use core::time::Duration;
 use std::os::unix::fs::FileExt;
-use std::sync::mpsc;
+use std::sync::{Arc, mpsc};
 
 use bytes::Bytes;
 
@@ -13,6 +13,7 @@ use crate::handler::outcome::{Outcome, Pending};
 use crate::limits::FILE_PIECE_LEN;
 use crate::message::body::{Content, FilePart, Piece};
 use crate::message::response::{Response, Status};
+use crate::sync::memory::Memory;
 use crate::sync::notify::Notify;
 use crate::sync::oneshot::Polled;
 use crate::sync::pause::Pause;
@@ -34,7 +35,8 @@ impl TestResponse {
         let mut response = bell.await_response(outcome.pending);
         let content = response.take_body().0;
         if let Content::Channel(source) = &content {
-            source.attach(bell.notify.clone());
+            let memory = Arc::new(Memory::new(None, || None));
+            source.attach(bell.notify.clone(), &memory);
         }
         let owned = |(name, value): (&str, &[u8])| (name.to_owned(), value.to_owned());
         Self {

@@ -137,6 +137,10 @@ impl TestRequest {
             (Accept::Respond(outcome), _) => Ok(outcome),
             (_, UpgradeOffer::Tunnel) => Err(Refusal::Connect),
             (Accept::Stream(upload), _) => stream(read(upload.body_len_max()), upload),
+            (Accept::Discard, _) => {
+                let body = RequestBody::Borrowed(&[]);
+                Ok(handler.call(&Request::new(head, body, &[])))
+            }
             (Accept::BufferUpTo(len_max), _) => read(len_max).map(call(handler, head)),
             (Accept::Buffer | Accept::Upgrade(_), _) => {
                 read(limits.body_len_max).map(call(handler, head))

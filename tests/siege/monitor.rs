@@ -26,7 +26,7 @@ pub(crate) struct Resources {
     /// Private memory, without file pages, in KiB.
     pub(crate) anonymous: u64,
     resident: u64,
-    resident_peak: u64,
+    pub(crate) resident_peak: u64,
 }
 
 impl Resources {

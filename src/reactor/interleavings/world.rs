@@ -11,10 +11,11 @@ use loom::sync::atomic::AtomicBool;
 use loom::sync::{Condvar, Mutex};
 use loom::thread;
 
-use super::super::{Reactor, Settings};
+use super::super::{Reactor, Settings, Setup};
 use crate::handler::Handler;
 use crate::observe::{Observer, ServerEvent};
 use crate::os::{Fault, Instant, Interest, Key, Occurrence, Os, Readiness};
+use crate::sync::memory::Memory;
 
 /// Words of stack for each thread: the loop needs more than loom's default.
 const STACK_LEN: usize = 0x8000;
@@ -134,8 +135,12 @@ impl World {
         let peers = Arc::clone(&self.peers);
         let serve = move || {
             let wake = move || kernel.wake();
-            let (settings, observer) = (Settings::new(), Box::new(Silent));
-            run(&mut Reactor::new(self, handler(), settings, observer, wake));
+            let setup = Setup {
+                settings: Settings::new(),
+                memory: Arc::new(Memory::new(None, || None)),
+                observer: Box::new(Silent),
+            };
+            run(&mut Reactor::new(self, handler(), setup, wake));
         };
         let looping = thread::Builder::new().stack_size(STACK_LEN).spawn(serve);
         looping.unwrap().join().unwrap();

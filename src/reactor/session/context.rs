@@ -8,6 +8,7 @@ use crate::reactor::mailbox::Mailbox;
 use crate::reactor::reports::Reports;
 use crate::reactor::scratch::Scratch;
 use crate::reactor::settings::Settings;
+use crate::sync::memory::Memory;
 use crate::sync::notify::Notify;
 
 /// Serving ─stop▶ Draining ─none left, deadline▶ Stopped.
@@ -21,13 +22,19 @@ pub(in crate::reactor) enum Phase {
     Stopped,
 }
 
+/// What the loop shares with other threads.
+pub(in crate::reactor) struct Shared {
+    pub(in crate::reactor) mailbox: Arc<Mailbox>,
+    pub(in crate::reactor) memory: Arc<Memory>,
+}
+
 /// The loop's parts that a session uses while it is driven.
 pub(in crate::reactor) struct Context<'a, O, H> {
     pub(in crate::reactor) os: &'a mut O,
     pub(in crate::reactor) handler: &'a mut H,
     pub(in crate::reactor) scratch: &'a mut Scratch,
     pub(in crate::reactor) settings: &'a Settings,
-    pub(in crate::reactor) mailbox: &'a Arc<Mailbox>,
+    pub(in crate::reactor) shared: &'a Shared,
     pub(in crate::reactor) observer: &'a mut Reporter,
     pub(in crate::reactor) reports: &'a mut Reports,
     pub(in crate::reactor) phase: Phase,
@@ -37,7 +44,7 @@ pub(in crate::reactor) struct Context<'a, O, H> {
 impl<O, H> Context<'_, O, H> {
     /// A wake-up for this session, for a promise, channel or pause.
     pub(super) fn notify(&self) -> Notify {
-        let (mailbox, key) = (Arc::clone(self.mailbox), self.key);
+        let (mailbox, key) = (Arc::clone(&self.shared.mailbox), self.key);
         Notify::new(move || mailbox.post(key))
     }
 }

@@ -8,13 +8,13 @@ use crate::h1::{
 };
 use crate::handler::outcome::{Outcome, Pending, WhenHalfClosed};
 use crate::handler::{Accept, Demand, Handler, Upload};
-use crate::limits::FILE_PIECE_LEN;
 use crate::message::body::{Body, Content};
 use crate::message::request::{Head, Request, RequestBody};
 use crate::message::response::{Afterwards, Response, Status};
 use crate::observe::ServerEvent;
 use crate::os::Os;
 use crate::sync::contain::contain;
+use crate::sync::memory::SMALL_LEN_MAX;
 
 use super::Session;
 use super::context::Phase;
@@ -63,19 +63,6 @@ impl<S> Session<S> {
             debug_assert!(is_taken, "a whole body has the announced length");
             input.skip(body.len());
         }
-    }
-
-    /// Appends a piece to a body. `input_len` bytes have arrived, the piece included.
-    fn buffer(&self, piece: &[u8], input_len: usize, body: &mut Vec<u8>) {
-        if body.is_empty() {
-            // An announced length is trusted up to one read; beyond that, memory grows with the bytes that arrive.
-            let room = self.connection.announced().map_or(input_len, |left| {
-                let left = usize::try_from(left).unwrap_or(usize::MAX);
-                piece.len().saturating_add(left.min(FILE_PIECE_LEN))
-            });
-            body.reserve_exact(room);
-        }
-        body.extend_from_slice(piece);
     }
 }
 
@@ -183,6 +170,7 @@ impl<O: Os, H: Handler> Driver<'_, O, H> {
         let limit = match &accept {
             Accept::BufferUpTo(limit) => *limit,
             Accept::Stream(upload) => upload.body_len_max(),
+            Accept::Discard => u64::MAX,
             Accept::Buffer | Accept::Upgrade(_) | Accept::Respond(_) => {
                 self.context.settings.limits.body_len_max
             }
@@ -199,6 +187,7 @@ impl<O: Os, H: Handler> Driver<'_, O, H> {
                 return None;
             }
             Accept::Stream(upload) => RequestSink::Upload(upload),
+            Accept::Discard => RequestSink::Nothing,
             Accept::Buffer | Accept::BufferUpTo(_) | Accept::Upgrade(_) => {
                 if connection.is_body_pending() {
                     RequestSink::Buffer(Vec::new())
@@ -236,13 +225,21 @@ impl<O: Os, H: Handler> Driver<'_, O, H> {
             };
             input.skip(taken);
             match event {
-                Event::Body(piece) => self.session.buffer(piece, rest.len(), &mut body),
+                Event::Body(piece) => {
+                    if let Err(refusal) = self.buffer(piece, rest.len(), &mut body) {
+                        return self.refuse_request(refusal);
+                    }
+                }
                 Event::End { trailers } => {
                     let body = RequestBody::Shared(&Bytes::from(body));
                     return self.call(&request.with_body(body, trailers));
                 }
                 Event::NeedInput | Event::EmptyLine | Event::Head { .. } => break,
             }
+        }
+        // Before the peer gets `100 Continue`.
+        if let Err(refusal) = self.reserve(self.session.whole_len(body.len())) {
+            return self.refuse_request(refusal);
         }
         let work = self.session.work();
         work.head
@@ -262,10 +259,10 @@ impl<O: Os, H: Handler> Driver<'_, O, H> {
             .saturating_add(u32::try_from(piece.len()).unwrap_or(u32::MAX));
         match std::mem::take(&mut work.sink) {
             RequestSink::Nothing => {}
-            RequestSink::Buffer(mut body) => {
-                self.session.buffer(piece, piece.len(), &mut body);
-                self.session.work().sink = RequestSink::Buffer(body);
-            }
+            RequestSink::Buffer(mut body) => match self.buffer(piece, piece.len(), &mut body) {
+                Ok(()) => self.session.work().sink = RequestSink::Buffer(body),
+                Err(refusal) => self.refuse_request(refusal),
+            },
             // While an upload is paused, no input is parsed.
             RequestSink::Upload(mut upload) | RequestSink::Paused(mut upload, _) => {
                 match contain(|| upload.on_piece(piece)) {
@@ -319,34 +316,6 @@ impl<O: Os, H: Handler> Driver<'_, O, H> {
         }
     }
 
-    /// The peer broke the protocol: it gets one last response if none has begun, and the connection ends.
-    #[inline(never)]
-    fn refuse(&mut self, refusal: Refusal) {
-        self.context
-            .observer
-            .on(ServerEvent::Refused(refusal.status(), refusal.reason()));
-        self.session.cut_upload();
-        if self.session.connection.is_response_due() {
-            self.respond_with_refusal(refusal);
-        }
-    }
-
-    /// The request did not arrive in time.
-    pub(super) fn time_out(&mut self) {
-        let session = &mut *self.session;
-        let begun = session.work.as_ref().map_or(&[][..], |work| &work.input);
-        let refusal = session.connection.refuse(Refusal::Timeout, begun);
-        self.refuse(refusal);
-    }
-
-    fn respond_with_refusal(&mut self, refusal: Refusal) {
-        let Some(status) = Status::new(refusal.status()) else {
-            return;
-        };
-        let mut response = Response::text(refusal.reason()).status(status);
-        self.respond(&mut response);
-    }
-
     #[inline(never)]
     fn respond_after_panic(&mut self) {
         self.context.observer.on(ServerEvent::HandlerPanicked);
@@ -380,6 +349,12 @@ impl<O: Os, H: Handler> Driver<'_, O, H> {
     /// Encodes a response, or as much of it as is available.
     pub(super) fn respond(&mut self, response: &mut Response) {
         let length = response.content().len();
+        if let Some(bytes) = response.content().as_bytes()
+            && bytes.len() > SMALL_LEN_MAX
+            && let Err(refusal) = self.reserve(bytes.len())
+        {
+            return self.respond_with_refusal(refusal);
+        }
         if let Some(work) = &mut self.session.work {
             // After an early response the request is of no more interest.
             work.head = Vec::new();

@@ -132,18 +132,13 @@ impl<'a, O: Os, H: Handler> Driver<'a, O, H> {
             );
             std::mem::swap(&mut work.out, &mut self.context.scratch.out);
         }
-        let action = self.drive_open();
-        if !self.context.scratch.out.is_empty() {
-            let pending = std::mem::take(&mut self.context.scratch.out);
-            self.session.work().out = pending;
-        }
-        if self
-            .session
-            .work
-            .as_ref()
-            .is_some_and(|work| work.is_over())
+        let mut action = self.drive_open();
+        self.keep_unsent();
+        if matches!(action, Action::Wait(..) | Action::Reschedule(..))
+            && self.session.work.is_some()
+            && self.reserve(0).is_err()
         {
-            self.session.work = None;
+            action = self.give_up();
         }
         match action {
             Action::Wait(..) if self.watch().is_err() => Action::Close,
@@ -153,7 +148,19 @@ impl<'a, O: Os, H: Handler> Driver<'a, O, H> {
         }
     }
 
-    fn drive_open(&mut self) -> Action {
+    /// Takes what was not sent out of the loop's queue, and frees the work if nothing is left of it.
+    pub(super) fn keep_unsent(&mut self) {
+        if !self.context.scratch.out.is_empty() {
+            let pending = std::mem::take(&mut self.context.scratch.out);
+            self.session.work().out = pending;
+        }
+        let work = self.session.work.as_ref();
+        if work.is_some_and(|work| work.is_over()) {
+            self.session.work = None;
+        }
+    }
+
+    pub(super) fn drive_open(&mut self) -> Action {
         let mut reads_left = READS_A_TURN_MAX;
         self.requests_left = self.context.settings.limits.pipeline_max;
         loop {

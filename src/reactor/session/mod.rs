@@ -5,6 +5,8 @@ pub(super) mod context;
 mod dispatch;
 pub(super) mod driver;
 mod input;
+mod memory;
+mod refuse;
 mod source;
 mod upgrade;
 pub(super) mod work;

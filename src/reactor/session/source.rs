@@ -23,7 +23,7 @@ impl<O: Os, H: Handler> Driver<'_, O, H> {
             Body(Content::File(part)) if part.rest.is_empty() => {}
             Body(Content::File(part)) => self.session.work().source = ResponseSource::File(part),
             Body(Content::Channel(source)) => {
-                source.attach(self.context.notify());
+                source.attach(self.context.notify(), &self.context.shared.memory);
                 self.session.work().source = ResponseSource::Channel(source);
             }
             Body(Content::Whole(_)) => {}

@@ -9,6 +9,7 @@ use crate::handler::{Upgrade, Upload};
 use crate::limits::BODY_QUOTA_LEN;
 use crate::message::body::{BodySource, FilePart};
 use crate::os::Instant;
+use crate::sync::memory::Charge;
 use crate::sync::notify::Notify;
 use crate::sync::oneshot::Receiver;
 use crate::sync::pause::Pause;
@@ -27,6 +28,8 @@ pub(super) struct Work {
     pub(super) source: ResponseSource,
     /// Bytes that the socket had no room for.
     pub(super) out: SendQueue,
+    /// The memory that the session has beyond one turn.
+    pub(super) charge: Option<Charge>,
     /// Bytes of the body since its deadline was last set.
     pub(super) quota_len: u32,
     pub(super) peer_time: PeerTime,
@@ -90,7 +93,6 @@ impl Work {
         self.peer_time = PeerTime::default();
     }
 
-    #[cfg(feature = "_sim")]
     pub(super) fn size(&self) -> WorkSize {
         let body = match &self.sink {
             RequestSink::Buffer(body) => body.capacity(),
@@ -115,7 +117,6 @@ pub(super) struct PeerTime {
 }
 
 /// Bytes of memory that one session owns, by kind: capacity, not only what is in use.
-#[cfg(feature = "_sim")]
 #[derive(Clone, Copy, Debug)]
 pub(in crate::reactor) struct WorkSize {
     pub(in crate::reactor) input: usize,

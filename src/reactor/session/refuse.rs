@@ -1,0 +1,48 @@
+//! The last response to a request that is refused.
+
+use crate::h1::Refusal;
+use crate::handler::Handler;
+use crate::message::response::{Response, Status};
+use crate::observe::ServerEvent;
+use crate::os::Os;
+
+use super::driver::Driver;
+
+impl<O: Os, H: Handler> Driver<'_, O, H> {
+    /// The peer broke the protocol: it gets one last response if none has begun, and the connection ends.
+    #[inline(never)]
+    pub(super) fn refuse(&mut self, refusal: Refusal) {
+        self.context
+            .observer
+            .on(ServerEvent::Refused(refusal.status(), refusal.reason()));
+        self.session.cut_upload();
+        if self.session.connection.is_response_due() {
+            self.respond_with_refusal(refusal);
+        }
+    }
+
+    /// Refuses a request whose head was received, for a reason that is not in its bytes.
+    pub(super) fn refuse_request(&mut self, refusal: Refusal) {
+        let refusal = self.session.connection.refuse(refusal, &[]);
+        self.refuse(refusal);
+    }
+
+    /// The request did not arrive in time.
+    pub(super) fn time_out(&mut self) {
+        let session = &mut *self.session;
+        let begun = session.work.as_ref().map_or(&[][..], |work| &work.input);
+        let refusal = session.connection.refuse(Refusal::Timeout, begun);
+        self.refuse(refusal);
+    }
+
+    pub(super) fn respond_with_refusal(&mut self, refusal: Refusal) {
+        let Some(status) = Status::new(refusal.status()) else {
+            return;
+        };
+        let mut response = Response::text(refusal.reason()).status(status);
+        if refusal == Refusal::Memory {
+            response = response.header("Retry-After", "1");
+        }
+        self.respond(&mut response);
+    }
+}
