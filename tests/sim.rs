@@ -10,6 +10,8 @@
 mod calls;
 #[path = "sim/handlers.rs"]
 mod handlers;
+#[path = "sim/memory.rs"]
+mod memory;
 #[path = "sim/scenarios.rs"]
 mod scenarios;
 

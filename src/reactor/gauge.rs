@@ -12,6 +12,10 @@ pub(crate) struct Gauge {
     pub(crate) sessions: usize,
     /// Sessions that own memory beside their slot.
     pub(crate) sessions_with_work: usize,
+    /// What all of them hold.
+    pub(crate) held: usize,
+    /// What counts as held.
+    pub(crate) charged: usize,
     /// The most that one session holds, by kind.
     pub(crate) input_max: usize,
     pub(crate) head_max: usize,
@@ -24,6 +28,7 @@ pub(crate) struct Gauge {
 impl Gauge {
     fn count(&mut self, work: WorkSize) {
         self.sessions_with_work += 1;
+        self.held += work.input + work.head + work.body + work.out;
         self.input_max = self.input_max.max(work.input);
         self.head_max = self.head_max.max(work.head);
         self.body_max = self.body_max.max(work.body);
@@ -35,6 +40,7 @@ impl<O: Os, H: Handler> Reactor<O, H> {
     pub(crate) fn gauge(&mut self) -> Gauge {
         let mut gauge = Gauge {
             sessions: self.table.len(),
+            charged: self.shared.memory.held(),
             ..Gauge::default()
         };
         for key in &self.unfinished {

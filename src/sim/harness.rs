@@ -162,9 +162,20 @@ impl Harness {
         peak.out_max = peak.out_max.max(gauge.out_max);
         peak.unfinished = peak.unfinished.max(gauge.unfinished);
         let limits = &self.limits;
+        // One piece may wait in each channel, whatever others hold.
+        let charged_max = limits
+            .memory_max
+            .map_or(usize::MAX, |max| max + gauge.sessions * PIECE_LEN_MAX);
+        let charged_max = if gauge.sessions_with_work == 0 {
+            0
+        } else {
+            charged_max
+        };
         let read = crate::limits::READ_LEN_MAX;
         let bounds = [
             ("sessions", gauge.sessions, limits.connections_max),
+            ("held and not counted", gauge.held, gauge.charged),
+            ("counted", gauge.charged, charged_max),
             ("unfinished", gauge.unfinished, gauge.sessions),
             ("input", gauge.input_max, 2 * (limits.head_len_max + read)),
             ("head", gauge.head_max, 2 * limits.head_len_max),
@@ -198,6 +209,8 @@ impl Harness {
     }
 }
 
+/// The longest piece that a handler sends over a channel, in bytes, and what it counts for beside them.
+const PIECE_LEN_MAX: usize = 70_000;
 /// The longest body that a peer sends, in bytes.
 const MAX_BODY_LEN: usize = 80_000;
 

@@ -86,6 +86,8 @@ pub(super) struct Kernel {
     pub(super) record: Record,
     /// What the server does with idle connections when it is full.
     pub(super) idle: IdlePolicy,
+    /// What peers can make the server hold, if that may be too little for them.
+    pub(super) memory_max: Option<usize>,
 }
 
 impl Kernel {
@@ -112,6 +114,7 @@ impl Kernel {
             counts: Counts::default(),
             record: Record::new(tracing),
             idle: IdlePolicy::Keep,
+            memory_max: None,
         }
     }
 

@@ -143,13 +143,23 @@ impl Run {
             .pending_out_len_max(prng.choose(&[0, 1000, 64 * 1024, 1024 * 1024]))
             .pipeline_max(prng.choose(&[1, 2, 10, 128]))
             .connections_max(prng.choose(&[1, 3, 10_000, 10_000]));
+        // From a sequence of its own: the other draws of each seed stay the same.
+        let memory_max = prng
+            .clone()
+            .fork()
+            .choose(&[None, None, Some(100_000), Some(1_000_000)]);
+        let limits = memory_max.map_or(limits, |max| limits.memory_max(max));
         let settings = Settings {
             limits,
             idle: prng.choose(&[IdlePolicy::Keep, IdlePolicy::Keep, IdlePolicy::Evict]),
             ..Settings::new()
         };
         let harness = Harness::new(prng.fork(), rates, settings, tracing);
-        harness.world.borrow_mut().kernel.idle = settings.idle;
+        {
+            let kernel = &mut harness.world.borrow_mut().kernel;
+            kernel.idle = settings.idle;
+            kernel.memory_max = memory_max;
+        }
         let mut run = Self {
             harness,
             prng,

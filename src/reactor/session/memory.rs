@@ -117,6 +117,9 @@ impl<O: Os, H: Handler> Driver<'_, O, H> {
         self.refuse(refusal);
         let action = self.drive_open();
         self.keep_unsent();
+        if self.session.work.is_some() && self.reserve(0).is_err() {
+            return Action::Close;
+        }
         action
     }
 }
