@@ -146,14 +146,7 @@ impl<H: Handler> Handler for Calls<H> {
         if self.contract.markers == Markers::On || self.contract.health.is_some() {
             return accept_then_call(self, request);
         }
-        let current = CurrentRequest::of_request(id);
-        let _scope = current.as_ref().map(CurrentRequest::enter);
-        // No mark: there are no marker lines.
-        let accept = self.http.accept_whole(request);
-        if matches!(accept, Accept::Stream(_)) {
-            return self.mark_stream(accept, current.unwrap_or(CurrentRequest::NONE));
-        }
-        accept
+        self.accept_http(id, request)
     }
 
     fn call(&mut self, request: &Request<'_>) -> Outcome {
@@ -175,6 +168,17 @@ impl<H: Handler> Handler for Calls<H> {
 }
 
 impl<H: Handler> Calls<H> {
+    /// An HTTP call without marker lines. One local is returned, so that the response is not moved.
+    fn accept_http(&mut self, id: Option<&[u8]>, request: &Request<'_>) -> Accept {
+        let current = CurrentRequest::of_request(id);
+        let _scope = current.as_ref().map(CurrentRequest::enter);
+        let mut accept = self.http.accept_whole(request);
+        if matches!(accept, Accept::Stream(_)) {
+            accept = self.mark_stream(accept, current.unwrap_or(CurrentRequest::NONE));
+        }
+        accept
+    }
+
     fn answer(&mut self, call: Call, id: Option<&[u8]>, request: &Request<'_>) -> Outcome {
         let current = CurrentRequest::of_request(id);
         let _scope = current.as_ref().map(CurrentRequest::enter);
