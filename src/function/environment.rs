@@ -6,8 +6,9 @@
 
 use core::ffi::CStr;
 use std::ffi::{OsStr, OsString};
+use std::os::unix::ffi::OsStrExt as _;
 
-use crate::os::{memory_limit, read_variable};
+use crate::os::{memory_limit, number, read_variable};
 use crate::server::DEFAULT_PORT;
 use crate::server::start_error::StartError;
 
@@ -56,13 +57,18 @@ pub(super) fn port_from(read: impl Fn(&CStr, &mut dyn FnMut(&OsStr))) -> Result<
 /// The memory of the instance in bytes: the platform's variable, which counts in MB, or what the kernel allows if that is
 /// less.
 pub(super) fn memory_of_instance() -> Option<u64> {
-    let named = variable("FC_FUNCTION_MEMORY_SIZE").and_then(|value| bytes_of(&value));
-    named.into_iter().chain(memory_limit()).min()
+    let mut named = None;
+    read_variable(c"FC_FUNCTION_MEMORY_SIZE", &mut |value| {
+        named = bytes_of(value);
+    });
+    match (named, memory_limit()) {
+        (Some(named), Some(limit)) => Some(named.min(limit)),
+        (named, limit) => named.or(limit),
+    }
 }
 
-fn bytes_of(megabytes: &str) -> Option<u64> {
-    let megabytes: u64 = megabytes.parse().ok()?;
-    megabytes.checked_mul(1024 * 1024)
+fn bytes_of(megabytes: &OsStr) -> Option<u64> {
+    number(megabytes.as_bytes())?.checked_mul(1024 * 1024)
 }
 
 /// A variable; one that is empty or not text counts as absent.
@@ -92,9 +98,9 @@ mod tests {
 
     #[test]
     fn the_memory_of_the_instance_is_in_megabytes() {
-        assert_eq!(bytes_of("128"), Some(128 << 20));
-        assert_eq!(bytes_of("128MB"), None);
-        assert_eq!(bytes_of("18446744073709551615"), None);
+        assert_eq!(bytes_of("128".as_ref()), Some(128 << 20));
+        assert_eq!(bytes_of("128MB".as_ref()), None);
+        assert_eq!(bytes_of("18446744073709551615".as_ref()), None);
     }
 
     fn port(variables: &[(&str, &str)]) -> Result<u16, String> {

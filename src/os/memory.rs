@@ -1,77 +1,77 @@
-//! How much memory the process may have, as the kernel says in `/proc` and in the control group.
+//! How much memory the process may have: what its control group and its address space allow.
+//!
+//! Written for size, since the smallest programs have it as well: bytes are compared without std's searches in texts, and files
+//! are read without its growing buffer, 5 KB of code together.
 
-use std::fs;
+use std::fs::File;
+use std::io::Read as _;
 
-/// The lowest of the bounds of the control group (cgroups(7), version 2 or 1) and of the address space (`ulimit -v`), in
+use super::descriptors::address_space;
+
+/// More than the kernel's list of a process's groups has.
+const TEXT_LEN_MAX: usize = 4096;
+
+/// The lower one of the bounds of the control group (cgroups(7), version 2 or 1) and of the address space (`ulimit -v`), in
 /// bytes; `None` if there is none.
 pub(crate) fn memory_limit() -> Option<u64> {
-    [of_group(), of_address_space()].into_iter().flatten().min()
+    match (of_group(), address_space()) {
+        (Some(group), Some(space)) => Some(group.min(space)),
+        (group, space) => group.or(space),
+    }
 }
 
 fn of_group() -> Option<u64> {
-    let groups = fs::read_to_string("/proc/self/cgroup").ok()?;
-    let file = groups.lines().find_map(limit_file)?;
-    parse_limit(&fs::read_to_string(file).ok()?)
+    let mut text = [0; TEXT_LEN_MAX];
+    let groups = read("/proc/self/cgroup", &mut text)?;
+    let file = groups.split(|byte| *byte == b'\n').find_map(limit_file)?;
+    number(read(&file, &mut text)?)
+}
+
+/// The beginning of a file that the kernel writes: as short as it is, it comes in one read.
+fn read<'t>(path: &str, text: &'t mut [u8]) -> Option<&'t [u8]> {
+    let len = File::open(path).ok()?.read(text).ok()?;
+    text.get(..len)
 }
 
 /// The file with the bound of one of the process's groups, which `line` names: `0::/path`, or `7:memory:/path`. In a container
 /// the group is the root of what it sees, and of version 1 only the group itself is mounted.
-fn limit_file(line: &str) -> Option<String> {
-    let (_, named) = line.split_once(':')?;
-    match named.split_once(':')? {
-        ("", path) => Some(format!("/sys/fs/cgroup{path}/memory.max")),
-        ("memory", _) => Some("/sys/fs/cgroup/memory/memory.limit_in_bytes".to_owned()),
-        _ => None,
+fn limit_file(line: &[u8]) -> Option<String> {
+    const NAME: &[u8] = b":memory:";
+    if let Some(path) = line.strip_prefix(b"0::") {
+        let path = core::str::from_utf8(path).ok()?;
+        return Some(format!("/sys/fs/cgroup{path}/memory.max"));
     }
+    let is_of_memory = line.windows(NAME.len()).any(|part| part == NAME);
+    is_of_memory.then(|| "/sys/fs/cgroup/memory/memory.limit_in_bytes".to_owned())
 }
 
-/// `max`, or bytes. Version 1 writes a number beyond any memory for no bound.
-fn parse_limit(text: &str) -> Option<u64> {
-    text.trim_end().parse().ok()
-}
-
-fn of_address_space() -> Option<u64> {
-    address_space(&fs::read_to_string("/proc/self/limits").ok()?)
-}
-
-/// The soft limit: the first number of its line in `proc_pid_limits`(5).
-fn address_space(limits: &str) -> Option<u64> {
-    let rest = limits
-        .lines()
-        .find_map(|line| line.strip_prefix("Max address space"))?;
-    rest.split_whitespace().next()?.parse().ok()
+/// A decimal number; `None` for `max`. Version 1 writes a number beyond any memory for no bound.
+pub(crate) fn number(text: &[u8]) -> Option<u64> {
+    let text = core::str::from_utf8(text.trim_ascii_end()).ok()?;
+    text.parse().ok()
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{address_space, limit_file, memory_limit, parse_limit};
+    use super::{limit_file, memory_limit, number};
 
     #[test]
     fn the_group_is_the_one_that_bounds_memory() {
-        let file = limit_file("0::/system.slice/a.service");
+        let file = limit_file(b"0::/system.slice/a.service");
         let expected = "/sys/fs/cgroup/system.slice/a.service/memory.max";
         assert_eq!(file.as_deref(), Some(expected));
-        let file = limit_file("7:memory:/docker/1");
+        let file = limit_file(b"7:memory:/docker/1");
         let expected = "/sys/fs/cgroup/memory/memory.limit_in_bytes";
         assert_eq!(file.as_deref(), Some(expected));
-        assert_eq!(limit_file("5:cpu,cpuacct:/"), None);
-        assert_eq!(limit_file(""), None);
+        assert_eq!(limit_file(b"5:cpu,cpuacct:/"), None);
+        assert_eq!(limit_file(b""), None);
     }
 
     #[test]
     fn a_group_may_have_no_bound() {
-        assert_eq!(parse_limit("max\n"), None);
-        assert_eq!(parse_limit("134217728\n"), Some(128 << 20));
-    }
-
-    #[test]
-    fn the_address_space_may_have_a_bound() {
-        let line = "Limit  Soft Limit\nMax address space         268435456            unlimited            bytes\n";
-        assert_eq!(address_space(line), Some(256 << 20));
-        assert_eq!(
-            address_space("Max address space unlimited unlimited bytes"),
-            None
-        );
+        assert_eq!(number(b"max\n"), None);
+        assert_eq!(number(b"134217728\n"), Some(128 << 20));
+        assert_eq!(number(b"18446744073709551616\n"), None);
     }
 
     #[test]

@@ -12,7 +12,7 @@ use core::time::Duration;
 use std::io::IoSlice;
 use std::net::TcpStream;
 
-pub(crate) use memory::memory_limit;
+pub(crate) use memory::{memory_limit, number};
 pub(crate) use real::{
     KeepaliveTimes, Listener, Orphans, PortSharing, RealOs, Signals, SocketOptions, StopFlag, fault,
 };
