@@ -16,7 +16,7 @@ use crate::server::start_error::StartError;
 use crate::server::{Bound, Server};
 use crate::sync::Mutex;
 
-use super::calls::{Answer, Calls, Contract};
+use super::calls::{Callback, Calls, Contract};
 use super::context::Context;
 use super::environment::{memory_of_instance, port_from_environment};
 use super::exit_code;
@@ -110,10 +110,10 @@ impl<H> Function<H> {
     /// ([contract §3](crate::contract#3-requests)).
     pub fn event<B: Into<Bytes>>(
         mut self,
-        answer: impl Fn(&Context<'_>, &[u8]) -> Result<B, FunctionError> + Send + Sync + 'static,
+        function: impl Fn(&Context<'_>, &[u8]) -> Result<B, FunctionError> + Send + Sync + 'static,
     ) -> Self {
         self.contract.event = Some(Box::new(move |context, payload| {
-            Ok(Response::bytes(answer(context, payload)?.into()))
+            Ok(Response::bytes(function(context, payload)?.into()))
         }));
         self
     }
@@ -122,7 +122,7 @@ impl<H> Function<H> {
     #[cfg(feature = "json")]
     pub fn event_json<T: serde::de::DeserializeOwned, U: serde::Serialize>(
         mut self,
-        answer: impl Fn(&Context<'_>, T) -> Result<U, FunctionError> + Send + Sync + 'static,
+        function: impl Fn(&Context<'_>, T) -> Result<U, FunctionError> + Send + Sync + 'static,
     ) -> Self {
         self.contract.event = Some(Box::new(move |context, payload| {
             let event = serde_json::from_slice(payload).map_err(|error| {
@@ -131,7 +131,7 @@ impl<H> Function<H> {
                 ))
                 .error_type("InvalidEvent")
             })?;
-            Ok(Response::json(serde_json::to_vec(&answer(
+            Ok(Response::json(serde_json::to_vec(&function(
                 context, event,
             )?)?))
         }));
@@ -145,7 +145,7 @@ impl<H> Function<H> {
         hook: impl Fn(&Context<'_>) -> Result<(), FunctionError> + Send + Sync + 'static,
     ) -> Self {
         let is_done = Mutex::new(false);
-        self.contract.initializer = hook_answer(move |context| {
+        self.contract.initializer = hook_callback(move |context| {
             // Poisoned by a panic of the hook, which therefore has not succeeded.
             let mut is_done = is_done.lock().unwrap_or_else(PoisonError::into_inner);
             if !*is_done {
@@ -163,7 +163,7 @@ impl<H> Function<H> {
         mut self,
         hook: impl Fn(&Context<'_>) -> Result<(), FunctionError> + Send + Sync + 'static,
     ) -> Self {
-        self.contract.pre_stop = hook_answer(hook);
+        self.contract.pre_stop = hook_callback(hook);
         self
     }
 
@@ -173,7 +173,7 @@ impl<H> Function<H> {
         mut self,
         hook: impl Fn(&Context<'_>) -> Result<(), FunctionError> + Send + Sync + 'static,
     ) -> Self {
-        self.contract.pre_freeze = hook_answer(hook);
+        self.contract.pre_freeze = hook_callback(hook);
         self
     }
 
@@ -283,9 +283,9 @@ impl<H> fmt::Debug for Function<H> {
     }
 }
 
-fn hook_answer(
+fn hook_callback(
     hook: impl Fn(&Context<'_>) -> Result<(), FunctionError> + Send + Sync + 'static,
-) -> Option<Answer> {
+) -> Option<Callback> {
     Some(Box::new(move |context, _| {
         hook(context).map(|()| Response::new(Status::OK))
     }))

@@ -16,16 +16,16 @@ use super::context::Context;
 use super::failure::{FunctionError, STATUS_FIELD};
 use super::record::{CallEnd, Mark, Markers};
 
-/// An event function, or a hook, which gets no payload and whose response is empty.
-pub(super) type Answer =
+/// The code for an event; or for a hook, which gets no payload and whose response is empty.
+pub(super) type Callback =
     Box<dyn Fn(&Context<'_>, &[u8]) -> Result<Response, FunctionError> + Send + Sync>;
 
 /// A function's code for calls that are not HTTP calls.
 pub(super) struct Contract {
-    pub(super) event: Option<Answer>,
-    pub(super) initializer: Option<Answer>,
-    pub(super) pre_stop: Option<Answer>,
-    pub(super) pre_freeze: Option<Answer>,
+    pub(super) event: Option<Callback>,
+    pub(super) initializer: Option<Callback>,
+    pub(super) pre_stop: Option<Callback>,
+    pub(super) pre_freeze: Option<Callback>,
     pub(super) health: Option<&'static str>,
     pub(super) markers: Markers,
 }
@@ -82,14 +82,14 @@ impl Contract {
     }
 
     /// Handles an event or a hook. A panic of the function ends here and fails this one call.
-    fn answer(&self, call: Call, request: &Request<'_>) -> Result<Response, FunctionError> {
-        let answer = match call {
+    fn respond(&self, call: Call, request: &Request<'_>) -> Result<Response, FunctionError> {
+        let callback = match call {
             Call::Event | Call::Http => &self.event,
             Call::Initialize => &self.initializer,
             Call::PreStop => &self.pre_stop,
             Call::PreFreeze => &self.pre_freeze,
         };
-        let Some(answer) = answer else {
+        let Some(callback) = callback else {
             return match call {
                 Call::Event | Call::Http => Err(FunctionError::new(
                     "this function handles HTTP requests only, but an event came: call it through its HTTP trigger, or \
@@ -102,7 +102,7 @@ impl Contract {
             };
         };
         let context = Context::new(request.head());
-        match catch_unwind(AssertUnwindSafe(|| answer(&context, request.body()))) {
+        match catch_unwind(AssertUnwindSafe(|| callback(&context, request.body()))) {
             Ok(outcome) => outcome.inspect_err(|error| {
                 context.error(format_args!("{} failed: {error}", call.name()));
             }),
@@ -141,7 +141,7 @@ impl<H: Handler> Handler for Calls<H> {
     fn accept_whole(&mut self, request: &Request<'_>) -> Accept {
         let (call, id) = self.contract.read(request.head_by_reference());
         if call != Call::Http {
-            return Accept::Respond(self.answer(call, id, request));
+            return Accept::Respond(self.respond(call, id, request));
         }
         if self.contract.markers == Markers::On || self.contract.health.is_some() {
             return accept_then_call(self, request);
@@ -151,7 +151,7 @@ impl<H: Handler> Handler for Calls<H> {
 
     fn call(&mut self, request: &Request<'_>) -> Outcome {
         let (call, id) = self.contract.read(request.head_by_reference());
-        self.answer(call, id, request)
+        self.respond(call, id, request)
     }
 
     /// Flushes a line without its end: the instance may be frozen after the response is sent
@@ -179,7 +179,7 @@ impl<H: Handler> Calls<H> {
         accept
     }
 
-    fn answer(&mut self, call: Call, id: Option<&[u8]>, request: &Request<'_>) -> Outcome {
+    fn respond(&mut self, call: Call, id: Option<&[u8]>, request: &Request<'_>) -> Outcome {
         let current = CurrentRequest::of_request(id);
         let _scope = current.as_ref().map(CurrentRequest::enter);
         let known = current.as_ref().unwrap_or(&CurrentRequest::NONE);
@@ -188,7 +188,7 @@ impl<H: Handler> Calls<H> {
             // If it panics, `failure` is the response.
             return self.http.call(request);
         }
-        match self.contract.answer(call, request) {
+        match self.contract.respond(call, request) {
             Ok(response) => response.header(STATUS_FIELD, "200").into(),
             Err(error) => {
                 mark.outcome = CallEnd::Failure;

@@ -14,7 +14,7 @@ use crate::message::request::{HEAD_LIMITS_OPEN, Head, Request, RequestBody};
 use crate::message::response::Response;
 use crate::server::DEFAULT_PORT;
 use crate::server::start_error::StartError;
-use crate::testing::answer::TestResponse;
+use crate::testing::response::TestResponse;
 
 /// How often a value is repeated if the number of its name has the highest bit, so that a small input makes a large value.
 const REPEATED: usize = 64;
@@ -66,13 +66,13 @@ const REQUEST_LINES: [(&str, &str); 8] = [
 fn pairs<'a>(mut bytes: &[u8], names: &[&'a str]) -> Vec<(&'a str, Vec<u8>)> {
     let mut pairs = Vec::new();
     while let [name, len, rest @ ..] = bytes {
-        let (value, behind) = rest.split_at(rest.len().min(usize::from(*len)));
+        let (value, after) = rest.split_at(rest.len().min(usize::from(*len)));
         let times = if *name >= 128 { REPEATED } else { 1 };
         pairs.push((
             names[usize::from(name % 128) % names.len()],
             value.repeat(times),
         ));
-        bytes = behind;
+        bytes = after;
     }
     pairs
 }
@@ -346,8 +346,8 @@ fn check_call(head: Head<'_>, said: &Said<'_>) {
         .initializer(|_| Ok(()))
         .health("/healthz")
         .handler();
-    let response = match function.accept(&head) {
-        Accept::Respond(response) => response,
+    let outcome = match function.accept(&head) {
+        Accept::Respond(outcome) => outcome,
         Accept::Buffer
         | Accept::BufferUpTo(_)
         | Accept::Discard
@@ -362,17 +362,17 @@ fn check_call(head: Head<'_>, said: &Said<'_>) {
         (_, "GET", "/healthz") => "ok\n",
         _ => "http ",
     };
-    let answer = TestResponse::new(response);
-    assert_eq!(answer.status(), 200, "every call succeeds");
-    let shown = format!("{answer:?}");
+    let response = TestResponse::new(outcome);
+    assert_eq!(response.status(), 200, "every call succeeds");
+    let shown = format!("{response:?}");
     let is_http = matches!(expected, "ok\n" | "http ");
-    let status = answer.header("x-fc-status").map(str::to_owned);
+    let status = response.header("x-fc-status").map(str::to_owned);
     assert_eq!(
         status.as_deref(),
         (!is_http).then_some("200"),
         "the platform gets the status of events and hooks"
     );
-    let text = answer.text();
+    let text = response.text();
     assert_eq!(
         text.get(..expected.len()),
         Some(expected),

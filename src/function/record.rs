@@ -76,9 +76,9 @@ fn split(text: &str, len_max: usize) -> Vec<&str> {
     let mut parts = Vec::with_capacity(1);
     let mut rest = text;
     while rest.len() > len_max {
-        let (part, behind) = rest.split_at(rest.floor_char_boundary(len_max.max(4)));
+        let (part, after) = rest.split_at(rest.floor_char_boundary(len_max.max(4)));
         parts.push(part);
-        rest = behind;
+        rest = after;
     }
     parts.push(rest);
     parts

@@ -113,13 +113,13 @@ impl PatternTree {
         let Some(path) = path else {
             return Some(&self.here).filter(|resource| !resource.is_empty());
         };
-        let (segment, behind) = match path.split_once('/') {
-            Some((segment, behind)) => (segment, Some(behind)),
+        let (segment, rest) = match path.split_once('/') {
+            Some((segment, rest)) => (segment, Some(rest)),
             None => (path, None),
         };
         let mut exact = |text: &str| {
             let place = self.place_of(text).ok()?;
-            self.exact.get(place)?.1.find(behind, parameters)
+            self.exact.get(place)?.1.find(rest, parameters)
         };
         if let Some(resource) = exact(segment) {
             return Some(resource);
@@ -132,7 +132,7 @@ impl PatternTree {
         let len = parameters.len;
         if let Some(node) = self.parameter.as_ref().filter(|_| !segment.is_empty()) {
             parameters.push(segment);
-            if let Some(resource) = node.find(behind, parameters) {
+            if let Some(resource) = node.find(rest, parameters) {
                 return Some(resource);
             }
             parameters.len = len;

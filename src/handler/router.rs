@@ -14,7 +14,7 @@ use crate::message::response::{Response, Status};
 /// What [`Router::any`] adds to `Allow`: the methods that clients use (RFC 9110 §9.3, RFC 5789).
 const USUAL_METHODS: [&str; 7] = ["DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT"];
 
-type Responder = Arc<dyn Fn(&Request<'_>) -> Outcome + Send + Sync>;
+type RouteFunction = Arc<dyn Fn(&Request<'_>) -> Outcome + Send + Sync>;
 type Acceptor = Arc<dyn Fn(&Head<'_>) -> Accept + Send + Sync>;
 
 /// Sends each request to the function for its method and path.
@@ -54,7 +54,7 @@ pub struct Router {
     methods: Methods,
     /// The index of the route that was added last.
     last: usize,
-    fallback: Option<Responder>,
+    fallback: Option<RouteFunction>,
 }
 
 macro_rules! routes_of_one_method {
@@ -101,7 +101,7 @@ impl Router {
         pattern: &str,
         function: impl Fn(&Request<'_>) -> R + Send + Sync + 'static,
     ) -> Self {
-        self.add_answer(None, pattern, responder(function));
+        self.add_function(None, pattern, route_function(function));
         self
     }
 
@@ -120,7 +120,7 @@ impl Router {
         pattern: &str,
         function: impl Fn(&Request<'_>) -> R + Send + Sync + 'static,
     ) -> Self {
-        self.add_answer(Some(method), pattern, responder(function));
+        self.add_function(Some(method), pattern, route_function(function));
         self
     }
 
@@ -175,12 +175,12 @@ impl Router {
         mut self,
         function: impl Fn(&Request<'_>) -> R + Send + Sync + 'static,
     ) -> Self {
-        self.fallback = Some(responder(function));
+        self.fallback = Some(route_function(function));
         self
     }
 
-    fn add_answer(&mut self, method: Option<&str>, pattern: &str, answer: Responder) {
-        let earlier = self.add(method, pattern).answer.replace(answer);
+    fn add_function(&mut self, method: Option<&str>, pattern: &str, function: RouteFunction) {
+        let earlier = self.add(method, pattern).function.replace(function);
         assert!(
             earlier.is_none(),
             "{method:?} {pattern:?} already has a handler"
@@ -206,7 +206,7 @@ impl Router {
                 method: method.map(Box::from),
                 pattern: pattern.into(),
                 names: names.clone(),
-                answer: None,
+                function: None,
                 acceptor: None,
                 body_len_max: None,
             });
@@ -230,7 +230,7 @@ impl Router {
         let Some(resource) = path.and_then(|rest| self.patterns.find(Some(rest), parameters))
         else {
             return match &self.fallback {
-                Some(answer) => Found::Fallback(answer),
+                Some(function) => Found::Fallback(function),
                 None if self.methods.knows(method) => Found::Router(page(Status::NOT_FOUND)),
                 None => Found::Router(page(Status::NOT_IMPLEMENTED)),
             };
@@ -263,7 +263,7 @@ impl Handler for Router {
             acceptor(&head.with_parameters(parameters.named(&route.names)))
         });
         match accept {
-            Accept::Buffer | Accept::BufferUpTo(_) if route.answer.is_none() => {
+            Accept::Buffer | Accept::BufferUpTo(_) if route.function.is_none() => {
                 Accept::Respond(page(Status::INTERNAL_SERVER_ERROR).into())
             }
             Accept::Buffer => route
@@ -281,14 +281,14 @@ impl Handler for Router {
         let mut parameters = Parameters::default();
         let route = match self.find(request.head(), &mut parameters) {
             Found::Route(route) => route,
-            Found::Fallback(answer) => return Accept::Respond(answer(request)),
+            Found::Fallback(function) => return Accept::Respond(function(request)),
             Found::Router(response) => return Accept::Respond(response.into()),
         };
         let bound = route.body_len_max.unwrap_or(u64::MAX);
-        match (&route.acceptor, &route.answer) {
-            (None, Some(answer)) if !request.has_body_over(bound) => {
+        match (&route.acceptor, &route.function) {
+            (None, Some(function)) if !request.has_body_over(bound) => {
                 let request = request.with_parameters(parameters.named(&route.names));
-                Accept::Respond(answer(&request))
+                Accept::Respond(function(&request))
             }
             (_, _) => accept_then_call(self, request),
         }
@@ -297,11 +297,13 @@ impl Handler for Router {
     fn call(&mut self, request: &Request<'_>) -> Outcome {
         let mut parameters = Parameters::default();
         match self.find(request.head(), &mut parameters) {
-            Found::Route(route) => match &route.answer {
-                Some(answer) => answer(&request.with_parameters(parameters.named(&route.names))),
+            Found::Route(route) => match &route.function {
+                Some(function) => {
+                    function(&request.with_parameters(parameters.named(&route.names)))
+                }
                 None => page(Status::BAD_REQUEST).into(),
             },
-            Found::Fallback(answer) => answer(request),
+            Found::Fallback(function) => function(request),
             Found::Router(response) => response.into(),
         }
     }
@@ -314,16 +316,16 @@ impl fmt::Debug for Router {
     }
 }
 
-fn responder<R: IntoOutcome>(
+fn route_function<R: IntoOutcome>(
     function: impl Fn(&Request<'_>) -> R + Send + Sync + 'static,
-) -> Responder {
+) -> RouteFunction {
     Arc::new(move |request| function(request).into_outcome())
 }
 
 /// Who responds to a request.
 enum Found<'r> {
     Route(&'r Route),
-    Fallback(&'r Responder),
+    Fallback(&'r RouteFunction),
     Router(Response),
 }
 
@@ -335,7 +337,7 @@ struct Route {
     pattern: Box<str>,
     /// The names of the pattern's parameters, from left to right.
     names: Vec<Box<str>>,
-    answer: Option<Responder>,
+    function: Option<RouteFunction>,
     acceptor: Option<Acceptor>,
     body_len_max: Option<u64>,
 }
@@ -411,9 +413,9 @@ mod tests {
 
     /// The text of the response to GET, or its status if that is not 200.
     fn get(router: &Router, target: &str) -> String {
-        let answer = ask(router, "GET", target);
-        match answer.status().code() {
-            200 => answer.text(),
+        let response = ask(router, "GET", target);
+        match response.status().code() {
+            200 => response.text(),
             status => status.to_string(),
         }
     }
@@ -450,7 +452,7 @@ mod tests {
             let router = patterns.fold(Router::new(), |router, pattern| {
                 router.get(pattern, show(pattern))
             });
-            for (target, answer) in [
+            for (target, expected) in [
                 ("/", "/"),
                 ("/?things", "/"),
                 ("http://host", "/"),
@@ -472,7 +474,7 @@ mod tests {
                 ("/things/7/parts", "404"),
                 ("/none", "404"),
             ] {
-                assert_eq!(get(&router, target), answer, "{target} in turn {turn}");
+                assert_eq!(get(&router, target), expected, "{target} in turn {turn}");
             }
         }
     }
@@ -486,7 +488,7 @@ mod tests {
             .get("/100%", show("100%"))
             .get("/raw/%41", show("as sent"))
             .get("/raw/A", show("replaced"));
-        for (target, answer) in [
+        for (target, expected) in [
             ("/caf%C3%A9/x%2Fy%20z", "café a=x/y z"),
             ("/caf%c3%a9/%ff", "café a=\u{fffd}"),
             ("/a%20b", "a b"),
@@ -499,7 +501,7 @@ mod tests {
             ("/..", "dots"),
             ("/raw/../..", "404"),
         ] {
-            assert_eq!(get(&router, target), answer, "{target}");
+            assert_eq!(get(&router, target), expected, "{target}");
         }
     }
 
@@ -512,9 +514,9 @@ mod tests {
             .post("/things/{a}", show("post"))
             .get("/things/new", show("new"));
         let verdict = |method: &str, target: &str| {
-            let answer = ask(&router, method, target);
-            let allow = answer.header("allow").unwrap_or_default().to_owned();
-            (answer.status().code(), allow)
+            let response = ask(&router, method, target);
+            let allow = response.header("allow").unwrap_or_default().to_owned();
+            (response.status().code(), allow)
         };
         let known = |status: u16, allow: &str| (status, allow.to_owned());
         assert_eq!(
@@ -549,14 +551,14 @@ mod tests {
             .get("/echo", method)
             .route("HEAD", "/own", |_| Response::text("own"))
             .get("/own", method);
-        for (asked, target, answer) in [
+        for (asked, target, expected) in [
             ("HEAD", "/echo", "HEAD"),
             ("OPTIONS", "/echo", "any"),
             ("BREW", "/echo", "any"),
             ("HEAD", "/own", "own"),
         ] {
             let text = ask(&router, asked, target).text();
-            assert_eq!(text, answer, "{asked} {target}");
+            assert_eq!(text, expected, "{asked} {target}");
         }
         assert_eq!(
             ask(&router, "OPTIONS", "*").header("allow"),
@@ -585,8 +587,8 @@ mod tests {
             ] {
                 assert_eq!(ask(&router, method, "/none").status(), status, "{method}");
             }
-            let answer = ask(&router, "OPTIONS", "*");
-            assert_eq!(answer.header("allow"), Some("GET, HEAD, OPTIONS, PURGE"));
+            let response = ask(&router, "OPTIONS", "*");
+            assert_eq!(response.header("allow"), Some("GET, HEAD, OPTIONS, PURGE"));
         }
     }
 
@@ -605,7 +607,7 @@ mod tests {
     }
 
     #[test]
-    fn an_answer_of_the_routers_own_does_not_wait_for_the_body() {
+    fn a_response_of_the_routers_own_does_not_wait_for_the_body() {
         let mut router = Router::new().get("/page", show("page"));
         // Handler::call would be reached with a body that was buffered; 413 would show that it was.
         let body = vec![0; 33 * 1024 * 1024];

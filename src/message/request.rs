@@ -263,20 +263,20 @@ pub(crate) fn percent_decode(text: &str) -> Cow<'_, str> {
     }
     let mut decoded = Vec::with_capacity(text.len());
     let mut rest = text.as_bytes();
-    while let Some((first, behind)) = rest.split_first() {
+    while let Some((first, after)) = rest.split_first() {
         let digit = |at: usize| {
-            behind
+            after
                 .get(at)
                 .and_then(|byte| char::from(*byte).to_digit(16))
         };
         match (*first, digit(0), digit(1)) {
             (b'%', Some(high), Some(low)) => {
                 decoded.push(u8::try_from(high * 16 + low).unwrap_or(b'%'));
-                rest = behind.get(2..).unwrap_or_default();
+                rest = after.get(2..).unwrap_or_default();
             }
             _ => {
                 decoded.push(*first);
-                rest = behind;
+                rest = after;
             }
         }
     }

@@ -1,7 +1,7 @@
 //! Handlers under test: a request without a server, and the response to it.
 #![expect(clippy::panic, reason = "a test's mistake ends the test")]
 
-pub(crate) mod answer;
+pub(crate) mod response;
 
 use crate::current_request::leave_afterwards;
 use crate::h1::{Connection, Event, HeadIndex, HeadLimits, HeadView, Refusal, UpgradeOffer};
@@ -10,8 +10,8 @@ use crate::handler::{Accept, Demand, FunctionHandler, Handler, Upload};
 use crate::limits::Limits;
 use crate::message::request::{Head, Request, RequestBody};
 use crate::message::response::{Response, Status};
-use answer::Bell;
-pub use answer::TestResponse;
+use response::Bell;
+pub use response::TestResponse;
 
 /// How many pieces an [`Upload`] gets a body in, so that one that relies on a single piece fails its test.
 const PIECES: usize = 3;
@@ -253,7 +253,7 @@ mod tests {
         let request = TestRequest::new("PUT", "http://there/a%20b?c=d")
             .header("X-A", "  1 ")
             .body("body");
-        let answer = request.run(|request| {
+        let response = request.run(|request| {
             assert_eq!(request.method(), "PUT");
             assert_eq!(request.path(), "/a%20b");
             assert_eq!(request.query(), Some("c=d"));
@@ -264,21 +264,21 @@ mod tests {
                 .status(Status::CREATED)
                 .header("location", "/a")
         });
-        assert_eq!(answer.status(), 201);
-        assert_eq!(answer.header("Location"), Some("/a"));
-        assert_eq!(answer.body(), b"body");
+        assert_eq!(response.status(), 201);
+        assert_eq!(response.header("Location"), Some("/a"));
+        assert_eq!(response.body(), b"body");
     }
 
     #[test]
     fn a_chunked_body_is_taken_at_its_word() {
-        let answer = TestRequest::post("/")
+        let response = TestRequest::post("/")
             .header("Transfer-Encoding", "chunked")
             .body("3\r\nabc\r\n0\r\nsum: 9\r\n\r\n")
             .run(|request| {
                 assert_eq!(request.trailers(), [("sum", &b"9"[..])]);
                 Response::bytes(request.body_bytes())
             });
-        assert_eq!(answer.text(), "abc");
+        assert_eq!(response.text(), "abc");
     }
 
     #[test]
@@ -296,7 +296,7 @@ mod tests {
 
     #[test]
     fn promises_and_bodies_of_other_threads_are_awaited() {
-        let mut answer = TestRequest::get("/").run(|_| {
+        let mut response = TestRequest::get("/").run(|_| {
             let (outcome, reply) = Outcome::promised();
             let (sender, body) = Body::channel(1);
             std::thread::Builder::new()
@@ -310,9 +310,9 @@ mod tests {
                 .expect("a thread");
             outcome
         });
-        assert_eq!(answer.status(), 202);
-        assert_eq!(answer.next_piece().as_deref(), Some(&b"one "[..]));
-        assert_eq!(answer.text(), "two three");
+        assert_eq!(response.status(), 202);
+        assert_eq!(response.next_piece().as_deref(), Some(&b"one "[..]));
+        assert_eq!(response.text(), "two three");
         let broken = TestRequest::get("/").run(|_| Outcome::promised().0);
         assert_eq!(broken.status(), 500);
     }
@@ -321,11 +321,11 @@ mod tests {
     fn a_file_is_read_in_its_range() {
         let path = std::env::temp_dir().join(format!("coldstart-{}", std::process::id()));
         std::fs::write(&path, "0123456789").expect("a file");
-        let answer = TestRequest::get("/").run(|_| {
+        let response = TestRequest::get("/").run(|_| {
             let file = std::fs::File::open(&path).expect("the file");
             Response::bytes(Body::file(file, 2..5))
         });
-        assert_eq!(answer.text(), "234");
+        assert_eq!(response.text(), "234");
         std::fs::remove_file(&path).expect("the file");
     }
 
@@ -379,8 +379,8 @@ mod tests {
     #[test]
     fn what_a_handler_accepts_is_honoured() {
         let post = |target: &str, body: &'static str| {
-            let answer = TestRequest::post(target).body(body).run_handler(&mut Gate);
-            (answer.status().code(), answer.text())
+            let response = TestRequest::post(target).body(body).run_handler(&mut Gate);
+            (response.status().code(), response.text())
         };
         let text = |text: &str| (200, text.to_owned());
         assert_eq!(post("/", "abc"), text("abc"));
@@ -396,12 +396,12 @@ mod tests {
 
     #[test]
     fn an_upgrade_is_taken_where_it_is_offered() {
-        let answer = TestRequest::get("/upgrade")
+        let response = TestRequest::get("/upgrade")
             .header("connection", "upgrade")
             .header("upgrade", "echo")
             .run_handler(&mut Gate);
         assert_eq!(
-            (answer.status().code(), answer.header("upgrade")),
+            (response.status().code(), response.header("upgrade")),
             (101, Some("echo"))
         );
         let other = TestRequest::get("/upgrade")
@@ -439,9 +439,9 @@ mod tests {
             ),
         ];
         for (acceptor, status) in cases {
-            let answer = TestRequest::new("CONNECT", "a:1").run_handler(&mut Tunnel(acceptor));
-            assert_eq!(answer.status(), status);
-            assert_eq!(answer.header("upgrade"), None);
+            let response = TestRequest::new("CONNECT", "a:1").run_handler(&mut Tunnel(acceptor));
+            assert_eq!(response.status(), status);
+            assert_eq!(response.header("upgrade"), None);
         }
     }
 }

@@ -171,7 +171,7 @@ fn item(code: &str) -> &str {
     code
 }
 
-/// The items that begin with `keyword`: where, what stands before the brace, and what behind it.
+/// The items that begin with `keyword`: where, what stands before the brace, and what after it.
 pub(crate) fn items<'c>(code: &'c str, keyword: &str) -> Vec<(usize, &'c str, &'c str)> {
     let parted = |(at, _): Finding| {
         let item = item(&code[at..]);
@@ -197,7 +197,7 @@ pub(crate) fn words(text: &str, wanted: &[&str]) -> Vec<Finding> {
                 && before.ends_with(is_name)
         };
         let ends_inside =
-            |behind: &str| word.ends_with(char::is_alphanumeric) && behind.starts_with(is_name);
+            |after: &str| word.ends_with(char::is_alphanumeric) && after.starts_with(is_name);
         for (at, _) in text.match_indices(word) {
             if !starts_inside(&text[..at]) && !ends_inside(&text[at + word.len()..]) {
                 found.push((at, format!("`{word}`")));
