@@ -397,32 +397,7 @@ mod tests {
     }
 
     #[test]
-    fn requests_beyond_the_queue_are_told_to_come_again() {
-        let gate = Arc::new(Mutex::new(()));
-        let closed = gate.lock().unwrap_or_else(PoisonError::into_inner);
-        let waits = Arc::clone(&gate);
-        let function = move |_: &Request<'_>| {
-            drop(waits.lock());
-            Response::text("done")
-        };
-        let mut pool = Blocking::new(FunctionHandler(function), 1);
-        // One runs, or is about to; the others wait.
-        let answers: Vec<Outcome> = (0..POOL_QUEUE_MAX + 2)
-            .map(|_| with_request(|request| pool.call(request)))
-            .collect();
-        let last = answers.last().expect("many");
-        let last = last.response().expect("no promise").head();
-        assert_eq!(last.status(), 503);
-        assert_eq!(last.header("retry-after"), Some("1"));
-        drop(closed);
-        drop(answers);
-        // The job of a peer that has left is skipped, and the next one runs.
-        let next = TestRequest::get("/").run_handler(&mut pool).text();
-        assert!(next == "done" || next == "all threads are busy\n", "{next}");
-    }
-
-    #[test]
-    fn beyond_the_queue_half_closed_requests_give_way() {
+    fn beyond_the_queue_half_closed_requests_give_way_and_others_get_503() {
         let gate = Arc::new(Mutex::new(()));
         let closed = gate.lock().unwrap_or_else(PoisonError::into_inner);
         let waits = Arc::clone(&gate);
@@ -435,10 +410,17 @@ mod tests {
         while !pool.pool.lock().jobs.is_empty() {
             std::thread::yield_now();
         }
-        let mut outcomes: Vec<Outcome> = (0..POOL_QUEUE_MAX)
+        let mut queued: Vec<Outcome> = (0..POOL_QUEUE_MAX)
             .map(|_| with_request(|request| pool.call(request)))
             .collect();
-        let mut leaver = outcomes.pop().expect("many are queued");
+        assert!(queued.iter().all(|outcome| outcome.response().is_none()));
+        let assert_refused = |outcome: &Outcome| {
+            let response = outcome.response().expect("no promise").head();
+            assert_eq!(response.status(), 503);
+            assert_eq!(response.header("retry-after"), Some("1"));
+        };
+        assert_refused(&with_request(|request| pool.call(request)));
+        let mut leaver = queued.pop().expect("many are queued");
         let promise = leaver.take_promise().expect("it is queued");
         promise.half_close();
         let next = with_request(|request| pool.call(request));
@@ -451,10 +433,12 @@ mod tests {
                 panic!("the peer that left gets a 503")
             }
         }
-        let full = with_request(|request| pool.call(request));
-        assert!(full.response().is_some(), "no other one has left");
+        assert_refused(&with_request(|request| pool.call(request)));
         drop(closed);
-        drop((running, outcomes));
+        drop((running, queued, next));
+        // The jobs of peers that have left are skipped, and the next one runs.
+        let next = TestRequest::get("/").run_handler(&mut pool).text();
+        assert!(next == "done" || next == "all threads are busy\n", "{next}");
     }
 
     #[test]
