@@ -9,127 +9,29 @@
     reason = "the only file that may name httparse"
 )]
 
+mod index;
 mod plain;
+mod target;
 mod view;
 
-use super::authority::{is_authority_with_port, is_host};
 use super::byteset::{target_len, token_len};
 use super::cursor::Cursor;
 use super::refusal::Refusal;
-use crate::limits::{HEAD_LEN_CEILING, HEADERS_CEILING};
+use crate::limits::HEADERS_CEILING;
 
+use index::{FieldSpan, METHOD_LEN_MAX, Span};
+pub(crate) use index::{HeadIndex, HeadLimits, TargetForm, Version};
 use plain::parse_at_once;
-use view::text;
+use target::index_form;
 pub(crate) use view::{HeadView, RawField};
 
-/// The longest method that is accepted, in bytes: the longest registered one has 17 (RFC 9110 §16.1.1).
-const METHOD_LEN_MAX: usize = 32;
 /// The bytes of a request line beside method and target: two spaces and `HTTP/1.1`.
 const VERSION_LEN_MAX: usize = 10;
-
-/// The bounds that a head must keep. All in bytes but `headers_max`, which counts field lines.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct HeadLimits {
-    pub(crate) head_len_max: usize,
-    pub(crate) target_len_max: usize,
-    pub(crate) headers_max: usize,
-}
-
-/// The protocol version of a request; a later 1.x is served as 1.1 (RFC 9110 §2.5).
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) enum Version {
-    Http10,
-    #[default]
-    Http11,
-}
-
-/// The four forms of a request target (RFC 9112 §3.2).
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) enum TargetForm {
-    #[default]
-    Origin,
-    Absolute,
-    Authority,
-    Asterisk,
-}
-
-/// A half-open range of bytes in a head.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-struct Span {
-    start: u16,
-    end: u16,
-}
-
-impl Span {
-    const fn new(start: usize, end: usize) -> Self {
-        Self {
-            start: Self::position(start),
-            end: Self::position(end),
-        }
-    }
-
-    /// A position in a head, or its end.
-    #[expect(
-        clippy::cast_possible_truncation,
-        reason = "a head is never longer than HEAD_LEN_CEILING"
-    )]
-    const fn position(at: usize) -> u16 {
-        debug_assert!(
-            at <= HEAD_LEN_CEILING,
-            "a head longer than HEAD_LEN_CEILING was accepted"
-        );
-        at as u16
-    }
-
-    /// The position of `part`, which httparse borrowed from `whole`.
-    fn within(whole: &[u8], part: &[u8]) -> Self {
-        let start = part.as_ptr().addr().wrapping_sub(whole.as_ptr().addr());
-        Self::new(start, start.wrapping_add(part.len()))
-    }
-
-    fn of(self, bytes: &[u8]) -> &[u8] {
-        let len = self.end.saturating_sub(self.start);
-        Cursor::at(bytes, usize::from(self.start)).take(usize::from(len))
-    }
-
-    const fn is_empty(self) -> bool {
-        self.start >= self.end
-    }
-}
-
-#[derive(Clone, Copy, Debug, Default)]
-struct FieldSpan {
-    name: Span,
-    value: Span,
-}
-
-/// The positions of a head's parts in its bytes. A worker reuses one for all requests.
-#[derive(Debug, Default)]
-pub(crate) struct HeadIndex {
-    method: Span,
-    target: Span,
-    /// Where the target's path ends: at a `?`, or at its end.
-    path_end: u16,
-    /// The authority inside an absolute-form or authority-form target.
-    authority: Span,
-    fields: Vec<FieldSpan>,
-    form: TargetForm,
-    version: Version,
-}
 
 impl HeadIndex {
     /// Indexes a complete head that was parsed before.
     pub(crate) fn index_again(&mut self, head: &[u8], limits: &HeadLimits) -> bool {
         parse(head, &mut Scan::default(), limits, self) == Ok(Some(head.len()))
-    }
-
-    /// Names and values of the fields of `section`, which must be the one that was indexed.
-    pub(super) fn fields_of<'a>(
-        &self,
-        section: &'a [u8],
-    ) -> impl Iterator<Item = (&'a str, &'a [u8])> {
-        let named = |field: &FieldSpan| (text(field.name.of(section)), field.value.of(section));
-        self.fields.iter().map(named)
     }
 }
 
@@ -343,60 +245,6 @@ fn index_target(method: &[u8], target: &[u8], index: &mut HeadIndex) -> Result<(
         return Err(Refusal::Target);
     }
     index_form(method, target, index)
-}
-
-/// RFC 9112 §3.2: where the target's path ends, which of the four forms it has, and whether its method allows that form.
-fn index_form(method: &[u8], target: &[u8], index: &mut HeadIndex) -> Result<(), Refusal> {
-    index.authority = Span::default();
-    let path_len = target.iter().position(|byte| *byte == b'?');
-    let path_len = path_len.unwrap_or(target.len());
-    index.path_end = Span::position(usize::from(index.target.start).wrapping_add(path_len));
-    let is_connect = method == b"CONNECT";
-    index.form = match target {
-        _ if is_connect => TargetForm::Authority,
-        [b'/', ..] => TargetForm::Origin,
-        b"*" if method == b"OPTIONS" => TargetForm::Asterisk,
-        _ => TargetForm::Absolute,
-    };
-    match index.form {
-        TargetForm::Origin | TargetForm::Asterisk => Ok(()),
-        TargetForm::Authority => {
-            index.authority = index.target;
-            if is_authority_with_port(target) {
-                Ok(())
-            } else {
-                Err(Refusal::Target)
-            }
-        }
-        TargetForm::Absolute => {
-            let scheme_len = scheme_len(target).ok_or(Refusal::Target)?;
-            let rest = Cursor::at(target, scheme_len).rest();
-            let authority_len = rest
-                .iter()
-                .position(|byte| matches!(byte, b'/' | b'?'))
-                .unwrap_or(rest.len());
-            let authority = Cursor::new(rest).take(authority_len);
-            // RFC 9110 §4.2.1: the host must not be empty, even if a port follows.
-            if matches!(authority, [] | [b':', ..]) || !is_host(authority) {
-                return Err(Refusal::Target);
-            }
-            let start = usize::from(index.target.start).saturating_add(scheme_len);
-            index.authority = Span::new(start, start.saturating_add(authority_len));
-            Ok(())
-        }
-    }
-}
-
-/// The length of `http://` or `https://` (RFC 9110 §4.2), in upper or lower case.
-fn scheme_len(target: &[u8]) -> Option<usize> {
-    [&b"http://"[..], &b"https://"[..]]
-        .into_iter()
-        .find(|scheme| {
-            target
-                .get(..scheme.len())
-                .is_some_and(|start| start.eq_ignore_ascii_case(scheme))
-        })
-        .map(<[u8]>::len)
 }
 
 #[cfg(test)]

@@ -14,11 +14,6 @@ use super::source::{Source, walk, words};
 
 /// The folders whose files are the modules of one crate.
 const TREES: [&str; 3] = ["src/", "platform/src/", "benches/"];
-/// Files that count as one with their children, and why.
-const ONE_WITH_CHILDREN: &[&str] = &[
-    // The fields of a head's index are private to the three files that write and read it, where each instruction counts.
-    "src/h1/head.rs",
-];
 /// A chain of re-exports that is longer than this goes round.
 const REEXPORTS_MAX: usize = 8;
 
@@ -27,7 +22,7 @@ type Arrows = BTreeMap<String, BTreeSet<String>>;
 #[test]
 fn no_import_goes_in_a_circle() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let (mut found, mut exceptions) = (Vec::new(), Vec::new());
+    let mut found = Vec::new();
     for tree in TREES {
         let mut files = Vec::new();
         walk(root, &root.join(tree), &mut |path, text| {
@@ -36,19 +31,13 @@ fn no_import_goes_in_a_circle() {
             }
         });
         assert!(files.len() > 10, "{tree} has files");
-        let house = House::new(tree, &files);
-        found.extend(house.circles());
-        exceptions.extend(House { one: &[], ..house }.circles());
+        found.extend(House::new(tree, &files).circles());
     }
     assert!(
         found.is_empty(),
         "these files name each other: move what both need into a file below them\n{}",
         found.join("\n")
     );
-    for path in ONE_WITH_CHILDREN {
-        let is_needed = exceptions.iter().any(|circle| circle.contains(path));
-        assert!(is_needed, "{path} is in no circle: take it off the list");
-    }
 }
 
 #[test]
@@ -134,8 +123,6 @@ fn circles_of(files: &[(&str, &str)]) -> Vec<String> {
 /// The files of one crate by their module paths; the root's is empty.
 struct House<'s> {
     files: BTreeMap<String, &'s Source>,
-    /// The files that count as one with their children.
-    one: &'static [&'static str],
 }
 
 /// The paths that a file names, without what it only re-exports, and the names that it imports or re-exports.
@@ -150,7 +137,6 @@ impl<'s> House<'s> {
         let module = |file: &'s Source| (module_of(tree, &file.path), file);
         Self {
             files: files.iter().map(module).collect(),
-            one: ONE_WITH_CHILDREN,
         }
     }
 
@@ -177,21 +163,10 @@ impl<'s> House<'s> {
         for (from, names) in &named {
             let paths = names.paths.iter();
             let targets = paths.filter_map(|path| self.target(path, &named));
-            let from = self.whole(from);
-            let targets = targets.map(|to| self.whole(&to)).filter(|to| *to != from);
-            arrows.entry(from.clone()).or_default().extend(targets);
+            let targets = targets.filter(|to| to != *from);
+            arrows.entry((*from).clone()).or_default().extend(targets);
         }
         arrows
-    }
-
-    /// The module, or its parent if that is one with its children.
-    fn whole(&self, module: &str) -> String {
-        let parent = module.rsplit_once("::").map(|(parent, _)| parent);
-        let is_one = |parent: &&str| {
-            let file = self.files.get(*parent);
-            file.is_some_and(|file| self.one.contains(&file.path.as_str()))
-        };
-        parent.filter(is_one).unwrap_or(module).to_owned()
     }
 
     /// The file that declares what a path names.

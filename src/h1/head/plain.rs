@@ -1,6 +1,7 @@
 //! The quick path: parses a complete and plain head in one pass.
 
-use super::{FieldSpan, HeadIndex, HeadLimits, METHOD_LEN_MAX, Span, Version, index_form};
+use super::index::{FieldSpan, HeadIndex, HeadLimits, METHOD_LEN_MAX, Span, Version};
+use super::target::index_form;
 use crate::h1::byteset::{target_len, text_len, token_len};
 
 /// `None` if something is missing, malformed or unusual: the careful path finds out which.

@@ -1,6 +1,6 @@
 //! The parts of an indexed head, as text and bytes.
 
-use super::{FieldSpan, HeadIndex, Span, TargetForm, Version};
+use super::index::{FieldSpan, HeadIndex, Span, TargetForm, Version, text};
 use crate::h1::byteset::is_named;
 
 /// A head: its bytes and the positions of its parts.
@@ -122,9 +122,4 @@ impl<'a> RawField<'a> {
     pub(crate) fn is_named<const LEN: usize>(self, lowercase: &[u8; LEN]) -> bool {
         is_named(self.name(), lowercase)
     }
-}
-
-/// Bytes that are known to be ASCII since the head was indexed, as text.
-pub(super) fn text(bytes: &[u8]) -> &str {
-    core::str::from_utf8(bytes).unwrap_or_default()
 }
