@@ -95,7 +95,7 @@ impl CurrentRequest {
         Scope(self.replace())
     }
 
-    fn is_current_known() -> bool {
+    pub(crate) fn is_current_known() -> bool {
         let current = CURRENT.take();
         let is_known = current.as_ref().is_some_and(|request| request.is_known());
         CURRENT.set(current);

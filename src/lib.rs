@@ -46,6 +46,7 @@ mod limits;
 pub mod message;
 mod observe;
 mod os;
+mod output;
 mod reactor;
 pub mod server;
 #[cfg(feature = "_sim")]

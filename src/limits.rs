@@ -51,6 +51,13 @@ pub(crate) const REPORT_INTERVAL: Duration = Duration::from_secs(10);
 pub(crate) const BLOCKED_MIN: Duration = Duration::from_millis(100);
 /// The handler's calls are timed in one busy turn of this many in release builds.
 pub(crate) const BLOCKED_SAMPLE: u8 = 64;
+/// Bytes of lines that wait for room on stdout, and as many on stderr, where nothing reads them: as many as a pipe holds, and
+/// more than the longest record.
+pub(crate) const LINES_KEPT_LEN_MAX: usize = 64 * 1024;
+/// How often a server that has stopped waits for room for them, in all 50 ms at most.
+pub(crate) const LINES_FINISH_ROUNDS: u8 = 25;
+/// How long each time, in milliseconds.
+pub(crate) const LINES_FINISH_WAIT: i32 = 2;
 /// Connections that the kernel queues before they are accepted.
 pub(crate) const BACKLOG: i32 = 1024;
 /// How long a server that stops accepts what is in the backlog. Then the listener is closed.

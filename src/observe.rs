@@ -2,10 +2,10 @@
 
 use core::fmt::{self, Write as _};
 use core::time::Duration;
-use std::io::Write as _;
 use std::net::SocketAddr;
 
 use crate::os::address::DisplayAddress;
+use crate::output;
 use crate::sync::contain::contain;
 
 /// Something that the operator should know. A peer's mistakes get a response, but no line: anyone can send garbage.
@@ -56,11 +56,15 @@ impl Reporter {
     }
 
     pub(crate) fn on(&mut self, event: ServerEvent) {
+        if event == ServerEvent::HandlerPanicked {
+            output::guard_panics();
+        }
         let _ = contain(|| self.0.on(event));
     }
 }
 
-/// Prints one line on stderr for each event that needs attention.
+/// Prints one line on stderr for each event that needs attention. It never waits: where nothing reads stderr, 64 KiB of lines
+/// are kept, and further ones are counted and reported once there is room.
 #[derive(Clone, Copy, Debug, Default)]
 #[non_exhaustive]
 pub struct StderrObserver;
@@ -112,11 +116,11 @@ impl Observer for StderrObserver {
             ServerEvent::Refused(..)
             | ServerEvent::HandlerPanicked
             | ServerEvent::Draining(_)
-            | ServerEvent::Stopped(_) => return,
+            | ServerEvent::Stopped(_) => Ok(()),
         };
         debug_assert!(written.is_ok(), "a line has room for the longest message");
-        // One write per line, so that no other thread's output gets into it. If stderr is closed, the line is lost.
-        drop(std::io::stderr().write_all(line.as_bytes()));
+        // One write per line, so that no other thread's output gets into it. Without a line, older ones may have room now.
+        output::STDERR.write(line.as_bytes());
     }
 }
 

@@ -12,8 +12,8 @@ mod loopback;
 
 use std::fs;
 use std::net::SocketAddr;
-use std::path::PathBuf;
-use std::process::Command;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use loopback::process::{Process, can_run, field_of, page_faults};
@@ -31,14 +31,22 @@ struct Traced {
 impl Traced {
     /// Returns `None` if `strace` is not installed.
     fn start(name: &str) -> Option<Self> {
+        Self::start_program(name, BOOTSTRAP.as_ref())
+    }
+
+    fn start_program(name: &str, program: &Path) -> Option<Self> {
         if !can_run("system calls", &["strace", "-o", "/dev/null", "true"]) {
             return None;
         }
         let trace = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("{name}.strace"));
         let (mut process, address) = Process::serve(|port| {
             let mut command = Command::new("strace");
-            command.args(["-f", "-o"]).arg(&trace).arg(BOOTSTRAP);
+            command.args(["-f", "-o"]).arg(&trace).arg(program);
             command.args(["--port", &port.to_string()]);
+            // A pipe with room, as on the platform.
+            command
+                .env("FC_SERVER_PORT", port.to_string())
+                .stdout(Stdio::piped());
             command
         });
         // Signals go to the program; strace ends with it, and with its exit status.
@@ -166,21 +174,19 @@ fn between_listen_and_the_first_poll_runs_only_what_the_poll_needs() {
         .filter(|name| !MACHINE_DEPENDENT.contains(name))
         .collect();
     let signal = "rt_sigaction";
-    assert_eq!(
-        after,
-        [
-            "eventfd2",
-            signal,
-            signal,
-            // Only process 1 has orphans to wait for.
-            "getpid",
-            "epoll_create1",
-            "epoll_ctl",
-            "epoll_ctl",
-            "write",
-            "epoll_wait"
-        ]
-    );
+    let mut expected = vec![
+        "eventfd2",
+        signal,
+        signal,
+        // Only process 1 has orphans to wait for.
+        "getpid",
+        "epoll_create1",
+        "epoll_ctl",
+        "epoll_ctl",
+    ];
+    expected.extend(line_written(&calls));
+    expected.push("epoll_wait");
+    assert_eq!(after, expected);
     assert_eq!(traced.process.stop(), Some(0));
 }
 
@@ -208,6 +214,41 @@ fn a_start_and_a_first_response_touch_few_pages() {
     assert!(listening <= listening_max, "{listening} page faults");
     assert!(responded <= responded_max, "{responded} page faults");
     assert_eq!(server.stop(), Some(0));
+}
+
+/// The calls that write a first line. Before Linux 6.4 a write to a pipe cannot be told not to wait.
+fn line_written(calls: &[String]) -> &'static [&'static str] {
+    let is_refused = |call: &String| call.starts_with("pwritev2(") && call.contains(" EOPNOTSUPP ");
+    if calls.iter().any(is_refused) {
+        &["pwritev2", "poll", "write"]
+    } else {
+        &["pwritev2"]
+    }
+}
+
+#[test]
+fn a_log_line_costs_one_system_call() {
+    // As built by `cargo test`, beside the programs.
+    let event = Path::new(BOOTSTRAP).with_file_name("examples/event");
+    let Some(mut traced) = Traced::start_program("log", &event) else {
+        return;
+    };
+    let mut client = Client::connect(traced.address);
+    let order = br#"{"customer":"a","items":[{"price_cents":1,"count":1}]}"#;
+    let call = loopback::post("/invoke", order);
+    assert_eq!(client.request(&call).status, 200);
+    let calls = traced.calls_at_rest();
+    let mut expected = vec!["recvfrom"];
+    // What the kernel refused once is not tried again.
+    expected.extend(line_written(&calls).iter().rev().take(2).rev());
+    expected.extend(["sendto", "epoll_wait"]);
+    let seen = calls.len();
+    for _ in 0..100 {
+        assert_eq!(client.request(&call).status, 200);
+    }
+    let calls = traced.calls_at_rest();
+    assert_eq!(served(&calls[seen..]), expected.repeat(100));
+    assert_eq!(traced.process.stop(), Some(0));
 }
 
 /// The calls that serving takes, without those that depend on the machine.

@@ -36,6 +36,7 @@ const ISLANDS: &[&str] = &[
     "src/os/clock.rs",
     "src/os/descriptors.rs",
     "src/os/signal.rs",
+    "src/os/stream.rs",
     "src/os/variable.rs",
     "src/start.rs",
     "tests/alloc.rs",
@@ -101,7 +102,9 @@ fn h1_names_nothing_above_it_and_no_world() {
 const LAYERS: &[&[&str]] = &[
     &["limits", "sync"],
     &["h1", "os"],
-    &["current_request", "observe"],
+    &["current_request"],
+    &["output"],
+    &["observe"],
     &["message"],
     &["handler"],
     &["reactor", "testing"],
@@ -352,6 +355,38 @@ fn locks_come_from_where_loom_can_take_their_place() {
         good: (
             "src/handler/blocking.rs",
             "use std::sync::{Arc, PoisonError};\nuse crate::sync::Mutex;",
+        ),
+    });
+}
+
+#[test]
+fn only_one_file_writes_to_the_standard_streams() {
+    keep(&Rule {
+        why: "src/output.rs writes lines without waiting for a reader; std's writes would hang the loop",
+        applies: |path| {
+            let own = [
+                "src/output.rs",
+                "src/bin/",
+                "src/sim/",
+                "src/reactor/interleavings/",
+            ];
+            path.starts_with("src/") && !own.iter().any(|own| path.starts_with(own))
+        },
+        find: |source| {
+            let named = [
+                "io::stdout()",
+                "io::stderr()",
+                "print!",
+                "println!",
+                "eprint!",
+                "eprintln!",
+            ];
+            words(&source.shipped, &named)
+        },
+        bad: ("src/observe.rs", "drop(std::io::stderr().write_all(line));"),
+        good: (
+            "src/observe.rs",
+            "/// println!()\noutput::STDERR.write(line);",
         ),
     });
 }

@@ -1,7 +1,6 @@
 //! The builder of a function: which code handles which call.
 
 use core::fmt;
-use std::io::Write as _;
 use std::process::ExitCode;
 use std::sync::{Arc, PoisonError};
 
@@ -12,6 +11,7 @@ use crate::handler::outcome::{IntoOutcome, Outcome};
 use crate::handler::{FunctionHandler, Handler};
 use crate::message::request::Request;
 use crate::message::response::{Response, Status};
+use crate::output;
 use crate::server::start_error::StartError;
 use crate::server::{Bound, Server};
 use crate::sync::Mutex;
@@ -254,8 +254,7 @@ impl<H: Handler> Function<H> {
             }
             if let Err(error) = init() {
                 // If stderr is closed, the exit status remains.
-                let line = format!("coldstart: init failed: {error}\n");
-                drop(std::io::stderr().write_all(line.as_bytes()));
+                output::STDERR.write(format!("coldstart: init failed: {error}\n").as_bytes());
                 return ExitCode::from(EXIT_INIT_FAILED);
             }
         }
@@ -264,7 +263,7 @@ impl<H: Handler> Function<H> {
             http: self.http,
         };
         // Each response flushes stdout; its buffer is allocated before the first request.
-        drop(std::io::stdout().flush());
+        output::flush_printed();
         exit_code(serve(bound, calls))
     }
 }

@@ -1,7 +1,6 @@
 //! Dispatches each request by its control path (contract §3 and §4).
 
 use core::borrow::Borrow;
-use std::io::{self, Write as _};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
@@ -10,6 +9,8 @@ use crate::handler::outcome::Outcome;
 use crate::handler::{Accept, Demand, Handler, Upload, accept_then_call};
 use crate::message::request::{Head, Request};
 use crate::message::response::{Response, Status};
+use crate::output;
+use crate::sync::loop_thread::is_loop_thread;
 
 use super::call::Call;
 use super::context::Context;
@@ -151,14 +152,17 @@ impl<H: Handler> Handler for Calls<H> {
 
     fn call(&mut self, request: &Request<'_>) -> Outcome {
         let (call, id) = self.contract.read(request.head_by_reference());
-        self.respond(call, id, request)
+        let outcome = self.respond(call, id, request);
+        if !is_loop_thread() {
+            output::flush_printed();
+        }
+        outcome
     }
 
-    /// Flushes a line without its end: the instance may be frozen after the response is sent
-    /// ([contract §5](crate::contract#5-logs)).
+    /// The instance may be frozen after the response is sent ([contract §5](crate::contract#5-logs)).
     fn before_send(&mut self) {
         self.http.before_send();
-        drop(io::stdout().flush());
+        output::flush();
     }
 
     /// The failure of an HTTP call: the caller sees the status, the platform the field.

@@ -17,6 +17,9 @@ use super::record;
 ///
 /// Event functions and hooks get it as an argument; a handler of HTTP calls makes its own.
 ///
+/// Log lines never wait for a reader of stdout. Where nothing reads it, 64 KiB of lines are kept until there is room; further
+/// ones are dropped, and one line says how many. std's `print!` and `eprint!` do wait: on the loop, with all connections.
+///
 /// ```
 /// use coldstart::{Context, Request, Response};
 ///

@@ -10,7 +10,6 @@ mod environment;
 mod failure;
 mod record;
 
-use std::io::Write as _;
 use std::process::ExitCode;
 
 pub use builder::{Function, NoHttp};
@@ -23,6 +22,7 @@ pub use record::log_to_stdout;
 use crate::current_request::{self, CurrentRequest};
 use crate::handler::outcome::IntoOutcome;
 use crate::message::request::Request;
+use crate::output;
 use crate::server::Server;
 use crate::server::start_error::StartError;
 
@@ -50,7 +50,7 @@ pub fn exit_code(outcome: Result<(), StartError>) -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             // One write, so that no other output gets into the line. If stderr is closed, the exit status remains.
-            drop(std::io::stderr().write_all(format!("coldstart: {error}\n").as_bytes()));
+            output::STDERR.write(format!("coldstart: {error}\n").as_bytes());
             ExitCode::from(&error)
         }
     }

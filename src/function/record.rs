@@ -2,12 +2,12 @@
 
 use core::borrow::Borrow;
 use core::fmt::Display;
-use std::io::{self, Write as _};
 use std::thread;
 
 use crate::current_request::{CurrentRequest, NAME_LEN_MAX};
 use crate::h1::civil_from_days;
 use crate::os::clock;
+use crate::output;
 
 use super::call::Call;
 
@@ -22,11 +22,8 @@ const NO_ID: &str = "-";
 /// date, so further lines of the message are indented by a tab, and a message that is too long continues in further records.
 pub(super) fn write(level: &str, request_id: Option<&str>, message: &dyn Display) {
     let now = clock::since_1970().as_millis();
-    let records = records(level, request_id, &message.to_string(), now);
-    let mut out = io::stdout().lock();
-    for record in records {
-        // If stdout is closed, the record is lost.
-        drop(out.write_all(record.as_bytes()));
+    for record in records(level, request_id, &message.to_string(), now) {
+        output::STDOUT.write(record.as_bytes());
     }
 }
 
@@ -141,7 +138,7 @@ impl<T: Borrow<CurrentRequest>> Drop for Mark<T> {
 fn mark(call: Call, current: &CurrentRequest, end: &str, error: &str) {
     let (call, id) = (call.name(), current.name().unwrap_or(NO_ID));
     let line = format!("FC {call} {end} RequestId: {id}{error}\n");
-    drop(io::stdout().write_all(line.as_bytes()));
+    output::STDOUT.write(line.as_bytes());
 }
 
 /// The `log` crate's records as the platform's log lines.
@@ -165,7 +162,8 @@ impl log::Log for StdoutLog {
 /// Makes the `log` crate's macros write the platform's log lines ([contract §5](crate::contract#5-logs)), each with the
 /// id of the request that its thread works on: on the loop, on threads of the pool, and
 /// [`in_request`](crate::function::in_request). Returns whether this logger was installed: the first one stays. The level is
-/// set from the variable `LOG_LEVEL`, else to `Info`; `log::set_max_level` changes it.
+/// set from the variable `LOG_LEVEL`, else to `Info`; `log::set_max_level` changes it. Lines never wait for a reader of stdout;
+/// see [`Context`](crate::Context).
 #[cfg(feature = "log")]
 pub fn log_to_stdout() -> bool {
     log::set_max_level(log_level(super::environment::variable));

@@ -15,6 +15,7 @@ use crate::limits::{POOL_QUEUE_LEN_MAX, POOL_QUEUE_MAX};
 use crate::message::peer::PeerState;
 use crate::message::request::{HEAD_LIMITS_OPEN, Head, Request, RequestBody};
 use crate::message::response::{Response, Status};
+use crate::output;
 use crate::sync::contain::contain;
 use crate::sync::{Condvar, Mutex, MutexGuard, thread};
 
@@ -308,7 +309,9 @@ impl Pool {
         let mut index = HeadIndex::default();
         while let Some(job) = self.next() {
             // A panic drops the reply, which sends 500; the hook has reported it. What is dropped is the user's, too.
-            let _ = contain(|| job.run(&mut index, handler));
+            if contain(|| job.run(&mut index, handler)).is_none() {
+                output::guard_panics();
+            }
         }
     }
 

@@ -9,6 +9,7 @@ use std::thread;
 use bytes::Bytes;
 
 use crate::message::headers::{HeaderName, HeaderValue};
+use crate::sync::elsewhere::WorkElsewhere;
 
 /// Upgraded connections of the process.
 static OPEN: AtomicUsize = AtomicUsize::new(0);
@@ -104,14 +105,18 @@ impl fmt::Debug for Upgrade {
 
 /// One of the upgraded connections that the process may have, until it is dropped.
 #[derive(Debug)]
-pub(crate) struct Place(());
+pub(crate) struct Place {
+    _work: WorkElsewhere,
+}
 
 impl Place {
     /// `None` if there are `max` already.
     pub(crate) fn take(max: usize) -> Option<Self> {
         let more = |open| (open < max).then_some(open + 1);
         let taken = OPEN.fetch_update(Ordering::Relaxed, Ordering::Relaxed, more);
-        taken.ok().map(|_| Self(()))
+        taken.ok().map(|_| Self {
+            _work: WorkElsewhere::begin(),
+        })
     }
 }
 

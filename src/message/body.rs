@@ -12,6 +12,7 @@ use bytes::Bytes;
 use crate::limits::{CHANNEL_PIECE_LEN, CHANNEL_PIECES_MIN};
 use crate::message::peer::PeerState;
 use crate::sync::contain::contain;
+use crate::sync::elsewhere::WorkElsewhere;
 use crate::sync::loop_thread::is_loop_thread;
 use crate::sync::memory::Memory;
 use crate::sync::notify::Notify;
@@ -79,6 +80,7 @@ impl Body {
         });
         (
             BodySender {
+                work: Some(WorkElsewhere::begin()),
                 channel: Arc::clone(&channel),
             },
             Self(Content::Channel(BodySource { channel })),
@@ -270,6 +272,7 @@ const fn charge_of(piece: &Bytes) -> usize {
 /// that the body is incomplete.
 pub struct BodySender {
     channel: Arc<Channel>,
+    work: Option<WorkElsewhere>,
 }
 
 impl BodySender {
@@ -364,6 +367,7 @@ impl BodySender {
 
 impl Drop for BodySender {
     fn drop(&mut self) {
+        self.work = None;
         let mut queue = self.channel.lock();
         if queue.sender == SenderState::Sending {
             queue.sender = SenderState::Dropped;

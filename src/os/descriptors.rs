@@ -50,14 +50,19 @@ fn replace_limit(resource: Resource, limit: Option<&libc::rlimit>) -> Option<lib
 
 /// Whether a read would return at once; for a listener, whether a connection waits to be accepted.
 pub(super) fn is_readable(descriptor: i32) -> bool {
+    poll(descriptor, libc::POLLIN, 0) & libc::POLLIN != 0
+}
+
+/// Which of these events there are, after at most this time. Errors are always among them.
+pub(super) fn poll(descriptor: i32, events: i16, milliseconds: i32) -> i16 {
     let mut looked_at = libc::pollfd {
         fd: descriptor,
-        events: libc::POLLIN,
+        events,
         revents: 0,
     };
-    // SAFETY: `looked_at` is one valid entry, and with a time-out of 0 the call does not wait.
-    let ready = unsafe { libc::poll(&raw mut looked_at, 1, 0) };
-    ready > 0 && looked_at.revents & libc::POLLIN != 0
+    // SAFETY: `looked_at` is one valid entry.
+    let ready = unsafe { libc::poll(&raw mut looked_at, 1, milliseconds) };
+    if ready > 0 { looked_at.revents } else { 0 }
 }
 
 #[cfg(test)]

@@ -6,6 +6,7 @@ mod descriptors;
 mod memory;
 mod real;
 pub(crate) mod signal;
+pub(crate) mod stream;
 mod variable;
 
 use core::time::Duration;

@@ -18,6 +18,7 @@ use crate::os::{
     KeepaliveTimes, Listener, Orphans, PortSharing, RealOs, Signals, SocketOptions, StopFlag, Wake,
     memory_limit, signal,
 };
+use crate::output;
 use crate::reactor::{IdlePolicy, Reactor, Settings, Setup};
 use crate::sync::contain::contain;
 use crate::sync::memory::Memory;
@@ -356,6 +357,7 @@ impl Bound {
 
 /// The stop has been carried out.
 pub(crate) fn forget_stop(signals: Signals) {
+    output::finish();
     match signals {
         Signals::Heard => signal::forget_stop(),
         Signals::Left => {}

@@ -4,11 +4,15 @@
 //! which tries the orders in which threads can meet: the code that is checked is this code, not a copy of it.
 
 pub(crate) mod contain;
+pub(crate) mod elsewhere;
 pub(crate) mod loop_thread;
 pub(crate) mod memory;
 pub(crate) mod notify;
 pub(crate) mod oneshot;
 pub(crate) mod pause;
+
+/// For a static: loom's cannot be one.
+pub(crate) use std::sync::{Mutex as StaticMutex, MutexGuard as StaticMutexGuard};
 
 #[cfg(all(test, loom))]
 pub(crate) use loom::{

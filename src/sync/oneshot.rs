@@ -4,6 +4,7 @@ use core::fmt;
 use core::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, PoisonError};
 
+use super::elsewhere::WorkElsewhere;
 use super::notify::Notify;
 use super::{Mutex, MutexGuard};
 
@@ -36,6 +37,7 @@ impl<T> Shared<T> {
 /// The sending half. Dropped without [`send`](Self::send), it breaks the slot, and the receiver is notified.
 pub(crate) struct Sender<T> {
     shared: Arc<Shared<T>>,
+    work: Option<WorkElsewhere>,
 }
 
 /// The loop's half.
@@ -58,13 +60,15 @@ pub(crate) fn oneshot<T>() -> (Sender<T>, Receiver<T>) {
     });
     let sender = Sender {
         shared: Arc::clone(&shared),
+        work: Some(WorkElsewhere::begin()),
     };
     (sender, Receiver { shared })
 }
 
 impl<T> Sender<T> {
     /// Fills the slot. The value is dropped if the receiver is gone.
-    pub(crate) fn send(self, value: T) {
+    pub(crate) fn send(mut self, value: T) {
+        self.work = None;
         self.fill(Slot::Filled(Box::new(value)));
     }
 
@@ -95,6 +99,7 @@ impl<T> Sender<T> {
 
 impl<T> Drop for Sender<T> {
     fn drop(&mut self) {
+        self.work = None;
         self.fill(Slot::Broken);
     }
 }

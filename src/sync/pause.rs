@@ -3,6 +3,7 @@
 use core::fmt;
 use std::sync::{Arc, PoisonError};
 
+use crate::sync::elsewhere::WorkElsewhere;
 use crate::sync::notify::Notify;
 use crate::sync::{Mutex, MutexGuard};
 
@@ -22,6 +23,7 @@ pub struct Pause {
 /// Ends the [`Pause`] it was made with, from any thread; so does dropping it.
 pub struct Resume {
     state: Arc<Mutex<State>>,
+    work: Option<WorkElsewhere>,
 }
 
 fn lock(state: &Mutex<State>) -> MutexGuard<'_, State> {
@@ -38,7 +40,10 @@ impl Pause {
             Self {
                 state: Arc::clone(&state),
             },
-            Resume { state },
+            Resume {
+                state,
+                work: Some(WorkElsewhere::begin()),
+            },
         )
     }
 
@@ -65,6 +70,7 @@ impl Resume {
 
 impl Drop for Resume {
     fn drop(&mut self) {
+        self.work = None;
         let before = std::mem::replace(&mut *lock(&self.state), State::Over);
         match before {
             State::Awaited(notify) => notify.notify(),

@@ -18,6 +18,16 @@ pub(crate) fn is_again() -> bool {
     std::env::var_os(AGAIN).is_some()
 }
 
+/// What runs a test of this program again; see [`Process::again`].
+pub(crate) fn command_again(test: &str) -> Command {
+    let mut command = Command::new(std::env::current_exe().expect("this program"));
+    // Signals go to libtest's main thread. ThreadSanitizer delays them while that thread waits, unless it waits
+    // with a timeout, which it does if several tests may run at once.
+    command.args(["--exact", test, "--nocapture", "--test-threads=2"]);
+    command.env(AGAIN, "1");
+    command
+}
+
 /// A child process. Killed on drop.
 #[derive(Debug)]
 pub(crate) struct Process {
@@ -76,11 +86,7 @@ impl Process {
 
     /// Runs a test of this program again, as a server in a process of its own. There, [`is_again`] returns true.
     pub(crate) fn again(test: &str) -> Self {
-        let mut command = Command::new(std::env::current_exe().expect("this program"));
-        // Signals go to libtest's main thread. ThreadSanitizer delays them while that thread waits, unless it waits
-        // with a timeout, which it does if several tests may run at once.
-        command.args(["--exact", test, "--nocapture", "--test-threads=2"]);
-        Self::start(command.env(AGAIN, "1").stdout(Stdio::null()))
+        Self::start(command_again(test).stdout(Stdio::null()))
     }
 
     pub(crate) fn has_ended(&mut self) -> bool {
@@ -143,7 +149,7 @@ impl Drop for Process {
     }
 }
 
-fn signal(id: u32, name: &str) {
+pub(crate) fn signal(id: u32, name: &str) {
     let sent = Command::new("sh")
         .args(["-c", &format!("kill -{name} {id}")])
         .status();
