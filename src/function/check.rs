@@ -325,6 +325,16 @@ fn check_records(head: Head<'_>, said: &Said<'_>) {
             record.starts_with("1994-11-06T08:49:37.000 "),
             "it begins with its time: {record}"
         );
+        let mut words = record.split(' ').skip(1);
+        assert!(
+            words.next().is_some_and(|id| !id.contains(['[', ']']))
+                && words.next() == Some("[INFO]"),
+            "the level follows one word: {record}"
+        );
+        assert!(
+            !record.contains(|letter: char| letter.is_control() && !matches!(letter, '\n' | '\t')),
+            "no control character: {record:?}"
+        );
         let lines = record
             .strip_suffix('\n')
             .map(|lines| lines.split('\n').skip(1));

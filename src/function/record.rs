@@ -20,6 +20,7 @@ const NO_ID: &str = "-";
 
 /// Writes `<UTC yyyy-MM-ddTHH:mm:ss.fff> <requestId> [<Level>] <message>`. A record begins where a line begins with a
 /// date, so further lines of the message are indented by a tab, and a message that is too long continues in further records.
+/// No text forges a record or commands a terminal: control characters are replaced.
 pub(super) fn write(level: &str, request_id: Option<&str>, message: &dyn Display) {
     let now = clock::since_1970().as_millis();
     for record in records(level, request_id, &message.to_string(), now) {
@@ -35,14 +36,23 @@ pub(super) fn records(
 ) -> Vec<String> {
     let id = request_id.unwrap_or(NO_ID);
     let mut head = timestamp(unix_milliseconds);
-    for piece in [" ", first(id, NAME_LEN_MAX), " [", level, "] "] {
+    head.push(' ');
+    push_id(&mut head, id);
+    for piece in [" [", level, "] "] {
         head.push_str(piece);
     }
     let mut text = String::new();
     for letter in message.trim_ascii_end().chars() {
-        text.push(letter);
-        if letter == '\n' {
-            text.push('\t');
+        match letter {
+            '\n' => text.push_str("\n\t"),
+            // It may stand before the other end of a line.
+            '\r' => {}
+            '\t' => text.push(letter),
+            // Readers may take NEL and Unicode's separators for the end of a line, and terminals obey ESC and CSI.
+            '\0'..='\x1f' | '\x7f'..='\u{9f}' | '\u{2028}' | '\u{2029}' => {
+                text.push(char::REPLACEMENT_CHARACTER);
+            }
+            _ => text.push(letter),
         }
     }
     let room = RECORD_LEN_MAX
@@ -62,10 +72,13 @@ pub(super) fn records(
     records
 }
 
-/// The beginning of a text, cut between two characters.
-fn first(text: &str, len_max: usize) -> &str {
-    text.get(..text.floor_char_boundary(len_max))
-        .unwrap_or_default()
+/// Appends an id as one word without brackets: anyone may have chosen it, and the level follows it.
+#[inline(never)]
+fn push_id(line: &mut String, id: &str) {
+    for byte in id.bytes().take(NAME_LEN_MAX) {
+        let is_shown = byte.is_ascii_graphic() && !matches!(byte, b'[' | b']');
+        line.push(if is_shown { (byte & 0x7f).into() } else { '_' });
+    }
 }
 
 /// Pieces of at most `len_max` bytes, cut between two characters; at least one.
@@ -136,8 +149,11 @@ impl<T: Borrow<CurrentRequest>> Drop for Mark<T> {
 /// One function for every kind of mark, not inlined into calls without marker lines.
 #[cold]
 fn mark(call: Call, current: &CurrentRequest, end: &str, error: &str) {
-    let (call, id) = (call.name(), current.name().unwrap_or(NO_ID));
-    let line = format!("FC {call} {end} RequestId: {id}{error}\n");
+    let mut line = format!("FC {} {end} RequestId: ", call.name());
+    push_id(&mut line, current.name().unwrap_or(NO_ID));
+    for piece in [error, "\n"] {
+        line.push_str(piece);
+    }
     output::STDOUT.write(line.as_bytes());
 }
 

@@ -110,6 +110,26 @@ fn a_message_of_many_lines_stays_one_record() {
 }
 
 #[test]
+fn no_text_and_no_id_forges_a_record_or_commands_a_terminal() {
+    let instance = Instance::start(under_test("markers"));
+    let text = "a\rb\u{1b}[2Jc\u{9b}d\u{85}e\u{2028}f\u{7f}\tg\r\nh";
+    let forged = "x [ERROR] forged, Error: Unhandled function error";
+    instance.call(&Call::event(format!("log {text}")).request_id(forged));
+    let (_, stdout, _) = instance.stop();
+    let id = "x__ERROR__forged,_Error:_Unhandled_function_error";
+    let message = "ab\u{fffd}[2Jc\u{fffd}d\u{fffd}e\u{fffd}f\u{fffd}\tg";
+    let records: Vec<_> = stdout.lines().filter_map(record).collect();
+    assert_eq!(
+        records,
+        [(id, "WARN", message), (id, "INFO", message)],
+        "{stdout}"
+    );
+    assert!(stdout.contains("\tg\n\th\n"), "{stdout:?}");
+    let end = format!("\nFC Invoke End RequestId: {id}\n");
+    assert!(stdout.contains(&end), "{stdout:?}");
+}
+
+#[test]
 fn printed_text_is_written_before_the_response() {
     let instance = Instance::start(under_test(""));
     let response = instance.call(&Call::event("print without an end"));
