@@ -3,10 +3,10 @@
 //! Written for size, since the smallest programs have it as well: bytes are compared without std's searches in texts, and files
 //! are read without its growing buffer, 5 KB of code together.
 
-use std::fs::File;
 use std::io::Read as _;
 
 use super::descriptors::address_space;
+use super::file::{Access, open};
 
 /// More than the kernel's list of a process's groups has.
 const TEXT_LEN_MAX: usize = 4096;
@@ -29,7 +29,7 @@ fn of_group() -> Option<u64> {
 
 /// The beginning of a file that the kernel writes: as short as it is, it comes in one read.
 fn read<'t>(path: &str, text: &'t mut [u8]) -> Option<&'t [u8]> {
-    let len = File::open(path).ok()?.read(text).ok()?;
+    let len = open(path, Access::Read).ok()?.read(text).ok()?;
     text.get(..len)
 }
 
@@ -47,8 +47,14 @@ fn limit_file(line: &[u8]) -> Option<String> {
 
 /// A decimal number; `None` for `max`. Version 1 writes a number beyond any memory for no bound.
 pub(crate) fn number(text: &[u8]) -> Option<u64> {
-    let text = core::str::from_utf8(text.trim_ascii_end()).ok()?;
-    text.parse().ok()
+    let digits = text.trim_ascii_end();
+    if digits.is_empty() {
+        return None;
+    }
+    digits.iter().try_fold(0_u64, |number, byte| {
+        let digit = byte.checked_sub(b'0').filter(|digit| *digit <= 9)?;
+        number.checked_mul(10)?.checked_add(u64::from(digit))
+    })
 }
 
 #[cfg(test)]
@@ -71,7 +77,9 @@ mod tests {
     fn a_group_may_have_no_bound() {
         assert_eq!(number(b"max\n"), None);
         assert_eq!(number(b"134217728\n"), Some(128 << 20));
+        assert_eq!(number(b"18446744073709551615\n"), Some(u64::MAX));
         assert_eq!(number(b"18446744073709551616\n"), None);
+        assert_eq!(number(b"\n"), None);
     }
 
     #[test]

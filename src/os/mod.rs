@@ -3,6 +3,7 @@
 pub(crate) mod address;
 pub(crate) mod clock;
 mod descriptors;
+mod file;
 mod memory;
 mod real;
 pub(crate) mod signal;

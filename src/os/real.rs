@@ -6,7 +6,6 @@
 
 use core::sync::atomic::{AtomicBool, Ordering};
 use core::time::Duration;
-use std::fs::File;
 use std::io::{self, IoSlice, Read as _, Write as _};
 use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::os::fd::{AsRawFd as _, OwnedFd};
@@ -16,6 +15,7 @@ use mio::unix::SourceFd;
 use mio::{Events, Poll, Token};
 use socket2::{Domain, Protocol, SockRef, Socket, TcpKeepalive, Type};
 
+use super::file::{Access, open};
 use super::signal::{self, Wake};
 use super::{Fault, Instant, Interest, Key, Occurrence, Os, Readiness};
 use super::{clock, descriptors};
@@ -103,7 +103,7 @@ fn above_standard(socket: Socket) -> io::Result<Socket> {
     let moved = socket.try_clone()?;
     drop(socket);
     loop {
-        let placeholder = match File::options().read(true).write(true).open("/dev/null") {
+        let placeholder = match open("/dev/null", Access::ReadAndWrite) {
             Ok(file) => OwnedFd::from(file),
             // There may be no `/dev`: any descriptor that is not a connection will do.
             Err(_) => Socket::new(Domain::UNIX, Type::DGRAM, None)?.into(),
