@@ -239,7 +239,7 @@ impl Queue {
     fn push(&mut self, piece: Bytes) {
         self.len = self.len.saturating_add(piece.len());
         if let Some(memory) = &self.memory {
-            memory.take_anyway(charge_of(&piece));
+            memory.take_anyway(charge_of(1, piece.len()));
         }
         self.refused_len = 0;
         let was_empty = self.pieces.is_empty();
@@ -249,10 +249,10 @@ impl Queue {
         }
     }
 
-    /// Gives back what `pieces` counted for.
-    fn give_back<'p>(&self, pieces: impl IntoIterator<Item = &'p Bytes>) {
+    /// Gives back what this many pieces with `len` bytes counted for.
+    fn give_back(&self, pieces: usize, len: usize) {
         if let Some(memory) = &self.memory {
-            memory.give_back(pieces.into_iter().map(charge_of).sum());
+            memory.give_back(charge_of(pieces, len));
         }
     }
 
@@ -263,9 +263,9 @@ impl Queue {
     }
 }
 
-/// What a piece takes in memory: its bytes, its place in the queue, and what its owner keeps beside them.
-const fn charge_of(piece: &Bytes) -> usize {
-    piece.len().saturating_add(CHANNEL_PIECE_LEN)
+/// What pieces take in memory: their bytes, their places in the queue, and what their owners keep beside them.
+const fn charge_of(pieces: usize, len: usize) -> usize {
+    len.saturating_add(pieces.saturating_mul(CHANNEL_PIECE_LEN))
 }
 
 /// The sending end of a [`Body::channel`]. Dropped without [`finish`](Self::finish), it cuts the response: the peer sees
@@ -456,7 +456,7 @@ impl BodySource {
     pub(crate) fn attach(&self, notify: Notify, memory: &Arc<Memory>) {
         let mut queue = self.channel.lock();
         queue.receiver = ReceiverState::Attached(notify);
-        memory.take_anyway(queue.pieces.iter().map(charge_of).sum());
+        memory.take_anyway(charge_of(queue.pieces.len(), queue.len));
         queue.memory = Some(Arc::clone(memory));
         // A sender may be waiting for its response to be returned.
         drop(queue);
@@ -478,7 +478,7 @@ impl BodySource {
             };
         };
         queue.len = queue.len.saturating_sub(piece.len());
-        queue.give_back([&piece]);
+        queue.give_back(1, piece.len());
         let waiting = queue.waiting.take();
         drop(queue);
         self.channel.room.notify_one();
@@ -494,7 +494,7 @@ impl Drop for BodySource {
         let mut queue = self.channel.lock();
         queue.receiver = ReceiverState::Gone;
         let pieces = std::mem::take(&mut queue.pieces);
-        queue.give_back(&pieces);
+        queue.give_back(pieces.len(), queue.len);
         queue.len = 0;
         let waiting = queue.waiting.take();
         drop(queue);
