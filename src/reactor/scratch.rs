@@ -83,12 +83,19 @@ impl Date {
         if self.freshness == Freshness::Stale {
             let second = unix_seconds();
             if second != self.second {
-                self.second = second;
-                self.line = DateLine::new(&imf_fixdate(second));
+                self.renew(second);
             }
             self.freshness = Freshness::OfThisTurn;
         }
         &self.line
+    }
+
+    /// Once a second, so the callers do not each have the code for it.
+    #[cold]
+    #[inline(never)]
+    fn renew(&mut self, second: u64) {
+        self.second = second;
+        self.line = DateLine::new(&imf_fixdate(second));
     }
 }
 
