@@ -95,7 +95,7 @@ pub(crate) struct SourceArguments {
         action = ArgAction::SetTrue, value_parser = switch
     )]
     pub(crate) no_sandbox: Switch,
-    /// Which network the function sees [default: host]
+    /// Which network the function sees [default: host; check: own, unless the server needs the outside]
     #[arg(long, value_enum, conflicts_with = "no_sandbox")]
     pub(crate) network: Option<Network>,
     /// The start command, instead of bootstrap

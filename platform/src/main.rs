@@ -27,6 +27,7 @@ mod report_file;
 mod run;
 mod sandbox;
 mod settings;
+mod shortage;
 mod template;
 mod watch;
 mod wire;

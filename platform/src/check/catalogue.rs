@@ -43,6 +43,34 @@ pub(crate) struct Check {
     pub(crate) lane: Lane,
 }
 
+impl Check {
+    /// Whether it uses an instance that has responded to the first request.
+    pub(crate) const fn sends_requests(&self) -> bool {
+        match self.lane {
+            Lane::Files(_) | Lane::Start(_) | Lane::Port(_) => false,
+            Lane::Pace(_)
+            | Lane::Work(_)
+            | Lane::Idle(_)
+            | Lane::Quiet(_)
+            | Lane::Last(_)
+            | Lane::Starts(_)
+            | Lane::Record(_) => true,
+        }
+    }
+
+    /// Whether it uses another instance than the first.
+    pub(crate) const fn needs_another(&self) -> bool {
+        match self.lane {
+            Lane::Files(_) | Lane::Start(_) | Lane::Pace(_) | Lane::Work(_) | Lane::Record(_) => {
+                false
+            }
+            Lane::Port(_) | Lane::Idle(_) | Lane::Quiet(_) | Lane::Last(_) | Lane::Starts(_) => {
+                true
+            }
+        }
+    }
+}
+
 /// All of them, in the order in which they are shown.
 pub(crate) static CHECKS: &[Check] = &[
     Check {

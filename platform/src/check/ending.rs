@@ -2,7 +2,6 @@
 
 use std::fs;
 use std::net::TcpListener;
-use std::thread;
 use std::time::{Duration, Instant};
 
 use super::observation::{Break, Cause, Observation};
@@ -13,7 +12,7 @@ use crate::instance::Instance;
 use crate::instance::command::Circumstances;
 use crate::instance::launch::NotStarted;
 use crate::instance::process::exit_code;
-use crate::sandbox::{Isolation, Network};
+use crate::shortage;
 use crate::wire::Fault;
 
 const END_PATIENCE: Duration = Duration::from_secs(10);
@@ -117,21 +116,14 @@ pub(crate) fn bad_port(subject: &Subject) -> Observation {
         Ok(taken) => taken,
         Err(error) => return Observation::Unseen(format!("no port to use up: {error}")),
     };
-    let mut cases = vec![("no-port".to_owned(), "a port that is not a number")];
-    // In a network of its own the function does not see that the port is in use.
-    if subject.project.isolation != Isolation::Sandboxed(Network::Own) {
-        cases.push((taken.to_string(), "a port in use"));
-    }
-    let broken = thread::scope(|scope| {
-        let starting: Vec<_> = cases
-            .iter()
-            .map(|(value, what)| scope.spawn(move || refuses(subject, value, what)))
-            .collect();
-        starting
-            .into_iter()
-            .filter_map(|start| start.join().ok())
-            .find_map(Result::err)
-    });
+    let cases = [
+        ("no-port".to_owned(), "a port that is not a number"),
+        (taken.to_string(), "a port in use"),
+    ];
+    let starts = cases
+        .iter()
+        .map(|(value, what)| move || refuses(subject, value, what));
+    let broken = shortage::at_once(starts).into_iter().find_map(Result::err);
     broken.map_or_else(
         || Observation::Held("non-zero exit with a line".to_owned()),
         Into::into,

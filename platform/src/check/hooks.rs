@@ -1,12 +1,13 @@
 //! H: the platform's own requests.
 
-use std::thread;
+use std::thread::{self, ScopedJoinHandle};
 use std::time::{Duration, Instant};
 
 use super::observation::{Break, Cause, Observation};
 use super::subject::{Subject, dial};
 use crate::caller_error::{CallerError, LogTail};
 use crate::instance::{Instance, hooks};
+use crate::shortage;
 
 const LOAD_THREADS: u32 = 8;
 const LOAD_TIME: Duration = Duration::from_millis(800);
@@ -38,15 +39,15 @@ pub(crate) fn pre_stop(subject: &Subject, instance: &Instance) -> Observation {
     };
     let (stopped, in_flight) = thread::scope(|scope| {
         let call = subject.plain(instance);
-        let in_flight = scope.spawn(move || subject.ask_once(instance, &call));
+        let in_flight = shortage::spawn_scoped(scope, move || subject.ask_once(instance, &call));
         let stopped = hooks::pre_stop(instance, &subject.project.settings, timeout);
-        (stopped, in_flight.join())
+        (stopped, in_flight.map(ScopedJoinHandle::join))
     });
     match (stopped, in_flight) {
         (Err(why), _) => Break::new(why)
             .fix("respond to GET /pre-stop with a 2xx within its time-out")
             .into(),
-        (Ok(_), Ok(Err(fault))) => subject
+        (Ok(_), Ok(Ok(Err(fault)))) => subject
             .broken_by("the request in flight", &fault)
             .fix("let requests that have begun finish during /pre-stop")
             .into(),
@@ -64,7 +65,7 @@ pub(crate) fn health(subject: &Subject, instance: &Instance) -> Observation {
     let until = Instant::now() + LOAD_TIME;
     let worst = thread::scope(|scope| {
         for _ in 0..threads {
-            scope.spawn(|| load(subject, instance, until));
+            shortage::spawn_scoped(scope, || load(subject, instance, until)).ok();
         }
         let mut worst = Some(200);
         while Instant::now() < until {

@@ -9,6 +9,7 @@ use crate::caller_error::CallerError;
 use crate::clock::plain_seconds;
 use crate::fix::Trouble;
 use crate::instance::Instance;
+use crate::shortage;
 use crate::wire::{Fault, Wire, readable_within};
 
 /// Just past each common default: 2 and 5 s (gunicorn, Node, actix, uvicorn, Apache), 15, 30 (hyper), 60, 75 (nginx), 130.
@@ -74,28 +75,22 @@ fn idle_connections(subject: &Subject, instance: &Instance, past: Past) -> Obser
         .get(times.len().saturating_sub(room)..)
         .unwrap_or(times);
     let _turn = subject.turn();
-    let results: Vec<Result<(), Break>> = thread::scope(|scope| {
-        let waiting: Vec<_> = times
-            .iter()
-            .map(|seconds| {
-                scope.spawn(|| one_idle(subject, instance, past, Duration::from_secs(*seconds)))
-            })
-            .collect();
-        waiting
-            .into_iter()
-            .filter_map(|waiting| waiting.join().ok())
-            .collect()
-    });
+    let waits = times
+        .iter()
+        .map(|seconds| || one_idle(subject, instance, past, Duration::from_secs(*seconds)));
     // The shortest wait that fails says most about the timer.
-    results.into_iter().find_map(Result::err).map_or_else(
-        || {
-            Observation::Held(format!(
-                "idle up to {} s, then a POST",
-                plain_seconds(subject.depth.longest_idle())
-            ))
-        },
-        Into::into,
-    )
+    shortage::at_once(waits)
+        .into_iter()
+        .find_map(Result::err)
+        .map_or_else(
+            || {
+                Observation::Held(format!(
+                    "idle up to {} s, then a POST",
+                    plain_seconds(subject.depth.longest_idle())
+                ))
+            },
+            Into::into,
+        )
 }
 
 fn one_idle(

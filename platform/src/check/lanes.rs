@@ -10,25 +10,42 @@ use indicatif::{ProgressBar, ProgressStyle};
 use super::catalogue::{CHECKS, Check, Lane};
 use super::finding::{Finding, fold};
 use super::observation::{Break, Observation};
+use super::opening::{Choice, Opening};
 use super::subject::{Port, Subject};
 use crate::environment::Completeness;
 use crate::instance::Instance;
 use crate::instance::launch::NotStarted;
 use crate::instance::process::exit_code;
+use crate::shortage;
 
 /// How often an instance that a check has ended is replaced for the checks after it.
 const RESTARTS_MAX: u32 = 3;
+/// How often the progress is drawn.
+const TICK: Duration = Duration::from_millis(200);
 /// A process that ended during a request is only seen as ended a little later.
 const END_NOTICE: Duration = Duration::from_millis(300);
 
 /// Runs the selected checks; the findings come in the catalogue's order.
-pub(crate) fn run(subject: &Subject, selected: &[&'static Check]) -> Vec<Finding> {
-    let desk = Desk::new(subject, selected);
+pub(crate) fn run(
+    subject: &mut Subject,
+    selected: &[&'static Check],
+    choice: Choice,
+) -> Vec<Finding> {
+    let progress = progress(selected.len());
+    let Opening {
+        first, response, ..
+    } = Opening::of(subject, selected, choice);
+    let desk = Desk {
+        subject,
+        selected,
+        findings: Mutex::default(),
+        progress,
+    };
     desk.files();
-    match subject.start() {
+    match first {
         Ok(first) => {
             desk.started(&first);
-            if desk.responds(&first) {
+            if desk.responds(&first, response) {
                 desk.examine(first);
                 desk.record();
             } else {
@@ -43,6 +60,23 @@ pub(crate) fn run(subject: &Subject, selected: &[&'static Check]) -> Vec<Finding
     desk.finish()
 }
 
+/// Drawn on a terminal only.
+fn progress(checks: usize) -> ProgressBar {
+    let progress = ProgressBar::new(checks as u64);
+    let style = ProgressStyle::with_template("{bar:24.green} {pos}/{len} {elapsed} {msg}");
+    progress.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
+    let drawn = progress.downgrade();
+    let ticking = move || {
+        while let Some(progress) = drawn.upgrade() {
+            progress.tick();
+            thread::sleep(TICK);
+        }
+    };
+    // Without a thread the time shown stands still.
+    thread::Builder::new().spawn(ticking).ok();
+    progress
+}
+
 /// Runs checks and collects what they found, from every lane.
 struct Desk<'a> {
     subject: &'a Subject,
@@ -51,21 +85,7 @@ struct Desk<'a> {
     progress: ProgressBar,
 }
 
-impl<'a> Desk<'a> {
-    fn new(subject: &'a Subject, selected: &'a [&'static Check]) -> Self {
-        // Drawn on a terminal only.
-        let progress = ProgressBar::new(selected.len() as u64);
-        let style = ProgressStyle::with_template("{bar:24.green} {pos}/{len} {elapsed} {msg}");
-        progress.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
-        progress.enable_steady_tick(Duration::from_millis(200));
-        Self {
-            subject,
-            selected,
-            findings: Mutex::default(),
-            progress,
-        }
-    }
-
+impl Desk<'_> {
     fn files(&self) {
         for check in self.selected {
             if let Lane::Files(observe) = check.lane {
@@ -82,18 +102,16 @@ impl<'a> Desk<'a> {
         }
     }
 
-    /// The first request; `false` if the process has ended after it.
-    fn responds(&self, first: &Instance) -> bool {
-        if !self.selected.iter().any(|check| sends_requests(check)) {
+    /// The first response; `false` if the process has ended after it.
+    fn responds(
+        &self,
+        first: &Instance,
+        response: Option<(&'static Check, Observation, Instant)>,
+    ) -> bool {
+        let Some((check, observation, began)) = response else {
             return true;
-        }
-        for check in CHECKS {
-            if let Lane::Pace(observe) = check.lane {
-                let began = Instant::now();
-                let observation = observe(self.subject, first);
-                self.file(check, with_end(observation, first), began);
-            }
-        }
+        };
+        self.file(check, with_end(observation, first), began);
         first.process.ended().is_none()
     }
 
@@ -125,11 +143,12 @@ impl<'a> Desk<'a> {
         match second {
             Some(second) => {
                 let second = Seat::new(self.subject, second);
-                thread::scope(|scope| {
-                    scope.spawn(|| drop(self.work(first)));
-                    scope.spawn(|| self.waits_and_ends(second));
-                    scope.spawn(|| self.starts());
-                });
+                let lanes: [Box<dyn FnOnce() + Send>; 3] = [
+                    Box::new(|| drop(self.work(first))),
+                    Box::new(|| self.waits_and_ends(second)),
+                    Box::new(|| self.starts()),
+                ];
+                shortage::at_once(lanes);
             }
             // One port, so one instance at a time: the first one serves every lane.
             None => {
@@ -142,7 +161,7 @@ impl<'a> Desk<'a> {
 
     /// The instance on another port, if a selected check needs it and the server can use another port.
     fn second(&self) -> Option<Instance> {
-        self.selected.iter().find(|check| needs_another(check))?;
+        self.selected.iter().find(|check| check.needs_another())?;
         let mut second = None;
         for check in CHECKS {
             if let Lane::Port(start) = check.lane {
@@ -183,11 +202,11 @@ impl<'a> Desk<'a> {
         }
         if !idle.is_empty() {
             match seat.instance() {
-                Ok(instance) => thread::scope(|scope| {
-                    for (check, observe) in idle {
-                        scope.spawn(move || self.note(check, || observe(self.subject, instance)));
-                    }
-                }),
+                Ok(instance) => {
+                    shortage::at_once(idle.into_iter().map(|(check, observe)| {
+                        move || self.note(check, || observe(self.subject, instance))
+                    }));
+                }
                 Err(why) => idle
                     .iter()
                     .for_each(|(check, _)| self.note(check, || Observation::Unseen(why.clone()))),
@@ -207,18 +226,17 @@ impl<'a> Desk<'a> {
 
     /// At the same time if each start can have a port or a network of its own.
     fn starts(&self) {
-        thread::scope(|scope| {
-            for check in self.selected {
-                if let Lane::Starts(observe) = check.lane {
-                    let noting = move || self.note(check, || observe(self.subject));
-                    if self.subject.can_run_beside() {
-                        drop(scope.spawn(noting));
-                    } else {
-                        noting();
-                    }
-                }
+        let mut starts = Vec::new();
+        for check in self.selected {
+            if let Lane::Starts(observe) = check.lane {
+                starts.push(move || self.note(check, || observe(self.subject)));
             }
-        });
+        }
+        if self.subject.can_run_beside() {
+            shortage::at_once(starts);
+        } else {
+            starts.into_iter().for_each(|start| start());
+        }
     }
 
     fn record(&self) {
@@ -233,7 +251,11 @@ impl<'a> Desk<'a> {
         self.progress
             .set_message(format!("{} {}", check.id, check.title));
         let began = Instant::now();
-        let observation = observe();
+        // What this machine refuses to one check, it refuses to the next as well.
+        let observation = match shortage::noted() {
+            Some(refusal) => Observation::Unseen(refusal.to_owned()),
+            None => observe(),
+        };
         self.file(check, observation, began);
     }
 
@@ -264,28 +286,6 @@ impl<'a> Desk<'a> {
         });
         fold(&mut findings);
         findings
-    }
-}
-
-/// Does the check use an instance that has responded to the first request?
-const fn sends_requests(check: &Check) -> bool {
-    match check.lane {
-        Lane::Files(_) | Lane::Start(_) | Lane::Port(_) => false,
-        Lane::Pace(_)
-        | Lane::Work(_)
-        | Lane::Idle(_)
-        | Lane::Quiet(_)
-        | Lane::Last(_)
-        | Lane::Starts(_)
-        | Lane::Record(_) => true,
-    }
-}
-
-/// Does the check use another instance than the first?
-const fn needs_another(check: &Check) -> bool {
-    match check.lane {
-        Lane::Files(_) | Lane::Start(_) | Lane::Pace(_) | Lane::Work(_) | Lane::Record(_) => false,
-        Lane::Port(_) | Lane::Idle(_) | Lane::Quiet(_) | Lane::Last(_) | Lane::Starts(_) => true,
     }
 }
 

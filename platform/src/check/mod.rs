@@ -8,6 +8,7 @@ mod keepalive;
 mod lanes;
 mod logs;
 mod observation;
+mod opening;
 mod page;
 mod parallel;
 mod payload;
@@ -19,13 +20,17 @@ mod streams;
 mod subject;
 mod workspace;
 
-use crate::arguments::CheckArguments;
+use crate::arguments::{CheckArguments, SourceArguments};
 use crate::exit::{Failure, Status};
 use crate::interrupt::yield_to_signal;
+use crate::isolation;
 use crate::project::Project;
 use crate::report_file::ReportFile;
 use crate::run::ensure_port_free;
+use crate::sandbox::{Isolation, Network};
+use crate::shortage;
 use finding::Verdict;
+use opening::Choice;
 use subject::{Depth, Paths, Subject};
 
 /// Runs the checks and reports them.
@@ -35,7 +40,8 @@ pub(crate) fn check(arguments: &CheckArguments) -> Result<Status, Failure> {
     let [junit, html] = [&arguments.junit, &arguments.html]
         .map(|path| path.as_deref().map(ReportFile::at).transpose());
     let (junit, html) = (junit?, html?);
-    let project = Project::resolve(&arguments.source)?;
+    let mut project = Project::resolve(&arguments.source)?;
+    let choice = network(&arguments.source, &mut project);
     project.say_notes();
     ensure_port_free(&project)?;
     let title = project.start.typed();
@@ -52,9 +58,15 @@ pub(crate) fn check(arguments: &CheckArguments) -> Result<Status, Failure> {
             .clone()
             .unwrap_or_else(|| arguments.path.clone()),
     };
-    let subject = Subject::new(project, depth, paths)?;
-    let findings = lanes::run(&subject, &selected);
+    let mut subject = Subject::new(project, depth, paths)?;
+    let findings = lanes::run(&mut subject, &selected, choice);
     yield_to_signal();
+    if let Some(refusal) = shortage::noted() {
+        return Err(
+            Failure::machine(format!("the checks were not finished: {refusal}"))
+                .fix("end some programs, or raise the limit (ulimit -u)"),
+        );
+    }
     if let Some(file) = junit {
         file.write(&report::junit(&title, &findings))?;
     }
@@ -74,4 +86,18 @@ pub(crate) fn check(arguments: &CheckArguments) -> Result<Status, Failure> {
     } else {
         Status::Done
     })
+}
+
+/// Gives each instance a network of its own, where the kernel allows it and the user has not chosen: the probe dials
+/// an address that is not loopback, no other program is in the way, and servers with a port that is built in can run at
+/// the same time.
+fn network(arguments: &SourceArguments, project: &mut Project) -> Choice {
+    let is_open = arguments.network.is_none()
+        && project.isolation == Isolation::Sandboxed(Network::Host)
+        && isolation::allows(Network::Own, &project.code).is_ok();
+    if !is_open {
+        return Choice::Made;
+    }
+    project.isolation = Isolation::Sandboxed(Network::Own);
+    Choice::Open
 }

@@ -1,6 +1,5 @@
 //! C: many requests at a time, and some that misbehave.
 
-use std::thread;
 use std::time::{Duration, Instant};
 
 use super::observation::{Break, Cause, Observation};
@@ -10,6 +9,7 @@ use crate::caller_error::CallerError;
 use crate::clock::{self, human};
 use crate::fix::Trouble;
 use crate::instance::Instance;
+use crate::shortage;
 use crate::wire::Fault;
 
 const PATIENCE_MIN: Duration = Duration::from_secs(10);
@@ -94,16 +94,10 @@ fn burst(
         .min(subject.project.settings.timeout)
         .max(PATIENCE_MIN);
     let began = Instant::now();
-    let replies: Vec<Result<String, Fault>> = thread::scope(|scope| {
-        let asking: Vec<_> = tokens
-            .iter()
-            .map(|token| scope.spawn(move || ask(subject, instance, token, patience)))
-            .collect();
-        asking
-            .into_iter()
-            .filter_map(|asking| asking.join().ok())
-            .collect()
-    });
+    let asking = tokens
+        .iter()
+        .map(|token| move || ask(subject, instance, token, patience));
+    let replies = shortage::at_once(asking);
     let time = began.elapsed();
     let mut reflecting = 0;
     for (token, reply) in tokens.iter().zip(replies) {
@@ -180,23 +174,24 @@ pub(crate) fn one_fails(subject: &Subject, instance: &Instance) -> Observation {
 /// Sends failing bytes three times while others ask.
 fn beside(subject: &Subject, instance: &Instance, bytes: &[u8]) -> Result<(), Fault> {
     let count = subject.project.settings.concurrency_max().min(8);
-    thread::scope(|scope| {
-        let healthy: Vec<_> = (0..count)
-            .map(|_| scope.spawn(|| subject.ask_once(instance, &subject.plain(instance))))
-            .collect();
-        for _ in 0..3 {
-            if let Ok(mut wire) = dial(instance) {
-                wire.send(bytes).ok();
-                // Some servers wait for more of it: no response is a response here.
-                wire.read_reply("POST", END_NOTICE).ok();
+    let asking = (0..=count).map(|number| {
+        move || {
+            if number < count {
+                return subject
+                    .ask_once(instance, &subject.plain(instance))
+                    .map(drop);
             }
+            for _ in 0..3 {
+                if let Ok(mut wire) = dial(instance) {
+                    wire.send(bytes).ok();
+                    // Some servers wait for more of it: no response is a response here.
+                    wire.read_reply("POST", END_NOTICE).ok();
+                }
+            }
+            Ok(())
         }
-        healthy
-            .into_iter()
-            .filter_map(|asking| asking.join().ok())
-            .find_map(Result::err)
-            .map_or(Ok(()), Err)
-    })
+    });
+    shortage::at_once(asking).into_iter().collect()
 }
 
 /// C3: callers that leave in the middle.

@@ -34,7 +34,7 @@ pub(crate) fn responds(subject: &Subject, instance: &Instance) -> Observation {
         Ok(reply) => {
             subject.measured(Pace::Within(began.elapsed()));
             let status = reply.head.status;
-            subject.record().plain_status.get_or_insert(status);
+            subject.responded(status);
             if status >= 500 {
                 return Break::new(format!("GET {path}: {status}"))
                     .fix("name a path that works with --path")
@@ -92,6 +92,12 @@ pub(crate) fn events(subject: &Subject, instance: &Instance) -> Observation {
         ));
     }
     Observation::Held("binary, empty and 32 MB".to_owned())
+}
+
+/// Whether an event gets a response that P1 accepts.
+pub(crate) fn takes_event(subject: &Subject, instance: &Instance) -> bool {
+    let reply = subject.ask_once(instance, &subject.event(instance, "{}"));
+    reply.is_ok_and(|reply| !is_unreported_failure(&reply))
 }
 
 /// Without `x-fc-status` the platform counts any status of an event call as a success.

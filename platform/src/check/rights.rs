@@ -61,7 +61,7 @@ fn serves(subject: &Subject, instance: &Instance) -> Result<(), Observation> {
     let path = &subject.paths.plain;
     let context = format!("GET {path} where the code is read-only");
     let reply = subject.ask_once(instance, &subject.plain(instance));
-    let usual = subject.record().plain_status;
+    let usual = subject.plain_status();
     match (reply, usual) {
         _ if instance.process.ended().is_some() => Err(Break::new("it listened and then ended")
             .caller(CallerError::ProcessExited)

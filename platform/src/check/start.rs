@@ -4,7 +4,6 @@ use std::fs;
 use std::io;
 use std::net::TcpStream;
 use std::path::{Path, PathBuf};
-use std::thread;
 use std::time::Duration;
 
 use rustix::net::sockopt::set_socket_linger;
@@ -21,6 +20,7 @@ use crate::instance::timeline::Part;
 use crate::package::inspect::{self, Debian, Fault};
 use crate::project::Start;
 use crate::settings::{Origin, Settings};
+use crate::shortage;
 
 const HALF_OPEN_MAX: u32 = 8;
 const CODE: &str = "/code/";
@@ -203,7 +203,11 @@ pub(crate) fn follows_port(subject: &Subject) -> (Observation, Option<Instance>)
     };
     let mut settings = subject.settings_beside();
     settings.port = other;
-    match subject.start_project(&subject.project, &settings, Circumstances::default()) {
+    let circumstances = Circumstances {
+        former_port: Some(configured),
+        ..Circumstances::default()
+    };
+    match subject.start_project(&subject.project, &settings, circumstances) {
         Ok(second) => {
             let seen = format!("on {configured}, and on {other} when configured");
             (Observation::Held(seen), Some(second))
@@ -288,14 +292,7 @@ pub(crate) fn bare_environment(subject: &Subject) -> Observation {
     };
     let results: Vec<Result<(), Observation>> = match subject.port() {
         Port::Fixed => cases.into_iter().map(starts).collect(),
-        Port::Movable => thread::scope(|scope| {
-            let starting: Vec<_> = cases
-                .into_iter()
-                .map(|case| scope.spawn(move || starts(case)))
-                .collect();
-            let joined = starting.into_iter().filter_map(|start| start.join().ok());
-            joined.collect()
-        }),
+        Port::Movable => shortage::at_once(cases.into_iter().map(|case| move || starts(case))),
     };
     results
         .into_iter()

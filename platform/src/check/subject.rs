@@ -9,6 +9,7 @@ use super::observation::{Break, Cause};
 use super::workspace::Workspace;
 use crate::caller_error::CallerError;
 use crate::clock;
+use crate::console::{Tone, say};
 use crate::environment::Completeness;
 use crate::exit::Failure;
 use crate::fix::Language;
@@ -78,23 +79,40 @@ pub(crate) struct Subject {
     pub(crate) paths: Paths,
     pub(crate) workspace: Workspace,
     port: OnceLock<Port>,
+    measured: Measured,
+    turn: Mutex<()>,
+    record: Mutex<Record>,
+}
+
+/// What the first instance shows, for the patience with all others.
+#[derive(Debug, Default)]
+pub(crate) struct Measured {
     /// How long the first start took.
     start_time: OnceLock<Duration>,
     pace: OnceLock<Pace>,
-    turn: Mutex<()>,
-    record: Mutex<Record>,
+    plain_status: OnceLock<u16>,
 }
 
 /// What is judged over all responses and all instances together.
 #[derive(Debug, Default)]
 pub(crate) struct Record {
     pub(crate) responses: u64,
-    /// Of the first plain request.
-    pub(crate) plain_status: Option<u16>,
     pub(crate) closing: Vec<String>,
     pub(crate) fields_len_max: usize,
     pub(crate) reserved: Vec<String>,
     pub(crate) logs: Vec<(Arc<Logs>, [String; 2])>,
+}
+
+/// For the first start, which may take long: what keeps the port from opening is said while it is waited for.
+#[derive(Clone, Copy, Debug)]
+struct Telling;
+
+impl Witness for Telling {
+    fn on_line(&self, _: &str) {}
+    fn on_remark(&self, _: &str) {}
+    fn on_delay(&self, remark: &str) {
+        say(format!("{} {remark}", Tone::Caution.paint("note:")));
+    }
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -117,8 +135,7 @@ impl Subject {
             paths,
             workspace,
             port: OnceLock::new(),
-            start_time: OnceLock::new(),
-            pace: OnceLock::new(),
+            measured: Measured::default(),
             turn: Mutex::default(),
             record: Mutex::default(),
         })
@@ -127,9 +144,9 @@ impl Subject {
     /// Starts the first instance, with the configured settings.
     pub(crate) fn start(&self) -> Result<Instance, NotStarted> {
         let settings = &self.project.settings;
-        let instance = self.start_project(&self.project, settings, Circumstances::default())?;
+        let instance = self.launch(&self.project, settings, Circumstances::default(), &Telling)?;
         let time = instance.timeline.of(Part::Listen).unwrap_or_default();
-        self.start_time.get_or_init(|| time);
+        self.measured.start_time.get_or_init(|| time);
         Ok(instance)
     }
 
@@ -149,14 +166,30 @@ impl Subject {
         settings: &Settings,
         circumstances: Circumstances,
     ) -> Result<Instance, NotStarted> {
-        let started = launch::start(project, settings, circumstances, &Silent, Timeline::begin());
+        self.launch(project, settings, circumstances, &Silent)
+    }
+
+    fn launch(
+        &self,
+        project: &Project,
+        settings: &Settings,
+        circumstances: Circumstances,
+        witness: &impl Witness,
+    ) -> Result<Instance, NotStarted> {
+        let started = launch::start(project, settings, circumstances, witness, Timeline::begin());
         if let Ok(instance) = &started {
             let secrets = instance.identity.secrets().map(str::to_owned);
             self.record()
                 .logs
                 .push((Arc::clone(&instance.logs), secrets));
         }
-        started
+        started.map_err(|mut not_started| {
+            // The checks are less patient than the platform, whose callers get this error.
+            if let CallerError::PortNeverOpened { waited, .. } = &mut not_started.error {
+                *waited = self.project.settings.start_timeout;
+            }
+            not_started
+        })
     }
 
     /// The settings of an instance that runs while others do.
@@ -172,7 +205,7 @@ impl Subject {
     /// A start that takes this long will not end: others of the same server were much quicker, on a machine that was
     /// less busy.
     pub(crate) fn start_patience(&self) -> Duration {
-        let first = self.start_time.get().copied().unwrap_or_default();
+        let first = self.measured.start_time.get().copied().unwrap_or_default();
         (START_PATIENCE_MIN + first * START_SLOWDOWN_MAX).min(self.project.settings.start_timeout)
     }
 
@@ -189,6 +222,18 @@ impl Subject {
     /// Whether each instance has a network of its own.
     pub(crate) fn has_own_network(&self) -> bool {
         self.project.isolation == Isolation::Sandboxed(Network::Own)
+    }
+
+    /// Starts all further instances in another network. Returns what was measured in the old one.
+    pub(crate) fn move_to(&mut self, network: Network) -> Measured {
+        self.project.isolation = Isolation::Sandboxed(network);
+        std::mem::take(&mut self.measured)
+    }
+
+    /// Undoes [`Self::move_to`].
+    pub(crate) fn move_back(&mut self, network: Network, measured: Measured) {
+        self.project.isolation = Isolation::Sandboxed(network);
+        self.measured = measured;
     }
 
     /// The function in this machine's network.
@@ -218,12 +263,22 @@ impl Subject {
 
     /// How long a plain request took; the first measurement counts.
     pub(crate) fn measured(&self, pace: Pace) {
-        self.pace.get_or_init(|| pace);
+        self.measured.pace.get_or_init(|| pace);
+    }
+
+    /// The status of the first plain request; the first one counts.
+    pub(crate) fn responded(&self, status: u16) {
+        self.measured.plain_status.get_or_init(|| status);
+    }
+
+    /// The status of the first plain request.
+    pub(crate) fn plain_status(&self) -> Option<u16> {
+        self.measured.plain_status.get().copied()
     }
 
     /// How long to wait for a response. A function may be slow, up to its own time-out.
     pub(crate) fn patience(&self) -> Duration {
-        match self.pace.get() {
+        match self.measured.pace.get() {
             Some(Pace::Never) => PATIENCE_LOST,
             Some(Pace::Within(time)) => (PATIENCE_MIN + *time * SLOWDOWN_MAX)
                 .min(self.project.settings.timeout)

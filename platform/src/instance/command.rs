@@ -22,6 +22,8 @@ pub(crate) struct Circumstances {
     pub(crate) user: Option<u32>,
     /// Processors for a measurement, in which the start is probed without pauses.
     pub(crate) cores: Option<&'static Cores>,
+    /// Another start was given this port. If this one listens there instead of on its own, the port is built in.
+    pub(crate) former_port: Option<u16>,
 }
 
 /// Describes what is started.

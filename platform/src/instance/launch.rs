@@ -11,18 +11,20 @@ use super::command::{self, Circumstances};
 use super::cores::Cores;
 use super::logs::Logs;
 use super::phase::{Life, Step as LifeStep};
-use super::probe::{Outcome, Pace, Probes, probe};
+use super::probe::{Outcome, Pace, Probes, Target, probe};
 use super::process::{Process, exit_code};
 use super::timeline::{Part, Timeline};
 use super::{Instance, LAST_WORDS, hooks};
 use crate::caller_error::{CallerError, LogTail};
+use crate::clock::plain_seconds;
 use crate::environment::Identity;
 use crate::fix;
-use crate::listeners::Dialed;
+use crate::listeners::{Dialed, Obstacle};
 use crate::package::inspect::{self, Fault};
 use crate::project::{Project, Start};
 use crate::sandbox::{Isolation, Refusal, Spec, Step};
 use crate::settings::Settings;
+use crate::shortage;
 
 /// How long the news of an end may take after a connection broke.
 const END_NOTICE: Duration = Duration::from_millis(100);
@@ -33,6 +35,8 @@ pub(crate) struct NotStarted {
     pub(crate) error: CallerError,
     pub(crate) seen: Vec<String>,
     pub(crate) fixes: Vec<String>,
+    /// It listened, but not where the router connects.
+    pub(crate) listens: bool,
 }
 
 /// Receives what happens on the way.
@@ -41,6 +45,10 @@ pub(crate) trait Witness: Clone + Send + Sync + 'static {
     fn on_line(&self, line: &str);
     /// Something about the start is worth knowing.
     fn on_remark(&self, remark: &str);
+    /// The start takes long, and this is what keeps the port from serving.
+    fn on_delay(&self, remark: &str) {
+        self.on_remark(remark);
+    }
 }
 
 /// Starts an instance.
@@ -73,7 +81,13 @@ pub(crate) fn start<W: Witness>(
         life: Mutex::new(life),
         port: settings.port,
     };
-    let listening = listen(&instance, project, settings, Pace::of(cores), witness);
+    let target = Target {
+        port: settings.port,
+        former_port: circumstances.former_port,
+        limit: settings.start_timeout,
+        pace: Pace::of(cores),
+    };
+    let listening = listen(&instance, project, target, witness);
     let ready = listening.and_then(|probes| {
         instance.probes = probes;
         let accepted = instance.process.began + probes.took;
@@ -126,6 +140,7 @@ fn accept_file(
                     error,
                     seen: vec![fault.seen()],
                     fixes,
+                    listens: false,
                 });
             }
             None => witness.on_remark(&format!("{}; {}", fault.seen(), fault.fix())),
@@ -176,21 +191,27 @@ fn refused(project: &Project, refusal: &Refusal) -> NotStarted {
                 error: caller,
                 seen: vec![format!("`{}` cannot be executed: {error}", start.typed())],
                 fixes: fix::cannot_execute(start, &error),
+                listens: false,
             }
         }
-        (Step::Spawn, _) => NotStarted {
-            error: exited(refusal.errno),
-            seen: vec![refusal.to_string()],
-            fixes: vec![
-                "this machine is out of processes, threads, descriptors or memory: end some programs, or raise the \
-                 limit (ulimit -u, ulimit -n)"
-                    .to_owned(),
-            ],
-        },
+        (Step::Spawn, _) => {
+            shortage::note(refusal);
+            NotStarted {
+                error: exited(refusal.errno),
+                seen: vec![refusal.to_string()],
+                fixes: vec![
+                    "this machine is out of processes, threads, descriptors or memory: end some programs, or raise \
+                     the limit (ulimit -u, ulimit -n)"
+                        .to_owned(),
+                ],
+                listens: false,
+            }
+        }
         (Step::Arrange(_), _) => NotStarted {
             error: exited(refusal.errno),
             seen: vec![format!("the sandbox failed: {refusal}")],
             fixes: vec!["--no-sandbox starts the function without one".to_owned()],
+            listens: false,
         },
     }
 }
@@ -198,13 +219,17 @@ fn refused(project: &Project, refusal: &Refusal) -> NotStarted {
 fn listen(
     instance: &Instance,
     project: &Project,
-    settings: &Settings,
-    pace: Pace,
+    target: Target,
     witness: &impl Witness,
 ) -> Result<Probes, NotStarted> {
-    let remark = |remark: String| witness.on_remark(&remark);
-    let limit = settings.start_timeout;
-    match probe(&instance.process, settings.port, limit, pace, remark) {
+    let delayed = |obstacle: &Obstacle| {
+        let limit = plain_seconds(target.limit);
+        let fixes = fix::blocked(project, obstacle).join("; ");
+        witness.on_delay(&format!(
+            "{obstacle}; waiting on, for {limit} s in all; fix: {fixes}"
+        ));
+    };
+    match probe(&instance.process, target, delayed) {
         Outcome::Accepted(probes) => {
             instance.on(LifeStep::PortAnswered);
             Ok(probes)
@@ -215,8 +240,8 @@ fn listen(
         }
         Outcome::Blocked(obstacle) => {
             let error = CallerError::PortNeverOpened {
-                port: settings.port,
-                waited: settings.start_timeout,
+                port: target.port,
+                waited: target.limit,
                 logs: instance.logs.tail(),
             };
             let fixes = fix::blocked(project, &obstacle);
@@ -224,6 +249,7 @@ fn listen(
                 error,
                 seen: vec![obstacle.to_string()],
                 fixes,
+                listens: obstacle.is_listener(),
             })
         }
     }
@@ -258,6 +284,7 @@ fn ended_early(
         error,
         seen,
         fixes: fix::exited(code, &instance.logs.lines()),
+        listens: false,
     }
 }
 
@@ -279,6 +306,7 @@ fn make_ready(
                 error,
                 seen: vec![why],
                 fixes,
+                listens: false,
             });
         }
     }
@@ -301,6 +329,7 @@ fn make_ready(
                 },
                 seen,
                 fixes,
+                listens: false,
             });
         }
         witness.on_remark(&format!("GET {} is healthy", health.path));

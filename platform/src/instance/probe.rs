@@ -86,18 +86,25 @@ pub(crate) enum Outcome {
     Blocked(Obstacle),
 }
 
+/// What is probed, and for how long.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Target {
+    pub(crate) port: u16,
+    /// A listener on this port instead is final.
+    pub(crate) former_port: Option<u16>,
+    pub(crate) limit: Duration,
+    pub(crate) pace: Pace,
+}
+
 /// Probes until the port accepts, the process ends or the time is over.
-pub(crate) fn probe(
-    process: &Process,
-    port: u16,
-    limit: Duration,
-    pace: Pace,
-    remark: impl FnMut(String),
-) -> Outcome {
+pub(crate) fn probe(process: &Process, target: Target, remark: impl FnMut(&Obstacle)) -> Outcome {
+    let Target {
+        port, limit, pace, ..
+    } = target;
     let began = Instant::now();
     let _punctual = (pace == Pace::DenseShared).then(Punctual::begin);
     let mut probes = Probes::default();
-    let mut search = Search::new(port, pace, remark);
+    let mut search = Search::new(target, remark);
     let mut refused = began;
     let mut has_accepted = false;
     loop {
@@ -134,7 +141,7 @@ pub(crate) fn probe(
 
 /// Looks for what keeps the port from serving.
 struct Search<T> {
-    port: u16,
+    target: Target,
     remark: T,
     has_remarked: bool,
     final_since: Option<Instant>,
@@ -142,15 +149,15 @@ struct Search<T> {
     period: Duration,
 }
 
-impl<T: FnMut(String)> Search<T> {
-    fn new(port: u16, pace: Pace, remark: T) -> Self {
+impl<T: FnMut(&Obstacle)> Search<T> {
+    fn new(target: Target, remark: T) -> Self {
         // A search takes milliseconds, which a measurement must not contain.
-        let (first, period) = match pace {
+        let (first, period) = match target.pace {
             Pace::Relaxed => (SEARCH_PERIOD, SEARCH_PERIOD),
             Pace::DenseApart | Pace::DenseShared => (REMARK_AFTER, CERTAIN_AFTER),
         };
         Self {
-            port,
+            target,
             remark,
             has_remarked: false,
             final_since: None,
@@ -164,10 +171,10 @@ impl<T: FnMut(String)> Search<T> {
         if Instant::now() < self.next {
             return None;
         }
-        let obstacle = process.obstacle(self.port, dialed);
+        let obstacle = process.obstacle(self.target.port, dialed);
         // Counted from the end: on a machine with many processes a search takes long.
         self.next = Instant::now() + self.period;
-        if obstacle.is_final() {
+        if obstacle.is_final() || self.is_built_in(&obstacle) {
             let since = *self.final_since.get_or_insert_with(Instant::now);
             return (since.elapsed() >= CERTAIN_AFTER).then_some(obstacle);
         }
@@ -175,9 +182,13 @@ impl<T: FnMut(String)> Search<T> {
         let is_worth_it = obstacle.is_listener() && began.elapsed() >= REMARK_AFTER;
         if is_worth_it && !self.has_remarked {
             self.has_remarked = true;
-            (self.remark)(obstacle.to_string());
+            (self.remark)(&obstacle);
         }
         None
+    }
+
+    fn is_built_in(&self, obstacle: &Obstacle) -> bool {
+        matches!(obstacle, Obstacle::OtherPort { found, .. } if Some(*found) == self.target.former_port)
     }
 }
 

@@ -3,6 +3,7 @@
 use std::io::{self, IsTerminal, Read, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::thread;
 
 use serde::Deserialize;
 
@@ -143,11 +144,15 @@ fn cargo(folder: &Path, arguments: &[&str]) -> Result<Vec<u8>, Failure> {
     }
     let mut process = command.spawn().map_err(|error| cannot_run(&error))?;
     let messages = process.stderr.take();
-    let shown = std::thread::spawn(move || messages.map(show).unwrap_or_default());
-    let output = process
-        .wait_with_output()
-        .map_err(|error| cannot_run(&error))?;
-    let messages = shown.join().unwrap_or_default();
+    let (output, messages) = thread::scope(|scope| {
+        let showing = move || messages.map(show).unwrap_or_default();
+        let shown = thread::Builder::new().spawn_scoped(scope, showing);
+        // A cargo whose messages are not read would wait for ever.
+        let shown = shown.inspect_err(|_| drop(process.kill()))?;
+        let output = process.wait_with_output()?;
+        Ok((output, shown.join().unwrap_or_default()))
+    })
+    .map_err(|error: io::Error| cannot_run(&error))?;
     if output.status.success() {
         return Ok(output.stdout);
     }

@@ -10,6 +10,7 @@ use super::body::{Body, Framing};
 use super::fields::Fields;
 use super::head::{Request, Response};
 use super::{Fault, Wire};
+use crate::shortage;
 
 /// Larger than the platform's limits, so that an oversized head is not reported as a broken one.
 const HEAD_LEN_MAX: usize = 64 * 1024;
@@ -120,11 +121,11 @@ impl Wire {
         let sending = self.stream().try_clone()?;
         let (done, is_done) = mpsc::channel();
         thread::scope(|scope| {
-            let writer = scope.spawn(move || {
+            let writer = shortage::spawn_scoped(scope, move || {
                 let sent = (&sending).write_all(bytes).map_err(Fault::from);
                 done.send(()).ok();
                 sent
-            });
+            })?;
             let reply = self.read_reply(method, patience);
             // With the whole response here, a server that still does not read the rest never will.
             if is_done.recv_timeout(LAST_BYTES).is_err() {

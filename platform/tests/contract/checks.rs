@@ -122,6 +122,34 @@ fn a_server_with_its_port_built_in_gets_one_warning() {
 }
 
 #[test]
+fn a_start_that_waits_for_the_wrong_port_says_so_while_it_waits() {
+    let Some(python) = interpreter(&["python3", "python"]) else {
+        return;
+    };
+    let (port, other) = (free_port().to_string(), free_port());
+    let output = coldstart(&[
+        "check",
+        "--port",
+        &port,
+        "--env",
+        &format!("OTHER_PORT={other}"),
+        "--start-timeout",
+        "3",
+        "--only",
+        "S3",
+        "--",
+        &python,
+        &server("server.py"),
+    ]);
+    assert_eq!(output.status.code(), Some(1), "{}", stdout(&output));
+    let said = stderr(&output);
+    let expected = format!(
+        "note: the server listens on port {other}, the configured port is {port}; waiting on, for 3 s in all; fix: "
+    );
+    assert!(said.contains(&expected), "{said}");
+}
+
+#[test]
 fn the_page_names_each_check_and_a_bad_path_costs_no_run() {
     let Some(python) = interpreter(&["python3", "python"]) else {
         return;

@@ -160,7 +160,7 @@ fn a_maximum_of_requests_is_found() {
 
 #[test]
 fn closing_responses_are_found() {
-    let options = ["--only", "P2,K3"];
+    let options = ["--only", "P2,K3", "--no-sandbox"];
     is_found("closes", &options, ["K3", "fail"], "8 of 8 responses close");
 }
 

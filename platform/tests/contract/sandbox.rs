@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::io::Write as _;
-use std::net::{Ipv4Addr, UdpSocket};
+use std::net::{Ipv4Addr, TcpListener, UdpSocket};
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::os::unix::process::CommandExt as _;
 use std::path::Path;
@@ -400,33 +400,86 @@ fn check_examines_servers_in_networks_of_their_own() {
 }
 
 #[test]
+fn check_uses_this_machines_network_only_for_servers_that_need_it() {
+    let Some(python) = sandboxed_python() else {
+        return;
+    };
+    let database = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a listener");
+    let address = database.local_addr().expect("its address");
+    let needs = format!(
+        "import os, socket\nif not os.environ.get('ALONE'): socket.create_connection(('127.0.0.1', {}))\n{}",
+        address.port(),
+        text("server.py")
+    );
+    let code = code_with(&[("needs.py", &needs)]);
+    // A program that has the port here is not in the way of a network of its own.
+    let holder = TcpListener::bind(("0.0.0.0", 0)).expect("a listener");
+    let taken = holder.local_addr().expect("its address").port();
+    let notes = |setting: &str, port: u16| {
+        let source = code.path().to_str().expect("text");
+        let port = port.to_string();
+        let output = coldstart(&[
+            "check", source, "--port", &port, "--env", setting, "--only", "S3,P0", "--", &python,
+            "needs.py",
+        ]);
+        assert_eq!(output.status.code(), Some(0), "{}", all(&output));
+        stderr(&output)
+    };
+    let moved = "it works in this machine's network only, so it is checked there";
+    assert!(notes("A=b", free_port()).contains(moved));
+    assert!(!notes("ALONE=1", taken).contains(moved));
+}
+
+#[test]
 fn at_the_limit_of_processes_nothing_panics() {
     if !rustix::process::geteuid().is_root() {
         return skip("only root may use a user whose processes can be counted");
     }
     let code = code_with(&[("bootstrap", "#!/bin/sh\nexec sleep 60\n")]);
-    let program = program_for_all();
     for limit in 1..16 {
-        let port = free_port().to_string();
-        let script = format!(
-            "ulimit -u {limit}; exec {} run --gateway 127.0.0.1:0 --start-timeout 0.3 --port {port}",
-            program.path().join("coldstart").display()
-        );
-        let output = Command::new("sh")
-            .args(["-c", &script])
-            .current_dir(code.path())
-            .env("NO_COLOR", "1")
-            .uid(USER)
-            .gid(USER)
-            .output()
-            .expect("sh runs");
-        let seen = all(&output);
-        assert!(!seen.contains("panicked"), "{limit}: {seen}");
-        assert!(
-            matches!(output.status.code(), Some(4 | 6)),
-            "{limit}: {seen}"
-        );
+        let options = "run --gateway 127.0.0.1:0 --start-timeout 0.3";
+        let (status, seen) = limited(code.path(), limit, options);
+        assert!(matches!(status, Some(4 | 6)), "{limit}: {seen}");
     }
+}
+
+#[test]
+fn at_the_limit_of_processes_a_check_blames_the_machine() {
+    if !rustix::process::geteuid().is_root() {
+        return skip("only root may use a user whose processes can be counted");
+    }
+    let Some(python) = sandboxed_python() else {
+        return;
+    };
+    let start = format!("#!/bin/sh\nexec {python} server.py\n");
+    let code = code_with(&[("bootstrap", &start), ("server.py", &text("server.py"))]);
+    // The higher ones let the server start, and not as many threads as requests are sent at a time.
+    for limit in [4, 8, 16, 24] {
+        let (status, seen) = limited(code.path(), limit, "check");
+        assert_eq!(status, Some(6), "{limit}: {seen}");
+        let is_blamed = seen.contains("the checks were not finished: cannot start a ");
+        assert!(limit < 8 || is_blamed, "{limit}: {seen}");
+    }
+}
+
+/// Runs the program as a user who may have this many processes and threads. Nothing may panic.
+fn limited(code: &Path, limit: u32, options: &str) -> (Option<i32>, String) {
+    let program = program_for_all();
+    let port = free_port().to_string();
+    let output = Command::new("prlimit")
+        .arg(format!("--nproc={limit}"))
+        .arg(program.path().join("coldstart"))
+        .args(options.split(' '))
+        .args(["--port", &port])
+        .current_dir(code)
+        .env("NO_COLOR", "1")
+        .uid(USER)
+        .gid(USER)
+        .output()
+        .expect("prlimit runs");
+    let seen = all(&output);
+    assert!(!seen.contains("panicked"), "{limit}: {seen}");
+    (output.status.code(), seen)
 }
 
 /// The users to try: this one, and where that is root one without any rights.
