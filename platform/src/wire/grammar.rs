@@ -102,13 +102,11 @@ pub(super) fn request_line(line: &[u8]) -> Result<(&str, &str, u8), Fault> {
             "the request target holds a byte that it must not",
         ));
     }
-    let minor_version = match version {
-        b"HTTP/1.0" => 0,
-        [b'H', b'T', b'T', b'P', b'/', b'1', b'.', b'1'..=b'9'] => 1,
-        [b'H', b'T', b'T', b'P', b'/', b'0'..=b'9', b'.', b'0'..=b'9'] => {
-            return Err(Fault::UnsupportedVersion);
-        }
-        _ => return Err(malformed("the protocol version is malformed")),
+    let minor_version = match version.strip_prefix(b"HTTP/") {
+        Some(b"1.0") => 0,
+        Some([b'1', b'.', b'1'..=b'9']) => 1,
+        Some([b'0'..=b'9', b'.', b'0'..=b'9']) => return Err(Fault::UnsupportedVersion),
+        Some(_) | None => return Err(malformed("the protocol version is malformed")),
     };
     Ok((text(method)?, text(target)?, minor_version))
 }
@@ -116,32 +114,10 @@ pub(super) fn request_line(line: &[u8]) -> Result<(&str, &str, u8), Fault> {
 /// The minor version, status and reason of `HTTP-version SP status-code SP [ reason-phrase ]` (RFC 9112 §4). The
 /// second space may be missing together with the reason: many servers leave it out, and it frames nothing.
 pub(super) fn status_line(line: &[u8]) -> Result<(u8, u16, &[u8]), Fault> {
-    let (minor_version, rest) = match line {
-        [
-            b'H',
-            b'T',
-            b'T',
-            b'P',
-            b'/',
-            b'1',
-            b'.',
-            b'0',
-            b' ',
-            rest @ ..,
-        ] => (0, rest),
-        [
-            b'H',
-            b'T',
-            b'T',
-            b'P',
-            b'/',
-            b'1',
-            b'.',
-            b'1'..=b'9',
-            b' ',
-            rest @ ..,
-        ] => (1, rest),
-        _ => return Err(malformed("the status line does not begin with HTTP/1.1")),
+    let (minor_version, rest) = match line.strip_prefix(b"HTTP/1.") {
+        Some([b'0', b' ', rest @ ..]) => (0, rest),
+        Some([b'1'..=b'9', b' ', rest @ ..]) => (1, rest),
+        Some(_) | None => return Err(malformed("the status line does not begin with HTTP/1.1")),
     };
     let (code, reason) = rest
         .split_at_checked(3)
