@@ -72,10 +72,11 @@ impl Interrupt {
         *waiting.unwrap_or_else(PoisonError::into_inner).0
     }
 
-    /// Runs the closure on another thread. Returns `None` if a signal arrives first.
+    /// Acts on another thread. If a signal arrives first: takes leave, kills every process, and returns `None`.
     pub(crate) fn unless_raised<T: Send>(
         &self,
         act: impl FnOnce() -> T + Send,
+        take_leave: impl FnOnce(),
     ) -> Result<Option<T>, Failure> {
         thread::scope(|scope| {
             let acting = thread::Builder::new()
@@ -83,6 +84,7 @@ impl Interrupt {
                 .map_err(|error| Failure::machine(format!("cannot start a thread: {error}")))?;
             while !acting.is_finished() {
                 if self.wait(Duration::from_millis(5)) {
+                    take_leave();
                     // Killing the processes ends the closure, which waits for them.
                     remains::sweep();
                     acting.join().ok();

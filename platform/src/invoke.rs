@@ -38,10 +38,11 @@ pub(crate) fn invoke(
         .event
         .as_deref()
         .map_or_else(|| Ok(b"{}".to_vec()), read_event)?;
-    let result = interrupt.unless_raised(|| match dial(arguments.gateway) {
+    let calling = || match dial(arguments.gateway) {
         Ok(gateway) => call(gateway, arguments.gateway, "function", event),
         Err(_) => call_started(arguments, event),
-    })?;
+    };
+    let result = interrupt.unless_raised(calling, || {})?;
     result.unwrap_or(Ok(Status::Interrupted))
 }
 

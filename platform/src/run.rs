@@ -33,7 +33,7 @@ pub(crate) fn run(arguments: &RunArguments, interrupt: &Interrupt) -> Result<Sta
         .local_addr()
         .map_err(|error| Failure::machine(error.to_string()))?;
     let recipe = Recipe::of(&arguments.source, &arguments.build)?;
-    match interrupt.unless_raised(|| recipe.carry_out())? {
+    match interrupt.unless_raised(|| recipe.carry_out(), || {})? {
         Some(built) => built?,
         None => return Ok(Status::Interrupted),
     }
@@ -54,9 +54,9 @@ pub(crate) fn run(arguments: &RunArguments, interrupt: &Interrupt) -> Result<Sta
         arguments.freeze,
     ));
     let stays = arguments.stay.is_on() || arguments.watch.is_on();
-    let started = interrupt.unless_raised(|| warm_up(&fleet, timeline))?;
+    let started = interrupt.unless_raised(|| warm_up(&fleet, timeline), || finish(&fleet))?;
     match started {
-        None => return Ok(finish(&fleet)),
+        None => return Ok(Status::Done),
         Some(Started::Not) if !stays => return Ok(Status::NotStarted),
         Some(Started::Not | Started::Ready) => {}
     }
@@ -68,14 +68,21 @@ pub(crate) fn run(arguments: &RunArguments, interrupt: &Interrupt) -> Result<Sta
     let mut traffic = fleet.traffic();
     loop {
         if interrupt.wait(WATCH_PERIOD) {
-            return Ok(finish(&fleet));
+            finish(&fleet);
+            return Ok(Status::Done);
         }
         let Some(watch) = &mut watch else { continue };
         let activity = activity(&fleet, &mut traffic);
         let changes = watch.poll(activity, || fleet.processes());
         if !changes.is_empty() {
             say(Tone::Strong.paint(format!("changed: {}", names(watch, &changes))));
-            restart(&fleet, arguments, &recipe);
+            let restarting = || restart(&fleet, arguments, &recipe);
+            if interrupt
+                .unless_raised(restarting, || finish(&fleet))?
+                .is_none()
+            {
+                return Ok(Status::Done);
+            }
             watch.started();
         }
     }
@@ -158,7 +165,10 @@ pub(crate) fn warm_up(fleet: &Fleet, timeline: Timeline) -> Started {
             Started::Ready
         }
         Err(not_started) => {
-            explain(&not_started, fleet);
+            // A start that ended with this program explains nothing.
+            if !fleet.is_closed() {
+                explain(&not_started, fleet);
+            }
             Started::Not
         }
     }
@@ -195,6 +205,7 @@ fn restart(fleet: &Fleet, arguments: &RunArguments, recipe: &Recipe) {
             warm_up(fleet, timeline);
             drop(hold);
         }
+        Err(_) if fleet.is_closed() => {}
         Err(failure) => {
             say(format!("{} {failure}", Tone::Bad.paint("error:")));
             say("not restarted: the function stays as it was before the change");
@@ -218,10 +229,9 @@ fn warn_of_stale(project: &Project, recipe: &Recipe) {
     ));
 }
 
-fn finish(fleet: &Fleet) -> Status {
+fn finish(fleet: &Fleet) {
     say("stopping");
     fleet.close();
-    Status::Done
 }
 
 fn describe(project: &Project) {

@@ -4,12 +4,13 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use super::launching::{Launching, Starter};
 use super::outcome::Reporter;
 use super::pool::Pool;
 use crate::arguments::Switch;
 use crate::caller_error::{CallerError, Style};
 use crate::instance::command::Circumstances;
-use crate::instance::launch::{self, NotStarted, Witness};
+use crate::instance::launch::{self, NotStarted, Witness as _};
 use crate::instance::phase::Step;
 use crate::instance::timeline::Timeline;
 use crate::instance::{Instance, hooks};
@@ -48,6 +49,7 @@ struct Slot {
     holds: u32,
     /// Calls that wait for the holds to end, or for a free place after them.
     held: u32,
+    launching: Launching,
     starts: Starts,
 }
 
@@ -161,6 +163,7 @@ impl Fleet {
             streams: 0,
             holds: 0,
             held: 0,
+            launching: Launching::default(),
             starts: Starts::default(),
         };
         Self {
@@ -214,6 +217,12 @@ impl Fleet {
                     });
                 }
                 Place::Starting => slot = self.wait(slot),
+                Place::Up(_) | Place::Empty if slot.is_holding() => {
+                    // The start that it waited for was called off for a new version.
+                    self.release(&mut slot);
+                    slot = self.wait_for_hold(slot)?;
+                    slot.active += 1;
+                }
                 Place::Up(_) | Place::Empty => {
                     if let Some(error) = slot.failure_since(starts_before) {
                         self.release(&mut slot);
@@ -265,12 +274,19 @@ impl Fleet {
         drop(hold);
     }
 
-    /// Stops the instance for good, after its pre-stop hook.
+    /// Whether [`Self::close`] was called.
+    pub(crate) fn is_closed(&self) -> bool {
+        matches!(self.lock().resident, Place::Closed)
+    }
+
+    /// Stops the instance for good, after its pre-stop hook. A start in progress is called off.
     pub(crate) fn close(&self) {
         let mut slot = self.lock();
         let old = std::mem::replace(&mut slot.resident, Place::Closed);
+        let launching = slot.launching.clone();
         drop(slot);
         self.changed.notify_all();
+        launching.call_off();
         stop(old);
     }
 
@@ -281,13 +297,23 @@ impl Fleet {
         timeline: Timeline,
     ) -> (MutexGuard<'a, Slot>, Result<Arc<Resident>, NotStarted>) {
         let project = Arc::clone(&slot.project);
-        slot.resident = Place::Starting;
+        let launching = Launching::default();
+        if let Place::Closed = slot.resident {
+            launching.call_off();
+        } else {
+            slot.resident = Place::Starting;
+        }
+        slot.launching = launching.clone();
         drop(slot);
+        let starter = Starter {
+            reporter: self.reporter.clone(),
+            launching: launching.clone(),
+        };
         let started = launch::start(
             &project,
             &project.settings,
             Circumstances::default(),
-            &self.reporter,
+            &starter,
             timeline,
         );
         let mut slot = self.lock();
@@ -305,8 +331,12 @@ impl Fleet {
                 has_responded: AtomicBool::new(false),
             })
         });
-        slot.starts.count += 1;
-        slot.starts.failure = started.as_ref().err().map(|failed| failed.error.clone());
+        // Calls that waited for a start that was called off wait for the next one.
+        if !launching.is_called_off() {
+            slot.starts.count += 1;
+            slot.starts.failure = started.as_ref().err().map(|failed| failed.error.clone());
+        }
+        slot.launching = Launching::default();
         match (&slot.resident, &started) {
             (Place::Closed, Ok(resident)) => resident.instance.kill(),
             (Place::Closed, Err(_)) => {}
@@ -355,9 +385,15 @@ impl Fleet {
 
     /// Waits until the calls in progress have ended, or have taken too long.
     fn drain<'a>(&'a self, mut slot: MutexGuard<'a, Slot>) -> MutexGuard<'a, Slot> {
-        // A start cannot be called off, and its process has the port.
+        // A start of the old code is of no use, and its process has the port.
         while matches!(slot.resident, Place::Starting) {
-            slot = self.wait(slot);
+            let launching = slot.launching.clone();
+            drop(slot);
+            launching.call_off();
+            slot = self.lock();
+            if matches!(slot.resident, Place::Starting) {
+                slot = self.wait(slot);
+            }
         }
         let began = Instant::now();
         while slot.active > 0 {

@@ -17,6 +17,7 @@ pub(crate) mod fleet;
 pub(crate) mod forward;
 pub(crate) mod hop;
 pub(crate) mod invocation;
+mod launching;
 pub(crate) mod limits;
 pub(crate) mod listener;
 pub(crate) mod outbound;

@@ -41,6 +41,8 @@ pub(crate) struct NotStarted {
 
 /// Receives what happens on the way.
 pub(crate) trait Witness: Clone + Send + Sync + 'static {
+    /// The function's process runs. If it is killed, the start fails.
+    fn on_process(&self, _: &Arc<Process>) {}
     /// The function wrote a line.
     fn on_line(&self, line: &str);
     /// Something about the start is worth knowing.
@@ -70,6 +72,7 @@ pub(crate) fn start<W: Witness>(
     let cores = circumstances.cores;
     let process =
         spawn(project, spec, &logs, cores).map_err(|refusal| refused(project, &refusal))?;
+    witness.on_process(&process);
     life.on(LifeStep::Spawned);
     timeline.reached(Part::Launch);
     let mut instance = Instance {

@@ -111,6 +111,46 @@ fn an_edit_is_served_and_no_request_is_dropped() {
     assert!(output.contains("started version 3"), "{output}");
 }
 
+/// Never ends while the code holds a file with this name.
+const HANGS: &str =
+    "while os.path.exists('hang'): print('hanging', flush=True); __import__('time').sleep(0.05)";
+
+#[test]
+fn an_edit_calls_off_a_start_that_hangs_and_its_calls_are_served() {
+    let at_call = "if event == b'end': os._exit(0)";
+    let Some(edited) = Loop::start(&program(1, HANGS, at_call), "hang") else {
+        return;
+    };
+    edited.write("hang", "");
+    assert_eq!(edited.gateway.call("POST", "/", "end").status, 502);
+    thread::scope(|scope| {
+        let calling = scope.spawn(|| edited.gateway.call("GET", "/", ""));
+        edited.gateway.wait_for("hanging");
+        edited.write("server.py", &program(2, "", "pass"));
+        let reply = calling.join().expect("a reply");
+        assert_eq!((reply.status, reply.body.as_str()), (200, "version 2 "));
+    });
+}
+
+#[test]
+fn an_interrupt_calls_off_a_restart() {
+    let Some(mut edited) = Loop::start(&program(1, "", "pass"), "hang") else {
+        return;
+    };
+    edited.write("hang", "");
+    edited.write("server.py", &program(2, HANGS, "pass"));
+    edited.gateway.wait_for("hanging");
+    let processes = edited.gateway.descendants();
+    assert!(!processes.is_empty(), "nothing is being started");
+    assert_eq!(edited.gateway.interrupt(), Some(0));
+    assert!(
+        !processes.iter().any(|process| process.exists()),
+        "a process is left behind"
+    );
+    let output = edited.gateway.wait_for("stopping");
+    assert!(!output.contains("not started"), "{output}");
+}
+
 #[test]
 fn what_the_function_writes_does_not_restart_it() {
     let at_start = "open('start.log', 'a').write('x'); open('state.json', 'a').write('x')";
