@@ -1,6 +1,7 @@
 //! Reads deployment files (`s.yaml`): components fc3 and fc (2.0).
 
 pub(crate) mod actions;
+mod dotenv;
 pub(crate) mod function;
 mod placeholder;
 mod schema;
@@ -10,6 +11,7 @@ mod tree;
 use std::path::{Path, PathBuf};
 
 use actions::Action;
+use dotenv::Variables;
 use function::Function;
 use placeholder::Scope;
 use section::Section;
@@ -46,7 +48,8 @@ impl Deployment {
         let document = read_document(path, &folder)?;
         let shown = path.display();
         let refused = |problem: Problem| Failure::input(problem.to_string());
-        let environment = |name: &str| environment::own(name);
+        let variables = Variables::beside(&folder)?;
+        let environment = |name: &str| variables.get(name, &environment::own);
         let document = with_templates(&document, &folder, &environment).map_err(refused)?;
         let chosen = select(&document, resource, &folder, &environment)
             .map_err(|reason| Failure::input(format!("{shown}: {reason}")))?;
@@ -85,7 +88,7 @@ impl Deployment {
         let Some(code) = &self.function.code else {
             return Ok(self.folder.clone());
         };
-        let path = self.folder.join(&code.path);
+        let path: PathBuf = self.folder.join(&code.path).components().collect();
         if path.exists() {
             return Ok(path);
         }
@@ -675,6 +678,23 @@ resources:
             (function.limits.timeout, function.region.as_deref()),
             (Some(5), Some("b"))
         );
+    }
+
+    #[test]
+    fn variables_of_the_environment_may_stand_in_a_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let write = |name: &str, text: &str| fs::write(folder.path().join(name), text).unwrap();
+        write(
+            "s.yaml",
+            "resources: {web: {component: fc3, props: {region: \"${env('CS_REGION', 'other')}\"}}}",
+        );
+        let region = || {
+            let deployment = Deployment::read(&folder.path().join("s.yaml"), None).unwrap();
+            deployment.function.region.unwrap()
+        };
+        assert_eq!(region(), "other");
+        write(".env", "CS_ZONE=shanghai\nCS_REGION=cn-$CS_ZONE\n");
+        assert_eq!(region(), "cn-shanghai");
     }
 
     #[test]

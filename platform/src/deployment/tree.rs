@@ -92,17 +92,26 @@ pub(crate) fn parse(text: &str, file: &str) -> Result<Node, Problem> {
             },
             |raw| raw.place_in(&file),
         )),
-        Err(error) => Err(Problem {
-            place: Place {
-                file,
-                line: error.location().map_or(0, |location| location.line()),
-            },
-            key: String::new(),
-            message: format!(
-                "malformed YAML: {}",
-                first_line(&error.render_with_formatter(&UserMessageFormatter))
-            ),
-        }),
+        Err(error) => {
+            let line = error.location().map_or(0, |location| location.line());
+            let what = error.render_with_formatter(&UserMessageFormatter);
+            Err(Problem {
+                place: Place { file, line },
+                key: String::new(),
+                message: format!("malformed YAML: {}{}", first_line(&what), hint(text, line)),
+            })
+        }
+    }
+}
+
+/// Application templates hold marks that are no YAML before they are filled in.
+fn hint(text: &str, line: u64) -> &'static str {
+    let line = usize::try_from(line).unwrap_or_default().checked_sub(1);
+    let line = line.and_then(|index| text.lines().nth(index));
+    if line.is_some_and(|line| line.contains("{{")) {
+        "; `{{ … }}` stands for a value that `s init` asks for: write the value"
+    } else {
+        ""
     }
 }
 
@@ -418,6 +427,13 @@ mod tests {
             assert!(problem.contains("malformed YAML: "), "{problem}");
             assert_eq!(problem.lines().count(), 1, "{problem}");
         }
+    }
+
+    #[test]
+    fn a_template_that_was_not_filled_in_says_so() {
+        let problem = parse("a:\n  b: {{ licence }}\n", "s.yaml").unwrap_err();
+        let expected = "`{{ … }}` stands for a value that `s init` asks for";
+        assert!(problem.to_string().contains(expected), "{problem}");
     }
 
     #[test]
