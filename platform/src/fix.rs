@@ -55,9 +55,11 @@ impl Language {
     }
 
     fn of_words(words: &[String], code: &Path) -> Self {
+        // A script after `sh -c` is one word.
         let known = words
             .iter()
-            .map(|word| Self::of_program(word))
+            .flat_map(|word| word.split_whitespace())
+            .map(Self::of_program)
             .find(|language| *language != Self::Unknown);
         let first = words.first().map(|word| code.join(word));
         known
@@ -381,5 +383,10 @@ mod tests {
         assert_eq!(of("java -jar demo.jar"), Language::Java);
         assert_eq!(of("php server.php"), Language::Php);
         assert_eq!(of("./server"), Language::Unknown);
+        let script = ["sh", "-c", "exec gunicorn app:app"].map(str::to_owned);
+        assert_eq!(
+            Language::of_words(&script, Path::new("/nowhere")),
+            Language::Python
+        );
     }
 }

@@ -2,7 +2,10 @@
 
 use std::fs;
 use std::net::TcpListener;
+use std::os::unix::process::ExitStatusExt as _;
 use std::time::{Duration, Instant};
+
+use rustix::process::Signal;
 
 use super::observation::{Break, Cause, Observation};
 use super::subject::{Port, Subject, dial};
@@ -12,6 +15,7 @@ use crate::instance::Instance;
 use crate::instance::command::Circumstances;
 use crate::instance::launch::NotStarted;
 use crate::instance::process::exit_code;
+use crate::sandbox::Isolation;
 use crate::shortage;
 use crate::wire::Fault;
 
@@ -28,7 +32,8 @@ const PORT_FIX: &str =
 /// X1: SIGTERM to the start command, with a request in flight and an idle connection.
 pub(crate) fn on_sigterm(subject: &Subject, instance: &Instance) -> Observation {
     let is_wrapped = is_wrapped(instance);
-    let patience = if handles_sigterm(instance) {
+    let is_handled = handles_sigterm(instance);
+    let patience = if is_handled {
         END_PATIENCE
     } else {
         UNHANDLED_PATIENCE
@@ -70,6 +75,17 @@ pub(crate) fn on_sigterm(subject: &Subject, instance: &Instance) -> Observation 
             "exit 0 after {} ms, the request in flight got its response",
             began.elapsed().as_millis()
         )),
+        // Process 1 is not ended by a signal that it raises itself after its handler, as uvicorn does: it runs to its end.
+        (Ok(()), _)
+            if is_handled
+                && status.signal() == Some(Signal::TERM.as_raw())
+                && subject.project.isolation == Isolation::Supervised =>
+        {
+            Observation::Held(
+                "it raised SIGTERM again after its handler, the request in flight got its response"
+                    .to_owned(),
+            )
+        }
         (Ok(()), code) => broken(format!("exit {code} on SIGTERM")).into(),
     }
 }

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use super::observation::{Break, Cause, Observation};
-use super::resources::processor_time;
+use super::resources::share_of_work;
 use super::subject::{Subject, dial};
 use crate::caller_error::CallerError;
 use crate::clock::{self, human};
@@ -34,21 +34,20 @@ pub(crate) fn at_a_time(subject: &Subject, instance: &Instance) -> Observation {
         Ok(burst) => burst,
         Err(broken) => return broken.into(),
     };
-    let before = processor_time(instance);
-    let together = match burst(subject, instance, limit, alone.time) {
+    let (together, work) = share_of_work(instance, || burst(subject, instance, limit, alone.time));
+    let together = match together {
         Ok(burst) => burst,
         Err(broken) => return broken.into(),
     };
-    let worked = processor_time(instance).saturating_sub(before);
     let in_turn = alone.time * limit;
     let is_serial = limit >= COUNT_MIN
         && alone.time >= TIME_MIN
         && together.time > in_turn.mul_f64(0.6)
-        // A processor that has work all the time cannot do more of it at once.
-        && worked < together.time.mul_f64(0.5);
+        // What has work all the time, or waits for a processor, cannot do more of it at once.
+        && work < 0.5;
     if is_serial {
         return Break::new(format!(
-            "one request takes {}, {limit} at a time take {}: they wait for each other while the processor idles",
+            "one request takes {}, {limit} at a time take {}: they wait for each other, and not for a processor",
             human(alone.time),
             human(together.time)
         ))

@@ -1,12 +1,16 @@
 //! R: what the processes hold after work.
 
 use std::fs;
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
 use std::time::{Duration, Instant};
 
 use super::observation::{Break, Observation};
 use super::subject::{Depth, Subject, dial};
 use crate::instance::Instance;
 use crate::instance::process::eventually;
+use crate::shortage;
 use crate::wire::exchange::Call;
 
 const THREADS_MAX: u64 = 1024;
@@ -16,8 +20,10 @@ const DESCRIPTORS_MAX: u64 = 576;
 /// A runtime may collect an ended child late, with the next one.
 const ZOMBIES_MAX: usize = 4;
 const REAP_PATIENCE: Duration = Duration::from_secs(1);
-/// The kernel counts processor time in hundredths of a second on every architecture that it has a `/proc` for.
-const TICK: Duration = Duration::from_millis(10);
+/// How often threads are looked at.
+const SAMPLE_PERIOD: Duration = Duration::from_millis(5);
+/// How often new processes are looked for.
+const SAMPLES_A_SEARCH: u32 = 20;
 
 /// At most this many requests, in at most this time.
 #[derive(Clone, Copy, Debug)]
@@ -113,29 +119,49 @@ fn zombies_of(instance: &Instance) -> usize {
 }
 
 fn is_zombie(process: i32) -> bool {
-    stat(process).is_some_and(|fields| fields.first().is_some_and(|state| state == "Z"))
+    let folder = format!("/proc/{process}");
+    stat(Path::new(&folder)).is_some_and(|fields| fields.first().is_some_and(|state| state == "Z"))
 }
 
-/// The processor time of all processes of the instance.
-pub(crate) fn processor_time(instance: &Instance) -> Duration {
-    let ticks = |process: i32| {
-        let fields = stat(process)?;
-        // After the state: 10 more fields, then user and system time.
-        let user: u32 = fields.get(11)?.parse().ok()?;
-        let system: u32 = fields.get(12)?.parse().ok()?;
-        Some(TICK * user.saturating_add(system))
+/// Acts, and tells for which part of that time a thread of the instance ran or waited for a processor. Unlike the
+/// processor time, this does not depend on how much of the processors other programs leave to it.
+pub(crate) fn share_of_work<T>(instance: &Instance, act: impl FnOnce() -> T) -> (T, f64) {
+    let is_over = AtomicBool::new(false);
+    let sampling = || {
+        let (mut working, mut all) = (0_u32, 0_u32);
+        let mut members = Vec::new();
+        while !is_over.load(Ordering::Relaxed) {
+            // All processes of this machine are read for it.
+            if all % SAMPLES_A_SEARCH == 0 {
+                members = instance.process.members();
+            }
+            all += 1;
+            working += u32::from(members.iter().any(|member| has_work(*member)));
+            thread::sleep(SAMPLE_PERIOD);
+        }
+        f64::from(working) / f64::from(all.max(1))
     };
-    instance
-        .process
-        .members()
-        .into_iter()
-        .filter_map(ticks)
-        .sum()
+    thread::scope(|scope| {
+        let sampled = shortage::spawn_scoped(scope, sampling);
+        let result = act();
+        is_over.store(true, Ordering::Relaxed);
+        let share = sampled.map(|sampled| sampled.join().unwrap_or_default());
+        (result, share.unwrap_or_default())
+    })
 }
 
-/// The fields of `/proc/<id>/stat` from the state on. The name before them may hold anything.
-fn stat(process: i32) -> Option<Vec<String>> {
-    let line = fs::read_to_string(format!("/proc/{process}/stat")).ok()?;
+/// Whether a thread of the process is running, or would be if a processor were free.
+fn has_work(process: i32) -> bool {
+    let threads = fs::read_dir(format!("/proc/{process}/task"));
+    threads.into_iter().flatten().flatten().any(|thread| {
+        let fields = stat(&thread.path());
+        fields.is_some_and(|fields| fields.first().is_some_and(|state| state == "R"))
+    })
+}
+
+/// The fields of `stat` in a folder of `/proc` from the state on. The name before them may hold anything.
+fn stat(folder: &Path) -> Option<Vec<String>> {
+    let line = fs::read_to_string(folder.join("stat")).ok()?;
     let (_, fields) = line.rsplit_once(") ")?;
     Some(fields.split(' ').map(str::to_owned).collect())
 }

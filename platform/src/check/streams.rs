@@ -119,6 +119,7 @@ fn read(subject: &Subject, instance: &Instance) -> Result<Stream, Fault> {
     wire.send(&call.to_bytes())?;
     let head = wire.read_response(HEAD_LEN_MAX, deadline)?;
     subject.note_head(&head);
+    subject.note_end(&head);
     let framing = Framing::of_response(&head, "GET")?;
     let mut stream = Stream {
         head,

@@ -36,6 +36,8 @@ const START_PATIENCE_MIN: Duration = Duration::from_secs(10);
 /// Several instances may start at the same time.
 const START_SLOWDOWN_MAX: u32 = 4;
 const CONNECT_PATIENCE: Duration = Duration::from_secs(3);
+/// A server that responds before it has read a large body may close (RFC 9112 §9.3). Go's does after 256 KB.
+const READ_LEN_MIN: usize = 64 * 1024;
 
 /// How long the checks wait for timers of the server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -337,6 +339,9 @@ impl Subject {
     ) -> Result<Reply, Fault> {
         let reply = wire.call(call, patience)?;
         self.note_head(&reply.head);
+        if call.body_len() <= READ_LEN_MIN {
+            self.note_end(&reply.head);
+        }
         Ok(reply)
     }
 
@@ -351,16 +356,20 @@ impl Subject {
         let mut record = self.record();
         record.responses += 1;
         record.fields_len_max = record.fields_len_max.max(head.fields_len);
-        // A refusal may close: the router does not send such a request.
-        if !head.keeps_alive() && !matches!(head.status, 400 | 408 | 413 | 414 | 431 | 500..) {
-            record.closing.push(head.status.to_string());
-        }
         for (name, _) in &head.fields.0 {
             let name = name.to_ascii_lowercase();
             let is_reserved = name.starts_with("x-fc-") && name != "x-fc-status";
             if is_reserved && !record.reserved.contains(&name) {
                 record.reserved.push(name);
             }
+        }
+    }
+
+    /// Records whether a response closes its connection.
+    pub(crate) fn note_end(&self, head: &Response) {
+        // A refusal may close: the router does not send such a request.
+        if !head.keeps_alive() && !matches!(head.status, 400 | 408 | 413 | 414 | 431 | 500..) {
+            self.record().closing.push(head.status.to_string());
         }
     }
 

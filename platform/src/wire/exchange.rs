@@ -63,6 +63,11 @@ impl Call {
         self
     }
 
+    /// The body's length.
+    pub(crate) const fn body_len(&self) -> usize {
+        self.body.len()
+    }
+
     /// The request's bytes.
     pub(crate) fn to_bytes(&self) -> Vec<u8> {
         let mut request = self.request.clone();

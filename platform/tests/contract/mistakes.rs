@@ -143,7 +143,7 @@ fn closing_unused_connections_is_found() {
         "unused",
         &options,
         ["K1b", "warn"],
-        "an idle connection was closed after 2",
+        "an idle connection was closed after 4",
     );
 }
 

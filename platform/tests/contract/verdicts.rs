@@ -1,13 +1,16 @@
 //! The verdicts of `check` on right and wrong servers: no false alarm, and no mistake that is missed.
+//!
+//! Each server runs in one of the modes; `VERDICTS=all` runs each in every mode, which takes minutes (`.ci/long verdicts`).
 
 use std::collections::BTreeSet;
 use std::path::Path;
-use std::sync::Mutex;
+use std::sync::{Condvar, Mutex};
 use std::thread;
 
 use serde_json::Value;
 
-use crate::support::{coldstart_in, express_server, free_port, interpreter, server, stderr};
+use crate::corpus::{self, Case};
+use crate::support::{coldstart_in, file, free_port, interpreter, server, stderr};
 
 /// Every check has something to look at.
 const ALL: [&str; 7] = [
@@ -20,9 +23,9 @@ const ALL: [&str; 7] = [
     "--json",
 ];
 /// Each run waits most of its time.
-const AT_A_TIME: usize = 4;
-/// In a sandbox, if this kernel allows one, and without.
-const MODES: [&[&str]; 2] = [&[], &["--no-sandbox"]];
+const AT_A_TIME: usize = 6;
+/// In a sandbox with and without a network of its own, if this kernel allows one, and without a sandbox.
+const MODES: [&[&str]; 3] = [&[], &["--network=host"], &["--no-sandbox"]];
 
 /// Servers of `mistakes.py` that keep every rule, each in its own way.
 const RIGHT: [(&str, &[&str]); 7] = [
@@ -80,15 +83,6 @@ const WRONG: [(&str, &[&str]); 41] = [
     ("fixed-port", &["S4 warn"]),
 ];
 
-/// A server: how it starts, and the findings that it has to get.
-struct Case {
-    name: &'static str,
-    words: Vec<String>,
-    options: Vec<String>,
-    files: Vec<(&'static str, String)>,
-    expected: &'static [&'static str],
-}
-
 #[test]
 fn right_servers_raise_no_alarm() {
     let Some(python) = interpreter(&["python3", "python"]) else {
@@ -98,7 +92,7 @@ fn right_servers_raise_no_alarm() {
         .iter()
         .map(|(kind, options)| of_mistakes(&python, &format!("KIND={kind}"), options, &[]))
         .collect();
-    judge(cases);
+    judge(&cases);
 }
 
 #[test]
@@ -112,12 +106,16 @@ fn each_mistake_gets_its_finding_and_no_other() {
             of_mistakes(&python, &format!("MISTAKE={mistake}"), &[], expected)
         })
         .collect();
-    judge(cases);
+    judge(&cases);
 }
 
 #[test]
 fn servers_as_people_write_them_get_the_findings_that_they_deserve() {
-    judge(others());
+    let mut cases = corpus::servers();
+    if runs_all() {
+        cases.extend(corpus::slow_servers());
+    }
+    judge(&cases);
 }
 
 fn of_mistakes(
@@ -126,7 +124,7 @@ fn of_mistakes(
     options: &[&str],
     expected: &'static [&'static str],
 ) -> Case {
-    let source = std::fs::read_to_string(server("mistakes.py")).expect("the server");
+    let source = std::fs::read(server("mistakes.py")).expect("the server");
     let mut all: Vec<String> = ALL.iter().map(|option| (*option).to_owned()).collect();
     all.push(format!("--env={variable}"));
     all.extend(options.iter().map(|option| (*option).to_owned()));
@@ -139,105 +137,69 @@ fn of_mistakes(
     }
 }
 
-fn others() -> Vec<Case> {
-    let mut all = Vec::new();
-    let mut add = |name, words: &[&str], files: Vec<(&'static str, String)>, expected| {
-        all.push(Case {
-            name,
-            words: words.iter().map(|word| (*word).to_owned()).collect(),
-            options: vec!["--json".to_owned()],
-            files,
-            expected,
-        });
-    };
-    let read = |name| std::fs::read_to_string(server(name)).expect("the server");
-    if let Some(python) = interpreter(&["python3", "python"]) {
-        let files = || vec![("server.py", read("server.py"))];
-        // No handler for SIGTERM.
-        add("threads", &[&python, "server.py"], files(), &["X1 warn"]);
-        let script = format!("{python} server.py; exit $?");
-        add(
-            "a shell around it",
-            &["sh", "-c", &script],
-            files(),
-            &["X1 warn"],
-        );
-        // HTTP/1.0: the connection ends with each response.
-        let script = format!("exec {python} -m http.server $FC_CUSTOM_LISTEN_PORT");
-        add(
-            "http.server",
-            &["sh", "-c", &script],
-            Vec::new(),
-            &["K3 fail", "X1 warn"],
-        );
-    }
-    if let Some(php) = interpreter(&["php"]) {
-        let files = vec![("server.php", read("server.php"))];
-        add(
-            "streams",
-            &[&php, "server.php"],
-            files,
-            &["X1 warn", "X2 warn"],
-        );
-        let files = vec![("index.php", "<?php echo 'hello';".to_owned())];
-        let script = format!("exec {php} -S 0.0.0.0:$FC_CUSTOM_LISTEN_PORT");
-        add(
-            "php -S",
-            &["sh", "-c", &script],
-            files,
-            &["K3 fail", "X1 warn"],
-        );
-    }
-    if let (Some(node), Some(express)) = (interpreter(&["node", "nodejs"]), express_server()) {
-        // Express calls the listener with the error of a port in use, and the process ends as if all were well.
-        add(
-            "Express",
-            &[&node, &express],
-            Vec::new(),
-            &["X1 warn", "X2 warn"],
-        );
-        let plain = "require('http').createServer((request, response) => request.resume().on('end', () => response.end('ok')))\
-                     .listen(process.env.FC_CUSTOM_LISTEN_PORT)";
-        let files = vec![("server.js", plain.to_owned())];
-        // Node closes a connection that is idle for 5 s; a port that is not a number is a path to it.
-        add(
-            "Node",
-            &[&node, "server.js"],
-            files,
-            &["K1 fail", "X1 warn", "X2 warn"],
-        );
-    }
-    all
+/// Runs all and shows every difference.
+fn judge(cases: &[Case]) {
+    // The tests of this file run at the same time, and share the machine.
+    static PLACES: Places = Places::new(AT_A_TIME);
+    let runs = cases.iter().enumerate().flat_map(|(number, case)| {
+        let is_chosen = move |mode: &usize| runs_all() || *mode == number % MODES.len();
+        (0..MODES.len())
+            .filter(is_chosen)
+            .map(move |mode| (case, MODES[mode]))
+    });
+    let wrong: Vec<String> = thread::scope(|scope| {
+        let judging: Vec<_> = runs
+            .map(|(case, mode)| scope.spawn(move || PLACES.take(|| difference(case, mode))))
+            .collect();
+        let judged = judging
+            .into_iter()
+            .map(|judging| judging.join().expect("judged"));
+        judged.flatten().collect()
+    });
+    assert!(wrong.is_empty(), "{}", wrong.join("\n\n"));
 }
 
-/// Runs all and shows every difference.
-fn judge(cases: Vec<Case>) {
-    let cases = Mutex::new(cases);
-    let wrong = Mutex::new(Vec::new());
-    thread::scope(|scope| {
-        for _ in 0..AT_A_TIME {
-            scope.spawn(|| {
-                loop {
-                    let Some(case) = cases.lock().expect("the cases").pop() else {
-                        return;
-                    };
-                    for mode in MODES {
-                        if let Some(difference) = difference(&case, mode) {
-                            wrong.lock().expect("the differences").push(difference);
-                        }
-                    }
-                }
-            });
+#[expect(
+    clippy::disallowed_methods,
+    reason = "tests read the environment that they run in"
+)]
+fn runs_all() -> bool {
+    std::env::var("VERDICTS").as_deref() == Ok("all")
+}
+
+/// This many runs go on at a time.
+struct Places {
+    free: Mutex<usize>,
+    freed: Condvar,
+}
+
+impl Places {
+    const fn new(count: usize) -> Self {
+        Self {
+            free: Mutex::new(count),
+            freed: Condvar::new(),
         }
-    });
-    let wrong = wrong.into_inner().expect("the differences");
-    assert!(wrong.is_empty(), "{}", wrong.join("\n\n"));
+    }
+
+    fn take<T>(&self, run: impl FnOnce() -> T) -> T {
+        let free = self.free.lock().expect("the places");
+        let mut free = self
+            .freed
+            .wait_while(free, |free| *free == 0)
+            .expect("the places");
+        *free -= 1;
+        drop(free);
+        let result = run();
+        *self.free.lock().expect("the places") += 1;
+        self.freed.notify_one();
+        result
+    }
 }
 
 fn difference(case: &Case, mode: &[&str]) -> Option<String> {
     let folder = tempfile::tempdir().expect("a folder");
     for (name, content) in &case.files {
-        std::fs::write(folder.path().join(name), content).expect("written");
+        file(folder.path(), name, content, 0o755);
     }
     let port = free_port().to_string();
     let built_in = format!("--env=BUILT_IN={port}");

@@ -74,7 +74,8 @@ class Connection:
             # The reader holds the socket open until it is closed itself.
             with self.stream, self.reader:
                 if makes("unused"):
-                    self.stream.settimeout(2)
+                    # Longer than a caller on a busy machine takes to send what it connected for.
+                    self.stream.settimeout(4)
                 born = time.monotonic()
                 while self.one():
                     self.served += 1
