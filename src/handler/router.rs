@@ -8,7 +8,7 @@ use crate::handler::outcome::{IntoOutcome, Outcome};
 use crate::handler::pattern::{Parameters, PatternTree, parameter_names};
 use crate::handler::{Accept, Handler, accept_then_call};
 use crate::message::headers::HeaderValue;
-use crate::message::request::{Head, Request};
+use crate::message::request::{Head, Request, RequestBody};
 use crate::message::response::{Response, Status};
 
 /// What [`Router::any`] adds to `Allow`: the methods that clients use (RFC 9110 §9.3, RFC 5789).
@@ -161,12 +161,25 @@ impl Router {
     /// No route has been added yet: a mistake in the program.
     #[must_use]
     pub fn body_len_max(mut self, bytes: u64) -> Self {
-        assert!(
-            !self.routes.is_empty(),
-            "body_len_max has no route before it"
-        );
-        self.routes[self.last].body_len_max = Some(bytes);
+        self.set_body("body_len_max", RouteBody::UpTo(bytes));
         self
+    }
+
+    /// The function of the route that was added last does not look at the request's body: it is called as soon as the head has
+    /// arrived, as if there were no body, and what arrives of one is discarded. So no peer can make the server hold it.
+    ///
+    /// # Panics
+    ///
+    /// As [`body_len_max`](Self::body_len_max).
+    #[must_use]
+    pub fn without_body(mut self) -> Self {
+        self.set_body("without_body", RouteBody::Discarded);
+        self
+    }
+
+    fn set_body(&mut self, caller: &str, body: RouteBody) {
+        assert!(!self.routes.is_empty(), "{caller} has no route before it");
+        self.routes[self.last].body = body;
     }
 
     /// Responds to each request whose path matches no pattern, in place of 404 and 501.
@@ -208,7 +221,7 @@ impl Router {
                 names: names.clone(),
                 function: None,
                 acceptor: None,
-                body_len_max: None,
+                body: RouteBody::Buffered,
             });
         }
         self.last = place;
@@ -266,9 +279,11 @@ impl Handler for Router {
             Accept::Buffer | Accept::BufferUpTo(_) if route.function.is_none() => {
                 Accept::Respond(page(Status::INTERNAL_SERVER_ERROR).into())
             }
-            Accept::Buffer => route
-                .body_len_max
-                .map_or(Accept::Buffer, Accept::BufferUpTo),
+            Accept::Buffer => match route.body {
+                RouteBody::Buffered => Accept::Buffer,
+                RouteBody::UpTo(len_max) => Accept::BufferUpTo(len_max),
+                RouteBody::Discarded => Accept::Discard,
+            },
             Accept::BufferUpTo(_)
             | Accept::Discard
             | Accept::Stream(_)
@@ -284,13 +299,20 @@ impl Handler for Router {
             Found::Fallback(function) => return Accept::Respond(function(request)),
             Found::Router(response) => return Accept::Respond(response.into()),
         };
-        let bound = route.body_len_max.unwrap_or(u64::MAX);
+        let request = match route.body {
+            RouteBody::Buffered | RouteBody::UpTo(_) => *request,
+            RouteBody::Discarded => request.with_body(RequestBody::Borrowed(&[]), &[]),
+        };
+        let len_max = match route.body {
+            RouteBody::UpTo(len_max) => len_max,
+            RouteBody::Buffered | RouteBody::Discarded => u64::MAX,
+        };
         match (&route.acceptor, &route.function) {
-            (None, Some(function)) if !request.has_body_over(bound) => {
+            (None, Some(function)) if !request.has_body_over(len_max) => {
                 let request = request.with_parameters(parameters.named(&route.names));
                 Accept::Respond(function(&request))
             }
-            (_, _) => accept_then_call(self, request),
+            (_, _) => accept_then_call(self, &request),
         }
     }
 
@@ -339,7 +361,18 @@ struct Route {
     names: Vec<Box<str>>,
     function: Option<RouteFunction>,
     acceptor: Option<Acceptor>,
-    body_len_max: Option<u64>,
+    body: RouteBody,
+}
+
+/// What a route does with a request's body, unless its acceptor decides otherwise.
+#[derive(Clone, Copy)]
+enum RouteBody {
+    /// It is buffered, up to the server's bound.
+    Buffered,
+    /// It is buffered, up to this many bytes.
+    UpTo(u64),
+    /// The function does not look at it.
+    Discarded,
 }
 
 /// The methods of some routes.
@@ -614,6 +647,16 @@ mod tests {
         for (target, status) in [("/page", 405), ("/none", 501)] {
             let request = TestRequest::post(target).body(body.clone());
             assert_eq!(request.run_handler(&mut router).status(), status);
+        }
+    }
+
+    #[test]
+    fn a_route_without_a_body_does_not_wait_for_it() {
+        let page = |request: &Request<'_>| format!("{} bytes", request.body().len());
+        let mut router = Router::new().post("/page", page).without_body();
+        for len in [0, 1, 33 * 1024 * 1024] {
+            let request = TestRequest::post("/page").body(vec![0; len]);
+            assert_eq!(request.run_handler(&mut router).text(), "0 bytes");
         }
     }
 
