@@ -102,6 +102,7 @@ impl CurrentRequest {
         is_known
     }
 
+    #[inline(never)] // It has 250 bytes, and each scope has two calls of it.
     fn replace(&self) -> Self {
         let mut slot = CURRENT.take();
         let before = match &mut slot {
