@@ -50,10 +50,11 @@ fn serve(function: Function<impl Handler>, options: &Options) -> ExitCode {
         Ok(port) => Server::new().port(port).reap_orphans(),
         Err(error) => return exit_code(Err(error)),
     };
-    match options.idle {
-        Idle::Keep => function.server(server).run(),
-        Idle::Evict => function.server(server.evict_idle()).run(),
-    }
+    let server = match options.idle {
+        Idle::Keep => server,
+        Idle::Evict => server.evict_idle(),
+    };
+    function.server(server).run()
 }
 
 /// How to serve.

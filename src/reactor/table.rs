@@ -128,9 +128,11 @@ impl<T> Table<T> {
 
     /// The keys of all sessions.
     pub(super) fn keys(&self) -> Vec<Key> {
-        (0..u32::try_from(self.slots.len()).unwrap_or(NONE))
-            .filter_map(|slot| self.key_of(slot))
-            .collect()
+        let mut keys = Vec::with_capacity(self.len);
+        for slot in 0..u32::try_from(self.slots.len()).unwrap_or(NONE) {
+            keys.extend(self.key_of(slot));
+        }
+        keys
     }
 }
 
