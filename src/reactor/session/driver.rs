@@ -132,14 +132,19 @@ impl<'a, O: Os, H: Handler> Driver<'a, O, H> {
             );
             std::mem::swap(&mut work.out, &mut self.context.scratch.out);
         }
-        let mut action = self.drive_open();
-        self.keep_unsent();
-        if matches!(action, Action::Wait(..) | Action::Reschedule(..))
-            && self.session.work.is_some()
-            && self.reserve(0).is_err()
-        {
-            action = self.give_up();
-        }
+        // One call, so that it is compiled in place. A second round is the last: its response has begun.
+        let action = loop {
+            let action = self.drive_open();
+            self.keep_unsent();
+            let is_kept = matches!(action, Action::Wait(..) | Action::Reschedule(..))
+                && self.session.work.is_some();
+            if !is_kept || self.reserve(0).is_ok() {
+                break action;
+            }
+            if self.give_up().is_err() {
+                return Action::Close;
+            }
+        };
         match action {
             Action::Wait(..) if self.watch().is_err() => Action::Close,
             Action::Wait(..) | Action::Reschedule(..) | Action::Close | Action::HandOver(_) => {
@@ -149,7 +154,7 @@ impl<'a, O: Os, H: Handler> Driver<'a, O, H> {
     }
 
     /// Takes what was not sent out of the loop's queue, and frees the work if nothing is left of it.
-    pub(super) fn keep_unsent(&mut self) {
+    fn keep_unsent(&mut self) {
         if !self.context.scratch.out.is_empty() {
             let pending = std::mem::take(&mut self.context.scratch.out);
             self.session.work().out = pending;
@@ -160,7 +165,7 @@ impl<'a, O: Os, H: Handler> Driver<'a, O, H> {
         }
     }
 
-    pub(super) fn drive_open(&mut self) -> Action {
+    fn drive_open(&mut self) -> Action {
         let mut reads_left = READS_A_TURN_MAX;
         self.requests_left = self.context.settings.limits.pipeline_max;
         loop {

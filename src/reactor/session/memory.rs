@@ -6,10 +6,9 @@ use crate::limits::{FILE_PIECE_LEN, READ_LEN_MAX};
 use crate::observe::ServerEvent;
 use crate::os::Os;
 use crate::reactor::reports::Report;
-use crate::sync::memory::Charge;
+use crate::sync::memory::{Charge, Exhausted};
 
 use super::Session;
-use super::action::Action;
 use super::driver::Driver;
 use super::work::{RequestSink, ResponseSource};
 
@@ -98,9 +97,9 @@ impl<O: Os, H: Handler> Driver<'_, O, H> {
     }
 
     /// The session is about to wait, and would hold more than it may. A request without a response gets 503; a response that has
-    /// begun is cut, since only that frees its memory.
+    /// begun is cut, since only that frees its memory: an error, upon which the session is to be closed.
     #[cold]
-    pub(super) fn give_up(&mut self) -> Action {
+    pub(super) fn give_up(&mut self) -> Result<(), Exhausted> {
         let session = &mut *self.session;
         let is_promised = session
             .work
@@ -108,18 +107,13 @@ impl<O: Os, H: Handler> Driver<'_, O, H> {
             .is_some_and(|work| matches!(work.source, ResponseSource::Promise(_)));
         let connection = &mut session.connection;
         if is_promised || connection.is_idle() || !connection.is_response_due() {
-            return Action::Close;
+            return Err(Exhausted);
         }
         let work = session.work.get_or_insert_default();
         std::mem::swap(&mut work.out, &mut self.context.scratch.out);
         let begun = std::mem::take(&mut work.input);
         let refusal = connection.refuse(Refusal::Memory, &begun);
         self.refuse(refusal);
-        let action = self.drive_open();
-        self.keep_unsent();
-        if self.session.work.is_some() && self.reserve(0).is_err() {
-            return Action::Close;
-        }
-        action
+        Ok(())
     }
 }
