@@ -116,7 +116,7 @@ impl Handler for Pages {
     }
 
     fn accept_whole(&mut self, request: &Request<'_>) -> Accept {
-        Accept::Respond(self.call(request))
+        Accept::Respond(page(request).into())
     }
 
     fn call(&mut self, request: &Request<'_>) -> Outcome {
