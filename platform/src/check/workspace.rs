@@ -80,7 +80,12 @@ impl Workspace {
 /// A temporary copy of the code.
 pub(crate) fn copied(code: &Path, mode: Mode) -> Result<Scratch, Failure> {
     let scratch = Scratch::new()?;
-    copy(code, scratch.path(), mode).map_err(|error| Failure::file("copy", code, &error))?;
+    let copying = Copying {
+        target: scratch.path().canonicalize().unwrap_or_default(),
+        mode,
+    };
+    let copied = copying.copy(code, scratch.path());
+    copied.map_err(|error| Failure::file("copy", code, &error))?;
     Ok(scratch)
 }
 
@@ -137,30 +142,41 @@ fn size(folder: &Path, sum: &mut Size) -> io::Result<Size> {
     Ok(*sum)
 }
 
-fn copy(from: &Path, to: &Path, mode: Mode) -> io::Result<()> {
-    for entry in fs::read_dir(from)? {
-        let entry = entry?;
-        let (path, target) = (entry.path(), to.join(entry.file_name()));
-        let kind = entry.file_type()?;
-        if kind.is_dir() && entry.file_name() != NOT_COPIED {
-            fs::create_dir(&target)?;
-            copy(&path, &target, mode)?;
-        } else if kind.is_symlink() {
-            std::os::unix::fs::symlink(fs::read_link(&path)?, &target)?;
-        } else if kind.is_file() {
-            fs::copy(&path, &target)?;
-            if mode == Mode::ReadOnly {
-                let is_executable = entry.metadata()?.permissions().mode() & 0o111 != 0;
-                let bits = if is_executable { 0o555 } else { 0o444 };
-                fs::set_permissions(&target, fs::Permissions::from_mode(bits))?;
+/// One copy in the making.
+struct Copying {
+    /// Where it goes. The code may hold the folder of temporary files, and a copy must not hold itself.
+    target: PathBuf,
+    mode: Mode,
+}
+
+impl Copying {
+    fn copy(&self, from: &Path, to: &Path) -> io::Result<()> {
+        for entry in fs::read_dir(from)? {
+            let entry = entry?;
+            let (path, target) = (entry.path(), to.join(entry.file_name()));
+            let kind = entry.file_type()?;
+            if kind.is_dir() {
+                if entry.file_name() != NOT_COPIED && path.canonicalize()? != self.target {
+                    fs::create_dir(&target)?;
+                    self.copy(&path, &target)?;
+                }
+            } else if kind.is_symlink() {
+                std::os::unix::fs::symlink(fs::read_link(&path)?, &target)?;
+            } else if kind.is_file() {
+                fs::copy(&path, &target)?;
+                if self.mode == Mode::ReadOnly {
+                    let is_executable = entry.metadata()?.permissions().mode() & 0o111 != 0;
+                    let bits = if is_executable { 0o555 } else { 0o444 };
+                    fs::set_permissions(&target, fs::Permissions::from_mode(bits))?;
+                }
             }
         }
+        let bits = match self.mode {
+            Mode::AsItIs => 0o755,
+            Mode::ReadOnly => 0o555,
+        };
+        fs::set_permissions(to, fs::Permissions::from_mode(bits))
     }
-    let bits = match mode {
-        Mode::AsItIs => 0o755,
-        Mode::ReadOnly => 0o555,
-    };
-    fs::set_permissions(to, fs::Permissions::from_mode(bits))
 }
 
 fn stamp(root: &Path, folder: &Path, into: &mut BTreeMap<PathBuf, Stamp>) {

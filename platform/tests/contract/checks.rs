@@ -201,6 +201,29 @@ fn the_page_names_each_check_and_a_bad_path_costs_no_run() {
 }
 
 #[test]
+fn the_folder_of_temporary_files_can_be_the_code_directory() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let source = folder.path().to_str().expect("text");
+    file(folder.path(), "bootstrap", "#!/bin/sh\nexit 7\n", 0o755);
+    let port = free_port().to_string();
+    let output = std::process::Command::new(env!("CARGO_BIN_EXE_coldstart"))
+        .args(["check", source, "--port", &port, "--only", "S3"])
+        .env("TMPDIR", folder.path())
+        .output()
+        .expect("it runs");
+    assert_eq!(output.status.code(), Some(1), "{}", stderr(&output));
+    assert!(
+        stdout(&output).contains("ended with code 7"),
+        "{}",
+        stdout(&output)
+    );
+    let left = std::fs::read_dir(folder.path())
+        .expect("the folder")
+        .count();
+    assert_eq!(left, 1, "a folder is left behind");
+}
+
+#[test]
 fn an_interrupted_check_leaves_nothing() {
     let Some(python) = interpreter(&["python3", "python"]) else {
         return;
