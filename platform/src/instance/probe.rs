@@ -32,6 +32,9 @@ const CERTAIN_AFTER: Duration = Duration::from_millis(1500);
 const REMARK_AFTER: Duration = Duration::from_millis(1500);
 /// How often the function's listeners are searched.
 const SEARCH_PERIOD: Duration = Duration::from_millis(20);
+const SEARCH_PERIOD_MAX: Duration = Duration::from_millis(500);
+/// A pause between searches is this part of the time so far.
+const SEARCH_PART: u32 = 20;
 
 /// How close together the probes are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -172,8 +175,9 @@ impl<T: FnMut(&Obstacle)> Search<T> {
             return None;
         }
         let obstacle = process.obstacle(self.target.port, dialed);
-        // Counted from the end: on a machine with many processes a search takes long.
-        self.next = Instant::now() + self.period;
+        // Counted from the end: on a machine with many processes a search takes long. Rarer in a start that takes long.
+        let pause = (began.elapsed() / SEARCH_PART).min(SEARCH_PERIOD_MAX);
+        self.next = Instant::now() + self.period.max(pause);
         if obstacle.is_final() || self.is_built_in(&obstacle) {
             let since = *self.final_since.get_or_insert_with(Instant::now);
             return (since.elapsed() >= CERTAIN_AFTER).then_some(obstacle);
