@@ -64,6 +64,8 @@ fn every_seed_keeps_the_invariants() {
     }
     assert!(failures.is_empty(), "{}", failures.join("\n"));
     println!("{seeds} seeds: {total:?}");
+    let is_short = seeds < SEEDS;
+    assert!(is_short || total.budgets_spent > 0, "no budget was spent");
 }
 
 /// A wake-up and an event in one poll: the read after the wake-up took the bytes of the event, whose own read was needless.
@@ -78,7 +80,10 @@ fn seeds_that_failed_once_keep_the_invariants() {
 #[test]
 fn the_server_survives_every_single_fault() {
     match sweep_single_faults() {
-        Ok(runs) => println!("{runs} runs"),
+        Ok((runs, report)) => {
+            println!("{runs} runs: {report:?}");
+            assert!(report.budgets_spent > 0, "no budget was spent: {report:?}");
+        }
         Err(what) => panic!("{what}"),
     }
 }

@@ -200,6 +200,8 @@ enum ReceiverState {
 
 impl Channel {
     fn lock(&self) -> MutexGuard<'_, Queue> {
+        #[cfg(feature = "_sim")]
+        crate::sync::tally::count(|tally| tally.locks += 1);
         // No foreign code runs under this lock, so a poisoned one is consistent.
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -479,6 +481,8 @@ impl BodySource {
         };
         queue.len = queue.len.saturating_sub(piece.len());
         queue.give_back(1, piece.len());
+        #[cfg(feature = "_sim")]
+        crate::sync::tally::count(|tally| tally.pieces += 1);
         let waiting = queue.waiting.take();
         drop(queue);
         self.channel.room.notify_one();

@@ -11,6 +11,8 @@ mod gauge;
 #[cfg(all(test, loom))]
 mod interleavings;
 mod mailbox;
+#[cfg(feature = "_sim")]
+mod meter;
 mod reports;
 mod scratch;
 mod send_queue;
@@ -35,6 +37,8 @@ use deadlines::{Deadlines, Waiting};
 #[cfg(feature = "_sim")]
 pub(crate) use gauge::Gauge;
 use mailbox::Mailbox;
+#[cfg(feature = "_sim")]
+pub(crate) use meter::{Drive, drives};
 use reports::{Report, Reports};
 use scratch::Scratch;
 use session::Session;
@@ -133,6 +137,8 @@ impl<O: Os, H: Handler> Reactor<O, H> {
     /// One turn: each phase is a method.
     pub(crate) fn turn(&mut self, found: &mut Vec<Occurrence>) -> Result<(), Fault> {
         found.clear();
+        #[cfg(feature = "_sim")]
+        meter::begin_turn();
         let polled_at = self.poll(found)?;
         if !found.is_empty() {
             self.reports.begin_turn();
@@ -343,6 +349,8 @@ impl<O: Os, H: Handler> Reactor<O, H> {
         let Some(session) = self.table.find(key) else {
             return;
         };
+        #[cfg(feature = "_sim")]
+        let begun = meter::begin(key, session);
         let context = Context {
             os: &mut self.os,
             handler: &mut self.handler,
@@ -356,7 +364,10 @@ impl<O: Os, H: Handler> Reactor<O, H> {
         };
         // Calls of the user's code are contained one by one. Its values are dropped in many places of a session, and a drop
         // may panic as well.
-        let Some(action) = contain(|| Driver::new(session, context).run(trigger)) else {
+        let driven = contain(|| Driver::new(session, context).run(trigger));
+        #[cfg(feature = "_sim")]
+        meter::end(begun);
+        let Some(action) = driven else {
             self.on_panic(key);
             return;
         };

@@ -12,6 +12,8 @@ use crate::sync::pause::Resume;
 
 /// Milliseconds between two pieces of a stream.
 const STREAM_GAP: u64 = 40;
+/// Room for many pieces of one byte, each of which counts for more.
+const BURST_ROOM: usize = 64 * 1024;
 
 /// What another thread would do.
 #[derive(Debug)]
@@ -38,6 +40,8 @@ pub(super) struct StreamJob {
     sender: BodySender,
     rest: Vec<u8>,
     piece_len: usize,
+    /// Pieces that are sent one right after another, as far as there is room.
+    pieces_at_once: usize,
     completion: Completion,
     gap: u64,
 }
@@ -166,14 +170,21 @@ impl Background {
             }
             return None;
         }
-        let len = stream.piece_len.min(stream.rest.len());
-        match stream.sender.try_send(stream.rest[..len].to_vec()) {
-            Ok(()) => {
-                stream.rest.drain(..len);
-                stream.gap = STREAM_GAP;
+        let mut left = stream.pieces_at_once;
+        while left > 0 && !stream.rest.is_empty() {
+            left -= 1;
+            let len = stream.piece_len.min(stream.rest.len());
+            match stream.sender.try_send(stream.rest[..len].to_vec()) {
+                Ok(()) => {
+                    stream.rest.drain(..len);
+                    stream.gap = STREAM_GAP;
+                }
+                Err(TrySendError::Full(_)) => {
+                    stream.gap = (2 * stream.gap).min(5_000);
+                    left = 0;
+                }
+                Err(TrySendError::PeerGone) => return None,
             }
-            Err(TrySendError::Full(_)) => stream.gap = (2 * stream.gap).min(5_000),
-            Err(TrySendError::PeerGone) => return None,
         }
         let gap = stream.gap;
         self.jobs.insert(number, Job::Stream(stream));
@@ -192,10 +203,26 @@ impl Background {
             sender,
             rest: bytes,
             piece_len: piece_len.max(1),
+            pieces_at_once: 1,
             completion,
             gap: STREAM_GAP,
         };
         // It starts before the response is returned.
+        self.add(Job::Stream(stream), Due::After(0));
+        body
+    }
+
+    /// A stream of single bytes that never waits while there is room: it uses up the loop's budget for pieces.
+    pub(super) fn burst(&mut self, bytes: Vec<u8>) -> Body {
+        let (sender, body) = Body::channel(BURST_ROOM);
+        let stream = StreamJob {
+            sender,
+            rest: bytes,
+            piece_len: 1,
+            pieces_at_once: usize::MAX,
+            completion: Completion::Done,
+            gap: STREAM_GAP,
+        };
         self.add(Job::Stream(stream), Due::After(0));
         body
     }

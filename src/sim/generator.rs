@@ -12,6 +12,8 @@ use super::response_reader::RequestMethod;
 pub(super) enum Framing {
     Length,
     Chunked,
+    /// Chunks of one byte: the most work for the bytes.
+    TinyChunks,
 }
 
 /// A request before it is bytes.
@@ -42,7 +44,7 @@ impl RequestDraft {
     pub(super) fn is_refused_by_its_head(&self) -> bool {
         let is_too_long = match self.framing {
             Framing::Length => matches!(self.action, Action::Limit(len) if self.body_len > len),
-            Framing::Chunked => false,
+            Framing::Chunked | Framing::TinyChunks => false,
         };
         is_too_long
             || matches!(
@@ -145,9 +147,9 @@ impl<'a> Generator<'a> {
                 head.push_str(&format!("Content-Length: {}\r\n", body.len()));
                 body.clone()
             }
-            Framing::Chunked => {
+            Framing::Chunked | Framing::TinyChunks => {
                 head.push_str("Transfer-Encoding: chunked\r\n");
-                self.chunks(&body)
+                self.chunks(&body, draft.framing)
             }
         };
         head.push_str("\r\n");
@@ -186,12 +188,19 @@ impl<'a> Generator<'a> {
         self.peer.requests.push(request);
     }
 
-    fn chunks(&mut self, body: &[u8]) -> Vec<u8> {
+    fn chunks(&mut self, body: &[u8], framing: Framing) -> Vec<u8> {
         let mut bytes = Vec::new();
         let mut rest = body;
         while !rest.is_empty() {
-            let (chunk, left) = rest.split_at(self.prng.skewed(rest.len()));
-            let extension = self.prng.choose(&["", "", ";a", ";b=\"c;\""]);
+            // All extensions of one body together are bounded, so tiny chunks have none.
+            let (len, extension) = match framing {
+                Framing::Length | Framing::Chunked => (
+                    self.prng.skewed(rest.len()),
+                    self.prng.choose(&["", "", ";a", ";b=\"c;\""]),
+                ),
+                Framing::TinyChunks => (1, ""),
+            };
+            let (chunk, left) = rest.split_at(len);
             bytes.extend_from_slice(format!("{:x}{extension}\r\n", chunk.len()).as_bytes());
             bytes.extend_from_slice(chunk);
             bytes.extend_from_slice(b"\r\n");
@@ -270,7 +279,10 @@ impl<'a> Generator<'a> {
 }
 
 const fn is_of_unknown_length(action: Action) -> bool {
-    matches!(action, Action::Stream(..) | Action::PromisedStream(_))
+    matches!(
+        action,
+        Action::Stream(..) | Action::Burst(_) | Action::PromisedStream(_)
+    )
 }
 
 /// Draws a request of any kind.
@@ -283,7 +295,11 @@ pub(super) fn random_draft(prng: &mut Prng) -> RequestDraft {
         draft.method = "HEAD";
     }
     if prng.chance(400) {
-        draft.framing = Framing::Chunked;
+        draft.framing = if body_len < 3000 && body_len % 4 == 3 {
+            Framing::TinyChunks
+        } else {
+            Framing::Chunked
+        };
     }
     if prng.chance(60) {
         draft.fields = CLOSE;
@@ -319,7 +335,11 @@ fn random_action(prng: &mut Prng) -> Action {
         10 | 11 => Action::Promise(prng.millis(0, 3000), completion),
         12 => {
             let len = prng.between(0, 9000);
-            prng.choose(&[Action::PromisedStream(len), Action::PromisedPromise])
+            prng.choose(&[
+                Action::PromisedStream(len),
+                Action::PromisedPromise,
+                Action::Burst(len / 6),
+            ])
         }
         13 => Action::Upload(UploadAction::Count),
         14 => Action::Upload(UploadAction::Pause(Some(prng.millis(0, 200)))),

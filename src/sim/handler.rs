@@ -14,6 +14,7 @@ use crate::message::body::Body;
 use crate::message::request::{Head, Request};
 use crate::message::response::{Response, Status};
 use crate::sync::pause::Pause;
+use crate::sync::tally::count;
 
 /// A panic that a plan asks for. The panic hook does not report it.
 #[derive(Debug)]
@@ -46,6 +47,7 @@ impl SimulatedHandler {
 
 impl Handler for SimulatedHandler {
     fn accept(&mut self, head: &Head<'_>) -> Accept {
+        count(|tally| tally.requests += 1);
         let Ok(plan) = head.path().parse::<RequestPlan>() else {
             let mut background = self.background.borrow_mut();
             if head.path().contains("poison") {
@@ -94,6 +96,7 @@ impl Handler for SimulatedHandler {
             | Action::Promise(..)
             | Action::PromisedStream(_)
             | Action::PromisedPromise
+            | Action::Burst(_)
             | Action::PanicOnCall
             | Action::File(..)
             | Action::FileUnreadable(_)
@@ -120,6 +123,7 @@ impl Handler for SimulatedHandler {
             Action::Stream(count, len, room, completion) => {
                 Response::bytes(background.stream(pattern(id, count * len), len, room, completion))
             }
+            Action::Burst(count) => Response::bytes(background.burst(pattern(id, count))),
             Action::Promise(after, completion) => {
                 return background.promise(after, ReplyKind::Pattern(id, 99), completion);
             }
@@ -191,6 +195,7 @@ impl Upload for SimulatedUpload {
             let violation = "an upload was called with an empty piece, or after its end".to_owned();
             self.background.borrow_mut().violations.push(violation);
         }
+        count(|tally| tally.pieces += 1);
         self.body.extend_from_slice(piece);
         let mut background = self.background.borrow_mut();
         let enough = || Response::text("enough\n").status(Status::ACCEPTED);

@@ -9,6 +9,7 @@ use std::rc::Rc;
 use std::sync::{Arc, Mutex, Once, OnceLock, PoisonError};
 
 use super::background::Background;
+use super::fairness::MostWork;
 use super::faults::FaultRates;
 use super::handler::{IntendedPanic, SimulatedHandler};
 use super::kernel::{Kernel, Tracing};
@@ -17,7 +18,7 @@ use super::prng::Prng;
 use super::world::{PollEnd, SimulatedOs, World};
 use crate::limits::Limits;
 use crate::observe::{Observer, ServerEvent};
-use crate::reactor::{Gauge, Reactor, Settings, Setup};
+use crate::reactor::{Drive, Gauge, Reactor, Settings, Setup, drives};
 use crate::sync::memory::Memory;
 
 /// More turns than this in succession without any work are a busy loop.
@@ -51,6 +52,7 @@ pub(super) struct Peaks {
     pub(super) gauge: Gauge,
     pub(super) idle_turns: u32,
     pub(super) idle_wakes: u32,
+    pub(super) work: MostWork,
 }
 
 /// A server, its simulated operating system, and what is measured of them.
@@ -121,14 +123,18 @@ impl Harness {
         if let Some(violation) = violations.into_iter().next() {
             return Err(violation);
         }
-        self.watch_for_busy_loops()?;
+        let drives = drives();
+        self.peaks.work.check(&drives, &self.limits)?;
+        self.watch_for_busy_loops(&drives)?;
         self.measure()
     }
 
-    fn watch_for_busy_loops(&mut self) -> Result<(), String> {
+    fn watch_for_busy_loops(&mut self, drives: &[Drive]) -> Result<(), String> {
         let world = self.world.borrow();
         let work = world.kernel.counts.work();
-        let is_idle = work == self.work && self.found.is_empty();
+        // Input that was kept is handled without a system call.
+        let has_stepped = drives.iter().any(|drive| drive.work.steps > 0);
+        let is_idle = work == self.work && self.found.is_empty() && !has_stepped;
         self.work = work;
         self.idle_turns = if is_idle && world.poll_end == PollEnd::Returned {
             self.idle_turns + 1

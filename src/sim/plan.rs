@@ -43,6 +43,8 @@ pub(super) enum Action {
     Large(usize),
     /// The number of pieces, the bytes of each, and the capacity of the channel.
     Stream(usize, usize, usize, Completion),
+    /// This many pieces of one byte, as fast as the channel takes them.
+    Burst(usize),
     /// A promise that is fulfilled or dropped after this many milliseconds.
     Promise(u64, Completion),
     /// A promise that is fulfilled with this many bytes over a channel.
@@ -90,6 +92,7 @@ impl fmt::Display for RequestPlan {
             Action::Promise(after, completion) => {
                 format!("promise/{after}/{}", completion as usize)
             }
+            Action::Burst(count) => format!("burst/{count}"),
             Action::PromisedStream(len) => format!("promised-stream/{len}"),
             Action::PromisedPromise => "promised-promise".to_owned(),
             Action::Upload(UploadAction::Count) => "count".to_owned(),
@@ -141,6 +144,7 @@ impl FromStr for RequestPlan {
             "limit" => Action::Limit(len(0)),
             "large" => Action::Large(len(0)),
             "stream" => Action::Stream(len(0), len(1), len(2), completion(3)),
+            "burst" => Action::Burst(len(0)),
             "promise" => Action::Promise(number(0), completion(1)),
             "promised-stream" => Action::PromisedStream(len(0)),
             "promised-promise" => Action::PromisedPromise,
@@ -248,7 +252,9 @@ pub(super) fn expected(plan: RequestPlan, body: &[u8]) -> Expected {
         Action::Echo | Action::Busy(_) => Expected::whole(200, body),
         Action::Limit(len) if body.len() > len => Expected::refusal(413),
         Action::Limit(_) => Expected::whole(200, body),
-        Action::Large(len) | Action::PromisedStream(len) => Expected::whole(200, pattern(id, len)),
+        Action::Large(len) | Action::Burst(len) | Action::PromisedStream(len) => {
+            Expected::whole(200, pattern(id, len))
+        }
         Action::Stream(count, len, _, completion) => Expected {
             completeness: match completion {
                 Completion::Dropped => Completeness::Truncated,

@@ -10,6 +10,7 @@ use super::kernel::{ServerEnd, Tracing};
 use super::oracle::{DRAIN_TIMEOUT, outstanding};
 use super::peer::Peer;
 use super::prng::Prng;
+use super::report::Report;
 use super::workload::{closing_peer, healthy_peer, random_peer};
 use super::world::{Actor, PollEnd};
 use crate::limits::Limits;
@@ -41,43 +42,6 @@ impl fmt::Display for Failure {
             "{}\nreplay: SIM_SEED={} cargo test --test sim",
             self.what, self.seed
         )
-    }
-}
-
-/// Statistics of a run.
-#[derive(Clone, Debug, Default)]
-#[non_exhaustive]
-pub struct Report {
-    /// Connections that were accepted.
-    pub connections: u64,
-    /// Final responses that peers have read.
-    pub responses: u64,
-    /// Turns of the loop.
-    pub turns: u64,
-    /// Bytes in both directions.
-    pub bytes: u64,
-    /// Calls of receive, send and watch.
-    pub calls: u64,
-    /// The most bytes that one session held: input, head, body, output.
-    pub held_max: [usize; 4],
-    /// The most reads of one connection without an event.
-    pub needless_reads_max: u32,
-}
-
-impl Report {
-    /// Combines two reports: the sums of counts, and the higher of each maximum.
-    #[must_use]
-    pub fn and(mut self, other: &Self) -> Self {
-        self.connections += other.connections;
-        self.responses += other.responses;
-        self.turns += other.turns;
-        self.bytes += other.bytes;
-        self.calls += other.calls;
-        for (own, others) in self.held_max.iter_mut().zip(other.held_max) {
-            *own = others.max(*own);
-        }
-        self.needless_reads_max = self.needless_reads_max.max(other.needless_reads_max);
-        self
     }
 }
 
@@ -445,7 +409,7 @@ impl Run {
             .peers
             .iter()
             .map(|peer| peer.reader.responses.len() as u64);
-        let Peaks { gauge, .. } = self.harness.peaks;
+        let Peaks { gauge, work, .. } = self.harness.peaks;
         let links = 0..world.kernel.links_len();
         Report {
             connections: counts.opened,
@@ -463,6 +427,16 @@ impl Run {
                 .map(|id| world.kernel.needless_reads(id))
                 .max()
                 .unwrap_or(0),
+            work_max: [
+                work.receives,
+                work.sends,
+                work.requests,
+                work.polls,
+                work.pieces,
+                work.locks,
+            ],
+            drives_max: work.drives,
+            budgets_spent: work.budgets_spent,
         }
     }
 }

@@ -8,6 +8,7 @@ use super::kernel::Tracing;
 use super::peer::{Pace, Peer, Step};
 use super::plan::{Action, Completion, UploadAction};
 use super::prng::Prng;
+use super::report::Report;
 use super::run::{Run, message_of};
 use crate::os::Fault;
 
@@ -21,33 +22,36 @@ const WORKLOADS: &[(&str, Workload)] = &[
     ("ends of connections", ends),
 ];
 
-/// Runs every workload without a fault, then with each single fault; returns the number of runs.
+/// Runs every workload without a fault, then with each single fault; returns the number of runs, and what all of
+/// them did.
 ///
 /// # Errors
 ///
 /// The first run that violated an invariant: its workload, the call, the fault and the violation.
-pub fn sweep_single_faults() -> Result<usize, String> {
-    let mut runs = 0;
+pub fn sweep_single_faults() -> Result<(usize, Report), String> {
+    let (mut runs, mut total) = (0, Report::default());
     for (name, workload) in WORKLOADS {
-        let calls = run_workload(*workload, None)
+        let (calls, report) = run_workload(*workload, None)
             .map_err(|what| format!("{name} without a fault: {what}"))?;
         runs += 1;
+        total = total.and(&report);
         for (number, call) in calls.iter().enumerate() {
             for fault in call.faults() {
-                run_workload(*workload, Some((number, *fault)))
+                let (_, report) = run_workload(*workload, Some((number, *fault)))
                     .map_err(|what| format!("{name}, call {number}, {call:?} {fault:?}: {what}"))?;
                 runs += 1;
+                total = total.and(&report);
             }
         }
     }
-    Ok(runs)
+    Ok((runs, total))
 }
 
-/// Runs a workload; returns its system calls in order.
+/// Runs a workload; returns its system calls in order, and what it did.
 fn run_workload(
     workload: Workload,
     injection: Option<(usize, Fault)>,
-) -> Result<Vec<Syscall>, String> {
+) -> Result<(Vec<Syscall>, Report), String> {
     let outcome = catch_unwind(AssertUnwindSafe(|| {
         let mut prng = Prng::new(7);
         let mut ids = 0;
@@ -56,8 +60,8 @@ fn run_workload(
         run.add_peers(peers, ids);
         run.inject(injection);
         let outcome = run.run_to_end();
-        outcome.map_err(|what| format!("{}\n{what}", run.take_trace().join("\n")))?;
-        Ok(run.calls())
+        let report = outcome.map_err(|what| format!("{}\n{what}", run.take_trace().join("\n")))?;
+        Ok((run.calls(), report))
     }));
     outcome.unwrap_or_else(|panic| Err(message_of(&*panic)))
 }
@@ -116,6 +120,7 @@ fn delayed_responses(prng: &mut Prng, ids: &mut u64) -> Vec<Peer> {
             ids,
             &[
                 get(Action::Promise(50, Completion::Done)),
+                get(Action::Burst(300)),
                 get(Action::PromisedStream(99)),
                 get(Action::Promise(50, Completion::Dropped)),
             ],
@@ -158,6 +163,14 @@ fn request_bodies(prng: &mut Prng, ids: &mut u64) -> Vec<Peer> {
                 Action::Upload(UploadAction::Panic(3)),
                 50,
             )],
+        ),
+        peer(
+            prng,
+            ids,
+            &[RequestDraft {
+                framing: Framing::TinyChunks,
+                ..RequestDraft::new(Action::Upload(UploadAction::Count), 300)
+            }],
         ),
     ]
 }

@@ -18,6 +18,7 @@ use super::oracle::check_reading;
 use super::peer::Peer;
 use super::wall_clock::WallClock;
 use crate::os::{Fault, Instant, Interest, Key, Occurrence, Os};
+use crate::sync::tally::count;
 
 /// What a scheduled event belongs to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -275,10 +276,16 @@ impl Os for SimulatedOs {
     }
 
     fn receive(&mut self, socket: &Socket, buffer: &mut [u8]) -> Result<usize, Fault> {
-        self.0.borrow_mut().kernel.receive(socket.0, buffer)
+        let received = self.0.borrow_mut().kernel.receive(socket.0, buffer);
+        count(|tally| {
+            tally.receives += 1;
+            tally.received_len += received.unwrap_or(0) as u64;
+        });
+        received
     }
 
     fn send(&mut self, socket: &Socket, slices: &[IoSlice<'_>]) -> Result<usize, Fault> {
+        count(|tally| tally.sends += 1);
         self.0.borrow_mut().kernel.send(socket.0, slices)
     }
 

@@ -10,6 +10,8 @@ pub(crate) mod memory;
 pub(crate) mod notify;
 pub(crate) mod oneshot;
 pub(crate) mod pause;
+#[cfg(feature = "_sim")]
+pub(crate) mod tally;
 
 /// For a static: loom's cannot be one.
 pub(crate) use std::sync::{Mutex as StaticMutex, MutexGuard as StaticMutexGuard};

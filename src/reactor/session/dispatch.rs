@@ -72,10 +72,7 @@ impl<O: Os, H: Handler> Driver<'_, O, H> {
         let mut index = std::mem::take(&mut self.context.scratch.index);
         let limits = self.context.settings.head_limits();
         while !self.is_input_blocked() {
-            let polled = self
-                .session
-                .connection
-                .poll(input.rest(), &mut index, &limits);
+            let polled = self.session.poll(input.rest(), &mut index, &limits);
             match polled {
                 Ok((taken, Event::NeedInput)) => {
                     let out = self.context.scratch.out.run();
@@ -219,7 +216,7 @@ impl<O: Os, H: Handler> Driver<'_, O, H> {
         let mut body = Vec::new();
         loop {
             let rest = input.rest();
-            let (taken, event) = match self.session.connection.poll(rest, &mut unused, &limits) {
+            let (taken, event) = match self.session.poll(rest, &mut unused, &limits) {
                 Ok(step) => step,
                 Err(refusal) => return self.refuse(refusal),
             };

@@ -11,11 +11,13 @@ mod source;
 mod upgrade;
 pub(super) mod work;
 
-use crate::h1::{Close, Connection, Next};
+use crate::h1::{Close, Connection, Event, HeadIndex, HeadLimits, Next, Refusal};
 use crate::handler::outcome::WhenHalfClosed;
 use crate::limits::BODY_QUOTA_LEN;
 use crate::os::{Instant, Interest, Readiness};
 use crate::sync::contain::contain;
+#[cfg(feature = "_sim")]
+use crate::sync::tally::count;
 
 use super::deadlines::{Renewal, Waiting};
 
@@ -105,6 +107,23 @@ impl<S> Session<S> {
     #[cfg(feature = "_sim")]
     pub(super) fn work_size(&self) -> Option<WorkSize> {
         self.work.as_ref().map(|work| work.size())
+    }
+
+    /// One step of the protocol over `input`.
+    #[inline]
+    fn poll<'b>(
+        &mut self,
+        input: &'b [u8],
+        index: &mut HeadIndex,
+        limits: &HeadLimits,
+    ) -> Result<(usize, Event<'b>), Refusal> {
+        let polled = self.connection.poll(input, index, limits);
+        #[cfg(feature = "_sim")]
+        count(|tally| {
+            tally.polls += 1;
+            tally.steps += u64::from(matches!(polled, Ok((1.., _))));
+        });
+        polled
     }
 
     fn work(&mut self) -> &mut Work {
