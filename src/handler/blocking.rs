@@ -4,16 +4,14 @@ use core::fmt;
 use std::collections::VecDeque;
 use std::sync::{Arc, PoisonError};
 
-use bytes::Bytes;
-
 use crate::current_request::{self, CurrentRequest};
-use crate::h1::{HeadIndex, HeadView};
 use crate::handler::outcome::{IntoOutcome, Outcome, WhenHalfClosed};
 use crate::handler::reply::Reply;
 use crate::handler::{Accept, FunctionHandler, Handler};
 use crate::limits::{POOL_QUEUE_LEN_MAX, POOL_QUEUE_MAX};
+use crate::message::owned::OwnedRequest;
 use crate::message::peer::PeerState;
-use crate::message::request::{HEAD_LIMITS_OPEN, Head, Request, RequestBody};
+use crate::message::request::{Head, Request};
 use crate::message::response::{Response, Status};
 use crate::output;
 use crate::sync::contain::contain;
@@ -122,7 +120,7 @@ impl<H: Handler + Clone + Send + 'static> Blocking<H> {
         let (outcome, reply) = Outcome::promised();
         let outcome = outcome.when_half_closed(self.half_closed);
         let job = Job {
-            request: KeptRequest::keep(request),
+            request: request.to_owned(),
             current: CurrentRequest::current().waiting(),
             reply,
         };
@@ -209,13 +207,13 @@ enum Stage {
 }
 
 struct Job {
-    request: KeptRequest,
+    request: OwnedRequest,
     current: CurrentRequest,
     reply: Reply,
 }
 
 impl Job {
-    fn run(self, index: &mut HeadIndex, handler: &mut impl Handler) {
+    fn run(self, handler: &mut impl Handler) {
         let Self {
             request,
             current,
@@ -225,9 +223,7 @@ impl Job {
             return;
         }
         let _scope = current.enter();
-        if let Some(outcome) = request.show(index, |request| handler.call(request)) {
-            reply.settle(outcome);
-        }
+        reply.settle(handler.call(&request.as_request()));
     }
 }
 
@@ -237,7 +233,7 @@ enum Pushed {
     NeedsThread,
     Full,
     /// Taken in place of this job, whose peer has ended its side or gone.
-    Replaced(Job),
+    Replaced(Box<Job>),
 }
 
 impl Pool {
@@ -276,7 +272,7 @@ impl Pool {
             Some(replaced) if len.saturating_sub(replaced.request.len()) <= POOL_QUEUE_LEN_MAX => {
                 state.len = len.saturating_sub(replaced.request.len());
                 state.jobs.push_back(job);
-                Pushed::Replaced(replaced)
+                Pushed::Replaced(Box::new(replaced))
             }
             replaced => {
                 // It would not make enough room.
@@ -306,10 +302,9 @@ impl Pool {
     /// The work of a thread until the pool is closed.
     fn work(&self, handler: &mut impl Handler) {
         let _leave = current_request::leave_afterwards();
-        let mut index = HeadIndex::default();
         while let Some(job) = self.next() {
             // A panic drops the reply, which sends 500; the hook has reported it. What is dropped is the user's, too.
-            if contain(|| job.run(&mut index, handler)).is_none() {
+            if contain(|| job.run(handler)).is_none() {
                 output::guard_panics();
             }
         }
@@ -335,60 +330,25 @@ impl Pool {
     }
 }
 
-/// A request that can leave the loop.
-struct KeptRequest {
-    head: Vec<u8>,
-    body: Bytes,
-    trailers: Vec<u8>,
-}
-
-impl KeptRequest {
-    fn keep(request: &Request<'_>) -> Self {
-        Self {
-            head: request.head().as_bytes().to_vec(),
-            body: request.body_bytes(),
-            trailers: request.trailers_bytes().to_vec(),
-        }
-    }
-
-    fn len(&self) -> usize {
-        self.head
-            .len()
-            .saturating_add(self.body.len())
-            .saturating_add(self.trailers.len())
-    }
-
-    fn show<T>(&self, index: &mut HeadIndex, see: impl FnOnce(&Request<'_>) -> T) -> Option<T> {
-        let is_indexed = index.index_again(&self.head, &HEAD_LIMITS_OPEN);
-        debug_assert!(is_indexed, "a head that was taken once is taken again");
-        let head = Head::new(HeadView::new(&self.head, index));
-        let request = Request::new(head, RequestBody::Shared(&self.body), &self.trailers);
-        is_indexed.then(|| see(&request))
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::sync::{Arc, Mutex, PoisonError};
 
-    use super::{Blocking, Handler as _, KeptRequest, Outcome};
-    use crate::h1::HeadIndex;
+    use super::{Blocking, Handler as _, Outcome, blocking};
     use crate::handler::FunctionHandler;
     use crate::handler::outcome::Pending;
     use crate::limits::POOL_QUEUE_MAX;
     use crate::sync::notify::Notify;
     use crate::sync::oneshot::Polled;
-    use crate::{Bytes, Request, Response, TestRequest};
+    use crate::{Request, Response, Router, TestRequest};
 
-    fn with_request<T>(see: impl FnOnce(&Request<'_>) -> T) -> T {
-        let request = KeptRequest {
-            head: b"GET / HTTP/1.1\r\nHost: a\r\n\r\n".to_vec(),
-            body: Bytes::new(),
-            trailers: Vec::new(),
-        };
-        request
-            .show(&mut HeadIndex::default(), see)
-            .expect("a head")
+    fn with_request<T>(mut see: impl FnMut(&Request<'_>) -> T) -> T {
+        let mut seen = None;
+        drop(TestRequest::get("/").run(|request| {
+            seen = Some(see(request));
+            Response::text("")
+        }));
+        seen.expect("the handler was called")
     }
 
     #[test]
@@ -442,6 +402,16 @@ mod tests {
         // The jobs of peers that have left are skipped, and the next one runs.
         let next = TestRequest::get("/").run_handler(&mut pool).text();
         assert!(next == "done" || next == "all threads are busy\n", "{next}");
+    }
+
+    #[test]
+    fn a_pool_of_one_route_sees_the_parameters() {
+        let show = blocking(
+            |request| request.parameter("id").unwrap_or_default().into_owned(),
+            1,
+        );
+        let mut router = Router::new().get("/{id}", move |request| show.respond(request));
+        assert_eq!(TestRequest::get("/7").run_handler(&mut router).text(), "7");
     }
 
     #[test]

@@ -3,7 +3,7 @@
 //! The walk through the tree allocates nothing. Precedence follows from its shape, never from the order in which
 //! patterns were added: in each segment exact comes before parameter before rest.
 
-use crate::message::request::percent_decode;
+use crate::message::request::{RouteParameters, percent_decode};
 
 /// How many parameters a pattern may have: their values are on the stack during a request.
 const PARAMETERS_MAX: usize = 8;
@@ -166,10 +166,10 @@ impl<'p> Parameters<'p> {
         }
     }
 
-    pub(crate) fn named(&mut self, names: &'p [Box<str>]) -> &[(&'p str, &'p str)] {
+    pub(crate) fn named(&mut self, names: &'p [Box<str>]) -> RouteParameters<'_> {
         for (slot, name) in self.list.iter_mut().zip(names) {
             slot.0 = name;
         }
-        self.list.get(..self.len).unwrap_or_default()
+        RouteParameters::Borrowed(self.list.get(..self.len).unwrap_or_default())
     }
 }

@@ -273,7 +273,7 @@ impl Handler for Router {
             Found::Router(response) => return Accept::Respond(response.into()),
         };
         let accept = route.acceptor.as_ref().map_or(Accept::Buffer, |acceptor| {
-            acceptor(&head.with_parameters(parameters.named(&route.names)))
+            acceptor(&head.with_parameters(&parameters.named(&route.names)))
         });
         match accept {
             Accept::Buffer | Accept::BufferUpTo(_) if route.function.is_none() => {
@@ -309,8 +309,8 @@ impl Handler for Router {
         };
         match (&route.acceptor, &route.function) {
             (None, Some(function)) if !request.has_body_over(len_max) => {
-                let request = request.with_parameters(parameters.named(&route.names));
-                Accept::Respond(function(&request))
+                let named = parameters.named(&route.names);
+                Accept::Respond(function(&request.with_parameters(&named)))
             }
             (_, _) => accept_then_call(self, &request),
         }
@@ -321,7 +321,7 @@ impl Handler for Router {
         match self.find(request.head(), &mut parameters) {
             Found::Route(route) => match &route.function {
                 Some(function) => {
-                    function(&request.with_parameters(parameters.named(&route.names)))
+                    function(&request.with_parameters(&parameters.named(&route.names)))
                 }
                 None => page(Status::BAD_REQUEST).into(),
             },

@@ -3,6 +3,7 @@
 pub(crate) mod body;
 pub(crate) mod event_stream;
 pub(crate) mod headers;
+pub(crate) mod owned;
 pub(crate) mod peer;
 pub(crate) mod request;
 pub(crate) mod response;
@@ -10,6 +11,7 @@ pub(crate) mod response;
 pub use body::{Body, BodySender, SendError, TrySendError};
 pub use event_stream::{EventSender, ServerSentEvent};
 pub use headers::{HeaderName, HeaderValue, Headers, InvalidHeader};
+pub use owned::OwnedRequest;
 pub use peer::PeerState;
 pub use request::{Head, Request};
 pub use response::{Response, ResponseHead, Status};

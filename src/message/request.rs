@@ -24,7 +24,43 @@ pub struct Head<'a> {
     method: &'a str,
     path: &'a str,
     query: Option<&'a str>,
-    parameters: &'a [(&'a str, &'a str)],
+    parameters: &'a RouteParameters<'a>,
+}
+
+/// The parameters of a route's pattern: name, and value as it was sent.
+#[derive(Clone)]
+pub(crate) enum RouteParameters<'a> {
+    Borrowed(&'a [(&'a str, &'a str)]),
+    Owned(Box<[(Box<str>, Box<str>)]>),
+}
+
+static NO_PARAMETERS: RouteParameters<'static> = RouteParameters::Borrowed(&[]);
+
+impl RouteParameters<'_> {
+    fn value(&self, name: &str) -> Option<&str> {
+        match self {
+            Self::Borrowed(list) => {
+                let found = list.iter().find(|(key, _)| *key == name);
+                found.map(|(_, value)| *value)
+            }
+            Self::Owned(list) => {
+                let found = list.iter().find(|(key, _)| **key == *name);
+                found.map(|(_, value)| &**value)
+            }
+        }
+    }
+
+    pub(crate) fn to_owned(&self) -> RouteParameters<'static> {
+        RouteParameters::Owned(match self {
+            Self::Borrowed(list) => {
+                let owned = list
+                    .iter()
+                    .map(|(name, value)| (Box::from(*name), Box::from(*value)));
+                owned.collect()
+            }
+            Self::Owned(list) => list.clone(),
+        })
+    }
 }
 
 impl<'a> Head<'a> {
@@ -35,11 +71,11 @@ impl<'a> Head<'a> {
             method: view.method(),
             path: if path.is_empty() { "/" } else { path },
             query: view.query(),
-            parameters: &[],
+            parameters: &NO_PARAMETERS,
         }
     }
 
-    pub(crate) const fn with_parameters(self, parameters: &'a [(&'a str, &'a str)]) -> Self {
+    pub(crate) const fn with_parameters(self, parameters: &'a RouteParameters<'a>) -> Self {
         Self { parameters, ..self }
     }
 
@@ -93,6 +129,14 @@ impl<'a> Head<'a> {
         self.headers().text(name)
     }
 
+    pub(crate) const fn view(self) -> HeadView<'a> {
+        self.view
+    }
+
+    pub(crate) const fn parameters(self) -> &'a RouteParameters<'a> {
+        self.parameters
+    }
+
     pub(crate) const fn as_bytes(self) -> &'a [u8] {
         self.view.as_bytes()
     }
@@ -100,10 +144,7 @@ impl<'a> Head<'a> {
     /// The value of the `{name}` segment of a [`Router`](crate::Router)'s pattern, percent-decoded.
     #[must_use]
     pub fn parameter(self, name: &str) -> Option<Cow<'a, str>> {
-        self.parameters
-            .iter()
-            .find(|(key, _)| *key == name)
-            .map(|(_, value)| percent_decode(value))
+        self.parameters.value(name).map(percent_decode)
     }
 
     /// Whether the peer speaks HTTP/1.0.
@@ -159,7 +200,7 @@ impl<'a> Request<'a> {
         }
     }
 
-    pub(crate) const fn with_parameters(self, parameters: &'a [(&'a str, &'a str)]) -> Self {
+    pub(crate) const fn with_parameters(self, parameters: &'a RouteParameters<'a>) -> Self {
         Self {
             head: self.head.with_parameters(parameters),
             ..self

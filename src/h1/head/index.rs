@@ -83,7 +83,7 @@ pub(super) struct FieldSpan {
 }
 
 /// The positions of a head's parts in its bytes. A worker reuses one for all requests.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct HeadIndex {
     pub(super) method: Span,
     pub(super) target: Span,

@@ -15,6 +15,10 @@ impl<'a> HeadView<'a> {
         Self { bytes, index }
     }
 
+    pub(crate) const fn index(self) -> &'a HeadIndex {
+        self.index
+    }
+
     /// All of its bytes, from the method to the empty line.
     pub(crate) const fn as_bytes(self) -> &'a [u8] {
         self.bytes

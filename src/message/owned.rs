@@ -1,0 +1,108 @@
+//! Requests that are kept: with a copy of the head, they outlive the buffers that they were read into.
+
+use core::fmt;
+
+use bytes::Bytes;
+
+use crate::h1::{HeadIndex, HeadView};
+
+use super::request::{Head, Request, RequestBody, RouteParameters};
+
+/// A request that owns its bytes, made by [`Request::to_owned`]. It can be kept across an `.await`, and moves to any thread.
+///
+/// ```
+/// use coldstart::message::OwnedRequest;
+/// use coldstart::{Response, Router, TestRequest};
+///
+/// async fn greet(request: OwnedRequest) -> Response {
+///     let request = request.as_request();
+///     // Here it may wait for something.
+///     Response::text(format!("hello, {}\n", request.parameter("name").unwrap_or_default()))
+/// }
+///
+/// let mut router = Router::new().get("/{name}", |request| greet(request.to_owned()));
+/// assert_eq!(TestRequest::get("/you").run_handler(&mut router).text(), "hello, you\n");
+/// ```
+#[derive(Clone)]
+pub struct OwnedRequest {
+    head: Box<[u8]>,
+    index: HeadIndex,
+    body: Bytes,
+    trailers: Box<[u8]>,
+    parameters: RouteParameters<'static>,
+}
+
+impl Request<'_> {
+    /// The same request in memory of its own: the head is copied once, a large body is shared, a small one is copied.
+    #[must_use]
+    pub fn to_owned(&self) -> OwnedRequest {
+        let head = self.head_by_reference();
+        OwnedRequest {
+            head: head.as_bytes().into(),
+            index: head.view().index().clone(),
+            body: self.body_bytes(),
+            trailers: self.trailers_bytes().into(),
+            parameters: head.parameters().to_owned(),
+        }
+    }
+}
+
+impl OwnedRequest {
+    /// The request, to read it.
+    #[must_use]
+    pub fn as_request(&self) -> Request<'_> {
+        let head = Head::new(HeadView::new(&self.head, &self.index));
+        let body = RequestBody::Shared(&self.body);
+        Request::new(head, body, &self.trailers).with_parameters(&self.parameters)
+    }
+
+    /// The bytes of its parts as they were sent.
+    pub(crate) fn len(&self) -> usize {
+        let parts = [self.head.len(), self.body.len(), self.trailers.len()];
+        parts.into_iter().fold(0, usize::saturating_add)
+    }
+}
+
+impl fmt::Debug for OwnedRequest {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.as_request().fmt(formatter)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::OwnedRequest;
+    use crate::{Response, Router, TestRequest};
+
+    #[test]
+    fn an_owned_request_has_everything_that_the_borrowed_one_has() {
+        fn assert_kept(kept: &OwnedRequest) {
+            let request = kept.as_request();
+            assert_eq!(
+                (request.method(), request.path()),
+                ("POST", "/things/a%20b")
+            );
+            assert_eq!(request.head().query(), Some("c=d"));
+            assert_eq!(request.parameter("id").as_deref(), Some("a b"));
+            assert_eq!(request.header("x-a"), Some("1"));
+            assert_eq!(request.body(), b"abc");
+            assert_eq!(request.trailers(), [("sum", &b"9"[..])]);
+        }
+        let mut router = Router::new().post("/things/{id}", |request| {
+            let kept = request.to_owned();
+            assert_kept(&kept);
+            let again = kept.as_request().to_owned();
+            std::thread::scope(|scope| {
+                scope.spawn(move || assert_kept(&again));
+            });
+            assert_eq!(format!("{kept:?}"), format!("{request:?}"));
+            Response::text("kept")
+        });
+        let response = TestRequest::post("/things/a%20b?c=d")
+            .header("X-A", "1")
+            .header("Transfer-Encoding", "chunked")
+            .body("3\r\nabc\r\n0\r\nsum: 9\r\n\r\n")
+            .run_handler(&mut router);
+        assert_eq!(response.text(), "kept");
+    }
+}
