@@ -3,6 +3,7 @@
 use std::collections::HashSet;
 use std::fmt;
 use std::fs;
+use std::io::ErrorKind;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use crate::processes;
@@ -274,7 +275,11 @@ fn owner(inode: u64) -> Option<i32> {
 
 /// Returns the inodes of a process's sockets, or `None` if the kernel does not show them.
 fn sockets_of(process: i32) -> Option<HashSet<u64>> {
-    let descriptors = fs::read_dir(format!("/proc/{process}/fd")).ok()?.flatten();
+    let descriptors = match fs::read_dir(format!("/proc/{process}/fd")) {
+        Err(error) if error.kind() == ErrorKind::PermissionDenied => return None,
+        // A process that has ended meanwhile has none.
+        descriptors => descriptors.into_iter().flatten().flatten(),
+    };
     let targets = descriptors.filter_map(|entry| fs::read_link(entry.path()).ok());
     let inode = |target: std::path::PathBuf| {
         let name = target.to_str()?;
@@ -335,6 +340,11 @@ mod tests {
             inode: 77,
             user: 33,
         }
+    }
+
+    #[test]
+    fn a_process_that_is_gone_hides_no_sockets() {
+        assert_eq!(sockets_of(i32::MAX), Some(HashSet::new()));
     }
 
     #[test]
