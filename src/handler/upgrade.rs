@@ -112,11 +112,12 @@ pub(crate) struct Place {
 impl Place {
     /// `None` if there are `max` already.
     pub(crate) fn take(max: usize) -> Option<Self> {
-        let more = |open| (open < max).then_some(open + 1);
-        let taken = OPEN.fetch_update(Ordering::Relaxed, Ordering::Relaxed, more);
-        taken.ok().map(|_| Self {
+        let is_free = OPEN.fetch_add(1, Ordering::Relaxed) < max;
+        // Dropped if there is no place for it: that gives back what was added.
+        let place = Self {
             _work: WorkElsewhere::begin(),
-        })
+        };
+        is_free.then_some(place)
     }
 }
 
