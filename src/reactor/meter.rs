@@ -5,15 +5,11 @@ use std::cell::RefCell;
 use crate::os::Key;
 use crate::sync::tally::{Tally, tally};
 
-use super::session::Session;
-
 /// What a session did while it was driven once.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Drive {
     pub(crate) key: Key,
     pub(crate) work: Tally,
-    /// Bytes of input that were kept from earlier drives, at most.
-    pub(crate) kept_len: usize,
 }
 
 thread_local! {
@@ -26,12 +22,8 @@ pub(super) fn begin_turn() {
 }
 
 /// A drive of this session begins.
-pub(super) fn begin<S>(key: Key, session: &Session<S>) -> Drive {
-    Drive {
-        key,
-        work: tally(),
-        kept_len: session.work_size().map_or(0, |size| size.input),
-    }
+pub(super) fn begin(key: Key) -> Drive {
+    Drive { key, work: tally() }
 }
 
 /// The drive has ended.

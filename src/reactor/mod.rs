@@ -350,7 +350,7 @@ impl<O: Os, H: Handler> Reactor<O, H> {
             return;
         };
         #[cfg(feature = "_sim")]
-        let begun = meter::begin(key, session);
+        let begun = meter::begin(key);
         let context = Context {
             os: &mut self.os,
             handler: &mut self.handler,

@@ -5,9 +5,8 @@ use core::cell::Cell;
 /// Counts since the thread began.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Tally {
-    /// System calls that read from a socket, and the bytes that they read.
+    /// System calls that read from a socket.
     pub(crate) receives: u64,
-    pub(crate) received_len: u64,
     /// System calls that write to a socket.
     pub(crate) sends: u64,
     /// Heads that the handler was shown.
@@ -25,7 +24,6 @@ thread_local! {
     static TALLY: Cell<Tally> = const {
         Cell::new(Tally {
             receives: 0,
-            received_len: 0,
             sends: 0,
             requests: 0,
             polls: 0,
@@ -53,7 +51,6 @@ impl Tally {
     pub(crate) const fn since(self, earlier: Self) -> Self {
         Self {
             receives: self.receives - earlier.receives,
-            received_len: self.received_len - earlier.received_len,
             sends: self.sends - earlier.sends,
             requests: self.requests - earlier.requests,
             polls: self.polls - earlier.polls,

@@ -226,6 +226,10 @@ impl<O: Os, H: Handler> Driver<'_, O, H> {
                     if let Err(refusal) = self.buffer(piece, rest.len(), &mut body) {
                         return self.refuse_request(refusal);
                     }
+                    self.pieces_left = self.pieces_left.saturating_sub(1);
+                    if self.pieces_left == 0 {
+                        break;
+                    }
                 }
                 Event::End { trailers } => {
                     let body = RequestBody::Shared(&Bytes::from(body));

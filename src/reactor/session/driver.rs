@@ -32,6 +32,8 @@ pub(in crate::reactor) struct Driver<'a, O: Os, H> {
     pub(super) requests_left: usize,
     /// Pieces of bodies that may still be received or sent in this turn.
     pub(super) pieces_left: usize,
+    /// Writes that may still be done in this turn.
+    writes_left: usize,
     /// What the loop has read for this session, until it is parsed.
     pub(super) received: Option<Received<'a>>,
     /// Bytes that were read in this turn.
@@ -50,6 +52,7 @@ impl<'a, O: Os, H: Handler> Driver<'a, O, H> {
             context,
             requests_left: 0,
             pieces_left: PIECES_A_TURN_MAX,
+            writes_left: WRITES_A_TURN_MAX,
             received: None,
             received_len: 0,
             overdue: None,
@@ -258,7 +261,7 @@ impl<'a, O: Os, H: Handler> Driver<'a, O, H> {
 
     /// Sends what is pending, and what the response's source yields meanwhile.
     fn write(&mut self) -> Written {
-        for _ in 0..WRITES_A_TURN_MAX {
+        loop {
             if self.context.scratch.out.is_empty() {
                 if let Some(work) = &mut self.session.work {
                     if self.pieces_left == 0 && matches!(work.source, ResponseSource::Channel(_)) {
@@ -271,6 +274,10 @@ impl<'a, O: Os, H: Handler> Driver<'a, O, H> {
                     return Written::All;
                 }
             }
+            if self.writes_left == 0 {
+                return Written::BudgetSpent;
+            }
+            self.writes_left -= 1;
             self.notify_before_send();
             let Context { os, scratch, .. } = &mut self.context;
             let socket = &self.session.socket;
@@ -286,7 +293,6 @@ impl<'a, O: Os, H: Handler> Driver<'a, O, H> {
                 Err(Fault::Gone | Fault::Exhausted | Fault::Other(_)) => return Written::PeerGone,
             }
         }
-        Written::BudgetSpent
     }
 
     /// Tells the kernel which events to report.
