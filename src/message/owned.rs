@@ -8,19 +8,23 @@ use crate::h1::{HeadIndex, HeadView};
 
 use super::request::{Head, Request, RequestBody, RouteParameters};
 
-/// A request that owns its bytes, made by [`Request::to_owned`]. It can be kept across an `.await`, and moves to any thread.
+/// A request that owns its bytes, made by [`Request::to_owned`]. It moves to any thread.
 ///
 /// ```
-/// use coldstart::message::OwnedRequest;
-/// use coldstart::{Response, Router, TestRequest};
+/// use coldstart::handler::Outcome;
+/// use coldstart::{Request, Router, TestRequest};
 ///
-/// async fn greet(request: OwnedRequest) -> Response {
-///     let request = request.as_request();
-///     // Here it may wait for something.
-///     Response::text(format!("hello, {}\n", request.parameter("name").unwrap_or_default()))
+/// fn greet(request: &Request<'_>) -> Outcome {
+///     let (outcome, reply) = Outcome::promised();
+///     let request = request.to_owned();
+///     std::thread::spawn(move || {
+///         let name = request.as_request().parameter("name").unwrap_or_default().into_owned();
+///         reply.complete(format!("hello, {name}\n"));
+///     });
+///     outcome
 /// }
 ///
-/// let mut router = Router::new().get("/{name}", |request| greet(request.to_owned()));
+/// let mut router = Router::new().get("/{name}", greet);
 /// assert_eq!(TestRequest::get("/you").run_handler(&mut router).text(), "hello, you\n");
 /// ```
 #[derive(Clone)]
