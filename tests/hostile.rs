@@ -15,7 +15,7 @@ use std::time::Duration;
 use coldstart::handler::{Accept, Demand, Outcome, Upgrade, Upload, WhenHalfClosed};
 use coldstart::message::{EventSender, Head, PeerState, ServerSentEvent};
 use coldstart::server::{Limits, Observer, ServerEvent};
-use coldstart::{Body, Bytes, Handler, Request, Response, Server};
+use coldstart::{Body, Bytes, Handler, Request, Response, Router, Server};
 
 use loopback::process::{Process, is_again};
 use loopback::server::{Running, on_loopback};
@@ -457,5 +457,22 @@ fn a_body_of_ten_thousand_tiny_pieces_is_sent_whole_over_many_turns() {
     client.send(get("/"));
     assert_eq!(client.head().expect("a head").status, 200);
     assert_eq!(client.chunked().expect("all of it").len(), PIECES);
+    server.stop();
+}
+
+#[test]
+fn a_route_that_does_not_look_at_the_body_responds_before_it_comes() {
+    let router = Router::new()
+        .post("/", |request: &Request<'_>| {
+            request.body().len().to_string()
+        })
+        .without_body();
+    let server = Running::start_handler(on_loopback(), router);
+    let mut client = Client::connect(server.address);
+    client.send("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1000\r\n\r\n");
+    assert_eq!(client.response().text(), "0");
+    // What comes of it is discarded, and the next request is read after it.
+    client.send("x".repeat(1000) + &get("/"));
+    assert_eq!(client.response().status, 405);
     server.stop();
 }

@@ -86,3 +86,46 @@ fn a_response_that_is_not_read_counts_and_the_next_one_is_503() {
     assert_eq!(status_of(2, None).1, "503");
     assert_eq!(status_of(3, Some(holder)).1, "200", "there is room again");
 }
+
+/// Heads that do not end, of [`HEAD_LEN`] bytes, of which only one can be kept.
+const ONE_HEAD: Limits = Limits::new().memory_max(15_000);
+const HEAD_LEN: usize = 9_000;
+
+fn endless_head(id: u64) -> String {
+    format!(
+        "GET /{id}/echo HTTP/1.1\r\nHost: a\r\nX-A: {}",
+        "a".repeat(HEAD_LEN)
+    )
+}
+
+#[test]
+fn a_head_that_cannot_be_kept_gets_503_and_the_shortage_is_reported_once() {
+    let mut sim = Scenario::new(ONE_HEAD);
+    let holder = sim.connect();
+    sim.send(holder, endless_head(1));
+    assert!(sim.read(holder).is_open());
+    for id in 2..5 {
+        let refused = sim.connect();
+        sim.send(refused, endless_head(id));
+        let response = sim.read(refused);
+        assert_eq!(response.statuses(), [503]);
+        assert!(!response.is_open());
+    }
+    let is_report = |event: &&ServerEvent| matches!(event, ServerEvent::MemoryExhausted(_));
+    assert_eq!(sim.events().iter().filter(is_report).count(), 1);
+    sim.send(holder, "\r\n\r\n");
+    assert_eq!(sim.read(holder).statuses(), [200]);
+}
+
+#[test]
+fn what_follows_a_promised_request_and_cannot_be_kept_ends_the_connection() {
+    let mut sim = Scenario::new(ONE_HEAD);
+    let holder = sim.connect();
+    sim.send(holder, endless_head(1));
+    sim.run();
+    let peer = sim.connect();
+    sim.send(peer, get("/2/promise/500/0") + &endless_head(3));
+    let received = sim.read(peer);
+    assert_eq!(received.text(), "");
+    assert!(!received.is_open());
+}
