@@ -124,7 +124,7 @@ impl<O: Os, H: Handler> Reactor<O, H> {
     ///
     /// The kernel's poll itself fails.
     pub(crate) fn run(&mut self) -> Result<(), Fault> {
-        let _guard = loop_thread::enter();
+        let _guard = self.enter();
         // Grows as needed; a few fit into the heap's first page.
         let mut found = Vec::with_capacity(EVENTS_KEPT);
         self.scratch.prepare();
@@ -132,6 +132,11 @@ impl<O: Os, H: Handler> Reactor<O, H> {
             self.turn(&mut found)?;
         }
         Ok(())
+    }
+
+    /// This thread runs the loop until the guard is dropped.
+    pub(crate) fn enter(&self) -> loop_thread::Guard {
+        loop_thread::enter(self.shared.mailbox.id())
     }
 
     /// One turn: each phase is a method.
@@ -171,7 +176,10 @@ impl<O: Os, H: Handler> Reactor<O, H> {
     }
 
     fn timeout(&self, deadline: Option<Instant>) -> Option<Duration> {
-        if !self.unfinished.is_empty() || self.accepting == Accepting::Ready {
+        if !self.unfinished.is_empty()
+            || self.accepting == Accepting::Ready
+            || self.shared.mailbox.is_posted_here()
+        {
             return Some(Duration::ZERO);
         }
         let retry = match self.accepting {
@@ -255,17 +263,23 @@ impl<O: Os, H: Handler> Reactor<O, H> {
         }
     }
 
-    /// Drives the sessions that other threads have woken.
+    /// Lists the sessions that were woken, each once, however often: `flush` drives them.
     fn mail(&mut self, found: &[Occurrence]) {
-        if !found.contains(&Occurrence::Wake) {
+        if !found.contains(&Occurrence::Wake) && !self.shared.mailbox.is_posted_here() {
             return;
         }
         let mut keys = std::mem::take(&mut self.scratch.keys);
         self.shared.mailbox.take(&mut keys);
         for key in keys.drain(..) {
-            self.drive(key, Trigger::Resume);
+            self.list(key);
         }
         self.scratch.keys = keys;
+    }
+
+    fn list(&mut self, key: Key) {
+        if self.table.find(key).is_some_and(Session::list) {
+            self.unfinished.push(key);
+        }
     }
 
     /// Drives the sessions that the kernel reports. All responses to one read are sent in one write, before the next
@@ -307,7 +321,7 @@ impl<O: Os, H: Handler> Reactor<O, H> {
         }
     }
 
-    /// Drives the sessions whose budget was used up, after all others had their turn.
+    /// Drives the sessions that were woken, and those whose budget was used up, after all others had their turn.
     fn flush(&mut self) {
         if self.unfinished.is_empty() {
             return;
@@ -388,9 +402,7 @@ impl<O: Os, H: Handler> Reactor<O, H> {
             }
             Action::Reschedule(waiting, renewal) => {
                 self.deadlines.arm(key.slot, waiting, renewal, || os.now());
-                if self.table.find(key).is_some_and(Session::list) {
-                    self.unfinished.push(key);
-                }
+                self.list(key);
             }
             Action::Close => self.close(key),
             Action::HandOver(hand_over) => self.hand_over(key, *hand_over),

@@ -115,6 +115,7 @@ impl Harness {
     /// Runs one turn of the loop; a violation is an error.
     pub(super) fn turn(&mut self) -> Result<(), String> {
         self.turns += 1;
+        let _guard = self.reactor.enter();
         self.reactor
             .turn(&mut self.found)
             .map_err(|fault| format!("the loop failed: {fault:?}"))?;

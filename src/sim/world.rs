@@ -18,6 +18,7 @@ use super::oracle::check_reading;
 use super::peer::Peer;
 use super::wall_clock::WallClock;
 use crate::os::{Fault, Instant, Interest, Key, Occurrence, Os};
+use crate::sync::loop_thread;
 use crate::sync::tally::count;
 
 /// What a scheduled event belongs to.
@@ -97,6 +98,8 @@ impl World {
 
     /// Runs everything that is due, each at its own time.
     fn run_due(&mut self) {
+        // Jobs and peers stand for other threads and other machines.
+        let _elsewhere = loop_thread::enter(loop_thread::NO_LOOP);
         self.schedule_new_work();
         while let Some((time, number, actor)) = self.schedule.first().copied()
             && time <= self.kernel.now
