@@ -177,6 +177,29 @@ fn an_echo_allocates_its_copy_and_nothing_else() {
 }
 
 #[test]
+fn a_future_that_is_ready_allocates_its_own_memory_and_nothing_else() {
+    let ready = |request: &Request<'_>| {
+        let len = request.path().len();
+        Outcome::future(async move { if len > 1 { "long" } else { "short" } })
+    };
+    assert_eq!(cost(ready, get("/long")), 1);
+    // One that yields also needs its place in the session, its waker, the way from there to the mailbox, and the memory of a
+    // session that waits.
+    let woken = |_: &Request<'_>| {
+        let mut is_woken = false;
+        Outcome::future(core::future::poll_fn(move |context| {
+            if is_woken {
+                return core::task::Poll::Ready("woken");
+            }
+            is_woken = true;
+            context.waker().wake_by_ref();
+            core::task::Poll::Pending
+        }))
+    };
+    assert_eq!(cost(woken, get("/woken")), 5);
+}
+
+#[test]
 fn a_large_shared_response_allocates_nothing() {
     let body = Bytes::from(vec![7; 64 * 1_024]);
     let response = move |_: &Request<'_>| Response::bytes(body.clone());

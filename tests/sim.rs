@@ -8,6 +8,8 @@
 
 #[path = "sim/calls.rs"]
 mod calls;
+#[path = "sim/futures.rs"]
+mod futures;
 #[path = "sim/handlers.rs"]
 mod handlers;
 #[path = "sim/memory.rs"]

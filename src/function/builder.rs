@@ -88,12 +88,15 @@ impl Default for Function<NoHttp> {
 impl<H> Function<H> {
     /// Handles HTTP calls with a function or closure: any method, any path, as the caller sent them
     /// ([contract §3](crate::contract#3-requests)).
-    pub fn http<F, R>(self, function: F) -> Function<impl Handler + Clone + Send + 'static>
+    pub fn http<F, R, Kind: 'static>(
+        self,
+        function: F,
+    ) -> Function<impl Handler + Clone + Send + 'static>
     where
         F: FnMut(&Request<'_>) -> R + Clone + Send + 'static,
-        R: IntoOutcome,
+        R: IntoOutcome<Kind>,
     {
-        self.http_handler(FunctionHandler(function))
+        self.http_handler(FunctionHandler::new(function))
     }
 
     /// The same with a [`Handler`], such as a [`Router`](crate::Router).

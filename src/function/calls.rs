@@ -15,7 +15,7 @@ use crate::sync::loop_thread::is_loop_thread;
 use super::call::Call;
 use super::context::Context;
 use super::failure::{FunctionError, STATUS_FIELD};
-use super::record::{CallEnd, Mark, Markers};
+use super::record::{CallEnd, Mark, Markers, follow};
 
 /// The code for an event; or for a hook, which gets no payload and whose response is empty.
 pub(super) type Callback =
@@ -132,9 +132,10 @@ impl<H: Handler> Handler for Calls<H> {
         let current = CurrentRequest::of_request(id);
         let _scope = current.as_ref().map(CurrentRequest::enter);
         let known = current.as_ref().unwrap_or(&CurrentRequest::NONE);
-        let accept = self.http.accept(head);
-        if matches!(accept, Accept::Respond(_)) {
-            drop(self.contract.mark(call, known));
+        let mut accept = self.http.accept(head);
+        if let Accept::Respond(outcome) = &mut accept {
+            let mut mark = self.contract.mark(call, known);
+            follow(outcome, &mut mark.markers);
         }
         self.mark_stream(accept, *known)
     }
@@ -190,7 +191,9 @@ impl<H: Handler> Calls<H> {
         let mut mark = self.contract.mark(call, known);
         if call == Call::Http {
             // If it panics, `failure` is the response.
-            return self.http.call(request);
+            let mut outcome = self.http.call(request);
+            follow(&mut outcome, &mut mark.markers);
+            return outcome;
         }
         match self.contract.respond(call, request) {
             Ok(response) => response.header(STATUS_FIELD, "200").into(),
@@ -231,15 +234,20 @@ impl Upload for MarkedUpload {
     fn on_piece(&mut self, piece: &[u8]) -> Demand {
         let _scope = self.mark.current.enter();
         self.mark.outcome = CallEnd::Failure;
-        let demand = self.upload.on_piece(piece);
+        let mut demand = self.upload.on_piece(piece);
         self.mark.outcome = CallEnd::Success;
+        if let Demand::Respond(outcome) = &mut demand {
+            follow(outcome, &mut self.mark.markers);
+        }
         demand
     }
 
     fn on_end(self: Box<Self>) -> Outcome {
-        let Self { upload, mark } = *self;
+        let Self { upload, mut mark } = *self;
         let _scope = mark.current.enter();
-        upload.on_end()
+        let mut outcome = upload.on_end();
+        follow(&mut outcome, &mut mark.markers);
+        outcome
     }
 
     fn on_cut(self: Box<Self>) {

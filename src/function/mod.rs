@@ -40,7 +40,7 @@ use crate::server::start_error::StartError;
 ///     coldstart::serve(hello)
 /// }
 /// ```
-pub fn serve<R: IntoOutcome>(function: impl FnMut(&Request<'_>) -> R) -> ExitCode {
+pub fn serve<R: IntoOutcome<Kind>, Kind>(function: impl FnMut(&Request<'_>) -> R) -> ExitCode {
     exit_code(port_from_environment().and_then(|port| Server::new().port(port).run(function)))
 }
 

@@ -6,6 +6,7 @@ use std::thread;
 
 use crate::current_request::{CurrentRequest, NAME_LEN_MAX};
 use crate::h1::civil_from_days;
+use crate::handler::outcome::{Awaited, Ending, Eventual, Outcome};
 use crate::os::clock;
 use crate::output;
 
@@ -136,14 +137,33 @@ impl<T: Borrow<CurrentRequest>> Mark<T> {
 impl<T: Borrow<CurrentRequest>> Drop for Mark<T> {
     fn drop(&mut self) {
         if self.markers == Markers::On {
-            let error = if self.outcome == CallEnd::Failure || thread::panicking() {
-                ", Error: Unhandled function error"
+            let ending = if self.outcome == CallEnd::Failure || thread::panicking() {
+                Ending::Panicked
             } else {
-                ""
+                Ending::Regular
             };
-            mark(self.call, self.current.borrow(), "End", error);
+            mark_end(self.call, self.current.borrow(), ending);
         }
     }
+}
+
+/// If an HTTP call goes on in a future, the end of that is marked in place of the call's.
+#[inline(never)]
+pub(super) fn follow(outcome: &mut Outcome, markers: &mut Markers) {
+    if *markers == Markers::On
+        && let Eventual::Awaited(Some(Awaited::Future(future))) = &mut outcome.eventual
+    {
+        *markers = Markers::Off;
+        future.at_end(|current, ending| mark_end(Call::Http, current, ending));
+    }
+}
+
+fn mark_end(call: Call, current: &CurrentRequest, ending: Ending) {
+    let error = match ending {
+        Ending::Regular => "",
+        Ending::Panicked => ", Error: Unhandled function error",
+    };
+    mark(call, current, "End", error);
 }
 
 /// One function for every kind of mark, not inlined into calls without marker lines.

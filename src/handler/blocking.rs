@@ -5,7 +5,8 @@ use std::collections::VecDeque;
 use std::sync::{Arc, PoisonError};
 
 use crate::current_request::{self, CurrentRequest};
-use crate::handler::outcome::{IntoOutcome, Outcome, WhenHalfClosed};
+use crate::handler::future::{Interest, finish};
+use crate::handler::outcome::{IntoOutcome, Outcome, Pending, WhenHalfClosed};
 use crate::handler::reply::Reply;
 use crate::handler::{Accept, FunctionHandler, Handler};
 use crate::limits::{POOL_QUEUE_LEN_MAX, POOL_QUEUE_MAX};
@@ -15,6 +16,7 @@ use crate::message::request::{Head, Request};
 use crate::message::response::{Response, Status};
 use crate::output;
 use crate::sync::contain::contain;
+use crate::sync::notify::Notify;
 use crate::sync::{Condvar, Mutex, MutexGuard, thread};
 
 /// A handler whose [`call`](Handler::call) runs on a pool of threads and may block. Clones share the pool.
@@ -84,15 +86,15 @@ impl<H: Handler + Clone + Send + 'static> Blocking<H> {
 /// let report = blocking(|request| Response::text(format!("{} is done\n", request.path())), 4);
 /// let router = Router::new().get("/report", move |request| report.respond(request));
 /// ```
-pub fn blocking<F, R>(
+pub fn blocking<F, R, Kind: 'static>(
     function: F,
     threads: usize,
 ) -> Blocking<impl Handler + Clone + Send + Sync + 'static>
 where
     F: FnMut(&Request<'_>) -> R + Clone + Send + Sync + 'static,
-    R: IntoOutcome,
+    R: IntoOutcome<Kind>,
 {
-    Blocking::new(FunctionHandler(function), threads)
+    Blocking::new(FunctionHandler::new(function), threads)
 }
 
 impl<H: Handler + Clone + Send + 'static> Handler for Blocking<H> {
@@ -130,24 +132,23 @@ impl<H: Handler + Clone + Send + 'static> Blocking<H> {
                 if self.start_thread() {
                     outcome
                 } else {
-                    self.overloaded()
+                    self.overloaded().into()
                 }
             }
             Pushed::Replaced(job) => {
-                job.reply.settle(self.overloaded());
+                job.reply.settle(Pending::Response(self.overloaded()));
                 outcome
             }
-            Pushed::Full => self.overloaded(),
+            Pushed::Full => self.overloaded().into(),
         }
     }
 
-    fn overloaded(&self) -> Outcome {
+    fn overloaded(&self) -> Response {
         self.handler
             .failure()
             .status(Status::SERVICE_UNAVAILABLE)
             .header("retry-after", "1")
             .body("all threads are busy\n")
-            .into()
     }
 
     /// Starts one more thread. Without any thread the waiting jobs would never run.
@@ -223,7 +224,28 @@ impl Job {
             return;
         }
         let _scope = current.enter();
-        reply.settle(handler.call(&request.as_request()));
+        let outcome = handler.call(&request.as_request());
+        let is_future = outcome.is_future();
+        let here = thread::current();
+        let finished = finish(
+            outcome,
+            || Notify::new(move || here.unpark()),
+            || {
+                thread::park();
+                if reply.is_peer_gone() {
+                    Interest::Lost
+                } else {
+                    Interest::Kept
+                }
+            },
+        );
+        if is_future {
+            // What it printed since its first poll.
+            output::flush_printed();
+        }
+        if let Some(pending) = finished {
+            reply.settle(pending);
+        }
     }
 }
 
@@ -336,7 +358,7 @@ mod tests {
 
     use super::{Blocking, Handler as _, Outcome, blocking};
     use crate::handler::FunctionHandler;
-    use crate::handler::outcome::Pending;
+    use crate::handler::outcome::{Awaited, Eventual, Pending};
     use crate::limits::POOL_QUEUE_MAX;
     use crate::sync::notify::Notify;
     use crate::sync::oneshot::Polled;
@@ -353,7 +375,10 @@ mod tests {
 
     #[test]
     fn no_thread_runs_before_the_first_request() {
-        let mut pool = Blocking::new(FunctionHandler(|_: &Request<'_>| Response::text("a")), 4);
+        let mut pool = Blocking::new(
+            FunctionHandler::new(|_: &Request<'_>| Response::text("a")),
+            4,
+        );
         assert_eq!(pool.pool.lock().threads, 0);
         assert_eq!(TestRequest::get("/").run_handler(&mut pool).text(), "a");
         assert_eq!(pool.pool.lock().threads, 1);
@@ -368,7 +393,7 @@ mod tests {
             drop(waits.lock());
             Response::text("done")
         };
-        let mut pool = Blocking::new(FunctionHandler(function), 1);
+        let mut pool = Blocking::new(FunctionHandler::new(function), 1);
         let running = with_request(|request| pool.call(request));
         while !pool.pool.lock().jobs.is_empty() {
             std::thread::yield_now();
@@ -383,8 +408,10 @@ mod tests {
             assert_eq!(response.header("retry-after"), Some("1"));
         };
         assert_refused(&with_request(|request| pool.call(request)));
-        let mut leaver = queued.pop().expect("many are queued");
-        let promise = leaver.take_promise().expect("it is queued");
+        let leaver = queued.pop().expect("many are queued");
+        let Eventual::Awaited(Some(Awaited::Promise(promise))) = leaver.eventual else {
+            panic!("it is queued")
+        };
         promise.half_close();
         let next = with_request(|request| pool.call(request));
         assert!(next.response().is_none(), "it is queued in its place");
@@ -423,7 +450,7 @@ mod tests {
             assert!(*calls > 1, "the first call fails");
             Response::text("well")
         };
-        let mut pool = Blocking::new(FunctionHandler(function), 1);
+        let mut pool = Blocking::new(FunctionHandler::new(function), 1);
         assert_eq!(TestRequest::get("/").run_handler(&mut pool).status(), 500);
         assert_eq!(TestRequest::get("/").run_handler(&mut pool).text(), "well");
         assert_eq!(pool.pool.lock().threads, 1);

@@ -1,6 +1,69 @@
 //! The traits that a user implements, and what a handler may do with a request.
+//!
+//! # Async handlers
+//!
+//! Wherever a closure or function is a handler, it may return a future of a response. No async runtime is needed, and none is
+//! started: the future is polled on the loop that called the handler, once in the call and then each time it is woken. One that is
+//! ready at once costs what a value costs, and its allocation. While it waits, the loop serves other connections.
+//!
+//! ```
+//! use coldstart::message::OwnedRequest;
+//! use coldstart::{Request, Response, Router, Status, TestRequest};
+//!
+//! async fn load(id: u32) -> Result<String, Status> {
+//!     // Here it may wait for something.
+//!     if id == 7 { Ok("seven\n".to_owned()) } else { Err(Status::NOT_FOUND) }
+//! }
+//!
+//! async fn store(request: OwnedRequest) -> Response {
+//!     Response::text(format!("{} bytes\n", request.as_request().body().len()))
+//! }
+//!
+//! let mut router = Router::new()
+//!     // What the future needs of the request is read before it is made.
+//!     .get("/things/{id}", |request| {
+//!         let id = request.parameter("id").and_then(|id| id.parse().ok());
+//!         async move { load(id.ok_or(Status::BAD_REQUEST)?).await }
+//!     })
+//!     // Or it gets all of the request, at the cost of a copy of the head.
+//!     .post("/things", |request| store(request.to_owned()));
+//! assert_eq!(TestRequest::get("/things/7").run_handler(&mut router).text(), "seven\n");
+//! assert_eq!(TestRequest::post("/things").body("abc").run_handler(&mut router).text(), "3 bytes\n");
+//! ```
+//!
+//! A handler that returns an [`Outcome`] makes one with [`Outcome::future`].
+//!
+//! - **A future is dropped** when its peer resets the connection, and when the time to drain is over; when the peer ends its
+//!   side, if [`when_half_closed`](Outcome::when_half_closed) says so. Code after an `.await` may therefore never run.
+//! - **A panic** in it gets the response of [`Handler::failure`], and the connection goes on.
+//! - **It need not be `Send`**, so it may hold an `Rc` or a `RefCell` borrow across an `.await`. Its [`Waker`](core::task::Waker)
+//!   may be called from any thread, and costs no system call on the thread of the loop. Between two polls of one future the loop
+//!   serves all other connections, even if the future wakes itself.
+//! - **It must not block**, like any handler: see [`blocking`] and
+//!   [`ServerEvent::LoopBlocked`](crate::server::ServerEvent::LoopBlocked). On a thread of a pool, a future keeps that thread until it
+//!   is ready.
+//! - Timers and sockets of an async runtime need that runtime: run it on a thread of its own, and await what it sends.
+//!
+//! Two errors of the compiler, and what they mean:
+//!
+//! - *"lifetime may not live long enough"* or *"one type is more general than the other"*: the future has borrowed the request,
+//!   whose bytes are gone after the handler's call. An `async fn(&Request<'_>)` always borrows it, and so does an `async` block
+//!   that uses it. Read what you need before the block, or pass on [`Request::to_owned`].
+//! - *"future cannot be sent between threads safely"*: it comes from a function that asks for `Send`, such as a runtime's `spawn`.
+//!   Nothing here does. What has to cross to another thread is not the future but what it waits for.
+//!
+//! ```compile_fail
+//! use coldstart::{Request, Router};
+//!
+//! async fn greet(request: &Request<'_>) -> String {
+//!     request.path().to_owned()
+//! }
+//!
+//! let router = Router::new().get("/", greet); // It borrows the request.
+//! ```
 
 pub(crate) mod blocking;
+pub(crate) mod future;
 pub(crate) mod outcome;
 pub(crate) mod pattern;
 pub(crate) mod reply;
@@ -8,20 +71,22 @@ pub(crate) mod router;
 pub(crate) mod upgrade;
 
 use core::fmt;
+use core::marker::PhantomData;
 
 use crate::message::request::{Head, Request, RequestBody};
 use crate::message::response::{Response, Status};
 
 pub use crate::sync::pause::{Pause, Resume};
 pub use blocking::{Blocking, blocking};
-pub use outcome::{IntoOutcome, IntoResponse, Outcome, WhenHalfClosed};
+pub use outcome::{Async, IntoOutcome, IntoResponse, Outcome, Value, WhenHalfClosed};
 pub use reply::Reply;
 pub use router::Router;
 pub use upgrade::Upgrade;
 
 /// Responds to requests. Functions and closures from `&Request` to [`Response`] need not implement it.
 ///
-/// It runs on the loop: while it blocks, all connections wait. For work that blocks, see [`Outcome::promised`] and
+/// It runs on the loop: while it blocks, all connections wait. For work that waits, see [async handlers](self#async-handlers);
+/// for work that blocks, see [`Outcome::promised`] and
 /// [`Server::threads`](crate::Server::threads).
 pub trait Handler {
     /// Decides what to do with a request before its body arrives; a peer that waits for `100 Continue` waits for this. The
@@ -132,19 +197,35 @@ pub enum Demand {
 }
 
 /// A function as a handler.
-#[derive(Clone)]
-pub(crate) struct FunctionHandler<F>(pub(crate) F);
+pub(crate) struct FunctionHandler<F, Kind> {
+    function: F,
+    /// What the function returns, a value or a future; see [`IntoOutcome`].
+    kind: PhantomData<fn() -> Kind>,
+}
 
-impl<F, R> Handler for FunctionHandler<F>
+impl<F, Kind> FunctionHandler<F, Kind> {
+    pub(crate) const fn new(function: F) -> Self {
+        let kind = PhantomData;
+        Self { function, kind }
+    }
+}
+
+impl<F: Clone, Kind> Clone for FunctionHandler<F, Kind> {
+    fn clone(&self) -> Self {
+        Self::new(self.function.clone())
+    }
+}
+
+impl<F, R, Kind> Handler for FunctionHandler<F, Kind>
 where
     F: FnMut(&Request<'_>) -> R,
-    R: IntoOutcome,
+    R: IntoOutcome<Kind>,
 {
     fn accept_whole(&mut self, request: &Request<'_>) -> Accept {
-        Accept::Respond((self.0)(request).into_outcome())
+        Accept::Respond((self.function)(request).into_outcome())
     }
 
     fn call(&mut self, request: &Request<'_>) -> Outcome {
-        (self.0)(request).into_outcome()
+        (self.function)(request).into_outcome()
     }
 }

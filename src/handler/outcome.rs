@@ -1,15 +1,15 @@
 //! What a handler returns, and what converts into it.
 
 use core::fmt;
-use core::marker::PhantomData;
-use std::rc::Rc;
 
 use bytes::Bytes;
 
+use crate::current_request::CurrentRequest;
 use crate::message::response::{Response, Status};
-use crate::sync::oneshot::Receiver;
+use crate::sync::notify::Notify;
+use crate::sync::oneshot::{Polled, Receiver};
 
-/// What a handler returns: a response, or the promise of one that another thread completes.
+/// What a handler returns: a response, the promise of one that another thread completes, or a future of one.
 ///
 /// Closures and functions may return any [`IntoResponse`] instead; implementations of [`Handler`](crate::Handler) return
 /// this type, and `response.into()` makes one.
@@ -28,10 +28,43 @@ use crate::sync::oneshot::Receiver;
 /// }
 /// ```
 pub struct Outcome {
-    pub(crate) pending: Pending,
+    pub(crate) eventual: Eventual,
     pub(crate) half_closed: WhenHalfClosed,
-    /// A future of the loop will have its place here, and such a future need not be `Send`.
-    local: PhantomData<Rc<()>>,
+}
+
+/// A response, or what it comes from.
+pub(crate) enum Eventual {
+    Response(Response),
+    /// `None` once it is taken.
+    Awaited(Option<Awaited>),
+}
+
+/// Where a response that is not here yet comes from.
+pub(crate) enum Awaited {
+    /// From another thread.
+    Promise(Receiver<Pending>),
+    /// From a future of this thread. A trait object, so that a program without futures links no code for them.
+    Future(Box<dyn PollParked>),
+}
+
+/// How a future is over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Ending {
+    /// It was ready, or it was dropped.
+    Regular,
+    Panicked,
+}
+
+/// A future that was polled once and is not ready.
+pub(crate) trait PollParked {
+    /// Sets what to call when it is woken. A wake that has come already calls it at once.
+    fn attach(&mut self, notify: Notify);
+
+    /// Polls it if it was woken since the last poll.
+    fn poll(&mut self) -> Polled<Pending>;
+
+    /// Sets what to call once it is over.
+    fn at_end(&mut self, note: fn(&CurrentRequest, Ending));
 }
 
 /// What to do for a peer that ends its side of the connection while its response is promised or streamed.
@@ -53,21 +86,24 @@ pub(crate) enum Pending {
 }
 
 impl Outcome {
-    pub(crate) const fn new(pending: Pending) -> Self {
+    pub(crate) const fn new(eventual: Eventual) -> Self {
         Self {
-            pending,
+            eventual,
             half_closed: WhenHalfClosed::Respond,
-            local: PhantomData,
         }
     }
 
-    /// The response; `None` if it is only promised.
+    /// The response; `None` if it comes later.
     #[must_use]
     pub const fn response(&self) -> Option<&Response> {
-        match &self.pending {
-            Pending::Response(response) => Some(response),
-            Pending::Promise(_) => None,
+        match &self.eventual {
+            Eventual::Response(response) => Some(response),
+            Eventual::Awaited(_) => None,
         }
+    }
+
+    pub(crate) const fn is_future(&self) -> bool {
+        matches!(self.eventual, Eventual::Awaited(Some(Awaited::Future(_))))
     }
 
     /// Says what to do when the peer ends its side before the response is complete. By default the response is sent all
@@ -77,41 +113,42 @@ impl Outcome {
         self.half_closed = then;
         self
     }
-
-    /// Takes the promise, if it is one, and leaves an empty response.
-    pub(crate) fn take_promise(&mut self) -> Option<Receiver<Pending>> {
-        if matches!(self.pending, Pending::Response(_)) {
-            return None;
-        }
-        let empty = Pending::Response(Response::new(Status::OK));
-        match std::mem::replace(&mut self.pending, empty) {
-            Pending::Promise(promise) => Some(promise),
-            Pending::Response(_) => None,
-        }
-    }
 }
 
 impl From<Response> for Outcome {
     fn from(response: Response) -> Self {
-        Self::new(Pending::Response(response))
+        Self::new(Eventual::Response(response))
     }
 }
 
 impl fmt::Debug for Outcome {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.response() {
-            Some(response) => response.fmt(formatter),
-            None => formatter.write_str("Promised"),
+        match &self.eventual {
+            Eventual::Response(response) => response.fmt(formatter),
+            Eventual::Awaited(Some(Awaited::Future(_))) => formatter.write_str("Future"),
+            Eventual::Awaited(_) => formatter.write_str("Promised"),
         }
     }
 }
 
 /// What a closure or function may return as a handler: a [`Response`], anything that converts into one by
-/// [`IntoResponse`], or an [`Outcome`].
-pub trait IntoOutcome {
+/// [`IntoResponse`], a future of either, or an [`Outcome`].
+///
+/// `Kind` is inferred: [`Value`], or [`Async`] for futures.
+pub trait IntoOutcome<Kind = Value> {
     /// The outcome.
     fn into_outcome(self) -> Outcome;
 }
+
+/// The kind of [`IntoOutcome`] that is no future.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum Value {}
+
+/// The kind of [`IntoOutcome`] that is a future.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum Async {}
 
 impl IntoOutcome for Outcome {
     fn into_outcome(self) -> Outcome {

@@ -5,7 +5,7 @@ use core::fmt;
 use crate::message::peer::PeerState;
 use crate::sync::oneshot::{Sender, oneshot};
 
-use super::outcome::{IntoResponse, Outcome, Pending};
+use super::outcome::{Awaited, Eventual, IntoResponse, Outcome, Pending};
 
 /// Completes a response that was promised with [`Outcome::promised`]. It can move to any
 /// thread or runtime.
@@ -32,19 +32,21 @@ impl Outcome {
     #[must_use]
     pub fn promised() -> (Self, Reply) {
         let (sender, receiver) = oneshot();
-        (Self::new(Pending::Promise(receiver)), Reply { sender })
+        (
+            Self::new(Eventual::Awaited(Some(Awaited::Promise(receiver)))),
+            Reply { sender },
+        )
     }
 }
 
 impl Reply {
     /// Completes the response. If the peer has gone in the meantime, the response is dropped.
     pub fn complete(self, response: impl IntoResponse) {
-        self.settle(response.into_response().into());
+        self.settle(Pending::Response(response.into_response()));
     }
 
     /// Completes it with what a handler returned on another thread, which may again be a promise.
-    pub(crate) fn settle(self, outcome: Outcome) {
-        let Outcome { pending, .. } = outcome;
+    pub(crate) fn settle(self, pending: Pending) {
         if let Pending::Response(response) = &pending {
             response.hand_over();
         }

@@ -65,7 +65,7 @@ macro_rules! routes_of_one_method {
         ///
         /// As [`route`](Self::route).
         #[must_use]
-        pub fn $name<R: IntoOutcome>(
+        pub fn $name<R: IntoOutcome<Kind>, Kind>(
             self,
             pattern: &str,
             function: impl Fn(&Request<'_>) -> R + Send + Sync + 'static,
@@ -96,7 +96,7 @@ impl Router {
     ///
     /// As [`route`](Self::route).
     #[must_use]
-    pub fn any<R: IntoOutcome>(
+    pub fn any<R: IntoOutcome<Kind>, Kind>(
         mut self,
         pattern: &str,
         function: impl Fn(&Request<'_>) -> R + Send + Sync + 'static,
@@ -114,7 +114,7 @@ impl Router {
     /// 8 parameters, or segments after a rest; a method and pattern that already have a function. Patterns that differ only in
     /// the names of their parameters are the same.
     #[must_use]
-    pub fn route<R: IntoOutcome>(
+    pub fn route<R: IntoOutcome<Kind>, Kind>(
         mut self,
         method: &str,
         pattern: &str,
@@ -184,7 +184,7 @@ impl Router {
 
     /// Responds to each request whose path matches no pattern, in place of 404 and 501.
     #[must_use]
-    pub fn fallback<R: IntoOutcome>(
+    pub fn fallback<R: IntoOutcome<Kind>, Kind>(
         mut self,
         function: impl Fn(&Request<'_>) -> R + Send + Sync + 'static,
     ) -> Self {
@@ -338,7 +338,7 @@ impl fmt::Debug for Router {
     }
 }
 
-fn route_function<R: IntoOutcome>(
+fn route_function<R: IntoOutcome<Kind>, Kind>(
     function: impl Fn(&Request<'_>) -> R + Send + Sync + 'static,
 ) -> RouteFunction {
     Arc::new(move |request| function(request).into_outcome())

@@ -276,6 +276,7 @@ impl<O: Os, H: Handler> Reactor<O, H> {
         self.scratch.keys = keys;
     }
 
+    #[inline(never)]
     fn list(&mut self, key: Key) {
         if self.table.find(key).is_some_and(Session::list) {
             self.unfinished.push(key);
@@ -390,21 +391,25 @@ impl<O: Os, H: Handler> Reactor<O, H> {
             "a session keeps its own unsent output"
         );
         let os = &self.os;
+        let is_rescheduled = matches!(action, Action::Reschedule(..));
         match action {
             // While the server stops, it does not wait for another request.
-            Action::Wait(Waiting::FirstByte, _) if self.phase != Phase::Serving => self.close(key),
-            Action::Wait(waiting, renewal) => {
+            Action::Wait(waiting, renewal) | Action::Reschedule(waiting, renewal)
+                if is_rescheduled
+                    || waiting != Waiting::FirstByte
+                    || self.phase == Phase::Serving =>
+            {
                 self.deadlines.arm(key.slot, waiting, renewal, || os.now());
-                // This connection can now make room for one that waits.
-                if self.accepting == Accepting::Full && self.deadlines.oldest_idle().is_some() {
+                if is_rescheduled {
+                    self.list(key);
+                } else if self.accepting == Accepting::Full
+                    && self.deadlines.oldest_idle().is_some()
+                {
+                    // This connection can now make room for one that waits.
                     self.accepting = Accepting::Ready;
                 }
             }
-            Action::Reschedule(waiting, renewal) => {
-                self.deadlines.arm(key.slot, waiting, renewal, || os.now());
-                self.list(key);
-            }
-            Action::Close => self.close(key),
+            Action::Wait(..) | Action::Reschedule(..) | Action::Close => self.close(key),
             Action::HandOver(hand_over) => self.hand_over(key, *hand_over),
         }
     }

@@ -210,7 +210,7 @@ impl Server {
     /// # Errors
     ///
     /// The address cannot be bound, or the kernel denies what a loop needs.
-    pub fn run<R: IntoOutcome>(
+    pub fn run<R: IntoOutcome<Kind>, Kind>(
         self,
         function: impl FnMut(&Request<'_>) -> R,
     ) -> Result<(), StartError> {
@@ -293,11 +293,11 @@ impl Bound {
     /// # Errors
     ///
     /// The kernel denies what a loop needs.
-    pub fn run<R: IntoOutcome>(
+    pub fn run<R: IntoOutcome<Kind>, Kind>(
         self,
         function: impl FnMut(&Request<'_>) -> R,
     ) -> Result<(), StartError> {
-        self.run_handler(FunctionHandler(function))
+        self.run_handler(FunctionHandler::new(function))
     }
 
     /// The same with a [`Handler`].
@@ -377,12 +377,12 @@ impl Threads {
     /// # Errors
     ///
     /// As [`Server::run`].
-    pub fn run<F, R>(self, function: F) -> Result<(), StartError>
+    pub fn run<F, R, Kind: 'static>(self, function: F) -> Result<(), StartError>
     where
         F: FnMut(&Request<'_>) -> R + Clone + Send + 'static,
-        R: IntoOutcome,
+        R: IntoOutcome<Kind>,
     {
-        self.run_handler(FunctionHandler(function))
+        self.run_handler(FunctionHandler::new(function))
     }
 
     /// The same with a [`Handler`]. Its [`accept`](Handler::accept) runs on the loop and must not block.

@@ -62,10 +62,10 @@ impl Workers {
     /// # Errors
     ///
     /// As [`Server::run`], and if the kernel starts no further thread.
-    pub fn run<F, R>(self, function: F) -> Result<(), StartError>
+    pub fn run<F, R, Kind>(self, function: F) -> Result<(), StartError>
     where
         F: FnMut(&Request<'_>) -> R + Clone + Send,
-        R: IntoOutcome,
+        R: IntoOutcome<Kind>,
     {
         self.bind()?.run(function)
     }
@@ -117,12 +117,12 @@ impl BoundWorkers {
     /// # Errors
     ///
     /// As [`Bound::run`], and if the kernel starts no further thread.
-    pub fn run<F, R>(self, function: F) -> Result<(), StartError>
+    pub fn run<F, R, Kind>(self, function: F) -> Result<(), StartError>
     where
         F: FnMut(&Request<'_>) -> R + Clone + Send,
-        R: IntoOutcome,
+        R: IntoOutcome<Kind>,
     {
-        self.run_handler(FunctionHandler(function))
+        self.run_handler(FunctionHandler::new(function))
     }
 
     /// The same with a [`Handler`]. A loop that ends, for whatever reason, stops the others.

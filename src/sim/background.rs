@@ -1,10 +1,13 @@
 //! Background jobs: the replies, streams and resumptions that other threads would send to the loop.
 
+use core::cell::Cell;
+use core::task::Waker;
 use std::collections::BTreeMap;
+use std::rc::Rc;
 use std::sync::mpsc;
 
 use super::plan::{Completion, pattern};
-use crate::handler::outcome::Outcome;
+use crate::handler::outcome::{Awaited, Eventual, Outcome, Pending};
 use crate::handler::reply::Reply;
 use crate::message::body::{Body, BodySender, TrySendError};
 use crate::message::response::{Response, Status};
@@ -21,6 +24,8 @@ pub(super) enum Job {
     Reply(Reply, ReplyKind),
     Resume(Resume),
     Stream(StreamJob),
+    /// Wakes a future, which learns that it was woken.
+    Wake(Waker, Rc<Cell<bool>>),
 }
 
 /// What a reply completes with.
@@ -62,6 +67,14 @@ enum Phase {
     Liveness,
 }
 
+/// What became of uploads and futures of the handler.
+#[derive(Debug, Default)]
+pub(super) struct Handled {
+    pub(super) uploads_cut: u64,
+    /// Futures that are not dropped yet.
+    pub(super) futures: usize,
+}
+
 /// All background jobs, and what the handler has observed.
 #[derive(Debug)]
 pub(super) struct Background {
@@ -73,7 +86,7 @@ pub(super) struct Background {
     phase: Phase,
     /// How often each request was accepted, by its number.
     pub(super) accepted: BTreeMap<u64, u32>,
-    pub(super) uploads_cut: u64,
+    pub(super) handled: Handled,
     /// Milliseconds that handlers have kept the loop and that the clock does not show yet.
     pub(super) busy: u64,
     pub(super) violations: Vec<String>,
@@ -92,7 +105,7 @@ impl Default for Background {
             late: Vec::new(),
             phase: Phase::Safety,
             accepted: BTreeMap::new(),
-            uploads_cut: 0,
+            handled: Handled::default(),
             busy: 0,
             violations: Vec::new(),
             upgraded,
@@ -134,6 +147,11 @@ impl Background {
                 None
             }
             Job::Stream(stream) => self.continue_stream(number, stream),
+            Job::Wake(waker, is_woken) => {
+                is_woken.set(true);
+                waker.wake();
+                None
+            }
         }
     }
 
@@ -150,7 +168,9 @@ impl Background {
             }
             ReplyKind::Promise(id, len) => {
                 let promised = self.promise(30, ReplyKind::Pattern(id, len), Completion::Done);
-                reply.settle(promised);
+                if let Eventual::Awaited(Some(Awaited::Promise(promise))) = promised.eventual {
+                    reply.settle(Pending::Promise(promise));
+                }
             }
             ReplyKind::Dropped => drop(reply),
         }

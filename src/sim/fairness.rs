@@ -25,6 +25,7 @@ pub(super) struct MostWork {
     pub(super) polls: u64,
     pub(super) pieces: u64,
     pub(super) locks: u64,
+    pub(super) futures: u64,
     /// Drives that used up their budget for pieces.
     pub(super) budgets_spent: u64,
 }
@@ -52,6 +53,7 @@ impl MostWork {
         self.polls = self.polls.max(work.polls);
         self.pieces = self.pieces.max(work.pieces);
         self.locks = self.locks.max(work.locks);
+        self.futures = self.futures.max(work.futures);
         self.budgets_spent += u64::from(work.pieces == PIECES_A_DRIVE_MAX);
         let requests = limits.pipeline_max as u64;
         let steps = STEPS_A_REQUEST_MAX * (requests + 1) + PIECES_A_DRIVE_MAX + READS_A_DRIVE_MAX;
@@ -66,6 +68,8 @@ impl MostWork {
                 work.locks,
                 PIECES_A_DRIVE_MAX + LOCKS_A_REQUEST_MAX * (requests + 1),
             ),
+            // One that was woken, and the first poll of each that a handler returns.
+            ("polls of futures", work.futures, requests + 1),
         ];
         match bounds.iter().find(|(_, done, bound)| done > bound) {
             Some((what, done, bound)) => Err(format!(
@@ -98,13 +102,14 @@ mod tests {
         };
         let limits = Limits::new().pipeline_max(2);
         let check = |drives: &[Drive]| MostWork::default().check(drives, &limits).err();
-        let cases: [Case; 6] = [
+        let cases: [Case; 7] = [
             (|work| work.receives = 5, "receives"),
             (|work| work.sends = 9, "sends"),
             (|work| work.requests = 3, "requests"),
             (|work| work.polls = 145, "steps"),
             (|work| work.pieces = 129, "pieces"),
             (|work| work.locks = 147, "locks"),
+            (|work| work.futures = 4, "polls of futures"),
         ];
         for (add, what) in cases {
             let found = check(&[drive(add)]).expect("a violation");
@@ -113,6 +118,7 @@ mod tests {
         let busy = drive(|work| {
             (work.receives, work.sends, work.requests) = (4, 8, 2);
             (work.polls, work.pieces, work.locks) = (144, PIECES_A_DRIVE_MAX, 146);
+            work.futures = 3;
         });
         assert_eq!(check(&[busy; DRIVES_A_TURN_MAX]), None);
         assert!(check(&[busy; DRIVES_A_TURN_MAX + 1]).is_some());

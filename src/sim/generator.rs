@@ -2,7 +2,8 @@
 
 use super::peer::{ContinueRule, Peer, PeerRequest, Step};
 use super::plan::{
-    Action, Completion, Expected, Persistence, RequestPlan, UploadAction, expected, pattern,
+    Action, Completion, Expected, FutureEnd, Persistence, RequestPlan, UploadAction, WakeKind,
+    expected, pattern,
 };
 use super::prng::Prng;
 use super::response_reader::RequestMethod;
@@ -321,7 +322,7 @@ fn random_action(prng: &mut Prng) -> Action {
         Completion::Late,
     ]);
     let small = prng.between(1, 300);
-    match prng.between(0, 23) {
+    match prng.between(0, 25) {
         0..=3 => Action::Echo,
         4 => Action::Busy(prng.choose(&[1, 20, 400])),
         5 => Action::Limit(prng.between(0, 4000)),
@@ -357,6 +358,24 @@ fn random_action(prng: &mut Prng) -> Action {
             )
         }
         22 => prng.choose(&[Action::CloseAfter, Action::NoContent, Action::ServerFields]),
+        23 | 24 => random_future(prng),
         _ => Action::Large(small),
     }
+}
+
+fn random_future(prng: &mut Prng) -> Action {
+    let wake = prng.choose(&[
+        WakeKind::Elsewhere,
+        WakeKind::Own,
+        WakeKind::Several,
+        WakeKind::Several,
+        WakeKind::Late,
+    ]);
+    let end = prng.choose(&[
+        FutureEnd::Response,
+        FutureEnd::Response,
+        FutureEnd::Panic,
+        FutureEnd::PanicInDrop,
+    ]);
+    Action::Future(prng.choose(&[0, 1, 2, 7]), wake, end)
 }

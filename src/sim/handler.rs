@@ -7,7 +7,10 @@ use std::io::Read as _;
 use std::rc::Rc;
 
 use super::background::{Background, Due, Job, ReplyKind};
-use super::plan::{Action, Completion, FILE_LEN, RequestPlan, UploadAction, checksum, pattern};
+use super::future::SimulatedFuture;
+use super::plan::{
+    Action, Completion, FILE_LEN, IntendedPanic, RequestPlan, UploadAction, checksum, pattern,
+};
 use crate::handler::outcome::Outcome;
 use crate::handler::{Accept, Demand, Handler, Upgrade, Upload};
 use crate::message::body::Body;
@@ -15,10 +18,6 @@ use crate::message::request::{Head, Request};
 use crate::message::response::{Response, Status};
 use crate::sync::pause::Pause;
 use crate::sync::tally::count;
-
-/// A panic that a plan asks for. The panic hook does not report it.
-#[derive(Debug)]
-pub(super) struct IntendedPanic;
 
 /// The handler of every simulation.
 #[derive(Debug)]
@@ -96,6 +95,7 @@ impl Handler for SimulatedHandler {
             | Action::Promise(..)
             | Action::PromisedStream(_)
             | Action::PromisedPromise
+            | Action::Future(..)
             | Action::Burst(_)
             | Action::PanicOnCall
             | Action::File(..)
@@ -132,6 +132,11 @@ impl Handler for SimulatedHandler {
             }
             Action::PromisedPromise => {
                 return background.promise(30, ReplyKind::Promise(id, 99), Completion::Done);
+            }
+            Action::Future(waits, wake, end) => {
+                drop(background);
+                let of = (id, waits);
+                return Outcome::future(SimulatedFuture::new(&self.background, of, wake, end));
             }
             Action::File(claimed, len) => {
                 let start = (FILE_LEN - len) as u64;
@@ -237,6 +242,6 @@ impl Upload for SimulatedUpload {
 
     fn on_cut(mut self: Box<Self>) {
         self.state = UploadState::Over;
-        self.background.borrow_mut().uploads_cut += 1;
+        self.background.borrow_mut().handled.uploads_cut += 1;
     }
 }

@@ -11,9 +11,9 @@ use std::sync::{Arc, Mutex, Once, OnceLock, PoisonError};
 use super::background::Background;
 use super::fairness::MostWork;
 use super::faults::FaultRates;
-use super::handler::{IntendedPanic, SimulatedHandler};
+use super::handler::SimulatedHandler;
 use super::kernel::{Kernel, Tracing};
-use super::plan::{FILE_LEN, pattern};
+use super::plan::{FILE_LEN, IntendedPanic, pattern};
 use super::prng::Prng;
 use super::world::{PollEnd, SimulatedOs, World};
 use crate::limits::Limits;
@@ -134,7 +134,8 @@ impl Harness {
         let world = self.world.borrow();
         let work = world.kernel.counts.work();
         // Input that was kept is handled without a system call.
-        let has_stepped = drives.iter().any(|drive| drive.work.steps > 0);
+        let mut works = drives.iter().map(|drive| drive.work);
+        let has_stepped = works.any(|work| work.steps > 0 || work.futures > 0);
         let is_idle = work == self.work && self.found.is_empty() && !has_stepped;
         self.work = work;
         self.idle_turns = if is_idle && world.poll_end == PollEnd::Returned {
@@ -168,6 +169,7 @@ impl Harness {
         peak.body_max = peak.body_max.max(gauge.body_max);
         peak.out_max = peak.out_max.max(gauge.out_max);
         peak.unfinished = peak.unfinished.max(gauge.unfinished);
+        let futures = self.background.borrow().handled.futures;
         let limits = &self.limits;
         // One piece may wait in each channel, whatever others hold.
         let charged_max = limits
@@ -184,6 +186,7 @@ impl Harness {
             ("held and not counted", gauge.held, gauge.charged),
             ("counted", gauge.charged, charged_max),
             ("unfinished", gauge.unfinished, gauge.sessions),
+            ("futures", futures, gauge.sessions_with_work),
             ("input", gauge.input_max, 2 * (limits.head_len_max + read)),
             ("head", gauge.head_max, 2 * limits.head_len_max),
             ("body", gauge.body_max, 2 * MAX_BODY_LEN + read),

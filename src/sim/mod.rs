@@ -8,6 +8,7 @@ mod check;
 mod exchange;
 mod fairness;
 mod faults;
+mod future;
 mod generator;
 mod handler;
 mod harness;

@@ -4,6 +4,10 @@
 use core::fmt;
 use core::str::FromStr;
 
+/// A panic that a plan asks for. The panic hook does not report it.
+#[derive(Debug)]
+pub(super) struct IntendedPanic;
+
 /// How a background job ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Completion {
@@ -11,6 +15,30 @@ pub(super) enum Completion {
     Dropped,
     /// Done, but not before the liveness phase.
     Late,
+}
+
+/// What wakes a future each time that it waits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum WakeKind {
+    /// A background job, after a while.
+    Elsewhere,
+    /// The future itself, during its poll.
+    Own,
+    /// Several jobs, some of them late: the future may be woken again, or be over by then.
+    Several,
+    /// A job, but not before the liveness phase.
+    Late,
+}
+
+/// How a future ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum FutureEnd {
+    /// With a response.
+    Response,
+    /// With a panic in its last poll.
+    Panic,
+    /// With a response, but dropping the future panics.
+    PanicInDrop,
 }
 
 /// What the handler does with an upload.
@@ -51,6 +79,8 @@ pub(super) enum Action {
     PromisedStream(usize),
     /// A promise that is fulfilled with another promise.
     PromisedPromise,
+    /// A future that waits this many times.
+    Future(usize, WakeKind, FutureEnd),
     Upload(UploadAction),
     /// A refusal before the body.
     Refuse,
@@ -95,6 +125,9 @@ impl fmt::Display for RequestPlan {
             Action::Burst(count) => format!("burst/{count}"),
             Action::PromisedStream(len) => format!("promised-stream/{len}"),
             Action::PromisedPromise => "promised-promise".to_owned(),
+            Action::Future(waits, wake, end) => {
+                format!("future/{waits}/{}/{}", wake as usize, end as usize)
+            }
             Action::Upload(UploadAction::Count) => "count".to_owned(),
             Action::Upload(UploadAction::Pause(Some(after))) => format!("pause/{after}"),
             Action::Upload(UploadAction::Pause(None)) => "pause-late".to_owned(),
@@ -148,6 +181,20 @@ impl FromStr for RequestPlan {
             "promise" => Action::Promise(number(0), completion(1)),
             "promised-stream" => Action::PromisedStream(len(0)),
             "promised-promise" => Action::PromisedPromise,
+            "future" => {
+                let wake = match number(1) {
+                    0 => WakeKind::Elsewhere,
+                    1 => WakeKind::Own,
+                    2 => WakeKind::Several,
+                    _ => WakeKind::Late,
+                };
+                let end = match number(2) {
+                    0 => FutureEnd::Response,
+                    1 => FutureEnd::Panic,
+                    _ => FutureEnd::PanicInDrop,
+                };
+                Action::Future(len(0), wake, end)
+            }
             "count" => Action::Upload(UploadAction::Count),
             "pause" => Action::Upload(UploadAction::Pause(Some(number(0)))),
             "pause-late" => Action::Upload(UploadAction::Pause(None)),
@@ -262,10 +309,13 @@ pub(super) fn expected(plan: RequestPlan, body: &[u8]) -> Expected {
             },
             ..Expected::whole(200, pattern(id, count * len))
         },
-        Action::Promise(_, Completion::Done | Completion::Late) | Action::PromisedPromise => {
-            Expected::whole(200, pattern(id, 99))
+        Action::Promise(_, Completion::Done | Completion::Late)
+        | Action::PromisedPromise
+        | Action::Future(_, _, FutureEnd::Response) => Expected::whole(200, pattern(id, 99)),
+        Action::Promise(_, Completion::Dropped)
+        | Action::Future(_, _, FutureEnd::Panic | FutureEnd::PanicInDrop) => {
+            Expected::whole(500, FAILED)
         }
-        Action::Promise(_, Completion::Dropped) => Expected::whole(500, FAILED),
         Action::Upload(UploadAction::Early(len) | UploadAction::EarlyLater(len))
             if body.len() >= len =>
         {

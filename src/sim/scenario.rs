@@ -5,6 +5,7 @@
     reason = "a scenario is a test, and each step of it may fail"
 )]
 
+use core::sync::atomic::Ordering;
 use core::time::Duration;
 
 use super::faults::FaultRates;
@@ -295,10 +296,22 @@ impl Scenario {
         self.harness.event_log.events()
     }
 
+    /// How many wake-ups other threads have sent that no poll has reported yet.
+    #[must_use]
+    pub fn wakes(&self) -> usize {
+        self.harness.world.borrow().wakes.load(Ordering::Acquire)
+    }
+
+    /// How many futures that handlers returned are not dropped yet.
+    #[must_use]
+    pub fn futures(&self) -> usize {
+        self.harness.background.borrow().handled.futures
+    }
+
     /// How many uploads were notified that they were cut.
     #[must_use]
     pub fn uploads_cut(&self) -> u64 {
-        self.harness.background.borrow().uploads_cut
+        self.harness.background.borrow().handled.uploads_cut
     }
 }
 

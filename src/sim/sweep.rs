@@ -6,7 +6,7 @@ use super::faults::{FaultRates, Syscall};
 use super::generator::{EXPECT, Framing, Generator, RequestDraft, UPGRADE};
 use super::kernel::Tracing;
 use super::peer::{Pace, Peer, Step};
-use super::plan::{Action, Completion, UploadAction};
+use super::plan::{Action, Completion, FutureEnd, UploadAction, WakeKind};
 use super::prng::Prng;
 use super::report::Report;
 use super::run::{Run, message_of};
@@ -122,6 +122,8 @@ fn delayed_responses(prng: &mut Prng, ids: &mut u64) -> Vec<Peer> {
                 get(Action::Promise(50, Completion::Done)),
                 get(Action::Burst(300)),
                 get(Action::PromisedStream(99)),
+                get(Action::Future(2, WakeKind::Several, FutureEnd::Response)),
+                get(Action::Future(1, WakeKind::Own, FutureEnd::Panic)),
                 get(Action::Promise(50, Completion::Dropped)),
             ],
         ),

@@ -40,7 +40,7 @@ impl Drop for Guard {
     }
 }
 
-#[cfg(all(test, not(loom)))]
+#[cfg(test)]
 mod tests {
     use super::{enter, is_loop_thread, is_thread_of};
 

@@ -18,6 +18,8 @@ pub(crate) struct Tally {
     pub(crate) pieces: u64,
     /// Locks of channels.
     pub(crate) locks: u64,
+    /// Polls of futures.
+    pub(crate) futures: u64,
 }
 
 thread_local! {
@@ -30,6 +32,7 @@ thread_local! {
             steps: 0,
             pieces: 0,
             locks: 0,
+            futures: 0,
         })
     };
 }
@@ -57,6 +60,7 @@ impl Tally {
             steps: self.steps - earlier.steps,
             pieces: self.pieces - earlier.pieces,
             locks: self.locks - earlier.locks,
+            futures: self.futures - earlier.futures,
         }
     }
 }

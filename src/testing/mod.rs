@@ -81,8 +81,11 @@ impl TestRequest {
     ///
     /// As [`run_handler`](Self::run_handler).
     #[must_use]
-    pub fn run<R: IntoOutcome>(&self, function: impl FnMut(&Request<'_>) -> R) -> TestResponse {
-        self.run_handler(&mut FunctionHandler(function))
+    pub fn run<R: IntoOutcome<Kind>, Kind>(
+        &self,
+        function: impl FnMut(&Request<'_>) -> R,
+    ) -> TestResponse {
+        self.run_handler(&mut FunctionHandler::new(function))
     }
 
     /// Runs a [`Handler`]: first its [`accept`](Handler::accept), then what that decides.

@@ -9,6 +9,7 @@ use std::sync::{Arc, mpsc};
 use bytes::Bytes;
 
 use crate::handler::Upgrade;
+use crate::handler::future::{Interest, finish};
 use crate::handler::outcome::{Outcome, Pending};
 use crate::limits::FILE_PIECE_LEN;
 use crate::message::body::{Content, FilePart, Piece};
@@ -32,7 +33,7 @@ pub struct TestResponse {
 impl TestResponse {
     pub(crate) fn new(outcome: Outcome) -> Self {
         let bell = Bell::new();
-        let mut response = bell.await_response(outcome.pending);
+        let mut response = bell.await_response(outcome);
         let content = response.take_body().0;
         if let Content::Channel(source) = &content {
             let memory = Arc::new(Memory::new(None, || None));
@@ -177,7 +178,14 @@ impl Bell {
         }
     }
 
-    fn await_response(&self, mut pending: Pending) -> Response {
+    fn await_response(&self, outcome: Outcome) -> Response {
+        let wait = || {
+            self.wait("the response of a future");
+            Interest::Kept
+        };
+        let failure = || Pending::Response(Response::new(Status::INTERNAL_SERVER_ERROR));
+        let finished = finish(outcome, || self.notify.clone(), wait);
+        let mut pending = finished.unwrap_or_else(failure);
         loop {
             let promise = match pending {
                 Pending::Response(response) => return response,
@@ -189,7 +197,7 @@ impl Bell {
                     Pending::Promise(promise)
                 }
                 Polled::Filled(next) => next,
-                Polled::Broken => Pending::Response(Response::new(Status::INTERNAL_SERVER_ERROR)),
+                Polled::Broken => failure(),
             };
         }
     }

@@ -40,10 +40,12 @@ fn each_of_200_concurrent_requests_logs_its_own_id() {
         let mut connections: Vec<Connection> = (0..200).map(|_| instance.connect()).collect();
         let call = |number: usize| {
             let token = format!("token-{number}");
-            let call = match number % 4 {
+            let call = match number % 6 {
                 0 => Call::event(format!("log {token}")),
                 1 => Call::http("GET", &format!("/log?{token}")),
                 2 => Call::http("GET", &format!("/blocking-log?{token}")),
+                3 => Call::http("GET", &format!("/future?{token}")),
+                4 => Call::http("GET", &format!("/blocking-future?{token}")),
                 _ => Call::http("GET", &format!("/promise?{token}")),
             };
             call.request_id(&format!("id-of-{token}"))
@@ -61,7 +63,7 @@ fn each_of_200_concurrent_requests_logs_its_own_id() {
             *seen.entry(message.to_owned()).or_insert(0) += 1;
         }
         for number in 0..200 {
-            let lines = if number % 4 == 0 { 2 } else { 1 };
+            let lines = if number % 6 == 0 { 2 } else { 1 };
             assert_eq!(seen.get(&format!("token-{number}")), Some(&lines));
         }
     }
@@ -164,6 +166,8 @@ fn markers_enclose_each_call_and_name_failures() {
             (Call::http("GET", "/teapot"), "Invoke", ""),
             (Call::http("GET", "/panic"), "Invoke", failed),
             (Call::http("GET", "/refuse"), "Invoke", ""),
+            (Call::http("GET", "/future"), "Invoke", ""),
+            (Call::http("GET", "/future?panic"), "Invoke", failed),
             (Call::http("POST", "/upload").body("fine"), "Invoke", ""),
             (
                 Call::http("POST", "/upload").body("panic"),

@@ -1,8 +1,11 @@
 //! A function with whatever behaviour the tests need. It runs in a process of its own, started from this test.
 
+use std::future::poll_fn;
 use std::io::Read as _;
 use std::process::ExitCode;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::task::Poll;
 use std::time::Duration;
 
 use coldstart::function::{Credentials, FunctionError, in_request, port_from_environment};
@@ -204,6 +207,30 @@ fn respond(request: &Request<'_>) -> Outcome {
             });
             assert!(thread.is_ok(), "the thread starts");
             return outcome;
+        }
+        "/future" | "/blocking-future" => {
+            let token = request.query().unwrap_or_default().to_owned();
+            return Outcome::future(async move {
+                let (mut is_begun, is_woken) = (false, Arc::new(AtomicBool::new(false)));
+                poll_fn(|context| {
+                    if is_woken.load(Ordering::Acquire) {
+                        return Poll::Ready(());
+                    }
+                    if !std::mem::replace(&mut is_begun, true) {
+                        let (waker, is_woken) = (context.waker().clone(), Arc::clone(&is_woken));
+                        let thread = std::thread::Builder::new().spawn(move || {
+                            is_woken.store(true, Ordering::Release);
+                            waker.wake();
+                        });
+                        assert!(thread.is_ok(), "the thread starts");
+                    }
+                    Poll::Pending
+                })
+                .await;
+                log::info!("{token}");
+                assert_ne!(token, "panic", "the future's panic");
+                Response::new(Status::OK)
+            });
         }
         "/log" | "/blocking-log" => {
             log::info!("{}", request.query().unwrap_or_default());

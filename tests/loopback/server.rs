@@ -27,10 +27,11 @@ pub(crate) struct Running {
 }
 
 impl Running {
-    pub(crate) fn start<R: IntoOutcome + 'static>(
+    pub(crate) fn start<R: IntoOutcome<Kind>, Kind>(
         server: Server,
-        function: impl FnMut(&Request<'_>) -> R + Send + 'static,
+        mut function: impl FnMut(&Request<'_>) -> R + Send + 'static,
     ) -> Self {
+        let function = move |request: &Request<'_>| function(request).into_outcome();
         Self::start_handler(server, Function(function))
     }
 
@@ -78,9 +79,9 @@ impl Drop for Running {
 
 struct Function<F>(F);
 
-impl<F: FnMut(&Request<'_>) -> R, R: IntoOutcome> Handler for Function<F> {
+impl<F: FnMut(&Request<'_>) -> Outcome> Handler for Function<F> {
     fn call(&mut self, request: &Request<'_>) -> Outcome {
-        (self.0)(request).into_outcome()
+        (self.0)(request)
     }
 }
 

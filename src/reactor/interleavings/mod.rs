@@ -8,6 +8,7 @@ mod world;
 
 use core::future::poll_fn;
 use core::sync::atomic::{AtomicUsize, Ordering};
+use core::task::Poll;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -48,10 +49,10 @@ fn in_every_order(preemptions: usize, run: impl Fn() + Send + Sync + 'static) {
 }
 
 /// A handler that returns what `respond` returns.
-fn responding<R: IntoOutcome + 'static>(
+fn responding<R: IntoOutcome<Kind> + 'static, Kind: 'static>(
     respond: impl Fn() -> R + Clone + Send + Sync + 'static,
-) -> impl FnOnce() -> FunctionHandler<Box<dyn FnMut(&Request<'_>) -> R>> + Send + 'static {
-    move || FunctionHandler(Box::new(move |_| respond()))
+) -> impl FnOnce() -> FunctionHandler<Box<dyn FnMut(&Request<'_>) -> R>, Kind> + Send + 'static {
+    move || FunctionHandler::new(Box::new(move |_| respond()))
 }
 
 /// A response that another thread completes, or drops.
@@ -59,6 +60,26 @@ fn promised(complete: impl FnOnce(Reply) + Send + 'static) -> Outcome {
     let (outcome, reply) = Outcome::promised();
     thread::spawn(move || complete(reply));
     outcome
+}
+
+/// A future that is ready once each of its threads has woken it.
+fn woken_by(threads: usize) -> impl Future<Output = Response> {
+    let count = Arc::new(loom::sync::atomic::AtomicUsize::new(0));
+    let mut waiting = threads;
+    poll_fn(move |context| {
+        for _ in 0..std::mem::take(&mut waiting) {
+            let (waker, count) = (context.waker().clone(), Arc::clone(&count));
+            thread::spawn(move || {
+                // What a wake is for must be visible to the poll that follows it.
+                count.fetch_add(1, Ordering::Relaxed);
+                waker.wake();
+            });
+        }
+        if count.load(Ordering::Relaxed) < threads {
+            return Poll::Pending;
+        }
+        Poll::Ready(Response::text("done"))
+    })
 }
 
 /// A response whose body another thread sends.
@@ -141,6 +162,64 @@ fn a_response_from_another_thread_is_sent() {
                 .iter()
                 .all(|peer| peer.text().matches("HTTP/1.1").count() == 1)
         );
+    });
+}
+
+#[test]
+fn a_future_is_polled_after_each_wake_from_another_thread() {
+    for threads in [1, 2] {
+        in_every_order(3, move || {
+            let peers = World::of(&[GET])
+                .serve(responding(move || woken_by(threads)), all_end_with("done"));
+            assert_eq!(peers[0].text().matches("HTTP/1.1").count(), 1);
+        });
+    }
+}
+
+#[test]
+fn futures_of_two_sessions_are_woken_apart() {
+    in_every_order(2, || {
+        World::of(&[GET, GET]).serve(responding(|| woken_by(1)), all_end_with("done"));
+    });
+}
+
+#[test]
+fn a_future_that_wakes_itself_needs_no_wake_up_beside_those_of_others() {
+    in_every_order(3, || {
+        let handler = || async {
+            let mut polls = 0;
+            poll_fn(|context| {
+                polls += 1;
+                context.waker().wake_by_ref();
+                if polls < 3 {
+                    Poll::Pending
+                } else {
+                    Poll::Ready(())
+                }
+            })
+            .await;
+            woken_by(1).await
+        };
+        World::of(&[GET]).serve(responding(handler), all_end_with("done"));
+    });
+}
+
+#[test]
+fn a_future_is_freed_once_when_its_peer_leaves_meanwhile() {
+    in_every_order(3, || {
+        let freed = Arc::new(AtomicUsize::new(0));
+        let counter = Arc::clone(&freed);
+        let handler = move || {
+            let counted = Counted(Arc::clone(&counter));
+            async move {
+                let response = woken_by(1).await;
+                drop(counted);
+                response
+            }
+        };
+        let world = World::of(&[GET]).with_reset();
+        world.serve(responding(handler), all_are_over);
+        assert_eq!(freed.load(Ordering::Relaxed), 1);
     });
 }
 
@@ -350,7 +429,7 @@ fn a_pool_answers_all_requests_and_ends_with_its_handler() {
         in_every_order(2, move || {
             let handler = move || {
                 Blocking::new(
-                    FunctionHandler(|_: &Request<'_>| Response::text("done")),
+                    FunctionHandler::new(|_: &Request<'_>| Response::text("done")),
                     threads,
                 )
             };
@@ -362,8 +441,12 @@ fn a_pool_answers_all_requests_and_ends_with_its_handler() {
 #[test]
 fn a_pool_ends_although_jobs_are_queued() {
     in_every_order(2, || {
-        let handler =
-            || Blocking::new(FunctionHandler(|_: &Request<'_>| Response::text("done")), 1);
+        let handler = || {
+            Blocking::new(
+                FunctionHandler::new(|_: &Request<'_>| Response::text("done")),
+                1,
+            )
+        };
         // The first response is enough: the second job is queued, running, or done.
         World::of(&[GET, GET]).serve(handler, |peers| {
             peers.iter().any(|peer| peer.text().ends_with("done"))

@@ -140,7 +140,9 @@ impl World {
                 memory: Arc::new(Memory::new(None, || None)),
                 observer: Box::new(Silent),
             };
-            run(&mut Reactor::new(self, handler(), setup, wake));
+            let mut reactor = Reactor::new(self, handler(), setup, wake);
+            let _guard = reactor.enter();
+            run(&mut reactor);
         };
         let looping = thread::Builder::new().stack_size(STACK_LEN).spawn(serve);
         looping.unwrap().join().unwrap();

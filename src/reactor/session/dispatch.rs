@@ -6,7 +6,7 @@ use crate::h1::{
     BodyLength, Close, Cursor, Event, HeadIndex, HeadView, Next, Refusal, ResponseHead,
     ResponseLength, UpgradeOffer,
 };
-use crate::handler::outcome::{Outcome, Pending, WhenHalfClosed};
+use crate::handler::outcome::{Eventual, Outcome, WhenHalfClosed};
 use crate::handler::{Accept, Demand, Handler, Upload};
 use crate::message::body::{Body, Content};
 use crate::message::request::{Head, Request, RequestBody};
@@ -19,7 +19,7 @@ use crate::sync::memory::SMALL_LEN_MAX;
 use super::Session;
 use super::context::Phase;
 use super::driver::Driver;
-use super::work::{InputState, RequestSink, ResponseSource};
+use super::work::{InputState, RequestSink};
 use crate::reactor::deadlines::Renewal;
 use crate::reactor::reports::Report;
 
@@ -318,7 +318,7 @@ impl<O: Os, H: Handler> Driver<'_, O, H> {
     }
 
     #[inline(never)]
-    fn respond_after_panic(&mut self) {
+    pub(super) fn respond_after_panic(&mut self) {
         self.context.observer.on(ServerEvent::HandlerPanicked);
         self.respond_with_failure();
     }
@@ -335,15 +335,18 @@ impl<O: Os, H: Handler> Driver<'_, O, H> {
         contain(|| self.context.handler.before_send());
     }
 
-    /// Takes what a handler returned: encodes a response, waits for a promise.
+    /// Takes what a handler returned: encodes a response, waits for a promise or a future.
     fn settle(&mut self, outcome: &mut Outcome) {
         if outcome.half_closed == WhenHalfClosed::Cancel {
             self.session.work().half_closed = WhenHalfClosed::Cancel;
         }
-        if let Some(promise) = outcome.take_promise() {
-            self.session.work().source = ResponseSource::Promise(promise);
-        } else if let Pending::Response(response) = &mut outcome.pending {
-            self.respond(response);
+        match &mut outcome.eventual {
+            Eventual::Response(response) => self.respond(response),
+            Eventual::Awaited(awaited) => {
+                if let Some(awaited) = awaited.take() {
+                    self.await_response(awaited);
+                }
+            }
         }
     }
 

@@ -230,16 +230,30 @@ impl<'a, O: Os, H: Handler> Driver<'a, O, H> {
 
     /// Calls the handler on the loop; `None` if it panics. In some turns the call is timed.
     pub(super) fn call_handler<T>(&mut self, run: impl FnOnce(&mut H) -> T) -> Option<T> {
-        let is_timed = self.context.reports.is_turn_timed();
-        let began_at = is_timed.then(|| self.context.os.now());
+        let began_at = self.begin_call();
         let returned = contain(|| run(self.context.handler));
-        if let Some(began_at) = began_at
-            && let now = self.context.os.now()
-            && let Some(time) = self.context.reports.blocked_for(began_at, now)
-        {
+        self.end_call(began_at);
+        returned
+    }
+
+    /// When a call of the user's code begins, if it is timed.
+    pub(super) fn begin_call(&self) -> Option<Instant> {
+        let is_timed = self.context.reports.is_turn_timed();
+        is_timed.then(|| self.context.os.now())
+    }
+
+    pub(super) fn end_call(&mut self, began_at: Option<Instant>) {
+        if let Some(began_at) = began_at {
+            self.end_timed_call(began_at);
+        }
+    }
+
+    #[inline(never)]
+    fn end_timed_call(&mut self, began_at: Instant) {
+        let now = self.context.os.now();
+        if let Some(time) = self.context.reports.blocked_for(began_at, now) {
             self.context.observer.on(ServerEvent::LoopBlocked(time));
         }
-        returned
     }
 
     /// Whether the deadline for this request has passed, and no byte has arrived since. An idle connection has sent none

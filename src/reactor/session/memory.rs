@@ -44,8 +44,8 @@ impl<O: Os, H: Handler> Driver<'_, O, H> {
         let memory = &self.context.shared.memory;
         let work = self.session.work();
         let charge = work.charge.get_or_insert_with(|| Charge::new(memory));
-        if matches!(work.source, ResponseSource::Promise(_)) {
-            // The code that promised the response has the request.
+        if matches!(work.source, ResponseSource::Awaited(_)) {
+            // The code that promised the response, or the future of it, has the request.
             len = len.max(charge.len());
         }
         charge.set(len).map_err(|_| self.on_exhausted())
@@ -104,7 +104,7 @@ impl<O: Os, H: Handler> Driver<'_, O, H> {
         let is_promised = session
             .work
             .as_ref()
-            .is_some_and(|work| matches!(work.source, ResponseSource::Promise(_)));
+            .is_some_and(|work| matches!(work.source, ResponseSource::Awaited(_)));
         let connection = &mut session.connection;
         if is_promised || connection.is_idle() || !connection.is_response_due() {
             return Err(Exhausted);

@@ -12,7 +12,7 @@ mod upgrade;
 pub(super) mod work;
 
 use crate::h1::{Close, Connection, Event, HeadIndex, HeadLimits, Next, Refusal};
-use crate::handler::outcome::WhenHalfClosed;
+use crate::handler::outcome::{Awaited, WhenHalfClosed};
 use crate::limits::BODY_QUOTA_LEN;
 use crate::os::{Instant, Interest, Readiness};
 use crate::sync::contain::contain;
@@ -134,7 +134,7 @@ impl<S> Session<S> {
     /// the rest of the request waits: it may not be wanted.
     fn next(&self) -> Next {
         match &self.work {
-            Some(work) if matches!(work.source, ResponseSource::Promise(_)) => Next::Wait,
+            Some(work) if matches!(work.source, ResponseSource::Awaited(_)) => Next::Wait,
             Some(_) | None => self.connection.next(),
         }
     }
@@ -180,9 +180,10 @@ impl<S> Session<S> {
         match &self.work {
             Some(work) if is_half_closed => {
                 match &work.source {
-                    ResponseSource::Promise(promise) => promise.half_close(),
+                    ResponseSource::Awaited(Awaited::Promise(promise)) => promise.half_close(),
                     ResponseSource::Channel(source) => source.half_close(),
                     ResponseSource::Nothing
+                    | ResponseSource::Awaited(Awaited::Future(_))
                     | ResponseSource::File(_)
                     | ResponseSource::Upgrade(_) => {}
                 }

@@ -1,15 +1,16 @@
-//! Where the rest of a response comes from after its head was sent: a promise, a channel, a file.
+//! Where the rest of a response comes from after its head was sent: a promise, a future, a channel, a file.
 
 use std::os::unix::fs::FileExt as _;
 
 use bytes::Bytes;
 
 use crate::handler::Handler;
-use crate::handler::outcome::Pending;
+use crate::handler::outcome::{Awaited, Pending};
 use crate::limits::FILE_PIECE_LEN;
 use crate::message::body::{Body, Content, FilePart, Piece};
+use crate::observe::ServerEvent;
 use crate::os::Os;
-use crate::sync::oneshot::{Polled, Receiver};
+use crate::sync::oneshot::Polled;
 
 use super::driver::Driver;
 use super::work::ResponseSource;
@@ -30,13 +31,22 @@ impl<O: Os, H: Handler> Driver<'_, O, H> {
         }
     }
 
+    /// The response comes later.
+    pub(super) fn await_response(&mut self, awaited: Awaited) {
+        let source = &mut self.session.work().source;
+        *source = ResponseSource::Awaited(awaited);
+        if let ResponseSource::Awaited(Awaited::Future(future)) = source {
+            future.attach(self.context.notify());
+        }
+    }
+
     /// Encodes the next batch of the response. The caller has taken `source` out of the session; what remains of it is put
     /// back.
     #[inline(never)]
     pub(super) fn pull(&mut self, source: ResponseSource) {
         match source {
             ResponseSource::Nothing => {}
-            ResponseSource::Promise(promise) => self.pull_promise(promise),
+            ResponseSource::Awaited(awaited) => self.pull_awaited(awaited),
             ResponseSource::Upgrade(upgrade) => {
                 let fields = upgrade.fields.iter();
                 let fields = fields.map(|(name, value)| (name.as_str(), value.as_bytes()));
@@ -65,19 +75,26 @@ impl<O: Os, H: Handler> Driver<'_, O, H> {
         }
     }
 
-    /// The promised response, if it is here. It may itself be a promise, when one pool has passed the request to another.
-    fn pull_promise(&mut self, mut promise: Receiver<Pending>) {
-        loop {
-            match promise.poll(|| self.context.notify()) {
-                Polled::Pending => {
-                    self.session.work().source = ResponseSource::Promise(promise);
-                    return;
+    /// The response, if it is here. It may be another promise, when one pool has passed the request to another.
+    fn pull_awaited(&mut self, mut awaited: Awaited) {
+        let polled = match &mut awaited {
+            Awaited::Promise(promise) => promise.poll(|| self.context.notify()),
+            Awaited::Future(future) => {
+                let began_at = self.begin_call();
+                let polled = future.poll();
+                self.end_call(began_at);
+                if matches!(polled, Polled::Broken) {
+                    self.context.observer.on(ServerEvent::HandlerPanicked);
                 }
-                Polled::Broken => return self.respond_with_failure(),
-                Polled::Filled(Pending::Response(mut response)) => {
-                    return self.respond(&mut response);
-                }
-                Polled::Filled(Pending::Promise(next)) => promise = next,
+                polled
+            }
+        };
+        match polled {
+            Polled::Pending => self.session.work().source = ResponseSource::Awaited(awaited),
+            Polled::Broken => self.respond_with_failure(),
+            Polled::Filled(Pending::Response(mut response)) => self.respond(&mut response),
+            Polled::Filled(Pending::Promise(next)) => {
+                self.pull_awaited(Awaited::Promise(next));
             }
         }
     }

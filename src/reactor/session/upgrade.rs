@@ -22,7 +22,7 @@ impl<S> Session<S> {
                 Some(HandOver { upgrade, rest })
             }
             source @ (ResponseSource::Nothing
-            | ResponseSource::Promise(_)
+            | ResponseSource::Awaited(_)
             | ResponseSource::Channel(_)
             | ResponseSource::File(_)) => {
                 work.source = source;

@@ -4,14 +4,13 @@ use bytes::Bytes;
 
 use core::time::Duration;
 
-use crate::handler::outcome::{Pending, WhenHalfClosed};
+use crate::handler::outcome::{Awaited, WhenHalfClosed};
 use crate::handler::{Upgrade, Upload};
 use crate::limits::BODY_QUOTA_LEN;
 use crate::message::body::{BodySource, FilePart};
 use crate::os::Instant;
 use crate::sync::memory::Charge;
 use crate::sync::notify::Notify;
-use crate::sync::oneshot::Receiver;
 use crate::sync::pause::Pause;
 
 use crate::reactor::send_queue::SendQueue;
@@ -154,8 +153,8 @@ pub(super) enum ResponseSource {
     /// There is no rest.
     #[default]
     Nothing,
-    /// The whole response, from another thread.
-    Promise(Receiver<Pending>),
+    /// The whole response.
+    Awaited(Awaited),
     Channel(BodySource),
     File(FilePart),
     /// The response is `101`; after it the bytes are no longer HTTP.

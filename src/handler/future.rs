@@ -1,0 +1,460 @@
+//! Futures of responses: polled by the thread that made them, once at once and then each time they are woken.
+
+use core::mem;
+use core::pin::Pin;
+use core::task::{Context, Poll, Waker};
+use std::sync::{Arc, PoisonError};
+use std::task::Wake;
+
+use crate::current_request::CurrentRequest;
+use crate::message::response::Response;
+use crate::sync::contain::contain;
+use crate::sync::notify::Notify;
+use crate::sync::oneshot::Polled;
+#[cfg(feature = "_sim")]
+use crate::sync::tally::count;
+use crate::sync::{Mutex, MutexGuard};
+
+use super::outcome::{
+    Async, Awaited, Ending, Eventual, IntoOutcome, IntoResponse, Outcome, Pending, PollParked,
+};
+
+impl Outcome {
+    /// A response that a future of this thread yields: what an async closure returns, for handlers that return an outcome.
+    ///
+    /// The future is polled here, and then on the loop that called the handler each time it is woken. While it waits,
+    /// the loop serves other connections, and later requests of the same connection wait for their turn. It is dropped when
+    /// the peer is gone. See [async handlers](crate::handler#async-handlers).
+    ///
+    /// ```
+    /// use coldstart::handler::Outcome;
+    /// use coldstart::{Request, Response, TestRequest};
+    ///
+    /// fn greet(request: &Request<'_>) -> Outcome {
+    ///     if request.query().is_none() {
+    ///         return Response::text("hello\n").into();
+    ///     }
+    ///     let request = request.to_owned();
+    ///     Outcome::future(async move {
+    ///         // Here it may wait for something.
+    ///         format!("hello, {}\n", request.as_request().query().unwrap_or_default())
+    ///     })
+    /// }
+    ///
+    /// assert_eq!(TestRequest::get("/?you").run(greet).text(), "hello, you\n");
+    /// ```
+    #[must_use]
+    pub fn future(future: impl Future<Output: IntoResponse> + 'static) -> Self {
+        Self::new(begin(Box::pin(future)))
+    }
+}
+
+impl<F: Future<Output: IntoResponse> + 'static> IntoOutcome<Async> for F {
+    fn into_outcome(self) -> Outcome {
+        Outcome::future(self)
+    }
+}
+
+/// A future of a response. (An `async` block that converts its result would be as large as two of it.)
+trait PollResponse {
+    fn poll_response(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Response>;
+}
+
+impl<F: Future<Output: IntoResponse>> PollResponse for F {
+    fn poll_response(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Response> {
+        #[cfg(feature = "_sim")]
+        count(|tally| tally.futures += 1);
+        self.poll(context).map(IntoResponse::into_response)
+    }
+}
+
+/// Polls a future that a handler returns, still in the handler's call. If it is ready, it costs what a value costs.
+fn begin(mut future: Pin<Box<dyn PollResponse>>) -> Eventual {
+    let alarm = spare::take();
+    let waker = Waker::from(Arc::clone(&alarm));
+    let polled = future
+        .as_mut()
+        .poll_response(&mut Context::from_waker(&waker));
+    drop(waker);
+    match polled {
+        Poll::Ready(response) => {
+            drop(future);
+            spare::put(alarm);
+            Eventual::Response(response)
+        }
+        Poll::Pending => {
+            let current = CurrentRequest::current();
+            Eventual::Awaited(Some(Awaited::Future(Box::new(Parked {
+                future: Some(future),
+                alarm,
+                current: current.is_known().then(|| Box::new(current)),
+                ending: Ending::Regular,
+                note: None,
+            }))))
+        }
+    }
+}
+
+/// The response, or the promise of one that another thread completes: a future is polled here until it is ready. `wait` returns
+/// once `notify` was called. `None` if it says that nothing waits for the response any more, or if the future panics.
+pub(crate) fn finish(
+    outcome: Outcome,
+    notify: impl FnOnce() -> Notify,
+    mut wait: impl FnMut() -> Interest,
+) -> Option<Pending> {
+    let mut future = match outcome.eventual {
+        Eventual::Response(response) => return Some(Pending::Response(response)),
+        Eventual::Awaited(None) => return None,
+        Eventual::Awaited(Some(Awaited::Promise(promise))) => {
+            return Some(Pending::Promise(promise));
+        }
+        Eventual::Awaited(Some(Awaited::Future(future))) => future,
+    };
+    future.attach(notify());
+    loop {
+        match future.poll() {
+            Polled::Filled(pending) => return Some(pending),
+            Polled::Broken => return None,
+            Polled::Pending if wait() == Interest::Kept => {}
+            Polled::Pending => return None,
+        }
+    }
+}
+
+/// Whether a response is still of interest after its thread has waited.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Interest {
+    Kept,
+    Lost,
+}
+
+/// A future that waits to be woken.
+struct Parked {
+    /// `None` once it is over.
+    future: Option<Pin<Box<dyn PollResponse>>>,
+    alarm: Arc<Alarm>,
+    /// What the thread works on during each poll.
+    current: Option<Box<CurrentRequest>>,
+    ending: Ending,
+    /// Notes the end.
+    note: Option<fn(&CurrentRequest, Ending)>,
+}
+
+impl Parked {
+    fn poll_once(&mut self) -> Poll<Response> {
+        let _scope = self.current.as_ref().map(|current| current.enter());
+        let waker = Waker::from(Arc::clone(&self.alarm));
+        let mut context = Context::from_waker(&waker);
+        let polled = match &mut self.future {
+            Some(future) => future.as_mut().poll_response(&mut context),
+            None => Poll::Pending,
+        };
+        if polled.is_ready() {
+            self.future = None;
+        }
+        polled
+    }
+}
+
+impl PollParked for Parked {
+    fn attach(&mut self, notify: Notify) {
+        self.alarm.attach(notify);
+    }
+
+    fn poll(&mut self) -> Polled<Pending> {
+        if !self.alarm.begin_poll() {
+            return Polled::Pending;
+        }
+        match contain(|| self.poll_once()) {
+            Some(Poll::Pending) => Polled::Pending,
+            Some(Poll::Ready(response)) => Polled::Filled(Pending::Response(response)),
+            None => {
+                self.ending = Ending::Panicked;
+                Polled::Broken
+            }
+        }
+    }
+
+    fn at_end(&mut self, note: fn(&CurrentRequest, Ending)) {
+        self.note = Some(note);
+    }
+}
+
+impl Drop for Parked {
+    fn drop(&mut self) {
+        // First: what wakes the future while it is dropped does nothing.
+        self.alarm.end();
+        let current = self.current.as_deref().unwrap_or(&CurrentRequest::NONE);
+        let _scope = current.enter();
+        let _noted = Noted(self.note, current, self.ending);
+        self.future = None;
+    }
+}
+
+/// Notes the end when it is dropped, even by a panic in the drop of a future.
+struct Noted<'a>(
+    Option<fn(&CurrentRequest, Ending)>,
+    &'a CurrentRequest,
+    Ending,
+);
+
+impl Drop for Noted<'_> {
+    fn drop(&mut self) {
+        if let Some(note) = self.0 {
+            note(self.1, self.2);
+        }
+    }
+}
+
+/// What wakers share with their future.
+#[derive(Default)]
+struct Alarm {
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    stage: Stage,
+    /// `None` until the future waits in a session.
+    notify: Option<Notify>,
+}
+
+#[derive(Clone, Copy, Default, PartialEq, Eq)]
+enum Stage {
+    /// Not woken since the last poll.
+    #[default]
+    Quiet,
+    Woken,
+    /// The future is over: wakes do nothing.
+    Over,
+}
+
+impl Alarm {
+    fn lock(&self) -> MutexGuard<'_, State> {
+        // No foreign code runs under this lock, so a poisoned one is still whole.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn attach(&self, notify: Notify) {
+        let mut state = self.lock();
+        let is_woken = state.stage == Stage::Woken;
+        let notify = state.notify.insert(notify).clone();
+        drop(state);
+        if is_woken {
+            notify.notify();
+        }
+    }
+
+    /// Whether to poll now: only a future that was woken. The next wake then notifies again.
+    fn begin_poll(&self) -> bool {
+        mem::take(&mut self.lock().stage) == Stage::Woken
+    }
+
+    fn end(&self) {
+        let notify = {
+            let mut state = self.lock();
+            state.stage = Stage::Over;
+            state.notify.take()
+        };
+        drop(notify);
+    }
+}
+
+impl Wake for Alarm {
+    fn wake(self: Arc<Self>) {
+        self.wake_by_ref();
+    }
+
+    fn wake_by_ref(self: &Arc<Self>) {
+        let mut state = self.lock();
+        if state.stage != Stage::Quiet {
+            return;
+        }
+        state.stage = Stage::Woken;
+        let notify = state.notify.clone();
+        drop(state);
+        if let Some(notify) = notify {
+            notify.notify();
+        }
+    }
+}
+
+/// The alarm of the last future that was ready at once, for the next one of its thread.
+#[cfg(not(all(test, loom)))]
+mod spare {
+    use core::cell::Cell;
+    use std::sync::Arc;
+
+    use super::Alarm;
+
+    thread_local! {
+        static SPARE: Cell<Option<Arc<Alarm>>> = const { Cell::new(None) };
+    }
+
+    pub(super) fn take() -> Arc<Alarm> {
+        SPARE.take().unwrap_or_default()
+    }
+
+    /// Keeps it, unless the future has kept a waker.
+    pub(super) fn put(mut alarm: Arc<Alarm>) {
+        if let Some(unique) = Arc::get_mut(&mut alarm) {
+            *unique = Alarm::default();
+            SPARE.set(Some(alarm));
+        }
+    }
+}
+
+/// Loom's locks belong to one order of events.
+#[cfg(all(test, loom))]
+mod spare {
+    use std::sync::Arc;
+
+    use super::Alarm;
+
+    pub(super) fn take() -> Arc<Alarm> {
+        Arc::default()
+    }
+
+    pub(super) fn put(_: Arc<Alarm>) {}
+}
+
+#[cfg(test)]
+mod tests {
+    use core::future::{pending, poll_fn};
+    use core::task::{Poll, Waker};
+    use std::cell::{Cell, RefCell};
+    use std::rc::Rc;
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use super::{Awaited, Ending, Eventual, Notify, PollParked, Polled, begin};
+    use crate::Status;
+    use crate::current_request::{CurrentRequest, leave_afterwards};
+
+    fn parked(eventual: Eventual) -> Box<dyn PollParked> {
+        match eventual {
+            Eventual::Awaited(Some(Awaited::Future(future))) => future,
+            Eventual::Awaited(_) | Eventual::Response(_) => panic!("it waits"),
+        }
+    }
+
+    /// Counts its calls.
+    fn counting() -> (impl Fn() -> Notify, impl Fn() -> usize) {
+        let count = Arc::new(AtomicUsize::new(0));
+        let counted = Arc::clone(&count);
+        let notify = move || {
+            let count = Arc::clone(&count);
+            Notify::new(move || {
+                count.fetch_add(1, Ordering::Relaxed);
+            })
+        };
+        (notify, move || counted.swap(0, Ordering::Relaxed))
+    }
+
+    #[test]
+    fn a_future_is_polled_only_when_woken_and_notifies_once_until_then() {
+        let (polls, waker) = (Rc::new(Cell::new(0)), Rc::new(RefCell::new(None::<Waker>)));
+        let (polled, kept) = (Rc::clone(&polls), Rc::clone(&waker));
+        let mut future = parked(begin(Box::pin(poll_fn(move |context| {
+            polled.set(polled.get() + 1);
+            kept.replace(Some(context.waker().clone()));
+            Poll::<Status>::Pending
+        }))));
+        let waker = waker.take().expect("it was polled at once");
+        let (notify, notified) = counting();
+        future.attach(notify());
+        assert!(matches!(future.poll(), Polled::Pending));
+        assert_eq!((polls.get(), notified()), (1, 0));
+        waker.wake_by_ref();
+        waker.wake_by_ref();
+        assert_eq!((polls.get(), notified()), (1, 1));
+        assert!(matches!(future.poll(), Polled::Pending));
+        assert!(matches!(future.poll(), Polled::Pending));
+        assert_eq!((polls.get(), notified()), (2, 0));
+        drop(future);
+        waker.wake();
+        assert_eq!(notified(), 0, "it is over");
+    }
+
+    #[test]
+    fn a_wake_in_the_first_poll_is_not_lost() {
+        let mut is_woken = false;
+        let mut future = parked(begin(Box::pin(poll_fn(move |context| {
+            if is_woken {
+                return Poll::Ready(Status::GONE);
+            }
+            is_woken = true;
+            context.waker().wake_by_ref();
+            Poll::Pending
+        }))));
+        let (notify, notified) = counting();
+        future.attach(notify());
+        assert_eq!(notified(), 1);
+        assert!(matches!(future.poll(), Polled::Filled(_)));
+    }
+
+    #[test]
+    fn each_poll_and_the_drop_belong_to_the_request() {
+        let _leave = leave_afterwards();
+        let names = Rc::new(RefCell::new(Vec::new()));
+        let name = || CurrentRequest::current().name().map(str::to_owned);
+        /// Notes the name when it is dropped.
+        struct Noting(Rc<RefCell<Vec<Option<String>>>>);
+        impl Drop for Noting {
+            fn drop(&mut self) {
+                let name = CurrentRequest::current().name().map(str::to_owned);
+                self.0.borrow_mut().push(name);
+            }
+        }
+        let (noting, polled) = (Noting(Rc::clone(&names)), Rc::clone(&names));
+        let scope = CurrentRequest::current().named("a").enter();
+        let mut future = parked(begin(Box::pin(async move {
+            let _noting = noting;
+            poll_fn(|context| {
+                polled.borrow_mut().push(name());
+                context.waker().wake_by_ref();
+                Poll::<()>::Pending
+            })
+            .await;
+            Status::OK
+        })));
+        drop(scope);
+        drop(future.poll());
+        drop(future);
+        assert_eq!(*names.borrow(), vec![Some("a".to_owned()); 3]);
+        assert_eq!(CurrentRequest::current().name(), None);
+    }
+
+    #[test]
+    fn the_end_is_noted_once_and_so_is_a_panic() {
+        thread_local! {
+            static NOTED: RefCell<Vec<(Option<String>, Ending)>> = const { RefCell::new(Vec::new()) };
+        }
+        fn note(current: &CurrentRequest, ending: Ending) {
+            let name = current.name().map(str::to_owned);
+            NOTED.with_borrow_mut(|noted| noted.push((name, ending)));
+        }
+        let _leave = leave_afterwards();
+        let mut polls = 0;
+        let scope = CurrentRequest::current().named("a").enter();
+        let mut future = parked(begin(Box::pin(poll_fn(move |context| {
+            polls += 1;
+            assert_eq!(polls, 1, "the second poll fails");
+            context.waker().wake_by_ref();
+            Poll::<Status>::Pending
+        }))));
+        drop(scope);
+        future.at_end(note);
+        assert!(matches!(future.poll(), Polled::Broken));
+        assert!(matches!(future.poll(), Polled::Pending), "it is over");
+        drop(future);
+        let mut future = parked(begin(Box::pin(pending::<Status>())));
+        future.at_end(note);
+        drop(future);
+        let noted = [
+            (Some("a".to_owned()), Ending::Panicked),
+            (None, Ending::Regular),
+        ];
+        assert_eq!(NOTED.take(), noted);
+    }
+}

@@ -1,0 +1,277 @@
+//! Handlers that return futures, over real sockets.
+
+mod loopback;
+
+use core::pin::Pin;
+use core::task::{Context, Poll, Waker};
+use std::sync::mpsc::{Sender, channel};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use coldstart::handler::{Outcome, WhenHalfClosed};
+use coldstart::message::OwnedRequest;
+use coldstart::{Request, Response, Router, Server, blocking};
+use loopback::server::{Running, on_loopback};
+use loopback::{Client, PATIENCE, eventually, get};
+
+/// What a [`Later`] waits for.
+#[derive(Default)]
+struct Slot {
+    text: Option<String>,
+    waker: Option<Waker>,
+}
+
+/// Text that another thread provides. It is not `Send`, as futures of the loop need not be.
+struct Later {
+    slot: Arc<Mutex<Slot>>,
+    _is_local: std::rc::Rc<()>,
+    _dropped: Dropped,
+}
+
+/// Provides the text.
+struct Provider(Arc<Mutex<Slot>>);
+
+/// Reports that it was dropped.
+struct Dropped(Option<Sender<()>>);
+
+impl Drop for Dropped {
+    fn drop(&mut self) {
+        self.0.take().map(|dropped| dropped.send(()));
+    }
+}
+
+fn later(dropped: Option<Sender<()>>) -> (Provider, Later) {
+    let slot = Arc::<Mutex<Slot>>::default();
+    let later = Later {
+        slot: Arc::clone(&slot),
+        _is_local: std::rc::Rc::default(),
+        _dropped: Dropped(dropped),
+    };
+    (Provider(slot), later)
+}
+
+impl Provider {
+    fn provide(self, text: &str) {
+        let mut slot = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        slot.text = Some(text.to_owned());
+        if let Some(waker) = slot.waker.take() {
+            drop(slot);
+            waker.wake();
+        }
+    }
+}
+
+impl Future for Later {
+    type Output = String;
+
+    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<String> {
+        let mut slot = self.slot.lock().unwrap_or_else(PoisonError::into_inner);
+        match slot.text.take() {
+            Some(text) => Poll::Ready(text),
+            None => {
+                slot.waker = Some(context.waker().clone());
+                Poll::Pending
+            }
+        }
+    }
+}
+
+/// Text that a thread of its own provides.
+fn from_a_thread(text: &'static str) -> Later {
+    let (provider, later) = later(None);
+    let thread = std::thread::Builder::new();
+    let started = thread.spawn(move || provider.provide(text));
+    assert!(started.is_ok(), "the thread starts");
+    later
+}
+
+/// What it was called with, after a wait.
+async fn show(request: OwnedRequest) -> Result<String, Response> {
+    let waited = from_a_thread("waited").await;
+    let request = request.as_request();
+    match request.query() {
+        Some(query) => Ok(format!("{query} {} {waited}", request.body().len())),
+        None => Err(Response::text(waited).status(coldstart::Status::BAD_REQUEST)),
+    }
+}
+
+#[test]
+fn an_async_closure_may_wait_for_other_threads_while_others_are_served() {
+    let (providers_in, providers) = channel();
+    let server = Running::start(on_loopback(), move |request: &Request<'_>| {
+        let path = request.path().to_owned();
+        let waits = path == "/wait";
+        let later = waits.then(|| {
+            let (provider, later) = later(None);
+            drop(providers_in.send(provider));
+            later
+        });
+        async move {
+            match later {
+                Some(later) => later.await,
+                None => path,
+            }
+        }
+    });
+    let mut waiting = Client::connect(server.address);
+    waiting.send(get("/wait").repeat(2));
+    let provider = providers.recv_timeout(PATIENCE).expect("it is called");
+    let mut other = Client::connect(server.address);
+    assert_eq!(other.request(get("/other")).text(), "/other");
+    provider.provide("first");
+    assert_eq!(waiting.response().text(), "first");
+    let provider = providers.recv_timeout(PATIENCE).expect("it is called");
+    provider.provide("second");
+    assert_eq!(waiting.response().text(), "second");
+    server.stop();
+}
+
+#[test]
+fn routes_pools_and_single_routes_of_pools_may_be_async() {
+    let mut pool = blocking(|request| show(request.to_owned()), 2);
+    let of_pool = pool.clone();
+    let router = Router::new()
+        .get("/loop", |request| show(request.to_owned()))
+        .any("/pool", move |request| of_pool.respond(request))
+        .post("/outcome", |request| {
+            Outcome::future(show(request.to_owned()))
+        });
+    let server = Running::start_handler(on_loopback(), router);
+    let mut client = Client::connect(server.address);
+    for path in ["/loop", "/pool"] {
+        assert_eq!(
+            client.request(get(&format!("{path}?a"))).text(),
+            "a 0 waited"
+        );
+        let failed = client.request(get(path));
+        assert_eq!((failed.status, &*failed.text()), (400, "waited"));
+    }
+    let body = "POST /outcome?b HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\nabc";
+    assert_eq!(client.request(body).text(), "b 3 waited");
+    server.stop();
+    let response = coldstart::TestRequest::get("/?c").run_handler(&mut pool);
+    assert_eq!(response.text(), "c 0 waited");
+    let response = coldstart::TestRequest::get("/?d").run(|request| show(request.to_owned()));
+    assert_eq!(response.text(), "d 0 waited");
+}
+
+#[test]
+fn a_future_is_dropped_when_its_peer_leaves_or_has_half_closed_and_that_is_wanted() {
+    for wanted in [WhenHalfClosed::Respond, WhenHalfClosed::Cancel] {
+        let (dropped_in, dropped) = channel();
+        let (providers_in, providers) = channel();
+        let server = Running::start(on_loopback(), move |request: &Request<'_>| {
+            if request.path() == "/value" {
+                return Response::text("unread").into();
+            }
+            let (provider, later) = later(Some(dropped_in.clone()));
+            drop(providers_in.send(provider));
+            Outcome::future(later).when_half_closed(wanted)
+        });
+        let mut client = Client::connect(server.address);
+        client.send(get("/"));
+        let provider = providers.recv_timeout(PATIENCE).expect("it is called");
+        client.shut_down_output();
+        if wanted == WhenHalfClosed::Respond {
+            provider.provide("kept");
+            assert_eq!(client.response().text(), "kept");
+            dropped.recv_timeout(PATIENCE).expect("it is over");
+        } else {
+            dropped.recv_timeout(PATIENCE).expect("it is dropped");
+            provider.provide("too late");
+        }
+        assert!(client.is_at_end());
+
+        let client = Client::connect(server.address);
+        client.send(get("/value") + &get("/"));
+        let provider = providers.recv_timeout(PATIENCE).expect("it is called");
+        // With bytes unread, it is reset when it is closed.
+        let peeked = client.stream().peek(&mut [0]);
+        assert_eq!(peeked.expect("the first response"), 1);
+        drop(client);
+        dropped.recv_timeout(PATIENCE).expect("it is dropped");
+        provider.provide("too late");
+        server.stop();
+    }
+}
+
+#[test]
+fn a_future_on_a_thread_of_the_pool_ends_when_it_is_woken_after_its_peer_has_gone() {
+    let (dropped_in, dropped) = channel();
+    let (providers_in, providers) = channel();
+    let pool = blocking(
+        move |_| {
+            let (provider, later) = later(Some(dropped_in.clone()));
+            drop(providers_in.send(provider));
+            later
+        },
+        1,
+    );
+    let pool = pool.when_half_closed(WhenHalfClosed::Cancel);
+    let server = Running::start_handler(on_loopback(), pool);
+    let client = Client::connect(server.address);
+    client.send(get("/"));
+    let provider: Provider = providers.recv_timeout(PATIENCE).expect("it is called");
+    drop(client);
+    let slot = Arc::clone(&provider.0);
+    eventually(
+        "its waker wakes the thread, which sees that the peer has gone",
+        || {
+            let waker = slot
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .waker
+                .take();
+            if let Some(waker) = waker {
+                waker.wake();
+            }
+            dropped.try_recv().is_ok()
+        },
+    );
+    server.stop();
+}
+
+#[test]
+fn a_stop_waits_for_a_future() {
+    let (providers_in, providers) = channel();
+    let server = Running::start(on_loopback(), move |_: &Request<'_>| {
+        let (provider, later) = later(None);
+        drop(providers_in.send(provider));
+        later
+    });
+    let mut client = Client::connect(server.address);
+    client.send(get("/"));
+    let provider = providers.recv_timeout(PATIENCE).expect("it is called");
+    server.begin_stop();
+    eventually("it drains", || {
+        server
+            .events
+            .try_iter()
+            .any(|event| matches!(event, coldstart::server::ServerEvent::Draining(1)))
+    });
+    provider.provide("last");
+    assert_eq!(client.response().text(), "last");
+    server.ended().expect("it has drained");
+}
+
+#[test]
+fn several_loops_each_drive_their_own_futures() {
+    let workers = Server::new()
+        .port(0)
+        .without_signals()
+        .workers(2)
+        .bind()
+        .expect("a free port");
+    let (address, stopper) = (workers.local_address(), workers.stopper());
+    std::thread::scope(|scope| {
+        let serving = scope.spawn(|| workers.run(|request: &Request<'_>| show(request.to_owned())));
+        let mut clients: Vec<Client> = (0..8).map(|_| Client::connect(address)).collect();
+        for client in &mut clients {
+            client.send(get("/?a"));
+        }
+        for client in &mut clients {
+            assert_eq!(client.response().text(), "a 0 waited");
+        }
+        stopper.stop();
+        serving.join().expect("no panic").expect("it served");
+    });
+}

@@ -1,0 +1,133 @@
+//! Scenarios: handlers that return futures.
+//!
+//! `/1/future/2/0/0` waits twice and is woken from elsewhere; the second number says by what (1: by itself, 2: several
+//! times, 3: not before the liveness phase), the last one how it ends (1: with a panic, 2: with a panic while it is dropped).
+
+use coldstart::server::ServerEvent;
+use coldstart::sim::Scenario;
+
+use super::{SECOND, get, post};
+
+#[test]
+fn a_future_that_is_ready_costs_no_turn_and_no_memory() {
+    let mut sim = Scenario::default();
+    let peer = sim.connect();
+    sim.send(peer, get("/1/echo"));
+    assert_eq!(sim.read(peer).statuses(), [200]);
+    let (turns, calls) = (sim.turns(), sim.calls());
+    sim.send(peer, get("/2/echo"));
+    assert_eq!(sim.read(peer).statuses(), [200]);
+    let value = (sim.turns() - turns, sim.calls() - calls);
+    let (turns, calls) = (sim.turns(), sim.calls());
+    sim.send(peer, get("/3/future/0/0/0"));
+    assert_eq!(sim.read(peer).statuses(), [200]);
+    assert_eq!((sim.turns() - turns, sim.calls() - calls), value);
+    assert_eq!((sim.sessions(), sim.futures()), ((1, 0), 0));
+}
+
+#[test]
+fn a_future_is_polled_until_it_is_ready_and_the_next_request_waits_for_it() {
+    for wake in 0..3 {
+        let mut sim = Scenario::default();
+        let peer = sim.connect();
+        let path = format!("/1/future/3/{wake}/0");
+        sim.send(peer, get(&path) + &post("/2/echo", "", "hello"));
+        sim.turn();
+        assert_eq!(sim.futures(), 1, "{path}");
+        sim.wait(SECOND);
+        let received = sim.read(peer);
+        assert_eq!(received.statuses(), [200, 200], "{path}");
+        assert!(received.text().ends_with("hello"), "{path}");
+        assert_eq!((sim.sessions(), sim.futures()), ((1, 0), 0), "{path}");
+        assert_eq!(sim.sleep(), None, "{path}");
+    }
+}
+
+#[test]
+fn a_future_that_wakes_itself_is_polled_once_a_turn_and_without_a_system_call() {
+    let mut sim = Scenario::default();
+    let busy = sim.connect();
+    let other = sim.connect();
+    sim.send(busy, get("/1/future/300/1/0"));
+    sim.turn();
+    for number in 2..100 {
+        sim.send(other, get(&format!("/{number}/echo")));
+        let turns = sim.turns();
+        sim.turn();
+        assert_eq!(sim.read_some(other, usize::MAX).statuses(), [200]);
+        assert_eq!(sim.turns(), turns + 1);
+        assert_eq!(sim.sleep(), Some(core::time::Duration::ZERO));
+    }
+    let calls = sim.calls();
+    for _ in 0..100 {
+        sim.turn();
+    }
+    assert_eq!((sim.futures(), sim.calls(), sim.wakes()), (1, calls, 0));
+    assert_eq!(sim.read(busy).statuses(), [200]);
+}
+
+#[test]
+fn a_panic_in_a_poll_or_in_the_drop_of_a_future_is_a_500_and_the_connection_stays_open() {
+    for waits in [0, 1, 2] {
+        for end in [1, 2] {
+            let mut sim = Scenario::default();
+            let peer = sim.connect();
+            let path = format!("/1/future/{waits}/0/{end}");
+            sim.send(peer, get(&path) + &get("/2/echo"));
+            sim.wait(SECOND);
+            assert_eq!(sim.read(peer).statuses(), [500, 200], "{path}");
+            assert_eq!(sim.events(), [ServerEvent::HandlerPanicked], "{path}");
+            assert_eq!(sim.futures(), 0, "{path}");
+        }
+    }
+}
+
+#[test]
+fn a_future_is_dropped_when_its_peer_leaves_at_any_step() {
+    for wake in [0, 2, 3] {
+        for passed in [0, 10, 25, 35, 65] {
+            let mut sim = Scenario::default();
+            let peer = sim.connect();
+            sim.send(peer, get(&format!("/1/future/9/{wake}/0")));
+            sim.wait(SECOND / 1000 * passed);
+            assert_eq!(sim.futures(), 1);
+            sim.reset(peer);
+            sim.run();
+            assert_eq!((sim.sessions(), sim.futures()), ((0, 0), 0));
+            // Wakes of a future that is gone, and of the session that has its slot now, do nothing.
+            let next = sim.connect();
+            sim.send(next, get("/2/future/1/3/0"));
+            sim.wait(2 * SECOND);
+            assert_eq!((sim.sessions(), sim.futures()), ((1, 1), 1));
+        }
+    }
+}
+
+#[test]
+fn a_half_close_does_not_drop_a_future() {
+    let mut sim = Scenario::default();
+    let peer = sim.connect();
+    sim.send(peer, get("/1/future/3/0/0"));
+    sim.half_close(peer);
+    sim.run();
+    assert_eq!(sim.futures(), 1);
+    sim.wait(SECOND);
+    assert_eq!(sim.read(peer).statuses(), [200]);
+    assert_eq!((sim.sessions(), sim.futures()), ((0, 0), 0));
+}
+
+#[test]
+fn a_future_that_is_ready_within_the_drain_is_awaited_and_one_that_never_ends_is_dropped() {
+    let mut sim = Scenario::default();
+    let (soon, never) = (sim.connect(), sim.connect());
+    sim.send(soon, get("/1/future/3/0/0"));
+    sim.send(never, get("/2/future/1/3/0"));
+    sim.run();
+    sim.stop();
+    sim.wait(SECOND);
+    assert_eq!(sim.read(soon).statuses(), [200]);
+    assert_eq!((sim.is_stopped(), sim.futures()), (false, 1));
+    sim.wait(60 * SECOND);
+    assert_eq!((sim.is_stopped(), sim.futures()), (true, 0));
+    assert!(sim.events().contains(&ServerEvent::Stopped(1)));
+}
