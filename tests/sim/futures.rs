@@ -67,6 +67,20 @@ fn a_future_that_wakes_itself_is_polled_once_a_turn_and_without_a_system_call() 
 }
 
 #[test]
+fn events_do_not_raise_the_share_of_a_future_that_wakes_itself() {
+    let mut sim = Scenario::default();
+    let peer = sim.connect();
+    sim.send(peer, get("/1/future/900/1/0"));
+    sim.turn();
+    // Each event drives the session once more. The simulation bounds how often a turn may drive it.
+    for byte in get("/2/echo").bytes().cycle().take(100) {
+        sim.send(peer, [byte]);
+        sim.turn();
+    }
+    assert_eq!(sim.futures(), 1);
+}
+
+#[test]
 fn a_panic_in_a_poll_or_in_the_drop_of_a_future_is_a_500_and_the_connection_stays_open() {
     for waits in [0, 1, 2] {
         for end in [1, 2] {
