@@ -26,6 +26,8 @@ pub(crate) const READ_TOGETHER_LEN_MAX: usize = 4 * 1024;
 pub(crate) const ACCEPTS_A_TURN_MAX: usize = 64;
 /// Reads of a session per turn before the other sessions are driven.
 pub(crate) const READS_A_TURN_MAX: usize = 4;
+/// Writes of a session per turn, each with the next batch of its response, before the other sessions are driven.
+pub(crate) const WRITES_A_TURN_MAX: usize = 8;
 /// Pieces of bodies, received or sent, that a session may handle per turn before the other sessions are driven. Tiny pieces
 /// cost work that their bytes do not show: a lock and a chunk for each.
 pub(crate) const PIECES_A_TURN_MAX: usize = 128;

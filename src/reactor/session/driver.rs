@@ -3,7 +3,7 @@
 use crate::h1::Next;
 use crate::handler::Handler;
 use crate::handler::outcome::WhenHalfClosed;
-use crate::limits::{LINGER_TIME_MAX, PIECES_A_TURN_MAX, READS_A_TURN_MAX};
+use crate::limits::{LINGER_TIME_MAX, PIECES_A_TURN_MAX, READS_A_TURN_MAX, WRITES_A_TURN_MAX};
 use crate::observe::ServerEvent;
 use crate::os::{Fault, Instant, Interest, Os, Readiness};
 use crate::reactor::deadlines::{Renewal, Waiting};
@@ -13,9 +13,6 @@ use super::action::{Action, Received, Trigger, Written};
 use super::context::{Context, Phase};
 use super::work::ResponseSource;
 use super::{ReadState, Session, State};
-
-/// Writes that one session may do in a turn, each with the next batch of its response.
-const WRITES_A_TURN_MAX: usize = 8;
 
 /// Whether the peer can still take a response.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
