@@ -8,6 +8,7 @@ use std::sync::mpsc::channel;
 use std::sync::{Arc, Mutex};
 use std::thread;
 
+use coldstart::server::Limits;
 use coldstart::{Request, Response, Server};
 
 use loopback::{Client, PATIENCE, get, server};
@@ -77,4 +78,54 @@ fn a_second_server_on_a_port_is_refused_unless_both_share_it() {
     assert!(two(alone().address(at)).is_err());
     assert_eq!(one(shared().address(at)).ok(), Some(at));
     assert_eq!(two(shared().address(at)).ok(), Some(at));
+}
+
+#[test]
+fn the_loops_of_a_server_share_one_bound_on_memory() {
+    const ANNOUNCED: &str =
+        "POST / HTTP/1.1\r\nHost: test\r\nExpect: 100-continue\r\nContent-Length: 600000\r\n\r\n";
+    let limits = Limits::new().memory_max(1_000_000);
+    let bound = server::on_loopback()
+        .limits(limits)
+        .workers(2)
+        .bind()
+        .expect("a free port");
+    let (address, stopper) = (bound.local_address(), bound.stopper());
+    let (blocked_in, blocked) = channel();
+    let (release, released) = channel();
+    let released = Arc::new(Mutex::new(released));
+    let handler = move |request: &Request<'_>| {
+        if request.path() == "/block" {
+            blocked_in.send(()).expect("the test waits");
+            let _released: Result<(), _> = released.lock().expect("no panic").recv();
+        }
+        Response::text("served")
+    };
+    let serving = thread::spawn(move || bound.run(handler));
+    let mut first = Client::connect(address);
+    first.send(get("/block"));
+    blocked.recv_timeout(PATIENCE).expect("one loop is blocked");
+    // Both are on the other loop.
+    let mut second = Client::connect(address);
+    assert_eq!(second.request(get("/")).text(), "served");
+    let mut holder = Client::connect(address);
+    holder.send(ANNOUNCED);
+    assert_eq!(holder.head().expect("a response").status, 100);
+    release.send(()).expect("the handler waits");
+    assert_eq!(first.response().text(), "served");
+    second.send(get("/block"));
+    blocked
+        .recv_timeout(PATIENCE)
+        .expect("the other loop is blocked");
+    // This one is on the first loop.
+    let mut refused = Client::connect(address);
+    assert_eq!(refused.request(ANNOUNCED).status, 503);
+    release.send(()).expect("the handler waits");
+    assert_eq!(second.response().text(), "served");
+    drop(holder);
+    stopper.stop();
+    serving
+        .join()
+        .expect("no panic")
+        .expect("it ran without an error");
 }
