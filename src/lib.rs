@@ -56,6 +56,7 @@ pub mod sim;
 #[doc(hidden)]
 pub mod start;
 mod sync;
+mod task;
 pub mod testing;
 
 // Only for rustdoc, so that docs.rs has the page that the docs cite: the crate has no such module.

@@ -105,6 +105,7 @@ const LAYERS: &[&[&str]] = &[
     &["current_request"],
     &["output"],
     &["observe"],
+    &["task"],
     &["message"],
     &["handler"],
     &["reactor", "testing"],
@@ -119,7 +120,7 @@ fn layer_of(room: &str) -> Option<usize> {
 #[test]
 fn arrows_point_down() {
     keep(&Rule {
-        why: "a folder names only what is below it: sync, limits <- os, h1 <- message <- handler <- reactor <- server \
+        why: "a folder names only what is below it: sync, limits <- os, h1 <- task <- message <- handler <- reactor <- server \
               <- function",
         applies: |path| room_of(path).and_then(layer_of).is_some(),
         find: |source| {

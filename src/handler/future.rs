@@ -1,19 +1,15 @@
 //! Futures of responses: polled by the thread that made them, once at once and then each time they are woken.
 
-use core::mem;
 use core::pin::Pin;
-use core::task::{Context, Poll, Waker};
-use std::sync::{Arc, PoisonError};
-use std::task::Wake;
+use core::task::{Context, Poll};
 
 use crate::current_request::CurrentRequest;
 use crate::message::response::Response;
-use crate::sync::contain::contain;
 use crate::sync::notify::Notify;
 use crate::sync::oneshot::Polled;
 #[cfg(feature = "_sim")]
 use crate::sync::tally::count;
-use crate::sync::{Mutex, MutexGuard};
+use crate::task::parked::{Parked, Started, start};
 
 use super::outcome::{
     Async, Awaited, Ending, Eventual, IntoOutcome, IntoResponse, Outcome, Pending, PollParked,
@@ -69,25 +65,12 @@ impl<F: Future<Output: IntoResponse>> PollResponse for F {
 }
 
 /// Polls a future that a handler returns, still in the handler's call. If it is ready, it costs what a value costs.
-fn begin(mut future: Pin<Box<dyn PollResponse>>) -> Eventual {
-    let alarm = spare::take();
-    let waker = Waker::from(Arc::clone(&alarm));
-    let polled = future
-        .as_mut()
-        .poll_response(&mut Context::from_waker(&waker));
-    drop(waker);
-    match polled {
-        Poll::Ready(response) => {
-            drop(future);
-            spare::put(alarm);
-            Eventual::Response(response)
-        }
-        Poll::Pending => {
-            let current = CurrentRequest::current();
-            Eventual::Awaited(Some(Awaited::Future(Box::new(Parked {
-                future: Some(future),
-                alarm,
-                current: current.is_known().then(|| Box::new(current)),
+fn begin(future: Pin<Box<dyn PollResponse>>) -> Eventual {
+    match start(future, PollResponse::poll_response) {
+        Started::Ready(response) => Eventual::Response(response),
+        Started::Parked(future) => {
+            Eventual::Awaited(Some(Awaited::Future(Box::new(ParkedResponse {
+                future,
                 ending: Ending::Regular,
                 note: None,
             }))))
@@ -128,47 +111,24 @@ pub(crate) enum Interest {
     Lost,
 }
 
-/// A future that waits to be woken.
-struct Parked {
-    /// `None` once it is over.
-    future: Option<Pin<Box<dyn PollResponse>>>,
-    alarm: Arc<Alarm>,
-    /// What the thread works on during each poll.
-    current: Option<Box<CurrentRequest>>,
+/// A future of a response that waits to be woken.
+struct ParkedResponse {
+    future: Parked<dyn PollResponse>,
     ending: Ending,
     /// Notes the end.
     note: Option<fn(&CurrentRequest, Ending)>,
 }
 
-impl Parked {
-    fn poll_once(&mut self) -> Poll<Response> {
-        let _scope = self.current.as_ref().map(|current| current.enter());
-        let waker = Waker::from(Arc::clone(&self.alarm));
-        let mut context = Context::from_waker(&waker);
-        let polled = match &mut self.future {
-            Some(future) => future.as_mut().poll_response(&mut context),
-            None => Poll::Pending,
-        };
-        if polled.is_ready() {
-            self.future = None;
-        }
-        polled
-    }
-}
-
-impl PollParked for Parked {
+impl PollParked for ParkedResponse {
     fn attach(&mut self, notify: Notify) {
-        self.alarm.attach(notify);
+        self.future.attach(notify);
     }
 
     fn poll(&mut self) -> Polled<Pending> {
-        if !self.alarm.begin_poll() {
-            return Polled::Pending;
-        }
-        match contain(|| self.poll_once()) {
-            Some(Poll::Pending) => Polled::Pending,
-            Some(Poll::Ready(response)) => Polled::Filled(Pending::Response(response)),
-            None => {
+        match self.future.poll(PollResponse::poll_response) {
+            Polled::Pending => Polled::Pending,
+            Polled::Filled(response) => Polled::Filled(Pending::Response(response)),
+            Polled::Broken => {
                 self.ending = Ending::Panicked;
                 Polled::Broken
             }
@@ -180,14 +140,12 @@ impl PollParked for Parked {
     }
 }
 
-impl Drop for Parked {
+impl Drop for ParkedResponse {
     fn drop(&mut self) {
-        // First: what wakes the future while it is dropped does nothing.
-        self.alarm.end();
-        let current = self.current.as_deref().unwrap_or(&CurrentRequest::NONE);
+        let current = self.future.current();
         let _scope = current.enter();
-        let _noted = Noted(self.note, current, self.ending);
-        self.future = None;
+        let _noted = Noted(self.note, &current, self.ending);
+        self.future.end();
     }
 }
 
@@ -204,118 +162,6 @@ impl Drop for Noted<'_> {
             note(self.1, self.2);
         }
     }
-}
-
-/// What wakers share with their future.
-#[derive(Default)]
-struct Alarm {
-    state: Mutex<State>,
-}
-
-#[derive(Default)]
-struct State {
-    stage: Stage,
-    /// `None` until the future waits in a session.
-    notify: Option<Notify>,
-}
-
-#[derive(Clone, Copy, Default, PartialEq, Eq)]
-enum Stage {
-    /// Not woken since the last poll.
-    #[default]
-    Quiet,
-    Woken,
-    /// The future is over: wakes do nothing.
-    Over,
-}
-
-impl Alarm {
-    fn lock(&self) -> MutexGuard<'_, State> {
-        // No foreign code runs under this lock, so a poisoned one is still whole.
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn attach(&self, notify: Notify) {
-        let mut state = self.lock();
-        let is_woken = state.stage == Stage::Woken;
-        let notify = state.notify.insert(notify).clone();
-        drop(state);
-        if is_woken {
-            notify.notify();
-        }
-    }
-
-    /// Whether to poll now: only a future that was woken. The next wake then notifies again.
-    fn begin_poll(&self) -> bool {
-        mem::take(&mut self.lock().stage) == Stage::Woken
-    }
-
-    fn end(&self) {
-        let notify = {
-            let mut state = self.lock();
-            state.stage = Stage::Over;
-            state.notify.take()
-        };
-        drop(notify);
-    }
-}
-
-impl Wake for Alarm {
-    fn wake(self: Arc<Self>) {
-        self.wake_by_ref();
-    }
-
-    fn wake_by_ref(self: &Arc<Self>) {
-        let mut state = self.lock();
-        if state.stage != Stage::Quiet {
-            return;
-        }
-        state.stage = Stage::Woken;
-        let notify = state.notify.clone();
-        drop(state);
-        if let Some(notify) = notify {
-            notify.notify();
-        }
-    }
-}
-
-/// The alarm of the last future that was ready at once, for the next one of its thread.
-#[cfg(not(all(test, loom)))]
-mod spare {
-    use core::cell::Cell;
-    use std::sync::Arc;
-
-    use super::Alarm;
-
-    thread_local! {
-        static SPARE: Cell<Option<Arc<Alarm>>> = const { Cell::new(None) };
-    }
-
-    pub(super) fn take() -> Arc<Alarm> {
-        SPARE.take().unwrap_or_default()
-    }
-
-    /// Keeps it, unless the future has kept a waker.
-    pub(super) fn put(mut alarm: Arc<Alarm>) {
-        if let Some(unique) = Arc::get_mut(&mut alarm) {
-            *unique = Alarm::default();
-            SPARE.set(Some(alarm));
-        }
-    }
-}
-
-/// Loom's locks belong to one order of events.
-#[cfg(all(test, loom))]
-mod spare {
-    use std::sync::Arc;
-
-    use super::Alarm;
-
-    pub(super) fn take() -> Arc<Alarm> {
-        Arc::default()
-    }
-
-    pub(super) fn put(_: Arc<Alarm>) {}
 }
 
 #[cfg(test)]

@@ -3,6 +3,7 @@
 //! Locks and the pool's threads are std's in every build that ships. In the unit tests under `--cfg loom` they are loom's,
 //! which tries the orders in which threads can meet: the code that is checked is this code, not a copy of it.
 
+pub(crate) mod alarm;
 pub(crate) mod contain;
 pub(crate) mod elsewhere;
 pub(crate) mod loop_thread;

@@ -1,0 +1,3 @@
+//! Futures of a thread: how they are polled, woken and dropped.
+
+pub(crate) mod parked;

@@ -1,0 +1,117 @@
+//! A future that waits to be woken: polled by the thread that made it, once after each wake, for the request that it was made
+//! in.
+
+use core::pin::Pin;
+use core::task::{Context, Poll, Waker};
+use std::sync::Arc;
+
+use crate::current_request::CurrentRequest;
+use crate::sync::alarm::{Alarm, spare};
+use crate::sync::contain::contain;
+use crate::sync::notify::Notify;
+use crate::sync::oneshot::Polled;
+
+/// A future after its first poll.
+pub(crate) enum Started<F: ?Sized, T> {
+    Ready(T),
+    Parked(Parked<F>),
+}
+
+/// Polls a future for the first time, in the caller's own call: a panic is the caller's. Nothing is left of one that is ready.
+pub(crate) fn start<F: ?Sized, T>(
+    mut future: Pin<Box<F>>,
+    poll: impl FnOnce(Pin<&mut F>, &mut Context<'_>) -> Poll<T>,
+) -> Started<F, T> {
+    let alarm = spare::take();
+    let waker = Waker::from(Arc::clone(&alarm));
+    let polled = poll(future.as_mut(), &mut Context::from_waker(&waker));
+    drop(waker);
+    match polled {
+        Poll::Ready(value) => {
+            drop(future);
+            spare::put(alarm);
+            Started::Ready(value)
+        }
+        Poll::Pending => Started::Parked(Parked::new(future, alarm)),
+    }
+}
+
+/// A future that waits to be woken.
+pub(crate) struct Parked<F: ?Sized> {
+    /// `None` once it is over.
+    future: Option<Pin<Box<F>>>,
+    alarm: Arc<Alarm>,
+    /// What the thread works on during each poll.
+    current: Option<Box<CurrentRequest>>,
+}
+
+impl<F: ?Sized> Parked<F> {
+    fn new(future: Pin<Box<F>>, alarm: Arc<Alarm>) -> Self {
+        let current = CurrentRequest::current();
+        Self {
+            future: Some(future),
+            alarm,
+            current: current.is_known().then(|| Box::new(current)),
+        }
+    }
+
+    /// Sets what to call when it is woken. A wake that has come already calls it at once.
+    pub(crate) fn attach(&self, notify: Notify) {
+        self.alarm.attach(notify);
+    }
+
+    /// Polls it if it was woken since the last poll. Broken if that panics: then it must not be polled again.
+    pub(crate) fn poll<T>(
+        &mut self,
+        poll: impl FnOnce(Pin<&mut F>, &mut Context<'_>) -> Poll<T>,
+    ) -> Polled<T> {
+        if !self.alarm.begin_poll() {
+            return Polled::Pending;
+        }
+        match contain(|| self.poll_once(poll)) {
+            Some(Poll::Pending) => Polled::Pending,
+            Some(Poll::Ready(value)) => Polled::Filled(value),
+            None => Polled::Broken,
+        }
+    }
+
+    fn poll_once<T>(
+        &mut self,
+        poll: impl FnOnce(Pin<&mut F>, &mut Context<'_>) -> Poll<T>,
+    ) -> Poll<T> {
+        let _scope = self.current.as_ref().map(|current| current.enter());
+        let waker = Waker::from(Arc::clone(&self.alarm));
+        let mut context = Context::from_waker(&waker);
+        let polled = match &mut self.future {
+            Some(future) => poll(future.as_mut(), &mut context),
+            None => Poll::Pending,
+        };
+        if polled.is_ready() {
+            self.future = None;
+        }
+        polled
+    }
+
+    /// What the thread works on during each poll.
+    pub(crate) fn current(&self) -> CurrentRequest {
+        self.current
+            .as_deref()
+            .copied()
+            .unwrap_or(CurrentRequest::NONE)
+    }
+
+    /// Drops the future. Its drop may panic.
+    pub(crate) fn end(&mut self) {
+        // First: what wakes the future while it is dropped does nothing.
+        self.alarm.end();
+        let current = self.current.as_deref().unwrap_or(&CurrentRequest::NONE);
+        let _scope = current.enter();
+        self.future = None;
+    }
+}
+
+impl<F: ?Sized> Drop for Parked<F> {
+    fn drop(&mut self) {
+        self.end();
+    }
+}
