@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use coldstart::handler::{Outcome, WhenHalfClosed};
 use coldstart::message::OwnedRequest;
-use coldstart::{Request, Response, Router, Server, blocking};
+use coldstart::{Function, Request, Response, Router, Server, blocking};
 use loopback::server::{Running, on_loopback};
 use loopback::{Client, PATIENCE, eventually, get};
 
@@ -29,6 +29,8 @@ struct Later {
 
 /// Provides the text.
 struct Provider(Arc<Mutex<Slot>>);
+
+const INITIALIZE: &str = "POST /initialize HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\n\r\n";
 
 /// Reports that it was dropped.
 struct Dropped(Option<Sender<()>>);
@@ -227,6 +229,40 @@ fn a_future_on_a_thread_of_the_pool_ends_when_it_is_woken_after_its_peer_has_gon
             dropped.try_recv().is_ok()
         },
     );
+    server.stop();
+}
+
+#[test]
+fn calls_that_arrive_while_an_initializer_waits_wait_for_it_and_one_runs_it_if_its_peer_leaves() {
+    let (providers_in, providers) = channel();
+    let function = Function::new().initializer(move |_| {
+        let (provider, later) = later(None);
+        drop(providers_in.send(provider));
+        async move {
+            later.await;
+            Ok(())
+        }
+    });
+    let server = Running::start_handler(on_loopback(), function.handler());
+    let leaver = Client::connect(server.address);
+    leaver.send(get("/pre-stop") + INITIALIZE);
+    let unused = providers.recv_timeout(PATIENCE).expect("it is called");
+    let mut clients: Vec<Client> = (0..3).map(|_| Client::connect(server.address)).collect();
+    for client in &mut clients {
+        client.send(INITIALIZE);
+    }
+    // With bytes unread, it is reset when it is closed.
+    let peeked = leaver.stream().peek(&mut [0]);
+    assert_eq!(peeked.expect("the first response"), 1);
+    drop(leaver);
+    let provider = providers.recv_timeout(PATIENCE).expect("it is called");
+    provider.provide("");
+    for client in &mut clients {
+        assert_eq!(client.response().status, 200);
+        assert_eq!(client.request(INITIALIZE).status, 200);
+    }
+    assert!(providers.try_recv().is_err(), "it has succeeded once");
+    unused.provide("too late");
     server.stop();
 }
 

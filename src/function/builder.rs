@@ -2,7 +2,7 @@
 
 use core::fmt;
 use std::process::ExitCode;
-use std::sync::{Arc, PoisonError};
+use std::sync::Arc;
 
 use bytes::Bytes;
 
@@ -14,7 +14,6 @@ use crate::message::response::{Response, Status};
 use crate::output;
 use crate::server::start_error::StartError;
 use crate::server::{Bound, Server};
-use crate::sync::Mutex;
 
 use super::calls::{Callback, Calls, Contract};
 use super::context::Context;
@@ -22,6 +21,7 @@ use super::environment::{memory_of_instance, port_from_environment};
 use super::exit_code;
 use super::failure::{FunctionError, STATUS_FIELD};
 use super::record::Markers;
+use super::returned::IntoFunctionResult;
 
 /// The exit status if the user's own code fails at the start, after sysexits(3).
 const EXIT_INIT_FAILED: u8 = 70;
@@ -35,6 +35,8 @@ const EXIT_INIT_FAILED: u8 = 70;
 /// | `/initialize` | [`initializer`](Self::initializer) | 200 |
 /// | `/pre-stop`, `/pre-freeze` | [`pre_stop`](Self::pre_stop), [`pre_freeze`](Self::pre_freeze) | 200 |
 /// | none | by its path: `POST /invoke` and `POST /initialize`, `GET /pre-stop` and `GET /pre-freeze`; else `http` | |
+///
+/// All of them may be async: they return a value or a future of it, see [async handlers](crate::handler#async-handlers).
 ///
 /// Events and hooks that fail or panic get 404 with `x-fc-status: 404`, a panic in an HTTP call gets 500 with that field
 /// ([contract §3](crate::contract#3-requests)). The process and all other calls go on.
@@ -110,61 +112,60 @@ impl<H> Function<H> {
     }
 
     /// Handles events: the payload is everything that the caller sent, the result everything that it gets
-    /// ([contract §3](crate::contract#3-requests)).
-    pub fn event<B: Into<Bytes>>(
+    /// ([contract §3](crate::contract#3-requests)). The code returns the result or a future of it, see [`IntoFunctionResult`].
+    pub fn event<B: Into<Bytes>, R: IntoFunctionResult<B, Kind>, Kind>(
         mut self,
-        function: impl Fn(&Context<'_>, &[u8]) -> Result<B, FunctionError> + Send + Sync + 'static,
+        function: impl Fn(&Context<'_>, &[u8]) -> R + Send + Sync + 'static,
     ) -> Self {
-        self.contract.event = Some(Box::new(move |context, payload| {
-            Ok(Response::bytes(function(context, payload)?.into()))
+        self.contract.event = Some(Box::new(move |context, payload, mark| {
+            let returned = function(context, payload);
+            returned.complete(mark, |bytes| Ok(Response::bytes(bytes.into())))
         }));
         self
     }
 
     /// The same with JSON in and out. A payload that does not parse as the type fails with `errorType` `InvalidEvent`.
     #[cfg(feature = "json")]
-    pub fn event_json<T: serde::de::DeserializeOwned, U: serde::Serialize>(
+    pub fn event_json<T, U, R, Kind>(
         mut self,
-        function: impl Fn(&Context<'_>, T) -> Result<U, FunctionError> + Send + Sync + 'static,
-    ) -> Self {
-        self.contract.event = Some(Box::new(move |context, payload| {
+        function: impl Fn(&Context<'_>, T) -> R + Send + Sync + 'static,
+    ) -> Self
+    where
+        T: serde::de::DeserializeOwned,
+        U: serde::Serialize,
+        R: IntoFunctionResult<U, Kind>,
+    {
+        self.contract.event = Some(Box::new(move |context, payload, mark| {
             let event = serde_json::from_slice(payload).map_err(|error| {
                 FunctionError::new(format!(
                     "the event does not have the expected form: {error}"
                 ))
                 .error_type("InvalidEvent")
             })?;
-            Ok(Response::json(serde_json::to_vec(&function(
-                context, event,
-            )?)?))
+            let returned = function(context, event);
+            returned.complete(mark, |value| {
+                Ok(Response::json(serde_json::to_vec(&value)?))
+            })
         }));
         self
     }
 
     /// Runs on `POST /initialize`, until it has succeeded once. A later call gets 200 without running it, and a call that
-    /// arrives while it runs waits for it ([contract §4](crate::contract#4-keep-alive-freeze-end-of-life)).
-    pub fn initializer(
+    /// arrives while it runs waits for it ([contract §4](crate::contract#4-keep-alive-freeze-end-of-life)). If the call that
+    /// runs a future loses its peer, the next one runs the hook again.
+    pub fn initializer<R: IntoFunctionResult<(), Kind>, Kind>(
         mut self,
-        hook: impl Fn(&Context<'_>) -> Result<(), FunctionError> + Send + Sync + 'static,
+        hook: impl Fn(&Context<'_>) -> R + Send + Sync + 'static,
     ) -> Self {
-        let is_done = Mutex::new(false);
-        self.contract.initializer = hook_callback(move |context| {
-            // Poisoned by a panic of the hook, which therefore has not succeeded.
-            let mut is_done = is_done.lock().unwrap_or_else(PoisonError::into_inner);
-            if !*is_done {
-                hook(context)?;
-                *is_done = true;
-            }
-            Ok(())
-        });
+        self.contract.initializer = Some(R::once(hook));
         self
     }
 
     /// Runs on `GET /pre-stop`, the last request of an instance
     /// ([contract §4](crate::contract#4-keep-alive-freeze-end-of-life)).
-    pub fn pre_stop(
+    pub fn pre_stop<R: IntoFunctionResult<(), Kind>, Kind>(
         mut self,
-        hook: impl Fn(&Context<'_>) -> Result<(), FunctionError> + Send + Sync + 'static,
+        hook: impl Fn(&Context<'_>) -> R + Send + Sync + 'static,
     ) -> Self {
         self.contract.pre_stop = hook_callback(hook);
         self
@@ -172,9 +173,9 @@ impl<H> Function<H> {
 
     /// Runs on `GET /pre-freeze`, which only the 2.0 generation sends
     /// ([contract §4](crate::contract#4-keep-alive-freeze-end-of-life)).
-    pub fn pre_freeze(
+    pub fn pre_freeze<R: IntoFunctionResult<(), Kind>, Kind>(
         mut self,
-        hook: impl Fn(&Context<'_>) -> Result<(), FunctionError> + Send + Sync + 'static,
+        hook: impl Fn(&Context<'_>) -> R + Send + Sync + 'static,
     ) -> Self {
         self.contract.pre_freeze = hook_callback(hook);
         self
@@ -188,8 +189,8 @@ impl<H> Function<H> {
     }
 
     /// Frames each call with marker lines in the log ([contract §5](crate::contract#5-logs)): the 2.0 generation wants
-    /// them, in 3.0 each call would appear twice. (Not `markers(true)`, which does not read well.) A call whose handler
-    /// promises its response or sends it in pieces ends when the handler returns.
+    /// them, in 3.0 each call would appear twice. (Not `markers(true)`, which does not read well.) A call that goes
+    /// on in a future ends with it; one whose handler promises its response or sends it in pieces ends when the handler returns.
     pub const fn with_markers(mut self) -> Self {
         self.contract.markers = Markers::On;
         self
@@ -197,9 +198,12 @@ impl<H> Function<H> {
 
     /// Runs between `listen` and the first response: the port is open ([contract rule 3](crate::contract#1-the-rules))
     /// however long this takes, and until then connections wait in the backlog. If it fails, the process prints why and exits
-    /// with status 70.
-    pub fn init(mut self, init: impl FnOnce() -> Result<(), FunctionError> + 'static) -> Self {
-        self.init = Some(Box::new(init));
+    /// with status 70. A future is polled on this thread until it is ready.
+    pub fn init<R: IntoFunctionResult<(), Kind>, Kind>(
+        mut self,
+        init: impl FnOnce() -> R + 'static,
+    ) -> Self {
+        self.init = Some(Box::new(|| init().wait()));
         self
     }
 
@@ -285,11 +289,11 @@ impl<H> fmt::Debug for Function<H> {
     }
 }
 
-fn hook_callback(
-    hook: impl Fn(&Context<'_>) -> Result<(), FunctionError> + Send + Sync + 'static,
+fn hook_callback<R: IntoFunctionResult<(), Kind>, Kind>(
+    hook: impl Fn(&Context<'_>) -> R + Send + Sync + 'static,
 ) -> Option<Callback> {
-    Some(Box::new(move |context, _| {
-        hook(context).map(|()| Response::new(Status::OK))
+    Some(Box::new(move |context, _, mark| {
+        hook(context).complete(mark, |()| Ok(Response::new(Status::OK)))
     }))
 }
 

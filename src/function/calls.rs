@@ -17,9 +17,21 @@ use super::context::Context;
 use super::failure::{FunctionError, STATUS_FIELD};
 use super::record::{CallEnd, Mark, Markers, follow};
 
-/// The code for an event; or for a hook, which gets no payload and whose response is empty.
-pub(super) type Callback =
-    Box<dyn Fn(&Context<'_>, &[u8]) -> Result<Response, FunctionError> + Send + Sync>;
+/// The code for an event; or for a hook, which gets no payload and whose response is empty. The end of a call that goes on in a
+/// future takes over the mark.
+pub(super) type Callback = Box<
+    dyn Fn(&Context<'_>, &[u8], &mut Mark<&CurrentRequest>) -> Result<Reached, FunctionError>
+        + Send
+        + Sync,
+>;
+
+/// What a callback has reached.
+pub(super) enum Reached {
+    /// Success, with this response.
+    Response(Response),
+    /// The whole outcome: a future's, which has its own way to fail.
+    Outcome(Outcome),
+}
 
 /// A function's code for calls that are not HTTP calls.
 pub(super) struct Contract {
@@ -83,7 +95,12 @@ impl Contract {
     }
 
     /// Handles an event or a hook. A panic of the function ends here and fails this one call.
-    fn respond(&self, call: Call, request: &Request<'_>) -> Result<Response, FunctionError> {
+    fn respond(
+        &self,
+        mark: &mut Mark<&CurrentRequest>,
+        request: &Request<'_>,
+    ) -> Result<Reached, FunctionError> {
+        let call = mark.call;
         let callback = match call {
             Call::Event | Call::Http => &self.event,
             Call::Initialize => &self.initializer,
@@ -98,12 +115,14 @@ impl Contract {
                 )
                 .error_type("NoEventFunction")),
                 Call::Initialize | Call::PreStop | Call::PreFreeze => {
-                    Ok(Response::new(Status::OK))
+                    Ok(Reached::Response(Response::new(Status::OK)))
                 }
             };
         };
         let context = Context::new(request.head());
-        match catch_unwind(AssertUnwindSafe(|| callback(&context, request.body()))) {
+        match catch_unwind(AssertUnwindSafe(|| {
+            callback(&context, request.body(), mark)
+        })) {
             Ok(outcome) => outcome.inspect_err(|error| {
                 context.error(format_args!("{} failed: {error}", call.name()));
             }),
@@ -195,8 +214,9 @@ impl<H: Handler> Calls<H> {
             follow(&mut outcome, &mut mark.markers);
             return outcome;
         }
-        match self.contract.respond(call, request) {
-            Ok(response) => response.header(STATUS_FIELD, "200").into(),
+        match self.contract.respond(&mut mark, request) {
+            Ok(Reached::Response(response)) => response.header(STATUS_FIELD, "200").into(),
+            Ok(Reached::Outcome(outcome)) => outcome,
             Err(error) => {
                 mark.outcome = CallEnd::Failure;
                 error.response().into()

@@ -5,7 +5,8 @@ use core::time::Duration;
 use std::time::Instant;
 
 use crate::current_request::CurrentRequest;
-use crate::message::request::Head;
+use crate::message::owned::OwnedRequest;
+use crate::message::request::{Head, Request, RequestBody};
 use crate::os::clock;
 
 use super::environment::variable;
@@ -62,6 +63,16 @@ impl<'a> Context<'a> {
         Self {
             head,
             arrived_at: CurrentRequest::current().arrived_at(),
+        }
+    }
+
+    /// The same in memory of its own, with a copy of the head: for a future, which cannot borrow the request.
+    #[must_use]
+    pub fn to_owned(&self) -> OwnedContext {
+        let request = Request::new(self.head, RequestBody::Borrowed(&[]), &[]);
+        OwnedContext {
+            request: request.to_owned(),
+            arrived_at: self.arrived_at,
         }
     }
 
@@ -153,6 +164,42 @@ impl fmt::Debug for Context<'_> {
             .field("request_id", &self.request_id())
             .field("function_name", &self.function_name())
             .finish_non_exhaustive()
+    }
+}
+
+/// A context that owns its bytes, made by [`Context::to_owned`]. It moves to any thread.
+///
+/// ```
+/// use coldstart::{Function, TestRequest};
+///
+/// let function = Function::new().event(|context, _| {
+///     let context = context.to_owned();
+///     async move { Ok(format!("in {}\n", context.as_context().region().unwrap_or("nowhere"))) }
+/// });
+/// let request = TestRequest::post("/invoke").header("x-fc-region", "cn-hangzhou");
+/// assert_eq!(request.run_handler(&mut function.handler()).text(), "in cn-hangzhou\n");
+/// ```
+#[derive(Clone)]
+pub struct OwnedContext {
+    request: OwnedRequest,
+    /// On the monotonic clock.
+    arrived_at: Duration,
+}
+
+impl OwnedContext {
+    /// The context, to use it.
+    #[must_use]
+    pub fn as_context(&self) -> Context<'_> {
+        Context {
+            head: self.request.as_request().head(),
+            arrived_at: self.arrived_at,
+        }
+    }
+}
+
+impl fmt::Debug for OwnedContext {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.as_context().fmt(formatter)
     }
 }
 

@@ -8,16 +8,19 @@ pub(crate) mod check;
 mod context;
 mod environment;
 mod failure;
+mod once;
 mod record;
+mod returned;
 
 use std::process::ExitCode;
 
 pub use builder::{Function, NoHttp};
-pub use context::{Context, Credentials};
+pub use context::{Context, Credentials, OwnedContext};
 pub use environment::port_from_environment;
 pub use failure::FunctionError;
 #[cfg(feature = "log")]
 pub use record::log_to_stdout;
+pub use returned::IntoFunctionResult;
 
 use crate::current_request::{self, CurrentRequest};
 use crate::handler::outcome::IntoOutcome;

@@ -2,6 +2,7 @@
 
 use core::borrow::Borrow;
 use core::fmt::Display;
+use core::mem;
 use std::thread;
 
 use crate::current_request::{CurrentRequest, NAME_LEN_MAX};
@@ -131,6 +132,19 @@ impl<T: Borrow<CurrentRequest>> Mark<T> {
         if self.markers == Markers::On {
             mark(self.call, self.current.borrow(), "Start", "");
         }
+    }
+}
+
+impl Mark<&CurrentRequest> {
+    /// The rest of the span, which another owner ends; `None` without marker lines.
+    pub(super) fn take_over(&mut self) -> Option<Mark<CurrentRequest>> {
+        let markers = mem::replace(&mut self.markers, Markers::Off);
+        (markers == Markers::On).then(|| Mark {
+            call: self.call,
+            current: *self.current,
+            markers,
+            outcome: self.outcome,
+        })
     }
 }
 

@@ -102,7 +102,7 @@ fn seconds_of(date: &str) -> u64 {
 
 #[test]
 fn a_call_that_panics_does_not_affect_others() {
-    for options in ["", "threads"] {
+    for options in ["", "threads", "async", "async threads"] {
         let instance = Instance::start(under_test(options));
         let mut connections: Vec<Connection> = (0..60).map(|_| instance.connect()).collect();
         let call = |number: usize| match number % 3 {
@@ -137,7 +137,7 @@ fn a_client_that_disconnects_during_a_request_does_not_affect_others() {
 
 #[test]
 fn the_initializer_fails_without_5xx_and_succeeds_exactly_once() {
-    for options in ["", "threads"] {
+    for options in ["", "threads", "async", "async threads"] {
         let instance = Instance::start(under_test(options));
         let mut connection = instance.connect();
         let first = connection.call(&Call::initialize());
@@ -161,24 +161,26 @@ fn the_initializer_fails_without_5xx_and_succeeds_exactly_once() {
 
 #[test]
 fn hooks_run_and_their_failures_are_reported() {
-    let instance = Instance::start(under_test(""));
-    let mut connection = instance.connect();
-    for (call, said) in [
-        (Call::pre_stop(), "stopping"),
-        (Call::pre_freeze(), "freezing"),
-    ] {
-        let response = connection.call(&call);
-        assert_eq!(response.outcome(), (200, "200", String::new()));
-        instance.stdout_with(&format!("[INFO] {said}"));
-        let response = connection.call(&call.field("x-fc-qualifier", "failing"));
-        assert_eq!(
-            (response.status, response.field("x-fc-status")),
-            (404, Some("404"))
-        );
+    for options in ["", "async"] {
+        let instance = Instance::start(under_test(options));
+        let mut connection = instance.connect();
+        for (call, said) in [
+            (Call::pre_stop(), "stopping"),
+            (Call::pre_freeze(), "freezing"),
+        ] {
+            let response = connection.call(&call);
+            assert_eq!(response.outcome(), (200, "200", String::new()));
+            instance.stdout_with(&format!("[INFO] {said}"));
+            let response = connection.call(&call.field("x-fc-qualifier", "failing"));
+            assert_eq!(
+                (response.status, response.field("x-fc-status")),
+                (404, Some("404"))
+            );
+        }
+        instance.stdout_with("[ERROR] PreStop failed: FunctionError: the hook fails");
+        instance.stdout_with("[ERROR] PreFreeze failed: FunctionError: the hook fails");
+        assert_eq!(connection.call(&Call::event("alive")).text(), "alive");
     }
-    instance.stdout_with("[ERROR] PreStop failed: FunctionError: the hook fails");
-    instance.stdout_with("[ERROR] PreFreeze failed: FunctionError: the hook fails");
-    assert_eq!(connection.call(&Call::event("alive")).text(), "alive");
 }
 
 #[test]

@@ -35,7 +35,7 @@ fn a_line_has_time_request_id_level_and_message() {
 
 #[test]
 fn each_of_200_concurrent_requests_logs_its_own_id() {
-    for options in ["", "threads"] {
+    for options in ["", "threads", "async", "async threads"] {
         let instance = Instance::start(under_test(options));
         let mut connections: Vec<Connection> = (0..200).map(|_| instance.connect()).collect();
         let call = |number: usize| {
@@ -156,7 +156,12 @@ fn markers_are_off_by_default() {
 
 #[test]
 fn markers_enclose_each_call_and_name_failures() {
-    for options in ["markers", "markers threads"] {
+    for options in [
+        "markers",
+        "markers threads",
+        "markers async",
+        "markers async threads",
+    ] {
         let instance = Instance::start(under_test(options));
         let failed = ", Error: Unhandled function error";
         let cases = [

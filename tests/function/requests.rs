@@ -29,7 +29,12 @@ fn an_http_call_passes_any_method_path_and_query_as_they_were_sent() {
 
 #[test]
 fn an_event_receives_its_payload_and_the_caller_its_result() {
-    for function in [bootstrap(), under_test(""), under_test("threads")] {
+    for function in [
+        bootstrap(),
+        under_test(""),
+        under_test("threads"),
+        under_test("async"),
+    ] {
         let instance = Instance::start(function);
         let mut connection = instance.connect();
         let binary: Vec<u8> = (0..=255).cycle().take(70_000).collect();
@@ -182,6 +187,7 @@ fn credentials_come_from_the_environment_first_and_are_never_printed() {
         (with_variables([id, secret, ""]), "environment"),
         (with_variables([id, "", token]), "fields"),
         (under_test("threads"), "fields"),
+        (under_test("async"), "fields"),
     ] {
         let instance = Instance::start(function);
         let mut bodies = String::new();
@@ -217,7 +223,7 @@ fn credentials_come_from_the_environment_first_and_are_never_printed() {
 
 #[test]
 fn a_failed_event_is_404_with_the_field_and_the_convention() {
-    for options in ["", "threads"] {
+    for options in ["", "threads", "async", "async threads"] {
         let instance = Instance::start(under_test(options));
         let mut connection = instance.connect();
         for (payload, json) in [

@@ -166,11 +166,13 @@ fn a_signal_during_init_ends_the_process_cleanly() {
 
 #[test]
 fn a_failed_init_ends_the_process_and_says_why() {
-    let instance = Instance::launch(under_test("fails"), "FC_CUSTOM_LISTEN_PORT");
-    let (status, _, stderr) = instance.end();
-    assert!(!status.success());
-    assert!(
-        stderr.contains("coldstart: init failed: FunctionError: the model is not there\n"),
-        "{stderr}"
-    );
+    for options in ["fails", "fails-later"] {
+        let instance = Instance::launch(under_test(options), "FC_CUSTOM_LISTEN_PORT");
+        let (status, _, stderr) = instance.end();
+        assert!(!status.success());
+        assert!(
+            stderr.contains("coldstart: init failed: FunctionError: the model is not there\n"),
+            "{stderr}"
+        );
+    }
 }

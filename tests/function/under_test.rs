@@ -8,7 +8,9 @@ use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::task::Poll;
 use std::time::Duration;
 
-use coldstart::function::{Credentials, FunctionError, in_request, port_from_environment};
+use coldstart::function::{
+    Credentials, FunctionError, OwnedContext, in_request, port_from_environment,
+};
 use coldstart::handler::{Accept, Blocking, Demand, Outcome, Upgrade, Upload};
 use coldstart::message::Head;
 use coldstart::server::Timeouts;
@@ -46,6 +48,9 @@ fn run(options: &str) -> ExitCode {
         .pre_stop(|context| hook(context, "stopping"))
         .pre_freeze(|context| hook(context, "freezing"))
         .health("/healthz");
+    if has("async") {
+        function = with_async_code(function);
+    }
     if has("markers") {
         function = function.with_markers();
     }
@@ -61,6 +66,12 @@ fn run(options: &str) -> ExitCode {
             Ok(())
         });
     }
+    if has("fails-later") {
+        function = function.init(|| async {
+            pause().await;
+            Err(FunctionError::new("the model is not there"))
+        });
+    }
     if has("fails") {
         function = function.init(|| Err(FunctionError::new("the model is not there")));
     }
@@ -69,6 +80,52 @@ fn run(options: &str) -> ExitCode {
     } else {
         function.run()
     }
+}
+
+/// Waits until another thread has woken it.
+async fn pause() {
+    let (mut is_begun, is_woken) = (false, Arc::new(AtomicBool::new(false)));
+    poll_fn(|context| {
+        if is_woken.load(Ordering::Acquire) {
+            return Poll::Ready(());
+        }
+        if !std::mem::replace(&mut is_begun, true) {
+            let (waker, is_woken) = (context.waker().clone(), Arc::clone(&is_woken));
+            let thread = std::thread::Builder::new().spawn(move || {
+                is_woken.store(true, Ordering::Release);
+                waker.wake();
+            });
+            assert!(thread.is_ok(), "the thread starts");
+        }
+        Poll::Pending
+    })
+    .await;
+}
+
+/// The same code for events and hooks, in futures that wait first.
+fn with_async_code<H>(function: Function<H>) -> Function<H> {
+    function
+        .event(|context, payload| {
+            let (context, payload) = (context.to_owned(), payload.to_vec());
+            async move {
+                pause().await;
+                event(&context.as_context(), &payload)
+            }
+        })
+        .initializer(|context| {
+            let context = context.to_owned();
+            async move {
+                pause().await;
+                initializer(&context.as_context())
+            }
+        })
+        .pre_stop(|context| async_hook(context.to_owned(), "stopping"))
+        .pre_freeze(|context| async_hook(context.to_owned(), "freezing"))
+}
+
+async fn async_hook(context: OwnedContext, what: &str) -> Result<(), FunctionError> {
+    pause().await;
+    hook(&context.as_context(), what)
 }
 
 /// Fails, then panics, then succeeds.
@@ -211,22 +268,7 @@ fn respond(request: &Request<'_>) -> Outcome {
         "/future" | "/blocking-future" => {
             let token = request.query().unwrap_or_default().to_owned();
             return Outcome::future(async move {
-                let (mut is_begun, is_woken) = (false, Arc::new(AtomicBool::new(false)));
-                poll_fn(|context| {
-                    if is_woken.load(Ordering::Acquire) {
-                        return Poll::Ready(());
-                    }
-                    if !std::mem::replace(&mut is_begun, true) {
-                        let (waker, is_woken) = (context.waker().clone(), Arc::clone(&is_woken));
-                        let thread = std::thread::Builder::new().spawn(move || {
-                            is_woken.store(true, Ordering::Release);
-                            waker.wake();
-                        });
-                        assert!(thread.is_ok(), "the thread starts");
-                    }
-                    Poll::Pending
-                })
-                .await;
+                pause().await;
                 log::info!("{token}");
                 assert_ne!(token, "panic", "the future's panic");
                 Response::new(Status::OK)
