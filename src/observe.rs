@@ -5,6 +5,7 @@ use core::time::Duration;
 use std::net::SocketAddr;
 
 use crate::os::address::DisplayAddress;
+use crate::os::number::decimal;
 use crate::output;
 use crate::sync::contain::contain;
 
@@ -82,8 +83,9 @@ impl Observer for StderrObserver {
             ),
             ServerEvent::FieldsLeftOut(count) => writeln!(
                 line,
-                "coldstart: {count} field(s) of a handler left out: \
-                 framing, Connection and Date are the server's"
+                "coldstart: {} field(s) of a handler left out: \
+                 framing, Connection and Date are the server's",
+                decimal(count)
             ),
             ServerEvent::DescriptorsExhausted => line.write_str(
                 "coldstart: no descriptor left for a new connection; \
@@ -91,13 +93,13 @@ impl Observer for StderrObserver {
             ),
             ServerEvent::AcceptFailed(number) => writeln!(
                 line,
-                "coldstart: the kernel accepts no connection (os error {number}); trying again"
+                "coldstart: the kernel accepts no connection (os error {}); trying again",
+                decimal(number)
             ),
             ServerEvent::LoopBlocked(time) => writeln!(
                 line,
                 "coldstart: a handler blocked the loop for {} ms; wrap it in blocking(), or promise its response",
-                // The formatting code of `u128` has 1.2 KB.
-                u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
+                decimal(time.as_millis())
             ),
             ServerEvent::ThreadNotStarted => line.write_str(
                 "coldstart: the kernel starts no further thread; \
@@ -107,11 +109,12 @@ impl Observer for StderrObserver {
                 line,
                 "coldstart: peers hold {} MiB, and one that needs more was refused; \
                  raise memory_max, or the memory of the instance",
-                held >> 20
+                decimal(held >> 20)
             ),
             ServerEvent::Stopped(cut) if cut > 0 => writeln!(
                 line,
-                "coldstart: stopped; {cut} connection(s) were cut in the middle of a request"
+                "coldstart: stopped; {} connection(s) were cut in the middle of a request",
+                decimal(cut)
             ),
             ServerEvent::Refused(..)
             | ServerEvent::HandlerPanicked

@@ -9,6 +9,7 @@ use std::thread;
 
 use crate::current_request::CurrentRequest;
 use crate::limits::{LINES_FINISH_ROUNDS, LINES_FINISH_WAIT, LINES_KEPT_LEN_MAX};
+use crate::os::number::decimal;
 use crate::os::stream::Stream;
 use crate::sync::elsewhere::WorkElsewhere;
 use crate::sync::loop_thread::is_loop_thread;
@@ -117,7 +118,8 @@ impl Output {
                 count => {
                     let name = self.name;
                     let line = format!(
-                        "coldstart: {count} log line(s) were dropped, since nothing read {name}\n"
+                        "coldstart: {} log line(s) were dropped, since nothing read {name}\n",
+                        decimal(count)
                     );
                     backlog.text = line.into_bytes();
                 }

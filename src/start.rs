@@ -15,6 +15,8 @@ use std::os::unix::ffi::OsStrExt as _;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::process::{ExitCode, Termination};
 
+use crate::os::stream::Stream;
+
 /// The argument vector of C's `main`; null after a start through std.
 static ARGUMENTS: AtomicPtr<*const c_char> = AtomicPtr::new(core::ptr::null_mut());
 
@@ -43,6 +45,27 @@ pub fn arguments() -> impl Iterator<Item = &'static OsStr> {
         Some(OsStr::from_bytes(argument.to_bytes()))
     });
     given.skip(1)
+}
+
+/// Prints a text on stdout without std's lock and buffer, which are half a kilobyte of a small program; what std has buffered
+/// comes after it. It waits for room; false if the text cannot be written.
+///
+/// ```
+/// assert!(coldstart::start::print("usage: greet NAME\n"));
+/// ```
+#[must_use]
+pub fn print(text: &str) -> bool {
+    Stream::stdout().write_all(text.as_bytes())
+}
+
+/// The same on stderr, which std does not buffer either.
+///
+/// ```
+/// assert!(coldstart::start::print_error("greet: a name is missing\n"));
+/// ```
+#[must_use]
+pub fn print_error(text: &str) -> bool {
+    Stream::stderr().write_all(text.as_bytes())
 }
 
 /// Runs a program from C's `main`; the work of [`main!`](crate::main).

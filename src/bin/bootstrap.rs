@@ -1,12 +1,12 @@
 //! The reference function, for a first deployment and for benchmarks.
 #![no_main]
 
-use std::io::Write as _;
 use std::process::ExitCode;
 
 use coldstart::function::{exit_code, port_from_environment};
 use coldstart::handler::{Accept, Outcome};
 use coldstart::message::{Head, HeaderValue};
+use coldstart::start::{print, print_error};
 use coldstart::{Function, Handler, Request, Response, Server, Status};
 
 const HELP: &str = include_str!("bootstrap.txt");
@@ -31,14 +31,11 @@ fn bootstrap() -> ExitCode {
     let given = coldstart::arguments();
     match Command::parse(given.map(|argument| argument.to_str().unwrap_or(NO_TEXT))) {
         Ok(Command::Serve(options)) => serve(function, &options),
-        Ok(Command::Print(text)) => match std::io::stdout().write_all(text.as_bytes()) {
-            Ok(()) => ExitCode::SUCCESS,
-            Err(_) => ExitCode::FAILURE,
-        },
+        Ok(Command::Print(text)) if print(text) => ExitCode::SUCCESS,
+        Ok(Command::Print(_)) => ExitCode::FAILURE,
         Err(why) => {
             // If stderr is closed, the exit status remains.
-            let line = format!("bootstrap: {why}; see bootstrap --help\n");
-            drop(std::io::stderr().write_all(line.as_bytes()));
+            let _ = print_error(&format!("bootstrap: {why}; see bootstrap --help\n"));
             ExitCode::from(EXIT_USAGE)
         }
     }

@@ -9,6 +9,7 @@ use crate::current_request::{CurrentRequest, NAME_LEN_MAX};
 use crate::h1::civil_from_days;
 use crate::handler::outcome::{Awaited, Ending, Eventual, Outcome};
 use crate::os::clock;
+use crate::os::number::decimal;
 use crate::output;
 
 use super::call::Call;
@@ -17,6 +18,8 @@ use super::call::Call;
 pub(super) const RECORD_LEN_MAX: usize = 32 * 1024;
 /// Room for the number of a part, such as ` (1/3)`, and the line's end.
 const TAIL_LEN_MAX: usize = 32;
+/// `1970-01-01T00:00:00.000`
+const TIMESTAMP_LEN: usize = 23;
 /// The id of a call without one.
 const NO_ID: &str = "-";
 
@@ -66,7 +69,8 @@ pub(super) fn records(
         let mut record = head.clone();
         record.push_str(part);
         if parts.len() > 1 {
-            record.push_str(&format!(" ({number}/{})", parts.len()));
+            let (number, count) = (decimal(number), decimal(parts.len()));
+            record.push_str(&format!(" ({number}/{count})"));
         }
         record.push('\n');
         records.push(record);
@@ -96,14 +100,37 @@ fn split(text: &str, len_max: usize) -> Vec<&str> {
     parts
 }
 
+/// `yyyy-MM-ddTHH:mm:ss.fff`, without std's formatting of numbers; see [`decimal`].
 fn timestamp(unix_milliseconds: u128) -> String {
     let milliseconds = u64::try_from(unix_milliseconds).unwrap_or(u64::MAX);
     let seconds = milliseconds / 1000;
     let (year, month, day) = civil_from_days(seconds / 86_400);
     let (hour, minute) = (seconds / 3600 % 24, seconds / 60 % 60);
     let (second, fraction) = (seconds % 60, milliseconds % 1000);
-    let month = month.saturating_add(1);
-    format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{fraction:03}")
+    let month = month.saturating_add(1) as u64;
+    let mut text = String::with_capacity(TIMESTAMP_LEN);
+    for (before, number, power) in [
+        ("", year, 1000),
+        ("-", month, 10),
+        ("-", day, 10),
+        ("T", hour, 10),
+        (":", minute, 10),
+        (":", second, 10),
+        (".", fraction, 100),
+    ] {
+        text.push_str(before);
+        push_digits(&mut text, number, power);
+    }
+    text
+}
+
+/// The digits of a number from the one for this power of ten down.
+fn push_digits(text: &mut String, number: u64, mut power: u64) {
+    while power > 0 {
+        let digit = u8::try_from(number / power % 10).unwrap_or(0);
+        text.push(b'0'.wrapping_add(digit).into());
+        power /= 10;
+    }
 }
 
 /// Whether each call has marker lines around it.

@@ -3,6 +3,8 @@
 use core::fmt::{self, Write as _};
 use std::net::{SocketAddr, SocketAddrV6};
 
+use super::number::{DECIMAL, HEXADECIMAL, write_number};
+
 /// Formatted as by std, except for an IPv4 address within an IPv6 one, which has no dots here. std's own formatting brings
 /// padding and buffers, more than a kilobyte in the smallest build.
 pub(crate) struct DisplayAddress<'a>(pub(crate) &'a SocketAddr);
@@ -13,13 +15,15 @@ impl fmt::Display for DisplayAddress<'_> {
             SocketAddr::V4(address) => {
                 let mut before = "";
                 for octet in address.ip().octets() {
-                    write!(formatter, "{before}{octet}")?;
+                    formatter.write_str(before)?;
+                    write_number(formatter, octet.into(), DECIMAL)?;
                     before = ".";
                 }
             }
             SocketAddr::V6(address) => write_v6(formatter, address)?,
         }
-        write!(formatter, ":{}", self.0.port())
+        formatter.write_char(':')?;
+        write_number(formatter, self.0.port().into(), DECIMAL)
     }
 }
 
@@ -38,7 +42,8 @@ fn write_v6(formatter: &mut fmt::Formatter<'_>, address: &SocketAddrV6) -> fmt::
     let mut before = "";
     for (at, group) in groups.iter().enumerate() {
         if !left_out.contains(&at) {
-            write!(formatter, "{before}{group:x}")?;
+            formatter.write_str(before)?;
+            write_number(formatter, (*group).into(), HEXADECIMAL)?;
             before = ":";
         } else if at == left_out.start {
             formatter.write_str("::")?;
@@ -47,7 +52,10 @@ fn write_v6(formatter: &mut fmt::Formatter<'_>, address: &SocketAddrV6) -> fmt::
     }
     match address.scope_id() {
         0 => {}
-        scope => write!(formatter, "%{scope}")?,
+        scope => {
+            formatter.write_char('%')?;
+            write_number(formatter, scope.into(), DECIMAL)?;
+        }
     }
     formatter.write_char(']')
 }

@@ -5,6 +5,7 @@ pub(crate) mod clock;
 mod descriptors;
 mod file;
 mod memory;
+pub(crate) mod number;
 mod real;
 pub(crate) mod signal;
 pub(crate) mod stream;

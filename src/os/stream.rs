@@ -64,6 +64,21 @@ impl Stream {
         }
     }
 
+    /// Writes all of it, and waits for room where there is none: for programs that print a text and end. False if it cannot be
+    /// written.
+    pub(crate) fn write_all(&self, mut text: &[u8]) -> bool {
+        while !text.is_empty() {
+            // SAFETY: the pointer and the length are those of a slice.
+            let len = unsafe { libc::write(self.descriptor, text.as_ptr().cast(), text.len()) };
+            match usize::try_from(len) {
+                Ok(len) => text = text.get(len..).unwrap_or_default(),
+                Err(_) if errno() == libc::EINTR => {}
+                Err(_) => return false,
+            }
+        }
+        true
+    }
+
     /// As `write`, but returns -1 in place of waiting.
     fn write_without_waiting(&self, text: &[u8]) -> libc::ssize_t {
         if self.is_polled.load(Ordering::Relaxed) {
@@ -138,6 +153,23 @@ mod tests {
             reader.read_exact(&mut page).expect("it is full");
             assert_eq!(stream.write_now(b"more"), 4, "polled: {is_polled}");
         }
+    }
+
+    #[test]
+    fn a_text_that_must_be_written_waits_for_room_and_a_failure_is_said() {
+        let (mut reader, writer) = std::io::pipe().expect("a pipe");
+        let stream = Stream::new(writer.as_raw_fd());
+        // More than a pipe holds.
+        let text = vec![b'x'; 100 * PIECE_LEN];
+        std::thread::scope(|scope| {
+            scope.spawn(|| assert!(stream.write_all(&text), "it is read"));
+            let mut read = vec![0; text.len()];
+            reader.read_exact(&mut read).expect("all of it");
+            assert!(read == text, "in order");
+        });
+        drop(reader);
+        assert!(!stream.write_all(b"text"));
+        assert!(stream.write_all(b""));
     }
 
     #[test]

@@ -6,6 +6,7 @@ use std::net::SocketAddr;
 use std::process::ExitCode;
 
 use crate::os::address::DisplayAddress;
+use crate::os::number::decimal;
 use crate::os::{Fault, fault};
 
 /// Why a server did not start, or could not continue. Each has its [`exit_code`](Self::exit_code).
@@ -111,7 +112,9 @@ fn write_os_error(formatter: &mut fmt::Formatter<'_>, error: &io::Error) -> fmt:
         Fault::Again | Fault::Gone | Fault::Other(_) => write!(formatter, "{}", error.kind())?,
     }
     let number = error.raw_os_error();
-    number.map_or(Ok(()), |number| write!(formatter, " (os error {number})"))
+    number.map_or(Ok(()), |number| {
+        write!(formatter, " (os error {})", decimal(number))
+    })
 }
 
 /// A text of the operator on one line: control characters are replaced. (Not `{:?}`: it links Unicode tables, and is empty in
