@@ -68,6 +68,7 @@ pub(crate) mod outcome;
 pub(crate) mod pattern;
 pub(crate) mod reply;
 pub(crate) mod router;
+pub(crate) mod state_router;
 pub(crate) mod upgrade;
 
 use core::fmt;
@@ -81,6 +82,7 @@ pub use blocking::{Blocking, blocking};
 pub use outcome::{Async, IntoOutcome, IntoResponse, Outcome, Value, WhenHalfClosed};
 pub use reply::Reply;
 pub use router::Router;
+pub use state_router::StateRouter;
 pub use upgrade::Upgrade;
 
 /// Responds to requests. Functions and closures from `&Request` to [`Response`] need not implement it.

@@ -38,6 +38,12 @@ pub(crate) fn parameter_names(pattern: &str) -> Vec<Box<str>> {
     let mut segments = pattern.split('/').skip(1).peekable();
     while let Some(text) = segments.next() {
         let segment = Segment::of(text);
+        let right = right_spelling(text);
+        assert!(
+            right.is_none(),
+            "the pattern {pattern:?} is spelled as for another router: write {} for {text:?}",
+            right.unwrap_or_default()
+        );
         assert!(
             segments.peek().is_none() || !matches!(segment, Segment::Rest(_)),
             "the pattern {pattern:?} goes on after its rest"
@@ -65,6 +71,34 @@ pub(crate) fn parameter_names(pattern: &str) -> Vec<Box<str>> {
         "the pattern {pattern:?} has more than {PARAMETERS_MAX} parameters"
     );
     names
+}
+
+/// Other routers write parameters in other ways, which would be exact segments here, and match nothing that is wanted: how
+/// such a segment is written here.
+fn right_spelling(segment: &str) -> Option<String> {
+    let inside = |open: char, close: char| segment.strip_prefix(open)?.strip_suffix(close);
+    if let Some(name) = segment.strip_prefix(':') {
+        return Some(format!("{{{}}}", name.trim_end_matches(['?', '*', '+'])));
+    }
+    if let Some(name) = segment.strip_prefix('*') {
+        let name = if name.is_empty() { "rest" } else { name };
+        return Some(format!("{{*{name}}}"));
+    }
+    if let Some(name) = inside('<', '>') {
+        let name = name.rsplit_once(':').map_or(name, |(_, name)| name);
+        return Some(match name.strip_suffix("..") {
+            Some(name) => format!("{{*{name}}}"),
+            None => format!("{{{name}}}"),
+        });
+    }
+    let name = inside('{', '}')?;
+    if let Some(name) = name.strip_suffix("...") {
+        return Some(format!("{{*{name}}}"));
+    }
+    match name.split_once(':')? {
+        (name, ".*" | "path") => Some(format!("{{*{name}}}")),
+        (name, _) => Some(format!("{{{name}}}, and look at the value in the handler,")),
+    }
 }
 
 /// The routes of one pattern, as indexes into the router's list. Empty where no pattern ends.

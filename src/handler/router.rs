@@ -109,10 +109,11 @@ impl Router {
     ///
     /// # Panics
     ///
-    /// On a mistake in the program: a method that is not a token; a pattern that does not begin with a slash, or that has a
-    /// query, a brace other than around a whole segment, a parameter without a name or with the name of another one, more than
-    /// 8 parameters, or segments after a rest; a method and pattern that already have a function. Patterns that differ only in
-    /// the names of their parameters are the same.
+    /// On a mistake in the program: a method that is not a token, or a usual one in lower case; a pattern that does not begin with
+    /// a slash, or that has a query, a brace other than around a whole segment, a parameter without a name or with the name of
+    /// another one, more than 8 parameters, or segments after a rest; a parameter as other routers spell it (`:id`, `*rest`,
+    /// `{id:[0-9]+}`, `<id>`); a method and pattern that already have a function. Patterns that differ only in the names of their
+    /// parameters are the same.
     #[must_use]
     pub fn route<R: IntoOutcome<Kind>, Kind>(
         mut self,
@@ -141,14 +142,7 @@ impl Router {
         pattern: &str,
         acceptor: impl Fn(&Head<'_>) -> Accept + Send + Sync + 'static,
     ) -> Self {
-        let earlier = self
-            .add(Some(method), pattern)
-            .acceptor
-            .replace(Arc::new(acceptor));
-        assert!(
-            earlier.is_none(),
-            "{method} {pattern:?} has an acceptor already"
-        );
+        self.add_acceptor(Some(method), pattern, Arc::new(acceptor));
         self
     }
 
@@ -192,6 +186,87 @@ impl Router {
         self
     }
 
+    /// Adds all routes of another router, under a prefix: `nest("/api", users)` makes `/api/users` of its `/users`, and `/api`
+    /// of its `/`. The prefix may have parameters. Functions see the whole path. A fallback of the other router responds to what
+    /// is under the prefix, the prefix itself included, and matches no route.
+    ///
+    /// ```
+    /// use coldstart::{Router, TestRequest};
+    ///
+    /// let users = Router::new()
+    ///     .get("/", |_| "all users\n")
+    ///     .get("/{id}", |request| format!("user {}\n", request.parameter("id").unwrap_or_default()));
+    /// let mut router = Router::new().nest("/api/users", users);
+    /// assert_eq!(TestRequest::get("/api/users").run_handler(&mut router).text(), "all users\n");
+    /// assert_eq!(TestRequest::get("/api/users/7").run_handler(&mut router).text(), "user 7\n");
+    /// ```
+    ///
+    /// # Panics
+    ///
+    /// As [`route`](Self::route), and if the prefix is empty or ends with a slash: [`merge`](Self::merge) adds routes without
+    /// a prefix.
+    #[must_use]
+    pub fn nest(mut self, prefix: &str, other: impl Into<Self>) -> Self {
+        assert!(
+            prefix.starts_with('/') && !prefix.ends_with('/'),
+            "the prefix {prefix:?} does not begin with a slash, or ends with one"
+        );
+        let other = other.into();
+        for route in other.routes {
+            let pattern = match &*route.pattern {
+                "/" => prefix.to_owned(),
+                pattern => format!("{prefix}{pattern}"),
+            };
+            self.add_route(&pattern, route);
+        }
+        if let Some(fallback) = other.fallback {
+            self.fall_back_under(prefix, &fallback);
+        }
+        self
+    }
+
+    /// Adds all routes of another router, and its fallback if it has one.
+    ///
+    /// # Panics
+    ///
+    /// As [`route`](Self::route), and if both have a fallback.
+    #[must_use]
+    pub fn merge(mut self, other: impl Into<Self>) -> Self {
+        let other = other.into();
+        for route in other.routes {
+            let pattern = route.pattern.clone();
+            self.add_route(&pattern, route);
+        }
+        assert!(
+            self.fallback.is_none() || other.fallback.is_none(),
+            "both routers have a fallback"
+        );
+        self.fallback = self.fallback.or(other.fallback);
+        self
+    }
+
+    /// Adds what a route of another router has.
+    fn add_route(&mut self, pattern: &str, route: Route) {
+        let method = route.method.as_deref();
+        if let Some(function) = route.function {
+            self.add_function(method, pattern, function);
+        }
+        if let Some(acceptor) = route.acceptor {
+            self.add_acceptor(method, pattern, acceptor);
+        }
+        self.routes[self.last].body = route.body;
+    }
+
+    /// Adds a function for what is under the prefix and has no resource of its own.
+    fn fall_back_under(&mut self, prefix: &str, fallback: &RouteFunction) {
+        for pattern in [prefix.to_owned(), format!("{prefix}/{{*rest}}")] {
+            let segments = pattern.split('/').skip(1);
+            if self.patterns.insert(segments).is_empty() {
+                self.add_function(None, &pattern, Arc::clone(fallback));
+            }
+        }
+    }
+
     fn add_function(&mut self, method: Option<&str>, pattern: &str, function: RouteFunction) {
         let earlier = self.add(method, pattern).function.replace(function);
         assert!(
@@ -200,11 +275,23 @@ impl Router {
         );
     }
 
+    fn add_acceptor(&mut self, method: Option<&str>, pattern: &str, acceptor: Acceptor) {
+        let earlier = self.add(method, pattern).acceptor.replace(acceptor);
+        assert!(
+            earlier.is_none(),
+            "{method:?} {pattern:?} already has an acceptor"
+        );
+    }
+
     /// The route of this method and pattern; a new one unless it exists with only the other half, acceptor or function.
     fn add(&mut self, method: Option<&str>, pattern: &str) -> &mut Route {
         assert!(
             method.is_none_or(|name| !name.is_empty() && name.bytes().all(is_token_byte)),
             "{method:?} is not a method"
+        );
+        assert!(
+            method.is_none_or(|name| !is_usual_in_lower_case(name)),
+            "{method:?} has lower-case letters, and methods are case-sensitive (RFC 9110 §9.1)"
         );
         let names = parameter_names(pattern);
         let resource = self.patterns.insert(pattern.split('/').skip(1));
@@ -423,6 +510,12 @@ impl Methods {
     }
 }
 
+/// Such a method is legal, and no client sends it.
+fn is_usual_in_lower_case(method: &str) -> bool {
+    let is_usual = |usual: &&str| usual.eq_ignore_ascii_case(method) && *usual != method;
+    USUAL_METHODS.iter().any(is_usual)
+}
+
 fn with_allow(status: Status, methods: &Methods) -> Response {
     // It parses, because methods were checked to be tokens.
     let methods = HeaderValue::parse(methods.list());
@@ -436,7 +529,8 @@ fn page(status: Status) -> Response {
 #[cfg(test)]
 mod tests {
     use super::Router;
-    use crate::handler::{Accept, Demand, Outcome, Upgrade, Upload};
+    use crate::handler::{Accept, Demand, IntoResponse as _, Outcome, Upgrade, Upload};
+    use crate::message::Head;
     use crate::testing::TestResponse;
     use crate::{Handler, Request, Response, Status, TestRequest};
 
@@ -718,9 +812,61 @@ mod tests {
     }
 
     #[test]
+    fn a_nested_router_has_its_routes_under_the_prefix() {
+        let upload = |_: &Head<'_>| Accept::Respond(Status::ACCEPTED.into_response().into());
+        let inner = Router::new()
+            .get("/", show("root"))
+            .get("/{a}", show("one"))
+            .without_body()
+            .post("/{a}", show("made"))
+            .body_len_max(1)
+            .accept("PUT", "/{a}", upload)
+            .fallback(show("fallback"));
+        let mut router = Router::new()
+            .get("/{b}/other", show("other"))
+            .nest("/{b}/things", inner.clone())
+            .merge(
+                Router::new()
+                    .get("/merged", show("merged"))
+                    .fallback(show("outer")),
+            );
+        for (target, expected) in [
+            ("/x/things", "root b=x"),
+            ("/x/things/7", "one a=7 b=x"),
+            ("/x/things/7/8", "fallback b=x rest=7/8"),
+            ("/x/things/", "fallback b=x rest="),
+            ("/x/other", "other b=x"),
+            ("/merged", "merged"),
+            ("/x", "outer"),
+            ("/things", "outer"),
+        ] {
+            assert_eq!(get(&router, target), expected, "{target}");
+        }
+        let status = |method: &str, body: &'static str, router: &mut Router| {
+            let request = TestRequest::new(method, "/x/things/7").body(body);
+            request.run_handler(router).status().code()
+        };
+        assert_eq!(status("POST", "1", &mut router), 200);
+        assert_eq!(
+            status("POST", "12", &mut router),
+            413,
+            "its bound went with it"
+        );
+        assert_eq!(status("PUT", "", &mut router), 202);
+        assert_eq!(
+            status("DELETE", "", &mut router),
+            405,
+            "the resource exists"
+        );
+        let mut twice = Router::new().nest("/a", Router::new().nest("/b", inner));
+        assert_eq!(get(&twice, "/a/b/7"), "one a=7");
+        assert_eq!(status("POST", "12", &mut twice), 404);
+    }
+
+    #[test]
     fn a_mistake_in_a_pattern_names_the_pattern() {
         type Mistake = fn(Router) -> Router;
-        let mistakes: [(Mistake, &str); 14] = [
+        let mistakes: [(Mistake, &str); 29] = [
             (
                 |to| to.get("things", show("")),
                 "\"things\" does not begin with a slash",
@@ -770,6 +916,51 @@ mod tests {
                 "\"/x\" already has a handler",
             ),
             (|to| to.route("NO METHOD", "/", show("")), "is not a method"),
+            (|to| to.route("get", "/", show("")), "are case-sensitive"),
+            (|to| to.get("/t/:id", show("")), "write {id} for \":id\""),
+            (|to| to.get("/t/:id?", show("")), "write {id} for \":id?\""),
+            (
+                |to| to.get("/t/*path", show("")),
+                "write {*path} for \"*path\"",
+            ),
+            (|to| to.get("/t/*", show("")), "write {*rest} for \"*\""),
+            (
+                |to| to.get("/t/<id>/x", show("")),
+                "write {id} for \"<id>\"",
+            ),
+            (
+                |to| to.get("/t/<int:id>", show("")),
+                "write {id} for \"<int:id>\"",
+            ),
+            (
+                |to| to.get("/t/<path..>", show("")),
+                "write {*path} for \"<path..>\"",
+            ),
+            (
+                |to| to.get("/{path...}", show("")),
+                "write {*path} for \"{path...}\"",
+            ),
+            (
+                |to| to.get("/{path:.*}", show("")),
+                "write {*path} for \"{path:.*}\"",
+            ),
+            (
+                |to| to.get("/{id:[0-9]+}", show("")),
+                "write {id}, and look at the value in the handler, for \"{id:[0-9]+}\"",
+            ),
+            (
+                |to| to.nest("/taken", Router::new().get("/{a}", show(""))),
+                "\"/taken/{a}\" already has a handler",
+            ),
+            (|to| to.nest("/x/", Router::new()), "\"/x/\" does not begin"),
+            (|to| to.nest("", Router::new()), "\"\" does not begin"),
+            (
+                |to| {
+                    let other = Router::new().fallback(show(""));
+                    to.fallback(show("")).merge(other)
+                },
+                "both routers have a fallback",
+            ),
             (|_| Router::new().body_len_max(1), "no route before it"),
         ];
         for (mistake, message) in mistakes {
