@@ -3,6 +3,9 @@
 use std::collections::HashSet;
 use std::fs;
 
+/// In the flags of a process: it runs no code of its own any more.
+const PF_EXITING: u64 = 4;
+
 /// A process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Entry {
@@ -41,6 +44,19 @@ pub(crate) fn descendants(root: i32) -> Vec<Entry> {
         found.extend(children);
         rest = others;
     }
+}
+
+/// Returns whether a process has ended, or is ending: its connections may be closed before its parent can notice.
+pub(crate) fn is_ending(id: i32) -> bool {
+    let Ok(line) = fs::read_to_string(format!("/proc/{id}/stat")) else {
+        return are_visible();
+    };
+    let fields = line.rsplit_once(") ").map_or("", |(_, fields)| fields);
+    let flags = fields
+        .split(' ')
+        .nth(6)
+        .and_then(|flags| flags.parse().ok());
+    flags.is_some_and(|flags: u64| flags & PF_EXITING > 0)
 }
 
 /// Returns the ids of all processes.
@@ -85,6 +101,24 @@ mod tests {
             parent: 3,
         };
         assert_eq!(found, Some(expected));
+    }
+
+    #[test]
+    fn a_process_is_ending_before_its_parent_notices() {
+        let mut child = std::process::Command::new("cat")
+            .stdin(std::process::Stdio::piped())
+            .stdout(std::process::Stdio::piped())
+            .spawn()
+            .unwrap();
+        let id = i32::try_from(child.id()).unwrap();
+        assert!(!is_ending(id));
+        drop(child.stdin.take());
+        // Its end closes the pipe.
+        let mut output = child.stdout.take().unwrap();
+        std::io::Read::read_to_end(&mut output, &mut Vec::new()).unwrap();
+        assert!(is_ending(id));
+        child.wait().unwrap();
+        assert!(is_ending(id));
     }
 
     #[test]

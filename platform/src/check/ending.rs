@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use rustix::process::Signal;
 
 use super::observation::{Break, Cause, Observation};
+use super::resources::rest;
 use super::subject::{Port, Subject, dial};
 use crate::caller_error::CallerError;
 use crate::fix::Trouble;
@@ -111,9 +112,11 @@ fn finish_under_sigterm(subject: &Subject, instance: &Instance) -> Result<(), Fa
     let (before, after) = bytes.split_at(bytes.len() - 4);
     wire.send(before)?;
     instance.process.wait(ARRIVAL);
+    rest(instance);
     // To the start command alone, as process 1 gets it.
     instance.process.terminate();
     instance.process.wait(ARRIVAL);
+    rest(instance);
     wire.send(after)?;
     wire.read_reply("POST", END_PATIENCE.max(subject.patience()))
         .map(drop)

@@ -1,5 +1,6 @@
 //! H: the platform's own requests.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, ScopedJoinHandle};
 use std::time::{Duration, Instant};
 
@@ -63,18 +64,25 @@ pub(crate) fn health(subject: &Subject, instance: &Instance) -> Observation {
     // Full load would be the whole concurrency: the health check is one request more.
     let threads = subject.project.settings.concurrency_max().min(LOAD_THREADS);
     let until = Instant::now() + LOAD_TIME;
+    let is_over = AtomicBool::new(false);
     let worst = thread::scope(|scope| {
         for _ in 0..threads {
-            shortage::spawn_scoped(scope, || load(subject, instance, until)).ok();
+            shortage::spawn_scoped(scope, || load(subject, instance, &is_over)).ok();
         }
         let mut worst = Some(200);
-        while Instant::now() < until {
+        let mut failures = 0;
+        // As the platform counts: one late response does not end an instance.
+        while failures < health.failures_max && (failures > 0 || Instant::now() < until) {
             let status = hooks::health_status(instance, health);
-            if !status.is_some_and(|status| (200..400).contains(&status)) {
+            if status.is_some_and(|status| (200..400).contains(&status)) {
+                failures = 0;
+                worst = Some(200);
+            } else {
+                failures += 1;
                 worst = status;
-                break;
             }
         }
+        is_over.store(true, Ordering::Relaxed);
         worst
     });
     match worst {
@@ -103,7 +111,9 @@ pub(crate) fn health(subject: &Subject, instance: &Instance) -> Observation {
     }
 }
 
-fn load(subject: &Subject, instance: &Instance, until: Instant) {
+fn load(subject: &Subject, instance: &Instance, is_over: &AtomicBool) {
     let Ok(mut wire) = dial(instance) else { return };
-    while Instant::now() < until && subject.ask(&mut wire, &subject.plain(instance)).is_ok() {}
+    while !is_over.load(Ordering::Relaxed)
+        && subject.ask(&mut wire, &subject.plain(instance)).is_ok()
+    {}
 }

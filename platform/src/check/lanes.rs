@@ -358,7 +358,7 @@ impl<'a> Seat<'a> {
 /// A fault that ended the process is reported with its exit code and last line.
 fn with_end(observation: Observation, instance: &Instance) -> Observation {
     match observation {
-        Observation::Broken(broken) => match instance.process.wait(END_NOTICE) {
+        Observation::Broken(broken) => match instance.process.notice_end(END_NOTICE) {
             Some(status) => {
                 let last = instance.logs.lines().pop();
                 broken.ended(exit_code(status), last.as_deref()).into()

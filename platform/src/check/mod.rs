@@ -6,6 +6,7 @@ mod finding;
 mod hooks;
 mod keepalive;
 mod lanes;
+mod load;
 mod logs;
 mod observation;
 mod opening;

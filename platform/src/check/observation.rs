@@ -60,6 +60,8 @@ pub(crate) enum Cause {
     ClosesEach,
     /// A connection is closed after a number of requests.
     MaxRequests,
+    /// A connection is closed some time after it was opened.
+    MaxAge,
     /// A connection that is idle for a while is closed.
     IdleTimer,
 }

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use super::observation::{Break, Cause, Observation};
-use super::resources::share_of_work;
+use super::resources::{rest, share_of_work};
 use super::subject::{Subject, dial};
 use crate::caller_error::CallerError;
 use crate::clock::{self, human};
@@ -20,6 +20,13 @@ const LEAVERS: usize = 10;
 const TIME_MIN: Duration = Duration::from_millis(50);
 const COUNT_MIN: u32 = 4;
 const ALONE: u32 = 4;
+/// Responses that are mixed up now and then show in one burst of several. A machine that was busy for a moment does not
+/// make a server look serial in all of them.
+const BURSTS: u32 = 3;
+/// Bursts that take this long are not repeated.
+const AGAIN_MAX: Duration = Duration::from_millis(300);
+/// No machine is busy for this long, so requests that take it wait for each other.
+const CERTAIN_AFTER: Duration = Duration::from_secs(4);
 /// No router sends these. The server may refuse them or close, and must go on.
 const MALFORMED: [&[u8]; 3] = [
     b"BROKEN\x01 /\r\n\x00: x\r\n\r\n",
@@ -34,22 +41,15 @@ pub(crate) fn at_a_time(subject: &Subject, instance: &Instance) -> Observation {
         Ok(burst) => burst,
         Err(broken) => return broken.into(),
     };
-    let (together, work) = share_of_work(instance, || burst(subject, instance, limit, alone.time));
-    let together = match together {
-        Ok(burst) => burst,
+    let together = match bursts(subject, instance, limit, alone.time) {
+        Ok(together) => together,
         Err(broken) => return broken.into(),
     };
-    let in_turn = alone.time * limit;
-    let is_serial = limit >= COUNT_MIN
-        && alone.time >= TIME_MIN
-        && together.time > in_turn.mul_f64(0.6)
-        // What has work all the time, or waits for a processor, cannot do more of it at once.
-        && work < 0.5;
-    if is_serial {
+    if let Some(time) = together.serial {
         return Break::new(format!(
             "one request takes {}, {limit} at a time take {}: they wait for each other, and not for a processor",
             human(alone.time),
-            human(together.time)
+            human(time)
         ))
         .trouble(Trouble::Serial)
         .is(Cause::Serial)
@@ -62,6 +62,41 @@ pub(crate) fn at_a_time(subject: &Subject, instance: &Instance) -> Observation {
         0 => format!("{limit} at a time"),
         _ => format!("{limit} at a time, {reflecting} responses name their request"),
     })
+}
+
+/// What several bursts of the same size showed.
+struct Bursts {
+    /// How long one took, if the requests waited for each other in all of them.
+    serial: Option<Duration>,
+    reflecting: usize,
+}
+
+fn bursts(
+    subject: &Subject,
+    instance: &Instance,
+    limit: u32,
+    alone: Duration,
+) -> Result<Bursts, Break> {
+    let mut is_serial = limit >= COUNT_MIN && alone >= TIME_MIN;
+    let mut all = Bursts {
+        serial: None,
+        reflecting: 0,
+    };
+    for _ in 0..BURSTS {
+        let (together, work) = share_of_work(instance, || burst(subject, instance, limit, alone));
+        let together = together?;
+        all.reflecting += together.reflecting;
+        // What has work all the time, or waits for a processor, cannot do more of it at once. A busy machine makes that
+        // longer, but not the time without work.
+        let idle = together.time.mul_f64(1.0 - work);
+        is_serial &= idle > (alone * limit).mul_f64(0.6);
+        all.serial = is_serial.then_some(together.time);
+        let again_max = if is_serial { CERTAIN_AFTER } else { AGAIN_MAX };
+        if together.time > again_max {
+            break;
+        }
+    }
+    Ok(all)
 }
 
 /// One request at a time. A busy machine delays some of them, not all.
@@ -147,7 +182,8 @@ pub(crate) fn one_fails(subject: &Subject, instance: &Instance) -> Observation {
         let afterwards = subject
             .ask_once(instance, &subject.plain(instance))
             .map(drop);
-        let is_alive = instance.process.wait(END_NOTICE).is_none();
+        rest(instance);
+        let is_alive = instance.process.notice_end(END_NOTICE).is_none();
         match (is_alive, beside.and(afterwards)) {
             (false, _) => {
                 return Break::new(format!("the process ended after {what}"))
@@ -184,7 +220,9 @@ fn beside(subject: &Subject, instance: &Instance, bytes: &[u8]) -> Result<(), Fa
                 if let Ok(mut wire) = dial(instance) {
                     wire.send(bytes).ok();
                     // Some servers wait for more of it: no response is a response here.
-                    wire.read_reply("POST", END_NOTICE).ok();
+                    if let Err(Fault::TimedOut) = wire.read_reply("POST", END_NOTICE) {
+                        rest(instance);
+                    }
                 }
             }
             Ok(())
@@ -213,7 +251,8 @@ pub(crate) fn leavers(subject: &Subject, instance: &Instance) -> Observation {
     let patience = PATIENCE_MIN.max(subject.patience());
     let afterwards = dial(instance)
         .and_then(|mut wire| subject.ask_within(&mut wire, &subject.plain(instance), patience));
-    match (instance.process.wait(END_NOTICE), afterwards) {
+    rest(instance);
+    match (instance.process.notice_end(END_NOTICE), afterwards) {
         (Some(_), _) => Break::new("the process ended after callers left")
             .caller(CallerError::ProcessExited)
             .fix("treat a closed connection (EPIPE, ECONNRESET) as the end of that request alone; ignore SIGPIPE")

@@ -46,7 +46,7 @@ pub(crate) fn table(title: &str, findings: &[Finding], depth: Depth) {
 pub(crate) const fn remark(depth: Depth) -> &'static str {
     match depth {
         Depth::Quick => {
-            "idle connections were held for 6 s; --idle goes to 131 s, --full to 16 min"
+            "idle connections were held for 7 s; --idle goes to 131 s, --full to 16 min"
         }
         Depth::Idle => "idle connections were held for 131 s; --full goes to 16 min",
         Depth::Full => "idle connections were held for 16 min",

@@ -6,31 +6,40 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use super::load::{Load, send};
 use super::observation::{Break, Observation};
-use super::subject::{Depth, Subject, dial};
+use super::subject::{Depth, Subject};
 use crate::instance::Instance;
 use crate::instance::process::eventually;
 use crate::shortage;
-use crate::wire::exchange::Call;
 
 const THREADS_MAX: u64 = 1024;
 /// Garbage collectors and allocators grow by this much without a leak.
 const GROWTH_KB: u64 = 48 * 1024;
 const DESCRIPTORS_MAX: u64 = 576;
+/// Twice in a row: pools of connections and of threads grow at first.
+const GROWTH_ROUNDS: u32 = 2;
+const GROWTH_LOAD: Load = Load {
+    requests: 100,
+    time: Duration::from_secs(2),
+};
+/// A descriptor that is left open for one request in this many stays open for all of them in the end.
+const REQUESTS_A_DESCRIPTOR: u64 = 4;
+/// Fewer requests than this say nothing about growth.
+const GROWTH_REQUESTS_MIN: u32 = 16;
+/// How long a server may take to close what the last requests have opened.
+const CLOSE_PATIENCE: Duration = Duration::from_secs(2);
 /// A runtime may collect an ended child late, with the next one.
 const ZOMBIES_MAX: usize = 4;
-const REAP_PATIENCE: Duration = Duration::from_secs(1);
+const REAP_PATIENCE: Duration = Duration::from_secs(3);
+/// How long [`rest`] waits at most, for servers that are never at rest.
+const REST_PATIENCE: Duration = Duration::from_secs(1);
+/// What arrives for a thread makes it runnable at once, but not before the kernel has had a turn.
+const REST_PERIOD: Duration = Duration::from_millis(15);
 /// How often threads are looked at.
 const SAMPLE_PERIOD: Duration = Duration::from_millis(5);
 /// How often new processes are looked for.
 const SAMPLES_A_SEARCH: u32 = 20;
-
-/// At most this many requests, in at most this time.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Load {
-    pub(crate) requests: u32,
-    pub(crate) time: Duration,
-}
 
 const WARM_UP: Load = Load {
     requests: 200,
@@ -81,8 +90,9 @@ pub(crate) fn memory(subject: &Subject, instance: &Instance) -> Observation {
     ))
 }
 
-/// R2: threads and descriptors after everything else.
-pub(crate) fn handles(_: &Subject, instance: &Instance) -> Observation {
+/// R2: threads and descriptors after everything else, and whether requests add to the descriptors.
+pub(crate) fn handles(subject: &Subject, instance: &Instance) -> Observation {
+    let growth = growth(subject, instance);
     let usage = instance.process.usage();
     // R3 reports these.
     let threads = usage.threads.saturating_sub(zombies_of(instance) as u64);
@@ -91,15 +101,41 @@ pub(crate) fn handles(_: &Subject, instance: &Instance) -> Observation {
             .fix("bound the thread pool")
             .into();
     }
-    if usage.descriptors > DESCRIPTORS_MAX {
-        return Break::new(format!("{} descriptors stay open", usage.descriptors))
-            .fix("close files, and connections whose caller has left")
-            .into();
+    let seen = match growth {
+        Some((opened, sent)) => format!("{opened} descriptors of {sent} requests stay open"),
+        None if usage.descriptors > DESCRIPTORS_MAX => {
+            format!("{} descriptors stay open", usage.descriptors)
+        }
+        None => {
+            return Observation::Held(format!(
+                "{threads} threads, {} descriptors",
+                usage.descriptors
+            ));
+        }
+    };
+    Break::new(seen)
+        .fix("close files, and connections whose caller has left")
+        .into()
+}
+
+/// The descriptors that stay open with each round of requests, and the number of these requests. How many are open in
+/// all would depend on how many requests the machine has managed so far.
+fn growth(subject: &Subject, instance: &Instance) -> Option<(u64, u32)> {
+    let open = || instance.process.usage().descriptors;
+    let call = subject.plain(instance);
+    let first = open();
+    let (mut before, mut all) = (first, 0);
+    for _ in 0..GROWTH_ROUNDS {
+        let sent = send(subject, instance, &call, GROWTH_LOAD);
+        let allowed = before + u64::from(sent) / REQUESTS_A_DESCRIPTOR;
+        let is_closed = || open() < allowed;
+        if sent < GROWTH_REQUESTS_MIN || eventually(Instant::now() + CLOSE_PATIENCE, is_closed) {
+            return None;
+        }
+        before = open();
+        all += sent;
     }
-    Observation::Held(format!(
-        "{threads} threads, {} descriptors",
-        usage.descriptors
-    ))
+    Some((before.saturating_sub(first), all))
 }
 
 /// R3: processes that have ended and that no parent has waited for.
@@ -136,7 +172,7 @@ pub(crate) fn share_of_work<T>(instance: &Instance, act: impl FnOnce() -> T) -> 
                 members = instance.process.members();
             }
             all += 1;
-            working += u32::from(members.iter().any(|member| has_work(*member)));
+            working += u32::from(members.iter().any(|member| has_thread_in(&["R"], *member)));
             thread::sleep(SAMPLE_PERIOD);
         }
         f64::from(working) / f64::from(all.max(1))
@@ -150,12 +186,29 @@ pub(crate) fn share_of_work<T>(instance: &Instance, act: impl FnOnce() -> T) -> 
     })
 }
 
-/// Whether a thread of the process is running, or would be if a processor were free.
-fn has_work(process: i32) -> bool {
+/// Waits until the instance has done what it can do about all that has arrived so far: no thread of it has work. On a
+/// busy machine a server gets to it late.
+pub(crate) fn rest(instance: &Instance) {
+    let is_busy = |member| has_thread_in(&["R", "D"], member);
+    let mut was_idle = false;
+    eventually(Instant::now() + REST_PATIENCE, || {
+        thread::sleep(REST_PERIOD);
+        let is_idle = !instance.process.members().into_iter().any(is_busy);
+        std::mem::replace(&mut was_idle, is_idle) && is_idle
+    });
+}
+
+/// Whether a thread of the process is in one of these states. `R` is running, or would be if a processor were free; `D`
+/// waits for a disk.
+fn has_thread_in(states: &[&str], process: i32) -> bool {
     let threads = fs::read_dir(format!("/proc/{process}/task"));
     threads.into_iter().flatten().flatten().any(|thread| {
         let fields = stat(&thread.path());
-        fields.is_some_and(|fields| fields.first().is_some_and(|state| state == "R"))
+        fields.is_some_and(|fields| {
+            fields
+                .first()
+                .is_some_and(|state| states.contains(&state.as_str()))
+        })
     })
 }
 
@@ -164,22 +217,4 @@ fn stat(folder: &Path) -> Option<Vec<String>> {
     let line = fs::read_to_string(folder.join("stat")).ok()?;
     let (_, fields) = line.rsplit_once(") ")?;
     Some(fields.split(' ').map(str::to_owned).collect())
-}
-
-/// Sends a request again and again, on one connection if the server keeps it; gives how often.
-pub(crate) fn send(subject: &Subject, instance: &Instance, call: &Call, load: Load) -> u32 {
-    let deadline = Instant::now() + load.time;
-    let mut wire = None;
-    let mut sent = 0;
-    while sent < load.requests && Instant::now() < deadline {
-        let Some(mut open) = wire.take().or_else(|| dial(instance).ok()) else {
-            break;
-        };
-        let reply = subject.ask(&mut open, call);
-        if reply.is_ok_and(|reply| reply.head.keeps_alive()) {
-            wire = Some(open);
-        }
-        sent += 1;
-    }
-    sent
 }

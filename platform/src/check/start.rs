@@ -9,6 +9,7 @@ use std::time::Duration;
 use rustix::net::sockopt::set_socket_linger;
 
 use super::observation::{Break, Cause, Observation};
+use super::resources::rest;
 use super::subject::{Port, Subject, free_port};
 use crate::caller_error::CallerError;
 use crate::clock::human;
@@ -18,6 +19,7 @@ use crate::instance::Instance;
 use crate::instance::command::Circumstances;
 use crate::instance::timeline::Part;
 use crate::package::inspect::{self, Debian, Fault};
+use crate::processes;
 use crate::project::Start;
 use crate::settings::{Origin, Settings};
 use crate::shortage;
@@ -238,7 +240,15 @@ pub(crate) fn survives_probes(subject: &Subject, instance: &Instance) -> Observa
     };
     let reply = subject.ask_once(instance, &subject.plain(instance));
     drop(held);
+    // It may end for a reset only after it has responded to a request that came later.
+    rest(instance);
     match reply {
+        Ok(_) if processes::is_ending(instance.process.id()) => Break::new(
+            "the process ended after resets and half-open connections",
+        )
+        .caller(CallerError::ProcessExited)
+        .fix("treat a closed connection (EPIPE, ECONNRESET) as the end of that connection alone")
+        .into(),
         Ok(_) => Observation::Held(format!("{count} half-open connections, and a response")),
         Err(fault) => subject
             .broken_by(&format!("with {count} half-open connections"), &fault)

@@ -35,7 +35,8 @@ const SLOWDOWN_MAX: u32 = 10;
 const START_PATIENCE_MIN: Duration = Duration::from_secs(10);
 /// Several instances may start at the same time.
 const START_SLOWDOWN_MAX: u32 = 4;
-const CONNECT_PATIENCE: Duration = Duration::from_secs(3);
+/// The kernel repeats a connect that a full backlog has dropped after 1, 3 and 7 s.
+const CONNECT_PATIENCE: Duration = Duration::from_secs(8);
 /// A server that responds before it has read a large body may close (RFC 9112 §9.3). Go's does after 256 KB.
 const READ_LEN_MIN: usize = 64 * 1024;
 

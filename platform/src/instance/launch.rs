@@ -98,12 +98,14 @@ pub(crate) fn start<W: Witness>(
         make_ready(&mut instance, settings, witness)
     });
     // Whatever else failed: if the process has ended, that is the cause.
-    let ready = ready.map_err(|not_started| match instance.process.wait(END_NOTICE) {
-        Some(status) if instance.has_listened() => {
-            ended_early(&instance, project, status, Dialed::Accepted)
-        }
-        Some(_) | None => not_started,
-    });
+    let ready = ready.map_err(
+        |not_started| match instance.process.notice_end(END_NOTICE) {
+            Some(status) if instance.has_listened() => {
+                ended_early(&instance, project, status, Dialed::Accepted)
+            }
+            Some(_) | None => not_started,
+        },
+    );
     match ready {
         Ok(()) => Ok(instance),
         Err(not_started) => {

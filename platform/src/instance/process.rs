@@ -22,6 +22,8 @@ use crate::sandbox::{self, Channel, Closer, Network, Order, Refusal, Report, Spe
 
 /// How long a killed process may take to disappear.
 const KILL_PATIENCE: Duration = Duration::from_secs(6);
+/// How long the news of an end that the kernel shows may take.
+const NEWS_PATIENCE: Duration = Duration::from_secs(6);
 const PAGE_KB: u64 = 4;
 const SIGTERM_BIT: u64 = 1 << (15 - 1);
 
@@ -218,6 +220,14 @@ impl Process {
             .changed
             .wait_timeout_while(self.lock(), patience, |ended| ended.is_none());
         *waiting.unwrap_or_else(PoisonError::into_inner).0
+    }
+
+    /// Waits for the end, and for longer if the start command is ending: on a busy machine the news of it take long.
+    pub(crate) fn notice_end(&self, patience: Duration) -> Option<ExitStatus> {
+        self.wait(patience).or_else(|| {
+            let is_ending = processes::is_ending(self.id());
+            is_ending.then(|| self.wait(NEWS_PATIENCE)).flatten()
+        })
     }
 
     /// Sends SIGTERM to the start command.

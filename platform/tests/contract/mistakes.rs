@@ -159,6 +159,12 @@ fn a_maximum_of_requests_is_found() {
 }
 
 #[test]
+fn a_maximum_age_is_no_maximum_of_requests() {
+    let options = ["--only", "K2"];
+    is_found("slow-max-age", &options, ["K2", "fail"], " at the age of ");
+}
+
+#[test]
 fn closing_responses_are_found() {
     let options = ["--only", "P2,K3", "--no-sandbox"];
     is_found("closes", &options, ["K3", "fail"], "8 of 8 responses close");
@@ -321,12 +327,12 @@ fn a_leak_is_found() {
 
 #[test]
 fn descriptors_left_open_are_found() {
-    let options = ["--only", "K2,R2"];
+    let options = ["--only", "R2"];
     is_found(
         "descriptors",
         &options,
         ["R2", "warn"],
-        "descriptors stay open",
+        "descriptors of 200 requests stay open",
     );
 }
 

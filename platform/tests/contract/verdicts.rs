@@ -28,7 +28,7 @@ const AT_A_TIME: usize = 6;
 const MODES: [&[&str]; 3] = [&[], &["--network=host"], &["--no-sandbox"]];
 
 /// Servers of `mistakes.py` that keep every rule, each in its own way.
-const RIGHT: [(&str, &[&str]); 7] = [
+const RIGHT: [(&str, &[&str]); 8] = [
     ("", &[]),
     ("echo", &[]),
     ("no-root", &["--path=/health"]),
@@ -36,10 +36,11 @@ const RIGHT: [(&str, &[&str]); 7] = [
     ("late-event", &[]),
     ("endless-events", &[]),
     ("slow-start", &[]),
+    ("moody-health", &[]),
 ];
 
 /// Mistakes of `mistakes.py`, and the findings that name each.
-const WRONG: [(&str, &[&str]); 41] = [
+const WRONG: [(&str, &[&str]); 43] = [
     ("one-worker", &["S5 fail"]),
     ("needs-variables", &["S7 warn"]),
     ("ends-early", &["S3 fail"]),
@@ -57,11 +58,13 @@ const WRONG: [(&str, &[&str]); 41] = [
     ("unused", &["K1b warn"]),
     ("max-requests", &["K2 fail"]),
     ("max-age", &["K2b fail"]),
+    ("slow-max-age", &["K2b fail"]),
     ("closes", &["K3 fail"]),
     ("freeze", &["K1 fail"]),
     ("initialize-once", &["H1 fail"]),
     ("pre-stop-fails", &["H2 fail"]),
     ("slow-health", &["S3 fail"]),
+    ("sick-health", &["H4 fail"]),
     ("mixed-up", &["C1 fail"]),
     ("serial", &["C1 warn"]),
     ("crash", &["C2 fail"]),

@@ -16,6 +16,8 @@ serial = threading.Lock()
 stopping = threading.Event()
 hoard = []
 initialized = 0
+checked = 0
+worked_at = float("-inf")
 
 
 def makes(name):
@@ -85,7 +87,7 @@ class Connection:
                         self.stream.settimeout(2)
                     if makes("max-requests") and self.served == 100:
                         return
-                    if makes("max-age") and time.monotonic() - born > 3:
+                    if MISTAKE in ("max-age", "slow-max-age") and time.monotonic() - born > 3:
                         return
         except (OSError, ValueError, IndexError):
             if makes("dies-with-callers"):
@@ -115,7 +117,7 @@ class Connection:
                 busy -= 1
 
     def respond(self, method, target):
-        global current, initialized
+        global current, initialized, checked, worked_at
         headers, length = {}, 0
         while True:
             field = self.reader.readline(70_000).decode("latin-1")
@@ -148,9 +150,12 @@ class Connection:
         if makes("writes-later"):
             with open("requests.log", "a") as file:
                 file.write(target + "\n")
-        if makes("serial"):
+        if makes("serial") and path != "/health":
             with serial:
                 time.sleep(0.1)
+        if makes("slow-max-age"):
+            # A thousand requests take longer than that age.
+            time.sleep(0.004)
         if is_kind("no-root") and path == "/":
             time.sleep(60)
         if is_kind("slow") and path == "/":
@@ -164,6 +169,10 @@ class Connection:
             return self.send(method, "500 Broken" if makes("pre-stop-fails") else "200 OK", "")
         if path == "/health":
             time.sleep(1.5 if makes("slow-health") else 0)
+            checked += 1
+            is_sick = makes("sick-health") and time.monotonic() - worked_at < 2
+            if is_sick or is_kind("moody-health") and checked % 3 == 0:
+                return self.send(method, "503 Busy", "")
             return self.send(method, "200 OK", "")
         if path == "/fault":
             if makes("crash"):
@@ -178,6 +187,7 @@ class Connection:
             return self.events(method)
         if control == "/invoke" and not body and makes("no-empty-event"):
             return self.send(method, "500 Broken", "no JSON")
+        worked_at = time.monotonic()
         if makes("mixed-up"):
             time.sleep(0.02)
         log(f"{method} {target[:80]}") if not makes("late-log") else None
