@@ -21,7 +21,8 @@
 //! # Where to go from a function
 //!
 //! - Several routes: [`Router`].
-//! - A response that is made piece by piece: [`Body::channel`], [`Response::event_stream`], [`Body::file`].
+//! - A response that is made piece by piece: [`Body::writer`], [`Body::poll_fn`], [`Body::channel`], [`Response::event_stream`],
+//!   [`Body::file`].
 //! - A response that waits for something: an `async` block or function, see [async handlers](handler#async-handlers).
 //! - A response from another thread or an async runtime: [`Outcome::promised`](handler::Outcome::promised).
 //! - Work that blocks: [`blocking`] for one route, [`Server::threads`] for all. Otherwise a function runs on the loop, and

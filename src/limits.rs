@@ -72,6 +72,8 @@ pub const WORKERS_MAX: usize = 64;
 pub(crate) const POOL_QUEUE_MAX: usize = 1024;
 /// Bytes of all requests that wait for a thread of the pool: two of the largest default bodies.
 pub(crate) const POOL_QUEUE_LEN_MAX: usize = 64 * 1024 * 1024;
+/// Bytes that wait for the peer in a [`Body::writer`](crate::Body::writer), unless it has a bound of its own.
+pub(crate) const WRITER_LEN_MAX: usize = 64 * 1024;
 /// Pieces that may wait in a channel: one for each of this many of its bytes, the memory that a piece of one byte takes, and at
 /// least [`CHANNEL_PIECES_MIN`].
 pub(crate) const CHANNEL_PIECE_LEN: usize = 64;

@@ -480,6 +480,11 @@ impl Connection {
         }
     }
 
+    /// The response's head was written, and its body is neither complete nor cut.
+    pub(crate) fn is_body_due(&self) -> bool {
+        self.send == Send::Body
+    }
+
     /// No body may follow the head that was just written: HEAD, 204, 205, 304.
     pub(crate) const fn has_no_body(&self) -> bool {
         matches!(self.response, BodyFraming::Absent)

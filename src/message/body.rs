@@ -1,23 +1,24 @@
-//! Bodies of responses: whole, from a file, or sent piece by piece from any thread.
+//! Bodies of responses: whole, from a file, or arriving piece by piece.
+//!
+//! | where the bytes come from | body |
+//! | --- | --- |
+//! | they are here | [`Body::from`] |
+//! | a file | [`Body::file`] |
+//! | async code that writes them | [`Body::writer`] |
+//! | a stream or a poll function | [`Body::poll_fn`] |
+//! | another thread, or an async runtime | [`Body::channel`] |
+//!
+//! The last three have [`Body::with_len`] if their length is known.
 
 use core::fmt;
-use core::task::{Context, Poll, Waker};
-use std::collections::VecDeque;
 use std::fs::File;
 use std::ops::Range;
-use std::sync::{Arc, PoisonError};
+use std::sync::Arc;
 
 use bytes::Bytes;
 
-use crate::limits::{CHANNEL_PIECE_LEN, CHANNEL_PIECES_MIN};
-use crate::message::peer::PeerState;
-use crate::sync::contain::contain;
-use crate::sync::elsewhere::WorkElsewhere;
-use crate::sync::loop_thread::is_loop_thread;
 use crate::sync::memory::Memory;
 use crate::sync::notify::Notify;
-use crate::sync::thread::{self, ThreadId};
-use crate::sync::{Condvar, Mutex, MutexGuard};
 
 /// The body of a response.
 ///
@@ -30,8 +31,8 @@ pub(crate) enum Content {
     Whole(Bytes),
     /// A part of a file, read as the peer takes it.
     File(FilePart),
-    /// Pieces from a [`BodySender`].
-    Channel(BodySource),
+    /// Pieces that arrive one by one.
+    Arriving(Box<dyn Arriving>),
 }
 
 /// The part of a file that is still to be sent.
@@ -39,6 +40,45 @@ pub(crate) enum Content {
 pub(crate) struct FilePart {
     pub(crate) file: File,
     pub(crate) rest: Range<u64>,
+}
+
+/// A body that arrives piece by piece, before it reaches the loop. A trait object, as is what becomes of it, so that programs
+/// without such bodies link no code for them.
+pub(crate) trait Arriving: Send {
+    /// Its length in bytes, if it is announced.
+    fn len(&self) -> Option<u64> {
+        None
+    }
+
+    /// It has been returned: the thread that made it may wait for room now.
+    fn hand_over(&self) {}
+
+    /// It has reached the loop. From now on `notify` is called when there is something new, and what waits counts in `memory`.
+    fn attach(self: Box<Self>, notify: Notify, memory: &Arc<Memory>) -> Box<dyn PieceSource>;
+}
+
+/// The loop's end of a body that arrives piece by piece.
+pub(crate) trait PieceSource {
+    /// The next piece. Code that waits is polled only if it was woken, and only if there are `polls_left`.
+    fn next(&mut self, polls_left: &mut usize) -> Piece;
+
+    /// The peer has ended its side: what produces the body can see that.
+    fn half_close(&self) {}
+}
+
+/// What is next in a body.
+pub(crate) enum Piece {
+    Bytes(Bytes),
+    /// Nothing now; a notification will follow.
+    Pending,
+    /// The body is complete.
+    Finished,
+    /// It ended before it was complete.
+    Cut,
+    /// It is longer or shorter than announced.
+    WrongLength,
+    /// The code that produces it has panicked.
+    Broken,
 }
 
 impl Body {
@@ -56,44 +96,13 @@ impl Body {
         Self(Content::File(FilePart { file, rest: range }))
     }
 
-    /// A body that is sent piece by piece; the sender may move to any thread. At most `bytes_max` bytes wait in between, in at
-    /// most one piece for each 64 of them (16 in a small channel); a larger single piece passes when nothing else waits. While peers
-    /// hold as much as [`Limits::memory_max`](crate::server::Limits::memory_max), one piece waits at a time.
-    ///
-    /// The response's head is sent at once, and each piece when it arrives: server-sent events and tokens need no flush.
-    #[must_use]
-    pub fn channel(bytes_max: usize) -> (BodySender, Self) {
-        let channel = Arc::new(Channel {
-            queue: Mutex::new(Queue {
-                pieces: VecDeque::new(),
-                len: 0,
-                memory: None,
-                refused_len: 0,
-                sender: SenderState::Sending,
-                receiver: ReceiverState::Unattached,
-                waiting: None,
-                is_half_closed: false,
-            }),
-            room: Condvar::new(),
-            bytes_max,
-            made_by: thread::current().id(),
-        });
-        (
-            BodySender {
-                work: Some(WorkElsewhere::begin()),
-                channel: Arc::clone(&channel),
-            },
-            Self(Content::Channel(BodySource { channel })),
-        )
-    }
-
     /// Its length in bytes, if it is known.
     #[must_use]
     pub fn len(&self) -> Option<u64> {
         match &self.0 {
             Content::Whole(bytes) => Some(bytes.len() as u64),
             Content::File(part) => Some(part.rest.end.saturating_sub(part.rest.start)),
-            Content::Channel(_) => None,
+            Content::Arriving(body) => body.len(),
         }
     }
 
@@ -108,7 +117,7 @@ impl Body {
     pub fn as_bytes(&self) -> Option<&[u8]> {
         match &self.0 {
             Content::Whole(bytes) => Some(bytes),
-            Content::File(_) | Content::Channel(_) => None,
+            Content::File(_) | Content::Arriving(_) => None,
         }
     }
 }
@@ -155,557 +164,5 @@ impl From<&'static str> for Body {
 impl From<&'static [u8]> for Body {
     fn from(bytes: &'static [u8]) -> Self {
         Bytes::from_static(bytes).into()
-    }
-}
-
-struct Channel {
-    queue: Mutex<Queue>,
-    room: Condvar,
-    bytes_max: usize,
-    made_by: ThreadId,
-}
-
-struct Queue {
-    pieces: VecDeque<Bytes>,
-    len: usize,
-    /// Where the pieces count, once the body has reached the loop.
-    memory: Option<Arc<Memory>>,
-    /// The length of the last piece that was returned; 0 once one was taken.
-    refused_len: usize,
-    sender: SenderState,
-    receiver: ReceiverState,
-    /// An async task that waits for room.
-    waiting: Option<Waker>,
-    /// The peer has ended its side.
-    is_half_closed: bool,
-}
-
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum SenderState {
-    Sending,
-    Finished,
-    Dropped,
-}
-
-enum ReceiverState {
-    /// The body has not left the thread that made it.
-    Unattached,
-    /// The body is on its way to the loop.
-    HandedOver,
-    /// The loop wants to be notified.
-    Attached(Notify),
-    /// The peer, or the response, is gone.
-    Gone,
-}
-
-impl Channel {
-    fn lock(&self) -> MutexGuard<'_, Queue> {
-        #[cfg(feature = "_sim")]
-        crate::sync::tally::count(|tally| tally.locks += 1);
-        // No foreign code runs under this lock, so a poisoned one is consistent.
-        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// One piece may always wait, so that a channel goes on while others hold all memory.
-    fn has_room(&self, queue: &Queue, len: usize) -> bool {
-        let pieces_max = (self.bytes_max / CHANNEL_PIECE_LEN).max(CHANNEL_PIECES_MIN);
-        queue.len == 0
-            || queue.len.saturating_add(len) <= self.bytes_max
-                && queue.pieces.len() < pieces_max
-                && queue
-                    .memory
-                    .as_ref()
-                    .is_none_or(|memory| memory.has_room(len))
-    }
-
-    /// Takes the piece, unless the loop no longer reads the channel. What stays with the caller is dropped outside the lock: a
-    /// piece's memory may belong to foreign code, which may do anything when it is freed.
-    fn push(&self, queue: &mut Queue, piece: &mut Bytes) -> Result<(), SendError> {
-        if queue.is_peer_gone() {
-            return Err(SendError::PeerGone);
-        }
-        if !piece.is_empty() {
-            debug_assert!(self.has_room(queue, piece.len()), "more than may wait");
-            queue.push(std::mem::take(piece));
-        }
-        Ok(())
-    }
-}
-
-impl Queue {
-    const fn is_peer_gone(&self) -> bool {
-        matches!(self.receiver, ReceiverState::Gone)
-    }
-
-    /// Takes the piece, and wakes the loop if it may be asleep.
-    fn push(&mut self, piece: Bytes) {
-        self.len = self.len.saturating_add(piece.len());
-        if let Some(memory) = &self.memory {
-            memory.take_anyway(charge_of(1, piece.len()));
-        }
-        self.refused_len = 0;
-        let was_empty = self.pieces.is_empty();
-        self.pieces.push_back(piece);
-        if was_empty {
-            self.notify();
-        }
-    }
-
-    /// Gives back what this many pieces with `len` bytes counted for.
-    fn give_back(&self, pieces: usize, len: usize) {
-        if let Some(memory) = &self.memory {
-            memory.give_back(charge_of(pieces, len));
-        }
-    }
-
-    fn notify(&self) {
-        if let ReceiverState::Attached(notify) = &self.receiver {
-            notify.notify();
-        }
-    }
-}
-
-/// What pieces take in memory: their bytes, their places in the queue, and what their owners keep beside them.
-const fn charge_of(pieces: usize, len: usize) -> usize {
-    len.saturating_add(pieces.saturating_mul(CHANNEL_PIECE_LEN))
-}
-
-/// The sending end of a [`Body::channel`]. Dropped without [`finish`](Self::finish), it cuts the response: the peer sees
-/// that the body is incomplete.
-pub struct BodySender {
-    channel: Arc<Channel>,
-    work: Option<WorkElsewhere>,
-}
-
-impl BodySender {
-    /// Sends a piece; blocks while `bytes_max` bytes are waiting. An empty piece is ignored.
-    ///
-    /// # Errors
-    ///
-    /// [`SendError::PeerGone`] if the connection is gone; [`SendError::WouldDeadlock`] if the thread that would block runs
-    /// the loop, which alone can make room, or still has to return the response.
-    pub fn send(&self, piece: impl Into<Bytes>) -> Result<(), SendError> {
-        let mut piece: Bytes = piece.into();
-        let mut queue = self.channel.lock();
-        while !queue.is_peer_gone() && !self.channel.has_room(&queue, piece.len()) {
-            let is_unattached = matches!(queue.receiver, ReceiverState::Unattached);
-            if is_loop_thread() || (is_unattached && thread::current().id() == self.channel.made_by)
-            {
-                return Err(SendError::WouldDeadlock);
-            }
-            queue = self
-                .channel
-                .room
-                .wait(queue)
-                .unwrap_or_else(PoisonError::into_inner);
-        }
-        self.channel.push(&mut queue, &mut piece)
-    }
-
-    /// Sends a piece if there is room for it now.
-    ///
-    /// # Errors
-    ///
-    /// [`TrySendError::Full`] returns the piece; [`TrySendError::PeerGone`] if the connection is gone.
-    pub fn try_send(&self, piece: impl Into<Bytes>) -> Result<(), TrySendError> {
-        let mut piece: Bytes = piece.into();
-        let mut queue = self.channel.lock();
-        if !queue.is_peer_gone() && !self.channel.has_room(&queue, piece.len()) {
-            queue.refused_len = piece.len();
-            return Err(TrySendError::Full(piece));
-        }
-        let pushed = self.channel.push(&mut queue, &mut piece);
-        pushed.map_err(|_| TrySendError::PeerGone)
-    }
-
-    /// For async code of any runtime: ready when a piece can be sent; after a [`TrySendError::Full`], when the piece that it
-    /// returned can. `std::future::poll_fn` makes it awaitable. The task that polled last is woken.
-    ///
-    /// # Errors
-    ///
-    /// [`SendError::PeerGone`] if the connection is gone.
-    pub fn poll_ready(&self, context: &mut Context<'_>) -> Poll<Result<(), SendError>> {
-        // A waker is foreign code: it is cloned and dropped outside the lock.
-        let waker = context.waker().clone();
-        let mut queue = self.channel.lock();
-        if queue.is_peer_gone() {
-            return Poll::Ready(Err(SendError::PeerGone));
-        }
-        if self.channel.has_room(&queue, queue.refused_len.max(1)) {
-            return Poll::Ready(Ok(()));
-        }
-        let before = queue.waiting.replace(waker);
-        drop(queue);
-        drop(before);
-        Poll::Pending
-    }
-
-    /// Whether the peer is gone, so that work for it can stop.
-    #[must_use]
-    pub fn is_peer_gone(&self) -> bool {
-        self.channel.lock().is_peer_gone()
-    }
-
-    /// How far the peer is still there.
-    #[must_use]
-    pub fn peer(&self) -> PeerState {
-        let queue = self.channel.lock();
-        match queue.receiver {
-            ReceiverState::Gone => PeerState::Gone,
-            _ if queue.is_half_closed => PeerState::HalfClosed,
-            ReceiverState::Unattached | ReceiverState::HandedOver | ReceiverState::Attached(_) => {
-                PeerState::Open
-            }
-        }
-    }
-
-    /// Ends the body: it is complete.
-    pub fn finish(self) {
-        let mut queue = self.channel.lock();
-        queue.sender = SenderState::Finished;
-        // Drop notifies the loop.
-    }
-}
-
-impl Drop for BodySender {
-    fn drop(&mut self) {
-        self.work = None;
-        let mut queue = self.channel.lock();
-        if queue.sender == SenderState::Sending {
-            queue.sender = SenderState::Dropped;
-        }
-        queue.notify();
-    }
-}
-
-impl fmt::Debug for BodySender {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let queue = self.channel.lock();
-        formatter
-            .debug_struct("BodySender")
-            .field("bytes_waiting", &queue.len)
-            .finish_non_exhaustive()
-    }
-}
-
-/// Why a piece was not sent.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum SendError {
-    /// The peer has closed the connection, or the response was cut.
-    PeerGone,
-    /// The thread would wait for itself: it runs the loop, or still has to return the response.
-    WouldDeadlock,
-}
-
-impl fmt::Display for SendError {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str(match self {
-            Self::PeerGone => "the peer has gone",
-            Self::WouldDeadlock => {
-                "the channel is full, and only this thread could make room: send from another one, or use try_send"
-            }
-        })
-    }
-}
-
-impl core::error::Error for SendError {}
-
-/// Why [`BodySender::try_send`] did not send a piece.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum TrySendError {
-    /// `bytes_max` bytes are waiting; this returns the piece.
-    Full(Bytes),
-    /// The peer has closed the connection, or the response was cut.
-    PeerGone,
-}
-
-impl fmt::Display for TrySendError {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str(match self {
-            Self::Full(_) => "the body's channel is full",
-            Self::PeerGone => "the peer has gone",
-        })
-    }
-}
-
-impl core::error::Error for TrySendError {}
-
-/// The loop's end of a channel.
-pub(crate) struct BodySource {
-    channel: Arc<Channel>,
-}
-
-/// What is next in a channel.
-pub(crate) enum Piece {
-    Bytes(Bytes),
-    /// Nothing now; a notification will follow.
-    Pending,
-    /// The body is complete.
-    Finished,
-    /// The sender was dropped before the body was complete.
-    Cut,
-}
-
-impl BodySource {
-    /// The peer has ended its side: the sender can see that.
-    pub(crate) fn half_close(&self) {
-        self.channel.lock().is_half_closed = true;
-    }
-
-    /// From now on `notify` is called when [`take`](Self::take) would return something new, and what waits counts in `memory`.
-    pub(crate) fn attach(&self, notify: Notify, memory: &Arc<Memory>) {
-        let mut queue = self.channel.lock();
-        queue.receiver = ReceiverState::Attached(notify);
-        memory.take_anyway(charge_of(queue.pieces.len(), queue.len));
-        queue.memory = Some(Arc::clone(memory));
-        // A sender may be waiting for its response to be returned.
-        drop(queue);
-        self.channel.room.notify_all();
-    }
-
-    /// The body has been returned: the thread that made it may wait for room now.
-    pub(crate) fn hand_over(&self) {
-        self.channel.lock().receiver = ReceiverState::HandedOver;
-    }
-
-    pub(crate) fn take(&self) -> Piece {
-        let mut queue = self.channel.lock();
-        let Some(piece) = queue.pieces.pop_front() else {
-            return match queue.sender {
-                SenderState::Sending => Piece::Pending,
-                SenderState::Finished => Piece::Finished,
-                SenderState::Dropped => Piece::Cut,
-            };
-        };
-        queue.len = queue.len.saturating_sub(piece.len());
-        queue.give_back(1, piece.len());
-        #[cfg(feature = "_sim")]
-        crate::sync::tally::count(|tally| tally.pieces += 1);
-        let waiting = queue.waiting.take();
-        drop(queue);
-        self.channel.room.notify_one();
-        if let Some(waiting) = waiting {
-            waiting.wake();
-        }
-        Piece::Bytes(piece)
-    }
-}
-
-impl Drop for BodySource {
-    fn drop(&mut self) {
-        let mut queue = self.channel.lock();
-        queue.receiver = ReceiverState::Gone;
-        let pieces = std::mem::take(&mut queue.pieces);
-        queue.give_back(pieces.len(), queue.len);
-        queue.len = 0;
-        let waiting = queue.waiting.take();
-        drop(queue);
-        self.channel.room.notify_all();
-        // Pieces and waker are the user's: each is dropped by itself, and a panic of one keeps nothing from the others.
-        if let Some(waiting) = waiting {
-            let _ = contain(|| waiting.wake());
-        }
-        for piece in pieces {
-            let _ = contain(|| drop(piece));
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use core::task::{Context, Poll, Waker};
-    use std::sync::Arc;
-    use std::task::Wake;
-
-    use super::{Body, BodySender, Bytes, Content, Notify, Piece, SendError, TrySendError};
-    use crate::sync::memory::Memory;
-    use crate::sync::oneshot::oneshot;
-
-    #[test]
-    fn a_full_channel_gives_the_piece_back() {
-        let (sender, body) = Body::channel(4);
-        assert_eq!(
-            sender.try_send("12345"),
-            Ok(()),
-            "a larger piece passes when nothing waits"
-        );
-        assert_eq!(sender.try_send("6"), Err(TrySendError::Full("6".into())));
-        assert_eq!(sender.send("6"), Err(SendError::WouldDeadlock));
-        drop(body);
-        assert_eq!(sender.send("6"), Err(SendError::PeerGone));
-        assert!(sender.is_peer_gone());
-    }
-
-    /// Memory that locks the channel when it is freed: under the channel's lock that would deadlock.
-    struct Asks(Arc<BodySender>, &'static [u8]);
-
-    impl AsRef<[u8]> for Asks {
-        fn as_ref(&self) -> &[u8] {
-            self.1
-        }
-    }
-
-    impl Drop for Asks {
-        fn drop(&mut self) {
-            assert!(
-                self.0.is_peer_gone() || self.1.is_empty(),
-                "it is freed when the loop does not take it"
-            );
-        }
-    }
-
-    #[test]
-    fn memory_is_given_back_outside_the_lock() {
-        let (sender, body) = Body::channel(8);
-        let sender = Arc::new(sender);
-        let piece = |bytes| Bytes::from_owner(Asks(Arc::clone(&sender), bytes));
-        assert_eq!(sender.send(piece(b"a")), Ok(()));
-        assert_eq!(sender.send(piece(b"")), Ok(()));
-        drop(body);
-        assert_eq!(sender.send(piece(b"b")), Err(SendError::PeerGone));
-        assert_eq!(sender.try_send(piece(b"c")), Err(TrySendError::PeerGone));
-    }
-
-    /// A waker that locks the channel when it is dropped, as a task does that owns the sender.
-    struct CurrentRequest(Arc<BodySender>);
-
-    impl Wake for CurrentRequest {
-        fn wake(self: Arc<Self>) {}
-    }
-
-    impl Drop for CurrentRequest {
-        fn drop(&mut self) {
-            assert!(!self.0.is_peer_gone(), "the source is still here");
-        }
-    }
-
-    #[test]
-    fn a_task_that_waited_before_is_dropped_outside_the_lock() {
-        let (sender, body) = Body::channel(1);
-        let Content::Channel(source) = body.0 else {
-            panic!("a channel")
-        };
-        let sender = Arc::new(sender);
-        assert_eq!(sender.send("a"), Ok(()));
-        for _ in 0..2 {
-            let waker = Waker::from(Arc::new(CurrentRequest(Arc::clone(&sender))));
-            let mut context = Context::from_waker(&waker);
-            assert_eq!(sender.poll_ready(&mut context), Poll::Pending);
-        }
-        assert!(matches!(source.take(), Piece::Bytes(_)));
-    }
-
-    #[test]
-    fn it_is_ready_when_the_piece_that_came_back_has_room() {
-        let (sender, body) = Body::channel(3);
-        let Content::Channel(source) = body.0 else {
-            panic!("a channel")
-        };
-        let mut context = Context::from_waker(Waker::noop());
-        assert_eq!(sender.send("ab"), Ok(()));
-        assert_eq!(sender.poll_ready(&mut context), Poll::Ready(Ok(())));
-        assert_eq!(sender.try_send("cd"), Err(TrySendError::Full("cd".into())));
-        // If it were ready now, it would be polled again and again and never wait.
-        assert_eq!(sender.poll_ready(&mut context), Poll::Pending);
-        assert_eq!(sender.try_send("c"), Ok(()));
-        assert_eq!(sender.poll_ready(&mut context), Poll::Pending);
-        assert!(matches!(source.take(), Piece::Bytes(_)));
-        assert_eq!(sender.poll_ready(&mut context), Poll::Ready(Ok(())));
-    }
-
-    #[test]
-    fn small_pieces_count_for_what_they_take() {
-        let (sender, body) = Body::channel(64 * 1024);
-        let accepted = (0..10_000).take_while(|_| sender.try_send("a").is_ok());
-        assert_eq!(accepted.count(), 1024);
-        drop(body);
-    }
-
-    #[test]
-    fn a_channel_goes_on_piece_by_piece_while_others_hold_all_memory() {
-        let (sender, body) = Body::channel(64 * 1024);
-        let Content::Channel(source) = body.0 else {
-            panic!("a channel")
-        };
-        let memory = Arc::new(Memory::new(Some(1000), || None));
-        assert_eq!(sender.try_send("a"), Ok(()), "before the body is returned");
-        source.attach(Notify::new(|| {}), &memory);
-        assert_eq!(sender.try_send("b"), Ok(()), "there is room");
-        memory.take_anyway(1000);
-        for _ in 0..2 {
-            assert!(matches!(sender.try_send("c"), Err(TrySendError::Full(_))));
-            while matches!(source.take(), Piece::Bytes(_)) {}
-            assert_eq!(sender.try_send("c"), Ok(()));
-        }
-        drop(source);
-        assert_eq!(memory.held(), 1000, "what waited is given back");
-    }
-
-    #[test]
-    fn room_wakes_the_sender_and_a_piece_wakes_the_receiver() {
-        let (sender, body) = Body::channel(1);
-        let Content::Channel(source) = body.0 else {
-            panic!("a channel")
-        };
-        let (tell, told) = std::sync::mpsc::channel();
-        let notify = Notify::new(move || {
-            tell.send(()).expect("somebody listens");
-        });
-        source.attach(notify, &Arc::new(Memory::new(None, || None)));
-        let mut taken = Vec::new();
-        std::thread::scope(|scope| {
-            scope.spawn(move || {
-                for piece in ["a", "b", "c"] {
-                    sender.send(piece).expect("a peer");
-                }
-                sender.finish();
-            });
-            loop {
-                match source.take() {
-                    Piece::Bytes(piece) => taken.push(piece),
-                    Piece::Pending => told.recv().expect("news comes"),
-                    Piece::Finished => break,
-                    Piece::Cut => panic!("it was finished"),
-                }
-            }
-        });
-        assert_eq!(taken.concat(), b"abc");
-    }
-
-    #[test]
-    fn a_sender_may_wait_for_room_once_the_body_is_elsewhere() {
-        let (sender, body) = Body::channel(1);
-        let (reply, promised) = oneshot::<crate::Response>();
-        sender.send("a").expect("room");
-        let response = crate::Response::text(body);
-        response.hand_over();
-        reply.send(response);
-        std::thread::scope(|scope| {
-            scope.spawn(move || drop(promised));
-            // The peer's end is dropped: that is reported as such, not as a deadlock.
-            assert_eq!(sender.send("b"), Err(SendError::PeerGone));
-        });
-    }
-
-    #[test]
-    fn a_sender_dropped_unfinished_is_a_cut() {
-        for finishes in [false, true] {
-            let (sender, body) = Body::channel(4);
-            let Content::Channel(source) = body.0 else {
-                panic!("a channel")
-            };
-            assert!(matches!(source.take(), Piece::Pending));
-            sender.send("a").expect("room");
-            if finishes {
-                sender.finish();
-            } else {
-                drop(sender);
-            }
-            assert!(matches!(source.take(), Piece::Bytes(piece) if piece == "a"));
-            assert_eq!(matches!(source.take(), Piece::Finished), finishes);
-            assert_eq!(matches!(source.take(), Piece::Cut), !finishes);
-        }
     }
 }

@@ -3,7 +3,8 @@
 use core::fmt::Write as _;
 use core::time::Duration;
 
-use crate::message::body::{Body, BodySender, SendError};
+use crate::message::body::Body;
+use crate::message::channel::{BodySender, SendError};
 use crate::message::peer::PeerState;
 use crate::message::response::Response;
 

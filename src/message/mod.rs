@@ -1,17 +1,23 @@
 //! Requests and responses: what a handler reads and what it returns.
 
 pub(crate) mod body;
+pub(crate) mod channel;
+pub(crate) mod counted;
 pub(crate) mod event_stream;
 pub(crate) mod headers;
 pub(crate) mod owned;
 pub(crate) mod peer;
+pub(crate) mod polled;
 pub(crate) mod request;
 pub(crate) mod response;
+pub(crate) mod writer;
 
-pub use body::{Body, BodySender, SendError, TrySendError};
+pub use body::Body;
+pub use channel::{BodySender, SendError, TrySendError};
 pub use event_stream::{EventSender, ServerSentEvent};
 pub use headers::{HeaderName, HeaderValue, Headers, InvalidHeader};
 pub use owned::OwnedRequest;
 pub use peer::PeerState;
 pub use request::{Head, Request};
 pub use response::{Response, ResponseHead, Status};
+pub use writer::{BodyWriter, Written};

@@ -263,8 +263,8 @@ impl Response {
 
     /// The response leaves the thread that made it.
     pub(crate) fn hand_over(&self) {
-        if let Body(Content::Channel(source)) = &self.body {
-            source.hand_over();
+        if let Body(Content::Arriving(body)) = &self.body {
+            body.hand_over();
         }
     }
 

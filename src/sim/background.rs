@@ -9,7 +9,8 @@ use std::sync::mpsc;
 use super::plan::{Completion, pattern};
 use crate::handler::outcome::{Awaited, Eventual, Outcome, Pending};
 use crate::handler::reply::Reply;
-use crate::message::body::{Body, BodySender, TrySendError};
+use crate::message::body::Body;
+use crate::message::channel::{BodySender, TrySendError};
 use crate::message::response::{Response, Status};
 use crate::sync::pause::Resume;
 

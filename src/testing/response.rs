@@ -12,7 +12,7 @@ use crate::handler::Upgrade;
 use crate::handler::future::{Interest, finish};
 use crate::handler::outcome::{Outcome, Pending};
 use crate::limits::FILE_PIECE_LEN;
-use crate::message::body::{Content, FilePart, Piece};
+use crate::message::body::{Content, FilePart, Piece, PieceSource};
 use crate::message::response::{Response, Status};
 use crate::sync::memory::Memory;
 use crate::sync::notify::Notify;
@@ -26,19 +26,29 @@ const WAIT_MAX: Duration = Duration::from_secs(10);
 pub struct TestResponse {
     status: Status,
     fields: Vec<(String, Vec<u8>)>,
-    content: Content,
+    content: TestContent,
     bell: Bell,
+}
+
+/// What is left of the body.
+enum TestContent {
+    Whole(Bytes),
+    File(FilePart),
+    Arriving(Box<dyn PieceSource>),
 }
 
 impl TestResponse {
     pub(crate) fn new(outcome: Outcome) -> Self {
         let bell = Bell::new();
         let mut response = bell.await_response(outcome);
-        let content = response.take_body().0;
-        if let Content::Channel(source) = &content {
-            let memory = Arc::new(Memory::new(None, || None));
-            source.attach(bell.notify.clone(), &memory);
-        }
+        let content = match response.take_body().0 {
+            Content::Whole(bytes) => TestContent::Whole(bytes),
+            Content::File(part) => TestContent::File(part),
+            Content::Arriving(body) => {
+                let memory = Arc::new(Memory::new(None, || None));
+                TestContent::Arriving(body.attach(bell.notify.clone(), &memory))
+            }
+        };
         let owned = |(name, value): (&str, &[u8])| (name.to_owned(), value.to_owned());
         Self {
             status: response.head().status(),
@@ -66,7 +76,7 @@ impl TestResponse {
                 .filter(|(name, _)| !name.as_str().eq_ignore_ascii_case("upgrade"))
                 .map(|(name, value)| (name.as_str().to_owned(), value.as_bytes().to_owned()))
                 .collect(),
-            content: Content::Whole(Bytes::new()),
+            content: TestContent::Whole(Bytes::new()),
             bell: Bell::new(),
         }
     }
@@ -102,14 +112,21 @@ impl TestResponse {
     #[must_use]
     pub fn next_piece(&mut self) -> Option<Bytes> {
         match &mut self.content {
-            Content::Whole(bytes) => Some(std::mem::take(bytes)).filter(|bytes| !bytes.is_empty()),
-            Content::File(part) => read_piece(part),
-            Content::Channel(source) => loop {
-                match source.take() {
+            TestContent::Whole(bytes) => {
+                Some(std::mem::take(bytes)).filter(|bytes| !bytes.is_empty())
+            }
+            TestContent::File(part) => read_piece(part),
+            TestContent::Arriving(source) => loop {
+                match source.next(&mut 1) {
+                    Piece::Bytes(piece) if piece.is_empty() => {}
                     Piece::Bytes(piece) => return Some(piece),
                     Piece::Pending => self.bell.wait("a piece of the body"),
                     Piece::Finished => return None,
-                    Piece::Cut => panic!("the body's sender was dropped unfinished"),
+                    Piece::Cut => {
+                        panic!("the body is cut: its sender was dropped unfinished, or failed")
+                    }
+                    Piece::WrongLength => panic!("the body is not as long as announced"),
+                    Piece::Broken => panic!("the code that sends the body has panicked"),
                 }
             },
         }

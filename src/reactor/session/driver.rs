@@ -29,6 +29,8 @@ pub(in crate::reactor) struct Driver<'a, O: Os, H> {
     pub(super) requests_left: usize,
     /// Pieces of bodies that may still be received or sent in this turn.
     pub(super) pieces_left: usize,
+    /// Polls of the code that sends the response's body, in this turn.
+    pub(super) polls_left: usize,
     /// Writes that may still be done in this turn.
     writes_left: usize,
     /// What the loop has read for this session, until it is parsed.
@@ -49,6 +51,7 @@ impl<'a, O: Os, H: Handler> Driver<'a, O, H> {
             context,
             requests_left: 0,
             pieces_left: PIECES_A_TURN_MAX,
+            polls_left: 1,
             writes_left: WRITES_A_TURN_MAX,
             received: None,
             received_len: 0,
@@ -275,7 +278,7 @@ impl<'a, O: Os, H: Handler> Driver<'a, O, H> {
         loop {
             if self.context.scratch.out.is_empty() {
                 if let Some(work) = &mut self.session.work {
-                    if self.pieces_left == 0 && matches!(work.source, ResponseSource::Channel(_)) {
+                    if self.pieces_left == 0 && matches!(work.source, ResponseSource::Arriving(_)) {
                         return Written::BudgetSpent;
                     }
                     let source = std::mem::take(&mut work.source);

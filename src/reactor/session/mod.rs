@@ -181,7 +181,7 @@ impl<S> Session<S> {
             Some(work) if is_half_closed => {
                 match &work.source {
                     ResponseSource::Awaited(Awaited::Promise(promise)) => promise.half_close(),
-                    ResponseSource::Channel(source) => source.half_close(),
+                    ResponseSource::Arriving(source) => source.half_close(),
                     ResponseSource::Nothing
                     | ResponseSource::Awaited(Awaited::Future(_))
                     | ResponseSource::File(_)

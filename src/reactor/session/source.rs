@@ -1,4 +1,5 @@
-//! Where the rest of a response comes from after its head was sent: a promise, a future, a channel, a file.
+//! Where the rest of a response comes from after its head was sent: a promise, a future, a file, or code that
+//! sends it piece by piece.
 
 use std::os::unix::fs::FileExt as _;
 
@@ -7,7 +8,7 @@ use bytes::Bytes;
 use crate::handler::Handler;
 use crate::handler::outcome::{Awaited, Pending};
 use crate::limits::FILE_PIECE_LEN;
-use crate::message::body::{Body, Content, FilePart, Piece};
+use crate::message::body::{Body, Content, FilePart, Piece, PieceSource};
 use crate::observe::ServerEvent;
 use crate::os::Os;
 use crate::sync::oneshot::Polled;
@@ -23,11 +24,13 @@ impl<O: Os, H: Handler> Driver<'_, O, H> {
             // The head was the whole response.
             Body(Content::File(part)) if part.rest.is_empty() => {}
             Body(Content::File(part)) => self.session.work().source = ResponseSource::File(part),
-            Body(Content::Channel(source)) => {
-                source.attach(self.context.notify(), &self.context.shared.memory);
-                self.session.work().source = ResponseSource::Channel(source);
+            Body(Content::Arriving(body)) if self.session.connection.is_body_due() => {
+                let source = body.attach(self.context.notify(), &self.context.shared.memory);
+                self.polls_left = 1;
+                // Pieces that wait already go out together with the head.
+                self.pull_arriving(source);
             }
-            Body(Content::Whole(_)) => {}
+            Body(Content::Whole(_) | Content::Arriving(_)) => {}
         }
     }
 
@@ -60,18 +63,33 @@ impl<O: Os, H: Handler> Driver<'_, O, H> {
                 self.session.work().source = ResponseSource::Upgrade(upgrade);
             }
             ResponseSource::File(part) => self.pull_file(part),
-            ResponseSource::Channel(source) => {
-                while self.context.scratch.out.len() < FILE_PIECE_LEN && self.pieces_left > 0 {
-                    self.pieces_left -= 1;
-                    match source.take() {
-                        Piece::Bytes(mut piece) => self.encode_piece(&mut piece),
-                        Piece::Pending => break,
-                        Piece::Finished => return self.encode_end(),
-                        Piece::Cut => return self.session.connection.cut(),
-                    }
+            ResponseSource::Arriving(source) => self.pull_arriving(source),
+        }
+    }
+
+    /// The pieces that are here, or as many as go out at once.
+    fn pull_arriving(&mut self, mut source: Box<dyn PieceSource>) {
+        let began_at = self.begin_call();
+        while self.context.scratch.out.len() < FILE_PIECE_LEN
+            && self.pieces_left > 0
+            && self.session.connection.is_body_due()
+        {
+            self.pieces_left -= 1;
+            match source.next(&mut self.polls_left) {
+                Piece::Bytes(mut piece) => self.encode_piece(&mut piece),
+                Piece::Pending => break,
+                Piece::Finished => self.encode_end(),
+                Piece::Cut => self.session.connection.cut(),
+                Piece::WrongLength => self.on_wrong_length(),
+                Piece::Broken => {
+                    self.context.observer.on(ServerEvent::HandlerPanicked);
+                    self.session.connection.cut();
                 }
-                self.session.work().source = ResponseSource::Channel(source);
             }
+        }
+        self.end_call(began_at);
+        if self.session.connection.is_body_due() {
+            self.session.work().source = ResponseSource::Arriving(source);
         }
     }
 

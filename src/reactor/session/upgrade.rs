@@ -23,7 +23,7 @@ impl<S> Session<S> {
             }
             source @ (ResponseSource::Nothing
             | ResponseSource::Awaited(_)
-            | ResponseSource::Channel(_)
+            | ResponseSource::Arriving(_)
             | ResponseSource::File(_)) => {
                 work.source = source;
                 None

@@ -7,7 +7,7 @@ use core::time::Duration;
 use crate::handler::outcome::{Awaited, WhenHalfClosed};
 use crate::handler::{Upgrade, Upload};
 use crate::limits::BODY_QUOTA_LEN;
-use crate::message::body::{BodySource, FilePart};
+use crate::message::body::{FilePart, PieceSource};
 use crate::os::Instant;
 use crate::sync::memory::Charge;
 use crate::sync::notify::Notify;
@@ -155,7 +155,7 @@ pub(super) enum ResponseSource {
     Nothing,
     /// The whole response.
     Awaited(Awaited),
-    Channel(BodySource),
+    Arriving(Box<dyn PieceSource>),
     File(FilePart),
     /// The response is `101`; after it the bytes are no longer HTTP.
     Upgrade(Upgrade),

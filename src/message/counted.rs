@@ -1,0 +1,92 @@
+//! Bodies that arrive piece by piece and have announced their length.
+
+use std::sync::Arc;
+
+use crate::message::body::{Arriving, Body, Content, Piece, PieceSource};
+use crate::sync::memory::Memory;
+use crate::sync::notify::Notify;
+
+impl Body {
+    /// Announces the length of a body that arrives piece by piece, in bytes: the response then has a `Content-Length`. One that
+    /// turns out shorter or longer is cut, and reported as
+    /// [`ServerEvent::BodyLengthWrong`](crate::server::ServerEvent::BodyLengthWrong). The response is over with its last byte,
+    /// and what would produce more is then dropped. No effect on bodies that are whole or in a file: they have their length.
+    ///
+    /// ```
+    /// use coldstart::{Body, TestRequest, Response};
+    ///
+    /// let response = TestRequest::get("/").run(|_| {
+    ///     let body = Body::writer(async |out| Ok(out.send("hello").await?));
+    ///     Response::text(body.with_len(5))
+    /// });
+    /// assert_eq!(response.text(), "hello");
+    /// ```
+    #[must_use]
+    pub fn with_len(self, len: u64) -> Self {
+        match self.0 {
+            Content::Arriving(body) => Self(Content::Arriving(Box::new(Announced { body, len }))),
+            content @ (Content::Whole(_) | Content::File(_)) => Self(content),
+        }
+    }
+}
+
+/// A body and its announced length, before it reaches the loop.
+struct Announced {
+    body: Box<dyn Arriving>,
+    len: u64,
+}
+
+impl Arriving for Announced {
+    fn len(&self) -> Option<u64> {
+        Some(self.len)
+    }
+
+    fn hand_over(&self) {
+        self.body.hand_over();
+    }
+
+    fn attach(self: Box<Self>, notify: Notify, memory: &Arc<Memory>) -> Box<dyn PieceSource> {
+        Box::new(Counted {
+            source: self.body.attach(notify, memory),
+            left: self.len,
+        })
+    }
+}
+
+/// A source that must yield as many bytes as were announced.
+struct Counted {
+    source: Box<dyn PieceSource>,
+    left: u64,
+}
+
+impl PieceSource for Counted {
+    fn next(&mut self, polls_left: &mut usize) -> Piece {
+        if self.left == 0 {
+            return Piece::Finished;
+        }
+        let piece = match self.source.next(polls_left) {
+            Piece::Bytes(piece) => piece,
+            Piece::Finished => return Piece::WrongLength,
+            end @ (Piece::Pending | Piece::Cut | Piece::WrongLength | Piece::Broken) => {
+                return end;
+            }
+        };
+        let Some(left) = self.left.checked_sub(piece.len() as u64) else {
+            return Piece::WrongLength;
+        };
+        self.left = left;
+        if left > 0 {
+            return Piece::Bytes(piece);
+        }
+        // The last bytes end the response, so what is wrong with it has to be seen before they are sent.
+        match self.source.next(polls_left) {
+            Piece::Bytes(_) => Piece::WrongLength,
+            Piece::Pending | Piece::Finished => Piece::Bytes(piece),
+            failure @ (Piece::Cut | Piece::WrongLength | Piece::Broken) => failure,
+        }
+    }
+
+    fn half_close(&self) {
+        self.source.half_close();
+    }
+}

@@ -1,0 +1,166 @@
+//! Bodies that are polled on the loop of their connection: from async code that writes, or from a stream.
+
+use core::task::{Context, Poll, Waker};
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use crate::current_request::CurrentRequest;
+use crate::message::body::{Arriving, Body, Content, Piece, PieceSource};
+use crate::sync::alarm::Alarm;
+use crate::sync::contain::contain;
+use crate::sync::memory::Memory;
+use crate::sync::notify::Notify;
+
+impl Body {
+    /// A body that a function yields piece by piece: `None` is its end, an error cuts the response. An empty piece is ignored.
+    ///
+    /// The function is polled on the loop of the connection, once the head is written and then each time that it was woken, until
+    /// it is pending; a batch of pieces is one write. It is dropped when the peer has gone. A panic in it cuts the response.
+    ///
+    /// This is how a stream becomes a body, here one of the crate futures:
+    /// `Body::poll_fn(move |context| stream.poll_next_unpin(context))`.
+    ///
+    /// ```
+    /// use core::convert::Infallible;
+    /// use core::task::Poll;
+    /// use coldstart::{Body, Bytes, Response, TestRequest};
+    ///
+    /// let response = TestRequest::get("/").run(|_| {
+    ///     let mut words = ["a ", "poem\n"].into_iter();
+    ///     Response::text(Body::poll_fn(move |_| {
+    ///         let word = words.next().map(Bytes::from);
+    ///         Poll::Ready(word.map(Ok::<_, Infallible>))
+    ///     }))
+    /// });
+    /// assert_eq!(response.text(), "a poem\n");
+    /// ```
+    #[must_use]
+    pub fn poll_fn<E>(
+        poll: impl FnMut(&mut Context<'_>) -> Poll<Option<Result<Bytes, E>>> + Send + 'static,
+    ) -> Self {
+        Self(Content::Arriving(Box::new(Function(poll))))
+    }
+}
+
+/// See [`Body::poll_fn`].
+struct Function<F>(F);
+
+impl<F, E> Arriving for Function<F>
+where
+    F: FnMut(&mut Context<'_>) -> Poll<Option<Result<Bytes, E>>> + Send + 'static,
+{
+    fn attach(self: Box<Self>, notify: Notify, _: &Arc<Memory>) -> Box<dyn PieceSource> {
+        let current = CurrentRequest::current();
+        Box::new(Polled::new(*self, notify, &current))
+    }
+}
+
+impl<F, E> PollPiece for Function<F>
+where
+    F: FnMut(&mut Context<'_>) -> Poll<Option<Result<Bytes, E>>>,
+{
+    fn poll_piece(&mut self, context: &mut Context<'_>) -> Poll<Piece> {
+        #[cfg(feature = "_sim")]
+        crate::sync::tally::count(|tally| tally.pieces += 1);
+        self.0(context).map(|item| match item {
+            Some(Ok(piece)) => Piece::Bytes(piece),
+            Some(Err(_)) => Piece::Cut,
+            None => Piece::Finished,
+        })
+    }
+}
+
+/// What yields pieces when it is polled.
+pub(crate) trait PollPiece {
+    /// The next piece, never [`Piece::Pending`]. Whatever ends the body is the last.
+    fn poll_piece(&mut self, context: &mut Context<'_>) -> Poll<Piece>;
+
+    /// See [`PieceSource::half_close`].
+    fn half_close(&self) {}
+}
+
+/// A body that is polled: until it is pending, and then again once it was woken.
+pub(crate) struct Polled<P> {
+    /// `None` once it is over.
+    pieces: Option<P>,
+    alarm: Arc<Alarm>,
+    stage: Stage,
+    /// What the thread works on during each poll.
+    current: Option<Box<CurrentRequest>>,
+}
+
+/// Whether a wake has to come before the next poll.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Stage {
+    Ready,
+    Waiting,
+}
+
+impl<P: PollPiece> Polled<P> {
+    pub(crate) fn new(pieces: P, notify: Notify, current: &CurrentRequest) -> Self {
+        let alarm = Arc::new(Alarm::default());
+        alarm.attach(notify);
+        Self {
+            pieces: Some(pieces),
+            alarm,
+            stage: Stage::Ready,
+            current: current.is_known().then(|| Box::new(*current)),
+        }
+    }
+
+    fn poll(&mut self) -> Poll<Piece> {
+        let _scope = self.current.as_ref().map(|current| current.enter());
+        let Some(pieces) = &mut self.pieces else {
+            return Poll::Ready(Piece::Cut);
+        };
+        let waker = Waker::from(Arc::clone(&self.alarm));
+        let polled = pieces.poll_piece(&mut Context::from_waker(&waker));
+        match &polled {
+            Poll::Pending | Poll::Ready(Piece::Bytes(_)) => {}
+            Poll::Ready(_) => self.end(),
+        }
+        polled
+    }
+}
+
+impl<P> Polled<P> {
+    fn end(&mut self) {
+        // First: what wakes it while it is dropped does nothing.
+        self.alarm.end();
+        let _scope = self.current.as_ref().map(|current| current.enter());
+        self.pieces = None;
+    }
+}
+
+impl<P: PollPiece> PieceSource for Polled<P> {
+    fn next(&mut self, polls_left: &mut usize) -> Piece {
+        if self.stage == Stage::Waiting {
+            if *polls_left == 0 || !self.alarm.begin_poll() {
+                return Piece::Pending;
+            }
+            self.stage = Stage::Ready;
+        }
+        match contain(|| self.poll()) {
+            Some(Poll::Ready(piece)) => piece,
+            Some(Poll::Pending) => {
+                self.stage = Stage::Waiting;
+                *polls_left = polls_left.saturating_sub(1);
+                Piece::Pending
+            }
+            None => Piece::Broken,
+        }
+    }
+
+    fn half_close(&self) {
+        if let Some(pieces) = &self.pieces {
+            pieces.half_close();
+        }
+    }
+}
+
+impl<P> Drop for Polled<P> {
+    fn drop(&mut self) {
+        self.end();
+    }
+}
