@@ -20,9 +20,9 @@ fn respond(event: &[u8]) -> Response {
     // Log before the response is sent: after it, the platform freezes the process.
     println!("event of {} bytes", event.len());
     match count(event) {
-        Ok(words) => Response::json(format!("{{\"words\":{words}}}\n")).header("x-fc-status", "200"),
+        Ok(words) => Response::json_text(format!("{{\"words\":{words}}}\n")).header("x-fc-status", "200"),
         // x-fc-status marks the call as failed; without it, it counts as a success.
-        Err(why) => Response::json(format!("{{\"errorMessage\":\"{why}\",\"errorType\":\"BadEvent\"}}\n"))
+        Err(why) => Response::json_text(format!("{{\"errorMessage\":\"{why}\",\"errorType\":\"BadEvent\"}}\n"))
             .status(Status::NOT_FOUND)
             .header("x-fc-status", "404"),
     }

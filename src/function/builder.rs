@@ -144,7 +144,7 @@ impl<H> Function<H> {
             })?;
             let returned = function(context, event);
             returned.complete(mark, |value| {
-                Ok(Response::json(serde_json::to_vec(&value)?))
+                Ok(Response::json_text(serde_json::to_vec(&value)?))
             })
         }));
         self

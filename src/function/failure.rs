@@ -65,7 +65,7 @@ impl FunctionError {
     }
 
     pub(super) fn response(&self) -> Response {
-        Response::json(self.json())
+        Response::json_text(self.json())
             .status(Status::NOT_FOUND)
             .header(STATUS_FIELD, "404")
     }

@@ -1,10 +1,15 @@
 //! What a handler returns, and what converts into it.
 
+use core::convert::Infallible;
 use core::fmt;
+use std::borrow::Cow;
 
 use bytes::Bytes;
 
 use crate::current_request::CurrentRequest;
+use crate::message::body::Body;
+use crate::message::headers::{HeaderName, HeaderValue};
+use crate::message::rejection::Rejection;
 use crate::message::response::{Response, Status};
 use crate::sync::notify::Notify;
 use crate::sync::oneshot::{Polled, Receiver};
@@ -166,11 +171,17 @@ impl<T: IntoResponse> IntoOutcome for T {
 ///
 /// | value | response |
 /// | --- | --- |
+/// | `()` | 200, no content |
 /// | [`Response`] | itself |
-/// | `&'static str`, `String` | 200, `text/plain; charset=utf-8` |
-/// | [`Bytes`], `Vec<u8>` | 200, `application/octet-stream` |
+/// | `&'static str`, `String`, `Cow<'static, str>` | 200, `text/plain; charset=utf-8` |
+/// | [`Bytes`], `Vec<u8>`, [`Body`] | 200, `application/octet-stream` |
+/// | `Json<T>` (feature `json`) | 200, `application/json` |
 /// | [`Status`] | that status, no content |
+/// | `(Status, T)` | the response of `T` with this status |
+/// | `([(name, value); N], T)`, `(Status, [(name, value); N], T)` | the same with these fields |
+/// | `Option<T>` | the response of `T`, or 404 |
 /// | `Result<T, E>` | either side's response |
+/// | [`Rejection`] | 400, 415 or 422, and why |
 ///
 /// ```
 /// use coldstart::{Request, Status, TestRequest};
@@ -224,6 +235,85 @@ impl IntoResponse for Status {
     }
 }
 
+impl IntoResponse for () {
+    fn into_response(self) -> Response {
+        Response::new(Status::OK)
+    }
+}
+
+impl IntoResponse for Cow<'static, str> {
+    fn into_response(self) -> Response {
+        match self {
+            Self::Borrowed(text) => Response::text(text),
+            Self::Owned(text) => Response::text(text),
+        }
+    }
+}
+
+impl IntoResponse for Body {
+    fn into_response(self) -> Response {
+        Response::bytes(self)
+    }
+}
+
+impl IntoResponse for Rejection {
+    fn into_response(self) -> Response {
+        self.into()
+    }
+}
+
+#[cfg(feature = "json")]
+impl<T: serde::Serialize> IntoResponse for crate::message::Json<T> {
+    fn into_response(self) -> Response {
+        Response::json(&self.0)
+    }
+}
+
+impl<T: IntoResponse> IntoResponse for (Status, T) {
+    fn into_response(self) -> Response {
+        self.1.into_response().status(self.0)
+    }
+}
+
+impl<N, V, T, const FIELDS: usize> IntoResponse for ([(N, V); FIELDS], T)
+where
+    N: Into<HeaderName>,
+    V: Into<HeaderValue>,
+    T: IntoResponse,
+{
+    fn into_response(self) -> Response {
+        let response = self.1.into_response();
+        let add = |response: Response, (name, value)| response.header(name, value);
+        self.0.into_iter().fold(response, add)
+    }
+}
+
+impl<N, V, T, const FIELDS: usize> IntoResponse for (Status, [(N, V); FIELDS], T)
+where
+    N: Into<HeaderName>,
+    V: Into<HeaderValue>,
+    T: IntoResponse,
+{
+    fn into_response(self) -> Response {
+        (self.1, self.2).into_response().status(self.0)
+    }
+}
+
+impl<T: IntoResponse> IntoResponse for Option<T> {
+    fn into_response(self) -> Response {
+        match self {
+            Some(value) => value.into_response(),
+            None => Response::text("Not Found\n").status(Status::NOT_FOUND),
+        }
+    }
+}
+
+impl IntoResponse for Infallible {
+    fn into_response(self) -> Response {
+        match self {}
+    }
+}
+
 impl<T: IntoResponse, E: IntoResponse> IntoResponse for Result<T, E> {
     fn into_response(self) -> Response {
         match self {
@@ -235,8 +325,11 @@ impl<T: IntoResponse, E: IntoResponse> IntoResponse for Result<T, E> {
 
 #[cfg(test)]
 mod tests {
+    use std::borrow::Cow;
+
     use super::{IntoOutcome, IntoResponse as _};
-    use crate::{Bytes, Status};
+    use crate::message::Json;
+    use crate::{Body, Bytes, Status};
 
     #[test]
     fn each_value_becomes_the_response_that_the_table_names() {
@@ -248,6 +341,24 @@ mod tests {
             (Bytes::from_static(b"a").into_response(), 200, octets),
             (b"a".to_vec().into_response(), 200, octets),
             (Status::GONE.into_response(), 410, None),
+            (Cow::from("a").into_response(), 200, text),
+            (Body::from("a").into_response(), 200, octets),
+            (().into_response(), 200, None),
+            ((Status::CREATED, "a").into_response(), 201, text),
+            (([("x-a", "b")], "a").into_response(), 200, text),
+            (Some("a").into_response(), 200, text),
+            (None::<Vec<u8>>.into_response(), 404, text),
+            (Json(7).into_response(), 200, Some(&b"application/json"[..])),
+            (
+                (
+                    Status::FOUND,
+                    [("location", "/"), ("content-type", "x/y")],
+                    (),
+                )
+                    .into_response(),
+                302,
+                Some(&b"x/y"[..]),
+            ),
             (Ok::<_, Status>("a").into_response(), 200, text),
             (
                 Err::<String, _>(Status::CONFLICT).into_response(),

@@ -4,10 +4,15 @@ pub(crate) mod body;
 pub(crate) mod channel;
 pub(crate) mod counted;
 pub(crate) mod event_stream;
+#[cfg(feature = "form")]
+mod form;
 pub(crate) mod headers;
+#[cfg(feature = "json")]
+pub(crate) mod json;
 pub(crate) mod owned;
 pub(crate) mod peer;
 pub(crate) mod polled;
+pub(crate) mod rejection;
 pub(crate) mod request;
 pub(crate) mod response;
 pub(crate) mod writer;
@@ -16,8 +21,11 @@ pub use body::Body;
 pub use channel::{BodySender, SendError, TrySendError};
 pub use event_stream::{EventSender, ServerSentEvent};
 pub use headers::{HeaderName, HeaderValue, Headers, InvalidHeader};
+#[cfg(feature = "json")]
+pub use json::Json;
 pub use owned::OwnedRequest;
 pub use peer::PeerState;
+pub use rejection::Rejection;
 pub use request::{Head, Request};
 pub use response::{Response, ResponseHead, Status};
 pub use writer::{BodyWriter, Written};

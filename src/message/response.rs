@@ -31,8 +31,12 @@ statuses! {
     OK = 200;
     CREATED = 201;
     ACCEPTED = 202;
+    NON_AUTHORITATIVE_INFORMATION = 203;
     NO_CONTENT = 204;
+    RESET_CONTENT = 205;
     PARTIAL_CONTENT = 206;
+    MULTI_STATUS = 207;
+    MULTIPLE_CHOICES = 300;
     MOVED_PERMANENTLY = 301;
     FOUND = 302;
     SEE_OTHER = 303;
@@ -41,24 +45,37 @@ statuses! {
     PERMANENT_REDIRECT = 308;
     BAD_REQUEST = 400;
     UNAUTHORIZED = 401;
+    PAYMENT_REQUIRED = 402;
     FORBIDDEN = 403;
     NOT_FOUND = 404;
     METHOD_NOT_ALLOWED = 405;
     NOT_ACCEPTABLE = 406;
+    REQUEST_TIMEOUT = 408;
     CONFLICT = 409;
     GONE = 410;
+    LENGTH_REQUIRED = 411;
     PRECONDITION_FAILED = 412;
     CONTENT_TOO_LARGE = 413;
+    URI_TOO_LONG = 414;
     UNSUPPORTED_MEDIA_TYPE = 415;
     RANGE_NOT_SATISFIABLE = 416;
+    EXPECTATION_FAILED = 417;
+    MISDIRECTED_REQUEST = 421;
     UNPROCESSABLE_CONTENT = 422;
+    TOO_EARLY = 425;
     UPGRADE_REQUIRED = 426;
+    PRECONDITION_REQUIRED = 428;
     TOO_MANY_REQUESTS = 429;
+    REQUEST_HEADER_FIELDS_TOO_LARGE = 431;
+    UNAVAILABLE_FOR_LEGAL_REASONS = 451;
     INTERNAL_SERVER_ERROR = 500;
     NOT_IMPLEMENTED = 501;
     BAD_GATEWAY = 502;
     SERVICE_UNAVAILABLE = 503;
     GATEWAY_TIMEOUT = 504;
+    HTTP_VERSION_NOT_SUPPORTED = 505;
+    INSUFFICIENT_STORAGE = 507;
+    NETWORK_AUTHENTICATION_REQUIRED = 511;
 }
 
 impl Status {
@@ -166,9 +183,9 @@ impl Response {
         )
     }
 
-    /// 200 with `application/json`; the body must already be JSON.
+    /// 200 with `application/json`, for a body that is JSON already. With the feature `json`, `Response::json` writes a value.
     #[must_use]
-    pub fn json(body: impl Into<Body>) -> Self {
+    pub fn json_text(body: impl Into<Body>) -> Self {
         Self::of_type(
             const { HeaderValue::literal("application/json") },
             body.into(),
