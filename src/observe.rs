@@ -27,8 +27,9 @@ pub enum ServerEvent {
     DescriptorsExhausted,
     /// Accepting fails with this error number, and not for lack of descriptors or memory.
     AcceptFailed(i32),
-    /// A call of the handler took this long: it has blocked the loop, and every other connection has waited. In release builds
-    /// only some calls are timed. The time of the whole turn would not do: a function is frozen as soon as its response is
+    /// A call of the handler took this long: it has blocked the loop, and every other connection has waited. The code that
+    /// blocks belongs into a closure for [`Blocking::run`](crate::handler::Blocking::run), or its route into
+    /// [`blocking`](crate::blocking). In release builds only some calls are timed. The time of the whole turn would not do: a function is frozen as soon as its response is
     /// sent.
     LoopBlocked(Duration),
     /// A thread could not be started.
@@ -98,7 +99,7 @@ impl Observer for StderrObserver {
             ),
             ServerEvent::LoopBlocked(time) => writeln!(
                 line,
-                "coldstart: a handler blocked the loop for {} ms; wrap it in blocking(), or promise its response",
+                "coldstart: a handler blocked the loop for {} ms; pass what blocks to blocking() or Blocking::run()",
                 decimal(time.as_millis())
             ),
             ServerEvent::ThreadNotStarted => line.write_str(

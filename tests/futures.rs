@@ -7,7 +7,7 @@ use core::task::{Context, Poll, Waker};
 use std::sync::mpsc::{Sender, channel};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use coldstart::handler::{Outcome, WhenHalfClosed};
+use coldstart::handler::{Blocking, Outcome, WhenHalfClosed};
 use coldstart::message::OwnedRequest;
 use coldstart::{Function, Request, Response, Router, Server, blocking};
 use loopback::server::{Running, on_loopback};
@@ -263,6 +263,33 @@ fn calls_that_arrive_while_an_initializer_waits_wait_for_it_and_one_runs_it_if_i
     }
     assert!(providers.try_recv().is_err(), "it has succeeded once");
     unused.provide("too late");
+    server.stop();
+}
+
+#[test]
+fn a_closure_blocks_a_thread_of_its_pool_and_not_the_loop() {
+    let pool = Blocking::threads(2);
+    let (sender, receiver) = channel::<&str>();
+    let receiver = Arc::new(Mutex::new(receiver));
+    let router = Router::new().get("/other", |_| "other").get("/", {
+        let pool = pool.clone();
+        move |_| {
+            let receiver = Arc::clone(&receiver);
+            pool.run(move || {
+                let receiver = receiver.lock().unwrap_or_else(PoisonError::into_inner);
+                receiver.recv_timeout(PATIENCE).unwrap_or("nothing came")
+            })
+        }
+    });
+    let server = Running::start_handler(on_loopback(), router);
+    let (mut waiting, mut other) = (
+        Client::connect(server.address),
+        Client::connect(server.address),
+    );
+    waiting.send(get("/"));
+    assert_eq!(other.request(get("/other")).text(), "other");
+    sender.send("unblocked").expect("it is awaited");
+    assert_eq!(waiting.response().text(), "unblocked");
     server.stop();
 }
 

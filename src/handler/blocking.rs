@@ -5,6 +5,7 @@ use std::collections::VecDeque;
 use std::sync::{Arc, PoisonError};
 
 use crate::current_request::{self, CurrentRequest};
+use crate::handler::closure::{Busy, Closure, Running, awaited};
 use crate::handler::future::{Interest, finish};
 use crate::handler::outcome::{IntoOutcome, Outcome, Pending, WhenHalfClosed};
 use crate::handler::reply::Reply;
@@ -13,19 +14,22 @@ use crate::limits::{POOL_QUEUE_LEN_MAX, POOL_QUEUE_MAX};
 use crate::message::owned::OwnedRequest;
 use crate::message::peer::PeerState;
 use crate::message::request::{Head, Request};
-use crate::message::response::{Response, Status};
+use crate::message::response::Response;
 use crate::output;
 use crate::sync::contain::contain;
 use crate::sync::notify::Notify;
-use crate::sync::{Condvar, Mutex, MutexGuard, thread};
+use crate::sync::thread::{self, ThreadId};
+use crate::sync::{Condvar, Mutex, MutexGuard};
 
-/// A handler whose [`call`](Handler::call) runs on a pool of threads and may block. Clones share the pool.
+/// A pool of threads, for code that blocks: the [`call`](Handler::call) of a handler, or closures that an async handler awaits
+/// with [`run`](Self::run). Clones share the pool.
 ///
 /// [`Server::threads`](crate::Server::threads) makes one; by itself it can be the handler of [`Server::workers`](crate::Server::workers).
+/// [`Blocking::threads`] makes one without a handler.
 ///
-/// Threads start when requests need them and stay. When all are busy, requests wait in a queue of at most 1024 requests and
-/// 64 MiB; beyond that the response is 503 with `Retry-After: 1`.
-pub struct Blocking<H> {
+/// Threads start when requests need them and stay. When all are busy, requests and closures wait in a queue of at most 1024 of
+/// them and 64 MiB; beyond that the response is 503 with `Retry-After: 1`, and a closure's future yields [`Busy`].
+pub struct Blocking<H = NoHandler> {
     handler: H,
     pool: Arc<Pool>,
     half_closed: WhenHalfClosed,
@@ -44,6 +48,32 @@ impl<H: Clone> Clone for Blocking<H> {
     }
 }
 
+impl Blocking {
+    /// Up to `count` threads for closures; 0 counts as 1.
+    ///
+    /// ```
+    /// use coldstart::handler::{Blocking, Busy};
+    /// use coldstart::{Router, TestRequest};
+    ///
+    /// fn count_words(text: &str) -> usize {
+    ///     text.split_whitespace().count() // Or what takes long.
+    /// }
+    ///
+    /// let threads = Blocking::threads(4);
+    /// let mut router = Router::new().post("/words", move |request| {
+    ///     let text = String::from_utf8_lossy(request.body()).into_owned();
+    ///     let words = threads.run(move || count_words(&text));
+    ///     async move { Ok::<_, Busy>(format!("{} words\n", words.await?)) }
+    /// });
+    /// let request = TestRequest::post("/words").body("as few as these");
+    /// assert_eq!(request.run_handler(&mut router).text(), "4 words\n");
+    /// ```
+    #[must_use]
+    pub fn threads(count: usize) -> Self {
+        Self::new(NoHandler, count)
+    }
+}
+
 impl<H: Handler + Clone + Send + 'static> Blocking<H> {
     /// A handler of which up to `threads` clones run at once, each on a thread of its own; 0 counts as 1.
     #[must_use]
@@ -53,6 +83,7 @@ impl<H: Handler + Clone + Send + 'static> Blocking<H> {
                 jobs: VecDeque::new(),
                 len: 0,
                 threads: 0,
+                ids: Vec::new(),
                 idle: 0,
                 stage: Stage::Open,
             }),
@@ -121,34 +152,47 @@ impl<H: Handler + Clone + Send + 'static> Blocking<H> {
     pub fn respond(&self, request: &Request<'_>) -> Outcome {
         let (outcome, reply) = Outcome::promised();
         let outcome = outcome.when_half_closed(self.half_closed);
-        let job = Job {
-            request: request.to_owned(),
-            current: CurrentRequest::current().waiting(),
-            reply,
-        };
-        match self.pool.push(job) {
-            Pushed::Taken => outcome,
-            Pushed::NeedsThread => {
-                if self.start_thread() {
-                    outcome
-                } else {
-                    self.overloaded().into()
-                }
-            }
+        match self.submit(Work::Call(request.to_owned(), reply)) {
+            Submitted::Taken => outcome,
+            Submitted::Refused => self.overloaded().into(),
+        }
+    }
+
+    /// Runs the closure on a thread of the pool, where it may block. The future yields what it returns, or [`Busy`] at once if
+    /// too many wait; see [`Running`]. What the closure logs carries the name of the request that this is called for.
+    ///
+    /// On a thread of this very pool the closure runs in this call, since all threads could otherwise wait for each other.
+    pub fn run<T: Send + 'static>(
+        &self,
+        closure: impl FnOnce() -> T + Send + 'static,
+    ) -> Running<T> {
+        let (closure, running) = awaited(closure);
+        if self.pool.is_own_thread() {
+            closure.run();
+        } else {
+            // If it is refused, it is dropped, and the future yields `Busy`.
+            self.submit(Work::Run(closure));
+        }
+        running
+    }
+
+    fn submit(&self, work: Work) -> Submitted {
+        let current = CurrentRequest::current().waiting();
+        match self.pool.push(Job { work, current }) {
+            Pushed::Taken => Submitted::Taken,
+            Pushed::NeedsThread if self.start_thread() => Submitted::Taken,
+            Pushed::NeedsThread | Pushed::Full => Submitted::Refused,
             Pushed::Replaced(job) => {
-                job.reply.settle(Pending::Response(self.overloaded()));
-                outcome
+                if let Work::Call(_, reply) = job.work {
+                    reply.settle(Pending::Response(self.overloaded()));
+                }
+                Submitted::Taken
             }
-            Pushed::Full => self.overloaded().into(),
         }
     }
 
     fn overloaded(&self) -> Response {
-        self.handler
-            .failure()
-            .status(Status::SERVICE_UNAVAILABLE)
-            .header("retry-after", "1")
-            .body("all threads are busy\n")
+        Busy::refuse(self.handler.failure())
     }
 
     /// Starts one more thread. Without any thread the waiting jobs would never run.
@@ -160,6 +204,24 @@ impl<H: Handler + Clone + Send + 'static> Blocking<H> {
             .is_some_and(|mut handler| thread.spawn(move || pool.work(&mut handler)).is_ok());
         is_started || self.pool.on_thread_not_started()
     }
+}
+
+/// Takes the place of the handler of a pool that only runs closures.
+#[derive(Clone, Copy, Debug, Default)]
+#[non_exhaustive]
+pub struct NoHandler;
+
+impl Handler for NoHandler {
+    fn call(&mut self, _: &Request<'_>) -> Outcome {
+        self.failure().into()
+    }
+}
+
+/// Whether work got into the pool.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Submitted {
+    Taken,
+    Refused,
 }
 
 impl<H> fmt::Debug for Blocking<H> {
@@ -197,6 +259,8 @@ struct State {
     /// Bytes of all waiting jobs.
     len: usize,
     threads: usize,
+    /// Those of them that run.
+    ids: Vec<ThreadId>,
     idle: usize,
     stage: Stage,
 }
@@ -208,44 +272,64 @@ enum Stage {
 }
 
 struct Job {
-    request: OwnedRequest,
+    work: Work,
     current: CurrentRequest,
-    reply: Reply,
+}
+
+enum Work {
+    Call(OwnedRequest, Reply),
+    Run(Box<dyn Closure>),
 }
 
 impl Job {
+    fn len(&self) -> usize {
+        match &self.work {
+            Work::Call(request, _) => request.len(),
+            Work::Run(closure) => closure.len(),
+        }
+    }
+
+    /// Whether a peer waits for it that has not ended its side.
+    fn is_wanted(&self) -> bool {
+        match &self.work {
+            Work::Call(_, reply) => reply.peer() == PeerState::Open,
+            Work::Run(closure) => closure.is_awaited(),
+        }
+    }
+
     fn run(self, handler: &mut impl Handler) {
-        let Self {
-            request,
-            current,
-            reply,
-        } = self;
-        if reply.is_peer_gone() {
-            return;
+        let _scope = self.current.enter();
+        match self.work {
+            Work::Call(request, reply) if !reply.is_peer_gone() => call(handler, &request, reply),
+            Work::Run(closure) if closure.is_awaited() => closure.run(),
+            Work::Call(..) | Work::Run(_) => {}
         }
-        let _scope = current.enter();
-        let outcome = handler.call(&request.as_request());
-        let is_future = outcome.is_future();
-        let here = thread::current();
-        let finished = finish(
-            outcome,
-            || Notify::new(move || here.unpark()),
-            || {
-                thread::park();
-                if reply.is_peer_gone() {
-                    Interest::Lost
-                } else {
-                    Interest::Kept
-                }
-            },
-        );
-        if is_future {
-            // What it printed since its first poll.
-            output::flush_printed();
-        }
-        if let Some(pending) = finished {
-            reply.settle(pending);
-        }
+    }
+}
+
+/// Calls the handler for a request, and waits for the response if it is a future's.
+fn call(handler: &mut impl Handler, request: &OwnedRequest, reply: Reply) {
+    let outcome = handler.call(&request.as_request());
+    let is_future = outcome.is_future();
+    let here = thread::current();
+    let finished = finish(
+        outcome,
+        || Notify::new(move || here.unpark()),
+        || {
+            thread::park();
+            if reply.is_peer_gone() {
+                Interest::Lost
+            } else {
+                Interest::Kept
+            }
+        },
+    );
+    if is_future {
+        // What it printed since its first poll.
+        output::flush_printed();
+    }
+    if let Some(pending) = finished {
+        reply.settle(pending);
     }
 }
 
@@ -266,7 +350,7 @@ impl Pool {
 
     fn push(&self, job: Job) -> Pushed {
         let mut state = self.lock();
-        let len = state.len.saturating_add(job.request.len());
+        let len = state.len.saturating_add(job.len());
         if state.jobs.len() >= POOL_QUEUE_MAX
             || (len > POOL_QUEUE_LEN_MAX && !state.jobs.is_empty())
         {
@@ -285,14 +369,15 @@ impl Pool {
 
     /// The queue is full: a job whose peer may not even read the response gives way.
     fn replace(mut state: MutexGuard<'_, State>, job: Job) -> Pushed {
-        let is_open = |job: &Job| job.reply.peer() == PeerState::Open;
-        let Some(place) = state.jobs.iter().position(|queued| !is_open(queued)) else {
+        let Some(place) = state.jobs.iter().position(|queued| !queued.is_wanted()) else {
+            // A closure is foreign code, so it must not be dropped under the lock.
+            drop(state);
             return Pushed::Full;
         };
-        let len = state.len.saturating_add(job.request.len());
+        let len = state.len.saturating_add(job.len());
         match state.jobs.remove(place) {
-            Some(replaced) if len.saturating_sub(replaced.request.len()) <= POOL_QUEUE_LEN_MAX => {
-                state.len = len.saturating_sub(replaced.request.len());
+            Some(replaced) if len.saturating_sub(replaced.len()) <= POOL_QUEUE_LEN_MAX => {
+                state.len = len.saturating_sub(replaced.len());
                 state.jobs.push_back(job);
                 Pushed::Replaced(Box::new(replaced))
             }
@@ -301,6 +386,7 @@ impl Pool {
                 if let Some(replaced) = replaced {
                     state.jobs.insert(place, replaced);
                 }
+                drop(state);
                 Pushed::Full
             }
         }
@@ -324,6 +410,7 @@ impl Pool {
     /// The work of a thread until the pool is closed.
     fn work(&self, handler: &mut impl Handler) {
         let _leave = current_request::leave_afterwards();
+        self.lock().ids.push(thread::current().id());
         while let Some(job) = self.next() {
             // A panic drops the reply, which sends 500; the hook has reported it. What is dropped is the user's, too.
             if contain(|| job.run(handler)).is_none() {
@@ -332,11 +419,15 @@ impl Pool {
         }
     }
 
+    fn is_own_thread(&self) -> bool {
+        self.lock().ids.contains(&thread::current().id())
+    }
+
     fn next(&self) -> Option<Job> {
         let mut state = self.lock();
         loop {
             if let Some(job) = state.jobs.pop_front() {
-                state.len = state.len.saturating_sub(job.request.len());
+                state.len = state.len.saturating_sub(job.len());
                 return Some(job);
             }
             if state.stage == Stage::Closed {
@@ -354,10 +445,14 @@ impl Pool {
 
 #[cfg(test)]
 mod tests {
+    use core::pin::Pin;
+    use core::sync::atomic::{AtomicUsize, Ordering};
+    use core::task::{Context, Poll, Waker};
     use std::sync::{Arc, Mutex, PoisonError};
 
-    use super::{Blocking, Handler as _, Outcome, blocking};
+    use super::{Blocking, Busy, Handler as _, Outcome, Running, blocking};
     use crate::handler::FunctionHandler;
+    use crate::handler::IntoResponse as _;
     use crate::handler::outcome::{Awaited, Eventual, Pending};
     use crate::limits::POOL_QUEUE_MAX;
     use crate::sync::notify::Notify;
@@ -429,6 +524,89 @@ mod tests {
         // The jobs of peers that have left are skipped, and the next one runs.
         let next = TestRequest::get("/").run_handler(&mut pool).text();
         assert!(next == "done" || next == "all threads are busy\n", "{next}");
+    }
+
+    fn resolve<T>(running: &mut Running<T>) -> Poll<Result<T, Busy>> {
+        Pin::new(running).poll(&mut Context::from_waker(Waker::noop()))
+    }
+
+    #[test]
+    fn beyond_the_queue_closures_that_are_not_awaited_give_way_and_others_are_refused() {
+        let gate = Arc::new(Mutex::new(()));
+        let closed = gate.lock().unwrap_or_else(PoisonError::into_inner);
+        let pool = Blocking::threads(1);
+        let waits = Arc::clone(&gate);
+        let running = pool.run(move || drop(waits.lock()));
+        while !pool.pool.lock().jobs.is_empty() {
+            std::thread::yield_now();
+        }
+        let runs = Arc::new(AtomicUsize::new(0));
+        let submit = || {
+            let runs = Arc::clone(&runs);
+            pool.run(move || runs.fetch_add(1, Ordering::Relaxed))
+        };
+        let mut queued: Vec<_> = (0..POOL_QUEUE_MAX).map(|_| submit()).collect();
+        let refused = resolve(&mut submit());
+        let Poll::Ready(Err(busy)) = refused else {
+            panic!("the queue is full: {refused:?}")
+        };
+        let response = busy.into_response();
+        assert_eq!(response.head().status(), 503);
+        assert_eq!(response.head().header("retry-after"), Some("1"));
+        drop(queued.pop());
+        let mut last = submit();
+        assert!(resolve(&mut last).is_pending(), "it is queued in its place");
+        assert!(resolve(&mut submit()).is_ready());
+        // The one that runs goes on, and of those in the queue two are not awaited.
+        drop((running, queued.pop()));
+        drop(closed);
+        while resolve(&mut last).is_pending() {
+            std::thread::yield_now();
+        }
+        assert_eq!(runs.load(Ordering::Relaxed), POOL_QUEUE_MAX - 1);
+    }
+
+    #[test]
+    fn a_closure_on_a_thread_of_its_own_pool_runs_at_once() {
+        let pool = Blocking::threads(1);
+        let inner = pool.clone();
+        let run = move |_: &Request<'_>| {
+            let running = inner.run(|| "inner");
+            async move { running.await.unwrap_or("busy") }
+        };
+        let mut outer = Blocking::new(FunctionHandler::new(run), 1);
+        assert_eq!(
+            TestRequest::get("/").run_handler(&mut outer).text(),
+            "inner"
+        );
+        let inner = pool.clone();
+        let mut nested = pool.run(move || resolve(&mut inner.run(|| 1)));
+        let nested = loop {
+            match resolve(&mut nested) {
+                Poll::Ready(nested) => break nested,
+                Poll::Pending => std::thread::yield_now(),
+            }
+        };
+        assert_eq!(nested, Ok(Poll::Ready(Ok(1))));
+    }
+
+    #[test]
+    fn a_panic_of_a_closure_goes_on_where_it_is_awaited_and_costs_no_thread() {
+        let pool = Blocking::threads(1);
+        let threads = pool.clone();
+        let mut router = Router::new().get("/{path}", move |request| {
+            let path = request.parameter("path").unwrap_or_default().into_owned();
+            let running = threads.run(move || {
+                assert_ne!(path, "panic", "the closure's panic");
+                path
+            });
+            async move { running.await.unwrap_or_default() }
+        });
+        let failed = TestRequest::get("/panic").run_handler(&mut router);
+        assert_eq!(failed.status(), 500);
+        let well = TestRequest::get("/well").run_handler(&mut router);
+        assert_eq!(well.text(), "well");
+        assert_eq!(pool.pool.lock().threads, 1);
     }
 
     #[test]

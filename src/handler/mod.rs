@@ -39,18 +39,25 @@
 //! - **It need not be `Send`**, so it may hold an `Rc` or a `RefCell` borrow across an `.await`. Its [`Waker`](core::task::Waker)
 //!   may be called from any thread, and costs no system call on the thread of the loop. Between two polls of one future the loop
 //!   serves all other connections, even if the future wakes itself.
-//! - **It must not block**, like any handler: see [`blocking`] and
-//!   [`ServerEvent::LoopBlocked`](crate::server::ServerEvent::LoopBlocked). On a thread of a pool, a future keeps that thread until it
-//!   is ready.
+//! - **It must not block**, like any handler: while it computes for long, reads a file or locks what a thread holds for long, all
+//!   connections of its loop wait, and [`ServerEvent::LoopBlocked`](crate::server::ServerEvent::LoopBlocked) reports it. Such code
+//!   goes into a closure for [`Blocking::run`], which it awaits, or the whole route into [`blocking`]. On a thread of a pool a
+//!   future keeps that thread until it is ready.
 //! - Timers and sockets of an async runtime need that runtime: run it on a thread of its own, and await what it sends.
 //!
-//! Two errors of the compiler, and what they mean:
+//! The code for the events and hooks of a [`Function`](crate::Function) may be async in the same way.
+//!
+//! Errors of the compiler, and what they mean:
 //!
 //! - *"lifetime may not live long enough"* or *"one type is more general than the other"*: the future has borrowed the request,
 //!   whose bytes are gone after the handler's call. An `async fn(&Request<'_>)` always borrows it, and so does an `async` block
 //!   that uses it. Read what you need before the block, or pass on [`Request::to_owned`].
 //! - *"future cannot be sent between threads safely"*: it comes from a function that asks for `Send`, such as a runtime's `spawn`.
-//!   Nothing here does. What has to cross to another thread is not the future but what it waits for.
+//!   No handler has to be. What has to cross to another thread is not the future but what it waits for: [`Blocking::run`]
+//!   wants a closure and a value that are `Send`, and a [`Reply`] is.
+//! - *"`Rc<..>` cannot be sent between threads safely"* where a handler is passed to [`Router`] or
+//!   [`Function::event`](crate::Function::event): the closure moves between threads, even if its futures do not. It holds an `Arc`,
+//!   and what is local is made in the future.
 //!
 //! ```compile_fail
 //! use coldstart::{Request, Router};
@@ -63,6 +70,7 @@
 //! ```
 
 pub(crate) mod blocking;
+mod closure;
 pub(crate) mod future;
 pub(crate) mod outcome;
 pub(crate) mod pattern;
@@ -78,7 +86,8 @@ use crate::message::request::{Head, Request, RequestBody};
 use crate::message::response::{Response, Status};
 
 pub use crate::sync::pause::{Pause, Resume};
-pub use blocking::{Blocking, blocking};
+pub use blocking::{Blocking, NoHandler, blocking};
+pub use closure::{Busy, Running};
 pub use outcome::{Async, IntoOutcome, IntoResponse, Outcome, Value, WhenHalfClosed};
 pub use reply::Reply;
 pub use router::Router;
@@ -88,8 +97,7 @@ pub use upgrade::Upgrade;
 /// Responds to requests. Functions and closures from `&Request` to [`Response`] need not implement it.
 ///
 /// It runs on the loop: while it blocks, all connections wait. For work that waits, see [async handlers](self#async-handlers);
-/// for work that blocks, see [`Outcome::promised`] and
-/// [`Server::threads`](crate::Server::threads).
+/// for work that blocks, see [`Blocking`] and [`Server::threads`](crate::Server::threads).
 pub trait Handler {
     /// Decides what to do with a request before its body arrives; a peer that waits for `100 Continue` waits for this. The
     /// default buffers the body.

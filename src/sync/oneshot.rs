@@ -2,6 +2,7 @@
 
 use core::fmt;
 use core::sync::atomic::{AtomicBool, Ordering};
+use core::task::Context;
 use std::sync::{Arc, PoisonError};
 
 use super::elsewhere::WorkElsewhere;
@@ -130,6 +131,21 @@ impl<T> Receiver<T> {
 }
 
 impl<T> Receiver<T> {
+    /// The same for a future: its task is woken in place of the one that polled before.
+    pub(crate) fn poll_in_task(&self, context: &Context<'_>) -> Polled<T> {
+        let waker = context.waker().clone();
+        let notify = Notify::new(move || waker.wake_by_ref());
+        let mut slot = self.shared.lock();
+        let earlier = match &mut *slot {
+            Slot::Awaited(earlier) => Some(std::mem::replace(earlier, notify.clone())),
+            Slot::Empty | Slot::Filled(_) | Slot::Broken | Slot::Abandoned => None,
+        };
+        drop(slot);
+        // A waker is foreign code, so it must not be dropped under the lock.
+        drop(earlier);
+        self.poll(|| notify)
+    }
+
     /// The peer has ended its side: the sender can see that.
     pub(crate) fn half_close(&self) {
         self.shared.is_half_closed.store(true, Ordering::Relaxed);

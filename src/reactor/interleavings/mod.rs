@@ -4,6 +4,7 @@
 //! The loop, its mailbox and everything that posts to it are the shipped code; the kernel is simulated. Its poll sleeps
 //! until an event arrives, never for a time-out: a lost wake-up is a deadlock, and loom reports it.
 
+mod pool;
 mod world;
 
 use core::future::poll_fn;
@@ -16,7 +17,6 @@ use loom::thread;
 
 use super::mailbox::Mailbox;
 use crate::Body;
-use crate::handler::blocking::Blocking;
 use crate::handler::{
     Accept, Demand, FunctionHandler, Handler, IntoOutcome, Outcome, Reply, Upload,
 };
@@ -420,36 +420,5 @@ impl Handler for Pausing {
 fn a_paused_upload_is_resumed() {
     in_every_order(4, || {
         World::new(&[&[PUT, "cd"]]).serve(Pausing::default, all_end_with("2 pieces"));
-    });
-}
-
-#[test]
-fn a_pool_answers_all_requests_and_ends_with_its_handler() {
-    for threads in [1, 2] {
-        in_every_order(2, move || {
-            let handler = move || {
-                Blocking::new(
-                    FunctionHandler::new(|_: &Request<'_>| Response::text("done")),
-                    threads,
-                )
-            };
-            World::of(&[GET, GET]).serve(handler, all_end_with("done"));
-        });
-    }
-}
-
-#[test]
-fn a_pool_ends_although_jobs_are_queued() {
-    in_every_order(2, || {
-        let handler = || {
-            Blocking::new(
-                FunctionHandler::new(|_: &Request<'_>| Response::text("done")),
-                1,
-            )
-        };
-        // The first response is enough: the second job is queued, running, or done.
-        World::of(&[GET, GET]).serve(handler, |peers| {
-            peers.iter().any(|peer| peer.text().ends_with("done"))
-        });
     });
 }
