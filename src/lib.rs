@@ -38,8 +38,8 @@
 //!
 //! # Features
 //!
-//! `json`: bodies, responses and events as values, with serde. `form`: queries and form bodies as values. `log`: a back end for
-//! the log crate.
+//! `json`: bodies, responses and events as values, with serde. `form`: queries and form bodies as values. `files`: the
+//! files of a folder. `log`: a back end for the log crate.
 
 mod current_request;
 pub mod function;

@@ -16,7 +16,7 @@ use serde_json::Value;
 const FOREIGN: &[(&str, &[&str])] = &[
     ("", &["bytes::bytes::Bytes"]),
     (
-        "form,json,log",
+        "files,form,json,log",
         &[
             "bytes::bytes::Bytes",
             "serde_core::de::DeserializeOwned",

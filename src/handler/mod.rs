@@ -71,6 +71,8 @@
 
 pub(crate) mod blocking;
 mod closure;
+#[cfg(feature = "files")]
+pub(crate) mod files;
 pub(crate) mod future;
 pub(crate) mod outcome;
 pub(crate) mod pattern;
@@ -88,6 +90,8 @@ use crate::message::response::{Response, Status};
 pub use crate::sync::pause::{Pause, Resume};
 pub use blocking::{Blocking, NoHandler, blocking};
 pub use closure::{Busy, Running};
+#[cfg(feature = "files")]
+pub use files::Files;
 pub use outcome::{Async, IntoOutcome, IntoResponse, Outcome, Value, WhenHalfClosed};
 pub use reply::Reply;
 pub use router::Router;
