@@ -48,7 +48,7 @@ fn block(title: &str, all: &[Measured], of: impl Fn(&Measured) -> &Sample) {
         let sample = of(measured);
         let share = sample.median().as_secs_f64() / longest.as_secs_f64().max(f64::EPSILON);
         give(format!(
-            "  {:<widest$}  {:>9}  {:>9} – {:<9} ×{:<6.2} {}",
+            "  {:<widest$}  {:>9}  {:>9} – {:<9} ×{:<7} {}",
             measured.command,
             human(sample.median()),
             human(sample.quantile(10)),

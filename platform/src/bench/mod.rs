@@ -11,6 +11,7 @@ mod results;
 mod statistics;
 
 use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressStyle};
@@ -30,6 +31,7 @@ use crate::interrupt::yield_to_signal;
 use crate::project::Project;
 use crate::report_file::ReportFile;
 use crate::run::ensure_port_free;
+use crate::settings::Settings;
 use crate::wire::exchange::Call;
 use crate::wire::{Fault, Wire};
 use machine::Machine;
@@ -44,6 +46,42 @@ const WARM_UP: u32 = 50;
 struct Silent;
 
 impl Witness for Silent {
+    fn on_line(&self, _: &str) {}
+    fn on_remark(&self, _: &str) {}
+}
+
+/// Sends the first request as soon as the port accepts, before anything else is done about the start.
+#[derive(Clone, Debug)]
+struct FirstCall {
+    settings: Arc<Settings>,
+    path: String,
+    /// From the creation of the process to the first byte of the response.
+    took: Arc<Mutex<Option<Result<Duration, Fault>>>>,
+}
+
+impl FirstCall {
+    fn new(project: &Project, path: &str) -> Self {
+        Self {
+            settings: Arc::new(project.settings.clone()),
+            path: path.to_owned(),
+            took: Arc::default(),
+        }
+    }
+
+    fn send(&self, instance: &Instance) -> Result<Duration, Fault> {
+        let mut wire = dial(instance)?;
+        wire.send(&call(&self.settings, instance, &self.path).to_bytes())?;
+        let sent = instance.process.began.elapsed();
+        let reply = wire.read_reply("GET", PATIENCE)?;
+        Ok(sent + reply.first_byte)
+    }
+}
+
+impl Witness for FirstCall {
+    fn on_open(&self, instance: &Instance) {
+        let took = self.send(instance);
+        *self.took.lock().unwrap_or_else(PoisonError::into_inner) = Some(took);
+    }
     fn on_line(&self, _: &str) {}
     fn on_remark(&self, _: &str) {}
 }
@@ -132,15 +170,14 @@ impl Measured {
         cores: &'static Cores,
         path: &str,
     ) -> Result<(), Failure> {
-        let instance = self.launch(project, cores)?;
-        let call = call(project, &instance, path);
-        let reply = dial(&instance).and_then(|mut wire| {
-            let sent = instance.process.began.elapsed();
-            wire.call(&call, PATIENCE)
-                .map(|reply| sent + reply.first_byte)
-        });
-        self.first_byte
-            .push(reply.map_err(|fault| self.failed(&fault))?);
+        let first = FirstCall::new(project, path);
+        let instance = self.launch(project, cores, &first)?;
+        let took = first.took.lock().unwrap_or_else(PoisonError::into_inner);
+        match &*took {
+            Some(Ok(took)) => self.first_byte.push(*took),
+            Some(Err(fault)) => return Err(self.failed(fault)),
+            None => return Err(self.failed(&Fault::Closed)),
+        }
         let probes = instance.probes;
         self.listen.push(probes.took);
         self.probing.gap.push(probes.gap);
@@ -158,8 +195,8 @@ impl Measured {
         path: &str,
         requests: u32,
     ) -> Result<(), Failure> {
-        let instance = self.launch(project, cores)?;
-        let call = call(project, &instance, path);
+        let instance = self.launch(project, cores, &Silent)?;
+        let call = call(&project.settings, &instance, path);
         let mut wire = dial(&instance).map_err(|fault| self.failed(&fault))?;
         for number in 0..WARM_UP + requests {
             let began = Instant::now();
@@ -177,7 +214,12 @@ impl Measured {
         Ok(())
     }
 
-    fn launch(&self, project: &Project, cores: &'static Cores) -> Result<Instance, Failure> {
+    fn launch(
+        &self,
+        project: &Project,
+        cores: &'static Cores,
+        witness: &impl Witness,
+    ) -> Result<Instance, Failure> {
         // Before every start: a process that the last one left on the port would accept in this one's place.
         ensure_port_free(project)?;
         let circumstances = Circumstances {
@@ -188,7 +230,7 @@ impl Measured {
             project,
             &project.settings,
             circumstances,
-            &Silent,
+            witness,
             Timeline::begin(),
         );
         started.map_err(|NotStarted { seen, fixes, .. }| {
@@ -208,11 +250,11 @@ impl Measured {
     }
 }
 
-fn call(project: &Project, instance: &Instance, path: &str) -> Call {
+fn call(settings: &Settings, instance: &Instance, path: &str) -> Call {
     let fields = of_platform(
         &clock::request_id(),
         HTTP_INVOKE,
-        &project.settings,
+        settings,
         &instance.identity,
     );
     Call::new("GET", path).fields(fields)

@@ -143,7 +143,7 @@ fn table(all: &[Measured]) -> String {
             .map(|(_, name, of)| {
                 let sample = of(measured);
                 format!(
-                    "<td data-label=\"{name}\"><span>{} <small>×{:.2}</small></span></td>",
+                    "<td data-label=\"{name}\"><span>{} <small>×{}</small></span></td>",
                     human(sample.median()),
                     sample.ratio(of(first))
                 )

@@ -118,7 +118,7 @@ fn strip(command: &str, sample: &Sample, first: Option<&Sample>, axis: &Axis) ->
 }
 
 fn summary(sample: &Sample, first: Option<&Sample>, axis: &Axis) -> String {
-    let ratio = first.map_or(1.0, |first| sample.ratio(first));
+    let ratio = sample.ratio(first.unwrap_or(sample));
     let end = Duration::from_secs_f64(axis.end);
     let beyond = sample.sorted().iter().filter(|value| **value > end).count();
     let slowest = sample.sorted().last().copied().unwrap_or_default();
@@ -127,7 +127,7 @@ fn summary(sample: &Sample, first: Option<&Sample>, axis: &Axis) -> String {
         count => format!(" · {count} beyond the axis, up to {}", human(slowest)),
     };
     format!(
-        "{} · p10 {} · p90 {} · ×{ratio:.2}{beyond}",
+        "{} · p10 {} · p90 {} · ×{ratio}{beyond}",
         human(sample.median()),
         human(sample.quantile(10)),
         human(sample.quantile(90))

@@ -43,6 +43,9 @@ pub(crate) struct NotStarted {
 pub(crate) trait Witness: Clone + Send + Sync + 'static {
     /// The function's process runs. If it is killed, the start fails.
     fn on_process(&self, _: &Arc<Process>) {}
+    /// The port accepts. Whether the function itself listens there is looked up afterwards: if it does not, the start
+    /// goes on, and this may be called again.
+    fn on_open(&self, _: &Instance) {}
     /// The function wrote a line.
     fn on_line(&self, line: &str);
     /// Something about the start is worth knowing.
@@ -234,7 +237,8 @@ fn listen(
             "{obstacle}; waiting on, for {limit} s in all; fix: {fixes}"
         ));
     };
-    match probe(&instance.process, target, delayed) {
+    let opened = || witness.on_open(instance);
+    match probe(&instance.process, target, delayed, opened) {
         Outcome::Accepted(probes) => {
             instance.on(LifeStep::PortAnswered);
             Ok(probes)

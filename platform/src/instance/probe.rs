@@ -99,8 +99,14 @@ pub(crate) struct Target {
     pub(crate) pace: Pace,
 }
 
-/// Probes until the port accepts, the process ends or the time is over.
-pub(crate) fn probe(process: &Process, target: Target, remark: impl FnMut(&Obstacle)) -> Outcome {
+/// Probes until the port accepts, the process ends or the time is over. `opened` is called whenever a connect succeeds,
+/// before it is known whether the function itself accepted: to look that up takes milliseconds.
+pub(crate) fn probe(
+    process: &Process,
+    target: Target,
+    remark: impl FnMut(&Obstacle),
+    mut opened: impl FnMut(),
+) -> Outcome {
     let Target {
         port, limit, pace, ..
     } = target;
@@ -116,10 +122,13 @@ pub(crate) fn probe(process: &Process, target: Target, remark: impl FnMut(&Obsta
         let now = Instant::now();
         probes.count += 1;
         probes.spent += now - dialing;
-        if dialed == Dialed::Accepted && process.serves(port) {
-            probes.gap = now - refused;
-            probes.took = now - process.began;
-            return Outcome::Accepted(probes);
+        if dialed == Dialed::Accepted {
+            opened();
+            if process.serves(port) {
+                probes.gap = now - refused;
+                probes.took = now - process.began;
+                return Outcome::Accepted(probes);
+            }
         }
         refused = now;
         has_accepted |= dialed == Dialed::Accepted;
@@ -255,5 +264,39 @@ fn wait(pause: Duration) {
     let began = Instant::now();
     while began.elapsed() < pause {
         hint::spin_loop();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+    use std::net::TcpListener;
+    use std::process::Stdio;
+
+    use super::*;
+    use crate::sandbox::Spec;
+
+    #[test]
+    fn an_open_port_is_told_before_its_owner_is_looked_up() {
+        let spec = Spec {
+            words: vec!["sleep".into(), "60".into()],
+            environment: BTreeMap::new(),
+            directory: "/".into(),
+            user: None,
+            room: None,
+        };
+        let process = Process::spawn(&spec, [Stdio::null(), Stdio::null()], None).unwrap();
+        let foreign = TcpListener::bind("0.0.0.0:0").unwrap();
+        let target = Target {
+            port: foreign.local_addr().unwrap().port(),
+            former_port: None,
+            limit: Duration::from_millis(10),
+            pace: Pace::Relaxed,
+        };
+        let mut opened = 0;
+        let outcome = probe(&process, target, |_| {}, || opened += 1);
+        process.kill();
+        assert!(matches!(outcome, Outcome::Blocked(_)), "{outcome:?}");
+        assert!(opened > 0);
     }
 }
