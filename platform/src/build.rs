@@ -1,5 +1,6 @@
 //! Builds a project before it runs.
 
+use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -26,6 +27,8 @@ pub(crate) enum Recipe {
     Actions {
         actions: Vec<Action>,
         folder: PathBuf,
+        /// Besides those of this program.
+        variables: BTreeMap<String, String>,
     },
 }
 
@@ -67,6 +70,7 @@ impl Recipe {
             Some(deployment) => Ok(Self::Actions {
                 actions: deployment.actions,
                 folder: deployment.folder,
+                variables: deployment.variables,
             }),
             None => Err(Failure::input(
                 "--build: no s.yaml with commands under actions.pre-deploy",
@@ -110,9 +114,13 @@ impl Recipe {
         match self {
             Self::Nothing => Ok(()),
             Self::Cargo(cargo) => cargo.build(),
-            Self::Actions { actions, folder } => {
-                actions.iter().try_for_each(|action| run(action, folder))
-            }
+            Self::Actions {
+                actions,
+                folder,
+                variables,
+            } => actions
+                .iter()
+                .try_for_each(|action| run(action, folder, variables)),
         }
     }
 
@@ -176,7 +184,11 @@ fn locate(arguments: &SourceArguments) -> Option<(PathBuf, Option<PathBuf>)> {
     (is_yaml && named.is_file()).then(|| (folder.to_owned(), Some(named.clone())))
 }
 
-fn run(action: &Action, deployment: &Path) -> Result<(), Failure> {
+fn run(
+    action: &Action,
+    deployment: &Path,
+    variables: &BTreeMap<String, String>,
+) -> Result<(), Failure> {
     let Action { run, folder } = action;
     say(format!("{} {run}", Tone::Quiet.paint("pre-deploy:")));
     let failed = |why: String| {
@@ -185,6 +197,7 @@ fn run(action: &Action, deployment: &Path) -> Result<(), Failure> {
     let status = Command::new("sh")
         .args(["-c", run])
         .current_dir(deployment.join(folder))
+        .envs(variables)
         .stdin(Stdio::null())
         // Standard output is for results.
         .stdout(io::stderr())

@@ -67,6 +67,14 @@ impl Variables {
         self.look_up(name, own, DEPTH_MAX)
     }
 
+    /// The variables that this program's environment does not have, with their references replaced.
+    pub(super) fn all(&self, own: &dyn Fn(&str) -> Option<String>) -> BTreeMap<String, String> {
+        let names = self.0.keys().filter(|name| own(name).is_none());
+        names
+            .filter_map(|name| Some((name.clone(), self.get(name, own)?)))
+            .collect()
+    }
+
     fn look_up(
         &self,
         name: &str,

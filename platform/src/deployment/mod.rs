@@ -8,6 +8,7 @@ mod schema;
 mod section;
 mod tree;
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use actions::Action;
@@ -33,6 +34,8 @@ pub(crate) struct Deployment {
     pub(crate) folder: PathBuf,
     /// What the deployment tool runs first, and `coldstart` only when asked to.
     pub(crate) actions: Vec<Action>,
+    /// The variables of `.env` that this program's environment does not have: the actions get them as well.
+    pub(crate) variables: BTreeMap<String, String>,
     /// What a user should know: keys without effect, missing layers, made-up values.
     pub(crate) notes: Vec<String>,
 }
@@ -74,6 +77,7 @@ impl Deployment {
             function,
             folder,
             actions,
+            variables: variables.all(&environment::own),
             notes: notes
                 .into_iter()
                 .map(|note| format!("{shown}: {note}"))
@@ -170,7 +174,7 @@ fn with_templates(
         })?;
         let ignored = extend.and_then(|extend| extend.get("ignore"));
         // As the deployment tool does: the template's placeholders first, then the merge.
-        let base = scope.resolve(&without(template, ignored), "template")?;
+        let base = resolved(&without(template, ignored), &scope)?;
         let props = resource.get("props");
         let merged = props.map_or_else(|| base.clone(), |props| base.merged(props));
         let patch = resource.with(Value::Map(vec![("props".to_owned(), merged)]));
@@ -179,6 +183,22 @@ fn with_templates(
     let resources = resources.with(Value::Map(all));
     let patch = document.with(Value::Map(vec![("resources".to_owned(), resources)]));
     Ok(document.merged(&patch))
+}
+
+/// A template with its placeholders replaced. In a key without effect one may be unknown.
+fn resolved(template: &Node, scope: &Scope<'_>) -> Result<Node, Problem> {
+    let mut fields = Vec::new();
+    for (name, field) in template.fields() {
+        let value = match scope.resolve(field, &format!("template.{name}")) {
+            Ok(value) => value,
+            Err(_) if schema::WITHOUT_EFFECT.contains(&name.as_str()) => field.clone(),
+            Err(problem) => return Err(problem),
+        };
+        if value.value != Value::Null {
+            fields.push((name.clone(), value));
+        }
+    }
+    Ok(template.with(Value::Map(fields)))
 }
 
 /// A template without the keys that `extend.ignore` lists.
@@ -373,6 +393,26 @@ mod tests {
             let expected = format!("s.yaml:5: resources.web.props.{expected}");
             assert!(why.starts_with(&expected), "{text}: {why}");
         }
+    }
+
+    #[test]
+    fn unknown_placeholders_in_keys_without_effect_do_no_harm() {
+        let triggers = "triggers: [{triggerName: t, triggerConfig: {source: '${vars.none}'}}]";
+        let found = props(&format!("{triggers}\nmemorySize: 256")).unwrap();
+        assert_eq!(found.function.limits.memory_mb, Some(256));
+        assert!(found.notes.iter().any(|note| note.contains("triggers")));
+        assert_errors(&[(
+            "memorySize: ${vars.none}",
+            "memorySize: `${vars.none}` is not",
+        )]);
+        let text = |key: &str| {
+            let resource = "{component: fc3, extend: {name: base}, props: {memorySize: 256}}";
+            format!("template: {{base: {{{key}}}}}\nresources: {{web: {resource}}}\n")
+        };
+        let found = read(&text(triggers), None).unwrap();
+        assert_eq!(found.function.limits.memory_mb, Some(256));
+        let why = read(&text("timeout: '${vars.none}'"), None).unwrap_err();
+        assert!(why.contains("template.timeout: `${vars.none}`"), "{why}");
     }
 
     #[test]

@@ -24,9 +24,10 @@ impl<'a> Section<'a> {
         }
     }
 
-    /// The keys as they are written.
+    /// The keys as they are written. An empty key is an absent one.
     pub(crate) fn keys(&self) -> impl Iterator<Item = (&str, &Node)> {
         let fields = self.node.fields().iter();
+        let fields = fields.filter(|(_, node)| node.value != Value::Null);
         fields.map(|(name, node)| (name.as_str(), node))
     }
 
@@ -53,10 +54,15 @@ impl<'a> Section<'a> {
         Ok(Some(value).filter(|node| node.value != Value::Null))
     }
 
-    /// A map below this one.
+    /// A map below this one. Its values are looked at when they are read, so that a placeholder in a key without effect
+    /// need not be known.
     pub(crate) fn section(&self, key: &str) -> Result<Option<Self>, Problem> {
-        let Some(node) = self.value(key)? else {
-            return Ok(None);
+        let node = match self.node.get(key) {
+            Some(node) if matches!(node.value, Value::Map(_)) => node.clone(),
+            Some(_) | None => match self.value(key)? {
+                Some(node) => node,
+                None => return Ok(None),
+            },
         };
         match &node.value {
             Value::Map(_) => Ok(Some(Self::new(

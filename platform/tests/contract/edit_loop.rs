@@ -242,6 +242,24 @@ fn pre_deploy_actions_build_when_asked_and_old_code_is_named_otherwise() {
 }
 
 #[test]
+fn the_build_sees_the_variables_of_the_file_beside_the_deployment() {
+    let Some(python) = interpreter(&["python3", "python"]) else {
+        return;
+    };
+    let folder = tempfile::tempdir().expect("a folder");
+    project(folder.path(), &python, free_port(), "exit $CS_CODE");
+    file(
+        folder.path(),
+        ".env",
+        "CS_DIGIT=7\nCS_CODE=1$CS_DIGIT\n",
+        0o644,
+    );
+    let run = ["run", "--gateway", "127.0.0.1:0", "--build"];
+    let text = stderr(&coldstart_in(folder.path(), &run));
+    assert!(text.contains("failed: exit status: 17"), "{text}");
+}
+
+#[test]
 fn a_build_that_fails_ends_run_before_the_start() {
     let Some(python) = interpreter(&["python3", "python"]) else {
         return;
