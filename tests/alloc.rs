@@ -15,15 +15,20 @@ use std::cell::Cell;
 use std::sync::mpsc::channel;
 use std::sync::{Arc, Mutex};
 
-use coldstart::handler::{IntoOutcome, Outcome};
+use coldstart::handler::{IntoOutcome, Outcome, WhenHalfClosed};
 use coldstart::{Bytes, Handler, Request, Response, Router};
 
 use loopback::server::{Running, on_loopback};
-use loopback::{Client, get, post};
+use loopback::{Client, PATIENCE, get, post};
 
 thread_local! {
     static COUNT: Cell<u64> = const { Cell::new(0) };
+    /// Bytes that the thread has allocated, less those that it has freed.
+    static LIVE: Cell<usize> = const { Cell::new(0) };
 }
+
+/// What an allocator takes for each allocation beside its bytes.
+const OVERHEAD: usize = 16;
 
 /// The system allocator, with a counter.
 struct Counting;
@@ -31,31 +36,38 @@ struct Counting;
 #[global_allocator]
 static COUNTING: Counting = Counting;
 
-fn count() {
+fn count(len: usize) {
     COUNT.set(COUNT.get() + 1);
+    LIVE.set(LIVE.get().wrapping_add(len + OVERHEAD));
+}
+
+fn count_freed(len: usize) {
+    LIVE.set(LIVE.get().wrapping_sub(len + OVERHEAD));
 }
 
 // SAFETY: each call is passed on unchanged; counting does not allocate.
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        count();
+        count(layout.size());
         // SAFETY: the caller upholds the same contract.
         unsafe { System.alloc(layout) }
     }
 
     unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
-        count();
+        count(layout.size());
         // SAFETY: the caller upholds the same contract.
         unsafe { System.alloc_zeroed(layout) }
     }
 
     unsafe fn realloc(&self, old: *mut u8, layout: Layout, len: usize) -> *mut u8 {
-        count();
+        count(len);
+        count_freed(layout.size());
         // SAFETY: the caller upholds the same contract.
         unsafe { System.realloc(old, layout, len) }
     }
 
     unsafe fn dealloc(&self, old: *mut u8, layout: Layout) {
+        count_freed(layout.size());
         // SAFETY: the caller upholds the same contract.
         unsafe { System.dealloc(old, layout) }
     }
@@ -178,13 +190,13 @@ fn an_echo_allocates_its_copy_and_nothing_else() {
 }
 
 #[test]
-fn a_future_that_is_ready_allocates_its_own_memory_and_nothing_else() {
+fn a_future_that_is_ready_allocates_nothing_and_one_that_waits_what_it_needs_meanwhile() {
     let ready = |request: &Request<'_>| {
         let len = request.path().len();
         Outcome::future(async move { if len > 1 { "long" } else { "short" } })
     };
-    assert_eq!(cost(ready, get("/long")), 1);
-    // One that yields also needs its place in the session, its waker, the way from there to the mailbox, and the memory of a
+    assert_eq!(cost(ready, get("/long")), 0);
+    // One that yields needs its own memory, its place in the session, its waker, the way from there to the mailbox, and the memory of a
     // session that waits.
     let woken = |_: &Request<'_>| {
         let mut is_woken = false;
@@ -198,6 +210,44 @@ fn a_future_that_is_ready_allocates_its_own_memory_and_nothing_else() {
         }))
     };
     assert_eq!(cost(woken, get("/woken")), 5);
+}
+
+/// How many connections this process can have open at both ends, up to `wanted`.
+fn connections_possible(wanted: usize) -> usize {
+    let limits = std::fs::read_to_string("/proc/self/limits").expect("/proc");
+    let mut lines = limits.lines();
+    let line = lines.find_map(|line| line.strip_prefix("Max open files"));
+    let soft = line.and_then(|line| line.split_whitespace().next()?.parse().ok());
+    wanted.min(soft.unwrap_or(wanted).saturating_sub(400) / 2)
+}
+
+#[test]
+fn ten_thousand_requests_that_wait_take_at_most_a_kibibyte_each() {
+    let count = connections_possible(10_000);
+    let (lives_in, lives) = channel();
+    let function = coldstart::Function::new().http(move |_: &Request<'_>| {
+        lives_in.send(LIVE.get()).expect("the test listens");
+        let never = Outcome::future(core::future::pending::<Response>());
+        never.when_half_closed(WhenHalfClosed::Cancel)
+    });
+    let server = Running::start_handler(on_loopback(), function.handler());
+    // Each has a name, which its log lines carry.
+    let request = from_platform("GET", "/http-invoke");
+    let mut clients = Vec::new();
+    let mut live = Vec::new();
+    for _ in 0..count {
+        let client = Client::connect(server.address);
+        client.send(&request);
+        clients.push(client);
+        live.push(lives.recv_timeout(PATIENCE).expect("it is called"));
+    }
+    // Without the first ones, which allocate what all share.
+    let (first, last) = (live[count / 10], live[count - 1]);
+    let each = last.wrapping_sub(first) / (count - 1 - count / 10);
+    eprintln!("{count} requests that wait take {each} bytes each, with their slots");
+    assert!(each <= 1_024, "{each} bytes each");
+    drop(clients);
+    server.stop();
 }
 
 #[test]

@@ -129,16 +129,13 @@ where
             call: mark.call,
             mark: mark.take_over().map(Box::new),
         };
-        let started = start(Box::pin(self), |future, context| {
-            completion.poll(future, context)
-        });
+        let started = start(self, |future, context| completion.poll(future, context));
         let eventual = match started {
             Started::Ready(response) => Eventual::Response(response),
-            Started::Parked(future) => {
-                Eventual::Awaited(Some(Awaited::Future(Box::new(ParkedCall {
-                    future,
-                    completion,
-                }))))
+            Started::Pending(future, alarm) => {
+                let future = Parked::new(future, alarm);
+                let call = Box::new(ParkedCall { future, completion });
+                Eventual::Awaited(Some(Awaited::Future(call)))
             }
         };
         Ok(Reached::Outcome(Outcome::new(eventual)))
@@ -187,7 +184,7 @@ where
 /// A call that goes on in a future.
 struct ParkedCall<F, R> {
     // Dropped in this order: the call ends after its future.
-    future: Parked<F>,
+    future: Parked<Option<F>>,
     completion: Completion<R>,
 }
 
@@ -204,7 +201,10 @@ where
         let completion = &mut self.completion;
         let polled = self
             .future
-            .poll(|future, context| completion.poll(future, context));
+            .poll(|future, context| match future.as_pin_mut() {
+                Some(future) => completion.poll(future, context),
+                None => Poll::Pending,
+            });
         match polled {
             Polled::Filled(response) => Polled::Filled(Pending::Response(response)),
             Polled::Pending => Polled::Pending,

@@ -2,9 +2,11 @@
 
 use core::pin::Pin;
 use core::task::{Context, Poll};
+use std::sync::Arc;
 
 use crate::current_request::CurrentRequest;
 use crate::message::response::Response;
+use crate::sync::alarm::Alarm;
 use crate::sync::notify::Notify;
 use crate::sync::oneshot::Polled;
 #[cfg(feature = "_sim")]
@@ -41,7 +43,7 @@ impl Outcome {
     /// ```
     #[must_use]
     pub fn future(future: impl Future<Output: IntoResponse> + 'static) -> Self {
-        Self::new(begin(Box::pin(future)))
+        Self::new(begin(future))
     }
 }
 
@@ -56,26 +58,40 @@ trait PollResponse {
     fn poll_response(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Response>;
 }
 
-impl<F: Future<Output: IntoResponse>> PollResponse for F {
+impl<F: Future<Output: IntoResponse>> PollResponse for Option<F> {
     fn poll_response(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Response> {
-        #[cfg(feature = "_sim")]
-        count(|tally| tally.futures += 1);
-        self.poll(context).map(IntoResponse::into_response)
+        match self.as_pin_mut() {
+            Some(future) => poll_response(future, context),
+            None => Poll::Pending,
+        }
     }
 }
 
+#[inline]
+fn poll_response(
+    future: Pin<&mut impl Future<Output: IntoResponse>>,
+    context: &mut Context<'_>,
+) -> Poll<Response> {
+    #[cfg(feature = "_sim")]
+    count(|tally| tally.futures += 1);
+    future.poll(context).map(IntoResponse::into_response)
+}
+
 /// Polls a future that a handler returns, still in the handler's call. If it is ready, it costs what a value costs.
-fn begin(future: Pin<Box<dyn PollResponse>>) -> Eventual {
-    match start(future, PollResponse::poll_response) {
+#[inline]
+fn begin<F: Future<Output: IntoResponse> + 'static>(future: F) -> Eventual {
+    match start(future, poll_response) {
         Started::Ready(response) => Eventual::Response(response),
-        Started::Parked(future) => {
-            Eventual::Awaited(Some(Awaited::Future(Box::new(ParkedResponse {
-                future,
-                ending: Ending::Regular,
-                note: None,
-            }))))
-        }
+        Started::Pending(future, alarm) => park(future, alarm),
     }
+}
+
+fn park(future: Pin<Box<dyn PollResponse>>, alarm: Arc<Alarm>) -> Eventual {
+    Eventual::Awaited(Some(Awaited::Future(Box::new(ParkedResponse {
+        future: Parked::new(future, alarm),
+        ending: Ending::Regular,
+        note: None,
+    }))))
 }
 
 /// The response, or the promise of one that another thread completes: a future is polled here until it is ready. `wait` returns
@@ -201,11 +217,11 @@ mod tests {
     fn a_future_is_polled_only_when_woken_and_notifies_once_until_then() {
         let (polls, waker) = (Rc::new(Cell::new(0)), Rc::new(RefCell::new(None::<Waker>)));
         let (polled, kept) = (Rc::clone(&polls), Rc::clone(&waker));
-        let mut future = parked(begin(Box::pin(poll_fn(move |context| {
+        let mut future = parked(begin(poll_fn(move |context| {
             polled.set(polled.get() + 1);
             kept.replace(Some(context.waker().clone()));
             Poll::<Status>::Pending
-        }))));
+        })));
         let waker = waker.take().expect("it was polled at once");
         let (notify, notified) = counting();
         future.attach(notify());
@@ -225,14 +241,14 @@ mod tests {
     #[test]
     fn a_wake_in_the_first_poll_is_not_lost() {
         let mut is_woken = false;
-        let mut future = parked(begin(Box::pin(poll_fn(move |context| {
+        let mut future = parked(begin(poll_fn(move |context| {
             if is_woken {
                 return Poll::Ready(Status::GONE);
             }
             is_woken = true;
             context.waker().wake_by_ref();
             Poll::Pending
-        }))));
+        })));
         let (notify, notified) = counting();
         future.attach(notify());
         assert_eq!(notified(), 1);
@@ -254,7 +270,7 @@ mod tests {
         }
         let (noting, polled) = (Noting(Rc::clone(&names)), Rc::clone(&names));
         let scope = CurrentRequest::current().named("a").enter();
-        let mut future = parked(begin(Box::pin(async move {
+        let mut future = parked(begin(async move {
             let _noting = noting;
             poll_fn(|context| {
                 polled.borrow_mut().push(name());
@@ -263,7 +279,7 @@ mod tests {
             })
             .await;
             Status::OK
-        })));
+        }));
         drop(scope);
         drop(future.poll());
         drop(future);
@@ -283,18 +299,18 @@ mod tests {
         let _leave = leave_afterwards();
         let mut polls = 0;
         let scope = CurrentRequest::current().named("a").enter();
-        let mut future = parked(begin(Box::pin(poll_fn(move |context| {
+        let mut future = parked(begin(poll_fn(move |context| {
             polls += 1;
             assert_eq!(polls, 1, "the second poll fails");
             context.waker().wake_by_ref();
             Poll::<Status>::Pending
-        }))));
+        })));
         drop(scope);
         future.at_end(note);
         assert!(matches!(future.poll(), Polled::Broken));
         assert!(matches!(future.poll(), Polled::Pending), "it is over");
         drop(future);
-        let mut future = parked(begin(Box::pin(pending::<Status>())));
+        let mut future = parked(begin(pending::<Status>()));
         future.at_end(note);
         drop(future);
         let noted = [

@@ -1,7 +1,10 @@
 //! Bodies that arrive piece by piece and have announced their length.
 
-use crate::message::body::{Arriving, Attachment, Body, Content, Piece, PieceSource};
-use crate::message::trailers::EndWithTrailers;
+use std::sync::Arc;
+
+use crate::message::body::{Arriving, Body, Content, Piece, PieceSource};
+use crate::sync::memory::Memory;
+use crate::sync::notify::Notify;
 
 impl Body {
     /// Announces the length of a body that arrives piece by piece, in bytes: the response then has a `Content-Length`. One that
@@ -42,11 +45,10 @@ impl Arriving for Announced {
         self.body.hand_over();
     }
 
-    fn attach(self: Box<Self>, to: Attachment<'_>) -> Box<dyn PieceSource> {
+    fn attach(self: Box<Self>, notify: Notify, memory: &Arc<Memory>) -> Box<dyn PieceSource> {
         Box::new(Counted {
-            source: self.body.attach(to),
+            source: self.body.attach(notify, memory),
             left: self.len,
-            end: None,
         })
     }
 }
@@ -55,18 +57,16 @@ impl Arriving for Announced {
 struct Counted {
     source: Box<dyn PieceSource>,
     left: u64,
-    /// The end of the body, once it was seen.
-    end: Option<Box<dyn EndWithTrailers>>,
 }
 
 impl PieceSource for Counted {
     fn next(&mut self, polls_left: &mut usize) -> Piece {
         if self.left == 0 {
-            return Piece::Finished(self.end.take());
+            return Piece::Finished;
         }
         let piece = match self.source.next(polls_left) {
             Piece::Bytes(piece) => piece,
-            Piece::Finished(_) => return Piece::WrongLength,
+            Piece::Finished => return Piece::WrongLength,
             end @ (Piece::Pending | Piece::Cut | Piece::WrongLength | Piece::Broken) => {
                 return end;
             }
@@ -80,12 +80,10 @@ impl PieceSource for Counted {
         }
         // The last bytes end the response, so what is wrong with it has to be seen before they are sent.
         match self.source.next(polls_left) {
-            Piece::Bytes(_) => return Piece::WrongLength,
-            Piece::Pending => {}
-            Piece::Finished(end) => self.end = end,
-            failure @ (Piece::Cut | Piece::WrongLength | Piece::Broken) => return failure,
+            Piece::Bytes(_) => Piece::WrongLength,
+            Piece::Pending | Piece::Finished => Piece::Bytes(piece),
+            failure @ (Piece::Cut | Piece::WrongLength | Piece::Broken) => failure,
         }
-        Piece::Bytes(piece)
     }
 
     fn half_close(&self) {

@@ -52,6 +52,15 @@ impl Alarm {
         mem::take(&mut self.lock().stage) == Stage::Woken
     }
 
+    /// Whether no one has kept a waker of it beside `own` ones, so that it can serve another future: it is quiet then.
+    pub(crate) fn reset(self: &Arc<Self>, own: usize) -> bool {
+        let is_own = Arc::strong_count(self) == own;
+        if is_own {
+            self.lock().stage = Stage::Quiet;
+        }
+        is_own
+    }
+
     /// The future is over: from now on wakes do nothing.
     pub(crate) fn end(&self) {
         let notify = {
@@ -80,43 +89,4 @@ impl Wake for Alarm {
             notify.notify();
         }
     }
-}
-
-/// The alarm of the last future that was ready at once, for the next one of its thread.
-#[cfg(not(all(test, loom)))]
-pub(crate) mod spare {
-    use core::cell::Cell;
-    use std::sync::Arc;
-
-    use super::Alarm;
-
-    thread_local! {
-        static SPARE: Cell<Option<Arc<Alarm>>> = const { Cell::new(None) };
-    }
-
-    pub(crate) fn take() -> Arc<Alarm> {
-        SPARE.take().unwrap_or_default()
-    }
-
-    /// Keeps it, unless the future has kept a waker.
-    pub(crate) fn put(mut alarm: Arc<Alarm>) {
-        if let Some(unique) = Arc::get_mut(&mut alarm) {
-            *unique = Alarm::default();
-            SPARE.set(Some(alarm));
-        }
-    }
-}
-
-/// Loom's locks belong to one order of events.
-#[cfg(all(test, loom))]
-pub(crate) mod spare {
-    use std::sync::Arc;
-
-    use super::Alarm;
-
-    pub(crate) fn take() -> Arc<Alarm> {
-        Arc::default()
-    }
-
-    pub(crate) fn put(_: Arc<Alarm>) {}
 }

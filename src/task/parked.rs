@@ -6,34 +6,45 @@ use core::task::{Context, Poll, Waker};
 use std::sync::Arc;
 
 use crate::current_request::CurrentRequest;
-use crate::sync::alarm::{Alarm, spare};
+use crate::sync::alarm::Alarm;
 use crate::sync::contain::contain;
 use crate::sync::notify::Notify;
 use crate::sync::oneshot::Polled;
 
+use super::spare::{self, Place};
+
 /// A future after its first poll.
-pub(crate) enum Started<F: ?Sized, T> {
+pub(crate) enum Started<F, T> {
     Ready(T),
-    Parked(Parked<F>),
+    /// See [`Parked::new`].
+    Pending(Place<F>, Arc<Alarm>),
 }
 
-/// Polls a future for the first time, in the caller's own call: a panic is the caller's. Nothing is left of one that is ready.
-pub(crate) fn start<F: ?Sized, T>(
-    mut future: Pin<Box<F>>,
+/// Polls a future for the first time, in the caller's own call: a panic is the caller's. Nothing is left of one that is ready, and
+/// it allocates nothing if the thread has had one of its type before.
+#[inline]
+pub(crate) fn start<F: 'static, T>(
+    future: F,
     poll: impl FnOnce(Pin<&mut F>, &mut Context<'_>) -> Poll<T>,
 ) -> Started<F, T> {
-    let alarm = spare::take();
-    let waker = Waker::from(Arc::clone(&alarm));
-    let polled = poll(future.as_mut(), &mut Context::from_waker(&waker));
-    drop(waker);
-    match polled {
+    let mut spare = spare::take();
+    let mut place = spare.place();
+    place.set(Some(future));
+    let mut context = Context::from_waker(spare.waker());
+    let polled = match place.as_mut().as_pin_mut() {
+        Some(future) => poll(future, &mut context),
+        None => Poll::Pending,
+    };
+    let started = match polled {
         Poll::Ready(value) => {
-            drop(future);
-            spare::put(alarm);
+            place.set(None);
+            spare.keep(place);
             Started::Ready(value)
         }
-        Poll::Pending => Started::Parked(Parked::new(future, alarm)),
-    }
+        Poll::Pending => Started::Pending(place, spare.take_alarm()),
+    };
+    spare::put(spare);
+    started
 }
 
 /// A future that waits to be woken.
@@ -46,7 +57,8 @@ pub(crate) struct Parked<F: ?Sized> {
 }
 
 impl<F: ?Sized> Parked<F> {
-    fn new(future: Pin<Box<F>>, alarm: Arc<Alarm>) -> Self {
+    /// A future that is not ready, and the alarm that it was polled with.
+    pub(crate) fn new(future: Pin<Box<F>>, alarm: Arc<Alarm>) -> Self {
         let current = CurrentRequest::current();
         Self {
             future: Some(future),
