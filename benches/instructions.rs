@@ -7,6 +7,11 @@
 //! 0.5 %, depending on how often the second changes and the date is formatted again. A baseline holds for one
 //! compiler; with another one nothing is compared. Without valgrind nothing is counted, which is a failure if
 //! `CI=true`.
+//!
+//! The rows of futures are this program again, as a server whose handler returns a value or a future. A future that is ready
+//! may take 10 % more than a value of the same run. strace counts the system calls of one that waits: to wake it takes none
+//! from the loop's thread and one from another thread. Where that thread's instructions fall is up to the kernel, so they have no
+//! baseline.
 
 #![expect(
     unsafe_code,
@@ -16,26 +21,77 @@
     reason = "benchmarks print, time, start processes and may panic"
 )]
 
+#[path = "instructions/modes.rs"]
+mod modes;
 mod support;
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::io::{Read as _, Write as _};
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
-use std::process::{Child, Command, Stdio};
+use std::path::PathBuf;
+use std::process::{Child, Command, ExitCode, Stdio};
 use std::time::Duration;
 
+use modes::{MODES, Mode};
 use support::load::{self, Lifetime, Pace, Plan};
 use support::programs;
 use support::table::Table;
 
 const GROWTH_MAX: f64 = 1.03;
+/// A future that is ready, to a value. The aim is 1.05; moves of the response and the search for spare memory are above it.
+const READY_MAX: f64 = 1.10;
 const SHORT_RUN: u64 = 100;
 const LONG_RUN: u64 = 600;
 
+/// The argument with which this program is a server.
+const SERVE: &str = "--serve";
+
+/// What is counted: a program, its arguments before the port, and what it is sent.
+struct Scenario {
+    name: &'static str,
+    program: PathBuf,
+    arguments: Vec<&'static str>,
+    plan: Plan,
+}
+
+fn scenarios() -> Vec<Scenario> {
+    let bootstrap = programs::bootstrap().path;
+    let deployed = requests().into_iter().map(|(name, plan)| Scenario {
+        name,
+        program: bootstrap.clone(),
+        arguments: vec!["--port"],
+        plan,
+    });
+    deployed.chain(futures()).collect()
+}
+
+/// This program as a server.
+fn futures() -> impl Iterator<Item = Scenario> {
+    let program = std::env::current_exe().expect("a path of this program");
+    MODES.into_iter().map(move |(name, _)| Scenario {
+        name,
+        program: program.clone(),
+        arguments: vec![SERVE, name],
+        plan: plan(PLAIN, 1, "Hello, World!"),
+    })
+}
+
+const PLAIN: &str = "GET /hello HTTP/1.1\r\nHost: localhost:9000\r\n\r\n";
+
+fn plan(request: &str, depth: usize, body: &str) -> Plan {
+    Plan {
+        request: request.into(),
+        body: body.into(),
+        depth,
+        connections: 1,
+        lifetime: Lifetime::KeptAlive,
+        pace: Pace::Closed,
+    }
+}
+
 /// Each scenario's request, its requests per write, and the body of each response.
-fn scenarios() -> Vec<(&'static str, Plan)> {
-    let plain = "GET /hello HTTP/1.1\r\nHost: localhost:9000\r\n\r\n";
+fn requests() -> Vec<(&'static str, Plan)> {
     let browser = "GET /hello?a=1 HTTP/1.1\r\nHost: localhost:9000\r\nUser-Agent: Mozilla/5.0 (X11; Linux x86_64; rv:1) \
         Gecko/20100101\r\nAccept: text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8\r\nAccept-Language: \
         en-US,en;q=0.5\r\nAccept-Encoding: gzip, deflate, br\r\nCookie: session=0123456789abcdef0123456789abcdef\r\n\
@@ -50,17 +106,9 @@ fn scenarios() -> Vec<(&'static str, Plan)> {
     );
     let event = "POST /invoke HTTP/1.1\r\nHost: localhost:9000\r\nx-fc-control-path: /invoke\r\nx-fc-request-id: \
         1-00000000-00000000-000000000000\r\nContent-Length: 2\r\n\r\n{}";
-    let plan = |request: &str, depth, body: &str| Plan {
-        request: request.into(),
-        body: body.into(),
-        depth,
-        connections: 1,
-        lifetime: Lifetime::KeptAlive,
-        pace: Pace::Closed,
-    };
     vec![
-        ("get", plan(plain, 1, "Hello, World!")),
-        ("get-pipelined", plan(plain, 16, "Hello, World!")),
+        ("get", plan(PLAIN, 1, "Hello, World!")),
+        ("get-pipelined", plan(PLAIN, 16, "Hello, World!")),
         ("get-browser", plan(browser, 1, "Hello, World!")),
         ("post-1k", plan(&post, 1, &content)),
         ("post-chunked-1k", plan(&chunked, 1, &content)),
@@ -68,13 +116,31 @@ fn scenarios() -> Vec<(&'static str, Plan)> {
     ]
 }
 
-fn main() {
+fn main() -> ExitCode {
+    if let Some((mode, port)) = served() {
+        let served = modes::serve(mode, port);
+        served.expect("the server starts");
+        return ExitCode::SUCCESS;
+    }
     if programs::found("valgrind").is_none() {
         println!("skipped: valgrind is not installed");
         let is_required = std::env::var_os("CI").is_some_and(|value| value == "true");
-        std::process::exit(i32::from(is_required));
+        return ExitCode::from(u8::from(is_required));
     }
-    let bootstrap = programs::bootstrap();
+    let faults = count_instructions() + count_system_calls();
+    ExitCode::from(u8::from(faults > 0))
+}
+
+/// How this program is to serve, if it is to.
+fn served() -> Option<(Mode, u16)> {
+    let mut arguments = std::env::args().skip_while(|argument| argument != SERVE);
+    let (name, port) = (arguments.nth(1)?, arguments.next()?);
+    let (_, mode) = MODES.into_iter().find(|(known, _)| *known == name)?;
+    Some((mode, port.parse().ok()?))
+}
+
+/// Prints and saves the instructions of each scenario, and returns how many are over their bound.
+fn count_instructions() -> usize {
     let baseline_path = support::root().join("benches/baseline.txt");
     let compiler = compiler();
     let text = std::fs::read_to_string(&baseline_path).unwrap_or_default();
@@ -95,38 +161,79 @@ fn main() {
         &["scenario", "instructions", "baseline", "ratio"],
     );
     table.remark("compiler", &compiler);
+    let mut counted = BTreeMap::new();
     let mut grown = 0;
     println!(
-        "{:<18} {:>14} {:>10} {:>8}",
+        "{:<22} {:>14} {:>10} {:>8}",
         "scenario", "instructions", "baseline", "ratio"
     );
-    for (name, plan) in scenarios() {
-        let long = count(&bootstrap.path, &plan, LONG_RUN);
-        let short = count(&bootstrap.path, &plan, SHORT_RUN);
-        let requests = (LONG_RUN - SHORT_RUN) * plan.depth as u64;
-        let per_request = long.saturating_sub(short) as f64 / requests as f64;
+    for scenario in scenarios() {
+        let name = scenario.name;
+        let per_request = scenario.per_request(instructions);
         let before = baseline.get(name).copied().filter(|_| is_comparable);
         let before = before.unwrap_or(f64::NAN);
         let ratio = per_request / before;
         grown += usize::from(ratio > GROWTH_MAX);
-        println!("{name:<18} {per_request:>14.0} {before:>10.0} {ratio:>8.3}");
+        println!("{name:<22} {per_request:>14.0} {before:>10.0} {ratio:>8.3}");
         table.row(&[
             name.to_owned(),
             format!("{per_request:.0}"),
             format!("{before:.0}"),
             format!("{ratio:.3}"),
         ]);
+        if MODES.contains(&(name, Mode::WokenElsewhere)) {
+            continue;
+        }
         let _ = writeln!(saved, "{name}\t{per_request:.0}");
+        counted.insert(name, per_request);
     }
     table.save();
     if std::env::args().any(|argument| argument == "save") {
         std::fs::write(&baseline_path, saved).expect("the baseline is writable");
+        grown = 0;
     } else if !is_comparable {
         println!("skipped: the baseline is not for {compiler}, nothing is compared");
     } else if grown > 0 {
         println!("{grown} scenarios take more than 3 % above the baseline");
-        std::process::exit(1);
     }
+    grown + slow_futures(&counted)
+}
+
+/// How many futures that are ready take too much more than a value.
+fn slow_futures(counted: &BTreeMap<&str, f64>) -> usize {
+    let of = |wanted| {
+        let found = MODES.into_iter().find(|(_, mode)| *mode == wanted);
+        found.map_or(f64::NAN, |(name, _)| counted[name])
+    };
+    let value = of(Mode::Value);
+    let ratios = [Mode::Ready, Mode::Awaits].map(|mode| of(mode) / value);
+    println!("futures that are ready, to a value: {ratios:.3?}, at most {READY_MAX}");
+    ratios
+        .into_iter()
+        .filter(|ratio| *ratio > READY_MAX)
+        .count()
+}
+
+/// Prints the system calls of a value and of futures that wait, and returns how many are over their bound.
+fn count_system_calls() -> usize {
+    if programs::found("strace").is_none() {
+        println!("skipped: strace is not installed, so system calls are not counted");
+        return 0;
+    }
+    let mut over = 0;
+    println!("{:<22} {:>14} {:>10}", "scenario", "system calls", "wakes");
+    for (scenario, (_, mode)) in futures().zip(MODES) {
+        let calls = scenario.per_request(system_calls);
+        let wakes = scenario.per_request(writes_to_wake);
+        let wakes_max = if mode == Mode::WokenElsewhere {
+            1.0
+        } else {
+            0.0
+        };
+        over += usize::from(wakes > wakes_max);
+        println!("{:<22} {calls:>14.2} {wakes:>10.2}", scenario.name);
+    }
+    over
 }
 
 fn compiler() -> String {
@@ -137,7 +244,31 @@ fn compiler() -> String {
     String::from_utf8_lossy(&output.stdout).trim().to_owned()
 }
 
-/// The program under valgrind. Killed on drop.
+impl Scenario {
+    /// The difference between a long run and a short one, by the difference in requests.
+    fn per_request(&self, count: fn(&Self, u64) -> u64) -> f64 {
+        let (long, short) = (count(self, LONG_RUN), count(self, SHORT_RUN));
+        let requests = (LONG_RUN - SHORT_RUN) * self.plan.depth as u64;
+        long.saturating_sub(short) as f64 / requests as f64
+    }
+
+    /// Runs the program under `tool` and sends it this many writes.
+    fn run(&self, mut tool: Command, writes: u64) {
+        let port = free_port();
+        tool.arg(&self.program)
+            .args(&self.arguments)
+            .arg(port.to_string());
+        let started = tool.stdout(Stdio::null()).stderr(Stdio::null()).spawn();
+        let mut counted = Counted(started.expect("the tool starts"));
+        send(port, &self.plan, writes);
+        // SAFETY: the process is our child and has not been waited for.
+        unsafe { libc::kill(counted.0.id().cast_signed(), libc::SIGTERM) };
+        let status = counted.0.wait().expect("our child");
+        assert!(status.success(), "the server exits with 0");
+    }
+}
+
+/// A program under a tool. Killed on drop.
 struct Counted(Child);
 
 impl Drop for Counted {
@@ -148,26 +279,12 @@ impl Drop for Counted {
 }
 
 /// Instructions of a whole run with this many writes.
-fn count(path: &std::path::Path, plan: &Plan, writes: u64) -> u64 {
-    let port = free_port();
+fn instructions(scenario: &Scenario, writes: u64) -> u64 {
     let log = support::results().join("callgrind.out");
-    let valgrind = Command::new("valgrind")
-        .args([
-            "--tool=callgrind",
-            &format!("--callgrind-out-file={}", log.display()),
-        ])
-        .arg(path)
-        .args(["--port", &port.to_string()])
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .spawn()
-        .expect("valgrind starts");
-    let mut counted = Counted(valgrind);
-    send(port, plan, writes);
-    // SAFETY: the process is our child and has not been waited for.
-    unsafe { libc::kill(counted.0.id().cast_signed(), libc::SIGTERM) };
-    let status = counted.0.wait().expect("our child");
-    assert!(status.success(), "the server exits with 0");
+    let mut valgrind = Command::new("valgrind");
+    let out = format!("--callgrind-out-file={}", log.display());
+    valgrind.args(["--tool=callgrind", &out]);
+    scenario.run(valgrind, writes);
     let text = std::fs::read_to_string(&log).expect("valgrind writes its file");
     let summary = text.lines().find_map(|line| {
         line.strip_prefix("summary: ")
@@ -176,6 +293,33 @@ fn count(path: &std::path::Path, plan: &Plan, writes: u64) -> u64 {
     summary
         .and_then(|count| count.trim().parse().ok())
         .expect("the file has a summary")
+}
+
+/// System calls of a whole run.
+fn system_calls(scenario: &Scenario, writes: u64) -> u64 {
+    traced(scenario, writes, |_| true)
+}
+
+/// Those of them that make a poll of the loop return.
+fn writes_to_wake(scenario: &Scenario, writes: u64) -> u64 {
+    traced(scenario, writes, |call| {
+        call.starts_with("write(") && call.contains(", \"\\1\\0\\0\\0\\0\\0\\0\\0\", 8")
+    })
+}
+
+fn traced(scenario: &Scenario, writes: u64, is_counted: fn(&str) -> bool) -> u64 {
+    let log = support::results().join("strace.txt");
+    let mut strace = Command::new("strace");
+    // The signal reaches the program: strace is its child.
+    strace.args(["-f", "-D", "-o"]).arg(&log);
+    scenario.run(strace, writes);
+    let text = std::fs::read_to_string(&log).expect("strace writes its file");
+    // Each line begins with a thread. What another thread interrupts has a second line.
+    let calls = text.lines().filter_map(|line| line.split_once(' '));
+    let begun = calls.filter(|(_, call)| !call.trim_start().starts_with("<..."));
+    begun
+        .filter(|(_, call)| is_counted(call.trim_start()))
+        .count() as u64
 }
 
 fn free_port() -> u16 {
