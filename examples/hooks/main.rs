@@ -1,21 +1,25 @@
-//! A function with state: the initializer prepares it, calls on several threads use it, and the pre-stop hook reports on
-//! it. Deploy it with the `s.yaml` next to it.
+//! A function with state: the initializer prepares it on a thread, calls use it, and the pre-stop hook reports on it. Deploy it
+//! with the `s.yaml` next to it.
 
 use std::process::ExitCode;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use coldstart::function::FunctionError;
+use coldstart::handler::Blocking;
 use coldstart::{Function, Response, Router, Status};
 
 /// State that the calls need and that is slow to set up: a table, a model, a database connection.
 static GREETINGS: OnceLock<Vec<&str>> = OnceLock::new();
 static CALLS: AtomicU64 = AtomicU64::new(0);
 
-/// More than the instance has cores: the calls spend most of their time waiting.
-const THREADS: usize = 8;
+/// What is slow to set up: it may block its thread.
+fn prepare() -> Vec<&'static str> {
+    vec!["hello", "welcome", "good day"]
+}
 
 fn main() -> ExitCode {
+    let threads = Blocking::threads(1);
     let router = Router::new().get("/{name}", |request| {
         let call = CALLS.fetch_add(1, Ordering::Relaxed);
         let Some(greetings) = GREETINGS.get() else {
@@ -28,11 +32,16 @@ fn main() -> ExitCode {
     Function::new()
         .http_handler(router)
         .health("/healthz")
-        .initializer(|context| {
+        .initializer(move |context| {
             context.log("preparing the greetings");
-            GREETINGS
-                .set(vec!["hello", "welcome", "good day"])
-                .map_err(|_| FunctionError::new("the greetings are prepared already"))
+            // Meanwhile the loop responds to health checks.
+            let greetings = threads.run(prepare);
+            async move {
+                let greetings = greetings.await?;
+                GREETINGS
+                    .set(greetings)
+                    .map_err(|_| FunctionError::new("the greetings are prepared already"))
+            }
         })
         .pre_stop(|context| {
             context.log(format_args!(
@@ -41,5 +50,5 @@ fn main() -> ExitCode {
             ));
             Ok(())
         })
-        .run_on_threads(THREADS)
+        .run()
 }
