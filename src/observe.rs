@@ -21,7 +21,7 @@ pub enum ServerEvent {
     HandlerPanicked,
     /// A handler's response had more or fewer bytes than it announced; the connection was closed.
     BodyLengthWrong,
-    /// A handler set this many fields that only the server may set; they were left out.
+    /// A handler set this many fields that only the server may set, or trailers where there can be none; they were left out.
     FieldsLeftOut(usize),
     /// No descriptor, or no memory, for one more connection; new ones wait in the backlog.
     DescriptorsExhausted,

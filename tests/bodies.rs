@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{Sender, channel};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use coldstart::message::BodyWriter;
+use coldstart::message::{BodyWriter, Trailers};
 use coldstart::server::ServerEvent;
 use coldstart::{Body, Bytes, Request, Response};
 use loopback::server::{Running, on_loopback};
@@ -241,4 +241,63 @@ fn an_old_peer_reads_a_body_to_the_end_of_the_connection() {
     let received = client.rest().expect("no reset");
     assert!(received.ends_with(b"\r\n\r\nabc"), "{received:?}");
     server.stop();
+}
+
+/// A response with two trailers, and one that must not be one.
+fn respond_with_trailers(request: &Request<'_>) -> Response {
+    let trailers = || {
+        Trailers::new()
+            .field("x-sum", "abc")
+            .field("x-time", 7_u64)
+            .field("content-type", "text/html")
+    };
+    let path = request.path();
+    if path == "/channel" {
+        let (sender, body) = Body::channel(99);
+        sender.finish_with(trailers());
+        return Response::text(body);
+    }
+    let body = Body::writer(async move |out| {
+        out.send("abc").await?;
+        out.finish_with(trailers());
+        Ok(())
+    });
+    match path {
+        "/length" => Response::text(body.with_len(3)),
+        "/announced" => Response::text(body).header("Trailer", "x-other, X-Time"),
+        _ => Response::text(body),
+    }
+}
+
+#[test]
+fn trailers_follow_chunks_if_the_peer_keeps_them_or_the_response_announces_them() {
+    let (te, none) = ("TE: trailers\r\n", "");
+    for (path, version, fields, end, left_out) in [
+        ("/", 1, te, "0\r\nx-sum: abc\r\nx-time: 7\r\n\r\n", 1),
+        ("/channel", 1, te, "0\r\nx-sum: abc\r\nx-time: 7\r\n\r\n", 1),
+        ("/", 1, none, "abc\r\n0\r\n\r\n", 1),
+        ("/announced", 1, none, "abc\r\n0\r\nx-time: 7\r\n\r\n", 1),
+        ("/announced", 0, te, "\r\n\r\nabc", 1),
+        ("/length", 1, te, "\r\n\r\nabc", 3),
+    ] {
+        // One report of a kind is enough for a while, so each case has a server of its own.
+        let server = Running::start(on_loopback(), respond_with_trailers);
+        let mut client = Client::connect(server.address);
+        let close = "Connection: close\r\n";
+        client.send(format!(
+            "GET {path} HTTP/1.{version}\r\nHost: a\r\n{close}{fields}\r\n"
+        ));
+        let received = client.rest().expect("no reset");
+        let received = String::from_utf8_lossy(&received);
+        assert!(received.ends_with(end), "{path}: {received}");
+        assert_eq!(
+            received.contains("\r\nTrailer: x-other, X-Time\r\n"),
+            (path, version) == ("/announced", 1)
+        );
+        let left_out = ServerEvent::FieldsLeftOut(left_out);
+        eventually("it is reported", || {
+            server.events.try_iter().any(|event| event == left_out)
+        });
+        server.stop();
+    }
 }

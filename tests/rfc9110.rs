@@ -7,13 +7,13 @@
 //! - §4.2.2, §4.3 (https, authority and certificates): TLS is terminated before this server.
 //! - §5.6.4 to §5.6.6 (quoted strings, comments, parameters), §8.1 to §8.5, §8.7, §8.8 (metadata of representations):
 //!   fields that a handler reads and writes.
-//! - §6.6.2 and §6.5.2 (Trailer, merging of trailers): this server sends no trailers and merges none.
+//! - §6.6.2 and §6.5.2 (Trailer, merging of trailers): this server merges none; those that handlers send are tested in `bodies.rs`.
 //! - §7.8 and §9.3.6 (`101 Switching Protocols`, tunnels): a server may ignore the field, which is tested here; what happens
 //!   to a handler that takes over the socket is tested in `upgrade.rs`.
 //! - §9.1 (405 and 501 for methods), §9.2, §9.3.1 to §9.3.8 on what methods do, §10.2 (Allow, Location, Retry-After,
 //!   Server), §11 (authentication), §12 (negotiation), §13 (conditions), §14 (ranges): left to router and
 //!   handler; `405` with `Allow` is tested with the router.
-//! - §10.1.2 to §10.1.6 (From, Referer, TE, User-Agent): bind clients, or are left to the handler.
+//! - §10.1.2 to §10.1.6 (From, Referer, TE for codings, User-Agent): bind clients, or are left to the handler.
 //! - §15 on statuses that only a handler can choose (401, 405, 407, 416, 426 …).
 //! - §16 to §18 (extending, security, IANA): no requirements on bytes.
 

@@ -7,7 +7,7 @@ use super::decode::{Decoded, Decoder};
 use super::encode::{
     self, BodyFraming, HeadContext, RequestMethod, ResponseHead, body_framing, encode_head,
 };
-use super::framing::{self, BodyLength, Expectation, Framing, Persistence, UpgradeOffer};
+use super::framing::{self, BodyLength, Expectation, Framing, TrailerUse, UpgradeOffer};
 use super::head::{self, HeadIndex, HeadLimits, HeadView, Scan, Version};
 use super::refusal::Refusal;
 use super::state::{Close, Next, Recv, RecvFact, Send, SendFact, next};
@@ -65,11 +65,11 @@ pub(crate) struct Connection {
     send: Send,
     close: Close,
     version: Version,
-    persistence: Persistence,
     method: RequestMethod,
     continuation: Continuation,
     empty_line: EmptyLine,
     upgrade: UpgradeOffer,
+    trailers: TrailerUse,
 }
 
 // Each slot of the table has one of these, idle connections included.
@@ -88,11 +88,11 @@ impl Connection {
             send: Send::Waiting,
             close: Close::Unset,
             version: Version::Http11,
-            persistence: Persistence::Implied,
             method: RequestMethod::Other,
             continuation: Continuation::Unasked,
             empty_line: EmptyLine::None,
             upgrade: UpgradeOffer::None,
+            trailers: TrailerUse::Unknown,
         }
     }
 
@@ -169,7 +169,6 @@ impl Connection {
 
     fn on_head(&mut self, head: HeadView<'_>, framing: &Framing) {
         self.version = head.version();
-        self.persistence = framing.persistence;
         self.method = if head.is_method(b"HEAD") {
             RequestMethod::Head
         } else {
@@ -177,6 +176,7 @@ impl Connection {
         };
         self.close = self.close.or(framing.close);
         self.upgrade = framing.upgrade;
+        self.trailers = framing.trailers;
         self.continuation = match framing.expectation {
             Expectation::None => Continuation::Unasked,
             Expectation::Continue => Continuation::Asked,
@@ -223,7 +223,6 @@ impl Connection {
     /// The head did not parse, so assume nothing but the method: any client must understand the response.
     fn forget_request(&mut self, begun: &[u8]) {
         self.version = Version::Http11;
-        self.persistence = Persistence::Implied;
         self.method = if begun.starts_with(b"HEAD ") {
             RequestMethod::Head
         } else {
@@ -404,7 +403,6 @@ impl Connection {
         HeadContext {
             method: self.method,
             version: self.version,
-            persistence: self.persistence,
             close: self.close,
         }
     }
@@ -471,6 +469,12 @@ impl Connection {
         }
         self.send = self.send.on(SendFact::BodyEnd);
         Ok(())
+    }
+
+    /// What the peer does with trailers, if the response's body is in chunks and its end is next.
+    pub(crate) fn trailer_use(&self) -> Option<TrailerUse> {
+        let has_place = self.response == BodyFraming::Chunked && self.send == Send::Body;
+        has_place.then_some(self.trailers)
     }
 
     /// The response cannot be completed. It ends here, in a way that the peer can tell from a complete one.

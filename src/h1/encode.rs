@@ -3,7 +3,7 @@
 use super::byteset::is_token_byte;
 use super::cursor::Cursor;
 use super::date::DateLine;
-use super::framing::Persistence;
+use super::framing::is_framing_field;
 use super::head::Version;
 use super::reason::reason_phrase;
 use super::state::Close;
@@ -59,7 +59,6 @@ pub(crate) enum RequestMethod {
 pub(crate) struct HeadContext {
     pub(crate) method: RequestMethod,
     pub(crate) version: Version,
-    pub(crate) persistence: Persistence,
     pub(crate) close: Close,
 }
 
@@ -86,7 +85,8 @@ pub(crate) fn encode_head<'f>(
     out.reserve(FRAMING_LEN_MAX);
     let mut left_out = encode_start(out, head);
     for (name, value) in fields {
-        if is_server_field(name) || !is_sendable(name, value) {
+        let is_server_field = is_server_field(name) && !is_announcement(name, head, context);
+        if is_server_field || !is_sendable(name, value) {
             left_out = left_out.saturating_add(1);
         } else {
             encode_field(out, name, value);
@@ -117,9 +117,10 @@ pub(crate) fn encode_head<'f>(
 /// Writes the date, whether the connection persists, and the empty line.
 fn encode_end_of_head(out: &mut Vec<u8>, date: &DateLine, context: &HeadContext) {
     out.extend_from_slice(date.with_empty_line());
-    let end = match (context.close.is_set(), context.persistence) {
-        (false, Persistence::Implied) => return,
-        (false, Persistence::Requested) => &b"Connection: keep-alive\r\n\r\n"[..],
+    let end = match (context.close.is_set(), context.version) {
+        (false, Version::Http11) => return,
+        // The response must repeat it (RFC 9112 §9.3).
+        (false, Version::Http10) => &b"Connection: keep-alive\r\n\r\n"[..],
         (true, _) => b"Connection: close\r\n\r\n",
     };
     out.truncate(out.len().saturating_sub(2));
@@ -192,6 +193,57 @@ pub(crate) fn encode_chunk_end(out: &mut Vec<u8>) {
 /// Writes the last chunk and an empty trailer section.
 pub(crate) fn encode_last_chunk(out: &mut Vec<u8>) {
     out.extend_from_slice(b"0\r\n\r\n");
+}
+
+/// Adds trailers to the end of a body in chunks, which was just written (RFC 9112 §7.1.2): those that are wanted. Returns how many
+/// were left out because they must not be there, or because they are malformed.
+pub(crate) fn encode_trailers<'f>(
+    out: &mut Vec<u8>,
+    fields: impl Iterator<Item = (&'f str, &'f [u8])>,
+    is_wanted: impl Fn(&str) -> bool,
+) -> usize {
+    let mut left_out = 0_usize;
+    out.truncate(out.len().saturating_sub(2));
+    for (name, value) in fields {
+        if is_server_field(name) || !may_trail(name) || !is_sendable(name, value) {
+            left_out = left_out.saturating_add(1);
+        } else if is_wanted(name) {
+            encode_field(out, name, value);
+        }
+    }
+    out.extend_from_slice(b"\r\n");
+    left_out
+}
+
+/// Whether a response may have the field in its trailer section: not if it frames or routes, controls how the response is cached,
+/// authenticates, or says how its content is processed (RFC 9110 §6.5.1).
+fn may_trail(name: &str) -> bool {
+    const OTHERS: [&str; 18] = [
+        "age",
+        "authorization",
+        "cache-control",
+        "content-encoding",
+        "content-range",
+        "content-type",
+        "expires",
+        "location",
+        "max-forwards",
+        "pragma",
+        "proxy-authenticate",
+        "proxy-authorization",
+        "proxy-connection",
+        "range",
+        "retry-after",
+        "set-cookie",
+        "vary",
+        "www-authenticate",
+    ];
+    !is_framing_field(name) && !OTHERS.iter().any(|other| name.eq_ignore_ascii_case(other))
+}
+
+/// Whether it is the name of the field that announces trailers (RFC 9110 §6.6.2).
+pub(crate) const fn is_trailer_field(name: &str) -> bool {
+    name.eq_ignore_ascii_case("trailer")
 }
 
 fn encode_field(out: &mut Vec<u8>, name: &str, value: &[u8]) {
@@ -269,6 +321,12 @@ fn is_server_field(name: &str) -> bool {
         17 => named("transfer-encoding"),
         _ => false,
     }
+}
+
+/// Whether the field announces trailers, of a body that can have them (RFC 9110 §6.6.2).
+#[cold]
+fn is_announcement(name: &str, head: &ResponseHead<'_>, context: &HeadContext) -> bool {
+    is_trailer_field(name) && body_framing(head, context) == BodyFraming::Chunked
 }
 
 /// The last check before the wire: no line end inside a line, and no control byte inside a value (RFC 9110 §5.5).
@@ -400,9 +458,46 @@ mod tests {
     const CONTEXT: HeadContext = HeadContext {
         method: RequestMethod::Other,
         version: Version::Http11,
-        persistence: Persistence::Implied,
         close: Close::Unset,
     };
+
+    #[test]
+    fn trailers_are_sent_if_wanted_and_allowed() {
+        let fields: [(&str, &[u8]); 9] = [
+            ("X-Kept", b"a"),
+            ("X-Unwanted", b"b"),
+            ("X-Split", b"c\r\nd"),
+            ("", b"e"),
+            ("Content-Length", b"5"),
+            ("DATE", b"now"),
+            ("set-cookie", b"f"),
+            ("Trailer", b"g"),
+            ("x-kept", b""),
+        ];
+        let mut out = Vec::new();
+        encode_last_chunk(&mut out);
+        let left_out = encode_trailers(&mut out, fields.into_iter(), |name| name != "X-Unwanted");
+        assert_eq!(left_out, 6);
+        assert_eq!(out, b"0\r\nX-Kept: a\r\nx-kept: \r\n\r\n");
+    }
+
+    #[test]
+    fn a_body_in_chunks_may_announce_trailers() {
+        let old = HeadContext {
+            version: Version::Http10,
+            ..CONTEXT
+        };
+        for (status, length, context, left_out) in [
+            (200, ResponseLength::Unknown, CONTEXT, 0),
+            (200, ResponseLength::Known(1), CONTEXT, 1),
+            (204, ResponseLength::Unknown, CONTEXT, 1),
+            (200, ResponseLength::Unknown, old, 1),
+        ] {
+            let head = head(status, length, context, &[("Trailer", b"x")]);
+            assert_eq!(head.1, left_out);
+            assert_eq!(head.0.contains("Trailer: x\r\n"), left_out == 0);
+        }
+    }
 
     #[test]
     fn framing_follows_from_the_length_and_the_version() {
@@ -418,7 +513,6 @@ mod tests {
         );
         let old = HeadContext {
             version: Version::Http10,
-            persistence: Persistence::Requested,
             ..CONTEXT
         };
         let (text, _) = head(200, ResponseLength::Known(0), old, &[]);

@@ -33,13 +33,13 @@ pub(crate) enum UpgradeOffer {
     Tunnel,
 }
 
-/// Whether the response has to say that the connection persists.
+/// What the peer does with the trailer fields of a response (RFC 9110 §10.1.4).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Persistence {
-    /// HTTP/1.1: it does unless one side sends `close`.
-    Implied,
-    /// HTTP/1.0 with `keep-alive`: the response must repeat it (RFC 9112 §9.3).
-    Requested,
+pub(crate) enum TrailerUse {
+    /// It may discard them: it has not said otherwise.
+    Unknown,
+    /// `TE: trailers`: it does not discard them unseen.
+    Kept,
 }
 
 /// Everything that a head says about its own message and connection.
@@ -47,9 +47,9 @@ pub(crate) enum Persistence {
 pub(crate) struct Framing {
     pub(crate) body: BodyLength,
     pub(crate) close: Close,
-    pub(crate) persistence: Persistence,
     pub(crate) expectation: Expectation,
     pub(crate) upgrade: UpgradeOffer,
+    pub(crate) trailers: TrailerUse,
 }
 
 /// The relevant fields of one head, as far as they have been read.
@@ -71,6 +71,8 @@ impl ConnectionOptions {
     const CLOSE: u8 = 1;
     const KEEP_ALIVE: u8 = 2;
     const UPGRADE: u8 = 4;
+    /// Of the field `TE`.
+    const TRAILERS: u8 = 8;
 
     const fn has(self, option: u8) -> bool {
         self.0 & option != 0
@@ -87,6 +89,13 @@ impl ConnectionOptions {
             }
         }
     }
+
+    #[cold]
+    fn read_te(&mut self, value: &[u8]) {
+        if list(value).any(|coding| coding.eq_ignore_ascii_case(b"trailers")) {
+            self.0 |= Self::TRAILERS;
+        }
+    }
 }
 
 /// Reads the framing of a complete head.
@@ -95,6 +104,7 @@ pub(crate) fn read(head: HeadView<'_>) -> Result<Framing, Refusal> {
     let version = head.version();
     for field in head.raw_fields() {
         match field.name_len() {
+            2 if field.is_named(b"te") => seen.connection.read_te(field.value()),
             4 if field.is_named(b"host") => once(&mut seen.host, field.value(), Refusal::Host)?,
             // HTTP/1.0 has no expectations: even several lines are ignored (RFC 9110 §10.1.1).
             6 if version == Version::Http11 && field.is_named(b"expect") => {
@@ -180,16 +190,17 @@ fn decide(head: HeadView<'_>, seen: &Seen<'_>) -> Result<Framing, Refusal> {
         }
         Some(_) => Expectation::Continue,
     };
-    let persistence = match version {
-        Version::Http10 => Persistence::Requested,
-        Version::Http11 => Persistence::Implied,
+    let trailers = if options.has(ConnectionOptions::TRAILERS) {
+        TrailerUse::Kept
+    } else {
+        TrailerUse::Unknown
     };
     Ok(Framing {
         body,
         close,
-        persistence,
         expectation,
         upgrade,
+        trailers,
     })
 }
 
@@ -256,7 +267,7 @@ pub(crate) fn is_framing_field(name: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::{BodyLength, Close, Expectation, Framing, Persistence, UpgradeOffer, offers, read};
+    use super::{BodyLength, Close, Expectation, Framing, TrailerUse, UpgradeOffer, offers, read};
     use crate::h1::head::{HeadIndex, HeadLimits, HeadView, Scan, parse};
     use crate::h1::refusal::Refusal;
 
@@ -359,17 +370,36 @@ mod tests {
     }
 
     #[test]
+    fn a_peer_keeps_trailers_if_it_says_so() {
+        for (fields, trailers) in [
+            ("TE: trailers\r\n", TrailerUse::Kept),
+            ("te: gzip;q=0.5 ,\tTrailers\r\n", TrailerUse::Kept),
+            ("TE: gzip\r\nTE: trailers\r\n", TrailerUse::Kept),
+            ("TE:\r\n", TrailerUse::Unknown),
+            ("TE: trailersx\r\n", TrailerUse::Unknown),
+            ("Connection: trailers\r\n", TrailerUse::Unknown),
+        ] {
+            let read = framing("GET / HTTP/1.1", fields);
+            assert_eq!(
+                read.map(|framing| framing.trailers),
+                Ok(trailers),
+                "{fields}"
+            );
+        }
+    }
+
+    #[test]
     fn a_plain_head_has_no_body_and_persists() {
         let plain = Framing {
             body: BodyLength::None,
             close: Close::Unset,
-            persistence: Persistence::Implied,
             expectation: Expectation::None,
             upgrade: UpgradeOffer::None,
+            trailers: TrailerUse::Unknown,
         };
         // Each has the length of a field that is read.
         let others = "Date: close\r\nCookie: 100-continue\r\nReferer: x\r\nUser-Agent: close\r\n\
-            Accept-Charset: 5\r\nX-Forwarded-Host: chunked\r\n";
+            Accept-Charset: 5\r\nX-Forwarded-Host: chunked\r\nDT: trailers\r\nTE: gzip, trailers;q=1\r\n";
         assert_eq!(framing("GET / HTTP/1.1", others), Ok(plain));
     }
 }

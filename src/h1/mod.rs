@@ -34,13 +34,11 @@ mod state;
 mod trailers;
 
 pub(crate) use byteset::is_token_byte;
-#[cfg(feature = "_sim")]
-pub(crate) use connection::Misuse;
-pub(crate) use connection::{Connection, Event};
+pub(crate) use connection::{Connection, Event, Misuse};
 pub(crate) use cursor::Cursor;
 pub(crate) use date::{DateLine, civil_from_days, imf_fixdate};
-pub(crate) use encode::{ResponseHead, ResponseLength, put};
-pub(crate) use framing::{BodyLength, UpgradeOffer};
+pub(crate) use encode::{ResponseHead, ResponseLength, encode_trailers, is_trailer_field, put};
+pub(crate) use framing::{BodyLength, TrailerUse, UpgradeOffer};
 pub(crate) use head::{HeadIndex, HeadLimits, HeadView, RawField, Version};
 pub(crate) use reason::reason_phrase;
 pub(crate) use refusal::Refusal;

@@ -17,6 +17,8 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
+use crate::message::headers::{HeaderName, HeaderValue};
+use crate::message::trailers::EndWithTrailers;
 use crate::sync::memory::Memory;
 use crate::sync::notify::Notify;
 
@@ -53,8 +55,18 @@ pub(crate) trait Arriving: Send {
     /// It has been returned: the thread that made it may wait for room now.
     fn hand_over(&self) {}
 
-    /// It has reached the loop. From now on `notify` is called when there is something new, and what waits counts in `memory`.
-    fn attach(self: Box<Self>, notify: Notify, memory: &Arc<Memory>) -> Box<dyn PieceSource>;
+    /// It has reached the loop.
+    fn attach(self: Box<Self>, to: Attachment<'_>) -> Box<dyn PieceSource>;
+}
+
+/// What a body becomes a part of when it reaches the loop.
+pub(crate) struct Attachment<'a> {
+    /// Called when there is something new.
+    pub(crate) notify: Notify,
+    /// Where what waits counts.
+    pub(crate) memory: &'a Arc<Memory>,
+    /// The fields of the response, but for its content type.
+    pub(crate) fields: &'a [(HeaderName, HeaderValue)],
 }
 
 /// The loop's end of a body that arrives piece by piece.
@@ -72,7 +84,7 @@ pub(crate) enum Piece {
     /// Nothing now; a notification will follow.
     Pending,
     /// The body is complete.
-    Finished,
+    Finished(Option<Box<dyn EndWithTrailers>>),
     /// It ended before it was complete.
     Cut,
     /// It is longer or shorter than announced.

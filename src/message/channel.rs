@@ -8,8 +8,9 @@ use std::sync::{Arc, PoisonError};
 use bytes::Bytes;
 
 use crate::limits::{CHANNEL_PIECE_LEN, CHANNEL_PIECES_MIN};
-use crate::message::body::{Arriving, Body, Content, Piece, PieceSource};
+use crate::message::body::{Arriving, Attachment, Body, Content, Piece, PieceSource};
 use crate::message::peer::PeerState;
+use crate::message::trailers::{Closing, EndWithTrailers, Trailers, announced};
 use crate::sync::contain::contain;
 use crate::sync::elsewhere::WorkElsewhere;
 use crate::sync::loop_thread::is_loop_thread;
@@ -44,6 +45,7 @@ pub(crate) fn channel(bytes_max: usize) -> (BodySender, BodySource) {
             sender: SenderState::Sending,
             receiver: ReceiverState::Unattached,
             waiting: None,
+            closing: None,
             is_half_closed: false,
         }),
         room: Condvar::new(),
@@ -75,6 +77,8 @@ struct Queue {
     receiver: ReceiverState,
     /// An async task that waits for room.
     waiting: Option<Waker>,
+    /// What follows the last piece.
+    closing: Option<Box<Closing>>,
     /// The peer has ended its side.
     is_half_closed: bool,
 }
@@ -295,6 +299,15 @@ impl BodySender {
         queue.sender = SenderState::Finished;
         // Drop notifies the loop.
     }
+
+    /// The same with trailer fields, where they may be sent: see [`Trailers`].
+    pub fn finish_with(self, trailers: Trailers) {
+        let mut queue = self.channel.lock();
+        queue.sender = SenderState::Finished;
+        let closing = queue.closing.get_or_insert_default();
+        closing.trailers = trailers;
+        // Drop notifies the loop.
+    }
 }
 
 impl Drop for BodySender {
@@ -369,11 +382,16 @@ pub(crate) struct BodySource {
 
 impl BodySource {
     /// From now on `notify` is called when [`take`](Self::take) would return something new, and what waits counts in `memory`.
-    pub(crate) fn attach(&self, notify: Notify, memory: &Arc<Memory>) {
+    pub(crate) fn attach(&self, to: Attachment<'_>) {
+        let names = announced(to.fields);
         let mut queue = self.channel.lock();
-        queue.receiver = ReceiverState::Attached(notify);
-        memory.take_anyway(charge_of(queue.pieces.len(), queue.len));
-        queue.memory = Some(Arc::clone(memory));
+        queue.receiver = ReceiverState::Attached(to.notify);
+        to.memory
+            .take_anyway(charge_of(queue.pieces.len(), queue.len));
+        queue.memory = Some(Arc::clone(to.memory));
+        if !names.is_empty() {
+            queue.closing.get_or_insert_default().names = names;
+        }
         // A sender may be waiting for its response to be returned.
         drop(queue);
         self.channel.room.notify_all();
@@ -405,7 +423,10 @@ impl BodySource {
         let Some(piece) = queue.pieces.pop_front() else {
             return match queue.sender {
                 SenderState::Sending => Piece::Pending,
-                SenderState::Finished => Piece::Finished,
+                SenderState::Finished => {
+                    let end = queue.closing.take();
+                    Piece::Finished(end.map(|end| end as Box<dyn EndWithTrailers>))
+                }
                 SenderState::Dropped => Piece::Cut,
             };
         };
@@ -428,8 +449,8 @@ impl Arriving for BodySource {
         self.channel.lock().receiver = ReceiverState::HandedOver;
     }
 
-    fn attach(self: Box<Self>, notify: Notify, memory: &Arc<Memory>) -> Box<dyn PieceSource> {
-        Self::attach(&self, notify, memory);
+    fn attach(self: Box<Self>, to: Attachment<'_>) -> Box<dyn PieceSource> {
+        Self::attach(&self, to);
         self
     }
 }
@@ -470,9 +491,19 @@ mod tests {
     use std::sync::Arc;
     use std::task::Wake;
 
-    use super::{Body, BodySender, Bytes, Notify, Piece, SendError, TrySendError, channel};
+    use super::{
+        Attachment, Body, BodySender, Bytes, Notify, Piece, SendError, TrySendError, channel,
+    };
     use crate::sync::memory::Memory;
     use crate::sync::oneshot::oneshot;
+
+    fn to(notify: Notify, memory: &Arc<Memory>) -> Attachment<'_> {
+        Attachment {
+            notify,
+            memory,
+            fields: &[],
+        }
+    }
 
     #[test]
     fn a_full_channel_gives_the_piece_back() {
@@ -573,7 +604,7 @@ mod tests {
         let (sender, source) = channel(64 * 1024);
         let memory = Arc::new(Memory::new(Some(1000), || None));
         assert_eq!(sender.try_send("a"), Ok(()), "before the body is returned");
-        source.attach(Notify::new(|| {}), &memory);
+        source.attach(to(Notify::new(|| {}), &memory));
         assert_eq!(sender.try_send("b"), Ok(()), "there is room");
         memory.take_anyway(1000);
         for _ in 0..2 {
@@ -592,7 +623,7 @@ mod tests {
         let notify = Notify::new(move || {
             tell.send(()).expect("somebody listens");
         });
-        source.attach(notify, &Arc::new(Memory::new(None, || None)));
+        source.attach(to(notify, &Arc::new(Memory::new(None, || None))));
         let mut taken = Vec::new();
         std::thread::scope(|scope| {
             scope.spawn(move || {
@@ -605,7 +636,7 @@ mod tests {
                 match source.take() {
                     Piece::Bytes(piece) => taken.push(piece),
                     Piece::Pending => told.recv().expect("news comes"),
-                    Piece::Finished => break,
+                    Piece::Finished(_) => break,
                     Piece::Cut | Piece::WrongLength | Piece::Broken => panic!("it was finished"),
                 }
             }
@@ -640,7 +671,7 @@ mod tests {
                 drop(sender);
             }
             assert!(matches!(source.take(), Piece::Bytes(piece) if piece == "a"));
-            assert_eq!(matches!(source.take(), Piece::Finished), finishes);
+            assert_eq!(matches!(source.take(), Piece::Finished(None)), finishes);
             assert_eq!(matches!(source.take(), Piece::Cut), !finishes);
         }
     }

@@ -1,10 +1,7 @@
 //! Bodies that arrive piece by piece and have announced their length.
 
-use std::sync::Arc;
-
-use crate::message::body::{Arriving, Body, Content, Piece, PieceSource};
-use crate::sync::memory::Memory;
-use crate::sync::notify::Notify;
+use crate::message::body::{Arriving, Attachment, Body, Content, Piece, PieceSource};
+use crate::message::trailers::EndWithTrailers;
 
 impl Body {
     /// Announces the length of a body that arrives piece by piece, in bytes: the response then has a `Content-Length`. One that
@@ -45,10 +42,11 @@ impl Arriving for Announced {
         self.body.hand_over();
     }
 
-    fn attach(self: Box<Self>, notify: Notify, memory: &Arc<Memory>) -> Box<dyn PieceSource> {
+    fn attach(self: Box<Self>, to: Attachment<'_>) -> Box<dyn PieceSource> {
         Box::new(Counted {
-            source: self.body.attach(notify, memory),
+            source: self.body.attach(to),
             left: self.len,
+            end: None,
         })
     }
 }
@@ -57,16 +55,18 @@ impl Arriving for Announced {
 struct Counted {
     source: Box<dyn PieceSource>,
     left: u64,
+    /// The end of the body, once it was seen.
+    end: Option<Box<dyn EndWithTrailers>>,
 }
 
 impl PieceSource for Counted {
     fn next(&mut self, polls_left: &mut usize) -> Piece {
         if self.left == 0 {
-            return Piece::Finished;
+            return Piece::Finished(self.end.take());
         }
         let piece = match self.source.next(polls_left) {
             Piece::Bytes(piece) => piece,
-            Piece::Finished => return Piece::WrongLength,
+            Piece::Finished(_) => return Piece::WrongLength,
             end @ (Piece::Pending | Piece::Cut | Piece::WrongLength | Piece::Broken) => {
                 return end;
             }
@@ -80,10 +80,12 @@ impl PieceSource for Counted {
         }
         // The last bytes end the response, so what is wrong with it has to be seen before they are sent.
         match self.source.next(polls_left) {
-            Piece::Bytes(_) => Piece::WrongLength,
-            Piece::Pending | Piece::Finished => Piece::Bytes(piece),
-            failure @ (Piece::Cut | Piece::WrongLength | Piece::Broken) => failure,
+            Piece::Bytes(_) => return Piece::WrongLength,
+            Piece::Pending => {}
+            Piece::Finished(end) => self.end = end,
+            failure @ (Piece::Cut | Piece::WrongLength | Piece::Broken) => return failure,
         }
+        Piece::Bytes(piece)
     }
 
     fn half_close(&self) {

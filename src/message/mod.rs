@@ -15,6 +15,7 @@ pub(crate) mod polled;
 pub(crate) mod rejection;
 pub(crate) mod request;
 pub(crate) mod response;
+pub(crate) mod trailers;
 pub(crate) mod writer;
 
 pub use body::Body;
@@ -28,4 +29,5 @@ pub use peer::PeerState;
 pub use rejection::Rejection;
 pub use request::{Head, Request};
 pub use response::{Response, ResponseHead, Status};
+pub use trailers::Trailers;
 pub use writer::{BodyWriter, Written};

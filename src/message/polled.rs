@@ -6,10 +6,9 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use crate::current_request::CurrentRequest;
-use crate::message::body::{Arriving, Body, Content, Piece, PieceSource};
+use crate::message::body::{Arriving, Attachment, Body, Content, Piece, PieceSource};
 use crate::sync::alarm::Alarm;
 use crate::sync::contain::contain;
-use crate::sync::memory::Memory;
 use crate::sync::notify::Notify;
 
 impl Body {
@@ -50,9 +49,9 @@ impl<F, E> Arriving for Function<F>
 where
     F: FnMut(&mut Context<'_>) -> Poll<Option<Result<Bytes, E>>> + Send + 'static,
 {
-    fn attach(self: Box<Self>, notify: Notify, _: &Arc<Memory>) -> Box<dyn PieceSource> {
+    fn attach(self: Box<Self>, to: Attachment<'_>) -> Box<dyn PieceSource> {
         let current = CurrentRequest::current();
-        Box::new(Polled::new(*self, notify, &current))
+        Box::new(Polled::new(*self, to.notify, &current))
     }
 }
 
@@ -66,7 +65,7 @@ where
         self.0(context).map(|item| match item {
             Some(Ok(piece)) => Piece::Bytes(piece),
             Some(Err(_)) => Piece::Cut,
-            None => Piece::Finished,
+            None => Piece::Finished(None),
         })
     }
 }

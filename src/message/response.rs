@@ -289,6 +289,11 @@ impl Response {
         &mut self.body
     }
 
+    /// The same as they were set.
+    pub(crate) fn raw_fields(&self) -> &[(HeaderName, HeaderValue)] {
+        &self.fields
+    }
+
     pub(crate) fn take_body(&mut self) -> Body {
         std::mem::take(&mut self.body)
     }

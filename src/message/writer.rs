@@ -7,18 +7,16 @@ use core::marker::PhantomData;
 use core::mem;
 use core::pin::Pin;
 use core::task::{Context, Poll};
-use std::sync::Arc;
 
 use bytes::Bytes;
 
 use crate::current_request::CurrentRequest;
 use crate::limits::WRITER_LEN_MAX;
-use crate::message::body::{Arriving, Body, Content, Piece, PieceSource};
+use crate::message::body::{Arriving, Attachment, Body, Content, Piece, PieceSource};
 use crate::message::channel::{BodySender, BodySource, SendError, SenderState, channel};
 use crate::message::peer::PeerState;
 use crate::message::polled::{PollPiece, Polled};
-use crate::sync::memory::Memory;
-use crate::sync::notify::Notify;
+use crate::message::trailers::Trailers;
 
 /// How the code of a [`Body::writer`] ends.
 pub type Written = Result<(), Box<dyn Error>>;
@@ -110,6 +108,11 @@ impl BodyWriter {
     pub fn finish(self) {
         self.sender.finish();
     }
+
+    /// The same with trailer fields, where they may be sent: see [`Trailers`].
+    pub fn finish_with(self, trailers: Trailers) {
+        self.sender.finish_with(trailers);
+    }
 }
 
 impl fmt::Debug for BodyWriter {
@@ -130,9 +133,10 @@ where
     W: FnOnce(BodyWriter) -> F + Send + 'static,
     F: Future<Output = Written> + 'static,
 {
-    fn attach(self: Box<Self>, notify: Notify, memory: &Arc<Memory>) -> Box<dyn PieceSource> {
+    fn attach(self: Box<Self>, to: Attachment<'_>) -> Box<dyn PieceSource> {
         let (sender, source) = channel(self.bytes_max);
-        source.attach(notify.clone(), memory);
+        let notify = to.notify.clone();
+        source.attach(to);
         let local = PhantomData;
         let writer = Writing {
             source,
@@ -228,10 +232,12 @@ mod tests {
     use std::sync::atomic::{AtomicUsize, Ordering};
 
     use super::{
-        Body, BodyWriter, Bytes, Content, CurrentRequest, Memory, Notify, PeerState, Piece,
+        Attachment, Body, BodyWriter, Bytes, Content, CurrentRequest, PeerState, Piece,
         PieceSource, SendError, Written,
     };
     use crate::current_request::leave_afterwards;
+    use crate::sync::memory::Memory;
+    use crate::sync::notify::Notify;
 
     /// A writer's body on its loop, and how often it has notified the loop.
     struct Attached {
@@ -251,7 +257,11 @@ mod tests {
         });
         let memory = Arc::new(Memory::new(None, || None));
         Attached {
-            source: body.attach(notify, &memory),
+            source: body.attach(Attachment {
+                notify,
+                memory: &memory,
+                fields: &[],
+            }),
             notified,
             memory,
         }
@@ -268,7 +278,7 @@ mod tests {
                         continue;
                     }
                     Piece::Pending => "pending",
-                    Piece::Finished => "finished",
+                    Piece::Finished(_) => "finished",
                     Piece::Cut => "cut",
                     Piece::WrongLength => "wrong length",
                     Piece::Broken => "broken",

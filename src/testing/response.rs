@@ -12,8 +12,9 @@ use crate::handler::Upgrade;
 use crate::handler::future::{Interest, finish};
 use crate::handler::outcome::{Outcome, Pending};
 use crate::limits::FILE_PIECE_LEN;
-use crate::message::body::{Content, FilePart, Piece, PieceSource};
+use crate::message::body::{Attachment, Content, FilePart, Piece, PieceSource};
 use crate::message::response::{Response, Status};
+use crate::message::trailers::Trailers;
 use crate::sync::memory::Memory;
 use crate::sync::notify::Notify;
 use crate::sync::oneshot::Polled;
@@ -27,6 +28,7 @@ pub struct TestResponse {
     status: Status,
     fields: Vec<(String, Vec<u8>)>,
     content: TestContent,
+    trailers: Trailers,
     bell: Bell,
 }
 
@@ -46,7 +48,11 @@ impl TestResponse {
             Content::File(part) => TestContent::File(part),
             Content::Arriving(body) => {
                 let memory = Arc::new(Memory::new(None, || None));
-                TestContent::Arriving(body.attach(bell.notify.clone(), &memory))
+                TestContent::Arriving(body.attach(Attachment {
+                    notify: bell.notify.clone(),
+                    memory: &memory,
+                    fields: response.raw_fields(),
+                }))
             }
         };
         let owned = |(name, value): (&str, &[u8])| (name.to_owned(), value.to_owned());
@@ -54,6 +60,7 @@ impl TestResponse {
             status: response.head().status(),
             fields: response.head().headers().map(owned).collect(),
             content,
+            trailers: Trailers::new(),
             bell,
         }
     }
@@ -77,6 +84,7 @@ impl TestResponse {
                 .map(|(name, value)| (name.as_str().to_owned(), value.as_bytes().to_owned()))
                 .collect(),
             content: TestContent::Whole(Bytes::new()),
+            trailers: Trailers::new(),
             bell: Bell::new(),
         }
     }
@@ -121,7 +129,11 @@ impl TestResponse {
                     Piece::Bytes(piece) if piece.is_empty() => {}
                     Piece::Bytes(piece) => return Some(piece),
                     Piece::Pending => self.bell.wait("a piece of the body"),
-                    Piece::Finished => return None,
+                    Piece::Finished(end) => {
+                        self.trailers = end.map(|end| end.trailers().clone()).unwrap_or_default();
+                        self.content = TestContent::Whole(Bytes::new());
+                        return None;
+                    }
                     Piece::Cut => {
                         panic!("the body is cut: its sender was dropped unfinished, or failed")
                     }
@@ -130,6 +142,15 @@ impl TestResponse {
                 }
             },
         }
+    }
+
+    /// The value of the first trailer field with this name, if it is UTF-8, once [`next_piece`](Self::next_piece) has returned
+    /// `None`. A peer gets those that the handler has sent only if it asked for them, or if the response announces them.
+    #[must_use]
+    pub fn trailer(&self, name: &str) -> Option<&str> {
+        let mut fields = self.trailers.iter();
+        let field = fields.find(|field| field.0.eq_ignore_ascii_case(name));
+        field.and_then(|field| core::str::from_utf8(field.1).ok())
     }
 
     /// The rest of the body.

@@ -11,6 +11,7 @@ use crate::handler::{Accept, Demand, Handler, Upload};
 use crate::message::body::{Body, Content};
 use crate::message::request::{Head, Request, RequestBody};
 use crate::message::response::{Afterwards, Response, Status};
+use crate::message::trailers::EndWithTrailers;
 use crate::observe::ServerEvent;
 use crate::os::Os;
 use crate::sync::contain::contain;
@@ -375,7 +376,7 @@ impl<O: Os, H: Handler> Driver<'_, O, H> {
             self.encode_piece(bytes);
             self.encode_end();
         } else {
-            self.attach(response.take_body());
+            self.attach(response);
         }
     }
 
@@ -389,6 +390,10 @@ impl<O: Os, H: Handler> Driver<'_, O, H> {
         };
         let connection = &mut self.session.connection;
         let left_out = connection.encode_head(scratch.out.run(), &head, response.fields());
+        self.report_fields_left_out(left_out);
+    }
+
+    fn report_fields_left_out(&mut self, left_out: usize) {
         if left_out > 0
             && self
                 .context
@@ -421,6 +426,14 @@ impl<O: Os, H: Handler> Driver<'_, O, H> {
         let out = self.context.scratch.out.run();
         if self.session.connection.encode_end(out).is_err() {
             self.on_wrong_length();
+        }
+    }
+
+    pub(super) fn encode_end_with(&mut self, end: &dyn EndWithTrailers) {
+        let out = self.context.scratch.out.run();
+        match end.encode(&mut self.session.connection, out) {
+            Ok(left_out) => self.report_fields_left_out(left_out),
+            Err(_) => self.on_wrong_length(),
         }
     }
 

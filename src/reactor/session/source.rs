@@ -8,7 +8,8 @@ use bytes::Bytes;
 use crate::handler::Handler;
 use crate::handler::outcome::{Awaited, Pending};
 use crate::limits::FILE_PIECE_LEN;
-use crate::message::body::{Body, Content, FilePart, Piece, PieceSource};
+use crate::message::body::{Attachment, Body, Content, FilePart, Piece, PieceSource};
+use crate::message::response::Response;
 use crate::observe::ServerEvent;
 use crate::os::Os;
 use crate::sync::oneshot::Polled;
@@ -19,13 +20,17 @@ use super::work::ResponseSource;
 impl<O: Os, H: Handler> Driver<'_, O, H> {
     /// Remembers where the rest of the response comes from.
     #[inline(never)]
-    pub(super) fn attach(&mut self, body: Body) {
-        match body {
+    pub(super) fn attach(&mut self, response: &mut Response) {
+        match response.take_body() {
             // The head was the whole response.
             Body(Content::File(part)) if part.rest.is_empty() => {}
             Body(Content::File(part)) => self.session.work().source = ResponseSource::File(part),
             Body(Content::Arriving(body)) if self.session.connection.is_body_due() => {
-                let source = body.attach(self.context.notify(), &self.context.shared.memory);
+                let source = body.attach(Attachment {
+                    notify: self.context.notify(),
+                    memory: &self.context.shared.memory,
+                    fields: response.raw_fields(),
+                });
                 self.polls_left = 1;
                 // Pieces that wait already go out together with the head.
                 self.pull_arriving(source);
@@ -70,15 +75,16 @@ impl<O: Os, H: Handler> Driver<'_, O, H> {
     /// The pieces that are here, or as many as go out at once.
     fn pull_arriving(&mut self, mut source: Box<dyn PieceSource>) {
         let began_at = self.begin_call();
-        while self.context.scratch.out.len() < FILE_PIECE_LEN
-            && self.pieces_left > 0
-            && self.session.connection.is_body_due()
-        {
+        while self.context.scratch.out.len() < FILE_PIECE_LEN && self.pieces_left > 0 {
             self.pieces_left -= 1;
             match source.next(&mut self.polls_left) {
-                Piece::Bytes(mut piece) => self.encode_piece(&mut piece),
-                Piece::Pending => break,
-                Piece::Finished => self.encode_end(),
+                Piece::Bytes(mut piece) => {
+                    self.encode_piece(&mut piece);
+                    continue;
+                }
+                Piece::Pending => {}
+                Piece::Finished(None) => self.encode_end(),
+                Piece::Finished(Some(end)) => self.encode_end_with(&*end),
                 Piece::Cut => self.session.connection.cut(),
                 Piece::WrongLength => self.on_wrong_length(),
                 Piece::Broken => {
@@ -86,6 +92,7 @@ impl<O: Os, H: Handler> Driver<'_, O, H> {
                     self.session.connection.cut();
                 }
             }
+            break;
         }
         self.end_call(began_at);
         if self.session.connection.is_body_due() {
