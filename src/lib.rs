@@ -32,9 +32,8 @@
 //! - A test without a server: [`TestRequest`].
 //! - What the platform demands and does: [`contract`].
 //!
-//! The server sets the framing fields (`Content-Length`, `Transfer-Encoding`, `Connection`) and `Date`. A field value that
-//! is a literal needs no check; text that is only known at run time must pass
-//! [`HeaderValue::parse`](message::HeaderValue::parse), so no line end ever gets into a head.
+//! The server sets the framing fields (`Content-Length`, `Transfer-Encoding`, `Connection`) and `Date`. No line end
+//! gets into a head: a response with a field that is not valid is not sent, see [`Response::header`].
 //!
 //! # Features
 //!

@@ -21,6 +21,9 @@ pub enum ServerEvent {
     HandlerPanicked,
     /// A handler's response had more or fewer bytes than it announced; the connection was closed.
     BodyLengthWrong,
+    /// A handler set this field to text that is not a field value, such as one with a line end; the request got 500. No name:
+    /// the name itself was not valid.
+    FieldInvalid(FieldName),
     /// A handler set this many fields that only the server may set, or trailers where there can be none; they were left out.
     FieldsLeftOut(usize),
     /// No descriptor, or no memory, for one more connection; new ones wait in the backlog.
@@ -41,6 +44,40 @@ pub enum ServerEvent {
     Draining(usize),
     /// The server has stopped; this many connections were cut because the time was up.
     Stopped(usize),
+}
+
+/// The name of a field, as far as it has room.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct FieldName {
+    bytes: [u8; Self::LEN_MAX],
+    len: u8,
+}
+
+impl FieldName {
+    const LEN_MAX: usize = 32;
+
+    pub(crate) fn new(name: &[u8]) -> Self {
+        let mut bytes = [0; Self::LEN_MAX];
+        let mut len = 0;
+        for (place, byte) in bytes.iter_mut().zip(name) {
+            *place = *byte;
+            len += 1;
+        }
+        Self { bytes, len }
+    }
+
+    /// The name; empty if there is none.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        let name = self.bytes.get(..usize::from(self.len)).unwrap_or_default();
+        core::str::from_utf8(name).unwrap_or_default()
+    }
+}
+
+impl fmt::Debug for FieldName {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.as_str().fmt(formatter)
+    }
 }
 
 /// Is notified of events, on the loop's thread.
@@ -81,6 +118,11 @@ impl Observer for StderrObserver {
             ServerEvent::BodyLengthWrong => line.write_str(
                 "coldstart: a handler's body differs from its announced length; \
                  the connection was closed\n",
+            ),
+            ServerEvent::FieldInvalid(name) => writeln!(
+                line,
+                "coldstart: a handler's response has a field that is not valid: \"{}\"; the request got 500",
+                name.as_str()
             ),
             ServerEvent::FieldsLeftOut(count) => writeln!(
                 line,

@@ -476,3 +476,46 @@ fn a_route_that_does_not_look_at_the_body_responds_before_it_comes() {
     assert_eq!(client.response().status, 405);
     server.stop();
 }
+
+#[test]
+fn a_text_with_a_line_end_never_gets_into_a_head_and_its_field_is_named() {
+    let server = Running::start(on_loopback(), |request: &Request<'_>| {
+        let text = String::from("a\r\nx-injected: yes");
+        let response = Response::text("sent");
+        let response = match request.path() {
+            "/value" => response.header("x-value", text),
+            "/name" => response.header(text, "a"),
+            "/type" => response.content_type(text),
+            _ => response,
+        };
+        if request.path() == "/promised" {
+            let (outcome, reply) = Outcome::promised();
+            reply.complete(response.header("x-promised", "a\0".to_owned()));
+            return outcome;
+        }
+        response.into()
+    });
+    let mut client = Client::connect(server.address);
+    for (path, name) in [
+        ("/value", "x-value"),
+        ("/name", ""),
+        ("/type", "Content-Type"),
+        ("/promised", "x-promised"),
+    ] {
+        let response = client.request(get(path));
+        assert_eq!(response.status, 500, "{path}");
+        assert!(!response.head.contains("x-injected"), "{}", response.head);
+        eventually("it is reported", || {
+            let mut events = server.events.try_iter();
+            events.any(
+                |event| matches!(event, ServerEvent::FieldInvalid(field) if field.as_str() == name),
+            )
+        });
+    }
+    assert_eq!(
+        client.request(get("/")).text(),
+        "sent",
+        "the connection goes on"
+    );
+    server.stop();
+}

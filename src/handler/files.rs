@@ -160,18 +160,20 @@ impl Files {
                 Range::Part(part) => {
                     let last = part.end.saturating_sub(1);
                     let range = format!("bytes {}-{last}/{len}", part.start);
-                    with_text(found.response(part, place), "Content-Range", range)
+                    found
+                        .response(part, place)
+                        .header("Content-Range", range)
                         .status(Status::PARTIAL_CONTENT)
                 }
                 Range::Unsatisfiable => {
-                    let response = Response::new(Status::RANGE_NOT_SATISFIABLE);
-                    return with_text(response, "Content-Range", format!("bytes */{len}"));
+                    return Response::new(Status::RANGE_NOT_SATISFIABLE)
+                        .header("Content-Range", format!("bytes */{len}"));
                 }
             },
         };
-        response = with_text(response, "ETag", validators.etag);
+        response = response.header("ETag", validators.etag);
         if let Some(date) = validators.modified {
-            response = with_text(response, "Last-Modified", httpdate::fmt_http_date(date));
+            response = response.header("Last-Modified", httpdate::fmt_http_date(date));
         }
         if let Some(value) = &self.cache_control {
             response = response.header("Cache-Control", value.clone());
@@ -242,8 +244,9 @@ impl Found {
 
     /// `place` is the file that was asked for.
     fn response(self, part: core::ops::Range<u64>, place: &Path) -> Response {
-        let response = Response::new(Status::OK).body(Body::file(self.file, part));
-        let response = with_text(response, "Content-Type", content_type(place));
+        let response = Response::new(Status::OK)
+            .content_type(content_type(place))
+            .body(Body::file(self.file, part));
         match self.coding {
             Some(coding) => response.header("Content-Encoding", coding.name()),
             None => response,
@@ -278,8 +281,7 @@ fn content_type(place: &Path) -> String {
 /// Redirects to the same path with a slash, by its last segment: whatever the path is, this cannot lead to another host.
 fn with_slash(path: &str) -> Response {
     let (_, last) = path.rsplit_once('/').unwrap_or_default();
-    let response = Response::new(Status::PERMANENT_REDIRECT);
-    with_text(response, "Location", format!("./{last}/"))
+    Response::new(Status::PERMANENT_REDIRECT).header("Location", format!("./{last}/"))
 }
 
 fn not_found() -> Response {
@@ -292,14 +294,6 @@ fn failed(error: &io::Error) -> Response {
             Response::new(Status::SERVICE_UNAVAILABLE).header("Retry-After", "1")
         }
         _ => not_found(),
-    }
-}
-
-/// Adds a field. The texts of this file have no control characters.
-fn with_text(response: Response, name: &'static str, value: String) -> Response {
-    match HeaderValue::parse(value) {
-        Ok(value) => response.header(name, value),
-        Err(_) => response,
     }
 }
 

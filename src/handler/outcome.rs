@@ -8,7 +8,7 @@ use bytes::Bytes;
 
 use crate::current_request::CurrentRequest;
 use crate::message::body::Body;
-use crate::message::headers::{HeaderName, HeaderValue};
+use crate::message::headers::{HeaderName, HeaderValue, InvalidHeader};
 use crate::message::rejection::Rejection;
 use crate::message::response::{Response, Status};
 use crate::sync::notify::Notify;
@@ -277,8 +277,8 @@ impl<T: IntoResponse> IntoResponse for (Status, T) {
 
 impl<N, V, T, const FIELDS: usize> IntoResponse for ([(N, V); FIELDS], T)
 where
-    N: Into<HeaderName>,
-    V: Into<HeaderValue>,
+    N: TryInto<HeaderName, Error: Into<InvalidHeader>>,
+    V: TryInto<HeaderValue, Error: Into<InvalidHeader>>,
     T: IntoResponse,
 {
     fn into_response(self) -> Response {
@@ -290,8 +290,8 @@ where
 
 impl<N, V, T, const FIELDS: usize> IntoResponse for (Status, [(N, V); FIELDS], T)
 where
-    N: Into<HeaderName>,
-    V: Into<HeaderValue>,
+    N: TryInto<HeaderName, Error: Into<InvalidHeader>>,
+    V: TryInto<HeaderValue, Error: Into<InvalidHeader>>,
     T: IntoResponse,
 {
     fn into_response(self) -> Response {

@@ -7,7 +7,6 @@ use crate::h1::is_token_byte;
 use crate::handler::outcome::{IntoOutcome, Outcome};
 use crate::handler::pattern::{Parameters, PatternTree, parameter_names};
 use crate::handler::{Accept, Handler, accept_then_call};
-use crate::message::headers::HeaderValue;
 use crate::message::request::{Head, Request, RequestBody};
 use crate::message::response::{Response, Status};
 
@@ -517,9 +516,7 @@ fn is_usual_in_lower_case(method: &str) -> bool {
 }
 
 fn with_allow(status: Status, methods: &Methods) -> Response {
-    // It parses, because methods were checked to be tokens.
-    let methods = HeaderValue::parse(methods.list());
-    Response::new(status).header("Allow", methods.unwrap_or_else(|_| "OPTIONS".into()))
+    Response::new(status).header("Allow", methods.list())
 }
 
 fn page(status: Status) -> Response {

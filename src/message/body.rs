@@ -19,6 +19,7 @@ use bytes::Bytes;
 
 use crate::message::headers::{HeaderName, HeaderValue};
 use crate::message::trailers::EndWithTrailers;
+use crate::observe::FieldName;
 use crate::sync::memory::Memory;
 use crate::sync::notify::Notify;
 
@@ -49,6 +50,11 @@ pub(crate) struct FilePart {
 pub(crate) trait Arriving: Send {
     /// Its length in bytes, if it is announced.
     fn len(&self) -> Option<u64> {
+        None
+    }
+
+    /// The field for which a response must not be sent, if there is one.
+    fn invalid_field(&self) -> Option<FieldName> {
         None
     }
 
@@ -115,6 +121,14 @@ impl Body {
             Content::Whole(bytes) => Some(bytes.len() as u64),
             Content::File(part) => Some(part.rest.end.saturating_sub(part.rest.start)),
             Content::Arriving(body) => body.len(),
+        }
+    }
+
+    /// See [`Arriving::invalid_field`].
+    pub(crate) fn invalid_field(&self) -> Option<FieldName> {
+        match &self.0 {
+            Content::Arriving(body) => body.invalid_field(),
+            Content::Whole(_) | Content::File(_) => None,
         }
     }
 

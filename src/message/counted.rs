@@ -27,6 +27,38 @@ impl Body {
     }
 }
 
+impl Body {
+    /// No bytes, and the length of a body that is not there: for a response to HEAD, which has the `Content-Length` that the one to
+    /// GET would have (RFC 9110 §8.6). In any other response it counts as too short.
+    ///
+    /// ```
+    /// use coldstart::{Body, Response};
+    ///
+    /// let response = Response::bytes(Body::absent(1_000_000));
+    /// assert_eq!(response.content().len(), Some(1_000_000));
+    /// ```
+    #[must_use]
+    pub fn absent(len: u64) -> Self {
+        let body = Box::new(Absent);
+        Self(Content::Arriving(Box::new(Announced { body, len })))
+    }
+}
+
+/// See [`Body::absent`].
+struct Absent;
+
+impl Arriving for Absent {
+    fn attach(self: Box<Self>, _: Attachment<'_>) -> Box<dyn PieceSource> {
+        self
+    }
+}
+
+impl PieceSource for Absent {
+    fn next(&mut self, _: &mut usize) -> Piece {
+        Piece::Finished(None)
+    }
+}
+
 /// A body and its announced length, before it reaches the loop.
 struct Announced {
     body: Box<dyn Arriving>,

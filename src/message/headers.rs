@@ -1,6 +1,8 @@
 //! Field names and values that cannot split a message.
 
+use core::convert::Infallible;
 use core::fmt;
+use std::borrow::Cow;
 
 use bytes::Bytes;
 
@@ -8,7 +10,8 @@ use crate::h1::{HeadView, RawField, is_token_byte};
 
 /// A field name: a token (RFC 9110 §5.1).
 ///
-/// A literal converts into it; text that is only known at run time has to pass [`HeaderName::parse`].
+/// A literal converts into it; text that is only known at run time is checked, by [`HeaderName::parse`] or by the method that
+/// takes it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HeaderName(Text);
 
@@ -61,22 +64,28 @@ impl From<&'static str> for HeaderName {
     }
 }
 
+impl TryFrom<String> for HeaderName {
+    type Error = InvalidHeader;
+
+    fn try_from(text: String) -> Result<Self, InvalidHeader> {
+        Self::parse(&text)
+    }
+}
+
 fn is_token(text: &str) -> bool {
     !text.is_empty() && text.bytes().all(is_token_byte)
 }
 
 /// A field value: no CR, no LF, no NUL and no other control byte but HTAB (RFC 9110 §5.5).
 ///
-/// A literal converts into it; text that is only known at run time has to pass [`HeaderValue::parse`].
+/// A literal converts into it; text that is only known at run time is checked, by [`HeaderValue::parse`] or by the method that
+/// takes it.
 ///
 /// ```
-/// use coldstart::Response;
 /// use coldstart::message::HeaderValue;
 ///
-/// let file_name = String::from("report.txt");
-/// let disposition = HeaderValue::parse(format!("attachment; filename={file_name}"))?;
-/// let response = Response::text("all is well").header("content-disposition", disposition);
-/// # Ok::<(), coldstart::message::InvalidHeader>(())
+/// assert!(HeaderValue::parse("attachment; filename=report.txt").is_ok());
+/// assert!(HeaderValue::parse("two\r\nlines: never").is_err());
 /// ```
 #[derive(Clone, PartialEq, Eq)]
 pub struct HeaderValue(Bytes);
@@ -134,6 +143,30 @@ impl From<&'static str> for HeaderValue {
     }
 }
 
+macro_rules! value_from_text {
+    ($($text:ty),*) => {$(
+        impl TryFrom<$text> for HeaderValue {
+            type Error = InvalidHeader;
+
+            fn try_from(text: $text) -> Result<Self, InvalidHeader> {
+                Self::parse(text)
+            }
+        }
+    )*};
+}
+value_from_text!(String, Vec<u8>, Bytes);
+
+impl TryFrom<Cow<'static, str>> for HeaderValue {
+    type Error = InvalidHeader;
+
+    fn try_from(text: Cow<'static, str>) -> Result<Self, InvalidHeader> {
+        match text {
+            Cow::Borrowed(text) => Self::parse(text),
+            Cow::Owned(text) => Self::parse(text),
+        }
+    }
+}
+
 macro_rules! value_from_integer {
     ($($integer:ty),*) => {$(
         impl From<$integer> for HeaderValue {
@@ -171,6 +204,12 @@ impl fmt::Display for InvalidHeader {
 }
 
 impl core::error::Error for InvalidHeader {}
+
+impl From<Infallible> for InvalidHeader {
+    fn from(never: Infallible) -> Self {
+        match never {}
+    }
+}
 
 /// The field lines of a request, borrowed from the bytes that the peer sent. Names compare case-insensitively.
 #[derive(Clone, Copy)]

@@ -5,8 +5,9 @@ use core::fmt;
 use bytes::Bytes;
 
 use crate::h1;
-use crate::message::body::{Body, Content};
-use crate::message::headers::{HeaderName, HeaderValue};
+use crate::message::body::{Arriving, Attachment, Body, Content, Piece, PieceSource};
+use crate::message::headers::{HeaderName, HeaderValue, InvalidHeader};
+use crate::observe::FieldName;
 
 /// The status code of a final response: 200 to 599 (RFC 9110 §15).
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -150,6 +151,8 @@ pub struct Response {
 pub(crate) enum Afterwards {
     Persist,
     Close,
+    /// It must not be sent, and its body says why.
+    Fail,
 }
 
 impl Response {
@@ -218,36 +221,107 @@ impl Response {
         self
     }
 
-    /// Adds a field line. A literal needs no check; text that is only known at run time has to pass
-    /// [`HeaderValue::parse`].
+    /// Adds a field line; an earlier one with this name stays, except for `Content-Type`.
+    ///
+    /// A literal needs no check. Text that is only known at run time may have a line end: then the response is not sent, but 500 in
+    /// its place, and [`ServerEvent::FieldInvalid`](crate::server::ServerEvent::FieldInvalid) names the field. So no text gets
+    /// out of its line.
+    ///
+    /// ```
+    /// use coldstart::{Response, Status, TestRequest};
+    ///
+    /// let found = TestRequest::get("/?7").run(|request| {
+    ///     let place = format!("/things/{}", request.query().unwrap_or_default());
+    ///     Response::new(Status::SEE_OTHER).header("location", place)
+    /// });
+    /// assert_eq!(found.header("location"), Some("/things/7"));
+    /// let split = TestRequest::get("/").run(|_| Response::text("").header("x-a", format!("1\r\nx-b: 2")));
+    /// assert_eq!((split.status().code(), split.header("x-b")), (500, None));
+    /// ```
     #[must_use]
-    pub fn header(mut self, name: impl Into<HeaderName>, value: impl Into<HeaderValue>) -> Self {
-        let name: HeaderName = name.into();
+    pub fn header<N, V>(mut self, name: N, value: V) -> Self
+    where
+        N: TryInto<HeaderName, Error: Into<InvalidHeader>>,
+        V: TryInto<HeaderValue, Error: Into<InvalidHeader>>,
+    {
+        let Ok(name) = name.try_into() else {
+            return self.fail(b"");
+        };
         if name.as_str().eq_ignore_ascii_case("content-type") {
             return self.content_type(value);
         }
-        self.fields.push((name, value.into()));
+        match value.try_into() {
+            Ok(value) => self.fields.push((name, value)),
+            Err(_) => return self.fail(name.as_str().as_bytes()),
+        }
         self
     }
 
-    /// Sets the `Content-Type`, replacing any earlier one.
+    /// Sets a field: earlier lines with this name are replaced.
     #[must_use]
-    pub fn content_type(mut self, value: impl Into<HeaderValue>) -> Self {
-        self.content_type = Some(value.into());
+    pub fn set_header<N, V>(self, name: N, value: V) -> Self
+    where
+        N: TryInto<HeaderName, Error: Into<InvalidHeader>>,
+        V: TryInto<HeaderValue, Error: Into<InvalidHeader>>,
+    {
+        match name.try_into() {
+            Ok(name) => self.without_header(name.as_str()).header(name, value),
+            Err(_) => self.fail(b""),
+        }
+    }
+
+    /// Removes all lines of a field.
+    #[must_use]
+    pub fn without_header(mut self, name: &str) -> Self {
+        if name.eq_ignore_ascii_case("content-type") {
+            self.content_type = None;
+        }
+        self.fields
+            .retain(|(kept, _)| !kept.as_str().eq_ignore_ascii_case(name));
+        self
+    }
+
+    /// Sets the `Content-Type`, replacing any earlier one. A value that is not valid is treated as in [`header`](Self::header).
+    #[must_use]
+    pub fn content_type<V>(mut self, value: V) -> Self
+    where
+        V: TryInto<HeaderValue, Error: Into<InvalidHeader>>,
+    {
+        match value.try_into() {
+            Ok(value) => self.content_type = Some(value),
+            Err(_) => return self.fail(b"Content-Type"),
+        }
+        self
+    }
+
+    /// A field has no valid name, or the field with this name no valid value. The first one counts.
+    #[cold]
+    #[inline(never)]
+    fn fail(mut self, name: &[u8]) -> Self {
+        if self.afterwards != Afterwards::Fail {
+            self.afterwards = Afterwards::Fail;
+            self.body = Body(Content::Arriving(Box::new(Unsendable(FieldName::new(
+                name,
+            )))));
+        }
         self
     }
 
     /// Sets the body.
     #[must_use]
     pub fn body(mut self, body: impl Into<Body>) -> Self {
-        self.body = body.into();
+        if self.afterwards != Afterwards::Fail {
+            self.body = body.into();
+        }
         self
     }
 
     /// Closes the connection after this response. On the platform that costs the next caller a retry or an error.
     #[must_use]
     pub const fn close(mut self) -> Self {
-        self.afterwards = Afterwards::Close;
+        if !matches!(self.afterwards, Afterwards::Fail) {
+            self.afterwards = Afterwards::Close;
+        }
         self
     }
 
@@ -343,6 +417,25 @@ impl<'a> ResponseHead<'a> {
     }
 }
 
+/// In place of the body of a response with a field that is not valid.
+struct Unsendable(FieldName);
+
+impl Arriving for Unsendable {
+    fn invalid_field(&self) -> Option<FieldName> {
+        Some(self.0)
+    }
+
+    fn attach(self: Box<Self>, _: Attachment<'_>) -> Box<dyn PieceSource> {
+        self
+    }
+}
+
+impl PieceSource for Unsendable {
+    fn next(&mut self, _: &mut usize) -> Piece {
+        Piece::Cut
+    }
+}
+
 impl From<Bytes> for Response {
     fn from(body: Bytes) -> Self {
         Self::bytes(body)
@@ -358,5 +451,61 @@ impl fmt::Debug for Response {
             .field("status", &self.status)
             .field("headers", &names)
             .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Afterwards;
+    use crate::{Response, Status, TestRequest};
+
+    #[test]
+    fn fields_are_added_replaced_and_removed() {
+        let response = TestRequest::get("/").run(|_| {
+            Response::text("")
+                .header("set-cookie", "a=1")
+                .header("Set-Cookie", format!("b={}", 2))
+                .header("x-a", 1_u32)
+                .set_header("X-A", "2")
+                .header("x-b", "3")
+                .without_header("X-B")
+                .set_header("content-type", String::from("text/csv"))
+        });
+        let cookies: Vec<&str> = response.header_all("SET-COOKIE").collect();
+        assert_eq!(cookies, ["a=1", "b=2"]);
+        let values: Vec<&str> = response.header_all("x-a").collect();
+        assert_eq!(values, ["2"]);
+        assert_eq!(response.header("x-b"), None);
+        assert_eq!(response.header("content-type"), Some("text/csv"));
+        let bare = Response::text("").without_header("Content-Type");
+        assert_eq!(bare.head().headers().count(), 0);
+    }
+
+    #[test]
+    fn an_invalid_field_stays_invalid_whatever_follows() {
+        let bad = || String::from("a\r\nb: c");
+        for response in [
+            Response::text("").header("x-a", bad()),
+            Response::text("").header(bad(), "x"),
+            Response::text("").set_header(bad(), "x"),
+            Response::text("").set_header("x-a", bad()),
+            Response::text("").content_type(bad()),
+            Response::text("").header("content-type", bad()),
+            Response::text("").header("x-a", bad().into_bytes()).close(),
+            Response::text("")
+                .header("x-a", bad())
+                .header("x-b", bad())
+                .content_type("text/plain")
+                .without_header("content-type")
+                .status(Status::CREATED)
+                .body("sent all the same"),
+        ] {
+            assert!(response.afterwards() == Afterwards::Fail);
+            let name = response.content().invalid_field().expect("it is invalid");
+            assert!(
+                ["", "x-a", "Content-Type"].contains(&name.as_str()),
+                "{name:?}"
+            );
+        }
     }
 }

@@ -24,7 +24,7 @@ use crate::sync::contain::contain;
 use crate::sync::memory::Memory;
 
 pub use crate::limits::{HEAD_LEN_CEILING, HEADERS_CEILING, Limits, Timeouts, WORKERS_MAX};
-pub use crate::observe::{Observer, ServerEvent, StderrObserver};
+pub use crate::observe::{FieldName, Observer, ServerEvent, StderrObserver};
 pub use start_error::StartError;
 pub use workers::{BoundWorkers, Workers};
 

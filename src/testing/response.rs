@@ -43,6 +43,9 @@ impl TestResponse {
     pub(crate) fn new(outcome: Outcome) -> Self {
         let bell = Bell::new();
         let mut response = bell.await_response(outcome);
+        if response.content().invalid_field().is_some() {
+            response = Response::new(Status::INTERNAL_SERVER_ERROR);
+        }
         let content = match response.take_body().0 {
             Content::Whole(bytes) => TestContent::Whole(bytes),
             Content::File(part) => TestContent::File(part),
@@ -109,6 +112,13 @@ impl TestResponse {
         let mut fields = self.fields.iter();
         let field = fields.find(|field| field.0.eq_ignore_ascii_case(name));
         field.and_then(|field| core::str::from_utf8(&field.1).ok())
+    }
+
+    /// The values of all fields with this name, in their order, such as each `Set-Cookie`; those that are UTF-8.
+    pub fn header_all(&self, name: &str) -> impl Iterator<Item = &str> {
+        let fields = self.fields.iter();
+        let named = fields.filter(move |field| field.0.eq_ignore_ascii_case(name));
+        named.filter_map(|field| core::str::from_utf8(&field.1).ok())
     }
 
     /// Waits for the next piece of the body; `None` after the last one.

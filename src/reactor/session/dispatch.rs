@@ -364,8 +364,10 @@ impl<O: Os, H: Handler> Driver<'_, O, H> {
             // After an early response the request is of no more interest.
             work.head = Vec::new();
         }
-        if response.afterwards() == Afterwards::Close {
-            self.session.connection.on_close(Close::HandlerAsked);
+        match response.afterwards() {
+            Afterwards::Persist => {}
+            Afterwards::Close => self.session.connection.on_close(Close::HandlerAsked),
+            Afterwards::Fail => return self.respond_to_invalid_field(response.content()),
         }
         self.encode_head(response, length);
         if self.session.connection.has_no_body() {

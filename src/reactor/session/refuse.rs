@@ -2,6 +2,7 @@
 
 use crate::h1::Refusal;
 use crate::handler::Handler;
+use crate::message::body::Body;
 use crate::message::response::{Response, Status};
 use crate::observe::ServerEvent;
 use crate::os::Os;
@@ -33,6 +34,16 @@ impl<O: Os, H: Handler> Driver<'_, O, H> {
         let begun = session.work.as_ref().map_or(&[][..], |work| &work.input);
         let refusal = session.connection.refuse(Refusal::Timeout, begun);
         self.refuse(refusal);
+    }
+
+    /// A handler has set a field to what no field may be.
+    #[cold]
+    #[inline(never)]
+    pub(super) fn respond_to_invalid_field(&mut self, body: &Body) {
+        if let Some(name) = body.invalid_field() {
+            self.context.observer.on(ServerEvent::FieldInvalid(name));
+        }
+        self.respond(&mut Response::new(Status::INTERNAL_SERVER_ERROR));
     }
 
     pub(super) fn respond_with_refusal(&mut self, refusal: Refusal) {
