@@ -175,6 +175,7 @@ fn a_task_of_a_runtime_responds_and_pipelined_requests_wait_in_order() {
             get("/promised"),
             post_text("/small", "second"),
             get("/blocking"),
+            get("/awaited"),
         ]
         .concat(),
     );
@@ -184,6 +185,10 @@ fn a_task_of_a_runtime_responds_and_pipelined_requests_wait_in_order() {
     );
     assert_eq!(client.response().text(), "second");
     assert_eq!(client.response().text(), "served by thread \"handler\"\n");
+    assert_eq!(
+        client.response().text(),
+        "awaited from thread \"handler\"\n"
+    );
 }
 
 fn post_text(path: &str, text: &str) -> String {

@@ -11,7 +11,7 @@ use std::sync::mpsc;
 use std::thread;
 use std::time::Duration;
 
-use coldstart::handler::{Accept, Demand, Outcome, Pause, Upgrade, Upload};
+use coldstart::handler::{Accept, Busy, Demand, Outcome, Pause, Running, Upgrade, Upload};
 use coldstart::message::{Head, HeaderValue, ServerSentEvent};
 use coldstart::{Body, Bytes, Request, Response, Router, Status, blocking};
 use sha2::{Digest, Sha256};
@@ -36,6 +36,7 @@ pub(crate) fn router() -> io::Result<Router> {
         .enable_time()
         .build()?;
     let slow = blocking(slow, 4);
+    let threads = slow.clone();
     Ok(Router::new()
         .get("/", |_| Response::html(include_str!("index.html")))
         .get("/stream", stream)
@@ -52,6 +53,7 @@ pub(crate) fn router() -> io::Result<Router> {
         .get("/zeros/{len}", zeros)
         .get("/promised", move |request| promised(&runtime, request))
         .get("/blocking", move |request| slow.respond(request))
+        .get("/awaited", move |_| awaited(threads.run(slowly)))
         .get("/websocket", |_| upgrade_required())
         .accept("GET", "/websocket", web_socket))
 }
@@ -229,12 +231,19 @@ fn promised(runtime: &tokio::runtime::Runtime, request: &Request<'_>) -> Outcome
 
 /// `curl localhost:9000/blocking`: blocks a thread of a pool, but not the loop.
 fn slow(_: &Request<'_>) -> Response {
+    Response::text(format!("served by thread {:?}\n", slowly()))
+}
+
+/// `curl localhost:9000/awaited`: the same, but only for a part of what an async handler does on the loop.
+async fn awaited(part: Running<String>) -> Result<String, Busy> {
+    let thread = part.await?;
+    Ok(format!("awaited from thread {thread:?}\n"))
+}
+
+/// The name of the thread that was blocked meanwhile.
+fn slowly() -> String {
     thread::sleep(Duration::from_millis(50));
-    let thread = thread::current();
-    Response::text(format!(
-        "served by thread {:?}\n",
-        thread.name().unwrap_or("?")
-    ))
+    thread::current().name().unwrap_or("?").to_owned()
 }
 
 /// A WebSocket that echoes every message: `new WebSocket("ws://localhost:9000/websocket")` in a browser.

@@ -46,6 +46,7 @@ pub(crate) const fn kinds(program: Program) -> &'static [Kind] {
         kind("lines and events", 20, lines_and_events),
         kind("promise", 10, promise),
         kind("pool", 10, pool),
+        kind("future", 10, future),
         kind("WebSocket", 10, web_socket),
     ];
     match program {
@@ -311,6 +312,11 @@ fn promise(healthy: &mut HealthyClient<'_>) {
 fn pool(healthy: &mut HealthyClient<'_>) {
     let expected = "served by thread \"handler\"\n";
     healthy.exchange(|client, _| request_path(client, "/blocking", expected));
+}
+
+fn future(healthy: &mut HealthyClient<'_>) {
+    let expected = "awaited from thread \"handler\"\n";
+    healthy.exchange(|client, _| request_path(client, "/awaited", expected));
 }
 
 fn request_path(client: &mut Client, path: &str, expected: &str) -> usize {

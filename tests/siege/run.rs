@@ -82,6 +82,7 @@ impl Program {
                 "/zeros/3000000",
                 "/promised",
                 "/blocking",
+                "/awaited",
                 "/nowhere",
             ],
         }
