@@ -24,6 +24,7 @@
 //! - A response that is made piece by piece: [`Body::writer`], [`Body::poll_fn`], [`Body::channel`], [`Response::event_stream`],
 //!   [`Body::file`].
 //! - A response that waits for something: an `async` block or function, see [async handlers](handler#async-handlers).
+//! - Timers, and work beside the response: [`sleep`], [`timeout`], [`interval`], [`spawn`]; see [`task`].
 //! - A response from another thread or an async runtime: [`Outcome::promised`](handler::Outcome::promised).
 //! - Work that blocks: [`blocking`] for one route, [`Server::threads`] for all. Otherwise a function runs on the loop, and
 //!   while it blocks, all connections wait.
@@ -57,7 +58,7 @@ pub mod sim;
 #[doc(hidden)]
 pub mod start;
 mod sync;
-mod task;
+pub mod task;
 pub mod testing;
 
 // Only for rustdoc, so that docs.rs has the page that the docs cite: the crate has no such module.
@@ -75,4 +76,5 @@ pub use handler::{Handler, Router, blocking};
 pub use message::{Body, Request, Response, Status};
 pub use server::Server;
 pub use start::arguments;
+pub use task::{interval, sleep, spawn, timeout, yield_now};
 pub use testing::TestRequest;

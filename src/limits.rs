@@ -31,6 +31,11 @@ pub(crate) const WRITES_A_TURN_MAX: usize = 8;
 /// Pieces of bodies, received or sent, that a session may handle per turn before the other sessions are driven. Tiny pieces
 /// cost work that their bytes do not show: a lock and a chunk for each.
 pub(crate) const PIECES_A_TURN_MAX: usize = 128;
+/// Polls of tasks per turn before the sessions are driven, so that tasks that wake themselves do not starve them; each task is
+/// polled once. As many as tokio's current-thread runtime polls before it looks for events, twice.
+pub(crate) const TASKS_A_TURN_MAX: usize = 128;
+/// The longest poll while a timer is armed: mio counts in milliseconds of 31 bits.
+pub(crate) const POLL_TIME_MAX: Duration = Duration::from_secs(24 * 60 * 60);
 /// Events taken from the kernel per poll; after a full list, [`EVENTS_A_POLL_MAX`]. A list of half a kilobyte fits beside the
 /// other allocations of a start.
 pub(crate) const EVENTS_A_POLL_FIRST: usize = 32;
@@ -98,6 +103,8 @@ pub struct Limits {
     pub(crate) pipeline_max: usize,
     pub(crate) upgrades_max: usize,
     pub(crate) memory_max: Option<usize>,
+    pub(crate) tasks_max: u32,
+    pub(crate) timers_max: u32,
 }
 
 impl Limits {
@@ -114,6 +121,8 @@ impl Limits {
             pipeline_max: 128,
             upgrades_max: 1024,
             memory_max: None,
+            tasks_max: 10_000,
+            timers_max: 100_000,
         }
     }
 
@@ -197,6 +206,22 @@ impl Limits {
     #[must_use]
     pub const fn memory_max(mut self, bytes: usize) -> Self {
         self.memory_max = Some(bytes);
+        self
+    }
+
+    /// Tasks per worker; beyond it [`spawn`](crate::spawn) returns [`SpawnError::TooMany`](crate::task::SpawnError::TooMany). Default
+    /// 10 000, as many as connections: one task for each request. Tokio and Node have no bound.
+    #[must_use]
+    pub const fn tasks_max(mut self, count: u32) -> Self {
+        self.tasks_max = count;
+        self
+    }
+
+    /// Timers per worker that are waited for at once; beyond it a [`sleep`](crate::sleep) panics, which ends its own request or task.
+    /// Default 100 000, ten for each connection: about 50 bytes each, beside their futures. Tokio and Node have no bound.
+    #[must_use]
+    pub const fn timers_max(mut self, count: u32) -> Self {
+        self.timers_max = count;
         self
     }
 }

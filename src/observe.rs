@@ -19,6 +19,8 @@ pub enum ServerEvent {
     Refused(u16, &'static str),
     /// A handler panicked; its request gets 500. The panic hook has already printed why.
     HandlerPanicked,
+    /// A task panicked; it is over, and its handle yields an error. The panic hook has already printed why.
+    TaskPanicked,
     /// A handler's response had more or fewer bytes than it announced; the connection was closed.
     BodyLengthWrong,
     /// A handler set this field to text that is not a field value, such as one with a line end; the request got 500. No name:
@@ -95,7 +97,10 @@ impl Reporter {
     }
 
     pub(crate) fn on(&mut self, event: ServerEvent) {
-        if event == ServerEvent::HandlerPanicked {
+        if matches!(
+            event,
+            ServerEvent::HandlerPanicked | ServerEvent::TaskPanicked
+        ) {
             output::guard_panics();
         }
         let _ = contain(|| self.0.on(event));
@@ -161,6 +166,7 @@ impl Observer for StderrObserver {
             ),
             ServerEvent::Refused(..)
             | ServerEvent::HandlerPanicked
+            | ServerEvent::TaskPanicked
             | ServerEvent::Draining(_)
             | ServerEvent::Stopped(_) => Ok(()),
         };

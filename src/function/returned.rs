@@ -6,15 +6,16 @@ use core::task::{self, Poll};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
 use std::sync::{Arc, PoisonError};
-use std::thread;
 
 use crate::current_request::CurrentRequest;
-use crate::handler::future::{Interest, finish};
+use crate::handler::future::{Interest, finish_parked};
 use crate::handler::outcome::{
     Async, Awaited, Ending, Eventual, Outcome, Pending, PollParked, Value,
 };
+use crate::limits::Limits;
 use crate::message::response::{Response, Status};
 use crate::sync::Mutex;
+use crate::sync::loop_thread::{self, Runner};
 use crate::sync::notify::Notify;
 use crate::sync::oneshot::Polled;
 use crate::task::parked::{Parked, Started, start};
@@ -149,18 +150,14 @@ where
         })
     }
     fn wait(self) -> Result<T, FunctionError> {
+        let _guard = loop_thread::enter(Runner::of_waiter(Limits::new().timers_max));
         let returned = Rc::new(Cell::new(None));
         let slot = Rc::clone(&returned);
         let outcome = Outcome::future(async move {
             slot.set(Some(self.await));
             Status::OK
         });
-        let here = thread::current();
-        let wait = || {
-            thread::park();
-            Interest::Kept
-        };
-        drop(finish(outcome, || Notify::new(move || here.unpark()), wait));
+        drop(finish_parked(outcome, || Interest::Kept));
         returned
             .take()
             .unwrap_or_else(|| Err(FunctionError::new("its future panicked").error_type("Panic")))

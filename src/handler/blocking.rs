@@ -6,18 +6,18 @@ use std::sync::{Arc, PoisonError};
 
 use crate::current_request::{self, CurrentRequest};
 use crate::handler::closure::{Busy, Closure, Running, awaited};
-use crate::handler::future::{Interest, finish};
+use crate::handler::future::{Interest, finish_parked};
 use crate::handler::outcome::{IntoOutcome, Outcome, Pending, WhenHalfClosed};
 use crate::handler::reply::Reply;
 use crate::handler::{Accept, FunctionHandler, Handler};
-use crate::limits::{POOL_QUEUE_LEN_MAX, POOL_QUEUE_MAX};
+use crate::limits::{Limits, POOL_QUEUE_LEN_MAX, POOL_QUEUE_MAX};
 use crate::message::owned::OwnedRequest;
 use crate::message::peer::PeerState;
 use crate::message::request::{Head, Request};
 use crate::message::response::Response;
 use crate::output;
 use crate::sync::contain::contain;
-use crate::sync::notify::Notify;
+use crate::sync::loop_thread::{self, Runner};
 use crate::sync::thread::{self, ThreadId};
 use crate::sync::{Condvar, Mutex, MutexGuard};
 
@@ -311,19 +311,13 @@ impl Job {
 fn call(handler: &mut impl Handler, request: &OwnedRequest, reply: Reply) {
     let outcome = handler.call(&request.as_request());
     let is_future = outcome.is_future();
-    let here = thread::current();
-    let finished = finish(
-        outcome,
-        || Notify::new(move || here.unpark()),
-        || {
-            thread::park();
-            if reply.is_peer_gone() {
-                Interest::Lost
-            } else {
-                Interest::Kept
-            }
-        },
-    );
+    let finished = finish_parked(outcome, || {
+        if reply.is_peer_gone() {
+            Interest::Lost
+        } else {
+            Interest::Kept
+        }
+    });
     if is_future {
         // What it printed since its first poll.
         output::flush_printed();
@@ -409,6 +403,7 @@ impl Pool {
 
     /// The work of a thread until the pool is closed.
     fn work(&self, handler: &mut impl Handler) {
+        let _guard = loop_thread::enter(Runner::of_waiter(Limits::new().timers_max));
         let _leave = current_request::leave_afterwards();
         self.lock().ids.push(thread::current().id());
         while let Some(job) = self.next() {

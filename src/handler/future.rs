@@ -2,6 +2,7 @@
 
 use core::pin::Pin;
 use core::task::{Context, Poll};
+use core::time::Duration;
 use std::sync::Arc;
 
 use crate::current_request::CurrentRequest;
@@ -11,7 +12,9 @@ use crate::sync::notify::Notify;
 use crate::sync::oneshot::Polled;
 #[cfg(feature = "_sim")]
 use crate::sync::tally::count;
+use crate::sync::thread;
 use crate::task::parked::{Parked, Started, start};
+use crate::task::turn_of_waiter;
 
 use super::outcome::{
     Async, Awaited, Ending, Eventual, IntoOutcome, IntoResponse, Outcome, Pending, PollParked,
@@ -95,11 +98,12 @@ fn park(future: Pin<Box<dyn PollResponse>>, alarm: Arc<Alarm>) -> Eventual {
 }
 
 /// The response, or the promise of one that another thread completes: a future is polled here until it is ready. `wait` returns
-/// once `notify` was called. `None` if it says that nothing waits for the response any more, or if the future panics.
+/// once what `notify` makes was called, or the time is over that it is given, if any: then a timer fires. `None` if it says that
+/// nothing waits for the response any more, or if the future panics.
 pub(crate) fn finish(
     outcome: Outcome,
-    notify: impl FnOnce() -> Notify,
-    mut wait: impl FnMut() -> Interest,
+    notify: impl Fn() -> Notify,
+    mut wait: impl FnMut(Option<Duration>) -> Interest,
 ) -> Option<Pending> {
     let mut future = match outcome.eventual {
         Eventual::Response(response) => return Some(Pending::Response(response)),
@@ -114,10 +118,30 @@ pub(crate) fn finish(
         match future.poll() {
             Polled::Filled(pending) => return Some(pending),
             Polled::Broken => return None,
-            Polled::Pending if wait() == Interest::Kept => {}
-            Polled::Pending => return None,
+            Polled::Pending => {}
+        }
+        if wait(turn_of_waiter(&notify)) == Interest::Lost {
+            return None;
         }
     }
+}
+
+/// The same on a thread that has nothing else to do: it sleeps meanwhile. `interest` is called after each wake.
+pub(crate) fn finish_parked(
+    outcome: Outcome,
+    mut interest: impl FnMut() -> Interest,
+) -> Option<Pending> {
+    let notify = || {
+        let here = thread::current();
+        Notify::new(move || here.unpark())
+    };
+    finish(outcome, notify, |time| {
+        match time {
+            Some(time) => thread::park_timeout(time),
+            None => thread::park(),
+        }
+        interest()
+    })
 }
 
 /// Whether a response is still of interest after its thread has waited.

@@ -8,10 +8,13 @@
 //!
 //! ```
 //! use coldstart::message::OwnedRequest;
-//! use coldstart::{Request, Response, Router, Status, TestRequest};
+//! use std::time::Duration;
+//!
+//! use coldstart::{Request, Response, Router, Status, TestRequest, sleep};
 //!
 //! async fn load(id: u32) -> Result<String, Status> {
-//!     // Here it may wait for something.
+//!     // Stands for a wait for something.
+//!     sleep(Duration::from_millis(1)).await;
 //!     if id == 7 { Ok("seven\n".to_owned()) } else { Err(Status::NOT_FOUND) }
 //! }
 //!
@@ -43,6 +46,9 @@
 //!   connections of its loop wait, and [`ServerEvent::LoopBlocked`](crate::server::ServerEvent::LoopBlocked) reports it. Such code
 //!   goes into a closure for [`Blocking::run`], which it awaits, or the whole route into [`blocking`]. On a thread of a pool a
 //!   future keeps that thread until it is ready.
+//! - **It may wait for time**, without a runtime: [`sleep`](crate::sleep()), [`timeout`](crate::timeout()) and
+//!   [`interval`](crate::interval()); [`spawn`](crate::spawn()) runs a future beside it, or after the response: see
+//!   [`task`](crate::task).
 //! - Timers and sockets of an async runtime need that runtime: run it on a thread of its own, and await what it sends.
 //!
 //! The code for the events and hooks of a [`Function`](crate::Function) may be async in the same way.

@@ -21,7 +21,7 @@ impl<O: Os, H: Handler> Reactor<O, H> {
             Phase::Serving | Phase::Draining(_) | Phase::Stopped => {}
         }
         if let Phase::Draining(until) = self.phase
-            && (self.table.is_empty() || until <= self.os.now())
+            && (self.is_idle() || until <= self.os.now())
         {
             let cut = self.count_busy();
             for key in self.table.keys() {

@@ -77,7 +77,10 @@ mod tests {
             generation: 0,
         };
         let mut keys = Vec::new();
-        let guard = loop_thread::enter(mailbox.id());
+        let guard = loop_thread::enter(loop_thread::Runner {
+            id: mailbox.id(),
+            ..loop_thread::Runner::NONE
+        });
         mailbox.post(key);
         assert!(mailbox.is_posted_here());
         std::thread::scope(|scope| {

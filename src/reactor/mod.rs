@@ -19,6 +19,7 @@ mod send_queue;
 mod session;
 mod settings;
 mod table;
+mod tasks;
 
 use core::time::Duration;
 use std::sync::Arc;
@@ -136,7 +137,11 @@ impl<O: Os, H: Handler> Reactor<O, H> {
 
     /// This thread runs the loop until the guard is dropped.
     pub(crate) fn enter(&self) -> loop_thread::Guard {
-        loop_thread::enter(self.shared.mailbox.id())
+        loop_thread::enter(loop_thread::Runner {
+            id: self.shared.mailbox.id(),
+            tasks_max: self.settings.limits.tasks_max,
+            timers_max: self.settings.limits.timers_max,
+        })
     }
 
     /// One turn: each phase is a method.
@@ -162,9 +167,10 @@ impl<O: Os, H: Handler> Reactor<O, H> {
     /// Sleeps until something happens. With no deadline armed there is no time-out: an idle function never wakes. Returns
     /// when the poll began, if a deadline was armed then.
     fn poll(&mut self, found: &mut Vec<Occurrence>) -> Result<Option<Instant>, Fault> {
+        let timer = self.run_tasks();
         let deadline = self.deadlines.next();
         let polled_at = deadline.map(|_| self.os.now());
-        let timeout = self.timeout(deadline);
+        let timeout = self.timeout(earliest(deadline, timer));
         self.os.poll(timeout, found)?;
         self.scratch.forget_time();
         if found.contains(&Occurrence::Listener)
@@ -190,10 +196,7 @@ impl<O: Os, H: Handler> Reactor<O, H> {
             Phase::Stopping(until) | Phase::Draining(until) => Some(until),
             Phase::Serving | Phase::Stopped => None,
         };
-        let mut next = deadline;
-        for other in [retry, drained].into_iter().flatten() {
-            next = Some(next.map_or(other, |next| next.min(other)));
-        }
+        let next = earliest(earliest(deadline, retry), drained);
         next.map(|next| next.since(self.os.now()))
     }
 
@@ -454,5 +457,13 @@ impl<O: Os, H: Handler> Reactor<O, H> {
             return;
         };
         let _ = contain(|| upgrade.deliver(stream, rest));
+    }
+}
+
+fn earliest(first: Option<Instant>, second: Option<Instant>) -> Option<Instant> {
+    match (first, second) {
+        (Some(first), Some(second)) => Some(first.min(second)),
+        (first, None) => first,
+        (None, second) => second,
     }
 }

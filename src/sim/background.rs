@@ -74,6 +74,17 @@ pub(super) struct Handled {
     pub(super) uploads_cut: u64,
     /// Futures that are not dropped yet.
     pub(super) futures: usize,
+    /// Tasks that are not dropped yet.
+    pub(super) tasks: usize,
+}
+
+/// Time as handlers see and use it, in milliseconds.
+#[derive(Debug, Default)]
+pub(super) struct Clock {
+    /// What the loop has seen.
+    pub(super) now: u64,
+    /// Time that handlers have kept the loop, and that the clock does not show yet.
+    pub(super) busy: u64,
 }
 
 /// All background jobs, and what the handler has observed.
@@ -88,8 +99,7 @@ pub(super) struct Background {
     /// How often each request was accepted, by its number.
     pub(super) accepted: BTreeMap<u64, u32>,
     pub(super) handled: Handled,
-    /// Milliseconds that handlers have kept the loop and that the clock does not show yet.
-    pub(super) busy: u64,
+    pub(super) clock: Clock,
     pub(super) violations: Vec<String>,
     pub(super) upgraded: mpsc::Sender<(u64, Vec<u8>)>,
     pub(super) upgrades: mpsc::Receiver<(u64, Vec<u8>)>,
@@ -107,7 +117,7 @@ impl Default for Background {
             phase: Phase::Safety,
             accepted: BTreeMap::new(),
             handled: Handled::default(),
-            busy: 0,
+            clock: Clock::default(),
             violations: Vec::new(),
             upgraded,
             upgrades,

@@ -370,6 +370,10 @@ fn random_future(prng: &mut Prng) -> Action {
         WakeKind::Several,
         WakeKind::Several,
         WakeKind::Late,
+        WakeKind::Timer,
+        WakeKind::Timer,
+        WakeKind::Tick,
+        WakeKind::Task,
     ]);
     let end = prng.choose(&[
         FutureEnd::Response,

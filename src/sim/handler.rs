@@ -113,7 +113,7 @@ impl Handler for SimulatedHandler {
         let mut background = self.background.borrow_mut();
         let response = match action {
             Action::Busy(millis) => {
-                background.busy += millis;
+                background.clock.busy += millis;
                 Response::bytes(request.body_bytes())
             }
             Action::Echo | Action::Limit(_) | Action::Upgrade => {

@@ -28,6 +28,12 @@ pub(super) enum WakeKind {
     Several,
     /// A job, but not before the liveness phase.
     Late,
+    /// A timer.
+    Timer,
+    /// The ticks of one interval.
+    Tick,
+    /// The end of a task, which waits for a timer.
+    Task,
 }
 
 /// How a future ends.
@@ -186,6 +192,9 @@ impl FromStr for RequestPlan {
                     0 => WakeKind::Elsewhere,
                     1 => WakeKind::Own,
                     2 => WakeKind::Several,
+                    4 => WakeKind::Timer,
+                    5 => WakeKind::Tick,
+                    6 => WakeKind::Task,
                     _ => WakeKind::Late,
                 };
                 let end = match number(2) {

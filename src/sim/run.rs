@@ -113,6 +113,8 @@ impl Run {
             .fork()
             .choose(&[None, None, Some(100_000), Some(1_000_000)]);
         let limits = memory_max.map_or(limits, |max| limits.memory_max(max));
+        let tasks_max = prng.clone().fork().choose(&[10_000, 10_000, 1, 0]);
+        let limits = limits.tasks_max(tasks_max);
         let settings = Settings {
             limits,
             idle: prng.choose(&[IdlePolicy::Keep, IdlePolicy::Keep, IdlePolicy::Evict]),
@@ -366,6 +368,10 @@ impl Run {
             }
         }
         drop(world);
+        let tasks = self.harness.background.borrow().handled.tasks;
+        if tasks > 0 && self.harness.reactor.is_stopped() {
+            return Err(format!("{tasks} tasks are left after the end"));
+        }
         self.check_upgrades()
     }
 

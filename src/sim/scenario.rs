@@ -308,6 +308,12 @@ impl Scenario {
         self.harness.background.borrow().handled.futures
     }
 
+    /// How many tasks that handlers have spawned are not dropped yet.
+    #[must_use]
+    pub fn tasks(&self) -> usize {
+        self.harness.background.borrow().handled.tasks
+    }
+
     /// How many uploads were notified that they were cut.
     #[must_use]
     pub fn uploads_cut(&self) -> u64 {

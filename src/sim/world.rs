@@ -99,7 +99,7 @@ impl World {
     /// Runs everything that is due, each at its own time.
     fn run_due(&mut self) {
         // Jobs and peers stand for other threads and other machines.
-        let _elsewhere = loop_thread::enter(loop_thread::NO_LOOP);
+        let _elsewhere = loop_thread::enter(loop_thread::Runner::NONE);
         self.schedule_new_work();
         while let Some((time, number, actor)) = self.schedule.first().copied()
             && time <= self.kernel.now
@@ -216,11 +216,16 @@ impl World {
 
     /// Advances the clock by the time that busy handlers have used.
     fn spend_busy_time(&mut self) {
-        let busy = std::mem::take(&mut self.background.borrow_mut().busy);
+        let busy = std::mem::take(&mut self.background.borrow_mut().clock.busy);
         self.kernel.now += busy;
         if self.horizon != u64::MAX {
             self.horizon = self.horizon.max(self.kernel.now);
         }
+    }
+
+    /// The handler sees the time.
+    fn show_time(&self) {
+        self.background.borrow_mut().clock.now = self.kernel.now;
     }
 
     fn advance_clocks(&mut self) {
@@ -251,7 +256,9 @@ impl Os for SimulatedOs {
         timeout: Option<Duration>,
         found: &mut Vec<Occurrence>,
     ) -> Result<(), Fault> {
-        self.0.borrow_mut().poll(timeout, found);
+        let mut world = self.0.borrow_mut();
+        world.poll(timeout, found);
+        world.show_time();
         Ok(())
     }
 
@@ -311,6 +318,7 @@ impl Os for SimulatedOs {
     fn now(&self) -> Instant {
         let mut world = self.0.borrow_mut();
         world.spend_busy_time();
+        world.show_time();
         Instant(world.kernel.now)
     }
 

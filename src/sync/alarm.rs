@@ -31,6 +31,16 @@ enum Stage {
 }
 
 impl Alarm {
+    /// The alarm of a future that is to be polled for the first time.
+    pub(crate) fn woken() -> Self {
+        Self {
+            state: Mutex::new(State {
+                stage: Stage::Woken,
+                notify: None,
+            }),
+        }
+    }
+
     fn lock(&self) -> MutexGuard<'_, State> {
         // No foreign code runs under this lock, so a poisoned one is still whole.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)

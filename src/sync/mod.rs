@@ -18,10 +18,16 @@ pub(crate) mod tally;
 pub(crate) use std::sync::{Mutex as StaticMutex, MutexGuard as StaticMutexGuard};
 
 #[cfg(all(test, loom))]
-pub(crate) use loom::{
-    sync::{Condvar, Mutex, MutexGuard},
-    thread,
-};
+pub(crate) use loom::sync::{Condvar, Mutex, MutexGuard};
+/// Loom's threads, for which no time passes.
+#[cfg(all(test, loom))]
+pub(crate) mod thread {
+    pub(crate) use loom::thread::{Builder, ThreadId, current, park};
+
+    pub(crate) fn park_timeout(_: core::time::Duration) {
+        park();
+    }
+}
 #[cfg(not(all(test, loom)))]
 pub(crate) use std::{
     sync::{Condvar, Mutex, MutexGuard},

@@ -20,6 +20,8 @@ pub(crate) struct Tally {
     pub(crate) locks: u64,
     /// Polls of futures.
     pub(crate) futures: u64,
+    /// Polls of tasks.
+    pub(crate) tasks: u64,
 }
 
 thread_local! {
@@ -33,6 +35,7 @@ thread_local! {
             pieces: 0,
             locks: 0,
             futures: 0,
+            tasks: 0,
         })
     };
 }
@@ -61,6 +64,7 @@ impl Tally {
             pieces: self.pieces - earlier.pieces,
             locks: self.locks - earlier.locks,
             futures: self.futures - earlier.futures,
+            tasks: self.tasks - earlier.tasks,
         }
     }
 }

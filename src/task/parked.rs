@@ -67,6 +67,11 @@ impl<F: ?Sized> Parked<F> {
         }
     }
 
+    /// A future that is polled for the first time when it would be woken.
+    pub(crate) fn woken(future: Pin<Box<F>>) -> Self {
+        Self::new(future, Arc::new(Alarm::woken()))
+    }
+
     /// Sets what to call when it is woken. A wake that has come already calls it at once.
     pub(crate) fn attach(&self, notify: Notify) {
         self.alarm.attach(notify);

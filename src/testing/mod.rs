@@ -10,8 +10,8 @@ use crate::handler::{Accept, Demand, FunctionHandler, Handler, Upload};
 use crate::limits::Limits;
 use crate::message::request::{Head, Request, RequestBody};
 use crate::message::response::{Response, Status};
-use response::Bell;
 pub use response::TestResponse;
+use response::{Bell, enter};
 
 /// How many pieces an [`Upload`] gets a body in, so that one that relies on a single piece fails its test.
 const PIECES: usize = 3;
@@ -93,14 +93,17 @@ impl TestRequest {
     /// As in the server, a body over its bound gets 413, an upgrade to a protocol that the request offers gets 101, and one of
     /// CONNECT gets 200. The upgrade's closure is dropped, since there is no socket.
     ///
+    /// [Timers](crate::task) take the time that they take. Tasks run while the test waits for a response or for a piece of its body.
+    ///
     /// # Panics
     ///
-    /// The server would refuse the request; or its body is not as long as it announces; or a pause or promised response takes
-    /// more than 10 seconds.
+    /// The server would refuse the request; or its body is not as long as it announces; or a pause, a future or a promised
+    /// response takes more than 10 seconds.
     #[must_use]
     pub fn run_handler<H: Handler + ?Sized>(&self, handler: &mut H) -> TestResponse {
         // A test has a thread of its own.
         let _leave = leave_afterwards();
+        let _guard = enter();
         let bytes = self.encode();
         let limits = Limits::new();
         let head_limits = HeadLimits {

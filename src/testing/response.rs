@@ -11,16 +11,19 @@ use bytes::Bytes;
 use crate::handler::Upgrade;
 use crate::handler::future::{Interest, finish};
 use crate::handler::outcome::{Outcome, Pending};
-use crate::limits::FILE_PIECE_LEN;
+use crate::limits::{FILE_PIECE_LEN, Limits};
 use crate::message::body::{Attachment, Content, FilePart, Piece, PieceSource};
 use crate::message::response::{Response, Status};
 use crate::message::trailers::Trailers;
+use crate::os::clock;
+use crate::sync::loop_thread::{self, Guard, Runner};
 use crate::sync::memory::Memory;
 use crate::sync::notify::Notify;
 use crate::sync::oneshot::Polled;
 use crate::sync::pause::Pause;
+use crate::task::turn_of_waiter;
 
-/// How long a test waits for each thing that another thread has to provide.
+/// How long a test waits for each thing that another thread or a timer has to provide.
 const WAIT_MAX: Duration = Duration::from_secs(10);
 
 /// A handler's response, without the fields that the server adds.
@@ -129,6 +132,8 @@ impl TestResponse {
     /// than the range.
     #[must_use]
     pub fn next_piece(&mut self) -> Option<Bytes> {
+        let patience = Patience::begin("a piece of the body");
+        let _guard = enter();
         match &mut self.content {
             TestContent::Whole(bytes) => {
                 Some(std::mem::take(bytes)).filter(|bytes| !bytes.is_empty())
@@ -138,7 +143,7 @@ impl TestResponse {
                 match source.next(&mut 1) {
                     Piece::Bytes(piece) if piece.is_empty() => {}
                     Piece::Bytes(piece) => return Some(piece),
-                    Piece::Pending => self.bell.wait("a piece of the body"),
+                    Piece::Pending => self.bell.run_tasks_and_wait(&patience),
                     Piece::Finished(end) => {
                         self.trailers = end.map(|end| end.trailers().clone()).unwrap_or_default();
                         self.content = TestContent::Whole(Bytes::new());
@@ -214,26 +219,36 @@ impl Bell {
         Self { notify, rung }
     }
 
-    fn wait(&self, awaited: &str) {
-        let is_rung = self.rung.recv_timeout(WAIT_MAX).is_ok();
-        assert!(is_rung, "{awaited} did not come within {WAIT_MAX:?}");
+    /// Waits until it is rung, or a timer fires.
+    fn wait(&self, patience: &Patience, timer: Option<Duration>) {
+        let left = patience.left();
+        let time = timer.map_or(left, |timer| timer.min(left));
+        let _ = self.rung.recv_timeout(time);
+    }
+
+    fn run_tasks_and_wait(&self, patience: &Patience) {
+        let timer = turn_of_waiter(&|| self.notify.clone());
+        self.wait(patience, timer);
     }
 
     /// Waits until `pause` is over.
     pub(crate) fn await_resume(&self, pause: &Pause) {
+        let patience = Patience::begin("the end of a pause");
         while !pause.is_over(|| self.notify.clone()) {
-            self.wait("the end of a pause");
+            self.run_tasks_and_wait(&patience);
         }
     }
 
     fn await_response(&self, outcome: Outcome) -> Response {
-        let wait = || {
-            self.wait("the response of a future");
+        let patience = Patience::begin("the response of a future");
+        let wait = |timer| {
+            self.wait(&patience, timer);
             Interest::Kept
         };
         let failure = || Pending::Response(Response::new(Status::INTERNAL_SERVER_ERROR));
         let finished = finish(outcome, || self.notify.clone(), wait);
         let mut pending = finished.unwrap_or_else(failure);
+        let patience = Patience::begin("the promised response");
         loop {
             let promise = match pending {
                 Pending::Response(response) => return response,
@@ -241,7 +256,7 @@ impl Bell {
             };
             pending = match promise.poll(|| self.notify.clone()) {
                 Polled::Pending => {
-                    self.wait("the promised response");
+                    self.run_tasks_and_wait(&patience);
                     Pending::Promise(promise)
                 }
                 Polled::Filled(next) => next,
@@ -249,6 +264,35 @@ impl Bell {
             };
         }
     }
+}
+
+/// How long a test still waits for one thing.
+struct Patience {
+    awaited: &'static str,
+    until: Duration,
+}
+
+impl Patience {
+    fn begin(awaited: &'static str) -> Self {
+        let until = clock::monotonic().saturating_add(WAIT_MAX);
+        Self { awaited, until }
+    }
+
+    fn left(&self) -> Duration {
+        let left = self.until.saturating_sub(clock::monotonic());
+        let awaited = self.awaited;
+        assert!(
+            !left.is_zero(),
+            "{awaited} did not come within {WAIT_MAX:?}"
+        );
+        left
+    }
+}
+
+/// The timers and tasks of this thread are the test's until the guard is dropped.
+pub(super) fn enter() -> Guard {
+    let limits = Limits::new();
+    loop_thread::enter(Runner::of_test(limits.tasks_max, limits.timers_max))
 }
 
 fn read_piece(part: &mut FilePart) -> Option<Bytes> {

@@ -1,7 +1,8 @@
 //! Scenarios: handlers that return futures.
 //!
 //! `/1/future/2/0/0` waits twice and is woken from elsewhere; the second number says by what (1: by itself, 2: several
-//! times, 3: not before the liveness phase), the last one how it ends (1: with a panic, 2: with a panic while it is dropped).
+//! times, 3: not before the liveness phase, 4: a timer, 5: ticks, 6: a task with a timer), the last one how it ends (1: with a
+//! panic, 2: with a panic while it is dropped).
 
 use coldstart::server::ServerEvent;
 use coldstart::sim::Scenario;
@@ -144,4 +145,76 @@ fn a_future_that_is_ready_within_the_drain_is_awaited_and_one_that_never_ends_is
     sim.wait(60 * SECOND);
     assert_eq!((sim.is_stopped(), sim.futures()), (true, 0));
     assert!(sim.events().contains(&ServerEvent::Stopped(1)));
+}
+
+#[test]
+fn timers_ticks_and_tasks_end_a_wait_and_then_nothing_is_armed() {
+    for wake in [4, 5, 6] {
+        for id in 1..5 {
+            let mut sim = Scenario::default();
+            let peer = sim.connect();
+            let path = format!("/{id}/future/4/{wake}/0");
+            sim.send(peer, get(&path));
+            sim.turn();
+            assert_eq!(sim.futures(), 1, "{path}");
+            sim.wait(3 * SECOND);
+            assert_eq!(sim.read(peer).statuses(), [200], "{path}");
+            assert_eq!((sim.futures(), sim.tasks()), (0, 0), "{path}");
+            assert_eq!((sim.sleep(), sim.wakes()), (None, 0), "{path}");
+        }
+    }
+}
+
+#[test]
+fn a_timer_is_gone_when_its_future_is_dropped() {
+    let mut sim = Scenario::default();
+    let peer = sim.connect();
+    // Its first wait takes 700 milliseconds.
+    sim.send(peer, get("/2/future/1/4/0"));
+    sim.run();
+    let millis = SECOND / 1000;
+    assert_eq!(sim.sleep(), Some(701 * millis));
+    sim.wait(100 * millis);
+    sim.reset(peer);
+    sim.run();
+    assert_eq!((sim.sleep(), sim.futures()), (None, 0));
+}
+
+#[test]
+fn a_timer_that_passed_while_the_process_was_frozen_fires_once() {
+    for wake in [4, 5, 6] {
+        let mut sim = Scenario::default();
+        let peer = sim.connect();
+        let path = format!("/1/future/3/{wake}/0");
+        sim.send(peer, get(&path));
+        sim.run();
+        // The simulated future checks that it is woken once for each.
+        for _ in 0..3 {
+            sim.freeze(600 * SECOND);
+            sim.run();
+        }
+        sim.wait(SECOND);
+        assert_eq!(sim.read(peer).statuses(), [200], "{path}");
+        assert_eq!((sim.futures(), sim.tasks(), sim.sleep()), (0, 0, None));
+    }
+}
+
+#[test]
+fn a_task_outlives_its_handle_and_a_stop_waits_for_it() {
+    let millis = SECOND / 1000;
+    for stopped_after in [0, 100, 699, 700, 900] {
+        let mut sim = Scenario::default();
+        let peer = sim.connect();
+        // A task of 700 milliseconds.
+        sim.send(peer, get("/2/future/1/6/0"));
+        sim.run();
+        sim.reset(peer);
+        sim.wait(stopped_after * millis);
+        assert_eq!(sim.futures(), 0);
+        sim.stop();
+        sim.run();
+        assert_eq!(sim.is_stopped(), sim.tasks() == 0, "{stopped_after}");
+        sim.wait(SECOND);
+        assert_eq!((sim.is_stopped(), sim.tasks()), (true, 0));
+    }
 }

@@ -5,6 +5,7 @@
 //! until an event arrives, never for a time-out: a lost wake-up is a deadlock, and loom reports it.
 
 mod pool;
+mod tasks;
 mod world;
 
 use core::future::poll_fn;

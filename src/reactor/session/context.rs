@@ -28,6 +28,14 @@ pub(in crate::reactor) struct Shared {
     pub(in crate::reactor) memory: Arc<Memory>,
 }
 
+impl Shared {
+    /// A wake-up for what has this key.
+    pub(in crate::reactor) fn notify(&self, key: Key) -> Notify {
+        let mailbox = Arc::clone(&self.mailbox);
+        Notify::new(move || mailbox.post(key))
+    }
+}
+
 /// The loop's parts that a session uses while it is driven.
 pub(in crate::reactor) struct Context<'a, O, H> {
     pub(in crate::reactor) os: &'a mut O,
@@ -44,7 +52,6 @@ pub(in crate::reactor) struct Context<'a, O, H> {
 impl<O, H> Context<'_, O, H> {
     /// A wake-up for this session, for a promise, channel or pause.
     pub(super) fn notify(&self) -> Notify {
-        let (mailbox, key) = (Arc::clone(&self.shared.mailbox), self.key);
-        Notify::new(move || mailbox.post(key))
+        self.shared.notify(self.key)
     }
 }
