@@ -28,6 +28,8 @@
 //! - A response from another thread or an async runtime: [`Outcome::promised`](handler::Outcome::promised).
 //! - Work that blocks: [`blocking`] for one route, [`Server::threads`] for all. Otherwise a function runs on the loop, and
 //!   while it blocks, all connections wait.
+//! - A body that is read as it arrives, perhaps while the response is sent: [`handler::incoming`],
+//!   [`Router::post_incoming`].
 //! - A body that is too large to hold, another protocol, a response before the body: [`Handler::accept`].
 //! - Several loops: [`Server::workers`].
 //! - A test without a server: [`TestRequest`].

@@ -43,6 +43,8 @@ pub(crate) const EVENTS_A_POLL_FIRST: usize = 32;
 pub(crate) const EVENTS_A_POLL_MAX: usize = 256;
 /// Pieces of memory per vectored write; the kernel takes at most 1024 (`IOV_MAX`).
 pub(crate) const SLICES_A_WRITE_MAX: usize = 32;
+/// Bytes of a pulled body that wait for its reader before the peer has to wait. What one read has brought may go beyond it.
+pub(crate) const INCOMING_LEN_MAX: usize = 64 * 1024;
 /// A file is sent in pieces of this many bytes.
 pub(crate) const FILE_PIECE_LEN: usize = 64 * 1024;
 /// How long bytes are discarded from a peer that sends on after its last response, so that no reset destroys the response. No

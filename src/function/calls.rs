@@ -15,7 +15,7 @@ use crate::sync::loop_thread::is_loop_thread;
 use super::call::Call;
 use super::context::Context;
 use super::failure::{FunctionError, STATUS_FIELD};
-use super::record::{CallEnd, Mark, Markers, follow};
+use super::record::{CallEnd, Mark, Markers, begin_noted, follow};
 
 /// The code for an event; or for a hook, which gets no payload and whose response is empty. The end of a call that goes on in a
 /// future takes over the mark.
@@ -197,7 +197,7 @@ impl<H: Handler> Calls<H> {
         let current = CurrentRequest::of_request(id);
         let _scope = current.as_ref().map(CurrentRequest::enter);
         let mut accept = self.http.accept_whole(request);
-        if matches!(accept, Accept::Stream(_)) {
+        if matches!(accept, Accept::Stream(_) | Accept::Pull(_)) {
             accept = self.mark_stream(accept, current.unwrap_or(CurrentRequest::NONE));
         }
         accept
@@ -230,6 +230,11 @@ impl<H: Handler> Calls<H> {
             Accept::Stream(upload) => {
                 let mark = self.contract.mark(Call::Http, current);
                 Accept::Stream(Box::new(MarkedUpload { upload, mark }))
+            }
+            Accept::Pull(mut pulled) => {
+                let note = begin_noted(self.contract.markers, &current);
+                pulled.0.mark(current, note);
+                Accept::Pull(pulled)
             }
             accept @ (Accept::Buffer
             | Accept::BufferUpTo(_)

@@ -362,6 +362,7 @@ fn check_call(head: Head<'_>, said: &Said<'_>) {
         | Accept::BufferUpTo(_)
         | Accept::Discard
         | Accept::Stream(_)
+        | Accept::Pull(_)
         | Accept::Upgrade(_) => function.call(&Request::new(head, RequestBody::Borrowed(b""), b"")),
     };
     let expected = match (said.bytes("x-fc-control-path"), said.method, said.target) {

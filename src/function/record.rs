@@ -195,8 +195,26 @@ pub(super) fn follow(outcome: &mut Outcome, markers: &mut Markers) {
         && let Eventual::Awaited(Some(Awaited::Future(future))) = &mut outcome.eventual
     {
         *markers = Markers::Off;
-        future.at_end(|current, ending| mark_end(Call::Http, current, ending));
+        future.at_end(mark_end_of_http);
     }
+}
+
+/// Marks the begin of an HTTP call, and returns what marks its end; `None` without marker lines.
+pub(super) fn begin_noted(
+    markers: Markers,
+    current: &CurrentRequest,
+) -> Option<fn(&CurrentRequest, Ending)> {
+    match markers {
+        Markers::On => {
+            mark(Call::Http, current, "Start", "");
+            Some(mark_end_of_http)
+        }
+        Markers::Off => None,
+    }
+}
+
+fn mark_end_of_http(current: &CurrentRequest, ending: Ending) {
+    mark_end(Call::Http, current, ending);
 }
 
 fn mark_end(call: Call, current: &CurrentRequest, ending: Ending) {

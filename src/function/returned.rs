@@ -194,11 +194,11 @@ where
         self.future.attach(notify);
     }
 
-    fn poll(&mut self) -> Polled<Pending> {
+    fn poll(&mut self, polls_left: &mut usize) -> Polled<Pending> {
         let completion = &mut self.completion;
         let polled = self
             .future
-            .poll(|future, context| match future.as_pin_mut() {
+            .poll(polls_left, |future, context| match future.as_pin_mut() {
                 Some(future) => completion.poll(future, context),
                 None => Poll::Pending,
             });

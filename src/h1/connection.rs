@@ -10,7 +10,7 @@ use super::encode::{
 use super::framing::{self, BodyLength, Expectation, Framing, TrailerUse, UpgradeOffer};
 use super::head::{self, HeadIndex, HeadLimits, HeadView, Scan, Version};
 use super::refusal::Refusal;
-use super::state::{Close, Next, Recv, RecvFact, Send, SendFact, next};
+use super::state::{Close, Continuation, Next, Recv, RecvFact, Send, SendFact, next};
 
 /// After an early response, up to this many bytes of the body are discarded, so that the connection persists.
 pub(crate) const DISCARD_LEN_MAX: u64 = 64 * 1024;
@@ -37,14 +37,6 @@ pub(crate) enum Misuse {
     BodyTooLong,
     /// Fewer bytes than the announced length.
     BodyTooShort,
-}
-
-/// Whether the peer waits for `100 Continue` (RFC 9110 §10.1.1).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Continuation {
-    Unasked,
-    Asked,
-    Given,
 }
 
 /// One empty line before a request line is ignored (RFC 9112 §2.2).
@@ -116,7 +108,7 @@ impl Connection {
                 }
                 polled
             }
-            Recv::Body => self.poll_body(input, limits),
+            Recv::Body | Recv::Pulled => self.poll_body(input, limits),
             Recv::Done | Recv::Closed | Recv::Refused | Recv::Failed => Ok((0, Event::NeedInput)),
         };
         polled.inspect_err(|_| self.on_refused())
@@ -292,7 +284,21 @@ impl Connection {
 
     /// The body has not been received completely.
     pub(crate) fn is_body_pending(&self) -> bool {
-        self.recv == Recv::Body
+        matches!(self.recv, Recv::Body | Recv::Pulled)
+    }
+
+    /// The handler takes the body as it arrives: its response may begin, and end, before the body does.
+    pub(crate) fn pull_body(&mut self) {
+        self.recv = self.recv.on(RecvFact::Pulled);
+    }
+
+    /// The handler takes no more of a body that it has pulled. A short rest is discarded.
+    pub(crate) fn leave_body(&mut self) {
+        self.recv = self.recv.on(RecvFact::Left);
+        // Else the head of the response decides.
+        if self.send != Send::Waiting && !self.is_rest_worth_reading() {
+            self.close = self.close.or(Close::BodyUnread);
+        }
     }
 
     /// The head of the final response was not written yet.
@@ -323,7 +329,7 @@ impl Connection {
     /// Writes `100 Continue` if the peer waits for it, at most once per request.
     pub(crate) fn encode_continue(&mut self, out: &mut Vec<u8>) {
         let is_asked = self.continuation == Continuation::Asked;
-        if is_asked && self.recv == Recv::Body && self.send == Send::Waiting {
+        if is_asked && self.is_body_pending() && self.send == Send::Waiting {
             self.continuation = Continuation::Given;
             encode::encode_continue(out);
         }
@@ -363,8 +369,8 @@ impl Connection {
             self.send == Send::Waiting,
             "a second response to one request"
         );
-        if self.recv == Recv::Body && !self.is_rest_worth_reading() {
-            self.close = self.close.or(Close::BodyUnread);
+        if self.is_body_pending() {
+            self.on_early_head(out);
         }
         let refusal;
         let head = if self.upgrade == UpgradeOffer::Tunnel {
@@ -385,6 +391,17 @@ impl Connection {
             }
         });
         encode_head(out, head, &self.head_context(), fields)
+    }
+
+    /// The response begins before the body has ended.
+    #[cold]
+    fn on_early_head(&mut self, out: &mut Vec<u8>) {
+        if self.recv == Recv::Pulled {
+            // The body is still wanted, and after this head it is too late to say so.
+            self.encode_continue(out);
+        } else if !self.is_rest_worth_reading() {
+            self.close = self.close.or(Close::BodyUnread);
+        }
     }
 
     /// The head of a response to CONNECT that opens no tunnel. What follows the request may be meant for the tunnel, so none of it

@@ -129,6 +129,15 @@ pub(crate) fn read(head: HeadView<'_>) -> Result<Framing, Refusal> {
     decide(head, &seen)
 }
 
+/// The length of the body that this head announces; 0 without a body, `None` if it is chunked.
+pub(crate) fn announced_length(head: HeadView<'_>) -> Option<u64> {
+    match read(head).ok()?.body {
+        BodyLength::None => Some(0),
+        BodyLength::Length(len) => Some(len),
+        BodyLength::Chunked => None,
+    }
+}
+
 /// Whether an offered upgrade names `protocol` (RFC 9110 §7.8). If it is a list of layers, each must be offered.
 pub(crate) fn offers(head: HeadView<'_>, protocol: &[u8]) -> bool {
     let lines = head.raw_fields().filter(|field| field.is_named(b"upgrade"));

@@ -38,7 +38,7 @@ pub(crate) use connection::{Connection, Event, Misuse};
 pub(crate) use cursor::Cursor;
 pub(crate) use date::{DateLine, civil_from_days, imf_fixdate};
 pub(crate) use encode::{ResponseHead, ResponseLength, encode_trailers, is_trailer_field, put};
-pub(crate) use framing::{BodyLength, TrailerUse, UpgradeOffer};
+pub(crate) use framing::{BodyLength, TrailerUse, UpgradeOffer, announced_length};
 pub(crate) use head::{HeadIndex, HeadLimits, HeadView, RawField, Version};
 pub(crate) use reason::reason_phrase;
 pub(crate) use refusal::Refusal;

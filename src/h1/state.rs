@@ -13,6 +13,8 @@ pub(crate) enum Recv {
     Head,
     /// The head, and perhaps a part of the body.
     Body,
+    /// The same, and the handler takes the body while it responds.
+    Pulled,
     /// The whole request.
     Done,
     /// The peer ended its side between requests.
@@ -32,6 +34,10 @@ pub(crate) enum RecvFact {
     HeadAndBody,
     /// A head was received, and it is the whole request.
     HeadAlone,
+    /// The handler takes the body as it arrives, and may respond meanwhile.
+    Pulled,
+    /// The handler takes no more of the body.
+    Left,
     /// The body is complete.
     BodyEnd,
     /// The peer will send no more.
@@ -60,20 +66,43 @@ impl Recv {
             (Self::Idle | Self::Head, F::Bytes) => Some(Self::Head),
             (Self::Idle | Self::Head, F::HeadAndBody) => Some(Self::Body),
             (Self::Idle | Self::Head, F::HeadAlone) => Some(Self::Done),
-            (Self::Body, F::BodyEnd) => Some(Self::Done),
+            (Self::Body, F::Pulled) => Some(Self::Pulled),
+            (Self::Pulled, F::Left) => Some(Self::Body),
+            (Self::Body | Self::Pulled, F::BodyEnd) => Some(Self::Done),
             (Self::Idle | Self::Closed, F::EndOfInput) => Some(Self::Closed),
-            (Self::Head | Self::Body | Self::Failed, F::EndOfInput) => Some(Self::Failed),
+            (Self::Head | Self::Body | Self::Pulled | Self::Failed, F::EndOfInput) => {
+                Some(Self::Failed)
+            }
             // A half-close after a whole request is reported again once the response was sent.
             (Self::Done, F::EndOfInput) => Some(Self::Done),
             (Self::Refused, F::EndOfInput) => Some(Self::Refused),
-            (Self::Idle | Self::Head | Self::Body, F::Refused) => Some(Self::Refused),
+            (Self::Idle | Self::Head | Self::Body | Self::Pulled, F::Refused) => {
+                Some(Self::Refused)
+            }
             (Self::Done, F::NextCycle) => Some(Self::Idle),
-            (Self::Idle | Self::Head, F::BodyEnd | F::NextCycle)
-            | (Self::Body, F::Bytes | F::HeadAndBody | F::HeadAlone | F::NextCycle)
-            | (Self::Done, F::Bytes | F::HeadAndBody | F::HeadAlone | F::BodyEnd | F::Refused)
+            (Self::Idle | Self::Head, F::Pulled | F::Left | F::BodyEnd | F::NextCycle)
+            | (Self::Body, F::Bytes | F::HeadAndBody | F::HeadAlone | F::Left | F::NextCycle)
+            | (Self::Pulled, F::Bytes | F::HeadAndBody | F::HeadAlone | F::Pulled | F::NextCycle)
+            | (
+                Self::Done,
+                F::Bytes
+                | F::HeadAndBody
+                | F::HeadAlone
+                | F::Pulled
+                | F::Left
+                | F::BodyEnd
+                | F::Refused,
+            )
             | (
                 Self::Closed | Self::Refused | Self::Failed,
-                F::Bytes | F::HeadAndBody | F::HeadAlone | F::BodyEnd | F::Refused | F::NextCycle,
+                F::Bytes
+                | F::HeadAndBody
+                | F::HeadAlone
+                | F::Pulled
+                | F::Left
+                | F::BodyEnd
+                | F::Refused
+                | F::NextCycle,
             ) => None,
         }
     }
@@ -134,6 +163,14 @@ impl Send {
     }
 }
 
+/// Whether the peer waits for `100 Continue` (RFC 9110 §10.1.1).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Continuation {
+    Unasked,
+    Asked,
+    Given,
+}
+
 /// Why the connection ends after this exchange. The first reason stays.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Close {
@@ -179,6 +216,8 @@ pub(crate) enum Next {
     Read,
     /// Encode more of the response's body.
     Write,
+    /// Read and write, each as far as it goes: neither waits for the other.
+    Both,
     /// Wait for a response: the whole request was received.
     Wait,
     /// End our side, discard what still arrives for a while, then close.
@@ -187,15 +226,50 @@ pub(crate) enum Next {
     Close,
 }
 
-/// What the loop has to do next.
-pub(crate) const fn next(recv: Recv, send: Send, close: Close) -> Next {
-    match step(recv, send, close) {
-        Some(next) => next,
-        None => {
-            debug_assert!(false, "a response without a request");
-            Next::Close
+/// What the loop has to do next: asked several times for each request, so it is one load.
+pub(crate) fn next(recv: Recv, send: Send, close: Close) -> Next {
+    static OPEN: Table = table(Close::Unset);
+    static CLOSING: Table = table(Close::PeerAsked);
+    debug_assert!(
+        step(recv, send, close).is_some(),
+        "a response without a request"
+    );
+    let table = if close.is_set() { &CLOSING } else { &OPEN };
+    let row = table.get(recv as usize);
+    let cell = row.and_then(|row| row.get(send as usize));
+    cell.copied().unwrap_or(Next::Close)
+}
+
+const RECV: [Recv; 8] = [
+    Recv::Idle,
+    Recv::Head,
+    Recv::Body,
+    Recv::Pulled,
+    Recv::Done,
+    Recv::Closed,
+    Recv::Refused,
+    Recv::Failed,
+];
+const SEND: [Send; 4] = [Send::Waiting, Send::Body, Send::Done, Send::Failed];
+
+type Table = [[Next; SEND.len()]; RECV.len()];
+
+#[expect(
+    clippy::indexing_slicing,
+    clippy::arithmetic_side_effects,
+    reason = "evaluated by the compiler, for which an index out of bounds is an error"
+)]
+const fn table(close: Close) -> Table {
+    let mut table = [[Next::Close; SEND.len()]; RECV.len()];
+    let mut place = 0;
+    while place < RECV.len() * SEND.len() {
+        let (recv, send) = (RECV[place / SEND.len()], SEND[place % SEND.len()]);
+        if let Some(next) = step(recv, send, close) {
+            table[recv as usize][send as usize] = next;
         }
+        place += 1;
     }
+    table
 }
 
 /// `None` in an impossible cell.
@@ -204,6 +278,7 @@ const fn step(recv: Recv, send: Send, close: Close) -> Option<Next> {
         (Recv::Idle, Send::Waiting) if close.is_set() => Some(Next::Close),
         (Recv::Idle | Recv::Head | Recv::Body, Send::Waiting) => Some(Next::Read),
         (Recv::Done, Send::Waiting) => Some(Next::Wait),
+        (Recv::Pulled, Send::Waiting | Send::Body | Send::Done) => Some(Next::Both),
         (Recv::Body | Recv::Done, Send::Body) => Some(Next::Write),
         // An early response: the rest of the body is discarded, or the connection closed.
         (Recv::Body, Send::Done) if close.is_set() => Some(Next::Linger),
@@ -211,7 +286,7 @@ const fn step(recv: Recv, send: Send, close: Close) -> Option<Next> {
         (Recv::Done, Send::Done) if close.is_set() => Some(Next::Linger),
         (Recv::Done, Send::Done) => Some(Next::Read),
         // A response that was cut: those before it must still arrive.
-        (Recv::Body | Recv::Done, Send::Failed) => Some(Next::Linger),
+        (Recv::Body | Recv::Pulled | Recv::Done, Send::Failed) => Some(Next::Linger),
         (Recv::Refused | Recv::Failed, Send::Done) => Some(Next::Linger),
         (Recv::Refused, Send::Waiting) => Some(Next::Wait),
         (Recv::Refused, Send::Body)
@@ -228,20 +303,9 @@ const fn step(recv: Recv, send: Send, close: Close) -> Option<Next> {
 mod tests {
     use core::fmt::Debug;
 
-    use super::{Close, Recv, RecvFact, Send, SendFact, step};
+    use super::{Close, RECV, Recv, RecvFact, SEND, Send, SendFact, next, step};
 
     const MAP: &str = include_str!("../README.md");
-    const RECV: [Recv; 7] = [
-        Recv::Idle,
-        Recv::Head,
-        Recv::Body,
-        Recv::Done,
-        Recv::Closed,
-        Recv::Refused,
-        Recv::Failed,
-    ];
-    const SEND: [Send; 4] = [Send::Waiting, Send::Body, Send::Done, Send::Failed];
-
     /// One line per row: its name, then one cell per column.
     fn table<R: Debug, C: Debug>(
         rows: &[R],
@@ -287,6 +351,8 @@ mod tests {
             RecvFact::Bytes,
             RecvFact::HeadAndBody,
             RecvFact::HeadAlone,
+            RecvFact::Pulled,
+            RecvFact::Left,
             RecvFact::BodyEnd,
             RecvFact::EndOfInput,
             RecvFact::Refused,
@@ -325,6 +391,13 @@ mod tests {
             }
         };
         assert_documented("next", &table(&RECV, &SEND, cell));
+        for (recv, send) in RECV.iter().flat_map(|recv| SEND.map(|send| (*recv, send))) {
+            for close in [Close::Unset, Close::PeerAsked] {
+                if let Some(expected) = step(recv, send, close) {
+                    assert_eq!(next(recv, send, close), expected, "{recv:?} {send:?}");
+                }
+            }
+        }
     }
 
     #[test]

@@ -82,6 +82,7 @@ pub(crate) mod files;
 pub(crate) mod future;
 pub(crate) mod outcome;
 pub(crate) mod pattern;
+pub(crate) mod pulled;
 pub(crate) mod reply;
 pub(crate) mod router;
 pub(crate) mod state_router;
@@ -99,6 +100,7 @@ pub use closure::{Busy, Running};
 #[cfg(feature = "files")]
 pub use files::Files;
 pub use outcome::{Async, IntoOutcome, IntoResponse, Outcome, Value, WhenHalfClosed};
+pub use pulled::{IncomingHandler, Pulled, incoming};
 pub use reply::Reply;
 pub use router::Router;
 pub use state_router::StateRouter;
@@ -151,6 +153,7 @@ pub(crate) fn accept_then_call<H: Handler + ?Sized>(
             let request = request.with_body(RequestBody::Borrowed(&[]), &[]);
             Accept::Respond(handler.call(&request))
         }
+        Accept::Pull(pulled) => Accept::Respond(pulled.0.respond(request)),
         accept @ (Accept::Stream(_) | Accept::Upgrade(_) | Accept::Respond(_)) => accept,
     }
 }
@@ -168,6 +171,8 @@ pub enum Accept {
     Discard,
     /// Pass on the body as it arrives.
     Stream(Box<dyn Upload>),
+    /// Have the body pulled, by the code that [`Accept::pull`] was given.
+    Pull(Pulled),
     /// Leave HTTP, if the request offers this protocol and has no body; otherwise as [`Buffer`](Self::Buffer).
     Upgrade(Upgrade),
     /// Respond now, without the rest of the body. `response.into()` makes the outcome.
@@ -181,6 +186,7 @@ impl fmt::Debug for Accept {
             Self::BufferUpTo(_) => "BufferUpTo",
             Self::Discard => "Discard",
             Self::Stream(_) => "Stream",
+            Self::Pull(_) => "Pull",
             Self::Upgrade(_) => "Upgrade",
             Self::Respond(_) => "Respond",
         })

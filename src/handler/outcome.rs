@@ -65,8 +65,8 @@ pub(crate) trait PollParked {
     /// Sets what to call when it is woken. A wake that has come already calls it at once.
     fn attach(&mut self, notify: Notify);
 
-    /// Polls it if it was woken since the last poll.
-    fn poll(&mut self) -> Polled<Pending>;
+    /// Polls it if it was woken since the last poll, and if there are `polls_left`.
+    fn poll(&mut self, polls_left: &mut usize) -> Polled<Pending>;
 
     /// Sets what to call once it is over.
     fn at_end(&mut self, note: fn(&CurrentRequest, Ending));

@@ -370,6 +370,11 @@ impl Handler for Router {
                 RouteBody::UpTo(len_max) => Accept::BufferUpTo(len_max),
                 RouteBody::Discarded => Accept::Discard,
             },
+            Accept::Pull(pulled) => Accept::Pull(match route.body {
+                RouteBody::Buffered => pulled,
+                RouteBody::UpTo(len_max) => pulled.body_len_max(len_max),
+                RouteBody::Discarded => pulled.body_len_max(0),
+            }),
             Accept::BufferUpTo(_)
             | Accept::Discard
             | Accept::Stream(_)

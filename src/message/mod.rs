@@ -7,6 +7,7 @@ pub(crate) mod event_stream;
 #[cfg(feature = "form")]
 mod form;
 pub(crate) mod headers;
+pub(crate) mod incoming;
 #[cfg(feature = "json")]
 pub(crate) mod json;
 pub(crate) mod owned;
@@ -22,6 +23,7 @@ pub use body::Body;
 pub use channel::{BodySender, SendError, TrySendError};
 pub use event_stream::{EventSender, ServerSentEvent};
 pub use headers::{HeaderName, HeaderValue, Headers, InvalidHeader};
+pub use incoming::{Incoming, IncomingError};
 #[cfg(feature = "json")]
 pub use json::Json;
 pub use owned::OwnedRequest;

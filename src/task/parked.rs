@@ -77,14 +77,16 @@ impl<F: ?Sized> Parked<F> {
         self.alarm.attach(notify);
     }
 
-    /// Polls it if it was woken since the last poll. Broken if that panics: then it must not be polled again.
+    /// Polls it if it was woken since the last poll, and if there are `polls_left`. Broken if that panics: then it must not be polled again.
     pub(crate) fn poll<T>(
         &mut self,
+        polls_left: &mut usize,
         poll: impl FnOnce(Pin<&mut F>, &mut Context<'_>) -> Poll<T>,
     ) -> Polled<T> {
-        if !self.alarm.begin_poll() {
+        if *polls_left == 0 || !self.alarm.begin_poll() {
             return Polled::Pending;
         }
+        *polls_left = polls_left.saturating_sub(1);
         match contain(|| self.poll_once(poll)) {
             Some(Poll::Pending) => Polled::Pending,
             Some(Poll::Ready(value)) => Polled::Filled(value),

@@ -220,7 +220,7 @@ impl<F: Future> PollTask for Task<F> {
     }
 
     fn poll(&mut self) -> Polled<()> {
-        match self.future.poll(F::poll) {
+        match self.future.poll(&mut 1, F::poll) {
             Polled::Pending => Polled::Pending,
             Polled::Filled(output) => {
                 self.join.finish(Ok(output));

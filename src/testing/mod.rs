@@ -143,6 +143,10 @@ impl TestRequest {
             (Accept::Respond(outcome), _) => Ok(outcome),
             (_, UpgradeOffer::Tunnel) => Err(Refusal::Connect),
             (Accept::Stream(upload), _) => stream(read(upload.body_len_max()), upload),
+            (Accept::Pull(pulled), _) => read(u64::MAX).map(|(body, trailers)| {
+                let body = RequestBody::Borrowed(&body);
+                pulled.0.respond(&Request::new(head, body, trailers))
+            }),
             (Accept::Discard, _) => {
                 let body = RequestBody::Borrowed(&[]);
                 Ok(handler.call(&Request::new(head, body, &[])))

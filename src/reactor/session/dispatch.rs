@@ -7,7 +7,7 @@ use crate::h1::{
     ResponseLength, UpgradeOffer,
 };
 use crate::handler::outcome::{Eventual, Outcome, WhenHalfClosed};
-use crate::handler::{Accept, Demand, Handler, Upload};
+use crate::handler::{Accept, Demand, Handler};
 use crate::message::body::{Body, Content};
 use crate::message::request::{Head, Request, RequestBody};
 use crate::message::response::{Afterwards, Response, Status};
@@ -25,20 +25,6 @@ use crate::reactor::deadlines::Renewal;
 use crate::reactor::reports::Report;
 
 impl<S> Session<S> {
-    /// Notifies the upload that its body will never be complete.
-    #[inline(never)]
-    pub(in crate::reactor) fn cut_upload(&mut self) {
-        let Some(work) = &mut self.work else { return };
-        match std::mem::take(&mut work.sink) {
-            RequestSink::Upload(upload) | RequestSink::Paused(upload, _) => {
-                // The hook has reported a panic in it, and no request waits for a response.
-                let _ = contain(|| upload.on_cut());
-            }
-            RequestSink::Nothing | RequestSink::Buffer(_) => {}
-        }
-        work.head = Vec::new();
-    }
-
     /// The body if it is complete, within its bound and not an upgrade's; empty if the request has none.
     fn whole_body<'b>(
         &self,
@@ -108,10 +94,10 @@ impl<O: Os, H: Handler> Driver<'_, O, H> {
 
     /// Whether something else has to happen before more input is parsed.
     fn is_input_blocked(&mut self) -> bool {
-        self.session.next() != Next::Read
+        !matches!(self.session.next(), Next::Read | Next::Both)
             || self.requests_left == 0
             || self.pieces_left == 0
-            || self.context.scratch.out.len() > self.context.settings.limits.pending_out_len_max
+            || !self.has_room_for_responses()
             || self.is_paused()
     }
 
@@ -148,7 +134,7 @@ impl<O: Os, H: Handler> Driver<'_, O, H> {
         }
         let Some(accept) = accept else { return };
         match self.accepted(accept, view) {
-            None => {}
+            None | Some(RequestSink::Pulled(_)) => {}
             Some(RequestSink::Nothing) => self.call(&request),
             Some(RequestSink::Buffer(_)) => self.on_buffered_head(&request, input),
             Some(RequestSink::Upload(upload) | RequestSink::Paused(upload, _)) => {
@@ -168,7 +154,8 @@ impl<O: Os, H: Handler> Driver<'_, O, H> {
         let limit = match &accept {
             Accept::BufferUpTo(limit) => *limit,
             Accept::Stream(upload) => upload.body_len_max(),
-            Accept::Discard => u64::MAX,
+            // A pulled body has its own.
+            Accept::Discard | Accept::Pull(_) => u64::MAX,
             Accept::Buffer | Accept::Upgrade(_) | Accept::Respond(_) => {
                 self.context.settings.limits.body_len_max
             }
@@ -182,6 +169,10 @@ impl<O: Os, H: Handler> Driver<'_, O, H> {
             }
             _ if connection.upgrade() == UpgradeOffer::Tunnel => {
                 self.respond_with_refusal(Refusal::Connect);
+                return None;
+            }
+            Accept::Pull(pulled) => {
+                self.pull_body(pulled);
                 return None;
             }
             Accept::Stream(upload) => RequestSink::Upload(upload),
@@ -261,6 +252,10 @@ impl<O: Os, H: Handler> Driver<'_, O, H> {
             .saturating_add(u32::try_from(piece.len()).unwrap_or(u32::MAX));
         match std::mem::take(&mut work.sink) {
             RequestSink::Nothing => {}
+            RequestSink::Pulled(sink) => {
+                sink.push(piece);
+                work.sink = RequestSink::Pulled(sink);
+            }
             RequestSink::Buffer(mut body) => match self.buffer(piece, piece.len(), &mut body) {
                 Ok(()) => self.session.work().sink = RequestSink::Buffer(body),
                 Err(refusal) => self.refuse_request(refusal),
@@ -300,22 +295,14 @@ impl<O: Os, H: Handler> Driver<'_, O, H> {
                 let body = RequestBody::Shared(&Bytes::from(body));
                 self.call(&Request::new(head, body, trailers));
             }
+            RequestSink::Pulled(sink) => sink.end(trailers),
             RequestSink::Upload(upload) | RequestSink::Paused(upload, _) => self.end_upload(upload),
         }
     }
 
-    fn end_upload(&mut self, upload: Box<dyn Upload>) {
-        match contain(|| upload.on_end()) {
-            Some(mut outcome) => self.settle(&mut outcome),
-            None => self.respond_after_panic(),
-        }
-    }
-
     fn call(&mut self, request: &Request<'_>) {
-        match self.call_handler(|handler| handler.call(request)) {
-            Some(mut outcome) => self.settle(&mut outcome),
-            None => self.respond_after_panic(),
-        }
+        let mut returned = self.call_handler(|handler| handler.call(request));
+        self.settle_returned(&mut returned);
     }
 
     #[inline(never)]
@@ -334,6 +321,14 @@ impl<O: Os, H: Handler> Driver<'_, O, H> {
     pub(super) fn notify_before_send(&mut self) {
         // The hook has reported a panic in it, and the responses are sent all the same.
         contain(|| self.context.handler.before_send());
+    }
+
+    /// Takes what a call returned; `None` if it panicked.
+    pub(super) fn settle_returned(&mut self, returned: &mut Option<Outcome>) {
+        match returned {
+            Some(outcome) => self.settle(outcome),
+            None => self.respond_after_panic(),
+        }
     }
 
     /// Takes what a handler returned: encodes a response, waits for a promise or a future.
@@ -363,6 +358,8 @@ impl<O: Os, H: Handler> Driver<'_, O, H> {
         if let Some(work) = &mut self.session.work {
             // After an early response the request is of no more interest.
             work.head = Vec::new();
+            // Its reader may have left.
+            self.is_paused();
         }
         match response.afterwards() {
             Afterwards::Persist => {}

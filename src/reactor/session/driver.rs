@@ -4,6 +4,7 @@ use crate::h1::Next;
 use crate::handler::Handler;
 use crate::handler::outcome::WhenHalfClosed;
 use crate::limits::{LINGER_TIME_MAX, PIECES_A_TURN_MAX, READS_A_TURN_MAX, WRITES_A_TURN_MAX};
+use crate::message::incoming::Appetite;
 use crate::observe::ServerEvent;
 use crate::os::{Fault, Instant, Interest, Os, Readiness};
 use crate::reactor::deadlines::{Renewal, Waiting};
@@ -11,7 +12,7 @@ use crate::sync::contain::contain;
 
 use super::action::{Action, Received, Trigger, Written};
 use super::context::{Context, Phase};
-use super::work::ResponseSource;
+use super::work::{RequestSink, ResponseSource};
 use super::{ReadState, Session, State};
 
 /// Whether the peer can still take a response.
@@ -31,6 +32,8 @@ pub(in crate::reactor) struct Driver<'a, O: Os, H> {
     pub(super) pieces_left: usize,
     /// Polls of the code that sends the response's body, in this turn.
     pub(super) polls_left: usize,
+    /// Reads that may still be done in this turn.
+    reads_left: usize,
     /// Writes that may still be done in this turn.
     writes_left: usize,
     /// What the loop has read for this session, until it is parsed.
@@ -52,6 +55,7 @@ impl<'a, O: Os, H: Handler> Driver<'a, O, H> {
             requests_left: 0,
             pieces_left: PIECES_A_TURN_MAX,
             polls_left: 1,
+            reads_left: READS_A_TURN_MAX,
             writes_left: WRITES_A_TURN_MAX,
             received: None,
             received_len: 0,
@@ -169,19 +173,26 @@ impl<'a, O: Os, H: Handler> Driver<'a, O, H> {
     }
 
     fn drive_open(&mut self) -> Action {
-        let mut reads_left = READS_A_TURN_MAX;
         self.requests_left = self.context.settings.limits.pipeline_max;
+        let mut written = Written::All;
         loop {
             if self.session.has_unparsed_input() {
                 self.process_kept_input();
             }
-            match self.write() {
+            if written == Written::All {
+                written = self.write();
+            }
+            // First: an upload that is over changes what is next.
+            let is_paused = self.is_paused();
+            let next = self.session.next();
+            match written {
                 Written::All => {}
+                Written::Blocked if next == Next::Both && self.has_room_for_responses() => {}
                 Written::Blocked => return self.session.wait(Waiting::Write),
                 Written::BudgetSpent => return self.session.reschedule(),
                 Written::PeerGone => return Action::Close,
             }
-            match self.session.next() {
+            match next {
                 Next::Close => return Action::Close,
                 Next::Linger => return self.begin_linger(),
                 Next::Wait | Next::Write => {
@@ -193,39 +204,58 @@ impl<'a, O: Os, H: Handler> Driver<'a, O, H> {
                         None => self.session.wait(Waiting::Handler),
                     };
                 }
-                Next::Read => {}
+                Next::Read | Next::Both => {}
             }
             if self.session.has_unparsed_input() {
                 if self.requests_left == 0 || self.pieces_left == 0 {
                     return self.session.reschedule();
                 }
-                if !self.is_paused() {
+                if !is_paused {
                     continue;
                 }
             }
-            if self.is_paused() {
-                return self.session.wait(Waiting::Handler);
+            if is_paused {
+                return self.wait_for(written, Waiting::Handler);
             }
             match self.session.read_state {
                 ReadState::Drained => {
                     let waiting = self.session.awaited_input();
-                    if !self.is_overdue(waiting) {
-                        return self.session.wait(waiting);
+                    if written == Written::Blocked || !self.is_overdue(waiting) {
+                        return self.wait_for(written, waiting);
                     }
                     self.time_out();
                 }
-                ReadState::Ended => self.session.connection.on_end_of_input(),
-                ReadState::Ready | ReadState::Ending if reads_left == 0 => {
+                ReadState::Ended => {
+                    self.session.connection.on_end_of_input();
+                    self.session.cut_upload();
+                    // A future whose body is cut learns it before it is dropped.
+                    self.polls_left = 1;
+                }
+                ReadState::Ready | ReadState::Ending if self.reads_left == 0 => {
                     return self.session.reschedule();
                 }
                 ReadState::Ready | ReadState::Ending => {
-                    reads_left -= 1;
+                    self.reads_left -= 1;
                     if self.read().is_err() {
                         return Action::Close;
                     }
                 }
             }
         }
+    }
+
+    /// Waits for the peer to read, if it has to do that first: what it has sent meanwhile counts, too.
+    fn wait_for(&mut self, written: Written, waiting: Waiting) -> Action {
+        if written == Written::Blocked {
+            self.session.count_quota();
+            return self.session.wait(Waiting::Write);
+        }
+        self.session.wait(waiting)
+    }
+
+    /// Whether more responses may be made although the peer has not read those before.
+    pub(super) fn has_room_for_responses(&self) -> bool {
+        self.context.scratch.out.len() <= self.context.settings.limits.pending_out_len_max
     }
 
     /// Calls the handler on the loop; `None` if it panics. In some turns the call is timed.
@@ -265,11 +295,26 @@ impl<'a, O: Os, H: Handler> Driver<'a, O, H> {
             && self.received_len == 0
     }
 
-    /// Whether an upload does not take more yet.
+    /// Whether an upload does not take more yet. One that never will is over.
+    #[inline]
     pub(super) fn is_paused(&mut self) -> bool {
-        match &mut self.session.work {
-            Some(work) => work.is_paused(|| self.context.notify(), || self.context.os.now()),
-            None => false,
+        // Most requests have no upload, and their check is then two instructions.
+        self.session.work.is_some() && self.is_upload_paused()
+    }
+
+    #[inline(never)]
+    fn is_upload_paused(&mut self) -> bool {
+        let Some(work) = &mut self.session.work else {
+            return false;
+        };
+        match work.appetite(|| self.context.notify(), || self.context.os.now()) {
+            Appetite::More => false,
+            Appetite::Full => true,
+            Appetite::Gone => {
+                work.sink = RequestSink::Nothing;
+                self.session.connection.leave_body();
+                false
+            }
         }
     }
 
@@ -353,9 +398,10 @@ impl<'a, O: Os, H: Handler> Driver<'a, O, H> {
     fn linger(&mut self, until: Instant) -> Action {
         let mut buffer = self.context.scratch.take_read_buffer();
         let session = &mut *self.session;
-        let mut reads_left = READS_A_TURN_MAX;
-        while reads_left > 0 && matches!(session.read_state, ReadState::Ready | ReadState::Ending) {
-            reads_left -= 1;
+        while self.reads_left > 0
+            && matches!(session.read_state, ReadState::Ready | ReadState::Ending)
+        {
+            self.reads_left -= 1;
             match self.context.os.receive(&session.socket, &mut buffer) {
                 Ok(0) => session.read_state = ReadState::Ended,
                 Ok(len) => {

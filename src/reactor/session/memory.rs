@@ -19,7 +19,10 @@ impl<S> Session<S> {
         let size = work.size();
         let body = match &work.sink {
             RequestSink::Buffer(body) => size.body.max(self.whole_len(body.len())),
-            RequestSink::Nothing | RequestSink::Upload(_) | RequestSink::Paused(..) => 0,
+            RequestSink::Nothing
+            | RequestSink::Upload(_)
+            | RequestSink::Paused(..)
+            | RequestSink::Pulled(_) => 0,
         };
         let others = size
             .input

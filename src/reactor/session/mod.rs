@@ -9,6 +9,7 @@ mod memory;
 mod refuse;
 mod source;
 mod upgrade;
+mod upload;
 pub(super) mod work;
 
 use crate::h1::{Close, Connection, Event, HeadIndex, HeadLimits, Next, Refusal};
@@ -131,12 +132,19 @@ impl<S> Session<S> {
     }
 
     /// What to do once all pending bytes have been sent. When a response is promised before its request has fully arrived,
-    /// the rest of the request waits: it may not be wanted.
+    /// the rest of the request waits, unless it is pulled: it may not be wanted.
     fn next(&self) -> Next {
-        match &self.work {
-            Some(work) if matches!(work.source, ResponseSource::Awaited(_)) => Next::Wait,
-            Some(_) | None => self.connection.next(),
+        let next = self.connection.next();
+        if next == Next::Read && self.is_response_awaited() {
+            return Next::Wait;
         }
+        next
+    }
+
+    /// Whether the whole response is still to come, from a promise or a future.
+    fn is_response_awaited(&self) -> bool {
+        let source = self.work.as_ref().map(|work| &work.source);
+        matches!(source, Some(ResponseSource::Awaited(_)))
     }
 
     /// Has the next run read from the socket, although no event has reported it as ready.
@@ -196,17 +204,22 @@ impl<S> Session<S> {
     /// What an open connection that has read everything waits for.
     fn awaited_input(&mut self) -> Waiting {
         if self.connection.is_body_pending() {
-            if let Some(work) = &mut self.work
-                && work.quota_len >= BODY_QUOTA_LEN
-            {
-                work.begin_quota();
-                self.renewal = Renewal::New;
-            }
+            self.count_quota();
             Waiting::Body
         } else if self.connection.is_idle() {
             Waiting::FirstByte
         } else {
             Waiting::Head
+        }
+    }
+
+    /// A peer whose body has met its quota has more time.
+    fn count_quota(&mut self) {
+        if let Some(work) = &mut self.work
+            && work.quota_len >= BODY_QUOTA_LEN
+        {
+            work.begin_quota();
+            self.renewal = Renewal::New;
         }
     }
 

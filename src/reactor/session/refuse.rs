@@ -8,6 +8,7 @@ use crate::observe::ServerEvent;
 use crate::os::Os;
 
 use super::driver::Driver;
+use super::work::RequestSink;
 
 impl<O: Os, H: Handler> Driver<'_, O, H> {
     /// The peer broke the protocol: it gets one last response if none has begun, and the connection ends.
@@ -16,8 +17,14 @@ impl<O: Os, H: Handler> Driver<'_, O, H> {
         self.context
             .observer
             .on(ServerEvent::Refused(refusal.status(), refusal.reason()));
+        if let Some(work) = &self.session.work
+            && let RequestSink::Pulled(sink) = &work.sink
+        {
+            sink.refuse(refusal);
+        }
         self.session.cut_upload();
-        if self.session.connection.is_response_due() {
+        // A handler that pulls the body learns why it ends, and responds to that.
+        if self.session.connection.is_response_due() && !self.session.is_response_awaited() {
             self.respond_with_refusal(refusal);
         }
     }

@@ -106,7 +106,7 @@ impl<O: Os, H: Handler> Driver<'_, O, H> {
             Awaited::Promise(promise) => promise.poll(|| self.context.notify()),
             Awaited::Future(future) => {
                 let began_at = self.begin_call();
-                let polled = future.poll();
+                let polled = future.poll(&mut self.polls_left);
                 self.end_call(began_at);
                 if matches!(polled, Polled::Broken) {
                     self.context.observer.on(ServerEvent::HandlerPanicked);

@@ -8,6 +8,7 @@ use crate::handler::outcome::{Awaited, WhenHalfClosed};
 use crate::handler::{Upgrade, Upload};
 use crate::limits::BODY_QUOTA_LEN;
 use crate::message::body::{FilePart, PieceSource};
+use crate::message::incoming::{Appetite, IncomingSink};
 use crate::os::Instant;
 use crate::sync::memory::Charge;
 use crate::sync::notify::Notify;
@@ -47,24 +48,27 @@ impl Work {
             && matches!(self.source, ResponseSource::Nothing)
     }
 
-    /// Whether the upload is paused. If its pause is over, the upload continues.
-    #[inline(never)] // Most requests have no upload, and their check is then two instructions.
-    pub(super) fn is_paused(
+    /// Whether an upload takes more. If its pause is over, it continues.
+    pub(super) fn appetite(
         &mut self,
         notify: impl FnOnce() -> Notify,
         now: impl FnOnce() -> Instant,
-    ) -> bool {
-        let RequestSink::Paused(_, pause) = &self.sink else {
-            return false;
+    ) -> Appetite {
+        let pause = match &self.sink {
+            RequestSink::Pulled(sink) => return sink.appetite(),
+            RequestSink::Paused(_, pause) => pause,
+            RequestSink::Nothing | RequestSink::Buffer(_) | RequestSink::Upload(_) => {
+                return Appetite::More;
+            }
         };
         if !pause.is_over(notify) {
-            return true;
+            return Appetite::Full;
         }
         if let RequestSink::Paused(upload, _) = std::mem::take(&mut self.sink) {
             self.sink = RequestSink::Upload(upload);
         }
         self.peer_time.since = Some(now());
-        false
+        Appetite::More
     }
 
     /// Called when a pause begins, since the session then no longer waits for the peer. Whether the peer has used up `timeout`
@@ -95,7 +99,10 @@ impl Work {
     pub(super) fn size(&self) -> WorkSize {
         let body = match &self.sink {
             RequestSink::Buffer(body) => body.capacity(),
-            RequestSink::Nothing | RequestSink::Upload(_) | RequestSink::Paused(..) => 0,
+            RequestSink::Nothing
+            | RequestSink::Upload(_)
+            | RequestSink::Paused(..)
+            | RequestSink::Pulled(_) => 0,
         };
         WorkSize {
             input: self.input.capacity(),
@@ -145,6 +152,8 @@ pub(super) enum RequestSink {
     Upload(Box<dyn Upload>),
     /// To the upload, once its pause is over.
     Paused(Box<dyn Upload>, Pause),
+    /// To a reader, as it asks for it.
+    Pulled(Box<dyn IncomingSink>),
 }
 
 /// Where the rest of a response comes from.

@@ -1,0 +1,517 @@
+//! Bodies of requests that are pulled: the reader asks, and the loop reads no more than a window ahead of it.
+
+use core::fmt;
+use core::future::poll_fn;
+use core::mem;
+use core::task::{Context, Poll, Waker};
+use std::sync::{Arc, PoisonError};
+
+use bytes::{Bytes, BytesMut};
+
+use crate::h1::{self, Refusal};
+use crate::limits::INCOMING_LEN_MAX;
+use crate::message::request::{HEAD_LIMITS_OPEN, Head, Request};
+use crate::sync::memory::Memory;
+use crate::sync::notify::Notify;
+use crate::sync::{Mutex, MutexGuard};
+
+/// The body of a request, which its reader pulls: [`chunk`](Self::chunk) waits for more, [`collect`](Self::collect) for all of it.
+///
+/// [`handler::incoming`](crate::handler::incoming), [`Router::post_incoming`](crate::Router::post_incoming) and
+/// [`Accept::pull`](crate::handler::Accept::pull) make one. It moves to any thread.
+///
+/// - **Nothing is read before the first chunk is asked for**, and then a peer that waits for `100 Continue` gets it (RFC 9110
+///   §10.1.1). From then on at most 64 KiB wait for the reader, and what one read brings, 68 KiB; beyond that the server does not
+///   read, and TCP makes the peer wait. What waits counts in [`Limits::memory_max`](crate::server::Limits::memory_max).
+/// - **No bound on the whole**, since it is never held: [`collect`](Self::collect) has its own, and
+///   [`Router::body_len_max`](crate::Router::body_len_max) sets one for a route.
+/// - **Time-outs**: [`Timeouts::body`](crate::server::Timeouts::body) applies while the server waits for the peer, and not while it
+///   waits for the reader.
+/// - **The response may begin, and end, while the body arrives.** Dropped before its end, the rest of the body is discarded if
+///   it is short; otherwise the connection ends after the response.
+///
+/// ```
+/// use coldstart::message::IncomingError;
+/// use coldstart::{Router, TestRequest};
+///
+/// let mut router = Router::new().post_incoming("/count/{name}", |head, mut body| {
+///     // What is needed of the head is read before the first await.
+///     let name = head.parameter("name").unwrap_or_default().into_owned();
+///     async move {
+///         let mut len = 0;
+///         while let Some(chunk) = body.chunk().await? {
+///             len += chunk.len();
+///         }
+///         Ok::<_, IncomingError>(format!("{name}: {len} bytes\n"))
+///     }
+/// });
+/// let response = TestRequest::post("/count/a").body("abc").run_handler(&mut router);
+/// assert_eq!(response.text(), "a: 3 bytes\n");
+/// ```
+pub struct Incoming {
+    window: Arc<Window>,
+    trailers: Box<[u8]>,
+}
+
+/// What the loop and the reader share.
+struct Window {
+    state: Mutex<State>,
+}
+
+struct State {
+    /// What has arrived and was not taken.
+    unread: BytesMut,
+    /// What it counts for.
+    charged: usize,
+    memory: Option<Arc<Memory>>,
+    /// Bytes that the reader may still get: `None` if they are not announced.
+    left: Option<u64>,
+    /// Bytes that may still arrive.
+    room: u64,
+    notify: Option<Notify>,
+    producer: Producer,
+    reader: Reader,
+}
+
+/// How far the body has arrived.
+enum Producer {
+    /// There may be more.
+    Reading,
+    /// There may be more, and the loop is to be notified once the reader wants it.
+    Waiting,
+    /// It is complete.
+    Ended(Box<[u8]>),
+    /// It will never be complete.
+    Cut(IncomingError),
+}
+
+/// What the reader does.
+enum Reader {
+    /// It has not asked for anything yet.
+    Silent,
+    Working,
+    /// It waits for more.
+    Waiting(Waker),
+    Gone,
+}
+
+impl Window {
+    fn new(state: State) -> Arc<Self> {
+        let state = Mutex::new(state);
+        Arc::new(Self { state })
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        // No foreign code runs under this lock, so a poisoned one is still whole.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Changes the producer's side, and wakes a reader that waits for it.
+    fn change(&self, change: impl FnOnce(&mut State)) {
+        let mut state = self.lock();
+        change(&mut state);
+        let reader = match mem::replace(&mut state.reader, Reader::Working) {
+            Reader::Waiting(waker) => Some(waker),
+            before @ (Reader::Silent | Reader::Working | Reader::Gone) => {
+                state.reader = before;
+                None
+            }
+        };
+        drop(state);
+        if let Some(waker) = reader {
+            waker.wake();
+        }
+    }
+}
+
+impl State {
+    fn new(left: Option<u64>) -> Self {
+        Self {
+            unread: BytesMut::new(),
+            charged: 0,
+            memory: None,
+            left,
+            room: u64::MAX,
+            notify: None,
+            producer: Producer::Waiting,
+            reader: Reader::Silent,
+        }
+    }
+
+    const fn is_open(&self) -> bool {
+        matches!(self.producer, Producer::Reading | Producer::Waiting)
+    }
+
+    /// Counts what is held now.
+    fn charge(&mut self) {
+        let held = self.unread.capacity();
+        if let Some(memory) = &self.memory {
+            match held.checked_sub(self.charged) {
+                Some(more) => drop(memory.take_anyway(more)),
+                None => memory.give_back(self.charged.saturating_sub(held)),
+            }
+            self.charged = held;
+        }
+    }
+
+    fn has_room(&self) -> bool {
+        let has_memory = || {
+            self.memory
+                .as_ref()
+                .is_none_or(|memory| memory.has_room(INCOMING_LEN_MAX))
+        };
+        self.unread.is_empty() || (self.unread.len() < INCOMING_LEN_MAX && has_memory())
+    }
+
+    fn push(&mut self, piece: &[u8]) {
+        let room = self.room.checked_sub(piece.len() as u64);
+        self.room = room.unwrap_or_default();
+        if room.is_none() {
+            self.cut(IncomingError::TooLarge);
+        } else if self.is_open() && !matches!(self.reader, Reader::Gone) {
+            self.unread.extend_from_slice(piece);
+            self.charge();
+        }
+    }
+
+    fn cut(&mut self, why: IncomingError) {
+        if self.is_open() {
+            self.producer = Producer::Cut(why);
+            self.unread = BytesMut::new();
+            self.charge();
+        }
+    }
+
+    /// What waits; and the loop's wake-up, if the loop waits for that.
+    fn take(&mut self) -> (Bytes, Option<Notify>) {
+        let chunk = mem::take(&mut self.unread).freeze();
+        self.charge();
+        if let Some(left) = &mut self.left {
+            *left = left.saturating_sub(chunk.len() as u64);
+        }
+        (chunk, self.ask())
+    }
+
+    /// The reader wants more.
+    fn ask(&mut self) -> Option<Notify> {
+        if !matches!(self.producer, Producer::Waiting) {
+            return None;
+        }
+        self.producer = Producer::Reading;
+        self.notify.clone()
+    }
+}
+
+impl Incoming {
+    /// A body that arrives, and the loop's end of it. `head` is the request's.
+    pub(crate) fn begin(head: &Head<'_>) -> (Self, Box<dyn IncomingSink>) {
+        let left = h1::announced_length(head.view());
+        let window = Window::new(State::new(left));
+        let sink = Box::new(Sink(Arc::clone(&window)));
+        (Self::new(window), sink)
+    }
+
+    /// The body of a complete request.
+    pub(crate) fn whole(request: &Request<'_>) -> Self {
+        let mut state = State::new(Some(request.body().len() as u64));
+        state.unread = request.body().into();
+        state.producer = Producer::Ended(request.trailers_bytes().into());
+        Self::new(Window::new(state))
+    }
+
+    fn new(window: Arc<Window>) -> Self {
+        let trailers = Box::default();
+        Self { window, trailers }
+    }
+
+    /// What has arrived since the last call, never empty; waits for it if need be. `None` after the last one.
+    ///
+    /// # Errors
+    ///
+    /// The body will never be complete; see [`IncomingError`]. What had arrived and was not taken is gone.
+    pub async fn chunk(&mut self) -> Result<Option<Bytes>, IncomingError> {
+        poll_fn(|context| self.poll_chunk(context)).await
+    }
+
+    /// As [`chunk`](Self::chunk). The task that polled last is woken.
+    ///
+    /// # Errors
+    ///
+    /// As [`chunk`](Self::chunk).
+    pub fn poll_chunk(
+        &mut self,
+        context: &mut Context<'_>,
+    ) -> Poll<Result<Option<Bytes>, IncomingError>> {
+        // A waker is foreign code: it is cloned and dropped outside the lock.
+        let waker = context.waker().clone();
+        let mut state = self.window.lock();
+        if !state.unread.is_empty() {
+            let (chunk, notify) = state.take();
+            drop(state);
+            if let Some(notify) = notify {
+                notify.notify();
+            }
+            return Poll::Ready(Ok(Some(chunk)));
+        }
+        match &mut state.producer {
+            Producer::Ended(trailers) => {
+                let trailers = mem::take(trailers);
+                if !trailers.is_empty() {
+                    self.trailers = trailers;
+                }
+                Poll::Ready(Ok(None))
+            }
+            Producer::Cut(why) => Poll::Ready(Err(*why)),
+            Producer::Reading | Producer::Waiting => {
+                let notify = state.ask();
+                let before = mem::replace(&mut state.reader, Reader::Waiting(waker));
+                drop(state);
+                drop(before);
+                if let Some(notify) = notify {
+                    notify.notify();
+                }
+                Poll::Pending
+            }
+        }
+    }
+
+    /// The rest of the body, of at most `len_max` bytes. It is put together as it arrives, so that a peer which announces
+    /// much and sends little takes little memory.
+    ///
+    /// # Errors
+    ///
+    /// [`IncomingError::TooLarge`] if it is longer: at once if its length is announced, before a peer that waits for
+    /// `100 Continue` gets it. Otherwise as [`chunk`](Self::chunk).
+    ///
+    /// ```
+    /// use coldstart::handler::incoming;
+    /// use coldstart::{Response, TestRequest};
+    ///
+    /// let mut handler = incoming(|_, mut body| async move {
+    ///     // An error becomes the response: 413 here.
+    ///     body.collect(5).await.map(Response::bytes)
+    /// });
+    /// assert_eq!(TestRequest::post("/").body("abc").run_handler(&mut handler).text(), "abc");
+    /// assert_eq!(TestRequest::post("/").body("abcdef").run_handler(&mut handler).status(), 413);
+    /// ```
+    pub async fn collect(&mut self, len_max: usize) -> Result<Bytes, IncomingError> {
+        let (least, _) = self.size_hint();
+        if least > len_max as u64 {
+            return Err(IncomingError::TooLarge);
+        }
+        let mut body = Bytes::new();
+        let mut joined = BytesMut::new();
+        while let Some(chunk) = self.chunk().await? {
+            if joined
+                .len()
+                .saturating_add(body.len())
+                .saturating_add(chunk.len())
+                > len_max
+            {
+                return Err(IncomingError::TooLarge);
+            }
+            if joined.is_empty() && body.is_empty() {
+                body = chunk;
+                continue;
+            }
+            joined.extend_from_slice(&mem::take(&mut body));
+            joined.extend_from_slice(&chunk);
+        }
+        if joined.is_empty() {
+            return Ok(body);
+        }
+        Ok(joined.freeze())
+    }
+
+    /// The trailer fields after a chunked body, if there were any (RFC 9112 §7.1.2): once [`chunk`](Self::chunk) has returned
+    /// `None`, or [`collect`](Self::collect) has returned the body.
+    #[must_use]
+    pub fn trailers(&self) -> Vec<(&str, &[u8])> {
+        // The section was checked when it arrived.
+        h1::trailer_fields(&self.trailers, &HEAD_LIMITS_OPEN).unwrap_or_default()
+    }
+
+    /// How many bytes are still to come, those that have arrived included: at least, and at most if that is known. Both are the
+    /// rest of the announced length, if there is one.
+    #[must_use]
+    pub fn size_hint(&self) -> (u64, Option<u64>) {
+        let state = self.window.lock();
+        match (state.left, &state.producer) {
+            (Some(left), _) => (left, Some(left)),
+            (None, Producer::Ended(_)) => {
+                let len = state.unread.len() as u64;
+                (len, Some(len))
+            }
+            (None, Producer::Reading | Producer::Waiting | Producer::Cut(_)) => {
+                (state.unread.len() as u64, None)
+            }
+        }
+    }
+}
+
+impl Drop for Incoming {
+    fn drop(&mut self) {
+        let mut state = self.window.lock();
+        let before = mem::replace(&mut state.reader, Reader::Gone);
+        let unread = mem::take(&mut state.unread);
+        state.charge();
+        // It learns that nothing takes the rest.
+        let notify = state.is_open().then(|| state.notify.clone()).flatten();
+        drop(state);
+        if let Some(notify) = notify {
+            notify.notify();
+        }
+        drop((before, unread));
+    }
+}
+
+impl fmt::Debug for Incoming {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter
+            .debug_struct("Incoming")
+            .field("size_hint", &self.size_hint())
+            .finish_non_exhaustive()
+    }
+}
+
+/// Why a body is not complete. As a response it has the status that the server would have sent by itself, and the connection
+/// ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum IncomingError {
+    /// The peer has ended its side, or the connection is gone: 400.
+    PeerLeft,
+    /// What the peer sent is no body, with the reason: 400.
+    Malformed(&'static str),
+    /// It is larger than it may be: 413.
+    TooLarge,
+    /// It did not arrive in time: 408.
+    TimedOut,
+}
+
+impl IncomingError {
+    /// As the server refuses it; `None` if the server would not respond at all.
+    pub(crate) const fn refusal(self) -> Option<Refusal> {
+        match self {
+            Self::PeerLeft => None,
+            Self::Malformed(_) => Some(Refusal::Chunk),
+            Self::TooLarge => Some(Refusal::BodyTooLarge),
+            Self::TimedOut => Some(Refusal::Timeout),
+        }
+    }
+}
+
+impl From<Refusal> for IncomingError {
+    fn from(refusal: Refusal) -> Self {
+        match refusal.status() {
+            408 => Self::TimedOut,
+            413 => Self::TooLarge,
+            _ => Self::Malformed(refusal.reason()),
+        }
+    }
+}
+
+impl fmt::Display for IncomingError {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(match self {
+            Self::PeerLeft => "the peer left before the body was complete",
+            Self::Malformed(reason) => reason,
+            Self::TooLarge => Refusal::BodyTooLarge.reason(),
+            Self::TimedOut => Refusal::Timeout.reason(),
+        })
+    }
+}
+
+impl core::error::Error for IncomingError {}
+
+/// Whether a pulled body takes more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Appetite {
+    More,
+    /// Not now: a notification will follow.
+    Full,
+    /// Never again.
+    Gone,
+}
+
+/// The loop's end of an [`Incoming`]. Dropped before the end of the body, it is cut. A trait object, so that a program without
+/// pulled bodies links no code for them.
+pub(crate) trait IncomingSink {
+    /// From now on `notify` is called when [`appetite`](Self::appetite) may have changed, and what waits counts in `memory`.
+    fn attach(&self, notify: Notify, memory: &Arc<Memory>);
+
+    /// Whether the next piece is wanted.
+    fn appetite(&self) -> Appetite;
+
+    /// The next piece, never empty.
+    fn push(&self, piece: &[u8]);
+
+    /// The body is complete. The trailer section is as received.
+    fn end(&self, trailers: &[u8]);
+
+    /// The request is refused.
+    fn refuse(&self, refusal: Refusal);
+
+    /// A body of more than this many bytes is refused.
+    fn limit(&self, len_max: u64);
+}
+
+struct Sink(Arc<Window>);
+
+impl IncomingSink for Sink {
+    fn attach(&self, notify: Notify, memory: &Arc<Memory>) {
+        let mut state = self.0.lock();
+        state.notify = Some(notify);
+        state.memory = Some(Arc::clone(memory));
+        state.charge();
+    }
+
+    fn appetite(&self) -> Appetite {
+        let mut state = self.0.lock();
+        match (&state.reader, &state.producer) {
+            (Reader::Gone, _) | (_, Producer::Ended(_) | Producer::Cut(_)) => Appetite::Gone,
+            (Reader::Silent, Producer::Waiting) => Appetite::Full,
+            (_, Producer::Reading | Producer::Waiting) if state.has_room() => Appetite::More,
+            (_, Producer::Reading | Producer::Waiting) => {
+                state.producer = Producer::Waiting;
+                Appetite::Full
+            }
+        }
+    }
+
+    fn push(&self, piece: &[u8]) {
+        #[cfg(feature = "_sim")]
+        crate::sync::tally::count(|tally| tally.pieces += 1);
+        self.0.change(|state| state.push(piece));
+    }
+
+    fn end(&self, trailers: &[u8]) {
+        self.0.change(|state| {
+            if state.is_open() {
+                state.producer = Producer::Ended(trailers.into());
+            }
+        });
+    }
+
+    fn refuse(&self, refusal: Refusal) {
+        self.0.change(|state| state.cut(refusal.into()));
+    }
+
+    fn limit(&self, len_max: u64) {
+        self.0.change(|state| {
+            state.room = len_max;
+            if state.left.is_some_and(|left| left > len_max) {
+                state.cut(IncomingError::TooLarge);
+            }
+        });
+    }
+}
+
+impl Drop for Sink {
+    fn drop(&mut self) {
+        self.0.change(|state| {
+            state.cut(IncomingError::PeerLeft);
+            state.notify = None;
+        });
+    }
+}
