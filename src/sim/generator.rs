@@ -2,8 +2,8 @@
 
 use super::peer::{ContinueRule, Peer, PeerRequest, Step};
 use super::plan::{
-    Action, Completion, Expected, FutureEnd, Persistence, RequestPlan, UploadAction, WakeKind,
-    expected, pattern,
+    Action, Completion, Expected, FutureEnd, Persistence, PullAction, RequestPlan, UploadAction,
+    WakeKind, expected, pattern,
 };
 use super::prng::Prng;
 use super::response_reader::RequestMethod;
@@ -44,13 +44,19 @@ impl RequestDraft {
     /// Whether the response does not depend on the body.
     pub(super) fn is_refused_by_its_head(&self) -> bool {
         let is_too_long = match self.framing {
-            Framing::Length => matches!(self.action, Action::Limit(len) if self.body_len > len),
+            Framing::Length => matches!(
+                self.action,
+                Action::Limit(len) | Action::Pull(PullAction::Collect(len)) if self.body_len > len
+            ),
             Framing::Chunked | Framing::TinyChunks => false,
         };
         is_too_long
             || matches!(
                 self.action,
-                Action::Refuse | Action::RefuseLater(_) | Action::PanicOnAccept
+                Action::Refuse
+                    | Action::RefuseLater(_)
+                    | Action::PanicOnAccept
+                    | Action::Pull(PullAction::Leave(0))
             )
     }
 }
@@ -220,6 +226,7 @@ impl<'a> Generator<'a> {
             let action = self.prng.choose(&[
                 Action::Echo,
                 Action::Upload(UploadAction::Count),
+                Action::Pull(PullAction::Count(None)),
                 Action::Limit(9999),
             ]);
             *self.ids += 1;
@@ -282,7 +289,10 @@ impl<'a> Generator<'a> {
 const fn is_of_unknown_length(action: Action) -> bool {
     matches!(
         action,
-        Action::Stream(..) | Action::Burst(_) | Action::PromisedStream(_)
+        Action::Stream(..)
+            | Action::Burst(_)
+            | Action::PromisedStream(_)
+            | Action::Pull(PullAction::Echo(_) | PullAction::EchoSome(_))
     )
 }
 
@@ -322,7 +332,7 @@ fn random_action(prng: &mut Prng) -> Action {
         Completion::Late,
     ]);
     let small = prng.between(1, 300);
-    match prng.between(0, 25) {
+    match prng.between(0, 29) {
         0..=3 => Action::Echo,
         4 => Action::Busy(prng.choose(&[1, 20, 400])),
         5 => Action::Limit(prng.between(0, 4000)),
@@ -359,8 +369,30 @@ fn random_action(prng: &mut Prng) -> Action {
         }
         22 => prng.choose(&[Action::CloseAfter, Action::NoContent, Action::ServerFields]),
         23 | 24 => random_future(prng),
+        25..=28 => random_pull(prng, small),
         _ => Action::Large(small),
     }
+}
+
+fn random_pull(prng: &mut Prng, small: usize) -> Action {
+    let wake = prng.choose(&[
+        WakeKind::Elsewhere,
+        WakeKind::Own,
+        WakeKind::Several,
+        WakeKind::Late,
+    ]);
+    let room = prng.choose(&[1, 300, 64_000]);
+    let left = prng.choose(&[0, small]);
+    Action::Pull(prng.choose(&[
+        PullAction::Count(None),
+        PullAction::Count(Some(wake)),
+        PullAction::Collect(small * 10),
+        PullAction::Leave(left),
+        PullAction::Panic(small),
+        PullAction::Echo(room),
+        PullAction::Echo(room),
+        PullAction::EchoSome(small),
+    ]))
 }
 
 fn random_future(prng: &mut Prng) -> Action {

@@ -11,6 +11,7 @@ use super::future::SimulatedFuture;
 use super::plan::{
     Action, Completion, FILE_LEN, IntendedPanic, RequestPlan, UploadAction, checksum, pattern,
 };
+use super::reader::pull;
 use crate::handler::outcome::Outcome;
 use crate::handler::{Accept, Demand, Handler, Upgrade, Upload};
 use crate::message::body::Body;
@@ -73,6 +74,10 @@ impl Handler for SimulatedHandler {
                     body: Vec::new(),
                     state: UploadState::Running,
                 }))
+            }
+            Action::Pull(action) => {
+                drop(background);
+                pull(head, &self.background, action)
             }
             Action::Limit(len) => Accept::BufferUpTo(len as u64),
             Action::Refuse => Accept::Respond(refusal().into()),
@@ -156,6 +161,7 @@ impl Handler for SimulatedHandler {
                 .header("Content-Length", "99")
                 .header("Connection", "keep-alive"),
             Action::Upload(_)
+            | Action::Pull(_)
             | Action::Refuse
             | Action::RefuseLater(_)
             | Action::PanicOnAccept

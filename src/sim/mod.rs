@@ -19,6 +19,7 @@ mod peer;
 mod plan;
 mod prng;
 mod protocol;
+mod reader;
 mod reference;
 mod report;
 mod response_reader;

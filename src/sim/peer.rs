@@ -17,6 +17,8 @@ pub(super) enum Step {
     AwaitResponses(usize),
     /// Waits for `100 Continue` or a final response, or for this many milliseconds.
     AwaitContinue(u64),
+    /// Waits for this many bytes of the next response's body, or for all of it.
+    AwaitBody(usize),
     HalfClose,
     Close,
     Reset,
@@ -259,6 +261,13 @@ impl Peer {
                         return;
                     }
                     self.times.awaits_until = None;
+                }
+                Step::AwaitBody(len) => {
+                    let partial = self.reader.partial();
+                    let has_come = partial.is_some_and(|partial| partial.body.len() >= *len);
+                    if !has_come && !self.has_response_to_last() {
+                        return;
+                    }
                 }
                 Step::HalfClose => {
                     kernel.peer_end(link);

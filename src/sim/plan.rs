@@ -64,6 +64,23 @@ pub(super) enum UploadAction {
     PanicAtEnd,
 }
 
+/// What the handler does with a body that it pulls.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum PullAction {
+    /// Responds with a checksum of all of it, and waits before each chunk, if at all, for such a wake.
+    Count(Option<WakeKind>),
+    /// Responds with a checksum of it, if it has at most this many bytes.
+    Collect(usize),
+    /// Responds after this many bytes, and leaves the rest.
+    Leave(usize),
+    /// Panics after this many bytes.
+    Panic(usize),
+    /// Responds with the body as it arrives. This many bytes may wait for the peer.
+    Echo(usize),
+    /// The same for the first bytes of it, and leaves the rest.
+    EchoSome(usize),
+}
+
 /// What the handler does with a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Action {
@@ -88,6 +105,7 @@ pub(super) enum Action {
     /// A future that waits this many times.
     Future(usize, WakeKind, FutureEnd),
     Upload(UploadAction),
+    Pull(PullAction),
     /// A refusal before the body.
     Refuse,
     /// The same, promised for after this many milliseconds.
@@ -141,6 +159,13 @@ impl fmt::Display for RequestPlan {
             Action::Upload(UploadAction::EarlyLater(len)) => format!("early-later/{len}"),
             Action::Upload(UploadAction::Panic(len)) => format!("panic/{len}"),
             Action::Upload(UploadAction::PanicAtEnd) => "panic-at-end".to_owned(),
+            Action::Pull(PullAction::Count(None)) => "pull".to_owned(),
+            Action::Pull(PullAction::Count(Some(wake))) => format!("pull-wait/{}", wake as usize),
+            Action::Pull(PullAction::Collect(len)) => format!("pull-collect/{len}"),
+            Action::Pull(PullAction::Leave(len)) => format!("pull-leave/{len}"),
+            Action::Pull(PullAction::Panic(len)) => format!("pull-panic/{len}"),
+            Action::Pull(PullAction::Echo(room)) => format!("pull-echo/{room}"),
+            Action::Pull(PullAction::EchoSome(len)) => format!("pull-some/{len}"),
             Action::Refuse => "refuse".to_owned(),
             Action::RefuseLater(after) => format!("refuse-later/{after}"),
             Action::PanicOnAccept => "panic-on-accept".to_owned(),
@@ -177,6 +202,15 @@ impl FromStr for RequestPlan {
             1 => Completion::Dropped,
             _ => Completion::Late,
         };
+        let wake = |at: usize| match number(at) {
+            0 => WakeKind::Elsewhere,
+            1 => WakeKind::Own,
+            2 => WakeKind::Several,
+            4 => WakeKind::Timer,
+            5 => WakeKind::Tick,
+            6 => WakeKind::Task,
+            _ => WakeKind::Late,
+        };
         let action = match name {
             "echo" => Action::Echo,
             "busy" => Action::Busy(number(0)),
@@ -188,21 +222,12 @@ impl FromStr for RequestPlan {
             "promised-stream" => Action::PromisedStream(len(0)),
             "promised-promise" => Action::PromisedPromise,
             "future" => {
-                let wake = match number(1) {
-                    0 => WakeKind::Elsewhere,
-                    1 => WakeKind::Own,
-                    2 => WakeKind::Several,
-                    4 => WakeKind::Timer,
-                    5 => WakeKind::Tick,
-                    6 => WakeKind::Task,
-                    _ => WakeKind::Late,
-                };
                 let end = match number(2) {
                     0 => FutureEnd::Response,
                     1 => FutureEnd::Panic,
                     _ => FutureEnd::PanicInDrop,
                 };
-                Action::Future(len(0), wake, end)
+                Action::Future(len(0), wake(1), end)
             }
             "count" => Action::Upload(UploadAction::Count),
             "pause" => Action::Upload(UploadAction::Pause(Some(number(0)))),
@@ -211,6 +236,13 @@ impl FromStr for RequestPlan {
             "early-later" => Action::Upload(UploadAction::EarlyLater(len(0))),
             "panic" => Action::Upload(UploadAction::Panic(len(0))),
             "panic-at-end" => Action::Upload(UploadAction::PanicAtEnd),
+            "pull" => Action::Pull(PullAction::Count(None)),
+            "pull-wait" => Action::Pull(PullAction::Count(Some(wake(0)))),
+            "pull-collect" => Action::Pull(PullAction::Collect(len(0))),
+            "pull-leave" => Action::Pull(PullAction::Leave(len(0))),
+            "pull-panic" => Action::Pull(PullAction::Panic(len(0))),
+            "pull-echo" => Action::Pull(PullAction::Echo(len(0))),
+            "pull-some" => Action::Pull(PullAction::EchoSome(len(0))),
             "refuse" => Action::Refuse,
             "refuse-later" => Action::RefuseLater(number(0)),
             "panic-on-accept" => Action::PanicOnAccept,
@@ -334,6 +366,7 @@ pub(super) fn expected(plan: RequestPlan, body: &[u8]) -> Expected {
             early(Expected::whole(500, FAILED))
         }
         Action::Upload(UploadAction::PanicAtEnd) => Expected::whole(500, FAILED),
+        Action::Pull(action) => expected_of_pull(action, body, early),
         Action::Upload(_) => Expected::whole(200, checksum(body)),
         Action::Refuse | Action::RefuseLater(_) => early(Expected::whole(403, "no\n")),
         Action::PanicOnAccept => early(Expected::whole(500, FAILED)),
@@ -360,5 +393,23 @@ pub(super) fn expected(plan: RequestPlan, body: &[u8]) -> Expected {
         },
         Action::NoContent => Expected::whole(204, []),
         Action::ServerFields => Expected::whole(200, "mine\n"),
+    }
+}
+
+fn expected_of_pull(
+    action: PullAction,
+    body: &[u8],
+    early: impl FnOnce(Expected) -> Expected,
+) -> Expected {
+    match action {
+        PullAction::Collect(len) if body.len() > len => Expected::refusal(413),
+        PullAction::Leave(len) if body.len() >= len => early(Expected::whole(202, "enough\n")),
+        PullAction::Panic(len) if body.len() >= len => early(Expected::whole(500, FAILED)),
+        PullAction::EchoSome(len) if body.len() >= len => early(Expected::whole(200, &body[..len])),
+        PullAction::Echo(_) | PullAction::EchoSome(_) => Expected::whole(200, body),
+        PullAction::Count(_)
+        | PullAction::Collect(_)
+        | PullAction::Leave(_)
+        | PullAction::Panic(_) => Expected::whole(200, checksum(body)),
     }
 }

@@ -2,7 +2,7 @@
 
 use super::generator::{CLOSE, EXPECT, Framing, Generator, RequestDraft, UPGRADE, random_draft};
 use super::peer::{Pace, Peer, Step};
-use super::plan::{Action, Completion, UploadAction};
+use super::plan::{Action, Completion, PullAction, UploadAction};
 use super::prng::Prng;
 
 type Generate = fn(&mut Generator<'_>);
@@ -28,6 +28,8 @@ const PEER_KINDS: &[(&str, Generate)] = &[
     ("expectant", expectant),
     ("expectant", expectant),
     ("upgrader", upgrader),
+    ("echoer", echoer),
+    ("echoer", echoer),
 ];
 
 /// Draws a peer of any kind.
@@ -301,6 +303,28 @@ fn expectant(generator: &mut Generator<'_>) {
         let patience = generator.prng.choose(&[3_000, 60_000]);
         generator.then(Step::AwaitContinue(patience));
         generator.send(body);
+        generator.await_all();
+    }
+    leave(generator);
+}
+
+/// Reads what comes back of its request before it sends the rest.
+fn echoer(generator: &mut Generator<'_>) {
+    for _ in 0..generator.prng.between(1, 3) {
+        let room = generator.prng.choose(&[1, 300, 64_000]);
+        let len = generator.prng.choose(&[10, 3000, 70_000, 200_000]);
+        let body_len = generator.prng.between(1, len);
+        let draft = RequestDraft::new(Action::Pull(PullAction::Echo(room)), body_len);
+        let (head, body) = generator.request(&draft);
+        generator.send(head);
+        let mut sent = 0;
+        for piece in body.chunks(body_len.div_ceil(6)) {
+            generator.send(piece.to_vec());
+            sent += piece.len();
+            if generator.prng.chance(700) {
+                generator.then(Step::AwaitBody(sent));
+            }
+        }
         generator.await_all();
     }
     leave(generator);

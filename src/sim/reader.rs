@@ -1,0 +1,154 @@
+//! The simulated reader: it pulls a request's body as its plan says, and checks what it gets.
+#![expect(clippy::panic, reason = "some plans ask for a panic")]
+
+use core::cell::Cell;
+use core::future::poll_fn;
+use core::task::Poll;
+use core::time::Duration;
+use std::cell::RefCell;
+use std::rc::Rc;
+
+use super::background::{Background, Due, Job};
+use super::plan::{IntendedPanic, PullAction, WakeKind, checksum};
+use crate::handler::Accept;
+use crate::handler::outcome::{IntoOutcome as _, Outcome};
+use crate::message::body::Body;
+use crate::message::incoming::{Incoming, IncomingError};
+use crate::message::request::Head;
+use crate::message::response::{Response, Status};
+use crate::task::sleep;
+
+/// What a handler returns that does this with the body.
+pub(super) fn pull(
+    head: &Head<'_>,
+    background: &Rc<RefCell<Background>>,
+    action: PullAction,
+) -> Accept {
+    let background = Rc::clone(background);
+    Accept::pull(head, move |body| match action {
+        PullAction::Echo(room) => echo(body, room, usize::MAX),
+        PullAction::EchoSome(len) => echo(body, 100, len),
+        PullAction::Count(_)
+        | PullAction::Collect(_)
+        | PullAction::Leave(_)
+        | PullAction::Panic(_) => read(body, Counted::new(background), action).into_outcome(),
+    })
+}
+
+/// Sends back the first `len` bytes as they arrive. The response begins at once.
+fn echo(mut body: Incoming, room: usize, len: usize) -> Outcome {
+    let echoed = Body::bounded_writer(room, move |out| async move {
+        let mut left = len;
+        while left > 0
+            && let Some(mut chunk) = body.chunk().await?
+        {
+            chunk.truncate(left);
+            left -= chunk.len();
+            out.send(chunk).await?;
+        }
+        Ok(())
+    });
+    Response::bytes(echoed).into()
+}
+
+/// Counts the futures that read.
+struct Counted(Rc<RefCell<Background>>);
+
+impl Counted {
+    fn new(background: Rc<RefCell<Background>>) -> Self {
+        background.borrow_mut().handled.futures += 1;
+        Self(background)
+    }
+
+    fn report(&self, violation: &str) {
+        let violation = format!("a reader got {violation}");
+        self.0.borrow_mut().violations.push(violation);
+    }
+
+    /// Waits once.
+    async fn wait(&self, wake: WakeKind) {
+        if matches!(wake, WakeKind::Timer | WakeKind::Tick | WakeKind::Task) {
+            return sleep(Duration::from_millis(30)).await;
+        }
+        let is_woken = Rc::new(Cell::new(false));
+        let mut has_begun = false;
+        poll_fn(|context| {
+            if is_woken.get() {
+                return Poll::Ready(());
+            }
+            if std::mem::replace(&mut has_begun, true) {
+                return Poll::Pending;
+            }
+            let mut background = self.0.borrow_mut();
+            let job = || Job::Wake(context.waker().clone(), Rc::clone(&is_woken));
+            match wake {
+                WakeKind::Elsewhere => background.add(job(), Due::After(30)),
+                WakeKind::Own => {
+                    is_woken.set(true);
+                    context.waker().wake_by_ref();
+                }
+                WakeKind::Several => {
+                    for delay in [20, 20, 25, 900] {
+                        background.add(job(), Due::After(delay));
+                    }
+                }
+                WakeKind::Late => background.add(job(), Due::Late),
+                WakeKind::Timer | WakeKind::Tick | WakeKind::Task => {}
+            }
+            Poll::Pending
+        })
+        .await;
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        if let Ok(mut background) = self.0.try_borrow_mut() {
+            background.handled.futures -= 1;
+        }
+    }
+}
+
+async fn read(
+    mut body: Incoming,
+    counted: Counted,
+    action: PullAction,
+) -> Result<Response, IncomingError> {
+    if let PullAction::Collect(len) = action {
+        let body = body.collect(len).await?;
+        return Ok(Response::text(checksum(&body)));
+    }
+    let mut taken = Vec::new();
+    loop {
+        match action {
+            PullAction::Leave(len) if taken.len() >= len => {
+                return Ok(Response::text("enough\n").status(Status::ACCEPTED));
+            }
+            PullAction::Panic(len) if taken.len() >= len => {
+                std::panic::panic_any(IntendedPanic);
+            }
+            PullAction::Count(Some(wake)) => counted.wait(wake).await,
+            PullAction::Count(None)
+            | PullAction::Collect(_)
+            | PullAction::Leave(_)
+            | PullAction::Panic(_)
+            | PullAction::Echo(_)
+            | PullAction::EchoSome(_) => {}
+        }
+        let (least, most) = body.size_hint();
+        let Some(chunk) = body.chunk().await? else {
+            break;
+        };
+        if chunk.is_empty() {
+            counted.report("an empty chunk");
+        }
+        if most.is_some_and(|most| most != least || most < chunk.len() as u64) {
+            counted.report("more than was announced");
+        }
+        taken.extend_from_slice(&chunk);
+    }
+    if body.size_hint() != (0, Some(0)) {
+        counted.report("less than was announced");
+    }
+    Ok(Response::text(checksum(&taken)))
+}
