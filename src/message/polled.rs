@@ -140,11 +140,16 @@ impl<P: PollPiece> PieceSource for Polled<P> {
             }
             self.stage = Stage::Ready;
         }
+        // Its wake-up may have come while the peer did not read, and passed without a poll.
+        let unseen = self.alarm.unseen();
         match contain(|| self.poll()) {
             Some(Poll::Ready(piece)) => piece,
             Some(Poll::Pending) => {
                 self.stage = Stage::Waiting;
                 *polls_left = polls_left.saturating_sub(1);
+                if let Some(notify) = unseen {
+                    notify.notify();
+                }
                 Piece::Pending
             }
             None => Piece::Broken,

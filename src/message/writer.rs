@@ -331,7 +331,11 @@ mod tests {
             Ok(out.send("c").await?)
         }));
         assert_eq!(attached.turn(), ("ab".to_owned(), "pending"));
-        assert_eq!(attached.notified(), 1, "only for the wake");
+        assert_eq!(
+            attached.notified(),
+            2,
+            "for the wake, and that it waits for a poll"
+        );
         assert_eq!(attached.turn(), ("c".to_owned(), "finished"));
         assert_eq!(attached.notified(), 0);
     }
@@ -352,6 +356,21 @@ mod tests {
             ("3", finished),
         ];
         assert_eq!(turns(body), texts(&expected));
+    }
+
+    #[test]
+    fn a_wake_up_that_came_while_the_peer_did_not_read_is_not_lost() {
+        let mut attached = attach(Body::bounded_writer(1, async |out| {
+            out.send("a").await?;
+            out.send("b").await?;
+            pending().await
+        }));
+        assert!(matches!(attached.source.next(&mut 1), Piece::Bytes(_)));
+        assert_eq!(attached.notified(), 1, "there is room for more");
+        // The loop is driven, and does not look: the socket has no room.
+        assert!(matches!(attached.source.next(&mut 1), Piece::Pending));
+        assert_eq!(attached.notified(), 1, "it is to be polled");
+        assert!(matches!(attached.source.next(&mut 1), Piece::Bytes(_)));
     }
 
     #[test]

@@ -57,6 +57,13 @@ impl Alarm {
         }
     }
 
+    /// What a wake has called that no poll has seen.
+    pub(crate) fn unseen(&self) -> Option<Notify> {
+        let state = self.lock();
+        let is_woken = state.stage == Stage::Woken;
+        state.notify.clone().filter(|_| is_woken)
+    }
+
     /// Whether to poll now: only a future that was woken. The next wake then notifies again.
     pub(crate) fn begin_poll(&self) -> bool {
         mem::take(&mut self.lock().stage) == Stage::Woken
