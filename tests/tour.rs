@@ -371,3 +371,35 @@ fn a_response_of_two_gibibytes_is_not_buffered() {
     assert!(taken > LARGE && taken < LARGE + 1024, "{taken} bytes");
     assert!(peak < RESIDENT_MAX, "{peak} KiB");
 }
+
+#[test]
+fn an_echo_of_a_gibibyte_goes_both_ways_at_once_and_is_not_buffered() {
+    const LEN: usize = 1024 * 1024 * 1024;
+    let (server, address) = start();
+    let mut client = Client::connect(address);
+    client.send(format!(
+        "PUT /echo HTTP/1.1\r\nHost: a\r\nContent-Length: {LEN}\r\n\r\n"
+    ));
+    let mut writing = client.stream().try_clone().expect("a descriptor");
+    let piece = pattern(1024 * 1024);
+    let written = piece.clone();
+    let writer = std::thread::Builder::new()
+        .spawn(move || (0..LEN / written.len()).try_for_each(|_| writing.write_all(&written)));
+    assert_eq!(client.head().expect("a head").status, 200);
+    let (mut taken, mut peak) = (0, 0);
+    while let Some(chunk) = client.chunk().expect("a chunk") {
+        let mut rest = &chunk[..];
+        while !rest.is_empty() {
+            let at = taken % piece.len();
+            let len = rest.len().min(piece.len() - at);
+            assert!(rest[..len] == piece[at..at + len], "at {taken}");
+            rest = &rest[len..];
+            taken += len;
+        }
+        peak = peak.max(resident(&server));
+    }
+    let written = writer.expect("a thread").join().expect("no panic");
+    written.expect("all is sent");
+    assert_eq!(taken, LEN);
+    assert!(peak < RESIDENT_MAX, "{peak} KiB");
+}

@@ -12,7 +12,7 @@ use std::thread;
 use std::time::Duration;
 
 use coldstart::handler::{Accept, Busy, Demand, Outcome, Pause, Running, Upgrade, Upload};
-use coldstart::message::{Head, HeaderValue, ServerSentEvent};
+use coldstart::message::{Head, HeaderValue, Incoming, ServerSentEvent};
 use coldstart::{Body, Bytes, Request, Response, Router, Status, blocking};
 use sha2::{Digest, Sha256};
 use tungstenite::Error;
@@ -47,6 +47,7 @@ pub(crate) fn router() -> io::Result<Router> {
         .accept("PUT", "/slow-upload", |_| {
             Accept::Stream(Box::new(SlowUpload::new()))
         })
+        .put_incoming("/echo", echo)
         .post("/small", |request| Response::bytes(request.body_bytes()))
         .body_len_max(1024)
         .get("/file", file)
@@ -158,6 +159,17 @@ impl Upload for SlowUpload {
     fn on_end(self: Box<Self>) -> Outcome {
         Response::text(format!("{} bytes, at the consumer's pace\n", self.len)).into()
     }
+}
+
+/// `curl -N -T - localhost:9000/echo`: each line comes back as soon as it is sent. An async closure pulls the body while another
+/// writes the response, neither holds more than 64 KiB, and none has a thread.
+fn echo(_: &Head<'_>, mut body: Incoming) -> Response {
+    Response::bytes(Body::writer(async move |out| {
+        while let Some(chunk) = body.chunk().await? {
+            out.send(chunk).await?;
+        }
+        Ok(())
+    }))
 }
 
 /// `curl localhost:9000/file`, `curl -r 0-99 localhost:9000/file`: sends this program's own file, or a part of
