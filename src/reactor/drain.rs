@@ -27,6 +27,7 @@ impl<O: Os, H: Handler> Reactor<O, H> {
             for key in self.table.keys() {
                 self.close(key);
             }
+            self.leave_tasks();
             self.phase = Phase::Stopped;
             self.observer.on(ServerEvent::Stopped(cut));
         }

@@ -29,10 +29,17 @@ impl<O: Os, H: Handler> Reactor<O, H> {
     }
 }
 
-impl<O: Os, H> Drop for Reactor<O, H> {
-    fn drop(&mut self) {
+impl<O: Os, H> Reactor<O, H> {
+    /// Drops the tasks of this thread: nothing runs them any more.
+    pub(super) fn leave_tasks(&self) {
         if let Some(tasks) = task::hook() {
             tasks.leave(self.shared.mailbox.id());
         }
+    }
+}
+
+impl<O: Os, H> Drop for Reactor<O, H> {
+    fn drop(&mut self) {
+        self.leave_tasks();
     }
 }
