@@ -6,6 +6,8 @@
     reason = "the seeds are read from the environment"
 )]
 
+#[path = "sim/bodies.rs"]
+mod bodies;
 #[path = "sim/calls.rs"]
 mod calls;
 #[path = "sim/futures.rs"]

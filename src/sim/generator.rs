@@ -7,6 +7,7 @@ use super::plan::{
 };
 use super::prng::Prng;
 use super::response_reader::RequestMethod;
+use super::writer_plan::{WriterEnd, WriterPlan};
 
 /// How a body is framed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -287,13 +288,15 @@ impl<'a> Generator<'a> {
 }
 
 const fn is_of_unknown_length(action: Action) -> bool {
-    matches!(
-        action,
-        Action::Stream(..)
-            | Action::Burst(_)
-            | Action::PromisedStream(_)
-            | Action::Pull(PullAction::Echo(_) | PullAction::EchoSome(_))
-    )
+    let is_written = matches!(action, Action::Writer(writer) if writer.announced().is_none());
+    is_written
+        || matches!(
+            action,
+            Action::Stream(..)
+                | Action::Burst(_)
+                | Action::PromisedStream(_)
+                | Action::Pull(PullAction::Echo(_) | PullAction::EchoSome(_))
+        )
 }
 
 /// Draws a request of any kind.
@@ -332,7 +335,7 @@ fn random_action(prng: &mut Prng) -> Action {
         Completion::Late,
     ]);
     let small = prng.between(1, 300);
-    match prng.between(0, 29) {
+    match prng.between(0, 31) {
         0..=3 => Action::Echo,
         4 => Action::Busy(prng.choose(&[1, 20, 400])),
         5 => Action::Limit(prng.between(0, 4000)),
@@ -370,6 +373,7 @@ fn random_action(prng: &mut Prng) -> Action {
         22 => prng.choose(&[Action::CloseAfter, Action::NoContent, Action::ServerFields]),
         23 | 24 => random_future(prng),
         25..=28 => random_pull(prng, small),
+        29 | 30 => random_writer(prng),
         _ => Action::Large(small),
     }
 }
@@ -395,8 +399,8 @@ fn random_pull(prng: &mut Prng, small: usize) -> Action {
     ]))
 }
 
-fn random_future(prng: &mut Prng) -> Action {
-    let wake = prng.choose(&[
+fn random_wake(prng: &mut Prng) -> WakeKind {
+    prng.choose(&[
         WakeKind::Elsewhere,
         WakeKind::Own,
         WakeKind::Several,
@@ -406,7 +410,22 @@ fn random_future(prng: &mut Prng) -> Action {
         WakeKind::Timer,
         WakeKind::Tick,
         WakeKind::Task,
-    ]);
+    ])
+}
+
+fn random_writer(prng: &mut Prng) -> Action {
+    let wakes = prng.chance(700);
+    Action::Writer(WriterPlan {
+        pieces: prng.between(1, 6),
+        len: prng.choose(&[2, 100, 3000, 20_000]),
+        room: prng.choose(&[0, 1, 300, 5000, 64_000]),
+        wake: wakes.then(|| random_wake(prng)),
+        end: prng.choose(&WriterEnd::ALL),
+    })
+}
+
+fn random_future(prng: &mut Prng) -> Action {
+    let wake = random_wake(prng);
     let end = prng.choose(&[
         FutureEnd::Response,
         FutureEnd::Response,

@@ -12,6 +12,7 @@ use super::plan::{
     Action, Completion, FILE_LEN, IntendedPanic, RequestPlan, UploadAction, checksum, pattern,
 };
 use super::reader::pull;
+use super::writer::written;
 use crate::handler::outcome::Outcome;
 use crate::handler::{Accept, Demand, Handler, Upgrade, Upload};
 use crate::message::body::Body;
@@ -102,6 +103,7 @@ impl Handler for SimulatedHandler {
             | Action::PromisedPromise
             | Action::Future(..)
             | Action::Burst(_)
+            | Action::Writer(_)
             | Action::PanicOnCall
             | Action::File(..)
             | Action::FileUnreadable(_)
@@ -127,6 +129,10 @@ impl Handler for SimulatedHandler {
             Action::Large(len) => Response::bytes(pattern(id, len)),
             Action::Stream(count, len, room, completion) => {
                 Response::bytes(background.stream(pattern(id, count * len), len, room, completion))
+            }
+            Action::Writer(writer) => {
+                drop(background);
+                return written(&self.background, id, writer).into();
             }
             Action::Burst(count) => Response::bytes(background.burst(pattern(id, count))),
             Action::Promise(after, completion) => {

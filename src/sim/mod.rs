@@ -30,6 +30,8 @@ mod sweep;
 mod wall_clock;
 mod workload;
 mod world;
+mod writer;
+mod writer_plan;
 
 pub use crate::function::check::{check_context, check_environment};
 pub use check::{check_chunked, check_connection, check_head, check_response};

@@ -7,6 +7,7 @@ use super::peer::{ContinueRule, Pace, Peer, PeerRequest, PeerState, Reading, Ste
 use super::plan::{Action, Completeness, Persistence, PullAction, UploadAction};
 use super::response_reader::{ReceivedResponse, RequestMethod};
 use super::wall_clock::WallClock;
+use super::writer_plan::WriterEnd;
 use crate::h1::imf_fixdate;
 use crate::limits::Timeouts;
 use crate::reactor::IdlePolicy;
@@ -120,6 +121,7 @@ fn check_response(
             Err("a response to HEAD has a body".to_owned())
         };
     }
+    check_trailers(request, response)?;
     check_body(peer, request, response)
 }
 
@@ -128,6 +130,29 @@ fn is_left_by_its_peer(peer: &Peer, request: &PeerRequest) -> bool {
     let is_pulled = matches!(request.plan.map(|plan| plan.action), Some(Action::Pull(_)));
     let sends_more = peer.script.iter().any(|step| matches!(step, Step::Send(_)));
     is_pulled && request.whole_at.is_none() && !sends_more
+}
+
+/// Only a trailer that the response announces is sent, and only if it has a place.
+fn check_trailers(request: &PeerRequest, response: &ReceivedResponse) -> Result<(), String> {
+    let ends_with_them = matches!(
+        request.plan.map(|plan| plan.action),
+        Some(Action::Writer(writer)) if writer.end == WriterEnd::Trailers
+    );
+    let is_chunked = response.field("transfer-encoding").is_some();
+    let expected: Vec<String> = request
+        .plan
+        .filter(|_| ends_with_them && is_chunked)
+        .map(|plan| format!("x-id: {}", plan.id))
+        .into_iter()
+        .collect();
+    if response.trailers == expected {
+        Ok(())
+    } else {
+        Err(format!(
+            "trailers {:?}, expected {expected:?}",
+            response.trailers
+        ))
+    }
 }
 
 /// Whether the server had no memory for the request, or for its response.

@@ -4,6 +4,9 @@
 use core::fmt;
 use core::str::FromStr;
 
+pub(super) use super::writer_plan::WakeKind;
+use super::writer_plan::WriterPlan;
+
 /// A panic that a plan asks for. The panic hook does not report it.
 #[derive(Debug)]
 pub(super) struct IntendedPanic;
@@ -15,25 +18,6 @@ pub(super) enum Completion {
     Dropped,
     /// Done, but not before the liveness phase.
     Late,
-}
-
-/// What wakes a future each time that it waits.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum WakeKind {
-    /// A background job, after a while.
-    Elsewhere,
-    /// The future itself, during its poll.
-    Own,
-    /// Several jobs, some of them late: the future may be woken again, or be over by then.
-    Several,
-    /// A job, but not before the liveness phase.
-    Late,
-    /// A timer.
-    Timer,
-    /// The ticks of one interval.
-    Tick,
-    /// The end of a task, which waits for a timer.
-    Task,
 }
 
 /// How a future ends.
@@ -96,6 +80,8 @@ pub(super) enum Action {
     Stream(usize, usize, usize, Completion),
     /// This many pieces of one byte, as fast as the channel takes them.
     Burst(usize),
+    /// A body that async code writes.
+    Writer(WriterPlan),
     /// A promise that is fulfilled or dropped after this many milliseconds.
     Promise(u64, Completion),
     /// A promise that is fulfilled with this many bytes over a channel.
@@ -147,6 +133,14 @@ impl fmt::Display for RequestPlan {
                 format!("promise/{after}/{}", completion as usize)
             }
             Action::Burst(count) => format!("burst/{count}"),
+            Action::Writer(writer) => format!(
+                "writer/{}/{}/{}/{}/{}",
+                writer.pieces,
+                writer.len,
+                writer.room,
+                writer.wake.map_or(9, |wake| wake as usize),
+                writer.end as usize
+            ),
             Action::PromisedStream(len) => format!("promised-stream/{len}"),
             Action::PromisedPromise => "promised-promise".to_owned(),
             Action::Future(waits, wake, end) => {
@@ -202,15 +196,7 @@ impl FromStr for RequestPlan {
             1 => Completion::Dropped,
             _ => Completion::Late,
         };
-        let wake = |at: usize| match number(at) {
-            0 => WakeKind::Elsewhere,
-            1 => WakeKind::Own,
-            2 => WakeKind::Several,
-            4 => WakeKind::Timer,
-            5 => WakeKind::Tick,
-            6 => WakeKind::Task,
-            _ => WakeKind::Late,
-        };
+        let wake = |at: usize| WakeKind::of(number(at));
         let action = match name {
             "echo" => Action::Echo,
             "busy" => Action::Busy(number(0)),
@@ -218,6 +204,7 @@ impl FromStr for RequestPlan {
             "large" => Action::Large(len(0)),
             "stream" => Action::Stream(len(0), len(1), len(2), completion(3)),
             "burst" => Action::Burst(len(0)),
+            "writer" => Action::Writer(WriterPlan::parse(&numbers).ok_or(NotAPlan)?),
             "promise" => Action::Promise(number(0), completion(1)),
             "promised-stream" => Action::PromisedStream(len(0)),
             "promised-promise" => Action::PromisedPromise,
@@ -350,6 +337,7 @@ pub(super) fn expected(plan: RequestPlan, body: &[u8]) -> Expected {
             },
             ..Expected::whole(200, pattern(id, count * len))
         },
+        Action::Writer(writer) => expected_of_writer(id, writer),
         Action::Promise(_, Completion::Done | Completion::Late)
         | Action::PromisedPromise
         | Action::Future(_, _, FutureEnd::Response) => Expected::whole(200, pattern(id, 99)),
@@ -393,6 +381,17 @@ pub(super) fn expected(plan: RequestPlan, body: &[u8]) -> Expected {
         },
         Action::NoContent => Expected::whole(204, []),
         Action::ServerFields => Expected::whole(200, "mine\n"),
+    }
+}
+
+fn expected_of_writer(id: u64, writer: WriterPlan) -> Expected {
+    Expected {
+        completeness: if writer.end.is_complete() {
+            Completeness::Complete
+        } else {
+            Completeness::Truncated
+        },
+        ..Expected::whole(200, pattern(id, writer.len()))
     }
 }
 

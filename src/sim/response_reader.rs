@@ -8,6 +8,7 @@ pub(super) struct ReceivedResponse {
     pub(super) continues: usize,
     pub(super) fields: Vec<(String, String)>,
     pub(super) body: Vec<u8>,
+    pub(super) trailers: Vec<String>,
 }
 
 impl ReceivedResponse {
@@ -32,7 +33,7 @@ enum Next {
     ChunkSize,
     /// This many bytes of a chunk, and its CRLF.
     Chunk(usize),
-    /// The empty line after the last chunk.
+    /// A trailer, or the empty line after the last chunk.
     LastLine,
     UntilEnd,
     /// Nothing, or another protocol.
@@ -151,10 +152,11 @@ impl ResponseReader {
                 let Some(line) = self.take_line()? else {
                     return Ok(false);
                 };
-                if !line.is_empty() {
-                    return Err(format!("a trailer {line:?}"));
+                if line.is_empty() {
+                    self.finish();
+                } else {
+                    self.current.trailers.push(line);
                 }
-                self.finish();
                 Ok(true)
             }
             Next::UntilEnd => {
@@ -214,6 +216,7 @@ impl ResponseReader {
             continues: std::mem::take(&mut self.continues),
             fields,
             body: Vec::new(),
+            trailers: Vec::new(),
         };
         self.next = self.framing(method(self.responses.len()))?;
         if self.next == Next::Length(0) {

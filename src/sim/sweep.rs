@@ -10,7 +10,17 @@ use super::plan::{Action, Completion, FutureEnd, UploadAction, WakeKind};
 use super::prng::Prng;
 use super::report::Report;
 use super::run::{Run, message_of};
+use super::writer_plan::{WriterEnd, WriterPlan};
 use crate::os::Fault;
+
+/// A body that waits for wakes and for room.
+const WRITER: WriterPlan = WriterPlan {
+    pieces: 2,
+    len: 2000,
+    room: 99,
+    wake: Some(WakeKind::Several),
+    end: WriterEnd::Trailers,
+};
 
 type Workload = fn(&mut Prng, &mut u64) -> Vec<Peer>;
 
@@ -124,6 +134,7 @@ fn delayed_responses(prng: &mut Prng, ids: &mut u64) -> Vec<Peer> {
                 get(Action::PromisedStream(99)),
                 get(Action::Future(2, WakeKind::Several, FutureEnd::Response)),
                 get(Action::Future(1, WakeKind::Own, FutureEnd::Panic)),
+                get(Action::Writer(WRITER)),
                 get(Action::Promise(50, Completion::Dropped)),
             ],
         ),
