@@ -4,6 +4,7 @@
 //! The loop, its mailbox and everything that posts to it are the shipped code; the kernel is simulated. Its poll sleeps
 //! until an event arrives, never for a time-out: a lost wake-up is a deadlock, and loom reports it.
 
+mod bodies;
 mod pool;
 mod tasks;
 mod world;
