@@ -21,8 +21,8 @@
 //! # Where to go from a function
 //!
 //! - Several routes: [`Router`].
-//! - A response that is made piece by piece: [`Body::writer`], [`Body::poll_fn`], [`Body::channel`], [`Response::event_stream`],
-//!   [`Body::file`].
+//! - A response that is made piece by piece: [`Body::writer`], [`Body::poll_fn`], [`Body::channel`], [`Body::file`];
+//!   server-sent events: [`Response::events`].
 //! - A response that waits for something: an `async` block or function, see [async handlers](handler#async-handlers).
 //! - Timers, and work beside the response: [`sleep`], [`timeout`], [`interval`], [`spawn`]; see [`task`].
 //! - A response from another thread or an async runtime: [`Outcome::promised`](handler::Outcome::promised).

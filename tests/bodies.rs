@@ -4,11 +4,12 @@ mod loopback;
 
 use core::future::{pending, poll_fn};
 use core::task::{Poll, Waker};
+use core::time::Duration;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{Sender, channel};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use coldstart::message::{BodyWriter, Trailers};
+use coldstart::message::{BodyWriter, ServerSentEvent, Trailers};
 use coldstart::server::ServerEvent;
 use coldstart::{Body, Bytes, Request, Response};
 use loopback::server::{Running, on_loopback};
@@ -300,4 +301,33 @@ fn trailers_follow_chunks_if_the_peer_keeps_them_or_the_response_announces_them(
         });
         server.stop();
     }
+}
+
+#[test]
+fn a_stream_of_events_has_a_heartbeat_while_it_waits_and_resumes_where_it_was() {
+    let gate = Gate::default();
+    let opened = gate.clone();
+    let server = Running::start(on_loopback(), move |request: &Request<'_>| {
+        let gate = gate.clone();
+        let last = request.last_event_id().unwrap_or("none").to_owned();
+        Response::events(async move |events| {
+            events.heartbeat(Duration::from_millis(10));
+            gate.pass().await;
+            let event = ServerSentEvent::new(format!("after {last}"));
+            Ok(events.send(&event).await?)
+        })
+    });
+    let mut client = Client::connect(server.address);
+    client.send("GET / HTTP/1.1\r\nHost: a\r\nLast-Event-ID: 7\r\n\r\n");
+    let head = client.head().expect("a head");
+    assert_eq!(head.field("content-type"), Some("text/event-stream"));
+    for _ in 0..2 {
+        let heartbeat = client.chunk().expect("a chunk");
+        assert_eq!(heartbeat.as_deref(), Some(&b":\n\n"[..]));
+    }
+    opened.open();
+    let rest = client.chunked().expect("a whole body");
+    let rest = String::from_utf8_lossy(&rest).replace(":\n\n", "");
+    assert_eq!(rest, "data: after 7\n\n");
+    server.stop();
 }

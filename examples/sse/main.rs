@@ -3,39 +3,32 @@
 
 use core::time::Duration;
 use std::process::ExitCode;
-use std::thread;
 
-use coldstart::message::{EventSender, SendError, ServerSentEvent};
-use coldstart::{Function, Request, Response, Status};
+use coldstart::message::ServerSentEvent;
+use coldstart::{Function, Request, Response, Status, sleep};
 
-/// How many bytes may be queued for a slow reader before the sender blocks.
-const PENDING_LEN_MAX: usize = 64 * 1024;
 const TICKS: u32 = 10;
 
+/// Sends ten ticks, one per second, and goes on where a browser that reconnects has left off. The code runs on the loop: it
+/// needs no thread, and ends when the browser disconnects.
 fn clock(request: &Request<'_>) -> Response {
     if request.path() != "/" {
         return Response::text("no such page\n").status(Status::NOT_FOUND);
     }
-    let (events, response) = Response::event_stream(PENDING_LEN_MAX);
-    let thread = thread::Builder::new().name("ticks".to_owned());
-    match thread.spawn(move || tick(events)) {
-        Ok(_) => response,
-        Err(_) => {
-            Response::text("no thread could be started\n").status(Status::SERVICE_UNAVAILABLE)
+    let last = request.last_event_id().and_then(|id| id.parse().ok());
+    let first: u32 = last.map_or(1, |last: u32| last.saturating_add(1));
+    if first > TICKS {
+        // Otherwise the browser would reconnect for ever.
+        return Response::new(Status::NO_CONTENT);
+    }
+    Response::events(async move |events| {
+        for tick in first..=TICKS {
+            let event = ServerSentEvent::new(format!("tick {tick}")).id(&tick.to_string());
+            events.send(&event).await?;
+            sleep(Duration::from_secs(1)).await;
         }
-    }
-}
-
-/// Sends ten ticks, one per second. Stops early if the browser disconnects, which is not an error.
-#[expect(clippy::disallowed_methods, reason = "a clock has to wait")]
-fn tick(events: EventSender) -> Result<(), SendError> {
-    for tick in 1..=TICKS {
-        let event = ServerSentEvent::new(format!("tick {tick}")).id(&tick.to_string());
-        events.send(&event)?;
-        thread::sleep(Duration::from_secs(1));
-    }
-    events.finish();
-    Ok(())
+        Ok(())
+    })
 }
 
 fn main() -> ExitCode {

@@ -293,6 +293,13 @@ impl BodySender {
         }
     }
 
+    /// What sends beside it.
+    pub(crate) fn pulse(&self) -> Pulse {
+        Pulse {
+            channel: Arc::clone(&self.channel),
+        }
+    }
+
     /// Ends the body: it is complete.
     pub fn finish(self) {
         let mut queue = self.channel.lock();
@@ -328,6 +335,21 @@ impl fmt::Debug for BodySender {
             .debug_struct("BodySender")
             .field("bytes_waiting", &queue.len)
             .finish_non_exhaustive()
+    }
+}
+
+/// Sends into a channel that another has the sender of.
+pub(crate) struct Pulse {
+    channel: Arc<Channel>,
+}
+
+impl Pulse {
+    /// Sends a piece if nothing waits, and the body is not over.
+    pub(crate) fn send(&self, mut piece: Bytes) {
+        let mut queue = self.channel.lock();
+        if queue.pieces.is_empty() {
+            let _ = self.channel.push(&mut queue, &mut piece);
+        }
     }
 }
 

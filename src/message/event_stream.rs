@@ -80,6 +80,12 @@ fn lines(text: &str) -> impl Iterator<Item = &str> {
         .flat_map(|line| line.strip_suffix('\r').unwrap_or(line).split('\r'))
 }
 
+/// Each line as a comment.
+pub(crate) fn comment(text: &str) -> String {
+    let lines: String = lines(text).map(|line| format!(": {line}\n")).collect();
+    lines + "\n"
+}
+
 /// Sends events to one browser, from any thread. Dropped without [`finish`](Self::finish), it cuts the stream.
 #[derive(Debug)]
 pub struct EventSender {
@@ -103,8 +109,7 @@ impl EventSender {
     ///
     /// As [`BodySender::send`].
     pub fn comment(&self, text: &str) -> Result<(), SendError> {
-        let lines: String = lines(text).map(|line| format!(": {line}\n")).collect();
-        self.body.send(lines + "\n")
+        self.body.send(comment(text))
     }
 
     /// Whether the peer is gone.
@@ -132,7 +137,8 @@ impl EventSender {
 }
 
 impl Response {
-    /// A stream of server-sent events and its sender; at most `bytes_max` bytes wait in between.
+    /// A stream of server-sent events and its sender, for another thread; at most `bytes_max` bytes wait in between. Async code
+    /// that sends them needs no thread: see [`Response::events`].
     ///
     /// ```
     /// use coldstart::{Request, Response};
@@ -153,11 +159,14 @@ impl Response {
     #[must_use]
     pub fn event_stream(bytes_max: usize) -> (EventSender, Self) {
         let (sender, body) = Body::channel(bytes_max);
-        let response = Self::new(crate::message::response::Status::OK)
+        (EventSender { body: sender }, Self::of_events(body))
+    }
+
+    pub(crate) fn of_events(body: Body) -> Self {
+        Self::new(crate::message::response::Status::OK)
             .content_type("text/event-stream")
             .header("cache-control", "no-store")
-            .body(body);
-        (EventSender { body: sender }, response)
+            .body(body)
     }
 }
 

@@ -4,6 +4,7 @@ pub(crate) mod body;
 pub(crate) mod channel;
 pub(crate) mod counted;
 pub(crate) mod event_stream;
+pub(crate) mod event_writer;
 #[cfg(feature = "form")]
 mod form;
 pub(crate) mod headers;
@@ -22,6 +23,7 @@ pub(crate) mod writer;
 pub use body::Body;
 pub use channel::{BodySender, SendError, TrySendError};
 pub use event_stream::{EventSender, ServerSentEvent};
+pub use event_writer::EventWriter;
 pub use headers::{HeaderName, HeaderValue, Headers, InvalidHeader};
 pub use incoming::{Incoming, IncomingError};
 #[cfg(feature = "json")]

@@ -247,6 +247,13 @@ impl<'a> Request<'a> {
         self.head.header(name)
     }
 
+    /// The [`id`](crate::message::ServerSentEvent::id) of the last server-sent event that the browser got before it reconnected
+    /// (WHATWG HTML §9.2.4), if it is UTF-8.
+    #[must_use]
+    pub fn last_event_id(&self) -> Option<&'a str> {
+        self.header("last-event-id")
+    }
+
     /// The complete body, without its transfer coding.
     #[must_use]
     pub fn body(&self) -> &'a [u8] {

@@ -13,7 +13,7 @@ use bytes::Bytes;
 use crate::current_request::CurrentRequest;
 use crate::limits::WRITER_LEN_MAX;
 use crate::message::body::{Arriving, Attachment, Body, Content, Piece, PieceSource};
-use crate::message::channel::{BodySender, BodySource, SendError, SenderState, channel};
+use crate::message::channel::{BodySender, BodySource, Pulse, SendError, SenderState, channel};
 use crate::message::peer::PeerState;
 use crate::message::polled::{PollPiece, Polled};
 use crate::message::trailers::Trailers;
@@ -96,6 +96,11 @@ impl BodyWriter {
     pub async fn send(&self, piece: impl Into<Bytes>) -> Result<(), SendError> {
         let mut piece: Bytes = piece.into();
         poll_fn(|context| self.sender.poll_send(&mut piece, context)).await
+    }
+
+    /// What sends beside it, on the same loop.
+    pub(crate) fn pulse(&self) -> Pulse {
+        self.sender.pulse()
     }
 
     /// How far the peer is still there.
