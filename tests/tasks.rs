@@ -1,14 +1,22 @@
 //! Timers and tasks, over real sockets.
 #![expect(
     clippy::disallowed_methods,
-    reason = "the tests read the clock to see that no timer is early, and wake from a thread"
+    clippy::expect_used,
+    reason = "the tests read the clock to see that no timer is early, and wake from a thread; a failed set-up must fail the test"
 )]
 
 mod loopback;
 
+use core::future::poll_fn;
+use core::task::{Poll, Waker};
 use std::cell::Cell;
+use std::fs;
+use std::path::PathBuf;
 use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Sender, channel};
+use std::thread;
 use std::time::{Duration, Instant};
 
 use coldstart::server::{Limits, ServerEvent, Timeouts};
@@ -17,8 +25,9 @@ use coldstart::{
     Body, Request, Response, Router, TestRequest, blocking, interval, sleep, spawn, timeout,
     yield_now,
 };
+use loopback::process::{Process, can_run, command_again, is_again, status};
 use loopback::server::{Running, on_loopback};
-use loopback::{Client, PATIENCE, get};
+use loopback::{Client, PATIENCE, eventually, get, outlast};
 
 const LONG: Duration = Duration::from_secs(3600);
 const SHORT: Duration = Duration::from_millis(20);
@@ -237,31 +246,143 @@ fn a_task_streams_a_body_and_ends_when_its_peer_leaves() {
     server.stop();
 }
 
+/// The output of a task that a thread wakes.
+async fn woken_by_a_thread() -> &'static str {
+    let (waker_in, waker) = channel::<Waker>();
+    let is_woken = Arc::new(AtomicBool::new(false));
+    let by_thread = Arc::clone(&is_woken);
+    let thread = thread::spawn(move || {
+        let waker = waker.recv().expect("the task waits");
+        by_thread.store(true, Ordering::Release);
+        waker.wake();
+    });
+    let task = spawn(poll_fn(move |context| {
+        if is_woken.load(Ordering::Acquire) {
+            return Poll::Ready("woken");
+        }
+        drop(waker_in.send(context.waker().clone()));
+        Poll::Pending
+    }));
+    let output = task.expect("few tasks").await.expect("no panic");
+    thread.join().expect("no panic");
+    output
+}
+
 #[test]
 fn a_task_is_woken_by_other_threads() {
-    let server = Running::start(on_loopback(), |_: &Request<'_>| async {
-        let (waker_in, waker) = channel::<core::task::Waker>();
-        let is_woken = std::sync::Arc::new(std::sync::atomic::AtomicBool::new(false));
-        let by_thread = std::sync::Arc::clone(&is_woken);
-        let thread = std::thread::spawn(move || {
-            let waker = waker.recv().expect("the task waits");
-            by_thread.store(true, std::sync::atomic::Ordering::Release);
-            waker.wake();
-        });
-        let task = spawn(core::future::poll_fn(move |context| {
-            if is_woken.load(std::sync::atomic::Ordering::Acquire) {
-                return core::task::Poll::Ready("woken");
-            }
-            drop(waker_in.send(context.waker().clone()));
-            core::task::Poll::Pending
-        }));
-        let output = task.expect("few tasks").await.expect("no panic");
-        thread.join().expect("no panic");
-        output
-    });
+    let server = Running::start(on_loopback(), |_: &Request<'_>| woken_by_a_thread());
     let mut client = Client::connect(server.address);
     assert_eq!(client.request(get("/")).text(), "woken");
     server.stop();
+}
+
+/// Serves in a process of its own.
+fn serve_in_process() {
+    let router = Router::new()
+        .get("/", |_| "up")
+        .get("/woken", |_| woken_by_a_thread())
+        .get("/own", |_| async {
+            let tasks = (0..100).map(|_| {
+                spawn(async {
+                    for _ in 0..10 {
+                        yield_now().await;
+                    }
+                    sleep(Duration::from_millis(2)).await;
+                })
+            });
+            for task in tasks.collect::<Vec<_>>() {
+                task.expect("few tasks").await.expect("no panic");
+            }
+            "done"
+        })
+        .get("/ticks", |_| ticks_after_a_freeze());
+    let served = on_loopback().run_handler(router);
+    served.expect("it serves");
+}
+
+const PERIOD: Duration = Duration::from_millis(20);
+const FROZEN: Duration = Duration::from_millis(400);
+
+/// Waits for ticks until some were missed and two have followed: at most one of those comes before the rhythm has.
+async fn ticks_after_a_freeze() -> String {
+    let mut ticks = interval(PERIOD);
+    ticks.tick().await;
+    loop {
+        let before = Instant::now();
+        ticks.tick().await;
+        if before.elapsed() >= FROZEN {
+            break;
+        }
+    }
+    let late = Instant::now();
+    ticks.tick().await;
+    ticks.tick().await;
+    format!(
+        "burst: {}",
+        late.elapsed() < PERIOD - Duration::from_millis(1)
+    )
+}
+
+#[test]
+fn a_frozen_server_fires_once_for_all_ticks_that_it_missed() {
+    if is_again() {
+        return serve_in_process();
+    }
+    let mut server = Process::again("a_frozen_server_fires_once_for_all_ticks_that_it_missed");
+    let address = server.address();
+    let (response_in, response) = channel();
+    thread::spawn(move || {
+        let text = Client::connect(address).request(get("/ticks")).text();
+        drop(response_in.send(text));
+    });
+    let text = loop {
+        server.freeze();
+        outlast(FROZEN + 2 * PERIOD);
+        server.thaw();
+        if let Ok(text) = response.recv_timeout(10 * PERIOD) {
+            break text;
+        }
+        assert!(!server.has_ended(), "it serves");
+    };
+    assert_eq!(text, "burst: false");
+}
+
+#[test]
+fn wakes_from_the_loops_own_thread_take_no_system_call_and_others_take_one() {
+    const NAME: &str = "wakes_from_the_loops_own_thread_take_no_system_call_and_others_take_one";
+    if is_again() {
+        return serve_in_process();
+    }
+    if !can_run("system calls", &["strace", "-o", "/dev/null", "true"]) {
+        return;
+    }
+    let trace = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("tasks.strace");
+    let again = command_again(NAME);
+    let mut command = std::process::Command::new("strace");
+    command.args(["-f", "-e", "trace=write", "-o"]).arg(&trace);
+    command.arg(again.get_program()).args(again.get_args());
+    for (name, value) in again.get_envs() {
+        command.env(name, value.expect("it is set"));
+    }
+    let mut server = Process::start(command.stdout(std::process::Stdio::null()));
+    let address = server.address();
+    // What is killed at the end is the server, and strace ends with it.
+    let children = format!("/proc/{0}/task/{0}/children", server.id);
+    let child = fs::read_to_string(children).expect("strace runs");
+    server.id = child.trim().parse().expect("it has one child");
+    let mut client = Client::connect(address);
+    // A write to the eventfd has eight bytes, of the number 1.
+    let wakes = || {
+        let text = fs::read_to_string(&trace).expect("a trace");
+        text.matches(r#""\1\0\0\0\0\0\0\0", 8"#).count()
+    };
+    for _ in 0..3 {
+        assert_eq!(client.request(get("/own")).text(), "done");
+    }
+    assert_eq!(wakes(), 0);
+    assert_eq!(client.request(get("/woken")).text(), "woken");
+    eventually("the trace has the write", || wakes() == 1);
+    assert!(status(server.id, "State").is_some(), "it serves");
 }
 
 #[test]

@@ -27,15 +27,6 @@ pub(super) enum Start {
     },
 }
 
-/// What becomes of a timer once it has fired.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Kind {
-    /// It is removed.
-    Once,
-    /// It is kept until it is removed, since its deadline counts for the next one.
-    Tick,
-}
-
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Place {
     /// The slot has no timer. The next vacant slot.
@@ -53,8 +44,11 @@ struct Entry {
     waker: Option<Waker>,
     number: u32,
     place: Place,
-    kind: Kind,
+    /// Milliseconds; `ONCE` if it is no tick. A tick is kept when it has fired, since its deadline counts for the next one.
+    period: u64,
 }
+
+const ONCE: u64 = 0;
 
 /// What a timer does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -106,9 +100,9 @@ impl Timers {
             waker: Some(waker),
             number,
             place: Place::Fresh(index(self.fresh.len())),
-            kind: match start {
-                Start::After(_) => Kind::Once,
-                Start::Tick { .. } => Kind::Tick,
+            period: match start {
+                Start::After(_) => ONCE,
+                Start::Tick { period, .. } => millis(period).max(1),
             },
         };
         self.len += 1;
@@ -216,12 +210,15 @@ impl Timers {
             return None;
         }
         entry.place = Place::Fired;
-        let kind = entry.kind;
+        let is_kept = entry.period != ONCE;
+        if is_kept {
+            // It stands for all that have passed.
+            entry.at = last_tick(entry.at, entry.period, now);
+        }
         let waker = entry.waker.take();
         self.remove_armed(0);
-        match kind {
-            Kind::Once => drop(self.vacate(slot)),
-            Kind::Tick => {}
+        if !is_kept {
+            drop(self.vacate(slot));
         }
         waker
     }
@@ -298,11 +295,16 @@ fn deadline(start: Start, now: Instant) -> Instant {
         } => {
             let period = millis(period).max(1);
             // The last of those that have passed fires at once, and the ones before it not at all.
-            let passed = now.0.saturating_sub(previous.0) / period;
-            let ticks = passed.max(1);
-            Instant(previous.0.saturating_add(period.saturating_mul(ticks)))
+            let next = Instant(previous.0.saturating_add(period));
+            last_tick(next, period, now)
         }
     }
+}
+
+/// This tick, or the last one after it that is not later than `now`.
+const fn last_tick(tick: Instant, period: u64, now: Instant) -> Instant {
+    let passed = now.0.saturating_sub(tick.0) / period;
+    Instant(tick.0.saturating_add(passed.saturating_mul(period)))
 }
 
 /// Rounded up.
@@ -389,6 +391,8 @@ mod tests {
             let at = timers.next().expect("it is armed");
             assert_eq!(fire(&mut timers, at.0), 1);
             assert_eq!(poll(&mut timers, id), Found::Fired(Some(at)));
+            // Until it is removed.
+            assert_eq!((timers.len(), timers.next()), (1, None));
             assert!(timers.remove(id).is_none(), "its waker is gone");
             assert_eq!(timers.len(), 0);
             at.0
@@ -398,6 +402,16 @@ mod tests {
         // Minutes later: the last of them at once, and then the next one.
         assert_eq!(tick(Some(Instant(121)), 60_000), 59_991);
         assert_eq!(tick(Some(Instant(59_991)), 60_000), 60_001);
+        // It is fired that late.
+        let start = Start::Tick {
+            previous: Some(Instant(1)),
+            period: 10 * MILLISECOND,
+        };
+        let id = timers.insert(start, Waker::noop().clone());
+        timers.arm(Instant(2));
+        assert_eq!(fire(&mut timers, 60_000), 1);
+        let late = Found::Fired(Some(Instant(59_991)));
+        assert_eq!(poll(&mut timers, id), late, "and the next one is not due");
     }
 
     #[test]

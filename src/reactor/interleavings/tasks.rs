@@ -53,8 +53,10 @@ fn a_task_that_is_woken_while_it_is_aborted_is_freed_once() {
                     response
                 })
                 .unwrap();
-                yield_now().await;
-                yield_now().await;
+                // Until the task has been polled, and its thread runs.
+                for _ in 0..4 {
+                    yield_now().await;
+                }
                 task.abort();
                 drop(task.await);
                 Response::text("done")
