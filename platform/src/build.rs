@@ -12,7 +12,7 @@ use crate::deployment::actions::Action;
 use crate::exit::Failure;
 use crate::pack;
 use crate::project::Scratch;
-use crate::watch::Built;
+use crate::watch::files::Built;
 
 const TARGET: &str = "x86_64-unknown-linux-musl";
 
@@ -129,6 +129,15 @@ impl Recipe {
         match self {
             Self::Cargo(cargo) if cargo.scratch.is_some() => Some(&cargo.package),
             Self::Cargo(_) | Self::Nothing | Self::Actions { .. } => None,
+        }
+    }
+
+    /// The folder that the build reads, if there is a build.
+    pub(crate) fn read_folder(&self) -> Option<&Path> {
+        match self {
+            Self::Nothing => None,
+            Self::Cargo(cargo) => Some(&cargo.source),
+            Self::Actions { folder, .. } => Some(folder),
         }
     }
 

@@ -78,6 +78,16 @@ impl Interrupt {
         act: impl FnOnce() -> T + Send,
         take_leave: impl FnOnce(),
     ) -> Result<Option<T>, Failure> {
+        self.attend(act, || {}, take_leave)
+    }
+
+    /// The same, and looks at something else every few milliseconds.
+    pub(crate) fn attend<T: Send>(
+        &self,
+        act: impl FnOnce() -> T + Send,
+        mut meanwhile: impl FnMut(),
+        take_leave: impl FnOnce(),
+    ) -> Result<Option<T>, Failure> {
         thread::scope(|scope| {
             let acting = thread::Builder::new()
                 .spawn_scoped(scope, act)
@@ -90,6 +100,7 @@ impl Interrupt {
                     acting.join().ok();
                     return Ok(None);
                 }
+                meanwhile();
             }
             Ok(acting.join().ok())
         })

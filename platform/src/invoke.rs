@@ -18,7 +18,8 @@ use crate::gateway::outcome::Reporter;
 use crate::instance::timeline::Timeline;
 use crate::interrupt::Interrupt;
 use crate::project::Project;
-use crate::run::{Started, ensure_port_free, warm_up};
+use crate::run::ensure_port_free;
+use crate::starting::{Attempt, Started, warm_up};
 use crate::wire::exchange::Call;
 use crate::wire::{Fault, Wire};
 
@@ -83,7 +84,7 @@ fn call_started(arguments: &InvokeArguments, event: Vec<u8>) -> Result<Status, F
         Style::default(),
         Switch::Off,
     ));
-    if warm_up(&fleet, Timeline::begin()) == Started::Not {
+    if warm_up(&fleet, Timeline::begin(), &Attempt::default()) == Started::Not {
         return Ok(Status::NotStarted);
     }
     let refused = |error: io::Error| Failure::machine(format!("cannot serve the call: {error}"));

@@ -65,6 +65,14 @@ pub(crate) fn ids() -> impl Iterator<Item = i32> {
     entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok())
 }
 
+/// Returns how many bytes a process and the children that it waited for have written, to whatever; `None` if that is
+/// not known.
+pub(crate) fn written(id: i32) -> Option<u64> {
+    let facts = fs::read_to_string(format!("/proc/{id}/io")).ok()?;
+    let bytes = facts.lines().find_map(|line| line.strip_prefix("wchar: "));
+    bytes?.parse().ok()
+}
+
 /// Returns a process's name, as `ps` shows it.
 pub(crate) fn name(id: i32) -> Option<String> {
     let name = fs::read_to_string(format!("/proc/{id}/comm")).ok()?;

@@ -15,6 +15,7 @@ use crate::instance::phase::Step;
 use crate::instance::timeline::Timeline;
 use crate::instance::{Instance, hooks};
 use crate::project::Project;
+use crate::watch::blame::Written;
 
 /// How long a held call waits for the new instance: longer than a build and a slow start, shorter than a caller's patience.
 const HOLD_MAX: Duration = Duration::from_secs(120);
@@ -76,6 +77,7 @@ pub(crate) struct Resident {
     pub(crate) instance: Instance,
     pub(crate) pool: Pool,
     pub(crate) project: Arc<Project>,
+    launching: Launching,
     has_responded: AtomicBool,
 }
 
@@ -238,11 +240,33 @@ impl Fleet {
         }
     }
 
-    /// The processes of the running instance.
+    /// The processes of the instance, while it starts as well.
     pub(crate) fn processes(&self) -> Vec<i32> {
-        match &self.lock().resident {
-            Place::Up(resident) => resident.instance.process.members(),
-            Place::Empty | Place::Starting | Place::Closed => Vec::new(),
+        self.launching()
+            .map_or_else(Vec::new, |launching| launching.processes())
+    }
+
+    /// What the instance has written since it was launched, except for its output. `None` if that is not known.
+    pub(crate) fn written(&self) -> Option<Written> {
+        self.launching()?.written()
+    }
+
+    /// Calls off the start in progress, if there is one. Calls that wait for it cause the next one.
+    pub(crate) fn call_off_start(&self) {
+        let slot = self.lock();
+        let launching = matches!(slot.resident, Place::Starting).then(|| slot.launching.clone());
+        drop(slot);
+        if let Some(launching) = launching {
+            launching.call_off();
+        }
+    }
+
+    fn launching(&self) -> Option<Launching> {
+        let slot = self.lock();
+        match &slot.resident {
+            Place::Up(resident) => Some(resident.launching.clone()),
+            Place::Starting => Some(slot.launching.clone()),
+            Place::Empty | Place::Closed => None,
         }
     }
 
@@ -328,6 +352,7 @@ impl Fleet {
                 instance,
                 pool: Pool::default(),
                 project,
+                launching: launching.clone(),
                 has_responded: AtomicBool::new(false),
             })
         });

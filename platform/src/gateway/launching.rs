@@ -1,14 +1,21 @@
 //! A start in progress, which can be called off: for a new version of the function, or at the end of this program.
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::outcome::Reporter;
 use crate::instance::launch::Witness;
 use crate::instance::process::Process;
+use crate::processes;
+use crate::watch::blame::Written;
 
 /// The start in progress. It can be called off before its process exists.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Launching(Arc<Mutex<Launch>>);
+pub(super) struct Launching {
+    launch: Arc<Mutex<Launch>>,
+    /// Bytes of output.
+    logged: Arc<AtomicU64>,
+}
 
 #[derive(Debug, Default)]
 enum Launch {
@@ -33,8 +40,35 @@ impl Launching {
         matches!(*self.lock(), Launch::CalledOff)
     }
 
+    /// The processes so far.
+    pub(super) fn processes(&self) -> Vec<i32> {
+        self.process()
+            .map_or_else(Vec::new, |process| process.members())
+    }
+
+    /// What the processes wrote to anything but their output, or `None` if some may not have been counted.
+    pub(super) fn written(&self) -> Option<Written> {
+        let process = self.process()?;
+        let members = process.members();
+        let written: Option<u64> = members.iter().map(|id| processes::written(*id)).sum();
+        // One that has ended is counted no more.
+        let is_whole = !members.is_empty() && process.ended().is_none();
+        let logged = self.logged.load(Ordering::Relaxed);
+        written.filter(|_| is_whole).map(|written| Written {
+            instance: process.id(),
+            bytes: written.saturating_sub(logged),
+        })
+    }
+
+    fn process(&self) -> Option<Arc<Process>> {
+        match &*self.lock() {
+            Launch::Running(process) => Some(Arc::clone(process)),
+            Launch::Begun | Launch::CalledOff => None,
+        }
+    }
+
     fn lock(&self) -> MutexGuard<'_, Launch> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.launch.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -58,6 +92,9 @@ impl Witness for Starter {
     }
 
     fn on_line(&self, line: &str) {
+        // With the line's end.
+        let bytes = line.len() as u64 + 1;
+        self.launching.logged.fetch_add(bytes, Ordering::Relaxed);
         self.reporter.on_line(line);
     }
 

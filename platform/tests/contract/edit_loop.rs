@@ -132,6 +132,149 @@ fn an_edit_calls_off_a_start_that_hangs_and_its_calls_are_served() {
     });
 }
 
+/// Waits until a file exists.
+fn wait_for_file(path: &Path) {
+    let deadline = Instant::now() + DEADLINE;
+    while !path.exists() {
+        assert!(Instant::now() < deadline, "{} never exists", path.display());
+        thread::yield_now();
+    }
+}
+
+/// Says that it hangs, and never goes on while the code holds a file with the name `hang`.
+fn hangs(version: u32) -> String {
+    format!("print('hanging {version}', flush=True); open('hanging', 'w').close()\n{HANGS}")
+}
+
+#[test]
+fn edits_call_off_a_restart_each_time_and_the_newest_code_is_served() {
+    let Some(edited) = Loop::start(&program(1, "", "pass"), "hang*") else {
+        return;
+    };
+    edited.write("hang", "");
+    // More than interpreters write before they run it, so that it can only be its author who writes it.
+    let padding = format!("# {}\n", "long ".repeat(20_000));
+    for version in 2..=4 {
+        let text = program(version, &hangs(version), "pass");
+        edited.write("server.py", &(padding.clone() + &text));
+        edited.gateway.wait_for(&format!("hanging {version}"));
+    }
+    edited.write("server.py", &program(5, "", "pass"));
+    edited.wait_for_version(5);
+    assert_eq!(edited.starts(), 2, "versions 2 to 4 never started");
+    let output = edited.gateway.wait_for("called off");
+    assert!(!output.contains("not started"), "{output}");
+}
+
+#[test]
+fn an_edit_calls_off_the_first_start() {
+    let Some(python) = interpreter(&["python3", "python"]) else {
+        return;
+    };
+    let folder = tempfile::tempdir().expect("a folder");
+    file(folder.path(), "hang", "", 0o644);
+    file(folder.path(), ".gitignore", "hang*", 0o644);
+    let text = program(1, &hangs(1), "pass");
+    file(folder.path(), "server.py", text, 0o644);
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            wait_for_file(&folder.path().join("hanging"));
+            file(folder.path(), "server.py", program(2, "", "pass"), 0o644);
+        });
+        let port = free_port().to_string();
+        let path = folder.path().to_str().expect("text");
+        let all = ["--watch", "--port", &port, path, "--", &python, "server.py"];
+        let gateway = Gateway::start(&all);
+        assert_eq!(gateway.call("GET", "/", "").body, "version 2 ");
+    });
+}
+
+#[test]
+fn what_the_function_writes_in_each_start_calls_off_one_of_them() {
+    let Some(edited) = Loop::start(&program(1, "", "pass"), "hang*") else {
+        return;
+    };
+    edited.write("hang", "");
+    // Other content of the same length each time.
+    let writes = "open('state.json', 'w').write(os.urandom(20).hex())";
+    let at_start = format!("{writes}\n{}", hangs(2));
+    edited.write("server.py", &program(2, &at_start, "pass"));
+    edited.gateway.wait_for("changed: state.json");
+    edited
+        .gateway
+        .wait_for("state.json is written by the function");
+    fs::remove_file(edited.folder.path().join("hang")).expect("removed");
+    edited.wait_for_version(2);
+    let output = edited.gateway.wait_for("started version 2");
+    assert_eq!(output.matches("called off").count(), 1, "{output}");
+}
+
+#[test]
+fn a_file_that_is_saved_unchanged_calls_off_no_start() {
+    let Some(edited) = Loop::start(&program(1, "", "pass"), "hang*") else {
+        return;
+    };
+    edited.write("hang", "");
+    let text = program(2, &hangs(2), "pass");
+    edited.write("server.py", &text);
+    edited.gateway.wait_for("hanging 2");
+    edited.write("server.py", &text);
+    edited.write("other.py", "1 + 1");
+    let output = edited.gateway.wait_for("called off");
+    let lines = output.lines().filter(|line| line.starts_with("changed: "));
+    let lines: Vec<&str> = lines.collect();
+    assert_eq!(lines, ["changed: server.py", "changed: other.py"]);
+}
+
+#[test]
+fn an_edit_during_a_build_is_built_before_the_start() {
+    let Some(python) = interpreter(&["python3", "python"]) else {
+        return;
+    };
+    let folder = tempfile::tempdir().expect("a folder");
+    let action =
+        "cp server.py dist/; touch dist/built; while [ -e dist/hold ]; do sleep 0.02; done";
+    project(folder.path(), &python, free_port(), action);
+    let (built, hold) = (
+        folder.path().join("dist/built"),
+        folder.path().join("dist/hold"),
+    );
+    let write = |version| {
+        file(
+            folder.path(),
+            "server.py",
+            program(version, "", "pass"),
+            0o644,
+        )
+    };
+    fs::write(&hold, "").expect("written");
+    let path = folder.path().to_str().expect("text");
+    let gateway = thread::scope(|scope| {
+        scope.spawn(|| {
+            wait_for_file(&built);
+            write(2);
+            fs::remove_file(&hold).expect("removed");
+        });
+        Gateway::start(&["--build", "--watch", path])
+    });
+    gateway.wait_for("started version 2");
+    fs::write(&hold, "").expect("written");
+    fs::remove_file(&built).expect("removed");
+    write(3);
+    wait_for_file(&built);
+    let called_off = |output: &str| output.matches("called off").count();
+    let before = called_off(&gateway.output.lock().expect("the output"));
+    write(4);
+    let deadline = Instant::now() + DEADLINE;
+    while called_off(&gateway.output.lock().expect("the output")) == before {
+        assert!(Instant::now() < deadline, "the restart is never called off");
+        thread::yield_now();
+    }
+    fs::remove_file(&hold).expect("removed");
+    let output = gateway.wait_for("started version 4");
+    assert!(!output.contains("started version 3"), "{output}");
+}
+
 #[test]
 fn an_interrupt_calls_off_a_restart() {
     let Some(mut edited) = Loop::start(&program(1, "", "pass"), "hang") else {
