@@ -10,7 +10,7 @@ use std::sync::{Arc, PoisonError};
 use crate::current_request::CurrentRequest;
 use crate::handler::future::{Interest, finish_parked};
 use crate::handler::outcome::{
-    Async, Awaited, Ending, Eventual, Outcome, Pending, PollParked, Value,
+    Async, Awaited, Ending, Eventual, Outcome, Pending, PollParked, Value, Wire,
 };
 use crate::limits::Limits;
 use crate::message::response::{Response, Status};
@@ -194,7 +194,7 @@ where
         self.future.attach(notify);
     }
 
-    fn poll(&mut self, polls_left: &mut usize) -> Polled<Pending> {
+    fn poll(&mut self, polls_left: &mut usize, _: Option<Wire<'_>>) -> Polled<Pending> {
         let completion = &mut self.completion;
         let polled = self
             .future

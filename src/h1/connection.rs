@@ -306,6 +306,11 @@ impl Connection {
         self.send == Send::Waiting
     }
 
+    /// An interim response may be sent now. HTTP/1.0 has none (RFC 9110 §15.2).
+    pub(crate) fn takes_interim(&self) -> bool {
+        self.is_response_due() && self.version == Version::Http11
+    }
+
     pub(crate) const fn upgrade(&self) -> UpgradeOffer {
         self.upgrade
     }

@@ -164,6 +164,16 @@ fn encode_fields_of_switch<'f>(
     }
 }
 
+/// Writes `103 Early Hints` (RFC 8297 §2). Fields that only the server sets are left out.
+pub(crate) fn encode_early_hints<'f>(
+    out: &mut Vec<u8>,
+    fields: impl Iterator<Item = (&'f str, &'f [u8])>,
+) {
+    out.extend_from_slice(b"HTTP/1.1 103 Early Hints\r\n");
+    encode_fields_of_switch(out, fields);
+    out.extend_from_slice(b"\r\n");
+}
+
 /// Writes `100 Continue` (RFC 9110 §15.2.1).
 pub(crate) fn encode_continue(out: &mut Vec<u8>) {
     out.extend_from_slice(b"HTTP/1.1 100 Continue\r\n\r\n");
@@ -460,6 +470,22 @@ mod tests {
         version: Version::Http11,
         close: Close::Unset,
     };
+
+    #[test]
+    fn early_hints_have_no_fields_of_the_servers() {
+        let mut out = Vec::new();
+        let fields = [
+            ("Link", &b"</a.css>; rel=preload"[..]),
+            ("Content-Length", b"3"),
+            ("Connection", b"close"),
+            ("X-Split", b"a\r\nb: c"),
+        ];
+        encode_early_hints(&mut out, fields.into_iter());
+        assert_eq!(
+            out,
+            b"HTTP/1.1 103 Early Hints\r\nLink: </a.css>; rel=preload\r\n\r\n"
+        );
+    }
 
     #[test]
     fn trailers_are_sent_if_wanted_and_allowed() {

@@ -37,7 +37,9 @@ pub(crate) use byteset::is_token_byte;
 pub(crate) use connection::{Connection, Event, Misuse};
 pub(crate) use cursor::Cursor;
 pub(crate) use date::{DateLine, civil_from_days, imf_fixdate};
-pub(crate) use encode::{ResponseHead, ResponseLength, encode_trailers, is_trailer_field, put};
+pub(crate) use encode::{
+    ResponseHead, ResponseLength, encode_early_hints, encode_trailers, is_trailer_field, put,
+};
 pub(crate) use framing::{BodyLength, TrailerUse, UpgradeOffer, announced_length};
 pub(crate) use head::{HeadIndex, HeadLimits, HeadView, RawField, Version};
 pub(crate) use reason::reason_phrase;

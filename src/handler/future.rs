@@ -17,7 +17,7 @@ use crate::task::parked::{Parked, Started, start};
 use crate::task::turn_of_waiter;
 
 use super::outcome::{
-    Async, Awaited, Ending, Eventual, IntoOutcome, IntoResponse, Outcome, Pending, PollParked,
+    Async, Awaited, Ending, Eventual, IntoOutcome, IntoResponse, Outcome, Pending, PollParked, Wire,
 };
 
 impl Outcome {
@@ -115,7 +115,7 @@ pub(crate) fn finish(
     };
     future.attach(notify());
     loop {
-        match future.poll(&mut 1) {
+        match future.poll(&mut 1, None) {
             Polled::Filled(pending) => return Some(pending),
             Polled::Broken => return None,
             Polled::Pending => {}
@@ -164,7 +164,7 @@ impl PollParked for ParkedResponse {
         self.future.attach(notify);
     }
 
-    fn poll(&mut self, polls_left: &mut usize) -> Polled<Pending> {
+    fn poll(&mut self, polls_left: &mut usize, _: Option<Wire<'_>>) -> Polled<Pending> {
         let polled = self.future.poll(polls_left, PollResponse::poll_response);
         match polled {
             Polled::Pending => Polled::Pending,
@@ -250,13 +250,13 @@ mod tests {
         let waker = waker.take().expect("it was polled at once");
         let (notify, notified) = counting();
         future.attach(notify());
-        assert!(matches!(future.poll(&mut 1), Polled::Pending));
+        assert!(matches!(future.poll(&mut 1, None), Polled::Pending));
         assert_eq!((polls.get(), notified()), (1, 0));
         waker.wake_by_ref();
         waker.wake_by_ref();
         assert_eq!((polls.get(), notified()), (1, 1));
-        assert!(matches!(future.poll(&mut 1), Polled::Pending));
-        assert!(matches!(future.poll(&mut 1), Polled::Pending));
+        assert!(matches!(future.poll(&mut 1, None), Polled::Pending));
+        assert!(matches!(future.poll(&mut 1, None), Polled::Pending));
         assert_eq!((polls.get(), notified()), (2, 0));
         drop(future);
         waker.wake();
@@ -277,7 +277,7 @@ mod tests {
         let (notify, notified) = counting();
         future.attach(notify());
         assert_eq!(notified(), 1);
-        assert!(matches!(future.poll(&mut 1), Polled::Filled(_)));
+        assert!(matches!(future.poll(&mut 1, None), Polled::Filled(_)));
     }
 
     #[test]
@@ -306,7 +306,7 @@ mod tests {
             Status::OK
         }));
         drop(scope);
-        drop(future.poll(&mut 1));
+        drop(future.poll(&mut 1, None));
         drop(future);
         assert_eq!(*names.borrow(), vec![Some("a".to_owned()); 3]);
         assert_eq!(CurrentRequest::current().name(), None);
@@ -332,8 +332,11 @@ mod tests {
         })));
         drop(scope);
         future.at_end(note);
-        assert!(matches!(future.poll(&mut 1), Polled::Broken));
-        assert!(matches!(future.poll(&mut 1), Polled::Pending), "it is over");
+        assert!(matches!(future.poll(&mut 1, None), Polled::Broken));
+        assert!(
+            matches!(future.poll(&mut 1, None), Polled::Pending),
+            "it is over"
+        );
         drop(future);
         let mut future = parked(begin(pending::<Status>()));
         future.at_end(note);

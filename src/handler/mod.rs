@@ -80,6 +80,7 @@ mod closure;
 #[cfg(feature = "files")]
 pub(crate) mod files;
 pub(crate) mod future;
+pub(crate) mod interim;
 pub(crate) mod outcome;
 pub(crate) mod pattern;
 pub(crate) mod pulled;
@@ -99,6 +100,7 @@ pub use blocking::{Blocking, NoHandler, blocking};
 pub use closure::{Busy, Running};
 #[cfg(feature = "files")]
 pub use files::Files;
+pub use interim::Informer;
 pub use outcome::{Async, IntoOutcome, IntoResponse, Outcome, Value, WhenHalfClosed};
 pub use pulled::{IncomingHandler, Pulled, incoming};
 pub use reply::Reply;

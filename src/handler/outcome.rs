@@ -7,6 +7,7 @@ use std::borrow::Cow;
 use bytes::Bytes;
 
 use crate::current_request::CurrentRequest;
+use crate::h1::Connection;
 use crate::message::body::Body;
 use crate::message::headers::{HeaderName, HeaderValue, InvalidHeader};
 use crate::message::rejection::Rejection;
@@ -52,6 +53,12 @@ pub(crate) enum Awaited {
     Future(Box<dyn PollParked>),
 }
 
+/// The connection of a response that is awaited.
+pub(crate) struct Wire<'a> {
+    pub(crate) connection: &'a mut Connection,
+    pub(crate) out: &'a mut Vec<u8>,
+}
+
 /// How a future is over.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Ending {
@@ -65,8 +72,9 @@ pub(crate) trait PollParked {
     /// Sets what to call when it is woken. A wake that has come already calls it at once.
     fn attach(&mut self, notify: Notify);
 
-    /// Polls it if it was woken since the last poll, and if there are `polls_left`.
-    fn poll(&mut self, polls_left: &mut usize) -> Polled<Pending>;
+    /// Polls it if it was woken since the last poll, and if there are `polls_left`. What it sends before its response goes to
+    /// `wire`, if there is one.
+    fn poll(&mut self, polls_left: &mut usize, wire: Option<Wire<'_>>) -> Polled<Pending>;
 
     /// Sets what to call once it is over.
     fn at_end(&mut self, note: fn(&CurrentRequest, Ending));

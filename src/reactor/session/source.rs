@@ -6,7 +6,7 @@ use std::os::unix::fs::FileExt as _;
 use bytes::Bytes;
 
 use crate::handler::Handler;
-use crate::handler::outcome::{Awaited, Pending};
+use crate::handler::outcome::{Awaited, Pending, Wire};
 use crate::limits::FILE_PIECE_LEN;
 use crate::message::body::{Attachment, Body, Content, FilePart, Piece, PieceSource};
 use crate::message::response::Response;
@@ -106,7 +106,11 @@ impl<O: Os, H: Handler> Driver<'_, O, H> {
             Awaited::Promise(promise) => promise.poll(|| self.context.notify()),
             Awaited::Future(future) => {
                 let began_at = self.begin_call();
-                let polled = future.poll(&mut self.polls_left);
+                let wire = Wire {
+                    connection: &mut self.session.connection,
+                    out: self.context.scratch.out.run(),
+                };
+                let polled = future.poll(&mut self.polls_left, Some(wire));
                 self.end_call(began_at);
                 if matches!(polled, Polled::Broken) {
                     self.context.observer.on(ServerEvent::HandlerPanicked);
