@@ -127,6 +127,7 @@ pub struct Exchange {
 ///
 /// - `/status/<code>` with that status and a text;
 /// - `/stream` with a body of unknown length;
+/// - `/both` with a response that begins before the body and ends after it; `/leave` with one that ends before the body;
 /// - `/refuse` with 403 before the body is read; `/upload-limit` takes bodies up to 8 bytes;
 /// - `/short` and `/long` with a body shorter and longer than announced;
 /// - `/fields` with fields that a handler must not set; `/close` closes the connection;
@@ -275,6 +276,8 @@ impl TestSite {
             );
         } else if self.is_for("/refuse") {
             self.respond(403, b"no");
+        } else if body != BodyLength::None {
+            self.pull_body();
         }
         if body == BodyLength::None {
             self.on_end();
@@ -287,6 +290,20 @@ impl TestSite {
             if let Err(refusal) = self.connection.limit_body(limit) {
                 self.on_refusal(refusal);
             }
+        }
+    }
+
+    /// Begins a response, or sends all of it, while the body arrives.
+    fn pull_body(&mut self) {
+        if self.is_for("/both") {
+            self.connection.pull_body();
+            self.head(200, ResponseLength::Unknown);
+            let sent = self.piece(b"first ");
+            debug_assert_eq!(sent, Ok(()), "a body of unknown length takes any piece");
+        } else if self.is_for("/leave") {
+            self.connection.pull_body();
+            self.respond(200, b"enough");
+            self.connection.leave_body();
         }
     }
 
@@ -324,7 +341,12 @@ impl TestSite {
             message.is_whole = true;
             self.exchange.ends.push(self.taken);
         }
-        if self.connection.is_response_due() && !self.is_for("/later") {
+        if !self.connection.is_response_due() && self.is_for("/both") {
+            let ended = self
+                .piece(b"second ")
+                .and_then(|()| self.connection.encode_end(&mut self.exchange.output));
+            self.on_ended(ended);
+        } else if self.connection.is_response_due() && !self.is_for("/later") {
             self.respond_to_request();
         }
     }
