@@ -672,6 +672,39 @@ mod tests {
     }
 
     #[test]
+    fn a_body_is_read_while_its_response_is_written_until_it_is_left() {
+        let mut pulled = received(EXPECTING);
+        pulled.pull_body();
+        assert_eq!(pulled.next(), Next::Both);
+        let head = write_head_with(&mut pulled, 200, ResponseLength::Unknown);
+        assert!(
+            head.starts_with("HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 "),
+            "{head}"
+        );
+        assert!(!head.contains("Connection"), "{head}");
+        assert_eq!(poll(&mut pulled, "abc"), Ok(Event::Body(b"abc")));
+        assert_eq!(
+            (pulled.next(), pulled.is_body_pending()),
+            (Next::Both, true)
+        );
+        pulled.leave_body();
+        assert_eq!(pulled.next(), Next::Write);
+        assert_eq!(pulled.encode_end(&mut Vec::new()), Ok(()));
+        assert_eq!(pulled.next(), Next::Read, "the rest is short");
+        let mut endless =
+            received("POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n");
+        endless.pull_body();
+        write_head(&mut endless, ResponseLength::Known(0));
+        assert_eq!(
+            endless.next(),
+            Next::Both,
+            "its reader goes on after the response"
+        );
+        endless.leave_body();
+        assert_eq!(endless.next(), Next::Linger);
+    }
+
+    #[test]
     fn the_announced_rest_of_a_body_shrinks_as_it_is_received() {
         let mut connection = received("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 9\r\n\r\n");
         assert_eq!(connection.announced(), Some(9));

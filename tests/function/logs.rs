@@ -179,6 +179,8 @@ fn markers_enclose_each_call_and_name_failures() {
                 "Invoke",
                 failed,
             ),
+            (Call::http("POST", "/pull").body("fine"), "Invoke", ""),
+            (Call::http("POST", "/pull").body("panic"), "Invoke", failed),
             (Call::initialize(), "Initialize", failed),
             (Call::initialize(), "Initialize", failed),
             (Call::initialize(), "Initialize", ""),

@@ -226,6 +226,11 @@ impl<B: Handler + Clone + Send + 'static> Handler for Http<B> {
     fn accept(&mut self, head: &Head<'_>) -> Accept {
         match head.path() {
             "/upload" => Accept::Stream(Box::new(Counted(0))),
+            "/pull" => Accept::pull(head, |mut body| async move {
+                let body = body.collect(99).await;
+                assert!(body.as_deref() != Ok(b"panic"), "the panic of a reader");
+                body.map(Response::bytes)
+            }),
             "/socket" => Accept::Upgrade(Upgrade::new("bytes", |_, _| ())),
             "/refuse" => Accept::Respond(Response::new(Status::FORBIDDEN).into()),
             "/accept-panic" => panic!("the panic of an accept"),
