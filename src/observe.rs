@@ -49,7 +49,7 @@ pub enum ServerEvent {
 }
 
 /// The name of a field, as far as it has room.
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy, Default, PartialEq, Eq)]
 pub struct FieldName {
     bytes: [u8; Self::LEN_MAX],
     len: u8,

@@ -47,9 +47,8 @@ impl<O: Os, H: Handler> Driver<'_, O, H> {
     #[cold]
     #[inline(never)]
     pub(super) fn respond_to_invalid_field(&mut self, body: &Body) {
-        if let Some(name) = body.invalid_field() {
-            self.context.observer.on(ServerEvent::FieldInvalid(name));
-        }
+        let name = body.invalid_field().unwrap_or_default();
+        self.context.observer.on(ServerEvent::FieldInvalid(name));
         self.respond(&mut Response::new(Status::INTERNAL_SERVER_ERROR));
     }
 
