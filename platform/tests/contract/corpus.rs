@@ -2,7 +2,7 @@
 
 use std::process::{Command, Stdio};
 
-use crate::support::{express_server, interpreter, server};
+use crate::support::{express_server, interpreter, jetty_classes, server};
 
 /// A server: how it starts, and the findings that it has to get.
 pub(crate) struct Case {
@@ -59,7 +59,38 @@ pub(crate) fn servers() -> Vec<Case> {
 pub(crate) fn slow_servers() -> Vec<Case> {
     let java = interpreter(&["java"])
         .map(|java| Case::new("Java", &[&java, "Demo.java"], &["X1 warn"]).with("Demo.java"));
-    java.into_iter().collect()
+    java.into_iter()
+        .chain(jetty().into_iter().flatten())
+        .collect()
+}
+
+fn jetty() -> Option<Vec<Case>> {
+    let (java, compiler) = (interpreter(&["java"])?, interpreter(&["javac"])?);
+    let path = jetty_classes()?;
+    let folder = tempfile::tempdir().expect("a folder");
+    let built = Command::new(compiler)
+        .args(["-cp", &path, "-d"])
+        .arg(folder.path())
+        .arg(server("Jetty.java"))
+        .stdin(Stdio::null())
+        .status();
+    assert!(
+        built.expect("javac runs").success(),
+        "Jetty.java does not compile"
+    );
+    let program = std::fs::read(folder.path().join("Jetty.class")).expect("the program");
+    let path = format!(".:{path}");
+    let case = |name, expected| {
+        Case::new(name, &[&java, "-cp", &path, "Jetty"], expected)
+            .with_file("Jetty.class", program.clone())
+    };
+    let mut set_up = case("Jetty, set up", &[]);
+    set_up.options.push("--env=SET_UP=1".to_owned());
+    Some(vec![
+        // A head of at most 8 KB, no end for what is in flight, and threads that live on without a port.
+        case("Jetty", &["P4 fail", "X1 warn", "X2 warn"]),
+        set_up,
+    ])
 }
 
 fn python() -> Option<Vec<Case>> {

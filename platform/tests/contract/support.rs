@@ -52,6 +52,23 @@ pub(crate) fn express_server() -> Option<String> {
     }
 }
 
+/// The class path of Jetty, if it is installed.
+pub(crate) fn jetty_classes() -> Option<String> {
+    let names = [
+        "jetty9-server",
+        "jetty9-http",
+        "jetty9-io",
+        "jetty9-util",
+        "servlet-api",
+    ];
+    let archives = names.map(|name| format!("/usr/share/java/{name}.jar"));
+    if archives.iter().all(|archive| Path::new(archive).is_file()) {
+        Some(archives.join(":"))
+    } else {
+        missing("Jetty 9")
+    }
+}
+
 /// Reports something that this machine lacks: a visible skip, and a failure in CI.
 #[expect(
     clippy::disallowed_methods,
