@@ -256,6 +256,8 @@ fn check_date(
     }
 }
 
+const EMPTY_LINE_LEN: usize = "\r\n".len();
+
 /// Checks whether the server may end the connection, which was in the state `before`.
 fn check_end(peer: &Peer, before: PeerState, kernel: &Kernel) -> Result<(), String> {
     let Some(link) = peer.link else { return Ok(()) };
@@ -354,6 +356,14 @@ fn check_unanswered(
     }
     match (next.whole_at, kernel.stopped_at()) {
         (None, _) if before == PeerState::HalfClosed || kernel.stopped_at().is_some() => Ok(()),
+        // An empty line begins no request (RFC 9112 §2.2): the connection is idle, and may make room for another.
+        (None, _)
+            if kernel.idle == IdlePolicy::Evict
+                && next.plan.is_none()
+                && peer.sent.saturating_sub(next.start) <= EMPTY_LINE_LEN =>
+        {
+            Ok(())
+        }
         // It may be cut before the first byte: the handler failed before anything was sent.
         (Some(_), _) if next.expected.completeness == Completeness::Truncated => Ok(()),
         (_, Some(stopped_at)) => match next.whole_at {
