@@ -186,6 +186,8 @@ fn an_edit_calls_off_the_first_start() {
         let all = ["--watch", "--port", &port, path, "--", &python, "server.py"];
         let gateway = Gateway::start(&all);
         assert_eq!(gateway.call("GET", "/", "").body, "version 2 ");
+        let output = gateway.wait_for("called off");
+        assert!(!output.contains("not started"), "{output}");
     });
 }
 
