@@ -8,6 +8,7 @@ use core::ffi::CStr;
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt as _;
 
+use crate::h1;
 use crate::os::{memory_limit, number, read_variable};
 use crate::server::DEFAULT_PORT;
 use crate::server::start_error::StartError;
@@ -82,14 +83,10 @@ pub(super) fn text(value: OsString) -> Option<String> {
 
 /// A port in decimal digits; `source` is named in the error.
 pub(crate) fn parse_port(source: &str, value: &str) -> Result<u16, StartError> {
-    let digits = value.bytes().all(|byte| byte.is_ascii_digit());
-    match value.parse::<u16>() {
-        Ok(port) if digits && port != 0 => Ok(port),
-        Ok(_) | Err(_) => Err(StartError::InvalidPort {
-            source: source.to_owned(),
-            value: value.to_owned(),
-        }),
-    }
+    h1::parse_port(value.as_bytes()).ok_or_else(|| StartError::InvalidPort {
+        source: source.to_owned(),
+        value: value.to_owned(),
+    })
 }
 
 #[cfg(test)]

@@ -31,10 +31,16 @@ pub(crate) fn is_authority_with_port(value: &[u8]) -> bool {
     else {
         return false;
     };
-    let port = core::str::from_utf8(digits)
-        .ok()
-        .and_then(|digits| digits.parse::<u16>().ok());
-    !host.is_empty() && port.is_some_and(|port| port > 0) && is_host(value)
+    !host.is_empty() && parse_port(digits).is_some() && is_host(value)
+}
+
+/// A port in decimal digits, from 1 to 65535. std's parser takes a sign, and text that is checked to be UTF-8.
+pub(crate) fn parse_port(digits: &[u8]) -> Option<u16> {
+    let port = digits.iter().try_fold(0_u16, |port, byte| {
+        let digit = byte.checked_sub(b'0').filter(|digit| *digit <= 9)?;
+        port.checked_mul(10)?.checked_add(digit.into())
+    })?;
+    (port > 0).then_some(port)
 }
 
 /// RFC 3986 §3.2.2: a byte inside an IP literal. Its exact syntax is left to the resolver.
@@ -57,7 +63,28 @@ fn after_registered_name(mut name: &[u8]) -> &[u8] {
 
 #[cfg(test)]
 mod tests {
-    use super::is_host;
+    use super::{is_host, parse_port};
+
+    #[test]
+    fn a_port_has_digits_only_and_is_not_0() {
+        for (text, port) in [("1", 1), ("0080", 80), ("65535", 65_535)] {
+            assert_eq!(parse_port(text.as_bytes()), Some(port), "{text}");
+        }
+        for text in [
+            "",
+            "0",
+            "00",
+            "65536",
+            "99999999999",
+            "+1",
+            "-1",
+            "1 ",
+            "a",
+            "\u{661}",
+        ] {
+            assert_eq!(parse_port(text.as_bytes()), None, "{text}");
+        }
+    }
 
     #[test]
     fn a_percent_encoding_in_a_host_has_two_hexadecimal_digits() {

@@ -33,6 +33,7 @@ mod refusal;
 mod state;
 mod trailers;
 
+pub(crate) use authority::parse_port;
 pub(crate) use byteset::is_token_byte;
 pub(crate) use connection::{Connection, Event, Misuse};
 pub(crate) use cursor::Cursor;
