@@ -18,7 +18,7 @@ use crate::sync::Mutex;
 use crate::sync::loop_thread::{self, Runner};
 use crate::sync::notify::Notify;
 use crate::sync::oneshot::Polled;
-use crate::task::parked::{Parked, Started, start};
+use crate::task::parked::{Parked, start};
 
 use super::call::Call;
 use super::calls::{Callback, Reached};
@@ -125,21 +125,22 @@ where
         mark: &mut Mark<&CurrentRequest>,
         respond: impl Fn(T) -> Result<Response, FunctionError> + 'static,
     ) -> Result<Reached, FunctionError> {
-        let mut completion = Completion {
+        let completion = Completion {
             respond,
             call: mark.call,
             mark: mark.take_over().map(Box::new),
         };
-        let started = start(self, |future, context| completion.poll(future, context));
-        let eventual = match started {
-            Started::Ready(response) => Eventual::Response(response),
-            Started::Pending(future, alarm) => {
+        let outcome = start(
+            self,
+            completion,
+            |completion, future, context| completion.poll(future, context).map(Outcome::from),
+            |completion, future, alarm| {
                 let future = Parked::new(future, alarm);
                 let call = Box::new(ParkedCall { future, completion });
-                Eventual::Awaited(Some(Awaited::Future(call)))
-            }
-        };
-        Ok(Reached::Outcome(Outcome::new(eventual)))
+                Outcome::new(Eventual::Awaited(Some(Awaited::Future(call))))
+            },
+        );
+        Ok(Reached::Outcome(outcome))
     }
 
     fn once(hook: impl Fn(&Context<'_>) -> Self + Send + Sync + 'static) -> Callback {

@@ -13,7 +13,7 @@ use crate::sync::oneshot::Polled;
 #[cfg(feature = "_sim")]
 use crate::sync::tally::count;
 use crate::sync::thread;
-use crate::task::parked::{Parked, Started, start};
+use crate::task::parked::{Parked, start};
 use crate::task::turn_of_waiter;
 
 use super::outcome::{
@@ -46,7 +46,7 @@ impl Outcome {
     /// ```
     #[must_use]
     pub fn future(future: impl Future<Output: IntoResponse> + 'static) -> Self {
-        Self::new(begin(future))
+        begin(future)
     }
 }
 
@@ -82,19 +82,23 @@ fn poll_response(
 
 /// Polls a future that a handler returns, still in the handler's call. If it is ready, it costs what a value costs.
 #[inline]
-fn begin<F: Future<Output: IntoResponse> + 'static>(future: F) -> Eventual {
-    match start(future, poll_response) {
-        Started::Ready(response) => Eventual::Response(response),
-        Started::Pending(future, alarm) => park(future, alarm),
-    }
+fn begin<F: Future<Output: IntoResponse> + 'static>(future: F) -> Outcome {
+    start(
+        future,
+        (),
+        |(), future, context| poll_response(future, context).map(Outcome::from),
+        |(), future, alarm| park(future, alarm),
+    )
 }
 
-fn park(future: Pin<Box<dyn PollResponse>>, alarm: Arc<Alarm>) -> Eventual {
-    Eventual::Awaited(Some(Awaited::Future(Box::new(ParkedResponse {
-        future: Parked::new(future, alarm),
-        ending: Ending::Regular,
-        note: None,
-    }))))
+fn park(future: Pin<Box<dyn PollResponse>>, alarm: Arc<Alarm>) -> Outcome {
+    Outcome::new(Eventual::Awaited(Some(Awaited::Future(Box::new(
+        ParkedResponse {
+            future: Parked::new(future, alarm),
+            ending: Ending::Regular,
+            note: None,
+        },
+    )))))
 }
 
 /// The response, or the promise of one that another thread completes: a future is polled here until it is ready. `wait` returns
@@ -214,12 +218,12 @@ mod tests {
     use std::sync::Arc;
     use std::sync::atomic::{AtomicUsize, Ordering};
 
-    use super::{Awaited, Ending, Eventual, Notify, PollParked, Polled, begin};
+    use super::{Awaited, Ending, Eventual, Notify, Outcome, PollParked, Polled, begin};
     use crate::Status;
     use crate::current_request::{CurrentRequest, leave_afterwards};
 
-    fn parked(eventual: Eventual) -> Box<dyn PollParked> {
-        match eventual {
+    fn parked(outcome: Outcome) -> Box<dyn PollParked> {
+        match outcome.eventual {
             Eventual::Awaited(Some(Awaited::Future(future))) => future,
             Eventual::Awaited(_) | Eventual::Response(_) => panic!("it waits"),
         }

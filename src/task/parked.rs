@@ -13,38 +13,36 @@ use crate::sync::oneshot::Polled;
 
 use super::spare::{self, Place};
 
-/// A future after its first poll.
-pub(crate) enum Started<F, T> {
-    Ready(T),
-    /// See [`Parked::new`].
-    Pending(Place<F>, Arc<Alarm>),
-}
-
-/// Polls a future for the first time, in the caller's own call: a panic is the caller's. Nothing is left of one that is ready, and
-/// it allocates nothing if the thread has had one of its type before.
+/// Polls a future for the first time, in the caller's own call: a panic is the caller's. Returns what `poll` has made of it, of
+/// which nothing is left then: it allocates nothing if the thread has had one of its type before. If it is not ready, returns what
+/// `park` makes of it and the alarm that it was polled with. Both get `state`. (To return either would copy a response twice.)
 #[inline]
-pub(crate) fn start<F: 'static, T>(
+pub(crate) fn start<F: 'static, S, T>(
     future: F,
-    poll: impl FnOnce(Pin<&mut F>, &mut Context<'_>) -> Poll<T>,
-) -> Started<F, T> {
+    mut state: S,
+    poll: impl FnOnce(&mut S, Pin<&mut F>, &mut Context<'_>) -> Poll<T>,
+    park: impl FnOnce(S, Place<F>, Arc<Alarm>) -> T,
+) -> T {
     let mut spare = spare::take();
-    let mut place = spare.place();
+    let mut own = None;
+    let (waker, kept) = spare.lend(&mut own);
+    let place = kept.get_or_insert_with(|| Box::pin(None));
     place.set(Some(future));
-    let mut context = Context::from_waker(spare.waker());
+    let mut context = Context::from_waker(waker);
     let polled = match place.as_mut().as_pin_mut() {
-        Some(future) => poll(future, &mut context),
+        Some(future) => poll(&mut state, future, &mut context),
         None => Poll::Pending,
     };
-    let started = match polled {
-        Poll::Ready(value) => {
-            place.set(None);
+    if let Poll::Ready(value) = polled {
+        place.set(None);
+        if let Some(place) = own {
             spare.keep(place);
-            Started::Ready(value)
         }
-        Poll::Pending => Started::Pending(place, spare.take_alarm()),
-    };
-    spare::put(spare);
-    started
+        spare.put();
+        return value;
+    }
+    let place = kept.take().unwrap_or_else(|| Box::pin(None));
+    park(state, place, spare.put_all_but_alarm())
 }
 
 /// A future that waits to be woken.

@@ -1,6 +1,7 @@
 //! What a future that was ready at once leaves to the next one of its thread: its alarm, and the memory that it was in.
 
 use core::any::Any;
+use core::mem;
 use core::pin::Pin;
 use core::task::Waker;
 use std::sync::Arc;
@@ -16,57 +17,70 @@ const PLACES_MAX: usize = 8;
 const PLACE_LEN_MAX: usize = 512;
 
 /// See the module.
-#[derive(Default)]
 pub(super) struct Spare {
-    /// An alarm, and the one waker of it.
-    alarm: Option<(Arc<Alarm>, Waker)>,
-    /// Each is the `Option<Place<F>>` of one type.
+    alarm: Arc<Alarm>,
+    /// The one waker of it.
+    waker: Waker,
+    /// Each is the `Option<Place<F>>` of one type: `None` while a future of that type waits in it.
     places: Vec<Box<dyn Any>>,
 }
 
 impl Spare {
-    /// An empty place.
-    pub(super) fn place<F: 'static>(&mut self) -> Place<F> {
-        let kept = self.kept::<F>().and_then(Option::take);
-        kept.unwrap_or_else(|| Box::pin(None))
+    /// The waker, and where the memory of a future of this type is kept: `own` if it is not kept yet.
+    #[inline]
+    pub(super) fn lend<'a, F: 'static>(
+        &'a mut self,
+        own: &'a mut Option<Place<F>>,
+    ) -> (&'a Waker, &'a mut Option<Place<F>>) {
+        let mut places = self.places.iter_mut();
+        let kept = places.find_map(|place| place.downcast_mut());
+        (&self.waker, kept.unwrap_or(own))
     }
 
-    /// Keeps an empty place.
+    /// Keeps an empty place, of a type that is not kept yet.
+    #[cold]
     pub(super) fn keep<F: 'static>(&mut self, place: Place<F>) {
         debug_assert!(place.is_none(), "a future that is not over was kept");
-        if let Some(kept) = self.kept() {
-            *kept = Some(place);
-        } else if size_of::<F>() <= PLACE_LEN_MAX && self.places.len() < PLACES_MAX {
+        if size_of::<F>() <= PLACE_LEN_MAX && self.places.len() < PLACES_MAX {
             self.places.push(Box::new(Some(place)));
         }
     }
 
-    fn kept<F: 'static>(&mut self) -> Option<&mut Option<Place<F>>> {
-        let mut places = self.places.iter_mut();
-        places.find_map(|place| place.downcast_mut())
-    }
-
-    pub(super) fn waker(&mut self) -> &Waker {
-        let (_, waker) = self.alarm.get_or_insert_with(|| {
-            let alarm = Arc::<Alarm>::default();
-            let waker = Waker::from(Arc::clone(&alarm));
-            (alarm, waker)
-        });
-        waker
+    /// After a future that was ready.
+    #[inline]
+    pub(super) fn put(mut self: Box<Self>) {
+        // The future may have kept a waker of the alarm.
+        if !self.alarm.reset(2) {
+            drop(self.replace_alarm());
+        }
+        put(self);
     }
 
     /// The alarm of the waker, for a future that waits.
-    pub(super) fn take_alarm(&mut self) -> Arc<Alarm> {
-        self.alarm
-            .take()
-            .map_or_else(Arc::default, |(alarm, _)| alarm)
+    #[cold]
+    pub(super) fn put_all_but_alarm(mut self: Box<Self>) -> Arc<Alarm> {
+        let alarm = self.replace_alarm();
+        put(self);
+        alarm
     }
 
-    /// Gives up the alarm if the last future has kept a waker of it.
-    fn reset(&mut self) {
-        let is_own = |(alarm, _): &(Arc<Alarm>, Waker)| alarm.reset(2);
-        if !self.alarm.as_ref().is_some_and(is_own) {
-            self.alarm = None;
+    #[cold]
+    fn replace_alarm(&mut self) -> Arc<Alarm> {
+        let Self { alarm, waker, .. } = Self::default();
+        self.waker = waker;
+        mem::replace(&mut self.alarm, alarm)
+    }
+}
+
+impl Default for Spare {
+    fn default() -> Self {
+        let alarm = Arc::<Alarm>::default();
+        let waker = Waker::from(Arc::clone(&alarm));
+        let places = Vec::new();
+        Self {
+            alarm,
+            waker,
+            places,
         }
     }
 }
@@ -81,13 +95,27 @@ mod of_thread {
         static SPARE: Cell<Option<Box<Spare>>> = const { Cell::new(None) };
     }
 
+    #[inline]
     pub(in crate::task) fn take() -> Box<Spare> {
-        SPARE.take().unwrap_or_default()
+        SPARE.take().unwrap_or_else(first)
     }
 
-    pub(in crate::task) fn put(mut spare: Box<Spare>) {
-        spare.reset();
-        SPARE.set(Some(spare));
+    #[cold]
+    fn first() -> Box<Spare> {
+        Box::default()
+    }
+
+    #[inline]
+    pub(in crate::task) fn put(spare: Box<Spare>) {
+        if let Some(other) = SPARE.replace(Some(spare)) {
+            drop_other(other);
+        }
+    }
+
+    /// What a future has left that was made in the poll of another one.
+    #[cold]
+    fn drop_other(other: Box<Spare>) {
+        drop(other);
     }
 }
 
@@ -100,26 +128,31 @@ mod of_thread {
         Box::default()
     }
 
-    pub(in crate::task) fn put(mut spare: Box<Spare>) {
-        spare.reset();
+    pub(in crate::task) fn put(spare: Box<Spare>) {
+        drop(spare);
     }
 }
 
-pub(super) use of_thread::{put, take};
+use of_thread::put;
+pub(super) use of_thread::take;
 
 #[cfg(test)]
 mod tests {
-    use super::{PLACE_LEN_MAX, PLACES_MAX, Spare};
+    use super::{PLACE_LEN_MAX, PLACES_MAX, Place, Spare, take};
 
     #[test]
     fn memory_is_kept_for_each_type_within_its_bounds() {
         fn keeps<F: 'static>(spare: &mut Spare) -> bool {
-            let place = spare.place::<F>();
-            let address = std::ptr::from_ref(&*place);
-            spare.keep(place);
-            let kept = spare.kept::<F>();
-            let kept = kept.and_then(|kept| kept.as_deref());
-            kept.is_some_and(|kept| std::ptr::eq(kept, address))
+            let mut own = Some(Box::pin(None::<F>));
+            let (_, lent) = spare.lend(&mut own);
+            let address = lent.as_deref().map(std::ptr::from_ref);
+            if let Some(place) = own {
+                spare.keep(place);
+            }
+            let (mut other, address) = (None::<Place<F>>, address.expect("a place"));
+            let (_, lent) = spare.lend(&mut other);
+            lent.as_deref()
+                .is_some_and(|kept| std::ptr::eq(kept, address))
         }
         let spare = &mut Spare::default();
         assert!(!keeps::<[u8; PLACE_LEN_MAX + 1]>(spare), "it is too large");
@@ -136,5 +169,18 @@ mod tests {
         assert_eq!(kept, [true; PLACES_MAX]);
         assert!(!keeps::<i64>(spare), "there are too many types");
         assert!(keeps::<u8>(spare));
+    }
+
+    #[test]
+    fn a_wake_of_a_future_that_was_ready_does_not_reach_the_next_one() {
+        let spare = Box::<Spare>::default();
+        spare.waker.wake_by_ref();
+        spare.put();
+        assert!(!take().put_all_but_alarm().begin_poll());
+        let spare = Box::<Spare>::default();
+        let kept = spare.waker.clone();
+        spare.put();
+        kept.wake();
+        assert!(!take().put_all_but_alarm().begin_poll());
     }
 }
