@@ -4,12 +4,15 @@ mod loopback;
 
 use core::pin::Pin;
 use core::task::{Context, Poll, Waker};
+use std::path::Path;
 use std::sync::mpsc::{Sender, channel};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::{fs, thread};
 
 use coldstart::handler::{Blocking, Outcome, WhenHalfClosed};
 use coldstart::message::OwnedRequest;
 use coldstart::{Function, Request, Response, Router, Server, blocking};
+use loopback::process::{Process, can_run, is_again};
 use loopback::server::{Running, on_loopback};
 use loopback::{Client, PATIENCE, eventually, get};
 
@@ -80,7 +83,7 @@ impl Future for Later {
 /// Text that a thread of its own provides.
 fn from_a_thread(text: &'static str) -> Later {
     let (provider, later) = later(None);
-    let thread = std::thread::Builder::new();
+    let thread = thread::Builder::new();
     let started = thread.spawn(move || provider.provide(text));
     assert!(started.is_ok(), "the thread starts");
     later
@@ -325,7 +328,7 @@ fn several_loops_each_drive_their_own_futures() {
         .bind()
         .expect("a free port");
     let (address, stopper) = (workers.local_address(), workers.stopper());
-    std::thread::scope(|scope| {
+    thread::scope(|scope| {
         let serving = scope.spawn(|| workers.run(|request: &Request<'_>| show(request.to_owned())));
         let mut clients: Vec<Client> = (0..8).map(|_| Client::connect(address)).collect();
         for client in &mut clients {
@@ -337,4 +340,44 @@ fn several_loops_each_drive_their_own_futures() {
         stopper.stop();
         serving.join().expect("no panic").expect("it served");
     });
+}
+
+/// Text that a thread of its own provides once this thread sleeps.
+fn from_a_thread_while_this_sleeps(text: &'static str) -> Later {
+    let (provider, later) = later(None);
+    let here = fs::read_link("/proc/thread-self").unwrap_or_default();
+    let status = Path::new("/proc").join(here).join("status");
+    let started = thread::Builder::new().spawn(move || {
+        let status = || fs::read_to_string(&status).unwrap_or_default();
+        eventually("the loop sleeps", || status().contains("\nState:\tS"));
+        provider.provide(text);
+    });
+    assert!(started.is_ok(), "the thread starts");
+    later
+}
+
+#[test]
+fn a_wake_of_a_loop_that_sleeps_takes_one_system_call() {
+    const NAME: &str = "a_wake_of_a_loop_that_sleeps_takes_one_system_call";
+    const WAKES: usize = 20;
+    if is_again() {
+        let respond = |_: &Request<'_>| from_a_thread_while_this_sleeps("woken");
+        return on_loopback().run(respond).expect("it serves");
+    }
+    if !can_run("system calls", &["strace", "-o", "/dev/null", "true"]) {
+        return;
+    }
+    let trace = Path::new(env!("CARGO_TARGET_TMPDIR")).join("futures.strace");
+    let (_server, address) = Process::again_traced(NAME, "write", &trace);
+    let mut client = Client::connect(address);
+    for _ in 0..WAKES {
+        assert_eq!(client.request(get("/")).text(), "woken");
+    }
+    let wakes = || {
+        let text = fs::read_to_string(&trace).expect("a trace");
+        // The number 1 for the eventfd. A call that another thread interrupts has its arguments in its first line only.
+        text.matches(r#", "\1\0\0\0\0\0\0\0", 8"#).count()
+    };
+    eventually("the trace has the writes", || wakes() >= WAKES);
+    assert_eq!(wakes(), WAKES);
 }

@@ -25,7 +25,7 @@ use coldstart::{
     Body, Request, Response, Router, TestRequest, blocking, interval, sleep, spawn, timeout,
     yield_now,
 };
-use loopback::process::{Process, can_run, command_again, is_again, status};
+use loopback::process::{Process, can_run, is_again, status};
 use loopback::server::{Running, on_loopback};
 use loopback::{Client, PATIENCE, eventually, get, outlast};
 
@@ -357,19 +357,7 @@ fn wakes_from_the_loops_own_thread_take_no_system_call_and_others_take_one() {
         return;
     }
     let trace = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("tasks.strace");
-    let again = command_again(NAME);
-    let mut command = std::process::Command::new("strace");
-    command.args(["-f", "-e", "trace=write", "-o"]).arg(&trace);
-    command.arg(again.get_program()).args(again.get_args());
-    for (name, value) in again.get_envs() {
-        command.env(name, value.expect("it is set"));
-    }
-    let mut server = Process::start(command.stdout(std::process::Stdio::null()));
-    let address = server.address();
-    // What is killed at the end is the server, and strace ends with it.
-    let children = format!("/proc/{0}/task/{0}/children", server.id);
-    let child = fs::read_to_string(children).expect("strace runs");
-    server.id = child.trim().parse().expect("it has one child");
+    let (server, address) = Process::again_traced(NAME, "write", &trace);
     let mut client = Client::connect(address);
     // A write to the eventfd has eight bytes, of the number 1.
     let wakes = || {

@@ -4,6 +4,7 @@ use std::ffi::OsStr;
 use std::fs;
 use std::io::{BufRead as _, BufReader};
 use std::net::SocketAddr;
+use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{Receiver, channel};
 use std::thread;
@@ -87,6 +88,26 @@ impl Process {
     /// Runs a test of this program again, as a server in a process of its own. There, [`is_again`] returns true.
     pub(crate) fn again(test: &str) -> Self {
         Self::start(command_again(test).stdout(Stdio::null()))
+    }
+
+    /// The same under `strace`, which writes the calls of these names to a file, and the address that it reports.
+    pub(crate) fn again_traced(test: &str, calls: &str, trace: &Path) -> (Self, SocketAddr) {
+        let again = command_again(test);
+        let mut command = Command::new("strace");
+        command
+            .args(["-f", "-e", &format!("trace={calls}"), "-o"])
+            .arg(trace);
+        command.arg(again.get_program()).args(again.get_args());
+        for (name, value) in again.get_envs() {
+            command.env(name, value.expect("it is set"));
+        }
+        let mut server = Self::start(command.stdout(Stdio::null()));
+        let address = server.address();
+        // What is killed at the end is the server, and strace ends with it.
+        let children = format!("/proc/{0}/task/{0}/children", server.id);
+        let child = fs::read_to_string(children).expect("strace runs");
+        server.id = child.trim().parse().expect("it has one child");
+        (server, address)
     }
 
     pub(crate) fn has_ended(&mut self) -> bool {
