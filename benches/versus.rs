@@ -10,7 +10,6 @@
 //! rate, over one connection and over 10 000.
 
 #![expect(
-    unsafe_code,
     clippy::print_stdout,
     clippy::print_stderr,
     clippy::disallowed_methods,
@@ -23,7 +22,7 @@ use std::net::{Ipv4Addr, TcpListener};
 use std::time::Duration;
 
 use support::load::{Lifetime, Load, Pace, Plan};
-use support::machine::{Child, OUR_CORE, pin};
+use support::machine::{self, Child, OUR_CORE, pin};
 use support::programs::{self, Program};
 use support::table::Table;
 use support::{median, percentile, setting, text_setting, text_settings};
@@ -118,7 +117,7 @@ fn main() {
                 .filter(|program| program.name != "hyper-glibc"),
         );
     }
-    allow_descriptors();
+    machine::allow_descriptors();
     pin(OUR_CORE);
     let mut series: Vec<Vec<Series>> = scenarios
         .iter()
@@ -287,18 +286,4 @@ fn report(
         }
     }
     table.save();
-}
-
-/// Raises the descriptor limit for us and our children.
-fn allow_descriptors() {
-    // SAFETY: the structure outlives the calls.
-    unsafe {
-        let mut limit = libc::rlimit {
-            rlim_cur: 0,
-            rlim_max: 0,
-        };
-        libc::getrlimit(libc::RLIMIT_NOFILE, &raw mut limit);
-        limit.rlim_cur = limit.rlim_max.min(100_000);
-        libc::setrlimit(libc::RLIMIT_NOFILE, &raw const limit);
-    }
 }

@@ -230,3 +230,17 @@ pub(crate) fn forget_file(path: &Path) {
         );
     }
 }
+
+/// Raises the descriptor limit for us and our children.
+pub(crate) fn allow_descriptors() {
+    // SAFETY: the structure outlives the calls.
+    unsafe {
+        let mut limit = libc::rlimit {
+            rlim_cur: 0,
+            rlim_max: 0,
+        };
+        libc::getrlimit(libc::RLIMIT_NOFILE, &raw mut limit);
+        limit.rlim_cur = limit.rlim_max.min(100_000);
+        libc::setrlimit(libc::RLIMIT_NOFILE, &raw const limit);
+    }
+}

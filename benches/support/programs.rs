@@ -40,6 +40,8 @@ pub(crate) struct Program {
 enum Arguments {
     Port,
     PortFlag,
+    /// After this one.
+    PortAfter(&'static str),
     Script(PathBuf),
     Configuration,
 }
@@ -49,6 +51,7 @@ impl Program {
         match &self.arguments {
             Arguments::Port => vec![port.to_string()],
             Arguments::PortFlag => vec!["--port".to_owned(), port.to_string()],
+            Arguments::PortAfter(first) => vec![(*first).to_owned(), port.to_string()],
             Arguments::Script(script) => vec![script.display().to_string(), port.to_string()],
             Arguments::Configuration => {
                 let path = results().join("nginx.conf");
@@ -244,6 +247,23 @@ pub(crate) fn peers() -> Vec<Program> {
     });
     programs.extend(present("node", "not installed", node));
     programs
+}
+
+/// What sends events: this program after `serve`, and others, all with glibc's allocator or their own.
+pub(crate) fn event_streams(serve: &'static str) -> Vec<Program> {
+    let ours = Program {
+        name: "coldstart",
+        path: std::env::current_exe().expect("a path of this program"),
+        arguments: Arguments::PortAfter(serve),
+    };
+    let axum = peer("axum", "peer-axum", "x86_64-unknown-linux-gnu");
+    let peers = [
+        present("axum", "does not build", axum),
+        present("go", "does not build", go()),
+    ];
+    std::iter::once(ours)
+        .chain(peers.into_iter().flatten())
+        .collect()
 }
 
 fn go() -> Option<Program> {

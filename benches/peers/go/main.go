@@ -7,6 +7,7 @@ import (
 	"os"
 	"runtime"
 	"strconv"
+	"time"
 )
 
 func main() {
@@ -19,6 +20,21 @@ func main() {
 		body, _ := io.ReadAll(r.Body)
 		w.Header().Set("Content-Length", strconv.Itoa(len(body)))
 		w.Write(body)
+	})
+	http.HandleFunc("/events", func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Content-Type", "text/event-stream")
+		w.Header().Set("Cache-Control", "no-cache")
+		ticks := time.NewTicker(time.Second)
+		defer ticks.Stop()
+		for {
+			io.WriteString(w, "data: @\n\n")
+			w.(http.Flusher).Flush()
+			select {
+			case <-ticks.C:
+			case <-r.Context().Done():
+				return
+			}
+		}
 	})
 	panic(http.ListenAndServe("0.0.0.0:"+os.Args[1], nil))
 }
