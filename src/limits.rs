@@ -191,8 +191,9 @@ impl Limits {
         self
     }
 
-    /// Upgraded connections of the process at once, each with a thread; beyond that the response is 503. Default 1024: a thread
-    /// takes four memory mappings, of which a process may have 65 530, and the platform allows 1024 threads.
+    /// Upgraded connections of the process at once; beyond that the response is 503. Default 1024: a thread takes four memory
+    /// mappings, of which a process may have 65 530, and the platform allows 1024 threads. Those [on the
+    /// loop](crate::handler::Upgrade::on_loop) take none, and a few kilobytes: a program that has no others may allow many more.
     #[must_use]
     pub const fn upgrades_max(mut self, count: usize) -> Self {
         self.upgrades_max = count;

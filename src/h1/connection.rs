@@ -1,8 +1,9 @@
 //! One connection: bytes in, events out; the parts of a response in, bytes out.
 
+mod switch;
+
 use super::byteset::is_token_byte;
 use super::cursor::Cursor;
-use super::date::DateLine;
 use super::decode::{Decoded, Decoder};
 use super::encode::{
     self, BodyFraming, HeadContext, RequestMethod, ResponseHead, body_framing, encode_head,
@@ -109,6 +110,8 @@ impl Connection {
                 polled
             }
             Recv::Body | Recv::Pulled => self.poll_body(input, limits),
+            Recv::Tunnel if !input.is_empty() => Ok((input.len(), Event::Body(input))),
+            Recv::Tunnel => Ok((0, Event::NeedInput)),
             Recv::Done | Recv::Closed | Recv::Refused | Recv::Failed => Ok((0, Event::NeedInput)),
         };
         polled.inspect_err(|_| self.on_refused())
@@ -292,7 +295,7 @@ impl Connection {
         self.recv = self.recv.on(RecvFact::Pulled);
     }
 
-    /// The handler takes no more of a body that it has pulled. A short rest is discarded.
+    /// The handler takes no more of a body that it has pulled. A short rest is discarded, and of a tunnel nothing more is read.
     pub(crate) fn leave_body(&mut self) {
         self.recv = self.recv.on(RecvFact::Left);
         // Else the head of the response decides.
@@ -311,21 +314,6 @@ impl Connection {
         self.is_response_due() && self.version == Version::Http11
     }
 
-    pub(crate) const fn upgrade(&self) -> UpgradeOffer {
-        self.upgrade
-    }
-
-    /// Whether the request whose head this is may become `protocol`. A tunnel has no name, and nothing is left of the request
-    /// only if it has no body.
-    pub(crate) fn can_switch(&self, head: HeadView<'_>, protocol: &[u8]) -> bool {
-        self.recv == Recv::Done
-            && match self.upgrade {
-                UpgradeOffer::None => false,
-                UpgradeOffer::Offered => framing::offers(head, protocol),
-                UpgradeOffer::Tunnel => true,
-            }
-    }
-
     /// The length of the rest of the body, if the peer has announced it.
     pub(crate) fn announced(&self) -> Option<u64> {
         self.decoder.announced()
@@ -337,29 +325,6 @@ impl Connection {
         if is_asked && self.is_body_pending() && self.send == Send::Waiting {
             self.continuation = Continuation::Given;
             encode::encode_continue(out);
-        }
-    }
-
-    /// Writes the response that ends HTTP on this connection, at most once: `101` to an upgrade (RFC 9110 §15.2.2), 2xx to
-    /// CONNECT (§9.3.6).
-    pub(crate) fn encode_switch<'f>(
-        &mut self,
-        out: &mut Vec<u8>,
-        protocol: &[u8],
-        date: &DateLine,
-        fields: impl Iterator<Item = (&'f str, &'f [u8])>,
-    ) {
-        match core::mem::replace(&mut self.upgrade, UpgradeOffer::None) {
-            UpgradeOffer::None => {}
-            UpgradeOffer::Offered => {
-                if self.continuation == Continuation::Asked {
-                    // RFC 9110 §7.8: even though there is no body.
-                    self.continuation = Continuation::Given;
-                    encode::encode_continue(out);
-                }
-                encode::encode_switch(out, protocol, fields);
-            }
-            UpgradeOffer::Tunnel => encode::encode_tunnel(out, date, fields),
         }
     }
 
@@ -391,9 +356,10 @@ impl Connection {
         self.response = framing;
         self.send = self.send.on(match framing {
             BodyFraming::Absent | BodyFraming::Length(0) => SendFact::HeadAlone,
-            BodyFraming::Length(_) | BodyFraming::Chunked | BodyFraming::UntilClose => {
-                SendFact::HeadAndBody
-            }
+            BodyFraming::Length(_)
+            | BodyFraming::Chunked
+            | BodyFraming::UntilClose
+            | BodyFraming::Switched => SendFact::HeadAndBody,
         });
         encode_head(out, head, &self.head_context(), fields)
     }
@@ -456,7 +422,7 @@ impl Connection {
                 *left = left.checked_sub(len as u64).ok_or(Misuse::BodyTooLong)?;
             }
             BodyFraming::Chunked => encode::encode_chunk_start(out, len),
-            BodyFraming::UntilClose => {}
+            BodyFraming::UntilClose | BodyFraming::Switched => {}
         }
         Ok(())
     }
@@ -468,7 +434,10 @@ impl Connection {
             BodyFraming::Length(0) if self.send == Send::Body => {
                 self.send = self.send.on(SendFact::BodyEnd);
             }
-            BodyFraming::Absent | BodyFraming::Length(_) | BodyFraming::UntilClose => {}
+            BodyFraming::Absent
+            | BodyFraming::Length(_)
+            | BodyFraming::UntilClose
+            | BodyFraming::Switched => {}
         }
     }
 
@@ -478,7 +447,7 @@ impl Connection {
     ///
     /// The body is shorter than announced: the response is cut.
     pub(crate) fn encode_end(&mut self, out: &mut Vec<u8>) -> Result<(), Misuse> {
-        if self.send == Send::Done {
+        if matches!(self.send, Send::Done | Send::Ended) {
             return Ok(());
         }
         match self.response {
@@ -487,7 +456,10 @@ impl Connection {
                 return Err(Misuse::BodyTooShort);
             }
             BodyFraming::Chunked => encode::encode_last_chunk(out),
-            BodyFraming::Absent | BodyFraming::Length(_) | BodyFraming::UntilClose => {}
+            BodyFraming::Absent
+            | BodyFraming::Length(_)
+            | BodyFraming::UntilClose
+            | BodyFraming::Switched => {}
         }
         self.send = self.send.on(SendFact::BodyEnd);
         Ok(())
@@ -501,14 +473,19 @@ impl Connection {
 
     /// The response cannot be completed. It ends here, in a way that the peer can tell from a complete one.
     pub(crate) fn cut(&mut self) {
-        if self.send != Send::Done {
+        if !matches!(self.send, Send::Done | Send::Ended) {
             self.send = self.send.on(SendFact::Cut);
         }
     }
 
-    /// The response's head was written, and its body is neither complete nor cut.
+    /// The response's head was written, and its body is neither complete nor cut. After HTTP, the code of the connection may go on
+    /// when its output has ended.
     pub(crate) fn is_body_due(&self) -> bool {
-        self.send == Send::Body
+        match self.send {
+            Send::Body => true,
+            Send::Done | Send::Ended => self.is_switched(),
+            Send::Waiting | Send::Failed => false,
+        }
     }
 
     /// No body may follow the head that was just written: HEAD, 204, 205, 304.

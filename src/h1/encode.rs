@@ -33,6 +33,8 @@ pub(crate) enum BodyFraming {
     Chunked,
     /// By the end of the connection: HTTP/1.0 has no chunks.
     UntilClose,
+    /// The same, and it is no body: HTTP has ended on this connection.
+    Switched,
 }
 
 /// What a head says, apart from the handler's other fields.

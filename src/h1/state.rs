@@ -15,6 +15,8 @@ pub(crate) enum Recv {
     Body,
     /// The same, and the handler takes the body while it responds.
     Pulled,
+    /// The whole request, and HTTP has ended with it: what follows are bytes without a framing, until the peer ends its side.
+    Tunnel,
     /// The whole request.
     Done,
     /// The peer ended its side between requests.
@@ -38,6 +40,8 @@ pub(crate) enum RecvFact {
     Pulled,
     /// The handler takes no more of the body.
     Left,
+    /// The response has ended HTTP on this connection.
+    Switched,
     /// The body is complete.
     BodyEnd,
     /// The peer will send no more.
@@ -68,6 +72,9 @@ impl Recv {
             (Self::Idle | Self::Head, F::HeadAlone) => Some(Self::Done),
             (Self::Body, F::Pulled) => Some(Self::Pulled),
             (Self::Pulled, F::Left) => Some(Self::Body),
+            (Self::Done, F::Switched) => Some(Self::Tunnel),
+            // Without a framing, the end of the input is no cut.
+            (Self::Tunnel, F::Left | F::EndOfInput) => Some(Self::Done),
             (Self::Body | Self::Pulled, F::BodyEnd) => Some(Self::Done),
             (Self::Idle | Self::Closed, F::EndOfInput) => Some(Self::Closed),
             (Self::Head | Self::Body | Self::Pulled | Self::Failed, F::EndOfInput) => {
@@ -80,9 +87,29 @@ impl Recv {
                 Some(Self::Refused)
             }
             (Self::Done, F::NextCycle) => Some(Self::Idle),
-            (Self::Idle | Self::Head, F::Pulled | F::Left | F::BodyEnd | F::NextCycle)
-            | (Self::Body, F::Bytes | F::HeadAndBody | F::HeadAlone | F::Left | F::NextCycle)
-            | (Self::Pulled, F::Bytes | F::HeadAndBody | F::HeadAlone | F::Pulled | F::NextCycle)
+            (
+                Self::Idle | Self::Head,
+                F::Pulled | F::Left | F::Switched | F::BodyEnd | F::NextCycle,
+            )
+            | (
+                Self::Body,
+                F::Bytes | F::HeadAndBody | F::HeadAlone | F::Left | F::Switched | F::NextCycle,
+            )
+            | (
+                Self::Pulled,
+                F::Bytes | F::HeadAndBody | F::HeadAlone | F::Pulled | F::Switched | F::NextCycle,
+            )
+            | (
+                Self::Tunnel,
+                F::Bytes
+                | F::HeadAndBody
+                | F::HeadAlone
+                | F::Pulled
+                | F::Switched
+                | F::BodyEnd
+                | F::Refused
+                | F::NextCycle,
+            )
             | (
                 Self::Done,
                 F::Bytes
@@ -100,6 +127,7 @@ impl Recv {
                 | F::HeadAlone
                 | F::Pulled
                 | F::Left
+                | F::Switched
                 | F::BodyEnd
                 | F::Refused
                 | F::NextCycle,
@@ -117,6 +145,8 @@ pub(crate) enum Send {
     Body,
     /// The whole response.
     Done,
+    /// The same, and our side of the connection was ended, while the peer's goes on.
+    Ended,
     /// The response was cut: the peer must be able to tell.
     Failed,
 }
@@ -132,6 +162,8 @@ pub(crate) enum SendFact {
     BodyEnd,
     /// The body can't be completed.
     Cut,
+    /// Our side of the connection was ended.
+    Ended,
     /// The exchange is complete in both directions; the next may begin.
     NextCycle,
 }
@@ -154,11 +186,19 @@ impl Send {
             (Self::Waiting, F::HeadAndBody) => Some(Self::Body),
             (Self::Waiting, F::HeadAlone) | (Self::Body, F::BodyEnd) => Some(Self::Done),
             (Self::Waiting | Self::Body | Self::Failed, F::Cut) => Some(Self::Failed),
+            (Self::Done, F::Ended) => Some(Self::Ended),
             (Self::Done, F::NextCycle) => Some(Self::Waiting),
-            (Self::Waiting, F::BodyEnd | F::NextCycle)
-            | (Self::Body, F::HeadAndBody | F::HeadAlone | F::NextCycle)
+            (Self::Waiting, F::BodyEnd | F::Ended | F::NextCycle)
+            | (Self::Body, F::HeadAndBody | F::HeadAlone | F::Ended | F::NextCycle)
             | (Self::Done, F::HeadAndBody | F::HeadAlone | F::BodyEnd | F::Cut)
-            | (Self::Failed, F::HeadAndBody | F::HeadAlone | F::BodyEnd | F::NextCycle) => None,
+            | (
+                Self::Ended,
+                F::HeadAndBody | F::HeadAlone | F::BodyEnd | F::Cut | F::Ended | F::NextCycle,
+            )
+            | (
+                Self::Failed,
+                F::HeadAndBody | F::HeadAlone | F::BodyEnd | F::Ended | F::NextCycle,
+            ) => None,
         }
     }
 }
@@ -218,12 +258,24 @@ pub(crate) enum Next {
     Write,
     /// Read and write, each as far as it goes: neither waits for the other.
     Both,
+    /// End our side, and read on.
+    End,
     /// Wait for a response: the whole request was received.
     Wait,
     /// End our side, discard what still arrives for a while, then close.
     Linger,
     /// Close.
     Close,
+}
+
+impl Next {
+    /// Whether to read although pending bytes can't be sent.
+    pub(crate) const fn is_reading_meanwhile(self) -> bool {
+        match self {
+            Self::Both | Self::End => true,
+            Self::Read | Self::Write | Self::Wait | Self::Linger | Self::Close => false,
+        }
+    }
 }
 
 /// What the loop has to do next: asked several times for each request, so it is one load.
@@ -240,17 +292,24 @@ pub(crate) fn next(recv: Recv, send: Send, close: Close) -> Next {
     cell.copied().unwrap_or(Next::Close)
 }
 
-const RECV: [Recv; 8] = [
+const RECV: [Recv; 9] = [
     Recv::Idle,
     Recv::Head,
     Recv::Body,
     Recv::Pulled,
+    Recv::Tunnel,
     Recv::Done,
     Recv::Closed,
     Recv::Refused,
     Recv::Failed,
 ];
-const SEND: [Send; 4] = [Send::Waiting, Send::Body, Send::Done, Send::Failed];
+const SEND: [Send; 5] = [
+    Send::Waiting,
+    Send::Body,
+    Send::Done,
+    Send::Ended,
+    Send::Failed,
+];
 
 type Table = [[Next; SEND.len()]; RECV.len()];
 
@@ -279,14 +338,18 @@ const fn step(recv: Recv, send: Send, close: Close) -> Option<Next> {
         (Recv::Idle | Recv::Head | Recv::Body, Send::Waiting) => Some(Next::Read),
         (Recv::Done, Send::Waiting) => Some(Next::Wait),
         (Recv::Pulled, Send::Waiting | Send::Body | Send::Done) => Some(Next::Both),
+        (Recv::Tunnel, Send::Body) => Some(Next::Both),
+        (Recv::Tunnel, Send::Done) => Some(Next::End),
+        (Recv::Tunnel, Send::Ended) => Some(Next::Read),
         (Recv::Body | Recv::Done, Send::Body) => Some(Next::Write),
         // An early response: the rest of the body is discarded, or the connection closed.
         (Recv::Body, Send::Done) if close.is_set() => Some(Next::Linger),
         (Recv::Body, Send::Done) => Some(Next::Read),
         (Recv::Done, Send::Done) if close.is_set() => Some(Next::Linger),
         (Recv::Done, Send::Done) => Some(Next::Read),
+        (Recv::Done, Send::Ended) => Some(Next::Linger),
         // A response that was cut: those before it must still arrive.
-        (Recv::Body | Recv::Pulled | Recv::Done, Send::Failed) => Some(Next::Linger),
+        (Recv::Body | Recv::Pulled | Recv::Tunnel | Recv::Done, Send::Failed) => Some(Next::Linger),
         (Recv::Refused | Recv::Failed, Send::Done) => Some(Next::Linger),
         (Recv::Refused, Send::Waiting) => Some(Next::Wait),
         (Recv::Refused, Send::Body)
@@ -295,7 +358,9 @@ const fn step(recv: Recv, send: Send, close: Close) -> Option<Next> {
         | (Recv::Idle | Recv::Head | Recv::Closed | Recv::Refused | Recv::Failed, Send::Failed) => {
             Some(Next::Close)
         }
-        (Recv::Idle | Recv::Head | Recv::Closed, Send::Body | Send::Done) => None,
+        (Recv::Idle | Recv::Head | Recv::Closed, Send::Body | Send::Done | Send::Ended)
+        | (Recv::Body | Recv::Pulled | Recv::Refused | Recv::Failed, Send::Ended)
+        | (Recv::Tunnel, Send::Waiting) => None,
     }
 }
 
@@ -353,6 +418,7 @@ mod tests {
             RecvFact::HeadAlone,
             RecvFact::Pulled,
             RecvFact::Left,
+            RecvFact::Switched,
             RecvFact::BodyEnd,
             RecvFact::EndOfInput,
             RecvFact::Refused,
@@ -371,6 +437,7 @@ mod tests {
             SendFact::HeadAlone,
             SendFact::BodyEnd,
             SendFact::Cut,
+            SendFact::Ended,
             SendFact::NextCycle,
         ];
         assert_documented(

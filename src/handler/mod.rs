@@ -86,6 +86,7 @@ pub(crate) mod pattern;
 pub(crate) mod pulled;
 pub(crate) mod reply;
 pub(crate) mod router;
+mod socket;
 pub(crate) mod state_router;
 pub(crate) mod upgrade;
 
@@ -105,6 +106,7 @@ pub use outcome::{Async, IntoOutcome, IntoResponse, Outcome, Value, WhenHalfClos
 pub use pulled::{IncomingHandler, Pulled, incoming};
 pub use reply::Reply;
 pub use router::Router;
+pub use socket::{Draining, SocketClosed, SocketReader, SocketWriter};
 pub use state_router::StateRouter;
 pub use upgrade::Upgrade;
 

@@ -1,4 +1,4 @@
-//! Connections that leave HTTP: each has a thread of its own, and they are counted.
+//! Connections that leave HTTP: each has a thread of its own, or its code stays on the loop, and they are counted.
 
 use core::fmt;
 use core::sync::atomic::{AtomicUsize, Ordering};
@@ -8,7 +8,9 @@ use std::thread;
 
 use bytes::Bytes;
 
+use crate::message::body::{Attachment, PieceSource};
 use crate::message::headers::{HeaderName, HeaderValue};
+use crate::message::incoming::IncomingSink;
 use crate::sync::elsewhere::WorkElsewhere;
 
 /// Upgraded connections of the process.
@@ -16,13 +18,20 @@ static OPEN: AtomicUsize = AtomicUsize::new(0);
 
 /// Gives the thread its socket, and the bytes that arrived after the request.
 type Deliver = Box<dyn FnOnce(TcpStream, Bytes) + Send>;
-/// Starts the thread. `None` if the kernel refuses.
-type Start = Box<dyn FnOnce(Place) -> Option<Deliver> + Send>;
+/// Starts the thread, unless the kernel refuses; or keeps the place for code on the loop.
+type Start = Box<dyn FnOnce(Place) -> Way>;
 
-/// Leaves HTTP (RFC 9110 §7.8): `101 Switching Protocols` is sent, or 200 to CONNECT (§9.3.6), then the socket is the
-/// closure's, on a thread of its own and in blocking mode, with the bytes that arrived after the request.
+/// Code of an upgraded connection that stays on the loop. A trait object, so that programs without it link none of it.
+pub(crate) trait SocketCode {
+    /// The connection has left HTTP.
+    fn begin(self: Box<Self>, to: Attachment<'_>) -> (Box<dyn IncomingSink>, Box<dyn PieceSource>);
+}
+
+/// Leaves HTTP (RFC 9110 §7.8): `101 Switching Protocols` is sent, or 200 to CONNECT (§9.3.6), then the bytes are the
+/// closure's: on the loop as [async code](Self::on_loop), or as [a socket](Self::new) in blocking mode on a thread of its own, with the bytes
+/// that arrived after the request.
 ///
-/// The thread is started before the response is sent: if the kernel refuses it, or if
+/// The rest is about the thread. It is started before the response is sent: if the kernel refuses it, or if
 /// [`Limits::upgrades_max`](crate::server::Limits::upgrades_max) connections are upgraded already, the response is 503 with
 /// `Retry-After: 1`. None of the other limits and time-outs apply from then on, and **a server that stops does not wait for
 /// the connection**, since it need not end, and each stop would take the whole drain time-out.
@@ -32,13 +41,14 @@ type Start = Box<dyn FnOnce(Place) -> Option<Deliver> + Send>;
 pub struct Upgrade {
     pub(crate) protocol: HeaderValue,
     pub(crate) fields: Vec<(HeaderName, HeaderValue)>,
-    thread: Thread,
+    way: Way,
 }
 
-enum Thread {
+enum Way {
     /// A function pointer, so that a program without upgrades links no threads.
     Unstarted(Start),
-    Started(Deliver),
+    Thread(Deliver),
+    Loop(Box<dyn SocketCode>),
     Refused,
 }
 
@@ -49,10 +59,25 @@ impl Upgrade {
         protocol: impl Into<HeaderValue>,
         run: impl FnOnce(TcpStream, Bytes) + Send + 'static,
     ) -> Self {
+        Self::unstarted(
+            protocol.into(),
+            Box::new(move |place| start(place, run).map_or(Way::Refused, Way::Thread)),
+        )
+    }
+
+    /// An upgrade whose code stays on the loop.
+    pub(super) fn with_code(
+        protocol: HeaderValue,
+        code: impl FnOnce(Place) -> Box<dyn SocketCode> + 'static,
+    ) -> Self {
+        Self::unstarted(protocol, Box::new(move |place| Way::Loop(code(place))))
+    }
+
+    fn unstarted(protocol: HeaderValue, start: Start) -> Self {
         Self {
-            protocol: protocol.into(),
+            protocol,
             fields: Vec::new(),
-            thread: Thread::Unstarted(Box::new(move |place| start(place, run))),
+            way: Way::Unstarted(start),
         }
     }
 
@@ -63,20 +88,31 @@ impl Upgrade {
         self
     }
 
-    /// Starts the thread, which waits for its socket. False if the kernel refuses.
+    /// Starts the thread, which waits for its socket, if there is to be one. False if the kernel refuses.
     pub(crate) fn start(&mut self, place: Place) -> bool {
-        self.thread = match std::mem::replace(&mut self.thread, Thread::Refused) {
-            Thread::Unstarted(start) => start(place).map_or(Thread::Refused, Thread::Started),
-            thread @ (Thread::Started(_) | Thread::Refused) => thread,
+        self.way = match std::mem::replace(&mut self.way, Way::Refused) {
+            Way::Unstarted(start) => start(place),
+            way @ (Way::Thread(_) | Way::Loop(_) | Way::Refused) => way,
         };
-        matches!(self.thread, Thread::Started(_))
+        !matches!(self.way, Way::Refused)
+    }
+
+    /// The code, if it stays on the loop.
+    pub(crate) fn take_code(&mut self) -> Option<Box<dyn SocketCode>> {
+        match std::mem::replace(&mut self.way, Way::Refused) {
+            Way::Loop(code) => Some(code),
+            way @ (Way::Unstarted(_) | Way::Thread(_) | Way::Refused) => {
+                self.way = way;
+                None
+            }
+        }
     }
 
     /// The socket leaves the loop.
     pub(crate) fn deliver(self, socket: TcpStream, rest: Bytes) {
-        match self.thread {
-            Thread::Started(deliver) => deliver(socket, rest),
-            Thread::Unstarted(_) | Thread::Refused => {}
+        match self.way {
+            Way::Thread(deliver) => deliver(socket, rest),
+            Way::Unstarted(_) | Way::Loop(_) | Way::Refused => {}
         }
     }
 }
@@ -84,9 +120,10 @@ impl Upgrade {
 /// A thread that never gets its socket, because the peer left before the response was sent, ends at once.
 fn start(place: Place, run: impl FnOnce(TcpStream, Bytes) + Send + 'static) -> Option<Deliver> {
     let (socket_in, socket) = mpsc::channel();
+    let work = WorkElsewhere::begin();
     let thread = thread::Builder::new().name("upgrade".to_owned());
     let started = thread.spawn(move || {
-        let _place = place;
+        let _held = (place, work);
         if let Ok((socket, rest)) = socket.recv() {
             run(socket, rest);
         }
@@ -105,18 +142,14 @@ impl fmt::Debug for Upgrade {
 
 /// One of the upgraded connections that the process may have, until it is dropped.
 #[derive(Debug)]
-pub(crate) struct Place {
-    _work: WorkElsewhere,
-}
+pub(crate) struct Place(());
 
 impl Place {
     /// `None` if there are `max` already.
     pub(crate) fn take(max: usize) -> Option<Self> {
         let is_free = OPEN.fetch_add(1, Ordering::Relaxed) < max;
         // Dropped if there is no place for it: that gives back what was added.
-        let place = Self {
-            _work: WorkElsewhere::begin(),
-        };
+        let place = Self(());
         is_free.then_some(place)
     }
 }

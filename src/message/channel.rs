@@ -155,6 +155,10 @@ impl Queue {
         }
         self.refused_len = 0;
         let was_empty = self.pieces.is_empty();
+        if self.pieces.capacity() == 0 {
+            // Many streams never have more than one waiting.
+            self.pieces.reserve_exact(1);
+        }
         self.pieces.push_back(piece);
         if was_empty {
             self.notify();

@@ -211,6 +211,13 @@ impl Incoming {
         (Self::new(window), sink)
     }
 
+    /// What a peer sends after HTTP, until it ends its side.
+    pub(crate) fn tunnel() -> (Self, Box<dyn IncomingSink>) {
+        let window = Window::new(State::new(None));
+        let sink = Box::new(Sink(Arc::clone(&window)));
+        (Self::new(window), sink)
+    }
+
     /// The body of a complete request.
     pub(crate) fn whole(request: &Request<'_>) -> Self {
         let mut state = State::new(Some(request.body().len() as u64));

@@ -77,6 +77,11 @@ pub(crate) trait PollPiece {
 
     /// See [`PieceSource::half_close`].
     fn half_close(&self) {}
+
+    /// See [`PieceSource::goes_on`].
+    fn goes_on(&self) -> bool {
+        false
+    }
 }
 
 /// A body that is polled: until it is pending, and then again once it was woken.
@@ -117,6 +122,7 @@ impl<P: PollPiece> Polled<P> {
         let polled = pieces.poll_piece(&mut Context::from_waker(&waker));
         match &polled {
             Poll::Pending | Poll::Ready(Piece::Bytes(_)) => {}
+            Poll::Ready(_) if pieces.goes_on() => {}
             Poll::Ready(_) => self.end(),
         }
         polled
@@ -160,6 +166,10 @@ impl<P: PollPiece> PieceSource for Polled<P> {
         if let Some(pieces) = &self.pieces {
             pieces.half_close();
         }
+    }
+
+    fn goes_on(&self) -> bool {
+        self.pieces.as_ref().is_some_and(|pieces| pieces.goes_on())
     }
 }
 

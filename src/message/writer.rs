@@ -95,7 +95,16 @@ impl BodyWriter {
     /// [`SendError::PeerGone`] if the response is over.
     pub async fn send(&self, piece: impl Into<Bytes>) -> Result<(), SendError> {
         let mut piece: Bytes = piece.into();
-        poll_fn(|context| self.sender.poll_send(&mut piece, context)).await
+        poll_fn(|context| self.poll_send(&mut piece, context)).await
+    }
+
+    /// Sends the piece once there is room for it; until then it stays with the caller.
+    pub(crate) fn poll_send(
+        &self,
+        piece: &mut Bytes,
+        context: &Context<'_>,
+    ) -> Poll<Result<(), SendError>> {
+        self.sender.poll_send(piece, context)
     }
 
     /// What sends beside it, on the same loop.
@@ -139,25 +148,31 @@ where
     F: Future<Output = Written> + 'static,
 {
     fn attach(self: Box<Self>, to: Attachment<'_>) -> Box<dyn PieceSource> {
-        let (sender, source) = channel(self.bytes_max);
-        let notify = to.notify.clone();
-        source.attach(to);
-        let local = PhantomData;
-        let writer = Writing {
-            source,
-            code: Code::New(self.write, BodyWriter { sender, local }),
-            turn: Turn::Queue,
-        };
         let current = self.current.as_deref().unwrap_or(&CurrentRequest::NONE);
-        Box::new(Polled::new(writer, notify, current))
+        let notify = to.notify.clone();
+        let channel = channel(self.bytes_max);
+        let writing = Writing::new(self.write, channel, Output::Whole, to);
+        Box::new(Polled::new(writing, notify, current))
     }
 }
 
 /// A body that is being written.
-struct Writing<W, F> {
+pub(crate) struct Writing<W, F> {
     source: BodySource,
     code: Code<W, F>,
     turn: Turn,
+    output: Output,
+}
+
+/// What the end of the output means.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Output {
+    /// The code is over as well.
+    Whole,
+    /// The code goes on: it is one direction of two.
+    Half,
+    /// The same, and the loop knows of the end.
+    HalfEnded,
 }
 
 enum Code<W, F> {
@@ -180,6 +195,40 @@ where
     W: FnOnce(BodyWriter) -> F,
     F: Future<Output = Written>,
 {
+    /// On the loop: news is notified, and what waits counts in the memory.
+    pub(crate) fn new(
+        write: W,
+        (sender, source): (BodySender, BodySource),
+        output: Output,
+        to: Attachment<'_>,
+    ) -> Self {
+        source.attach(to);
+        let local = PhantomData;
+        Self {
+            source,
+            code: Code::New(write, BodyWriter { sender, local }),
+            turn: Turn::Queue,
+            output,
+        }
+    }
+
+    fn next_in_queue(&mut self) -> Piece {
+        match self.source.take() {
+            Piece::Finished(_) | Piece::Cut if self.goes_on() => {
+                match mem::replace(&mut self.output, Output::HalfEnded) {
+                    Output::Whole | Output::Half => Piece::Finished(None),
+                    Output::HalfEnded => Piece::Pending,
+                }
+            }
+            piece @ (Piece::Bytes(_)
+            | Piece::Pending
+            | Piece::Finished(_)
+            | Piece::Cut
+            | Piece::WrongLength
+            | Piece::Broken) => piece,
+        }
+    }
+
     fn poll_code(&mut self, context: &mut Context<'_>) -> Option<SenderState> {
         #[cfg(feature = "_sim")]
         crate::sync::tally::count(|tally| tally.futures += 1);
@@ -206,7 +255,7 @@ where
 {
     fn poll_piece(&mut self, context: &mut Context<'_>) -> Poll<Piece> {
         loop {
-            match (self.source.take(), self.turn) {
+            match (self.next_in_queue(), self.turn) {
                 (Piece::Pending, Turn::Code) => {
                     self.turn = Turn::Queue;
                     return Poll::Pending;
@@ -224,6 +273,10 @@ where
 
     fn half_close(&self) {
         self.source.half_close();
+    }
+
+    fn goes_on(&self) -> bool {
+        self.output != Output::Whole && !matches!(self.code, Code::Over)
     }
 }
 

@@ -94,7 +94,7 @@ impl<O: Os, H: Handler> Driver<'_, O, H> {
 
     /// Whether something else has to happen before more input is parsed.
     fn is_input_blocked(&mut self) -> bool {
-        !matches!(self.session.next(), Next::Read | Next::Both)
+        !matches!(self.session.next(), Next::Read | Next::Both | Next::End)
             || self.requests_left == 0
             || self.pieces_left == 0
             || !self.has_room_for_responses()

@@ -117,6 +117,8 @@ impl<'a, O: Os, H: Handler> Driver<'a, O, H> {
         // the last response with it.
         if is_broken
             && self.session.state == State::Open
+            // Both sides have ended: no fault, and there may be bytes left.
+            && !self.session.connection.is_output_ended()
             && (self.session.next() != Next::Read || self.is_paused())
         {
             // It is not the peer's turn, and it can no longer take a response.
@@ -187,7 +189,7 @@ impl<'a, O: Os, H: Handler> Driver<'a, O, H> {
             let next = self.session.next();
             match written {
                 Written::All => {}
-                Written::Blocked if next == Next::Both && self.has_room_for_responses() => {}
+                Written::Blocked if self.is_reading_meanwhile() => {}
                 Written::Blocked => return self.session.wait(Waiting::Write),
                 Written::BudgetSpent => return self.session.reschedule(),
                 Written::PeerGone => return Action::Close,
@@ -204,7 +206,8 @@ impl<'a, O: Os, H: Handler> Driver<'a, O, H> {
                         None => self.session.wait(Waiting::Handler),
                     };
                 }
-                Next::Read | Next::Both => {}
+                Next::End if self.has_ended_output(written) => continue,
+                Next::Read | Next::Both | Next::End => {}
             }
             if self.session.has_unparsed_input() {
                 if self.requests_left == 0 || self.pieces_left == 0 {
@@ -244,10 +247,29 @@ impl<'a, O: Os, H: Handler> Driver<'a, O, H> {
         }
     }
 
+    /// Whether to read although pending bytes can't be sent. This does not ask what is next for the code of a connection whose
+    /// directions have both ended.
+    fn is_reading_meanwhile(&self) -> bool {
+        self.session.connection.next().is_reading_meanwhile() && self.has_room_for_responses()
+    }
+
+    /// Ends our side, and nothing else of the connection, once all is sent.
+    #[inline(never)]
+    fn has_ended_output(&mut self, written: Written) -> bool {
+        if written != Written::All {
+            return false;
+        }
+        self.context.os.end_output(&self.session.socket);
+        self.session.connection.on_output_ended();
+        true
+    }
+
     /// Waits for the peer to read, if it has to do that first: what it has sent meanwhile counts, too.
     fn wait_for(&mut self, written: Written, waiting: Waiting) -> Action {
         if written == Written::Blocked {
-            self.session.count_quota();
+            if !self.session.connection.is_switched() {
+                self.session.count_quota();
+            }
             return self.session.wait(Waiting::Write);
         }
         self.session.wait(waiting)

@@ -37,7 +37,7 @@ impl<S> Session<S> {
     /// Whether received bytes are still of interest: after a refusal or the last request they are not.
     fn is_input_wanted(&self) -> bool {
         match self.connection.next() {
-            Next::Read | Next::Both | Next::Write | Next::Wait => true,
+            Next::Read | Next::Both | Next::End | Next::Write | Next::Wait => true,
             Next::Linger | Next::Close => false,
         }
     }

@@ -138,13 +138,24 @@ impl<S> Session<S> {
         if next == Next::Read && self.is_response_awaited() {
             return Next::Wait;
         }
+        if next == Next::Linger && matches!(self.source(), Some(ResponseSource::Arriving(_))) {
+            // Neither direction goes on, but the code of an upgraded connection does.
+            return if self.connection.is_output_ended() {
+                Next::Wait
+            } else {
+                Next::End
+            };
+        }
         next
     }
 
     /// Whether the whole response is still to come, from a promise or a future.
     fn is_response_awaited(&self) -> bool {
-        let source = self.work.as_ref().map(|work| &work.source);
-        matches!(source, Some(ResponseSource::Awaited(_)))
+        matches!(self.source(), Some(ResponseSource::Awaited(_)))
+    }
+
+    fn source(&self) -> Option<&ResponseSource> {
+        self.work.as_ref().map(|work| &work.source)
     }
 
     /// Has the next run read from the socket, although no event has reported it as ready.
@@ -162,6 +173,8 @@ impl<S> Session<S> {
                 self.read_again();
             } else if self.connection.is_response_due() {
                 self.connection.on_close(Close::ServerStopping);
+            } else if let Some(ResponseSource::Arriving(source)) = self.source() {
+                source.on_drain();
             }
         }
     }
@@ -208,6 +221,9 @@ impl<S> Session<S> {
             Waiting::Body
         } else if self.connection.is_idle() {
             Waiting::FirstByte
+        } else if self.connection.is_switched() {
+            // It may be silent for as long as it likes.
+            Waiting::Handler
         } else {
             Waiting::Head
         }

@@ -55,7 +55,7 @@ impl<O: Os, H: Handler> Driver<'_, O, H> {
         match source {
             ResponseSource::Nothing => {}
             ResponseSource::Awaited(awaited) => self.pull_awaited(awaited),
-            ResponseSource::Upgrade(upgrade) => {
+            ResponseSource::Upgrade(mut upgrade) => {
                 let fields = upgrade.fields.iter();
                 let fields = fields.map(|(name, value)| (name.as_str(), value.as_bytes()));
                 let (os, scratch) = (&*self.context.os, &mut *self.context.scratch);
@@ -65,7 +65,10 @@ impl<O: Os, H: Handler> Driver<'_, O, H> {
                     scratch.date.line(|| os.unix_seconds()),
                     fields,
                 );
-                self.session.work().source = ResponseSource::Upgrade(upgrade);
+                match upgrade.take_code() {
+                    Some(code) => self.stay(code),
+                    None => self.session.work().source = ResponseSource::Upgrade(upgrade),
+                }
             }
             ResponseSource::File(part) => self.pull_file(part),
             ResponseSource::Arriving(source) => self.pull_arriving(source),
@@ -73,11 +76,14 @@ impl<O: Os, H: Handler> Driver<'_, O, H> {
     }
 
     /// The pieces that are here, or as many as go out at once.
-    fn pull_arriving(&mut self, mut source: Box<dyn PieceSource>) {
+    pub(super) fn pull_arriving(&mut self, mut source: Box<dyn PieceSource>) {
         let began_at = self.begin_call();
+        let mut is_over = false;
         while self.context.scratch.out.len() < FILE_PIECE_LEN && self.pieces_left > 0 {
             self.pieces_left -= 1;
-            match source.next(&mut self.polls_left) {
+            let piece = source.next(&mut self.polls_left);
+            is_over = !matches!(piece, Piece::Bytes(_) | Piece::Pending) && !source.goes_on();
+            match piece {
                 Piece::Bytes(mut piece) => {
                     self.encode_piece(&mut piece);
                     continue;
@@ -95,7 +101,7 @@ impl<O: Os, H: Handler> Driver<'_, O, H> {
             break;
         }
         self.end_call(began_at);
-        if self.session.connection.is_body_due() {
+        if !is_over && self.session.connection.is_body_due() {
             self.session.work().source = ResponseSource::Arriving(source);
         }
     }

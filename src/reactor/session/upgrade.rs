@@ -1,7 +1,8 @@
-//! Connections that leave HTTP: their thread, their response, and the way of their socket out of the loop.
+//! Connections that leave HTTP: their response, and the way of their socket out of the loop, unless their code stays on it.
 
-use crate::handler::upgrade::Place;
+use crate::handler::upgrade::{Place, SocketCode};
 use crate::handler::{Handler, Upgrade};
+use crate::message::body::Attachment;
 use crate::message::response::{Response, Status};
 use crate::observe::ServerEvent;
 use crate::os::Os;
@@ -9,8 +10,9 @@ use crate::reactor::reports::Report;
 use crate::sync::contain::contain;
 
 use super::Session;
+use super::context::Phase;
 use super::driver::Driver;
-use super::work::{HandOver, ResponseSource};
+use super::work::{HandOver, RequestSink, ResponseSource};
 
 impl<S> Session<S> {
     #[inline(never)]
@@ -33,7 +35,7 @@ impl<S> Session<S> {
 }
 
 impl<O: Os, H: Handler> Driver<'_, O, H> {
-    /// Starts the thread of an upgraded connection, and then the response that says so.
+    /// Finds a place for an upgraded connection, and its thread if it has one; then the response says so.
     pub(super) fn upgrade(&mut self, mut to: Upgrade) {
         if let Some(place) = Place::take(self.context.settings.limits.upgrades_max) {
             if contain(|| to.start(place)) == Some(true) {
@@ -46,6 +48,23 @@ impl<O: Os, H: Handler> Driver<'_, O, H> {
         let response = Response::text("no thread for another upgraded connection\n");
         let response = response.status(Status::SERVICE_UNAVAILABLE);
         self.respond(&mut response.header("retry-after", "1"));
+    }
+
+    /// The response has said so: from now on the connection is what its code reads and writes.
+    #[inline(never)]
+    pub(super) fn stay(&mut self, code: Box<dyn SocketCode>) {
+        let (sink, source) = code.begin(Attachment {
+            notify: self.context.notify(),
+            memory: &self.context.shared.memory,
+            fields: &[],
+        });
+        self.session.connection.switch();
+        self.session.work().sink = RequestSink::Pulled(sink);
+        if self.context.phase != Phase::Serving {
+            source.on_drain();
+        }
+        self.polls_left = 1;
+        self.pull_arriving(source);
     }
 
     #[cold]

@@ -9,7 +9,7 @@ use super::driver::Driver;
 use super::work::RequestSink;
 
 impl<S> Session<S> {
-    /// Notifies the upload that its body will never be complete.
+    /// Notifies the upload that its body will never be complete. Bytes without a framing are complete when their peer ends them.
     #[inline(never)]
     pub(in crate::reactor) fn cut_upload(&mut self) {
         let Some(work) = &mut self.work else { return };
@@ -18,6 +18,7 @@ impl<S> Session<S> {
                 // The hook has reported a panic in it, and no request waits for a response.
                 let _ = contain(|| upload.on_cut());
             }
+            RequestSink::Pulled(sink) if self.connection.is_switched() => sink.end(&[]),
             // A reader learns it when the sink is dropped.
             RequestSink::Nothing | RequestSink::Buffer(_) | RequestSink::Pulled(_) => {}
         }
