@@ -12,6 +12,9 @@ use loopback::process::{Process, status};
 use loopback::{Client, eventually, get, pattern, post};
 use sha2::{Digest as _, Sha256};
 use tungstenite::Message;
+use tungstenite::protocol::Role;
+use tungstenite::protocol::frame::Frame;
+use tungstenite::protocol::frame::coding::{Data, OpCode};
 
 /// The tour as built by `cargo test`. Cargo puts examples next to programs in all of its versions, but not tests.
 fn tour() -> PathBuf {
@@ -316,6 +319,117 @@ fn a_web_socket_is_closed_with_a_code() {
         assert!(client.is_at_end());
     }
 }
+
+/// Opens a WebSocket.
+fn web_socket(address: SocketAddr) -> tungstenite::WebSocket<TcpStream> {
+    let stream = TcpStream::connect(address).expect("it listens");
+    let url = format!("ws://{address}/websocket");
+    tungstenite::client(url, stream).expect("a handshake").0
+}
+
+#[test]
+fn a_web_socket_puts_fragments_together_and_responds_to_pings_between_them() {
+    let (_server, address) = start();
+    let mut socket = web_socket(address);
+    let part = |opcode, is_final| {
+        let opcode = OpCode::Data(opcode);
+        Message::Frame(Frame::message("part ", opcode, is_final))
+    };
+    socket.send(part(Data::Text, false)).expect("room");
+    socket.send(Message::Ping("a".into())).expect("room");
+    assert_eq!(socket.read().expect("a frame"), Message::Pong("a".into()));
+    socket.send(part(Data::Continue, false)).expect("room");
+    socket.send(part(Data::Continue, true)).expect("room");
+    let echo = socket.read().expect("an echo");
+    assert_eq!(echo, Message::text("part part part "));
+}
+
+/// Large messages in both directions at once, with a peer that begins to read late.
+#[test]
+fn a_web_socket_waits_for_a_peer_that_does_not_read() {
+    let (_server, address) = start();
+    let mut socket = web_socket(address);
+    let message = Message::binary(pattern(1024 * 1024));
+    let mut writing = tungstenite::WebSocket::from_raw_socket(
+        socket.get_ref().try_clone().expect("a second handle"),
+        Role::Client,
+        None,
+    );
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            for _ in 0..8 {
+                writing.send(message.clone()).expect("room");
+            }
+        });
+        for _ in 0..8 {
+            assert!(
+                socket.read().expect("an echo") == message,
+                "another message"
+            );
+        }
+    });
+}
+
+/// RFC 6455 §7.4.1: 1001 says that the server goes away.
+#[test]
+fn a_stop_closes_each_web_socket_with_a_code() {
+    let (mut server, address) = start();
+    let mut sockets: Vec<_> = (0..3).map(|_| web_socket(address)).collect();
+    server.signal("TERM");
+    for socket in &mut sockets {
+        let Ok(Message::Close(Some(close))) = socket.read() else {
+            panic!("the server says goodbye")
+        };
+        assert_eq!(u16::from(close.code), 1001);
+        eventually("the closing handshake is over", || socket.read().is_err());
+    }
+    assert!(server.ended().success(), "it waits for nothing else");
+}
+
+const SOCKETS: usize = 10_000;
+/// What each may take of the server's memory: its session, its code and the state of its protocol.
+const IDLE_LEN_MAX: u64 = 2 * 1024;
+
+#[test]
+fn ten_thousand_idle_web_sockets_take_two_kibibytes_each_and_no_thread() {
+    let (server, address) = start();
+    let mut sockets = Vec::with_capacity(SOCKETS);
+    let mut before = 0;
+    for number in 0..SOCKETS {
+        let stream = match TcpStream::connect(address) {
+            Ok(stream) => stream,
+            Err(error) => {
+                eprintln!("SKIPPED: {number} connections are all this machine allows: {error}");
+                return;
+            }
+        };
+        let mut client = Client::over(stream);
+        client.send(
+            b"GET /websocket HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
+              Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n\
+              \x81\x82\0\0\0\0Hi",
+        );
+        assert_eq!(client.head().expect("a head").status, 101);
+        let mut echo = [0; 4];
+        client.read_exact(&mut echo);
+        // Only the socket is kept: this process has as many.
+        sockets.push(client.stream().try_clone().expect("a descriptor"));
+        if number == SOCKETS / 100 {
+            before = resident(&server);
+        }
+    }
+    let opened = (SOCKETS - SOCKETS / 100) as u64;
+    let each = (resident(&server) - before) * 1024 / opened;
+    assert!(each <= IDLE_LEN_MAX, "{each} bytes each");
+    assert_eq!(
+        status(server.id, "Threads").as_deref(),
+        Some(THREADS),
+        "none of them has a thread"
+    );
+}
+
+/// The loop's, and those of the tour's runtime and pool that have started.
+const THREADS: &str = "2";
 
 /// The size of the next two tests' transfers: larger than any buffer, and than the platform's memory.
 const LARGE: u64 = 2 * 1024 * 1024 * 1024;

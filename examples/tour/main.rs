@@ -5,8 +5,11 @@
 //! ```
 
 mod routes;
+mod web_socket;
 
 use std::process::ExitCode;
+
+use coldstart::server::Limits;
 
 fn main() -> ExitCode {
     let port = match std::env::args().nth(1).as_deref().map(str::parse) {
@@ -20,7 +23,12 @@ fn main() -> ExitCode {
         Ok(router) => router,
         Err(error) => return fail(&format!("the tour cannot start: {error}")),
     };
-    let server = |port| coldstart::Server::new().port(port).run_handler(router);
+    // A WebSocket takes no thread and little memory, so there may be many.
+    let limits = Limits::new().connections_max(12_000).upgrades_max(12_000);
+    let server = |port| {
+        let server = coldstart::Server::new().port(port).limits(limits);
+        server.run_handler(router)
+    };
     coldstart::function::exit_code(port.and_then(server))
 }
 

@@ -5,28 +5,20 @@
 )]
 
 use std::fs::File;
-use std::io::{self, Read as _};
-use std::net::{Shutdown, TcpStream};
+use std::io;
 use std::sync::mpsc;
 use std::thread;
 use std::time::Duration;
 
-use coldstart::handler::{Accept, Busy, Demand, Outcome, Pause, Running, Upgrade, Upload};
-use coldstart::message::{Head, HeaderValue, Incoming, ServerSentEvent};
+use coldstart::handler::{Accept, Busy, Demand, Outcome, Pause, Running, Upload};
+use coldstart::message::{Head, Incoming, ServerSentEvent};
 use coldstart::{Body, Bytes, Request, Response, Router, Status, blocking};
 use sha2::{Digest, Sha256};
-use tungstenite::Error;
-use tungstenite::handshake::derive_accept_key;
-use tungstenite::protocol::frame::coding::CloseCode;
-use tungstenite::protocol::{CloseFrame, Role, WebSocket, WebSocketConfig};
+
+use super::web_socket;
 
 /// How many bytes of a stream may be queued between a thread and the loop.
 const STREAM_BYTES_MAX: usize = 64 * 1024;
-/// The largest message of a WebSocket.
-const MESSAGE_LEN_MAX: usize = 1024 * 1024;
-/// What is read and thrown away after a Close frame at most, and how long each read may take.
-const DISCARD_LEN_MAX: u64 = 16 * 1024 * 1024;
-const DISCARD_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// All routes of the tour.
 pub(crate) fn router() -> io::Result<Router> {
@@ -55,8 +47,8 @@ pub(crate) fn router() -> io::Result<Router> {
         .get("/promised", move |request| promised(&runtime, request))
         .get("/blocking", move |request| slow.respond(request))
         .get("/awaited", move |_| awaited(threads.run(slowly)))
-        .get("/websocket", |_| upgrade_required())
-        .accept("GET", "/websocket", web_socket))
+        .get("/websocket", |_| web_socket::upgrade_required())
+        .accept("GET", "/websocket", web_socket::accept))
 }
 
 /// `curl -N localhost:9000/stream`: ten lines, each sent as soon as it is written.
@@ -256,80 +248,4 @@ async fn awaited(part: Running<String>) -> Result<String, Busy> {
 fn slowly() -> String {
     thread::sleep(Duration::from_millis(50));
     thread::current().name().unwrap_or("?").to_owned()
-}
-
-/// A WebSocket that echoes every message: `new WebSocket("ws://localhost:9000/websocket")` in a browser.
-fn web_socket(head: &Head<'_>) -> Accept {
-    match accept_key(head) {
-        // If the request does not offer `websocket`, the server takes it for an ordinary one: the route responds with 426.
-        Ok(accept) => {
-            let upgrade = Upgrade::new("websocket", |stream, rest| echo_messages(stream, &rest));
-            Accept::Upgrade(upgrade.header("sec-websocket-accept", accept))
-        }
-        Err(response) => Accept::Respond(response.into()),
-    }
-}
-
-fn upgrade_required() -> Response {
-    Response::text("this is a WebSocket of version 13\n")
-        .status(Status::UPGRADE_REQUIRED)
-        .header("upgrade", "websocket")
-        .header("sec-websocket-version", "13")
-}
-
-/// Checks what a handshake must have (RFC 6455 §4.2.1), apart from what the server has checked: the version of HTTP, and
-/// `Upgrade` and `Connection`.
-fn accept_key(head: &Head<'_>) -> Result<HeaderValue, Response> {
-    // The route takes HEAD too.
-    if head.method() != "GET" || head.header("sec-websocket-version") != Some("13") {
-        return Err(upgrade_required());
-    }
-    let key = head
-        .header("sec-websocket-key")
-        .filter(|key| is_sixteen_bytes(key));
-    let accept = key.map(|key| HeaderValue::parse(derive_accept_key(key.as_bytes())));
-    match accept {
-        Some(Ok(accept)) => Ok(accept),
-        Some(Err(_)) | None => {
-            let why = Response::text("Sec-WebSocket-Key must be 16 bytes in base64\n");
-            Err(why.status(Status::BAD_REQUEST))
-        }
-    }
-}
-
-/// Whether this is what base64 makes of sixteen bytes: 22 digits and padding.
-fn is_sixteen_bytes(key: &str) -> bool {
-    let is_digit = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'+' || byte == b'/';
-    let digits = key.strip_suffix("==");
-    digits.is_some_and(|digits| digits.len() == 22 && digits.bytes().all(is_digit))
-}
-
-fn echo_messages(stream: TcpStream, rest: &[u8]) {
-    let config = WebSocketConfig::default()
-        .max_message_size(Some(MESSAGE_LEN_MAX))
-        .max_frame_size(Some(MESSAGE_LEN_MAX));
-    let rest = rest.to_vec();
-    let mut socket = WebSocket::from_partially_read(stream, rest, Role::Server, Some(config));
-    let code = loop {
-        let echoed = match socket.read() {
-            Ok(message) if message.is_text() || message.is_binary() => socket.send(message),
-            Ok(_) => Ok(()),
-            Err(error) => Err(error),
-        };
-        match echoed {
-            Ok(()) => {}
-            Err(Error::Capacity(_)) => break CloseCode::Size,
-            Err(Error::Utf8(_)) => break CloseCode::Invalid,
-            Err(Error::Protocol(_)) => break CloseCode::Protocol,
-            // The peer has closed, or is gone.
-            Err(_) => return,
-        }
-    };
-    let reason = "".into();
-    drop(socket.close(Some(CloseFrame { code, reason })));
-    let stream = socket.into_inner();
-    // Bytes left unread would reset the connection, and the Close frame with it.
-    drop(stream.shutdown(Shutdown::Write));
-    drop(stream.set_read_timeout(Some(DISCARD_TIMEOUT)));
-    drop(io::copy(&mut stream.take(DISCARD_LEN_MAX), &mut io::sink()));
 }
