@@ -103,7 +103,8 @@ pub(super) struct Background {
     pub(super) violations: Vec<String>,
     pub(super) upgraded: mpsc::Sender<(u64, Vec<u8>)>,
     pub(super) upgrades: mpsc::Receiver<(u64, Vec<u8>)>,
-    pub(super) upgrades_begun: usize,
+    /// Requests whose connections became sockets, and how much these have read before their end.
+    pub(super) sockets_ended: Vec<(u64, usize)>,
 }
 
 impl Default for Background {
@@ -121,7 +122,7 @@ impl Default for Background {
             violations: Vec::new(),
             upgraded,
             upgrades,
-            upgrades_begun: 0,
+            sockets_ended: Vec::new(),
         }
     }
 }

@@ -12,6 +12,7 @@ use super::plan::{
     Action, Completion, FILE_LEN, IntendedPanic, RequestPlan, UploadAction, checksum, pattern,
 };
 use super::reader::pull;
+use super::socket;
 use super::writer::written;
 use crate::handler::outcome::Outcome;
 use crate::handler::{Accept, Demand, Handler, Upgrade, Upload};
@@ -30,8 +31,7 @@ pub(super) struct SimulatedHandler {
 
 impl SimulatedHandler {
     fn upgrade(&self, id: u64) -> Accept {
-        let mut background = self.background.borrow_mut();
-        background.upgrades_begun += 1;
+        let background = self.background.borrow();
         let upgraded = background.upgraded.clone();
         Accept::Upgrade(Upgrade::new("made-up", move |mut stream, rest| {
             let mut bytes = rest.to_vec();
@@ -94,6 +94,10 @@ impl Handler for SimulatedHandler {
                 drop(background);
                 self.upgrade(plan.id)
             }
+            Action::Socket(action, _) => {
+                drop(background);
+                socket::upgrade(&self.background, plan.id, action)
+            }
             Action::Echo
             | Action::Busy(_)
             | Action::Large(_)
@@ -123,7 +127,7 @@ impl Handler for SimulatedHandler {
                 background.clock.busy += millis;
                 Response::bytes(request.body_bytes())
             }
-            Action::Echo | Action::Limit(_) | Action::Upgrade => {
+            Action::Echo | Action::Limit(_) | Action::Upgrade | Action::Socket(..) => {
                 Response::bytes(request.body_bytes())
             }
             Action::Large(len) => Response::bytes(pattern(id, len)),

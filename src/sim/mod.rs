@@ -26,6 +26,7 @@ mod response_reader;
 mod run;
 mod scale;
 mod scenario;
+mod socket;
 mod sweep;
 mod wall_clock;
 mod workload;

@@ -4,7 +4,7 @@ use core::time::Duration;
 
 use super::kernel::{Excuse, Flow, Kernel, ServerEnd};
 use super::peer::{ContinueRule, Pace, Peer, PeerRequest, PeerState, Reading, Step};
-use super::plan::{Action, Completeness, Persistence, PullAction, UploadAction};
+use super::plan::{Action, Completeness, Persistence, PullAction, SocketAction, UploadAction};
 use super::response_reader::{ReceivedResponse, RequestMethod};
 use super::wall_clock::WallClock;
 use super::writer_plan::WriterEnd;
@@ -289,7 +289,10 @@ fn check_end(peer: &Peer, before: PeerState, kernel: &Kernel) -> Result<(), Stri
             Some(_) | None => Err(format!("its response {} was cut off", partial.status)),
         };
     }
-    if last.is_some_and(|response| response.says_close() || response.status == 101) {
+    if last.is_some_and(|response| response.status == 101) {
+        return check_socket_end(peer, received - 1, kernel);
+    }
+    if last.is_some_and(|response| response.says_close()) {
         return Ok(());
     }
     // After an early response, the rest of the request still has its time-out.
@@ -315,6 +318,26 @@ fn check_end(peer: &Peer, before: PeerState, kernel: &Kernel) -> Result<(), Stri
         };
     };
     check_unanswered(peer, next, before, kernel)
+}
+
+/// Checks that all which the code of an upgraded connection had to send has come before the end.
+fn check_socket_end(peer: &Peer, number: usize, kernel: &Kernel) -> Result<(), String> {
+    let (Some(response), Some(request)) =
+        (peer.reader.responses.get(number), peer.requests.get(number))
+    else {
+        return Ok(());
+    };
+    let may_stop = matches!(
+        request.plan.map(|plan| plan.action),
+        Some(Action::Socket(SocketAction::Stop, _))
+    ) && kernel.stopped_at().is_some();
+    let expected = &request.expected;
+    let (got, all) = (response.body.len(), expected.body.len());
+    let is_complete = got == all || expected.completeness == Completeness::Truncated;
+    if is_complete || may_stop || may_be_lost_to_a_reset(peer, number) {
+        return Ok(());
+    }
+    Err(format!("its socket was cut off after {got} of {all} bytes"))
 }
 
 /// Whether a response that goes with its request is cut because the peer has ended that, or was too slow with it.

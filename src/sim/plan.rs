@@ -65,6 +65,23 @@ pub(super) enum PullAction {
     EchoSome(usize),
 }
 
+/// What the code of an upgraded connection does. It sends back what it reads.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum SocketAction {
+    /// Until the peer ends its side.
+    Echo,
+    /// The same, and waits before each read for such a wake.
+    Wait(WakeKind),
+    /// The same, and ends when the server stops.
+    Stop,
+    /// Ends its side after this many bytes, and reads on.
+    Close(usize),
+    /// Ends after this many bytes.
+    Leave(usize),
+    /// Panics after this many bytes.
+    Panic(usize),
+}
+
 /// What the handler does with a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Action {
@@ -103,6 +120,8 @@ pub(super) enum Action {
     /// A file of this length that can't be read.
     FileUnreadable(usize),
     Upgrade,
+    /// An upgrade whose code stays on the loop, and how many bytes the peer sends.
+    Socket(SocketAction, usize),
     /// The handler asks for the connection to be closed.
     CloseAfter,
     /// 204.
@@ -167,6 +186,14 @@ impl fmt::Display for RequestPlan {
             Action::File(claimed, len) => format!("file/{claimed}/{len}"),
             Action::FileUnreadable(len) => format!("file-unreadable/{len}"),
             Action::Upgrade => "upgrade".to_owned(),
+            Action::Socket(SocketAction::Echo, len) => format!("socket/{len}"),
+            Action::Socket(SocketAction::Wait(wake), len) => {
+                format!("socket-wait/{len}/{}", wake as usize)
+            }
+            Action::Socket(SocketAction::Stop, len) => format!("socket-stop/{len}"),
+            Action::Socket(SocketAction::Close(at), len) => format!("socket-close/{len}/{at}"),
+            Action::Socket(SocketAction::Leave(at), len) => format!("socket-leave/{len}/{at}"),
+            Action::Socket(SocketAction::Panic(at), len) => format!("socket-panic/{len}/{at}"),
             Action::CloseAfter => "close-after".to_owned(),
             Action::NoContent => "no-content".to_owned(),
             Action::ServerFields => "server-fields".to_owned(),
@@ -237,6 +264,7 @@ impl FromStr for RequestPlan {
             "file" => Action::File(len(0), len(1)),
             "file-unreadable" => Action::FileUnreadable(len(0)),
             "upgrade" => Action::Upgrade,
+            _ if name.starts_with("socket") => socket(name, len(0), len(1), wake(1))?,
             "close-after" => Action::CloseAfter,
             "no-content" => Action::NoContent,
             "server-fields" => Action::ServerFields,
@@ -375,6 +403,7 @@ pub(super) fn expected(plan: RequestPlan, body: &[u8]) -> Expected {
             ..Expected::whole(200, [])
         },
         Action::Upgrade => Expected::whole(101, []),
+        Action::Socket(action, len) => expected_of_socket(action, raw(id, len)),
         Action::CloseAfter => Expected {
             persistence: Persistence::Closes,
             ..Expected::whole(200, "closing\n")
@@ -393,6 +422,40 @@ fn expected_of_writer(id: u64, writer: WriterPlan) -> Expected {
         },
         ..Expected::whole(200, pattern(id, writer.len()))
     }
+}
+
+/// The action with this name, for `len` bytes; it acts at some of them or waits for this wake.
+fn socket(name: &str, len: usize, at: usize, wake: WakeKind) -> Result<Action, NotAPlan> {
+    let action = match name {
+        "socket" => SocketAction::Echo,
+        "socket-wait" => SocketAction::Wait(wake),
+        "socket-stop" => SocketAction::Stop,
+        "socket-close" => SocketAction::Close(at),
+        "socket-leave" => SocketAction::Leave(at),
+        "socket-panic" => SocketAction::Panic(at),
+        _ => return Err(NotAPlan),
+    };
+    Ok(Action::Socket(action, len))
+}
+
+/// What a peer sends after an upgrade.
+pub(super) fn raw(id: u64, len: usize) -> Vec<u8> {
+    pattern(id ^ 0x77, len)
+}
+
+fn expected_of_socket(action: SocketAction, mut raw: Vec<u8>) -> Expected {
+    match action {
+        SocketAction::Echo | SocketAction::Wait(_) | SocketAction::Stop => {}
+        SocketAction::Close(len) | SocketAction::Leave(len) => raw.truncate(len),
+        SocketAction::Panic(len) if raw.len() < len => {}
+        SocketAction::Panic(_) => {
+            return Expected {
+                completeness: Completeness::Truncated,
+                ..Expected::whole(101, raw)
+            };
+        }
+    }
+    Expected::whole(101, raw)
 }
 
 fn expected_of_pull(

@@ -52,21 +52,26 @@ fn echo(mut body: Incoming, room: usize, len: usize) -> Outcome {
 }
 
 /// Counts the futures that read.
-struct Counted(Rc<RefCell<Background>>);
+pub(super) struct Counted(Rc<RefCell<Background>>);
 
 impl Counted {
-    fn new(background: Rc<RefCell<Background>>) -> Self {
+    pub(super) fn new(background: Rc<RefCell<Background>>) -> Self {
         background.borrow_mut().handled.futures += 1;
         Self(background)
     }
 
-    fn report(&self, violation: &str) {
+    pub(super) fn report(&self, violation: &str) {
         let violation = format!("a reader got {violation}");
         self.0.borrow_mut().violations.push(violation);
     }
 
+    /// This many bytes came before the end of the peer's side, after request `id`.
+    pub(super) fn note_end(&self, id: u64, len: usize) {
+        self.0.borrow_mut().sockets_ended.push((id, len));
+    }
+
     /// Waits once.
-    async fn wait(&self, wake: WakeKind) {
+    pub(super) async fn wait(&self, wake: WakeKind) {
         if matches!(wake, WakeKind::Timer | WakeKind::Tick | WakeKind::Task) {
             return sleep(Duration::from_millis(30)).await;
         }

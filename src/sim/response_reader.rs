@@ -24,6 +24,9 @@ impl ReceivedResponse {
     }
 }
 
+/// The field of an upgrade whose code stays on the loop.
+pub(super) const SOCKET: &str = "x-socket";
+
 /// What comes next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Next {
@@ -226,6 +229,10 @@ impl ResponseReader {
     }
 
     fn framing(&self, method: RequestMethod) -> Result<Next, String> {
+        if self.current.field(SOCKET).is_some() {
+            // What follows is not HTTP, and is checked as well.
+            return Ok(Next::UntilEnd);
+        }
         let length = self.current.field("content-length");
         let coding = self.current.field("transfer-encoding");
         let bodiless = self.current.status < 200 || matches!(self.current.status, 204 | 304);

@@ -11,6 +11,7 @@ use super::oracle::{DRAIN_TIMEOUT, outstanding};
 use super::peer::Peer;
 use super::prng::Prng;
 use super::report::Report;
+use super::socket::check_ends;
 use super::workload::{closing_peer, healthy_peer, random_peer};
 use super::world::{Actor, PollEnd};
 use crate::limits::Limits;
@@ -367,6 +368,7 @@ impl Run {
                 ));
             }
         }
+        check_ends(&world.peers, &self.harness.background.borrow())?;
         drop(world);
         let tasks = self.harness.background.borrow().handled.tasks;
         if tasks > 0 && self.harness.reactor.is_stopped() {

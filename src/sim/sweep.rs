@@ -6,10 +6,11 @@ use super::faults::{FaultRates, Syscall};
 use super::generator::{EXPECT, Framing, Generator, RequestDraft, UPGRADE};
 use super::kernel::Tracing;
 use super::peer::{Pace, Peer, Step};
-use super::plan::{Action, Completion, FutureEnd, UploadAction, WakeKind};
+use super::plan::{Action, Completion, FutureEnd, SocketAction, UploadAction, WakeKind};
 use super::prng::Prng;
 use super::report::Report;
 use super::run::{Run, message_of};
+use super::workload::become_socket;
 use super::writer_plan::{WriterEnd, WriterPlan};
 use crate::os::Fault;
 
@@ -215,6 +216,15 @@ fn ends(prng: &mut Prng, ids: &mut u64) -> Vec<Peer> {
     bytes.extend([b'u'; 50]);
     upgrader.send(bytes);
     peers.push(upgrader.peer);
+    let mut socket = Generator::new("socket", prng, ids);
+    become_socket(&mut socket, SocketAction::Echo, 300);
+    socket.then(Step::AwaitBody(300));
+    socket.then(Step::HalfClose);
+    peers.push(socket.peer);
+    let mut half = Generator::new("half socket", prng, ids);
+    become_socket(&mut half, SocketAction::Close(50), 300);
+    half.then(Step::HalfClose);
+    peers.push(half.peer);
     let mut resetter = peer(prng, ids, &[RequestDraft::new(Action::Large(9000), 0)]);
     resetter.script.pop_back();
     resetter.script.push_back(Step::Reset);

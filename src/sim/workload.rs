@@ -2,7 +2,7 @@
 
 use super::generator::{CLOSE, EXPECT, Framing, Generator, RequestDraft, UPGRADE, random_draft};
 use super::peer::{Pace, Peer, Step};
-use super::plan::{Action, Completion, PullAction, UploadAction};
+use super::plan::{Action, Completion, PullAction, SocketAction, UploadAction, WakeKind, raw};
 use super::prng::Prng;
 
 type Generate = fn(&mut Generator<'_>);
@@ -28,6 +28,8 @@ const PEER_KINDS: &[(&str, Generate)] = &[
     ("expectant", expectant),
     ("expectant", expectant),
     ("upgrader", upgrader),
+    ("socket", socket),
+    ("socket", socket),
     ("echoer", echoer),
     ("echoer", echoer),
 ];
@@ -350,6 +352,58 @@ fn upgrader(generator: &mut Generator<'_>) {
     if generator.prng.chance(200) {
         generator.then(Step::HalfClose);
     }
+}
+
+/// Becomes a socket on the loop, and mostly waits for what comes back.
+fn socket(generator: &mut Generator<'_>) {
+    let prng = &mut *generator.prng;
+    let most = prng.choose(&[1, 300, 3000, 70_000, 300_000]);
+    let len = prng.between(0, most);
+    let at = prng.between(0, len);
+    let wake = prng.choose(&[
+        WakeKind::Elsewhere,
+        WakeKind::Own,
+        WakeKind::Several,
+        WakeKind::Late,
+    ]);
+    let action = prng.choose(&[
+        SocketAction::Echo,
+        SocketAction::Echo,
+        SocketAction::Wait(wake),
+        SocketAction::Stop,
+        SocketAction::Close(at),
+        SocketAction::Leave(at),
+        SocketAction::Panic(at),
+    ]);
+    become_socket(generator, action, len);
+    match generator.prng.between(0, 9) {
+        0 => generator.then(Step::Close),
+        1 => generator.then(Step::Reset),
+        _ => generator.then(Step::HalfClose),
+    }
+}
+
+/// Upgrades and sends `len` bytes.
+pub(super) fn become_socket(generator: &mut Generator<'_>, action: SocketAction, len: usize) {
+    let draft = RequestDraft {
+        fields: UPGRADE,
+        ..RequestDraft::new(Action::Socket(action, len), 0)
+    };
+    let (mut bytes, _) = generator.request(&draft);
+    let raw = raw(*generator.ids, len);
+    let is_echo = matches!(action, SocketAction::Echo | SocketAction::Wait(_));
+    let mut sent = 0;
+    for piece in raw.chunks(len.div_ceil(5).max(1)) {
+        bytes.extend_from_slice(piece);
+        sent += piece.len();
+        if generator.prng.chance(600) {
+            generator.send(std::mem::take(&mut bytes));
+            if is_echo && generator.prng.chance(700) {
+                generator.then(Step::AwaitBody(sent));
+            }
+        }
+    }
+    generator.send(bytes);
 }
 
 /// A peer whose request says `Connection: close`.
