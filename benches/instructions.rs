@@ -9,9 +9,10 @@
 //! `CI=true`.
 //!
 //! The rows of futures are this program again, as a server whose handler returns a value or a future. A future that is ready
-//! may take 10 % more than a value of the same run. strace counts the system calls of one that waits: to wake it takes none
-//! from the loop's thread and one from another thread. Where that thread's instructions fall is up to the kernel, so they have no
-//! baseline.
+//! may take 5 % more than a value of the same run, and 6 % with an await in it. strace counts the system calls of one that
+//! waits: to wake it takes none from the loop's thread, and exactly one from another thread, which wakes it when the loop
+//! sleeps. How long that thread watches the loop is up to the kernel, so its row has no baseline, and the table counts the
+//! calls that it makes meanwhile.
 
 #![expect(
     unsafe_code,
@@ -39,8 +40,10 @@ use support::programs;
 use support::table::Table;
 
 const GROWTH_MAX: f64 = 1.03;
-/// A future that is ready, to a value. The aim is 1.05; moves of the response and the search for spare memory are above it.
-const READY_MAX: f64 = 1.10;
+/// A future that is ready, to a value.
+const READY_MAX: f64 = 1.05;
+/// The same with an await in it, whose steps are the compiler's.
+const AWAITS_MAX: f64 = 1.06;
 const SHORT_RUN: u64 = 100;
 const LONG_RUN: u64 = 600;
 
@@ -206,34 +209,29 @@ fn slow_futures(counted: &BTreeMap<&str, f64>) -> usize {
         found.map_or(f64::NAN, |(name, _)| counted[name])
     };
     let value = of(Mode::Value);
-    let ratios = [Mode::Ready, Mode::Awaits].map(|mode| of(mode) / value);
-    println!("futures that are ready, to a value: {ratios:.3?}, at most {READY_MAX}");
-    ratios
-        .into_iter()
-        .filter(|ratio| *ratio > READY_MAX)
-        .count()
+    let bounds = [(Mode::Ready, READY_MAX), (Mode::Awaits, AWAITS_MAX)];
+    let ratios = bounds.map(|(mode, most)| (of(mode) / value, most));
+    println!("futures that are ready, to a value, and at most: {ratios:.3?}");
+    let is_over = |(ratio, most): &(f64, f64)| ratio > most;
+    ratios.iter().filter(|ratio| is_over(ratio)).count()
 }
 
-/// Prints the system calls of a value and of futures that wait, and returns how many are over their bound.
+/// Prints the system calls of a value and of futures that wait, and returns how many are not woken as they should be.
 fn count_system_calls() -> usize {
     if programs::found("strace").is_none() {
         println!("skipped: strace is not installed, so system calls are not counted");
         return 0;
     }
-    let mut over = 0;
+    let mut off = 0;
     println!("{:<22} {:>14} {:>10}", "scenario", "system calls", "wakes");
     for (scenario, (_, mode)) in futures().zip(MODES) {
         let calls = scenario.per_request(system_calls);
         let wakes = scenario.per_request(writes_to_wake);
-        let wakes_max = if mode == Mode::WokenElsewhere {
-            1.0
-        } else {
-            0.0
-        };
-        over += usize::from(wakes > wakes_max);
+        let expected = f64::from(u8::from(mode == Mode::WokenElsewhere));
+        off += usize::from((wakes - expected).abs() > f64::EPSILON);
         println!("{:<22} {calls:>14.2} {wakes:>10.2}", scenario.name);
     }
-    over
+    off
 }
 
 fn compiler() -> String {
@@ -278,8 +276,14 @@ impl Drop for Counted {
     }
 }
 
-/// Instructions of a whole run with this many writes.
+/// Instructions of a whole run with this many writes: the fewer of two runs, because the date is formatted again whenever the second
+/// changes, and on a busy machine one run sees more seconds than another.
 fn instructions(scenario: &Scenario, writes: u64) -> u64 {
+    let runs = [(); 2].map(|()| instructions_once(scenario, writes));
+    runs.into_iter().min().unwrap_or_default()
+}
+
+fn instructions_once(scenario: &Scenario, writes: u64) -> u64 {
     let log = support::results().join("callgrind.out");
     let mut valgrind = Command::new("valgrind");
     let out = format!("--callgrind-out-file={}", log.display());

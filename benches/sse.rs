@@ -149,7 +149,7 @@ impl Client {
 
     /// Opens streams until there are `count`.
     fn open(&mut self, port: u16, count: usize) -> Result<(), String> {
-        let until = Instant::now() + Duration::from_secs(30);
+        let until = Instant::now() + Duration::from_secs(120);
         while self.sockets.len() < count {
             match TcpStream::connect((Ipv4Addr::LOCALHOST, port)) {
                 Ok(socket) => self.add(socket).map_err(|error| error.to_string())?,

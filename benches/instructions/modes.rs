@@ -3,6 +3,7 @@
 use std::cell::Cell;
 use std::future::poll_fn;
 use std::hint::black_box;
+use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Sender, channel};
 use std::task::{Poll, Waker};
 use std::thread;
@@ -21,7 +22,7 @@ pub(crate) enum Mode {
     Awaits,
     /// A future that waits, and is woken by the loop's own thread.
     WokenHere,
-    /// A future that waits, and is woken by another thread.
+    /// A future that waits, and is woken by another thread once the loop sleeps.
     WokenElsewhere,
 }
 
@@ -52,7 +53,7 @@ pub(crate) fn serve(mode: Mode, port: u16) -> Result<(), StartError> {
             server.run(move |_: &Request<'_>| {
                 let wakers = wakers.clone();
                 async move {
-                    wait(|waker| drop(wakers.send(waker.clone()))).await;
+                    wait(|waker| drop(wakers.send((waker.clone(), here())))).await;
                     greeting()
                 }
             })
@@ -77,9 +78,33 @@ async fn wait(wake: impl Fn(&Waker)) {
     .await;
 }
 
-/// A thread that wakes what it gets.
-fn waking_thread() -> Sender<Waker> {
-    let (sender, wakers) = channel::<Waker>();
-    thread::spawn(move || wakers.into_iter().for_each(Waker::wake));
+/// The file of this thread's state.
+fn here() -> PathBuf {
+    thread_local! {
+        static STATUS: PathBuf = {
+            let thread = std::fs::read_link("/proc/thread-self").unwrap_or_default();
+            Path::new("/proc").join(thread).join("status")
+        };
+    }
+    STATUS.with(PathBuf::clone)
+}
+
+/// A thread that wakes what it gets, once the thread that waits for it sleeps.
+fn waking_thread() -> Sender<(Waker, PathBuf)> {
+    let (sender, wakers) = channel::<(Waker, PathBuf)>();
+    thread::spawn(move || {
+        for (waker, status) in wakers {
+            while !is_asleep(&status) {
+                thread::yield_now();
+            }
+            waker.wake();
+        }
+    });
     sender
+}
+
+fn is_asleep(status: &Path) -> bool {
+    let status = std::fs::read_to_string(status);
+    // A thread whose state cannot be read would keep the request waiting for ever.
+    status.map_or(true, |status| status.contains("\nState:\tS"))
 }
