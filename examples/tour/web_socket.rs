@@ -2,7 +2,7 @@
 //! stream is memory: bytes that have arrived, and bytes to be sent.
 
 use std::future::poll_fn;
-use std::io::{self, ErrorKind, Read, Write};
+use std::io::{self, Cursor, ErrorKind, Read, Write};
 use std::pin::Pin;
 use std::task::Poll;
 
@@ -10,14 +10,17 @@ use coldstart::handler::{Accept, Draining, SocketReader, SocketWriter, Upgrade};
 use coldstart::message::{Head, HeaderValue, Written};
 use coldstart::{Bytes, Response, Status};
 use tungstenite::handshake::derive_accept_key;
-use tungstenite::protocol::frame::coding::CloseCode;
+use tungstenite::protocol::frame::FrameHeader;
+use tungstenite::protocol::frame::coding::{CloseCode, OpCode};
 use tungstenite::protocol::{CloseFrame, Role, WebSocketConfig, WebSocketContext};
 use tungstenite::{Error, Message};
 
 /// The largest message.
 const MESSAGE_LEN_MAX: usize = 1024 * 1024;
 /// What the crate reads at once, and what it holds for that while nothing arrives.
-const READ_LEN: usize = 256;
+const READ_LEN: usize = 128;
+/// After a message of more than this, what the crate holds is given back once nothing arrives.
+const KEPT_LEN: u64 = 512;
 /// No more messages are read before what was written is sent, if it has this length.
 const BATCH_LEN: usize = 16 * 1024;
 
@@ -104,13 +107,8 @@ struct WebSocket {
 
 impl WebSocket {
     fn new(reader: SocketReader, writer: SocketWriter) -> Self {
-        let config = WebSocketConfig::default()
-            .read_buffer_size(READ_LEN)
-            .write_buffer_size(0)
-            .max_message_size(Some(MESSAGE_LEN_MAX))
-            .max_frame_size(Some(MESSAGE_LEN_MAX));
         Self {
-            protocol: WebSocketContext::new(Role::Server, Some(config)),
+            protocol: protocol(),
             memory: Memory::default(),
             draining: Some(writer.draining()),
             reader,
@@ -129,7 +127,19 @@ impl WebSocket {
                 read => return read,
             }
             self.flush().await?;
+            if self.memory.is_between_messages() && self.memory.largest > KEPT_LEN {
+                self.release();
+            }
             self.receive().await?;
+        }
+    }
+
+    /// Gives back the buffers of large messages: the crate keeps them. Between two messages its state is that of a new one, until
+    /// one side closes.
+    fn release(&mut self) {
+        if self.protocol.can_read() && self.protocol.can_write() {
+            self.protocol = protocol();
+            self.memory.largest = 0;
         }
     }
 
@@ -144,7 +154,7 @@ impl WebSocket {
             reader.poll_read(context).map(Some)
         });
         match received.await {
-            Some(Ok(Some(bytes))) => self.memory.arrived = bytes,
+            Some(Ok(Some(bytes))) => self.memory.arrive(bytes),
             Some(Ok(None)) => self.memory.has_ended = true,
             Some(Err(reset)) => {
                 return Err(io::Error::new(ErrorKind::ConnectionReset, reset).into());
@@ -178,26 +188,89 @@ impl WebSocket {
     }
 }
 
-/// What the protocol takes for its stream.
+fn protocol() -> WebSocketContext {
+    let config = WebSocketConfig::default()
+        .read_buffer_size(READ_LEN)
+        .write_buffer_size(0)
+        .max_message_size(Some(MESSAGE_LEN_MAX))
+        .max_frame_size(Some(MESSAGE_LEN_MAX));
+    WebSocketContext::new(Role::Server, Some(config))
+}
+
+/// What the protocol takes for its stream. It yields no more than one frame at once, and its header as a whole: so the protocol
+/// holds nothing between two frames.
 #[derive(Default)]
 struct Memory {
     arrived: Bytes,
     has_ended: bool,
     written: Vec<u8>,
+    /// Bytes of the frame that are still to be read.
+    frame_left: u64,
+    message: Fragments,
+    /// The length of the largest frame since the last release.
+    largest: u64,
+}
+
+/// Whether the last frame was the last of its message (RFC 6455 §5.4).
+#[derive(Clone, Copy, Default, PartialEq, Eq)]
+enum Fragments {
+    #[default]
+    All,
+    MoreToCome,
+}
+
+impl Memory {
+    /// Called when all that came before was read, apart from the beginning of a header.
+    fn arrive(&mut self, bytes: Bytes) {
+        self.arrived = if self.arrived.is_empty() {
+            bytes
+        } else {
+            [&self.arrived[..], &bytes].concat().into()
+        };
+    }
+
+    fn is_between_messages(&self) -> bool {
+        self.frame_left == 0 && self.arrived.is_empty() && self.message == Fragments::All
+    }
+
+    /// Looks at the header of the next frame, if all of it is here.
+    fn begin_frame(&mut self) {
+        let mut cursor = Cursor::new(&self.arrived);
+        match FrameHeader::parse(&mut cursor) {
+            Ok(Some((header, len))) => {
+                self.frame_left = cursor.position().saturating_add(len);
+                self.largest = self.largest.max(len);
+                match header.opcode {
+                    OpCode::Data(_) if header.is_final => self.message = Fragments::All,
+                    OpCode::Data(_) => self.message = Fragments::MoreToCome,
+                    OpCode::Control(_) => {}
+                }
+            }
+            Ok(None) => {}
+            // The protocol reports it.
+            Err(_) => self.frame_left = u64::MAX,
+        }
+    }
 }
 
 impl Read for Memory {
     fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
-        if self.arrived.is_empty() && !self.has_ended {
+        if self.frame_left == 0 && !self.arrived.is_empty() {
+            self.begin_frame();
+        }
+        let left = usize::try_from(self.frame_left).unwrap_or(usize::MAX);
+        let len = into.len().min(self.arrived.len()).min(left);
+        if len == 0 && !self.has_ended {
             return Err(ErrorKind::WouldBlock.into());
         }
-        let taken = self.arrived.split_to(into.len().min(self.arrived.len()));
-        into[..taken.len()].copy_from_slice(&taken);
+        let taken = self.arrived.split_to(len);
+        self.frame_left -= len as u64;
+        into[..len].copy_from_slice(&taken);
         if self.arrived.is_empty() {
             // Nothing is held while nothing arrives.
             self.arrived = Bytes::new();
         }
-        Ok(taken.len())
+        Ok(len)
     }
 }
 
