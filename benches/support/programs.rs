@@ -176,6 +176,22 @@ pub(crate) fn ours() -> Vec<Program> {
     programs
 }
 
+/// Servers with a WebSocket that echoes: axum's, and ours.
+pub(crate) fn web_sockets() -> Vec<Program> {
+    assert!(
+        cargo(&root(), &[DIST, &["--example", "tour"]].concat()),
+        "the tour builds"
+    );
+    let target = root().join("target").join(TARGET).join("dist");
+    let tour = Program {
+        name: "coldstart",
+        path: target.join("examples/tour"),
+        arguments: Arguments::Port,
+    };
+    let axum = peer("axum", "peer-axum-ws", TARGET).expect("axum builds");
+    vec![axum, tour]
+}
+
 /// Another build of `bootstrap`, to compare with.
 pub(crate) fn also(path: &str) -> Program {
     let path = PathBuf::from(path);
