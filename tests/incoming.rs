@@ -97,6 +97,17 @@ fn a_body_is_pulled_with_its_trailers_whole_or_in_parts() {
 }
 
 #[test]
+fn an_offer_to_leave_http_that_is_not_taken_has_its_body_pulled() {
+    let server = Running::start_handler(on_loopback(), incoming(|_, body| measure(body)));
+    let mut client = Client::connect(server.address);
+    let offer = "GET / HTTP/1.1\r\nHost: test\r\nConnection: upgrade\r\nUpgrade: other\r\n\r\n";
+    let response = client.request(offer);
+    assert_eq!(response.status, 200);
+    assert_eq!(response.text(), "0 bytes, 0 trailers, false");
+    server.stop();
+}
+
+#[test]
 fn the_size_is_known_as_far_as_it_is_announced() {
     let handler = incoming(|_, mut body: Incoming| {
         let before = body.size_hint();

@@ -450,6 +450,16 @@ mod tests {
 
     const DATE: &DateLine = &DateLine::new(b"Sun, 06 Nov 1994 08:49:37 GMT");
 
+    #[test]
+    fn what_frames_or_routes_is_no_trailer() {
+        for name in ["Host", "content-length", "Set-Cookie", "Cache-Control"] {
+            assert!(!may_trail(name), "{name}");
+        }
+        for name in ["Digest", "Server-Timing", "grpc-status"] {
+            assert!(may_trail(name), "{name}");
+        }
+    }
+
     fn head(
         status: u16,
         length: ResponseLength,
