@@ -714,6 +714,42 @@ mod tests {
     }
 
     #[test]
+    fn after_the_switch_all_bytes_pass_until_each_side_ends() {
+        let offer = "GET / HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: a\r\n\r\n";
+        let switched = || {
+            let mut connection = received(offer);
+            switch(&mut connection);
+            connection.switch();
+            assert_eq!(connection.next(), Next::Both);
+            assert_eq!(poll(&mut connection, ""), Ok(Event::NeedInput));
+            let raw = "GET / HTTP/1.1\r\n\r\n\0";
+            let passed = poll(&mut connection, raw);
+            assert_eq!(passed, Ok(Event::Body(raw.as_bytes())));
+            connection
+        };
+        let mut out = Vec::new();
+        let mut ours_first = switched();
+        assert_eq!(ours_first.encode_piece_start(&mut out, 3), Ok(()));
+        ours_first.encode_piece_end(&mut out);
+        assert_eq!(ours_first.encode_end(&mut out), Ok(()));
+        assert_eq!(ours_first.next(), Next::End);
+        ours_first.on_output_ended();
+        assert_eq!(ours_first.next(), Next::Read);
+        assert_eq!(poll(&mut ours_first, "b"), Ok(Event::Body(b"b")));
+        ours_first.on_end_of_input();
+        assert_eq!(ours_first.next(), Next::Linger);
+        let mut theirs_first = switched();
+        theirs_first.on_end_of_input();
+        assert_eq!(theirs_first.next(), Next::Write);
+        assert_eq!(theirs_first.encode_end(&mut out), Ok(()));
+        assert_eq!(theirs_first.next(), Next::Linger);
+        let mut cut = switched();
+        cut.cut();
+        assert_eq!(cut.next(), Next::Linger);
+        assert_eq!(out, b"", "there are no frames");
+    }
+
+    #[test]
     fn connect_opens_a_tunnel_or_closes_and_never_gets_another_2xx() {
         for version in ["1.0", "1.1"] {
             let connect = format!("CONNECT a:1 HTTP/{version}\r\nHost: a\r\n\r\n");
