@@ -120,8 +120,8 @@ mod tests {
             .unwrap();
         let id = i32::try_from(child.id()).unwrap();
         assert!(!is_ending(id));
-        drop(child.stdin.take());
-        // Its end closes the pipe.
+        // Killed, it closes nothing by itself: the pipe is closed by its end.
+        child.kill().unwrap();
         let mut output = child.stdout.take().unwrap();
         std::io::Read::read_to_end(&mut output, &mut Vec::new()).unwrap();
         assert!(is_ending(id));
