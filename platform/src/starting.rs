@@ -1,4 +1,4 @@
-//! Starts the function behind the gateway: the first time, and again with new code.
+//! Starts the function for which the gateway holds the requests: the first time, and again with new code.
 
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
