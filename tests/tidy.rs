@@ -289,6 +289,32 @@ fn each_exception_from_the_ceiling_is_needed() {
     }
 }
 
+/// Lines of code that an example may have, in all of its files, without comments and tests: what such a function needs with the
+/// frameworks that people know. If one has grown, the API lacks something.
+const EXAMPLES: &[(&str, usize)] = &[("event", 50), ("todos", 190)];
+
+#[test]
+fn examples_are_no_longer_than_elsewhere() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    for (name, ceiling) in EXAMPLES {
+        let mut len = 0;
+        walk(
+            root,
+            &root.join("examples").join(name),
+            &mut |path, text| {
+                if path.ends_with(".rs") {
+                    len += lines_of_code(&Source::new(path, text));
+                }
+            },
+        );
+        assert!(len > 0, "examples/{name} has no code");
+        assert!(
+            len <= *ceiling,
+            "examples/{name} has {len} lines of code, and at most {ceiling}"
+        );
+    }
+}
+
 #[test]
 fn names_have_a_meaning() {
     keep(&Rule {
