@@ -41,7 +41,8 @@
 //! # Features
 //!
 //! `json`: bodies, responses and events as values, with serde. `form`: queries and form bodies as values. `files`: the
-//! files of a folder. `log`: a back end for the log crate.
+//! files of a folder. `http`: conversions from and to the types of the http and http-body crates. `log`: a back end for the log
+//! crate.
 
 mod current_request;
 pub mod function;

@@ -16,9 +16,19 @@ use serde_json::Value;
 const FOREIGN: &[(&str, &[&str])] = &[
     ("", &["bytes::bytes::Bytes"]),
     (
-        "files,form,json,log",
+        "files,form,http,json,log",
         &[
             "bytes::bytes::Bytes",
+            "http::error::Error",
+            "http::header::map::HeaderMap",
+            "http::header::name::HeaderName",
+            "http::header::value::HeaderValue",
+            "http::request::Request",
+            "http::response::Response",
+            "http::status::StatusCode",
+            "http_body::Body",
+            "http_body::frame::Frame",
+            "http_body::size_hint::SizeHint",
             "serde_core::de::DeserializeOwned",
             "serde_core::ser::Serialize",
         ],

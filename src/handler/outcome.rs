@@ -189,6 +189,7 @@ impl<T: IntoResponse> IntoOutcome for T {
 /// | `([(name, value); N], T)`, `(Status, [(name, value); N], T)` | the same with these fields |
 /// | `Option<T>` | the response of `T`, or 404 |
 /// | `Result<T, E>` | either side's response |
+/// | `http::Response<B>` (feature `http`) | as [`Response::from_http`] makes it; 500 if its status is not a final one |
 /// | [`Rejection`] | 400, 415 or 422, and why |
 ///
 /// ```
@@ -261,6 +262,15 @@ impl IntoResponse for Cow<'static, str> {
 impl IntoResponse for Body {
     fn into_response(self) -> Response {
         Response::bytes(self)
+    }
+}
+
+#[cfg(feature = "http")]
+impl<B: http_body::Body + Send + 'static> IntoResponse for http::Response<B> {
+    fn into_response(self) -> Response {
+        Response::from_http(self).unwrap_or_else(|error| {
+            Response::text(format!("{error}\n")).status(Status::INTERNAL_SERVER_ERROR)
+        })
     }
 }
 

@@ -5,7 +5,8 @@ use core::marker::PhantomData;
 use std::sync::Arc;
 
 use crate::current_request::CurrentRequest;
-use crate::message::incoming::{Incoming, IncomingError, IncomingSink};
+use crate::message::incoming::{Incoming, IncomingSink};
+use crate::message::incoming_error::IncomingError;
 use crate::message::request::{Head, Request};
 use crate::message::response::{Response, Status};
 use crate::sync::contain::contain;

@@ -12,22 +12,16 @@ use crate::h1::{HeadView, RawField, is_token_byte};
 ///
 /// A literal converts into it; text that is only known at run time is checked, by [`HeaderName::parse`] or by the method that
 /// takes it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct HeaderName(Text);
+#[derive(Clone)]
+pub struct HeaderName(pub(super) Text);
 
-#[derive(Clone, PartialEq, Eq)]
-enum Text {
+#[derive(Clone)]
+pub(super) enum Text {
     Written(&'static str),
     Parsed(Box<str>),
-}
-
-impl fmt::Debug for Text {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Written(text) => text.fmt(formatter),
-            Self::Parsed(text) => text.fmt(formatter),
-        }
-    }
+    /// Of the http crate, and never copied.
+    #[cfg(feature = "http")]
+    Http(http::HeaderName),
 }
 
 impl HeaderName {
@@ -50,7 +44,27 @@ impl HeaderName {
         match &self.0 {
             Text::Written(text) => text,
             Text::Parsed(text) => text,
+            #[cfg(feature = "http")]
+            Text::Http(name) => name.as_str(),
         }
+    }
+}
+
+/// By its text, in its case.
+impl PartialEq for HeaderName {
+    fn eq(&self, other: &Self) -> bool {
+        self.as_str() == other.as_str()
+    }
+}
+
+impl Eq for HeaderName {}
+
+impl fmt::Debug for HeaderName {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter
+            .debug_tuple("HeaderName")
+            .field(&self.as_str())
+            .finish()
     }
 }
 
@@ -87,8 +101,16 @@ fn is_token(text: &str) -> bool {
 /// assert!(HeaderValue::parse("attachment; filename=report.txt").is_ok());
 /// assert!(HeaderValue::parse("two\r\nlines: never").is_err());
 /// ```
-#[derive(Clone, PartialEq, Eq)]
-pub struct HeaderValue(Bytes);
+#[derive(Clone)]
+pub struct HeaderValue(pub(super) Value);
+
+#[derive(Clone)]
+pub(super) enum Value {
+    Own(Bytes),
+    /// Of the http crate, and never copied.
+    #[cfg(feature = "http")]
+    Http(http::HeaderValue),
+}
 
 impl HeaderValue {
     /// Takes a value that is only known at run time; white space around it is removed.
@@ -100,7 +122,7 @@ impl HeaderValue {
         let value: Bytes = value.into();
         let trimmed = value.trim_ascii();
         if is_value(trimmed) {
-            Ok(Self(value.slice_ref(trimmed)))
+            Ok(Self(Value::Own(value.slice_ref(trimmed))))
         } else {
             Err(InvalidHeader::Value)
         }
@@ -109,7 +131,11 @@ impl HeaderValue {
     /// The value's bytes.
     #[must_use]
     pub fn as_bytes(&self) -> &[u8] {
-        &self.0
+        match &self.0 {
+            Value::Own(bytes) => bytes,
+            #[cfg(feature = "http")]
+            Value::Http(value) => value.as_bytes(),
+        }
     }
 
     /// A literal of this crate, checked at compile time.
@@ -120,13 +146,21 @@ impl HeaderValue {
             assert!(bytes[at] >= b' ' && bytes[at] < 0x7f, "a plain literal");
             at += 1;
         }
-        Self(Bytes::from_static(bytes))
+        Self(Value::Own(Bytes::from_static(bytes)))
     }
 }
 
+impl PartialEq for HeaderValue {
+    fn eq(&self, other: &Self) -> bool {
+        self.as_bytes() == other.as_bytes()
+    }
+}
+
+impl Eq for HeaderValue {}
+
 impl fmt::Debug for HeaderValue {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(formatter, "\"{}\"", self.0.escape_ascii())
+        write!(formatter, "\"{}\"", self.as_bytes().escape_ascii())
     }
 }
 
@@ -139,7 +173,7 @@ impl From<&'static str> for HeaderValue {
             is_value(text.as_bytes()),
             "the literal {text:?} is not a field value"
         );
-        Self(Bytes::from_static(text.as_bytes()))
+        Self(Value::Own(Bytes::from_static(text.as_bytes())))
     }
 }
 
@@ -171,7 +205,7 @@ macro_rules! value_from_integer {
     ($($integer:ty),*) => {$(
         impl From<$integer> for HeaderValue {
             fn from(number: $integer) -> Self {
-                Self(Bytes::from(number.to_string()))
+                Self(Value::Own(Bytes::from(number.to_string())))
             }
         }
     )*};

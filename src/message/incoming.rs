@@ -10,6 +10,7 @@ use bytes::{Bytes, BytesMut};
 
 use crate::h1::{self, Refusal};
 use crate::limits::INCOMING_LEN_MAX;
+use crate::message::incoming_error::IncomingError;
 use crate::message::request::{HEAD_LIMITS_OPEN, Head, Request};
 use crate::sync::memory::Memory;
 use crate::sync::notify::Notify;
@@ -49,8 +50,16 @@ use crate::sync::{Mutex, MutexGuard};
 /// assert_eq!(response.text(), "a: 3 bytes\n");
 /// ```
 pub struct Incoming {
-    window: Arc<Window>,
+    source: Source,
+    /// As received, once they are there.
     trailers: Box<[u8]>,
+}
+
+/// Where the chunks come from.
+enum Source {
+    /// The rest of a body that was complete.
+    Whole(Bytes),
+    Arriving(Arc<Window>),
 }
 
 /// What the loop and the reader share.
@@ -208,27 +217,29 @@ impl Incoming {
         let left = h1::announced_length(head.view());
         let window = Window::new(State::new(left));
         let sink = Box::new(Sink(Arc::clone(&window)));
-        (Self::new(window), sink)
+        (Self::arriving(window), sink)
     }
 
     /// What a peer sends after HTTP, until it ends its side.
     pub(crate) fn tunnel() -> (Self, Box<dyn IncomingSink>) {
         let window = Window::new(State::new(None));
         let sink = Box::new(Sink(Arc::clone(&window)));
-        (Self::new(window), sink)
+        (Self::arriving(window), sink)
     }
 
     /// The body of a complete request.
     pub(crate) fn whole(request: &Request<'_>) -> Self {
-        let mut state = State::new(Some(request.body().len() as u64));
-        state.unread = request.body().into();
-        state.producer = Producer::Ended(request.trailers_bytes().into());
-        Self::new(Window::new(state))
+        Self {
+            source: Source::Whole(request.body_bytes()),
+            trailers: request.trailers_bytes().into(),
+        }
     }
 
-    fn new(window: Arc<Window>) -> Self {
-        let trailers = Box::default();
-        Self { window, trailers }
+    fn arriving(window: Arc<Window>) -> Self {
+        Self {
+            source: Source::Arriving(window),
+            trailers: Box::default(),
+        }
     }
 
     /// What has arrived since the last call, never empty; waits for it if need be. `None` after the last one.
@@ -249,9 +260,16 @@ impl Incoming {
         &mut self,
         context: &mut Context<'_>,
     ) -> Poll<Result<Option<Bytes>, IncomingError>> {
+        let window = match &mut self.source {
+            Source::Whole(rest) => {
+                let rest = mem::take(rest);
+                return Poll::Ready(Ok(Some(rest).filter(|rest| !rest.is_empty())));
+            }
+            Source::Arriving(window) => window,
+        };
         // A waker is foreign code: it is cloned and dropped outside the lock.
         let waker = context.waker().clone();
-        let mut state = self.window.lock();
+        let mut state = window.lock();
         if !state.unread.is_empty() {
             let (chunk, notify) = state.take();
             drop(state);
@@ -342,7 +360,11 @@ impl Incoming {
     /// rest of the announced length, if there is one.
     #[must_use]
     pub fn size_hint(&self) -> (u64, Option<u64>) {
-        let state = self.window.lock();
+        let window = match &self.source {
+            Source::Whole(rest) => return (rest.len() as u64, Some(rest.len() as u64)),
+            Source::Arriving(window) => window,
+        };
+        let state = window.lock();
         match (state.left, &state.producer) {
             (Some(left), _) => (left, Some(left)),
             (None, Producer::Ended(_)) => {
@@ -356,9 +378,33 @@ impl Incoming {
     }
 }
 
+#[cfg(feature = "http")]
+impl Incoming {
+    /// Whether nothing follows, neither a chunk nor trailers.
+    pub(super) fn is_over(&self) -> bool {
+        let is_all = match &self.source {
+            Source::Whole(rest) => rest.is_empty(),
+            Source::Arriving(window) => {
+                let state = window.lock();
+                let is_ended = matches!(&state.producer, Producer::Ended(rest) if rest.is_empty());
+                is_ended && state.unread.is_empty()
+            }
+        };
+        is_all && self.trailers.is_empty()
+    }
+
+    /// The trailer section as received, to pass it on.
+    pub(super) fn take_trailers(&mut self) -> Box<[u8]> {
+        mem::take(&mut self.trailers)
+    }
+}
+
 impl Drop for Incoming {
     fn drop(&mut self) {
-        let mut state = self.window.lock();
+        let Source::Arriving(window) = &self.source else {
+            return;
+        };
+        let mut state = window.lock();
         let before = mem::replace(&mut state.reader, Reader::Gone);
         let unread = mem::take(&mut state.unread);
         state.charge();
@@ -380,56 +426,6 @@ impl fmt::Debug for Incoming {
             .finish_non_exhaustive()
     }
 }
-
-/// Why a body is not complete. As a response it has the status that the server would have sent by itself, and the connection
-/// ends.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum IncomingError {
-    /// The peer has ended its side, or the connection is gone: 400.
-    PeerLeft,
-    /// What the peer sent is no body, with the reason: 400.
-    Malformed(&'static str),
-    /// It is larger than it may be: 413.
-    TooLarge,
-    /// It did not arrive in time: 408.
-    TimedOut,
-}
-
-impl IncomingError {
-    /// As the server refuses it; `None` if the server would not respond at all.
-    pub(crate) const fn refusal(self) -> Option<Refusal> {
-        match self {
-            Self::PeerLeft => None,
-            Self::Malformed(_) => Some(Refusal::Chunk),
-            Self::TooLarge => Some(Refusal::BodyTooLarge),
-            Self::TimedOut => Some(Refusal::Timeout),
-        }
-    }
-}
-
-impl From<Refusal> for IncomingError {
-    fn from(refusal: Refusal) -> Self {
-        match refusal.status() {
-            408 => Self::TimedOut,
-            413 => Self::TooLarge,
-            _ => Self::Malformed(refusal.reason()),
-        }
-    }
-}
-
-impl fmt::Display for IncomingError {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str(match self {
-            Self::PeerLeft => "the peer left before the body was complete",
-            Self::Malformed(reason) => reason,
-            Self::TooLarge => Refusal::BodyTooLarge.reason(),
-            Self::TimedOut => Refusal::Timeout.reason(),
-        })
-    }
-}
-
-impl core::error::Error for IncomingError {}
 
 /// Whether a pulled body takes more.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

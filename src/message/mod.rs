@@ -8,7 +8,12 @@ pub(crate) mod event_writer;
 #[cfg(feature = "form")]
 mod form;
 pub(crate) mod headers;
+#[cfg(feature = "http")]
+mod http;
+#[cfg(feature = "http")]
+mod http_body;
 pub(crate) mod incoming;
+pub(crate) mod incoming_error;
 #[cfg(feature = "json")]
 pub(crate) mod json;
 pub(crate) mod owned;
@@ -20,12 +25,15 @@ pub(crate) mod response;
 pub(crate) mod trailers;
 pub(crate) mod writer;
 
+#[cfg(feature = "http")]
+pub use self::http::InvalidStatus;
 pub use body::Body;
 pub use channel::{BodySender, SendError, TrySendError};
 pub use event_stream::{EventSender, ServerSentEvent};
 pub use event_writer::EventWriter;
 pub use headers::{HeaderName, HeaderValue, Headers, InvalidHeader};
-pub use incoming::{Incoming, IncomingError};
+pub use incoming::Incoming;
+pub use incoming_error::IncomingError;
 #[cfg(feature = "json")]
 pub use json::Json;
 pub use owned::OwnedRequest;

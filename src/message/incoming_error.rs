@@ -1,0 +1,55 @@
+//! Why the body of a request is not complete.
+
+use core::fmt;
+
+use crate::h1::Refusal;
+
+/// Why a body is not complete. As a response it has the status that the server would have sent by itself, and the connection
+/// ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum IncomingError {
+    /// The peer has ended its side, or the connection is gone: 400.
+    PeerLeft,
+    /// What the peer sent is no body, with the reason: 400.
+    Malformed(&'static str),
+    /// It is larger than it may be: 413.
+    TooLarge,
+    /// It did not arrive in time: 408.
+    TimedOut,
+}
+
+impl IncomingError {
+    /// As the server refuses it; `None` if the server would not respond at all.
+    pub(crate) const fn refusal(self) -> Option<Refusal> {
+        match self {
+            Self::PeerLeft => None,
+            Self::Malformed(_) => Some(Refusal::Chunk),
+            Self::TooLarge => Some(Refusal::BodyTooLarge),
+            Self::TimedOut => Some(Refusal::Timeout),
+        }
+    }
+}
+
+impl From<Refusal> for IncomingError {
+    fn from(refusal: Refusal) -> Self {
+        match refusal.status() {
+            408 => Self::TimedOut,
+            413 => Self::TooLarge,
+            _ => Self::Malformed(refusal.reason()),
+        }
+    }
+}
+
+impl fmt::Display for IncomingError {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(match self {
+            Self::PeerLeft => "the peer left before the body was complete",
+            Self::Malformed(reason) => reason,
+            Self::TooLarge => Refusal::BodyTooLarge.reason(),
+            Self::TimedOut => Refusal::Timeout.reason(),
+        })
+    }
+}
+
+impl core::error::Error for IncomingError {}
