@@ -5,6 +5,7 @@ use core::fmt;
 use crate::handler::outcome::{IntoOutcome, Outcome};
 use crate::handler::router::Router;
 use crate::handler::{Accept, Handler};
+use crate::message::incoming::Incoming;
 use crate::message::request::{Head, Request};
 
 /// A [`Router`] whose functions get a value beside the request: [`Router::with_state`] makes it. Each call gets a clone, so the
@@ -121,6 +122,46 @@ impl<S: Clone + Send + Sync + 'static> StateRouter<S> {
         self.map(|router| router.accept(method, pattern, acceptor))
     }
 
+    /// Adds a route whose function pulls the body, as [`Router::route_incoming`].
+    #[must_use]
+    pub fn route_incoming<R: IntoOutcome<Kind> + 'static, Kind: 'static>(
+        self,
+        method: &str,
+        pattern: &str,
+        function: impl Fn(&Head<'_>, Incoming, S) -> R + Send + Sync + 'static,
+    ) -> Self {
+        self.accept(method, pattern, move |head, state| {
+            Accept::pull(head, |body| function(head, body, state))
+        })
+    }
+
+    /// As [`route_incoming`](Self::route_incoming), for POST.
+    #[must_use]
+    pub fn post_incoming<R: IntoOutcome<Kind> + 'static, Kind: 'static>(
+        self,
+        pattern: &str,
+        function: impl Fn(&Head<'_>, Incoming, S) -> R + Send + Sync + 'static,
+    ) -> Self {
+        self.route_incoming("POST", pattern, function)
+    }
+
+    /// As [`route_incoming`](Self::route_incoming), for PUT.
+    #[must_use]
+    pub fn put_incoming<R: IntoOutcome<Kind> + 'static, Kind: 'static>(
+        self,
+        pattern: &str,
+        function: impl Fn(&Head<'_>, Incoming, S) -> R + Send + Sync + 'static,
+    ) -> Self {
+        self.route_incoming("PUT", pattern, function)
+    }
+
+    /// Adds the files of a folder, as [`Router::files`].
+    #[cfg(feature = "files")]
+    #[must_use]
+    pub fn files(self, prefix: &str, files: super::Files) -> Self {
+        self.map(|router| router.files(prefix, files))
+    }
+
     /// Bounds the body of the route that was added last, as [`Router::body_len_max`].
     #[must_use]
     pub fn body_len_max(self, bytes: u64) -> Self {
@@ -207,6 +248,11 @@ mod tests {
             .accept("PUT", "/accept", |_, value| {
                 Accept::Respond(Response::text(value.to_string()).into())
             })
+            .put_incoming("/pulled", |_, mut body, value| async move {
+                let body = body.collect(9).await?;
+                Ok::<_, Response>(format!("{value} {}", body.len()))
+            })
+            .post_incoming("/pulled", |_, _, value| format!("posted {value}"))
             .post("/post", |request, value| {
                 format!("{value} {}", request.body().len())
             })
@@ -226,6 +272,9 @@ mod tests {
         assert_eq!(ask("GET", "/get", ""), "shared");
         assert_eq!(ask("PURGE", "/any", ""), "shared");
         assert_eq!(ask("PUT", "/accept", ""), "shared");
+        assert_eq!(ask("PUT", "/pulled", "123"), "shared 3");
+        assert_ne!(ask("PUT", "/pulled", "0123456789"), "shared 10");
+        assert_eq!(ask("POST", "/pulled", ""), "posted shared");
         assert_eq!(ask("POST", "/post", "12"), "shared 2");
         assert_ne!(ask("POST", "/post", "123"), "shared 3");
         assert_eq!(ask("GET", "/nested/in", ""), "1");

@@ -253,6 +253,9 @@ impl Incoming {
 
     /// As [`chunk`](Self::chunk). The task that polled last is woken.
     ///
+    /// This is how a body becomes a stream, here one of the crate futures:
+    /// `stream::poll_fn(move |context| body.poll_chunk(context).map(Result::transpose))`.
+    ///
     /// # Errors
     ///
     /// As [`chunk`](Self::chunk).

@@ -1,0 +1,90 @@
+//! Uploads of any size, stored as they arrive, and their downloads.
+//!
+//! ```text
+//! cargo run --example files --features files,json,log    # or with a folder that exists: -- /mnt/files
+//! curl -F file=@photo.jpg -F file=@film.mp4 localhost:9000/files
+//! curl localhost:9000/files                              # the names
+//! curl -O localhost:9000/files/film.mp4                  # -r 0-99: a part of it
+//! ```
+#![expect(clippy::needless_pass_by_value, reason = "for map_err")]
+
+use std::error::Error;
+use std::io::{self, Write as _};
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use coldstart::handler::{Blocking, Files};
+use coldstart::message::{Head, Incoming};
+use coldstart::{Function, Response, Router, Status};
+use futures_util::stream;
+use tempfile::NamedTempFile;
+
+#[derive(Clone)]
+struct Store {
+    folder: PathBuf,
+    /// The loop does not wait for the disk.
+    threads: Blocking,
+}
+
+/// Stores each part under the name that its client gave it. A part that does not arrive whole leaves nothing.
+fn upload(
+    head: &Head<'_>,
+    mut body: Incoming,
+    Store { folder, threads }: Store,
+) -> impl Future<Output = Result<Response, Response>> + use<> {
+    let boundary = multer::parse_boundary(head.header("content-type").unwrap_or_default());
+    let chunks = stream::poll_fn(move |context| body.poll_chunk(context).map(Result::transpose));
+    async move {
+        let mut parts = multer::Multipart::new(chunks, boundary.map_err(refuse)?);
+        let mut names = Vec::new();
+        while let Some(mut part) = parts.next_field().await.map_err(refuse)? {
+            let name = part.file_name().filter(|name| is_plain(name));
+            let name = name.ok_or(Status::UNPROCESSABLE_CONTENT)?.to_owned();
+            let (path, folder) = (folder.join(&name), folder.clone());
+            let created = threads.run(move || NamedTempFile::new_in(folder));
+            let mut file = created.await?.map_err(fail)?;
+            while let Some(chunk) = part.chunk().await.map_err(refuse)? {
+                let written = threads.run(move || file.write_all(&chunk).map(|()| file));
+                file = written.await?.map_err(fail)?;
+            }
+            let stored = threads.run(move || file.persist(path).map_err(io::Error::from));
+            stored.await?.map_err(fail)?;
+            names.push(name);
+        }
+        Ok(Response::json(&names).status(Status::CREATED))
+    }
+}
+
+async fn list(Store { folder, threads }: Store) -> Result<Response, Response> {
+    let entries = threads.run(move || folder.read_dir()?.collect::<io::Result<Vec<_>>>());
+    let entries = entries.await?.map_err(fail)?.into_iter();
+    let names = entries.filter_map(|entry| entry.file_name().into_string().ok());
+    let names: Vec<String> = names.filter(|name| is_plain(name)).collect();
+    Ok(Response::json(&names))
+}
+
+/// Whether a file may have this name: it is in the folder, and shown.
+fn is_plain(name: &str) -> bool {
+    !name.is_empty() && !name.starts_with('.') && !name.contains(['/', '\\', '\0'])
+}
+
+fn refuse(error: multer::Error) -> Response {
+    Response::text(format!("{error}\n")).status(Status::BAD_REQUEST)
+}
+
+fn fail(error: io::Error) -> Response {
+    log::error!("the disk: {error}");
+    Response::new(Status::INTERNAL_SERVER_ERROR)
+}
+
+fn main() -> Result<ExitCode, Box<dyn Error>> {
+    coldstart::function::log_to_stdout();
+    let folder = PathBuf::from(std::env::args().nth(1).as_deref().unwrap_or("/tmp"));
+    let threads = Blocking::threads(4);
+    let files = Router::new().files("/files", Files::new(&folder)?);
+    let router = files
+        .with_state(Store { folder, threads })
+        .get("/files", |_, store| list(store))
+        .post_incoming("/files", upload);
+    Ok(Function::new().http_handler(router).run())
+}
