@@ -12,6 +12,7 @@ use crate::h1::{Connection, Event, HeadIndex, HeadView};
 use crate::handler::{Accept, Handler};
 use crate::message::request::{HEAD_LIMITS_OPEN, Head, Request, RequestBody};
 use crate::message::response::Response;
+use crate::os::PeerAddress;
 use crate::server::DEFAULT_PORT;
 use crate::server::start_error::StartError;
 use crate::testing::response::TestResponse;
@@ -264,7 +265,10 @@ fn with_head(bytes: &[u8], check: impl FnOnce(Head<'_>)) {
     let mut index = HeadIndex::default();
     let polled = Connection::new().poll(bytes, &mut index, &HEAD_LIMITS_OPEN);
     if let Ok((len, Event::Head { .. })) = polled {
-        check(Head::new(HeadView::new(&bytes[..len], &index)));
+        check(Head::new(
+            HeadView::new(&bytes[..len], &index),
+            PeerAddress::Unknown,
+        ));
     }
 }
 

@@ -69,7 +69,8 @@ impl<'a> Context<'a> {
     /// The same in memory of its own, with a copy of the head: for a future, which cannot borrow the request.
     #[must_use]
     pub fn to_owned(&self) -> OwnedContext {
-        let request = Request::new(self.head, RequestBody::Borrowed(&[]), &[]);
+        let head = self.head.without_peer_address();
+        let request = Request::new(head, RequestBody::Borrowed(&[]), &[]);
         OwnedContext {
             request: request.to_owned(),
             arrived_at: self.arrived_at,

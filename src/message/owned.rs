@@ -1,10 +1,13 @@
 //! Requests that are kept: with a copy of the head, they outlive the buffers that they were read into.
 
 use core::fmt;
+use std::net::SocketAddr;
 
 use bytes::Bytes;
 
 use crate::h1::{HeadIndex, HeadView};
+
+use crate::os::PeerAddress;
 
 use super::request::{Head, Request, RequestBody, RouteParameters};
 
@@ -34,10 +37,12 @@ pub struct OwnedRequest {
     body: Bytes,
     trailers: Box<[u8]>,
     parameters: RouteParameters<'static>,
+    peer: Option<SocketAddr>,
 }
 
 impl Request<'_> {
-    /// The same request in memory of its own: the head is copied once, a large body is shared, a small one is copied.
+    /// The same request in memory of its own: the head is copied once, a large body is shared, a small one is copied. The peer's
+    /// address is asked for, which is a system call.
     #[must_use]
     pub fn to_owned(&self) -> OwnedRequest {
         let head = self.head_by_reference();
@@ -47,6 +52,7 @@ impl Request<'_> {
             body: self.body_bytes(),
             trailers: self.trailers_bytes().into(),
             parameters: head.parameters().to_owned(),
+            peer: head.peer_address(),
         }
     }
 }
@@ -55,7 +61,9 @@ impl OwnedRequest {
     /// The request, to read it.
     #[must_use]
     pub fn as_request(&self) -> Request<'_> {
-        let head = Head::new(HeadView::new(&self.head, &self.index));
+        let peer = self.peer.as_ref();
+        let peer = peer.map_or(PeerAddress::Unknown, PeerAddress::Known);
+        let head = Head::new(HeadView::new(&self.head, &self.index), peer);
         let body = RequestBody::Shared(&self.body);
         Request::new(head, body, &self.trailers).with_parameters(&self.parameters)
     }
@@ -91,6 +99,7 @@ mod tests {
             assert_eq!(request.header("x-a"), Some("1"));
             assert_eq!(request.body(), b"abc");
             assert_eq!(request.trailers(), [("sum", &b"9"[..])]);
+            assert_eq!(request.peer_address(), Some(([192, 0, 2, 1], 9).into()));
         }
         let mut router = Router::new().post("/things/{id}", |request| {
             let kept = request.to_owned();
@@ -104,6 +113,7 @@ mod tests {
         });
         let response = TestRequest::post("/things/a%20b?c=d")
             .header("X-A", "1")
+            .peer_address(([192, 0, 2, 1], 9).into())
             .header("Transfer-Encoding", "chunked")
             .body("3\r\nabc\r\n0\r\nsum: 9\r\n\r\n")
             .run_handler(&mut router);

@@ -2,12 +2,14 @@
 
 use core::fmt;
 use std::borrow::Cow;
+use std::net::SocketAddr;
 
 use bytes::Bytes;
 
 use crate::h1::{self, HeadLimits, HeadView};
 use crate::limits::{HEAD_LEN_CEILING, HEADERS_CEILING};
 use crate::message::headers::Headers;
+use crate::os::PeerAddress;
 
 /// For bytes that have already passed the configured limits.
 pub(crate) const HEAD_LIMITS_OPEN: HeadLimits = HeadLimits {
@@ -25,6 +27,7 @@ pub struct Head<'a> {
     path: &'a str,
     query: Option<&'a str>,
     parameters: &'a RouteParameters<'a>,
+    peer: PeerAddress<'a>,
 }
 
 /// The parameters of a route's pattern: name, and value as it was sent.
@@ -64,7 +67,7 @@ impl RouteParameters<'_> {
 }
 
 impl<'a> Head<'a> {
-    pub(crate) fn new(view: HeadView<'a>) -> Self {
+    pub(crate) fn new(view: HeadView<'a>, peer: PeerAddress<'a>) -> Self {
         let path = view.path();
         Self {
             view,
@@ -72,6 +75,7 @@ impl<'a> Head<'a> {
             path: if path.is_empty() { "/" } else { path },
             query: view.query(),
             parameters: &NO_PARAMETERS,
+            peer,
         }
     }
 
@@ -145,6 +149,38 @@ impl<'a> Head<'a> {
     #[must_use]
     pub fn parameter(self, name: &str) -> Option<Cow<'a, str>> {
         self.parameters.value(name).map(percent_decode)
+    }
+
+    /// The address at the other end of the connection. Behind a proxy, as on the platform, it is the proxy's, and not that of the
+    /// caller. A server that listens on an IPv6 address sees an IPv4 peer as `::ffff:` and its address (RFC 4291 §2.5.5.2), which
+    /// [`IpAddr::to_canonical`](core::net::IpAddr::to_canonical) takes off.
+    ///
+    /// `None` if the peer has reset the connection, and in a [`TestRequest`](crate::TestRequest) that was not given one. It costs one
+    /// system call each time, and nothing otherwise.
+    ///
+    /// ```
+    /// use coldstart::{Request, TestRequest};
+    ///
+    /// fn who(request: &Request<'_>) -> String {
+    ///     match request.peer_address() {
+    ///         Some(address) => format!("{}\n", address.ip()),
+    ///         None => "gone\n".to_owned(),
+    ///     }
+    /// }
+    ///
+    /// let peer = ([192, 0, 2, 7], 50_000).into();
+    /// assert_eq!(TestRequest::get("/").peer_address(peer).run(who).text(), "192.0.2.7\n");
+    /// assert_eq!(TestRequest::get("/").run(who).text(), "gone\n");
+    /// ```
+    #[must_use]
+    pub fn peer_address(self) -> Option<SocketAddr> {
+        self.peer.ask()
+    }
+
+    /// The same head, of a peer without an address.
+    pub(crate) const fn without_peer_address(self) -> Self {
+        let peer = PeerAddress::Unknown;
+        Self { peer, ..self }
     }
 
     /// Whether the peer speaks HTTP/1.0.
@@ -285,6 +321,12 @@ impl<'a> Request<'a> {
 
     pub(crate) const fn trailers_bytes(&self) -> &'a [u8] {
         self.trailers
+    }
+
+    /// See [`Head::peer_address`].
+    #[must_use]
+    pub fn peer_address(&self) -> Option<SocketAddr> {
+        self.head.peer_address()
     }
 
     /// See [`Head::parameter`].

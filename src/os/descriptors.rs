@@ -1,6 +1,8 @@
-//! How many descriptors and how much address space the process may have, and whether a descriptor is readable. An island of
-//! unsafe code, for `prlimit` and `poll`.
+//! How many descriptors and how much address space the process may have, whether a descriptor is readable, and who is connected
+//! to it. An island of unsafe code, for `prlimit`, `poll` and `getpeername`.
 #![expect(unsafe_code, reason = "none of our dependencies has a safe interface")]
+
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6};
 
 /// Raises the soft limit to the hard one, which no process needs a right for. The number of descriptors the process may
 /// have after that; `None` if the kernel does not say.
@@ -65,12 +67,71 @@ pub(super) fn poll(descriptor: i32, events: i16, milliseconds: i32) -> i16 {
     if ready > 0 { looked_at.revents } else { 0 }
 }
 
+/// The address of the peer that the socket is connected to; `None` if there is no such peer any more.
+pub(super) fn peer_address(descriptor: i32) -> Option<SocketAddr> {
+    let mut found = libc::sockaddr_in6 {
+        sin6_family: 0,
+        sin6_port: 0,
+        sin6_flowinfo: 0,
+        sin6_addr: libc::in6_addr { s6_addr: [0; 16] },
+        sin6_scope_id: 0,
+    };
+    let mut len = libc::socklen_t::try_from(size_of_val(&found)).ok()?;
+    // SAFETY: `found` is valid for a write of `len` bytes, and `len` for a write of its type. A number that is not of a socket
+    // is an error.
+    let result = unsafe { libc::getpeername(descriptor, (&raw mut found).cast(), &raw mut len) };
+    if result != 0 {
+        return None;
+    }
+    let port = u16::from_be(found.sin6_port);
+    match i32::from(found.sin6_family) {
+        // Its address is where the flow is in the larger structure.
+        libc::AF_INET => {
+            let address = Ipv4Addr::from(found.sin6_flowinfo.to_ne_bytes());
+            Some(SocketAddr::V4(SocketAddrV4::new(address, port)))
+        }
+        libc::AF_INET6 => {
+            let address = Ipv6Addr::from(found.sin6_addr.s6_addr);
+            // As std has it: the flow in the byte order of the kernel.
+            let (flow, scope) = (found.sin6_flowinfo, found.sin6_scope_id);
+            Some(SocketAddr::V6(SocketAddrV6::new(
+                address, port, flow, scope,
+            )))
+        }
+        _ => None,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use std::io::Write as _;
+    use std::net::{TcpListener, TcpStream};
     use std::os::fd::AsRawFd as _;
 
-    use super::{address_space, is_readable, raise_limit};
+    use super::{address_space, is_readable, peer_address, raise_limit};
+
+    #[test]
+    fn the_peer_of_a_socket_is_known_while_it_is_connected() {
+        for at in ["127.0.0.1:0", "[::1]:0"] {
+            let Ok(listener) = TcpListener::bind(at) else {
+                eprintln!("SKIPPED: no {at}");
+                continue;
+            };
+            let address = listener.local_addr().expect("it is bound");
+            let client = TcpStream::connect(address).expect("it listens");
+            let (accepted, _) = listener.accept().expect("a connection");
+            assert_eq!(
+                peer_address(accepted.as_raw_fd()),
+                client.local_addr().ok(),
+                "{at}"
+            );
+            assert_eq!(peer_address(client.as_raw_fd()), Some(address));
+            assert_eq!(peer_address(listener.as_raw_fd()), None);
+        }
+        let (reader, _writer) = std::io::pipe().expect("a pipe");
+        assert_eq!(peer_address(reader.as_raw_fd()), None, "not a socket");
+        assert_eq!(peer_address(-1), None);
+    }
 
     #[test]
     fn a_descriptor_is_readable_once_there_is_something_to_read() {

@@ -13,7 +13,7 @@ mod variable;
 
 use core::time::Duration;
 use std::io::IoSlice;
-use std::net::TcpStream;
+use std::net::{SocketAddr, TcpStream};
 
 pub(crate) use memory::{memory_limit, number};
 pub(crate) use real::{
@@ -106,6 +106,27 @@ pub(crate) enum Fault {
     Other(i32),
 }
 
+/// The address of a peer, or where to ask for it: a connection that is idle keeps none, and a request that is not asked takes
+/// no system call.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum PeerAddress<'a> {
+    Unknown,
+    /// Of a socket that is open for as long as this lives.
+    Socket(i32),
+    Known(&'a SocketAddr),
+}
+
+impl PeerAddress<'_> {
+    /// `None` if it is not known, or if the peer has reset the connection.
+    pub(crate) fn ask(self) -> Option<SocketAddr> {
+        match self {
+            Self::Unknown => None,
+            Self::Socket(descriptor) => descriptors::peer_address(descriptor),
+            Self::Known(address) => Some(*address),
+        }
+    }
+}
+
 /// Everything that the loop needs from the operating system.
 pub(crate) trait Os {
     type Socket;
@@ -133,6 +154,8 @@ pub(crate) trait Os {
     /// Half-close: the peer reads the end after the bytes that were sent.
     fn end_output(&mut self, socket: &Self::Socket);
     fn close(&mut self, socket: Self::Socket);
+    /// What knows the peer's address. It is not used after the socket is closed.
+    fn peer_address(socket: &Self::Socket) -> PeerAddress<'static>;
     /// Releases the socket from the loop, in blocking mode.
     fn detach(&mut self, socket: Self::Socket) -> Result<TcpStream, Fault>;
     /// Whether the process, or its owner, wants the server to stop.

@@ -17,7 +17,7 @@ use socket2::{Domain, Protocol, SockRef, Socket, TcpKeepalive, Type};
 
 use super::file::{Access, open};
 use super::signal::{self, Wake};
-use super::{Fault, Instant, Interest, Key, Occurrence, Os, Readiness};
+use super::{Fault, Instant, Interest, Key, Occurrence, Os, PeerAddress, Readiness};
 use super::{clock, descriptors};
 use crate::limits::{DESCRIPTORS_RESERVED, EVENTS_A_POLL_FIRST, EVENTS_A_POLL_MAX};
 
@@ -301,6 +301,10 @@ impl Os for RealOs {
     fn close(&mut self, socket: Self::Socket) {
         // The kernel takes a closed descriptor off the epoll list by itself.
         drop(socket);
+    }
+
+    fn peer_address(socket: &Self::Socket) -> PeerAddress<'static> {
+        PeerAddress::Socket(socket.as_raw_fd())
     }
 
     fn detach(&mut self, mut socket: Self::Socket) -> Result<TcpStream, Fault> {

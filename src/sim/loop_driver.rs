@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use crate::handler::Handler;
 use crate::observe::{Observer, ServerEvent};
-use crate::os::{Fault, Instant, Interest, Key, Occurrence, Os, Readiness};
+use crate::os::{Fault, Instant, Interest, Key, Occurrence, Os, PeerAddress, Readiness};
 use crate::reactor::{Reactor, Settings, Setup};
 use crate::sync::memory::Memory;
 
@@ -134,6 +134,10 @@ impl Os for FreeKernel {
     fn end_output(&mut self, _: &Self::Socket) {}
 
     fn close(&mut self, _: Self::Socket) {}
+
+    fn peer_address(_: &Self::Socket) -> PeerAddress<'static> {
+        PeerAddress::Unknown
+    }
 
     fn detach(&mut self, _: Self::Socket) -> Result<TcpStream, Fault> {
         Err(Fault::Gone)

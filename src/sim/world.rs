@@ -17,7 +17,7 @@ use super::kernel::{Kernel, LinkId};
 use super::oracle::check_reading;
 use super::peer::Peer;
 use super::wall_clock::WallClock;
-use crate::os::{Fault, Instant, Interest, Key, Occurrence, Os};
+use crate::os::{Fault, Instant, Interest, Key, Occurrence, Os, PeerAddress};
 use crate::sync::loop_thread;
 use crate::sync::tally::count;
 
@@ -304,6 +304,10 @@ impl Os for SimulatedOs {
     }
 
     /// The stream is one end of a pair. The other end has sent the link's unread input and is closed.
+    fn peer_address(_: &Self::Socket) -> PeerAddress<'static> {
+        PeerAddress::Unknown
+    }
+
     fn detach(&mut self, socket: Socket) -> Result<TcpStream, Fault> {
         let waiting = self.0.borrow_mut().kernel.detach(socket.0)?;
         let (ours, mut theirs) = UnixStream::pair().map_err(|_| Fault::Exhausted)?;

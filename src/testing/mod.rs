@@ -3,6 +3,8 @@
 
 pub(crate) mod response;
 
+use std::net::SocketAddr;
+
 use crate::current_request::leave_afterwards;
 use crate::h1::{Connection, Event, HeadIndex, HeadLimits, HeadView, Refusal, UpgradeOffer};
 use crate::handler::outcome::{IntoOutcome, Outcome};
@@ -10,6 +12,7 @@ use crate::handler::{Accept, Demand, FunctionHandler, Handler, Upload};
 use crate::limits::Limits;
 use crate::message::request::{Head, Request, RequestBody};
 use crate::message::response::{Response, Status};
+use crate::os::PeerAddress;
 pub use response::TestResponse;
 use response::{Bell, enter};
 
@@ -36,6 +39,7 @@ pub struct TestRequest {
     request_line: String,
     fields: Vec<(String, String)>,
     body: Vec<u8>,
+    peer: Option<SocketAddr>,
 }
 
 impl TestRequest {
@@ -46,6 +50,7 @@ impl TestRequest {
             request_line: format!("{method} {target} HTTP/1.1"),
             fields: Vec::new(),
             body: Vec::new(),
+            peer: None,
         }
     }
 
@@ -72,6 +77,13 @@ impl TestRequest {
     #[must_use]
     pub fn body(mut self, body: impl Into<Vec<u8>>) -> Self {
         self.body = body.into();
+        self
+    }
+
+    /// Sets what [`Request::peer_address`] returns; by default it is unknown.
+    #[must_use]
+    pub const fn peer_address(mut self, address: SocketAddr) -> Self {
+        self.peer = Some(address);
         self
     }
 
@@ -120,7 +132,9 @@ impl TestRequest {
         };
         let (head, rest) = bytes.split_at(head_len);
         let view = HeadView::new(head, &index);
-        let head = Head::new(view);
+        let peer = self.peer.as_ref();
+        let peer = peer.map_or(PeerAddress::Unknown, PeerAddress::Known);
+        let head = Head::new(view, peer);
         let offer = connection.upgrade();
         let whole = whole_body(&connection, rest, limits.body_len_max);
         // As in the server: a complete request can be handled in one call.

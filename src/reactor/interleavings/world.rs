@@ -14,7 +14,7 @@ use loom::thread;
 use super::super::{Reactor, Settings, Setup};
 use crate::handler::Handler;
 use crate::observe::{Observer, ServerEvent};
-use crate::os::{Fault, Instant, Interest, Key, Occurrence, Os, Readiness};
+use crate::os::{Fault, Instant, Interest, Key, Occurrence, Os, PeerAddress, Readiness};
 use crate::sync::memory::Memory;
 
 /// Words of stack for each thread: the loop needs more than loom's default.
@@ -232,6 +232,10 @@ impl Os for World {
 
     fn close(&mut self, socket: usize) {
         self.peers.lock().unwrap()[socket].is_over = true;
+    }
+
+    fn peer_address(_: &Self::Socket) -> PeerAddress<'static> {
+        PeerAddress::Unknown
     }
 
     fn detach(&mut self, _: usize) -> Result<TcpStream, Fault> {

@@ -114,7 +114,8 @@ impl<O: Os, H: Handler> Driver<'_, O, H> {
         let body_len_max = self.context.settings.limits.body_len_max;
         let whole = self.session.whole_body(body, input, body_len_max);
         let content = RequestBody::Borrowed(whole.unwrap_or_default());
-        let request = Request::new(Head::new(view), content, &[]);
+        let peer = O::peer_address(&self.session.socket);
+        let request = Request::new(Head::new(view, peer), content, &[]);
         let mut accept = None;
         self.call_handler(|handler| {
             accept = Some(match whole {
@@ -291,7 +292,8 @@ impl<O: Os, H: Handler> Driver<'_, O, H> {
                 let head = std::mem::take(&mut work.head);
                 let is_indexed = index.index_again(&head, &self.context.settings.head_limits());
                 debug_assert!(is_indexed, "a head that parsed once parses again");
-                let head = Head::new(HeadView::new(&head, index));
+                let peer = O::peer_address(&self.session.socket);
+                let head = Head::new(HeadView::new(&head, index), peer);
                 let body = RequestBody::Shared(&Bytes::from(body));
                 self.call(&Request::new(head, body, trailers));
             }
