@@ -44,6 +44,12 @@ impl CurrentRequest {
         copy
     }
 
+    /// The same, to be kept by what goes on for it; `None` if that is nothing, which is the usual case.
+    pub(crate) fn kept() -> Option<Box<Self>> {
+        let current = Self::current();
+        current.is_known().then(|| Box::new(current))
+    }
+
     /// The same request with this name, of which [`NAME_LEN_MAX`] bytes are kept.
     pub(crate) fn named(mut self, name: &str) -> Self {
         self.rename(name);

@@ -2,55 +2,19 @@
 
 mod loopback;
 
-use core::future::{pending, poll_fn};
-use core::task::{Poll, Waker};
+use core::future::pending;
+use core::task::Poll;
 use core::time::Duration;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::mpsc::{Sender, channel};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::mpsc::channel;
 
 use coldstart::message::{BodyWriter, ServerSentEvent, Trailers};
 use coldstart::server::ServerEvent;
 use coldstart::{Body, Bytes, Request, Response};
+use loopback::gate::{Dropped, Gate};
 use loopback::server::{Running, on_loopback};
 use loopback::{Client, PATIENCE, eventually, get};
-
-/// Lets async code wait for another thread.
-#[derive(Clone, Default)]
-struct Gate(Arc<Mutex<(usize, Option<Waker>)>>);
-
-impl Gate {
-    fn open(&self) {
-        let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        state.0 += 1;
-        if let Some(waker) = state.1.take() {
-            drop(state);
-            waker.wake();
-        }
-    }
-
-    async fn pass(&self) {
-        poll_fn(|context| {
-            let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-            if state.0 > 0 {
-                state.0 -= 1;
-                return Poll::Ready(());
-            }
-            state.1 = Some(context.waker().clone());
-            Poll::Pending
-        })
-        .await;
-    }
-}
-
-/// Reports that it was dropped.
-struct Dropped(Sender<()>);
-
-impl Drop for Dropped {
-    fn drop(&mut self) {
-        let _ = self.0.send(());
-    }
-}
 
 #[test]
 fn a_writer_waits_for_another_thread_while_others_are_served() {

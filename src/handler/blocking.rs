@@ -5,6 +5,7 @@ use std::collections::VecDeque;
 use std::sync::{Arc, PoisonError};
 
 use crate::current_request::{self, CurrentRequest};
+use crate::handler::carried::Carried;
 use crate::handler::closure::{Busy, Closure, Running, awaited};
 use crate::handler::future::{Interest, finish_parked};
 use crate::handler::outcome::{IntoOutcome, Outcome, Pending, WhenHalfClosed};
@@ -307,7 +308,7 @@ impl Job {
     }
 }
 
-/// Calls the handler for a request, and waits for the response if it is a future's.
+/// Calls the handler for a request, waits for the response if it is a future's, and sends its body if that stays on this thread.
 fn call(handler: &mut impl Handler, request: &OwnedRequest, reply: Reply) {
     let outcome = handler.call(&request.as_request());
     let is_future = outcome.is_future();
@@ -322,8 +323,13 @@ fn call(handler: &mut impl Handler, request: &OwnedRequest, reply: Reply) {
         // What it printed since its first poll.
         output::flush_printed();
     }
-    if let Some(pending) = finished {
+    if let Some(mut pending) = finished {
+        let carried = Carried::begin(&mut pending);
         reply.settle(pending);
+        if let Some(carried) = carried {
+            carried.send();
+            output::flush_printed();
+        }
     }
 }
 

@@ -6,7 +6,6 @@ use core::time::Duration;
 use std::sync::Arc;
 
 use crate::current_request::CurrentRequest;
-use crate::message::response::Response;
 use crate::sync::alarm::Alarm;
 use crate::sync::notify::Notify;
 use crate::sync::oneshot::Polled;
@@ -17,11 +16,14 @@ use crate::task::parked::{Parked, start};
 use crate::task::turn_of_waiter;
 
 use super::outcome::{
-    Async, Awaited, Ending, Eventual, IntoOutcome, IntoResponse, Outcome, Pending, PollParked, Wire,
+    Async, Awaited, Ending, Eventual, IntoOutcome, Outcome, Pending, PollParked, WhenHalfClosed,
+    Wire,
 };
 
 impl Outcome {
-    /// A response that a future of this thread yields: what an async closure returns, for handlers that return an outcome.
+    /// A response that a future of this thread yields: what an async closure returns, for handlers that return an outcome. The
+    /// future may itself yield an outcome, such as one with a [local body](Self::local); what that says of
+    /// [half-closes](Self::when_half_closed) counts from then on.
     ///
     /// The future is polled here, and then on the loop that called the handler each time it is woken. While it waits,
     /// the loop serves other connections, and later requests of the same connection wait for their turn. It is dropped when
@@ -45,56 +47,57 @@ impl Outcome {
     /// assert_eq!(TestRequest::get("/?you").run(greet).text(), "hello, you\n");
     /// ```
     #[must_use]
-    pub fn future(future: impl Future<Output: IntoResponse> + 'static) -> Self {
+    pub fn future(future: impl Future<Output: IntoOutcome> + 'static) -> Self {
         begin(future)
     }
 }
 
-impl<F: Future<Output: IntoResponse> + 'static> IntoOutcome<Async> for F {
+impl<F: Future<Output: IntoOutcome> + 'static> IntoOutcome<Async> for F {
     fn into_outcome(self) -> Outcome {
         Outcome::future(self)
     }
 }
 
-/// A future of a response. (An `async` block that converts its result would be as large as two of it.)
-trait PollResponse {
-    fn poll_response(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Response>;
+/// A future of an outcome. (An `async` block that converts its result would be as large as two of it.)
+trait PollOutcome {
+    fn poll_outcome(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Outcome>;
 }
 
-impl<F: Future<Output: IntoResponse>> PollResponse for Option<F> {
-    fn poll_response(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Response> {
+impl<F: Future<Output: IntoOutcome>> PollOutcome for Option<F> {
+    fn poll_outcome(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Outcome> {
         match self.as_pin_mut() {
-            Some(future) => poll_response(future, context),
+            Some(future) => poll_outcome(future, context),
             None => Poll::Pending,
         }
     }
 }
 
 #[inline]
-fn poll_response(
-    future: Pin<&mut impl Future<Output: IntoResponse>>,
+fn poll_outcome(
+    future: Pin<&mut impl Future<Output: IntoOutcome>>,
     context: &mut Context<'_>,
-) -> Poll<Response> {
+) -> Poll<Outcome> {
     #[cfg(feature = "_sim")]
     count(|tally| tally.futures += 1);
-    future.poll(context).map(IntoResponse::into_response)
+    future.poll(context).map(IntoOutcome::into_outcome)
 }
 
 /// Polls a future that a handler returns, still in the handler's call. If it is ready, it costs what a value costs.
 #[inline]
-fn begin<F: Future<Output: IntoResponse> + 'static>(future: F) -> Outcome {
+fn begin<F: Future<Output: IntoOutcome> + 'static>(future: F) -> Outcome {
     start(
         future,
         (),
-        |(), future, context| poll_response(future, context).map(Outcome::from),
+        |(), future, context| poll_outcome(future, context),
         |(), future, alarm| park(future, alarm),
     )
 }
 
-fn park(future: Pin<Box<dyn PollResponse>>, alarm: Arc<Alarm>) -> Outcome {
+fn park(future: Pin<Box<dyn PollOutcome>>, alarm: Arc<Alarm>) -> Outcome {
     Outcome::new(Eventual::Awaited(Some(Awaited::Future(Box::new(
         ParkedResponse {
             future: Parked::new(future, alarm),
+            next: None,
             ending: Ending::Regular,
             note: None,
         },
@@ -135,17 +138,24 @@ pub(crate) fn finish_parked(
     outcome: Outcome,
     mut interest: impl FnMut() -> Interest,
 ) -> Option<Pending> {
-    let notify = || {
-        let here = thread::current();
-        Notify::new(move || here.unpark())
-    };
-    finish(outcome, notify, |time| {
-        match time {
-            Some(time) => thread::park_timeout(time),
-            None => thread::park(),
-        }
+    finish(outcome, unpark_here, |time| {
+        wait_here(time);
         interest()
     })
+}
+
+/// Ends a [`wait_here`] of this thread.
+pub(crate) fn unpark_here() -> Notify {
+    let here = thread::current();
+    Notify::new(move || here.unpark())
+}
+
+/// Sleeps until a wake-up, or until the time is over that is given, if any.
+pub(crate) fn wait_here(time: Option<Duration>) {
+    match time {
+        Some(time) => thread::park_timeout(time),
+        None => thread::park(),
+    }
 }
 
 /// Whether a response is still of interest after its thread has waited.
@@ -157,7 +167,9 @@ pub(crate) enum Interest {
 
 /// A future of a response that waits to be woken.
 struct ParkedResponse {
-    future: Parked<dyn PollResponse>,
+    future: Parked<dyn PollOutcome>,
+    /// What the future has yielded, if that is a future, too.
+    next: Option<Box<dyn PollParked>>,
     ending: Ending,
     /// Notes the end.
     note: Option<fn(&CurrentRequest, Ending)>,
@@ -168,20 +180,49 @@ impl PollParked for ParkedResponse {
         self.future.attach(notify);
     }
 
-    fn poll(&mut self, polls_left: &mut usize, _: Option<Wire<'_>>) -> Polled<Pending> {
-        let polled = self.future.poll(polls_left, PollResponse::poll_response);
-        match polled {
-            Polled::Pending => Polled::Pending,
-            Polled::Filled(response) => Polled::Filled(Pending::Response(response)),
-            Polled::Broken => {
-                self.ending = Ending::Panicked;
-                Polled::Broken
-            }
+    fn poll(&mut self, polls_left: &mut usize, wire: Option<Wire<'_>>) -> Polled<Pending> {
+        let polled = match &mut self.next {
+            Some(next) => next.poll(polls_left, wire),
+            None => match self.future.poll(polls_left, PollOutcome::poll_outcome) {
+                Polled::Pending => Polled::Pending,
+                Polled::Filled(outcome) => self.settle(outcome, wire),
+                Polled::Broken => Polled::Broken,
+            },
+        };
+        if matches!(polled, Polled::Broken) {
+            self.ending = Ending::Panicked;
         }
+        polled
     }
 
     fn at_end(&mut self, note: fn(&CurrentRequest, Ending)) {
         self.note = Some(note);
+    }
+}
+
+impl ParkedResponse {
+    /// Takes what the future has yielded.
+    fn settle(&mut self, outcome: Outcome, wire: Option<Wire<'_>>) -> Polled<Pending> {
+        if let Some(wire) = wire
+            && outcome.half_closed == WhenHalfClosed::Cancel
+        {
+            *wire.half_closed = WhenHalfClosed::Cancel;
+        }
+        match outcome.eventual {
+            Eventual::Response(response) => Polled::Filled(Pending::Response(response)),
+            Eventual::Awaited(Some(Awaited::Promise(promise))) => {
+                Polled::Filled(Pending::Promise(promise))
+            }
+            Eventual::Awaited(Some(Awaited::Future(mut next))) => {
+                // It was polled when it was made.
+                if let Some(notify) = self.future.notify() {
+                    next.attach(notify);
+                }
+                self.next = Some(next);
+                Polled::Pending
+            }
+            Eventual::Awaited(None) => Polled::Broken,
+        }
     }
 }
 
@@ -191,6 +232,7 @@ impl Drop for ParkedResponse {
         let _scope = current.enter();
         let _noted = Noted(self.note, &current, self.ending);
         self.future.end();
+        self.next = None;
     }
 }
 

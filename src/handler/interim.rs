@@ -7,11 +7,10 @@ use std::rc::Rc;
 use crate::current_request::CurrentRequest;
 use crate::h1::encode_early_hints;
 use crate::message::headers::{HeaderName, HeaderValue, InvalidHeader};
-use crate::message::response::Response;
 use crate::sync::notify::Notify;
 use crate::sync::oneshot::Polled;
 
-use super::outcome::{Awaited, Ending, Eventual, IntoResponse, Outcome, Pending, PollParked, Wire};
+use super::outcome::{Awaited, Ending, Eventual, IntoOutcome, Outcome, Pending, PollParked, Wire};
 
 /// Interim responses that wait to be sent; more are left out.
 const INTERIM_MAX: usize = 16;
@@ -49,18 +48,19 @@ impl Outcome {
     #[must_use]
     pub fn informed<F>(run: impl FnOnce(Informer) -> F) -> Self
     where
-        F: Future<Output: IntoResponse> + 'static,
+        F: Future<Output: IntoOutcome> + 'static,
     {
         let informer = Informer::default();
         let mut outcome = Self::future(run(informer.clone()));
+        if informer.is_empty() && !outcome.is_future() {
+            return outcome;
+        }
+        let ready = |pending| Source::Ready(Some(Box::new(pending)));
         let response = match outcome.eventual {
-            Eventual::Response(response) if informer.is_empty() => {
-                return Self::new(Eventual::Response(response));
-            }
-            Eventual::Response(response) => Source::Ready(Some(Box::new(response))),
+            Eventual::Response(response) => ready(Pending::Response(response)),
+            Eventual::Awaited(Some(Awaited::Promise(promise))) => ready(Pending::Promise(promise)),
             Eventual::Awaited(Some(Awaited::Future(future))) => Source::Parked(future),
-            // Futures yield responses.
-            Eventual::Awaited(_) => return outcome,
+            Eventual::Awaited(None) => return outcome,
         };
         outcome.eventual = Eventual::Awaited(Some(Awaited::Future(Box::new(Informed {
             response,
@@ -111,7 +111,10 @@ impl Informer {
     /// Encodes what waits, or drops it.
     fn send(&self, wire: Option<Wire<'_>>) {
         let waiting = self.0.take();
-        let Some(Wire { connection, out }) = wire else {
+        let Some(Wire {
+            connection, out, ..
+        }) = wire
+        else {
             return;
         };
         for interim in waiting {
@@ -142,7 +145,7 @@ struct Informed {
 
 enum Source {
     /// It was ready at once; `None` once it is taken.
-    Ready(Option<Box<Response>>),
+    Ready(Option<Box<Pending>>),
     Parked(Box<dyn PollParked>),
 }
 
@@ -154,13 +157,13 @@ impl PollParked for Informed {
         }
     }
 
-    fn poll(&mut self, polls_left: &mut usize, wire: Option<Wire<'_>>) -> Polled<Pending> {
+    fn poll(&mut self, polls_left: &mut usize, mut wire: Option<Wire<'_>>) -> Polled<Pending> {
         let polled = match &mut self.response {
             Source::Ready(response) => match response.take() {
-                Some(response) => Polled::Filled(Pending::Response(*response)),
+                Some(pending) => Polled::Filled(*pending),
                 None => Polled::Pending,
             },
-            Source::Parked(future) => future.poll(polls_left, None),
+            Source::Parked(future) => future.poll(polls_left, wire.as_mut().map(Wire::reborrow)),
         };
         self.informer.send(wire);
         polled

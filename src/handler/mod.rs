@@ -34,7 +34,8 @@
 //! assert_eq!(TestRequest::post("/things").body("abc").run_handler(&mut router).text(), "3 bytes\n");
 //! ```
 //!
-//! A handler that returns an [`Outcome`] makes one with [`Outcome::future`].
+//! A handler that returns an [`Outcome`] makes one with [`Outcome::future`]. A future may yield an outcome as well, such as a response
+//! whose [body stays on this thread](Outcome::local).
 //!
 //! - **A future is dropped** when its peer resets the connection, and when the time to drain is over; when the peer ends its
 //!   side, if [`when_half_closed`](Outcome::when_half_closed) says so. Code after an `.await` may therefore never run.
@@ -45,7 +46,7 @@
 //! - **It must not block**, like any handler: while it computes for long, reads a file or locks what a thread holds for long, all
 //!   connections of its loop wait, and [`ServerEvent::LoopBlocked`](crate::server::ServerEvent::LoopBlocked) reports it. Such code
 //!   goes into a closure for [`Blocking::run`], which it awaits, or the whole route into [`blocking`]. On a thread of a pool a
-//!   future keeps that thread until it is ready.
+//!   future keeps that thread until it is ready, and a [`LocalBody`](crate::message::LocalBody) until it has ended.
 //! - **It may wait for time**, without a runtime: [`sleep`](crate::sleep()), [`timeout`](crate::timeout()) and
 //!   [`interval`](crate::interval()); [`spawn`](crate::spawn()) runs a future beside it, or after the response: see
 //!   [`task`](crate::task).
@@ -76,6 +77,7 @@
 //! ```
 
 pub(crate) mod blocking;
+mod carried;
 mod closure;
 #[cfg(feature = "files")]
 pub(crate) mod files;

@@ -10,6 +10,7 @@ use crate::current_request::CurrentRequest;
 use crate::h1::Connection;
 use crate::message::body::Body;
 use crate::message::headers::{HeaderName, HeaderValue, InvalidHeader};
+use crate::message::local::LocalBody;
 use crate::message::rejection::Rejection;
 use crate::message::response::{Response, Status};
 use crate::sync::notify::Notify;
@@ -57,6 +58,7 @@ pub(crate) enum Awaited {
 pub(crate) struct Wire<'a> {
     pub(crate) connection: &'a mut Connection,
     pub(crate) out: &'a mut Vec<u8>,
+    pub(crate) half_closed: &'a mut WhenHalfClosed,
 }
 
 /// How a future is over.
@@ -67,13 +69,24 @@ pub(crate) enum Ending {
     Panicked,
 }
 
+impl Wire<'_> {
+    /// The same, for less long.
+    pub(crate) const fn reborrow(&mut self) -> Wire<'_> {
+        Wire {
+            connection: self.connection,
+            out: self.out,
+            half_closed: self.half_closed,
+        }
+    }
+}
+
 /// A future that was polled once and is not ready.
 pub(crate) trait PollParked {
     /// Sets what to call when it is woken. A wake that has come already calls it at once.
     fn attach(&mut self, notify: Notify);
 
     /// Polls it if it was woken since the last poll, and if there are `polls_left`. What it sends before its response goes to
-    /// `wire`, if there is one.
+    /// `wire`, if there is one, and so does what it says of half-closes.
     fn poll(&mut self, polls_left: &mut usize, wire: Option<Wire<'_>>) -> Polled<Pending>;
 
     /// Sets what to call once it is over.
@@ -104,6 +117,35 @@ impl Outcome {
             eventual,
             half_closed: WhenHalfClosed::Respond,
         }
+    }
+
+    /// A response whose body is a [`LocalBody`]: its code need not be `Send`, as that of a future need not. It replaces the body of
+    /// `response`.
+    ///
+    /// ```
+    /// use core::convert::Infallible;
+    /// use core::task::Poll;
+    /// use std::rc::Rc;
+    ///
+    /// use coldstart::handler::Outcome;
+    /// use coldstart::message::LocalBody;
+    /// use coldstart::{Bytes, Response, TestRequest};
+    ///
+    /// let words = Rc::new(["one ", "two\n"]);
+    /// let response = TestRequest::get("/").run(|_| {
+    ///     let words = Rc::clone(&words);
+    ///     let mut numbers = 0..words.len();
+    ///     let body = LocalBody::poll_fn(move |_| {
+    ///         let word = numbers.next().and_then(|number| words.get(number));
+    ///         Poll::Ready(word.map(|word| Ok::<_, Infallible>(Bytes::from(*word))))
+    ///     });
+    ///     Outcome::local(Response::text(""), body)
+    /// });
+    /// assert_eq!(response.text(), "one two\n");
+    /// ```
+    #[must_use]
+    pub fn local(response: Response, body: LocalBody) -> Self {
+        response.body(body.into_body()).into()
     }
 
     /// The response; `None` if it comes later.
@@ -145,7 +187,7 @@ impl fmt::Debug for Outcome {
 }
 
 /// What a closure or function may return as a handler: a [`Response`], anything that converts into one by
-/// [`IntoResponse`], a future of either, or an [`Outcome`].
+/// [`IntoResponse`], an [`Outcome`], or a future of either.
 ///
 /// `Kind` is inferred: [`Value`], or [`Async`] for futures.
 pub trait IntoOutcome<Kind = Value> {

@@ -67,7 +67,7 @@ impl Upgrade {
     where
         F: Future<Output = Written> + 'static,
     {
-        let current = CurrentRequest::current();
+        let current = CurrentRequest::kept();
         Self::with_code(protocol.into(), move |place| {
             Box::new(Unstarted {
                 run,
@@ -227,7 +227,7 @@ struct Drain {
 struct Unstarted<R> {
     run: R,
     place: Place,
-    current: CurrentRequest,
+    current: Option<Box<CurrentRequest>>,
 }
 
 impl<R, F> SocketCode for Unstarted<R>
@@ -257,7 +257,7 @@ where
         let channel = channel(WRITER_LEN_MAX);
         let writing = Writing::new(write, channel, Output::Half, to);
         let source = Source {
-            code: Polled::new(writing, notify, &current),
+            code: Polled::new(writing, notify, current),
             drain,
             _place: place,
         };

@@ -5,10 +5,11 @@
 //! | they are here | [`Body::from`] |
 //! | a file | [`Body::file`] |
 //! | async code that writes them | [`Body::writer`] |
-//! | a stream or a poll function | [`Body::poll_fn`] |
+//! | a stream or a poll function | [`Body::poll_fn`], or [`Body::poll_frames`] with trailers |
+//! | the same, of code that stays on its thread | [`LocalBody`](crate::message::LocalBody) |
 //! | another thread, or an async runtime | [`Body::channel`] |
 //!
-//! The last three have [`Body::with_len`] if their length is known.
+//! All but the first two have [`Body::with_len`] if their length is known.
 
 use core::fmt;
 use std::fs::File;
@@ -35,7 +36,7 @@ pub(crate) enum Content {
     /// A part of a file, read as the peer takes it.
     File(FilePart),
     /// Pieces that arrive one by one.
-    Arriving(Box<dyn Arriving>),
+    Arriving(Box<dyn Arriving + Send>),
 }
 
 /// The part of a file that is still to be sent.
@@ -47,7 +48,7 @@ pub(crate) struct FilePart {
 
 /// A body that arrives piece by piece, before it reaches the loop. A trait object, as is what becomes of it, so that programs
 /// without such bodies link no code for them.
-pub(crate) trait Arriving: Send {
+pub(crate) trait Arriving {
     /// Its length in bytes, if it is announced.
     fn len(&self) -> Option<u64> {
         None
@@ -60,6 +61,11 @@ pub(crate) trait Arriving: Send {
 
     /// It has been returned: the thread that made it may wait for room now.
     fn hand_over(&self) {}
+
+    /// The body for which this one stands, if that one cannot leave this thread.
+    fn take_local(&mut self) -> Option<Box<dyn Arriving>> {
+        None
+    }
 
     /// It has reached the loop.
     fn attach(self: Box<Self>, to: Attachment<'_>) -> Box<dyn PieceSource>;

@@ -277,6 +277,12 @@ impl BodySender {
         Poll::Pending
     }
 
+    /// Calls the waker when the peer has gone, or a piece was taken before.
+    pub(crate) fn wake_when_gone(&self, waker: Waker) {
+        let before = self.channel.lock().waiting.replace(waker);
+        drop(before);
+    }
+
     /// Whether the peer is gone, so that work for it can stop.
     #[must_use]
     pub fn is_peer_gone(&self) -> bool {

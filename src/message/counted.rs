@@ -21,7 +21,7 @@ impl Body {
     #[must_use]
     pub fn with_len(self, len: u64) -> Self {
         match self.0 {
-            Content::Arriving(body) => Self(Content::Arriving(Box::new(Announced { body, len }))),
+            Content::Arriving(body) => Self(Content::Arriving(announced(body, len))),
             content @ (Content::Whole(_) | Content::File(_)) => Self(content),
         }
     }
@@ -39,8 +39,7 @@ impl Body {
     /// ```
     #[must_use]
     pub fn absent(len: u64) -> Self {
-        let body = Box::new(Absent);
-        Self(Content::Arriving(Box::new(Announced { body, len })))
+        Self(Content::Arriving(announced(Box::new(Absent), len)))
     }
 }
 
@@ -60,12 +59,17 @@ impl PieceSource for Absent {
 }
 
 /// A body and its announced length, before it reaches the loop.
-struct Announced {
-    body: Box<dyn Arriving>,
+pub(crate) struct Announced<B: ?Sized> {
+    body: Box<B>,
     len: u64,
 }
 
-impl Arriving for Announced {
+/// The same body with its announced length.
+pub(crate) fn announced<B: Arriving + ?Sized>(body: Box<B>, len: u64) -> Box<Announced<B>> {
+    Box::new(Announced { body, len })
+}
+
+impl<B: Arriving + ?Sized> Arriving for Announced<B> {
     fn len(&self) -> Option<u64> {
         Some(self.len)
     }
@@ -112,8 +116,8 @@ impl PieceSource for Counted {
         }
         // The last bytes end the response, so what is wrong with it has to be seen before they are sent.
         match self.source.next(polls_left) {
-            Piece::Bytes(_) => return Piece::WrongLength,
-            Piece::Pending => {}
+            Piece::Bytes(more) if !more.is_empty() => return Piece::WrongLength,
+            Piece::Bytes(_) | Piece::Pending => {}
             Piece::Finished(end) => self.end = end,
             failure @ (Piece::Cut | Piece::WrongLength | Piece::Broken) => return failure,
         }

@@ -156,7 +156,7 @@ impl<B: http_body::Body> Frames<B> {
 impl<B: http_body::Body + Send + 'static> Arriving for Frames<B> {
     fn attach(mut self: Box<Self>, to: Attachment<'_>) -> Box<dyn PieceSource> {
         self.names = announced(to.fields);
-        Box::new(Polled::new(*self, to.notify, &CurrentRequest::current()))
+        Box::new(Polled::new(*self, to.notify, CurrentRequest::kept()))
     }
 }
 

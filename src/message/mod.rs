@@ -16,6 +16,7 @@ pub(crate) mod incoming;
 pub(crate) mod incoming_error;
 #[cfg(feature = "json")]
 pub(crate) mod json;
+pub(crate) mod local;
 pub(crate) mod owned;
 pub(crate) mod peer;
 pub(crate) mod polled;
@@ -36,8 +37,10 @@ pub use incoming::Incoming;
 pub use incoming_error::IncomingError;
 #[cfg(feature = "json")]
 pub use json::Json;
+pub use local::LocalBody;
 pub use owned::OwnedRequest;
 pub use peer::PeerState;
+pub use polled::Frame;
 pub use rejection::Rejection;
 pub use request::{Head, Request};
 pub use response::{Response, ResponseHead, Status};

@@ -1,5 +1,6 @@
 //! Bodies that are polled on the loop of their connection: from async code that writes, or from a stream.
 
+use core::mem;
 use core::task::{Context, Poll, Waker};
 use std::sync::Arc;
 
@@ -7,6 +8,8 @@ use bytes::Bytes;
 
 use crate::current_request::CurrentRequest;
 use crate::message::body::{Arriving, Attachment, Body, Content, Piece, PieceSource};
+use crate::message::headers::HeaderValue;
+use crate::message::trailers::{Closing, Trailers, announced};
 use crate::sync::alarm::Alarm;
 use crate::sync::contain::contain;
 use crate::sync::notify::Notify;
@@ -15,7 +18,8 @@ impl Body {
     /// A body that a function yields piece by piece: `None` is its end, an error cuts the response. An empty piece is ignored.
     ///
     /// The function is polled on the loop of the connection, once the head is written and then each time that it was woken, until
-    /// it is pending; a batch of pieces is one write. It is dropped when the peer has gone. A panic in it cuts the response.
+    /// it is pending; a batch of pieces is one write. It is dropped when the peer has gone. A panic in it cuts the response. If the
+    /// body may end with trailer fields, use [`poll_frames`](Self::poll_frames).
     ///
     /// This is how a stream becomes a body, here one of the crate futures:
     /// `Body::poll_fn(move |context| stream.poll_next_unpin(context))`.
@@ -38,32 +42,107 @@ impl Body {
     pub fn poll_fn<E>(
         poll: impl FnMut(&mut Context<'_>) -> Poll<Option<Result<Bytes, E>>> + Send + 'static,
     ) -> Self {
-        Self(Content::Arriving(Box::new(Function(poll))))
+        Self(Content::Arriving(Box::new(Function::new(poll))))
+    }
+
+    /// The same of frames: data, and at the end perhaps trailer fields, where they may be sent: see [`Trailers`]. They are the
+    /// end of the body: the function is not polled again.
+    ///
+    /// It is the form that bodies have in the crate `http-body`. If the length is known, announce it with
+    /// [`with_len`](Self::with_len).
+    ///
+    /// ```
+    /// use core::convert::Infallible;
+    /// use core::task::Poll;
+    /// use coldstart::message::{Frame, Trailers};
+    /// use coldstart::{Body, Bytes, Response, TestRequest};
+    ///
+    /// let mut response = TestRequest::get("/").run(|_| {
+    ///     let sum = Trailers::new().field("x-sum", 3_u64);
+    ///     let frames = [Frame::Data(Bytes::from("1 + 2")), Frame::Trailers(sum)];
+    ///     let mut frames = frames.into_iter().map(Ok::<_, Infallible>);
+    ///     let body = Body::poll_frames(move |_| Poll::Ready(frames.next()));
+    ///     Response::text(body).header("trailer", "x-sum")
+    /// });
+    /// assert_eq!(response.next_piece().as_deref(), Some(&b"1 + 2"[..]));
+    /// assert_eq!(response.next_piece(), None);
+    /// assert_eq!(response.trailer("x-sum"), Some("3"));
+    /// ```
+    #[must_use]
+    pub fn poll_frames<E>(
+        poll: impl FnMut(&mut Context<'_>) -> Poll<Option<Result<Frame, E>>> + Send + 'static,
+    ) -> Self {
+        Self(Content::Arriving(Box::new(Function::new(poll))))
     }
 }
 
-/// See [`Body::poll_fn`].
-struct Function<F>(F);
+/// A part of a body that is polled: see [`Body::poll_frames`].
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub enum Frame {
+    /// Bytes of the content; none are ignored.
+    Data(Bytes),
+    /// The end, with these fields.
+    Trailers(Trailers),
+}
 
-impl<F, E> Arriving for Function<F>
+impl From<Bytes> for Frame {
+    fn from(bytes: Bytes) -> Self {
+        Self::Data(bytes)
+    }
+}
+
+/// A body that a function yields, before it reaches the loop.
+pub(crate) struct Function<F> {
+    poll: F,
+    /// What the thread works on that makes it.
+    current: Option<Box<CurrentRequest>>,
+}
+
+impl<F> Function<F> {
+    pub(crate) fn new(poll: F) -> Self {
+        Self {
+            poll,
+            current: CurrentRequest::kept(),
+        }
+    }
+}
+
+impl<F, T, E> Arriving for Function<F>
 where
-    F: FnMut(&mut Context<'_>) -> Poll<Option<Result<Bytes, E>>> + Send + 'static,
+    F: FnMut(&mut Context<'_>) -> Poll<Option<Result<T, E>>> + 'static,
+    T: Into<Frame>,
 {
     fn attach(self: Box<Self>, to: Attachment<'_>) -> Box<dyn PieceSource> {
-        let current = CurrentRequest::current();
-        Box::new(Polled::new(*self, to.notify, &current))
+        let frames = Frames {
+            poll: self.poll,
+            names: announced(to.fields),
+        };
+        Box::new(Polled::new(frames, to.notify, self.current))
     }
 }
 
-impl<F, E> PollPiece for Function<F>
+/// A function that yields a body.
+struct Frames<F> {
+    poll: F,
+    /// The values of the response's `Trailer` fields.
+    names: Vec<HeaderValue>,
+}
+
+impl<F, T, E> PollPiece for Frames<F>
 where
-    F: FnMut(&mut Context<'_>) -> Poll<Option<Result<Bytes, E>>>,
+    F: FnMut(&mut Context<'_>) -> Poll<Option<Result<T, E>>>,
+    T: Into<Frame>,
 {
     fn poll_piece(&mut self, context: &mut Context<'_>) -> Poll<Piece> {
         #[cfg(feature = "_sim")]
         crate::sync::tally::count(|tally| tally.pieces += 1);
-        self.0(context).map(|item| match item {
-            Some(Ok(piece)) => Piece::Bytes(piece),
+        (self.poll)(context).map(|item| match item.map(|item| item.map(Into::into)) {
+            Some(Ok(Frame::Data(piece))) => Piece::Bytes(piece),
+            Some(Ok(Frame::Trailers(trailers))) => {
+                let names = mem::take(&mut self.names);
+                Piece::Finished(Some(Box::new(Closing { trailers, names })))
+            }
             Some(Err(_)) => Piece::Cut,
             None => Piece::Finished(None),
         })
@@ -90,7 +169,6 @@ pub(crate) struct Polled<P> {
     pieces: Option<P>,
     alarm: Arc<Alarm>,
     stage: Stage,
-    /// What the thread works on during each poll.
     current: Option<Box<CurrentRequest>>,
 }
 
@@ -102,14 +180,15 @@ enum Stage {
 }
 
 impl<P: PollPiece> Polled<P> {
-    pub(crate) fn new(pieces: P, notify: Notify, current: &CurrentRequest) -> Self {
+    /// `current` is what the thread works on during each poll.
+    pub(crate) fn new(pieces: P, notify: Notify, current: Option<Box<CurrentRequest>>) -> Self {
         let alarm = Arc::new(Alarm::default());
         alarm.attach(notify);
         Self {
             pieces: Some(pieces),
             alarm,
             stage: Stage::Ready,
-            current: current.is_known().then(|| Box::new(*current)),
+            current,
         }
     }
 

@@ -359,6 +359,14 @@ impl Response {
         }
     }
 
+    /// See [`Arriving::take_local`].
+    pub(crate) fn take_local(&mut self) -> Option<Box<dyn Arriving>> {
+        match &mut self.body {
+            Body(Content::Arriving(body)) => body.take_local(),
+            Body(Content::Whole(_) | Content::File(_)) => None,
+        }
+    }
+
     pub(crate) const fn body_mut(&mut self) -> &mut Body {
         &mut self.body
     }

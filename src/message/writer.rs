@@ -70,12 +70,9 @@ impl Body {
     where
         F: Future<Output = Written> + 'static,
     {
-        let current = CurrentRequest::current();
-        Self(Content::Arriving(Box::new(Unwritten {
-            write,
-            bytes_max,
-            current: current.is_known().then(|| Box::new(current)),
-        })))
+        Self(Content::Arriving(Box::new(Unwritten::new(
+            bytes_max, write,
+        ))))
     }
 }
 
@@ -136,23 +133,32 @@ impl fmt::Debug for BodyWriter {
 }
 
 /// A body whose future is not made yet.
-struct Unwritten<W> {
+pub(crate) struct Unwritten<W> {
     write: W,
     bytes_max: usize,
     current: Option<Box<CurrentRequest>>,
 }
 
+impl<W> Unwritten<W> {
+    pub(crate) fn new(bytes_max: usize, write: W) -> Self {
+        Self {
+            write,
+            bytes_max,
+            current: CurrentRequest::kept(),
+        }
+    }
+}
+
 impl<W, F> Arriving for Unwritten<W>
 where
-    W: FnOnce(BodyWriter) -> F + Send + 'static,
+    W: FnOnce(BodyWriter) -> F + 'static,
     F: Future<Output = Written> + 'static,
 {
     fn attach(self: Box<Self>, to: Attachment<'_>) -> Box<dyn PieceSource> {
-        let current = self.current.as_deref().unwrap_or(&CurrentRequest::NONE);
         let notify = to.notify.clone();
         let channel = channel(self.bytes_max);
         let writing = Writing::new(self.write, channel, Output::Whole, to);
-        Box::new(Polled::new(writing, notify, current))
+        Box::new(Polled::new(writing, notify, self.current))
     }
 }
 
@@ -593,6 +599,21 @@ mod tests {
         drop(attached);
         assert_eq!(NAMES.take(), vec![Some("a".to_owned()); 3]);
         assert_eq!(CurrentRequest::current().name(), None);
+    }
+
+    #[test]
+    fn a_function_is_polled_for_the_request_that_it_was_made_in() {
+        let _leave = leave_afterwards();
+        let scope = CurrentRequest::current().named("a").enter();
+        let body = Body::poll_fn(|_| {
+            let name = CurrentRequest::current().name().map(str::to_owned);
+            Poll::Ready(Some(name.map(Bytes::from).ok_or("no name")))
+        });
+        // An async handler has returned it: what calls that is over.
+        drop(scope);
+        let mut attached = attach(body);
+        let first = attached.source.next(&mut 1);
+        assert!(matches!(first, Piece::Bytes(name) if name == "a"));
     }
 
     #[test]

@@ -61,6 +61,11 @@ impl Alarm {
         }
     }
 
+    /// What a wake calls, if that is set.
+    pub(crate) fn notify(&self) -> Option<Notify> {
+        self.lock().notify.clone()
+    }
+
     /// What a wake has called that no poll has seen.
     pub(crate) fn unseen(&self) -> Option<Notify> {
         let state = self.lock();

@@ -57,11 +57,10 @@ pub(crate) struct Parked<F: ?Sized> {
 impl<F: ?Sized> Parked<F> {
     /// A future that is not ready, and the alarm that it was polled with.
     pub(crate) fn new(future: Pin<Box<F>>, alarm: Arc<Alarm>) -> Self {
-        let current = CurrentRequest::current();
         Self {
             future: Some(future),
             alarm,
-            current: current.is_known().then(|| Box::new(current)),
+            current: CurrentRequest::kept(),
         }
     }
 
@@ -73,6 +72,11 @@ impl<F: ?Sized> Parked<F> {
     /// Sets what to call when it is woken. A wake that has come already calls it at once.
     pub(crate) fn attach(&self, notify: Notify) {
         self.alarm.attach(notify);
+    }
+
+    /// What a wake calls.
+    pub(crate) fn notify(&self) -> Option<Notify> {
+        self.alarm.notify()
     }
 
     /// Polls it if it was woken since the last poll, and if there are `polls_left`. Broken if that panics: then it must not be polled again.

@@ -10,6 +10,7 @@
 )]
 #![allow(dead_code, reason = "each test file uses a part")]
 
+pub(crate) mod gate;
 pub(crate) mod process;
 pub(crate) mod server;
 

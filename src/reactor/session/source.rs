@@ -112,9 +112,11 @@ impl<O: Os, H: Handler> Driver<'_, O, H> {
             Awaited::Promise(promise) => promise.poll(|| self.context.notify()),
             Awaited::Future(future) => {
                 let began_at = self.begin_call();
+                let work = self.session.work.get_or_insert_default();
                 let wire = Wire {
                     connection: &mut self.session.connection,
                     out: self.context.scratch.out.run(),
+                    half_closed: &mut work.half_closed,
                 };
                 let polled = future.poll(&mut self.polls_left, Some(wire));
                 self.end_call(began_at);

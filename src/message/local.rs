@@ -1,0 +1,213 @@
+//! Bodies that stay on their thread, and what stands for them in a response.
+
+use core::fmt;
+use core::sync::atomic::{AtomicUsize, Ordering};
+use core::task::{Context, Poll};
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+
+use bytes::Bytes;
+
+use crate::limits::WRITER_LEN_MAX;
+use crate::message::body::{Arriving, Attachment, Body, Content, Piece, PieceSource};
+use crate::message::counted::announced;
+use crate::message::polled::{Frame, Function};
+use crate::message::writer::{BodyWriter, Unwritten, Written};
+
+/// A body whose code need not be `Send`: it is polled where it was made, on the loop that called the handler. It becomes part of a
+/// response by [`Outcome::local`](crate::handler::Outcome::local).
+///
+/// Each constructor is that of [`Body`] with the same name, but for `Send`. On a thread of a [pool](crate::handler::Blocking) the
+/// body is polled by that thread, which then serves no other request until the body has ended or the peer is gone.
+pub struct LocalBody(Box<dyn Arriving>);
+
+impl LocalBody {
+    /// As [`Body::poll_fn`], of a function that need not be `Send`.
+    #[must_use]
+    pub fn poll_fn<E>(
+        poll: impl FnMut(&mut Context<'_>) -> Poll<Option<Result<Bytes, E>>> + 'static,
+    ) -> Self {
+        Self(Box::new(Function::new(poll)))
+    }
+
+    /// As [`Body::poll_frames`], of a function that need not be `Send`.
+    #[must_use]
+    pub fn poll_frames<E>(
+        poll: impl FnMut(&mut Context<'_>) -> Poll<Option<Result<Frame, E>>> + 'static,
+    ) -> Self {
+        Self(Box::new(Function::new(poll)))
+    }
+
+    /// As [`Body::writer`], of a closure that need not be `Send`.
+    #[must_use]
+    pub fn writer<F>(write: impl FnOnce(BodyWriter) -> F + 'static) -> Self
+    where
+        F: Future<Output = Written> + 'static,
+    {
+        Self::bounded_writer(WRITER_LEN_MAX, write)
+    }
+
+    /// As [`Body::bounded_writer`], of a closure that need not be `Send`.
+    #[must_use]
+    pub fn bounded_writer<F>(
+        bytes_max: usize,
+        write: impl FnOnce(BodyWriter) -> F + 'static,
+    ) -> Self
+    where
+        F: Future<Output = Written> + 'static,
+    {
+        Self(Box::new(Unwritten::new(bytes_max, write)))
+    }
+
+    /// Announces its length in bytes, as [`Body::with_len`].
+    #[must_use]
+    pub fn with_len(self, len: u64) -> Self {
+        Self(announced(self.0, len))
+    }
+
+    /// Keeps it on this thread. Returns what stands for it in a response.
+    pub(crate) fn into_body(self) -> Body {
+        let number = COUNT.fetch_add(1, Ordering::Relaxed);
+        let len = self.0.len();
+        KEPT.with_borrow_mut(|kept| kept.insert(number, self.0));
+        Body(Content::Arriving(Box::new(Substitute {
+            number: Some(number),
+            len,
+        })))
+    }
+}
+
+impl fmt::Debug for LocalBody {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter
+            .debug_struct("LocalBody")
+            .field("len", &self.0.len())
+            .finish_non_exhaustive()
+    }
+}
+
+/// How many were kept, on all threads: no two have the same number.
+static COUNT: AtomicUsize = AtomicUsize::new(0);
+
+thread_local! {
+    /// The bodies of responses that this thread has made and not yet begun to send.
+    static KEPT: RefCell<BTreeMap<usize, Box<dyn Arriving>>> =
+        const { RefCell::new(BTreeMap::new()) };
+}
+
+/// Stands for a [`LocalBody`]. It moves with its response, which is `Send`; only on the body's thread does it lead to the body.
+struct Substitute {
+    /// `None` once it is taken.
+    number: Option<usize>,
+    len: Option<u64>,
+}
+
+impl Substitute {
+    fn take(&mut self) -> Option<Box<dyn Arriving>> {
+        let number = self.number.take()?;
+        let body = KEPT.try_with(|kept| kept.borrow_mut().remove(&number));
+        // Without the map the thread ends, and has dropped the body.
+        body.ok().flatten()
+    }
+}
+
+impl Drop for Substitute {
+    fn drop(&mut self) {
+        drop(self.take());
+    }
+}
+
+impl Arriving for Substitute {
+    fn len(&self) -> Option<u64> {
+        self.len
+    }
+
+    fn take_local(&mut self) -> Option<Box<dyn Arriving>> {
+        self.take()
+    }
+
+    fn attach(mut self: Box<Self>, to: Attachment<'_>) -> Box<dyn PieceSource> {
+        match self.take() {
+            Some(body) => body.attach(to),
+            None => self,
+        }
+    }
+}
+
+/// On another thread than the body's.
+impl PieceSource for Substitute {
+    fn next(&mut self, _: &mut usize) -> Piece {
+        Piece::Cut
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use core::task::Poll;
+    use std::rc::Rc;
+    use std::sync::Arc;
+
+    use super::{Attachment, Body, Bytes, Content, KEPT, LocalBody, Piece};
+    use crate::handler::Outcome;
+    use crate::sync::memory::Memory;
+    use crate::sync::notify::Notify;
+    use crate::{Response, Status, TestRequest};
+
+    fn once(of: &Rc<()>) -> LocalBody {
+        let mut of = Some(Rc::clone(of));
+        LocalBody::poll_fn(move |_| {
+            Poll::Ready(of.take().map(|_| Ok::<_, ()>(Bytes::from("local"))))
+        })
+    }
+
+    fn first_piece(body: Body) -> Piece {
+        let Content::Arriving(body) = body.0 else {
+            return Piece::Pending;
+        };
+        let mut source = body.attach(Attachment {
+            notify: Notify::new(|| {}),
+            memory: &Arc::new(Memory::new(None, || None)),
+            fields: &[],
+        });
+        source.next(&mut 1)
+    }
+
+    #[test]
+    fn a_body_is_found_on_its_thread_alone_and_dropped_with_its_response() {
+        let held = Rc::new(());
+        let (here, there) = (once(&held).into_body(), once(&held).into_body());
+        assert!(matches!(first_piece(here), Piece::Bytes(_)));
+        std::thread::scope(|scope| {
+            scope.spawn(move || assert!(matches!(first_piece(there), Piece::Cut)));
+        });
+        // What another thread has dropped ends with this thread.
+        assert_eq!(Rc::strong_count(&held), 2);
+        KEPT.with_borrow_mut(|kept| drop(std::mem::take(kept)));
+        drop(once(&held).into_body());
+        let invalid = Response::text("").header("x-a", String::from("\n"));
+        drop(Outcome::local(invalid, once(&held)));
+        assert_eq!(Rc::strong_count(&held), 1);
+        assert!(KEPT.with_borrow(|kept| kept.is_empty()));
+    }
+
+    #[test]
+    fn a_test_runs_what_an_async_handler_returns() {
+        let held = Rc::new(());
+        let response = TestRequest::get("/").run(|_| {
+            let body = once(&held).with_len(5);
+            async move {
+                crate::yield_now().await;
+                let response = Response::text("").status(Status::CREATED);
+                let outcome = Outcome::local(response, body);
+                let known = outcome.response().map(|response| response.content().len());
+                assert_eq!(known, Some(Some(5)));
+                outcome
+            }
+        });
+        assert_eq!(
+            (response.status().code(), response.text().as_str()),
+            (201, "local")
+        );
+        assert_eq!(Rc::strong_count(&held), 1);
+    }
+}
