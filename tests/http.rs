@@ -5,10 +5,11 @@ mod loopback;
 use core::convert::Infallible;
 use core::pin::Pin;
 use core::task::{Context, Poll};
+use std::rc::Rc;
 use std::sync::mpsc::{Sender, channel};
 
-use coldstart::handler::incoming;
-use coldstart::message::{HeaderName, HeaderValue};
+use coldstart::handler::{Outcome, incoming};
+use coldstart::message::{HeaderName, HeaderValue, LocalBody};
 use coldstart::server::ServerEvent;
 use coldstart::{Body, Bytes, Response, Status, TestRequest};
 use http::header::{CONNECTION, CONTENT_LENGTH, SET_COOKIE, TRAILER, TRANSFER_ENCODING};
@@ -203,6 +204,28 @@ fn a_body_that_is_here_is_whole_and_not_copied() {
     // One that does not say that it has ended may have trailers.
     let open = Frames::new(vec![Ok(piece("abc"))], Some(3));
     assert_eq!(Body::from_http(open).as_bytes(), None);
+}
+
+#[test]
+fn a_body_that_is_not_send_stays_on_its_thread() {
+    let held = Rc::new(());
+    let mut response = TestRequest::get("/").run(|_| {
+        let held = Rc::clone(&held);
+        let frames = vec![Ok(piece("ab")), Ok(trailers("sum", "9"))];
+        let body = Frames::new(frames, None).map_frame(move |frame| {
+            let _ = &held;
+            frame
+        });
+        Outcome::local(Response::text(""), LocalBody::from_http(body))
+    });
+    assert_eq!(response.next_piece().as_deref(), Some(&b"ab"[..]));
+    assert_eq!(response.next_piece(), None);
+    assert_eq!(response.trailer("sum"), Some("9"));
+    assert_eq!(Rc::strong_count(&held), 1);
+    let body = LocalBody::from_http(Frames::new(vec![Ok(piece("abc"))], Some(3)));
+    let outcome = Outcome::local(Response::text(""), body);
+    let len = outcome.response().map(|response| response.content().len());
+    assert_eq!(len, Some(Some(3)));
 }
 
 #[test]

@@ -4,17 +4,16 @@ use core::pin::Pin;
 use core::task::{Context, Poll, Waker};
 
 use bytes::{Buf, Bytes};
-use http_body::{Frame, SizeHint};
+use http_body::SizeHint;
 
-use crate::current_request::CurrentRequest;
 use crate::h1;
-use crate::message::body::{Arriving, Attachment, Body, Content, Piece, PieceSource};
-use crate::message::headers::HeaderValue;
+use crate::message::body::Body;
 use crate::message::incoming::Incoming;
 use crate::message::incoming_error::IncomingError;
-use crate::message::polled::{PollPiece, Polled};
+use crate::message::local::LocalBody;
+use crate::message::polled::Frame;
 use crate::message::request::HEAD_LIMITS_OPEN;
-use crate::message::trailers::{Closing, Trailers, announced};
+use crate::message::trailers::Trailers;
 
 /// Read by its frames, the body ends with its trailers, and [`trailers`](Incoming::trailers) has none then.
 impl http_body::Body for Incoming {
@@ -24,13 +23,13 @@ impl http_body::Body for Incoming {
     fn poll_frame(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, IncomingError>>> {
+    ) -> Poll<Option<Result<http_body::Frame<Bytes>, IncomingError>>> {
         self.poll_chunk(context).map(|polled| match polled {
-            Ok(Some(chunk)) => Some(Ok(Frame::data(chunk))),
+            Ok(Some(chunk)) => Some(Ok(http_body::Frame::data(chunk))),
             Ok(None) => {
                 let section = self.take_trailers();
                 let is_there = !section.is_empty();
-                is_there.then(|| fields_of(&section).map(Frame::trailers))
+                is_there.then(|| fields_of(&section).map(http_body::Frame::trailers))
             }
             Err(error) => Some(Err(error)),
         })
@@ -78,7 +77,7 @@ impl Body {
         match body.size_hint().exact() {
             None => Self::in_frames(body),
             Some(0) if body.is_end_stream() => Self::empty(),
-            Some(len) => Self::begun(Frames::new(body), len),
+            Some(len) => Self::begun(body, len),
         }
     }
 
@@ -87,95 +86,66 @@ impl Body {
     where
         B: http_body::Body + Send + 'static,
     {
-        Self(Content::Arriving(Box::new(Frames::new(body))))
+        let mut body = Box::pin(body);
+        Self::poll_frames(move |context| poll_frame(body.as_mut(), context))
     }
 
     /// A body of this length, polled once.
-    fn begun<B>(mut frames: Frames<B>, len: u64) -> Self
+    fn begun<B>(body: B, len: u64) -> Self
     where
         B: http_body::Body + Send + 'static,
     {
+        let mut body = Box::pin(body);
         // What it waits for, if anything, is asked for again when the body is attached to the loop.
-        let mut context = Context::from_waker(Waker::noop());
-        if let Poll::Ready(first) = frames.poll(&mut context) {
-            if let Next::Bytes(bytes) = &first
-                && bytes.len() as u64 == len
-                && frames.is_over()
-            {
-                return bytes.clone().into();
+        let mut first = poll_frame(body.as_mut(), &mut Context::from_waker(Waker::noop()));
+        if let Poll::Ready(Some(Ok(Frame::Data(bytes)))) = &first
+            && bytes.len() as u64 == len
+            && body.is_end_stream()
+        {
+            return bytes.clone().into();
+        }
+        let frames =
+            Self::poll_frames(
+                move |context| match core::mem::replace(&mut first, Poll::Pending) {
+                    Poll::Pending => poll_frame(body.as_mut(), context),
+                    first @ Poll::Ready(_) => first,
+                },
+            );
+        frames.with_len(len)
+    }
+}
+
+impl LocalBody {
+    /// As [`Body::from_http`], of a body that need not be `Send`. One that knows its exact length announces it.
+    #[must_use]
+    pub fn from_http<B>(body: B) -> Self
+    where
+        B: http_body::Body + 'static,
+    {
+        let len = body.size_hint().exact();
+        let mut body = Box::pin(body);
+        let frames = Self::poll_frames(move |context| poll_frame(body.as_mut(), context));
+        match len {
+            Some(len) => frames.with_len(len),
+            None => frames,
+        }
+    }
+}
+
+/// The next frame as one of ours. An error cuts the response, whatever it is.
+fn poll_frame<B: http_body::Body>(
+    body: Pin<&mut B>,
+    context: &mut Context<'_>,
+) -> Poll<Option<Result<Frame, ()>>> {
+    body.poll_frame(context)
+        .map(|frame| match frame?.map(http_body::Frame::into_data) {
+            Ok(Ok(mut data)) => Some(Ok(Frame::Data(data.copy_to_bytes(data.remaining())))),
+            Ok(Err(frame)) => {
+                let fields = frame.into_trailers().ok()?;
+                Some(Ok(Frame::Trailers(fields.into())))
             }
-            frames.first = Some(first);
-        }
-        Self(Content::Arriving(Box::new(frames))).with_len(len)
-    }
-}
-
-/// A body of the http-body crate.
-struct Frames<B> {
-    body: Pin<Box<B>>,
-    /// What the first poll has yielded.
-    first: Option<Next>,
-    /// The values of the response's `Trailer` fields.
-    names: Vec<HeaderValue>,
-}
-
-/// What is next in it.
-enum Next {
-    Bytes(Bytes),
-    Trailers(http::HeaderMap),
-    End,
-    Failure,
-}
-
-impl<B: http_body::Body> Frames<B> {
-    fn new(body: B) -> Self {
-        Self {
-            body: Box::pin(body),
-            first: None,
-            names: Vec::new(),
-        }
-    }
-
-    fn is_over(&self) -> bool {
-        self.body.is_end_stream()
-    }
-
-    fn poll(&mut self, context: &mut Context<'_>) -> Poll<Next> {
-        let polled = self.body.as_mut().poll_frame(context);
-        polled.map(
-            |frame| match frame.map(|frame| frame.map(Frame::into_data)) {
-                None => Next::End,
-                Some(Err(_)) => Next::Failure,
-                Some(Ok(Ok(mut bytes))) => Next::Bytes(bytes.copy_to_bytes(bytes.remaining())),
-                Some(Ok(Err(frame))) => frame.into_trailers().map_or(Next::End, Next::Trailers),
-            },
-        )
-    }
-}
-
-impl<B: http_body::Body + Send + 'static> Arriving for Frames<B> {
-    fn attach(mut self: Box<Self>, to: Attachment<'_>) -> Box<dyn PieceSource> {
-        self.names = announced(to.fields);
-        Box::new(Polled::new(*self, to.notify, CurrentRequest::kept()))
-    }
-}
-
-impl<B: http_body::Body> PollPiece for Frames<B> {
-    fn poll_piece(&mut self, context: &mut Context<'_>) -> Poll<Piece> {
-        let next = match self.first.take() {
-            Some(first) => Poll::Ready(first),
-            None => self.poll(context),
-        };
-        next.map(|next| match next {
-            Next::Bytes(bytes) => Piece::Bytes(bytes),
-            Next::End => Piece::Finished(None),
-            Next::Failure => Piece::Cut,
-            Next::Trailers(fields) => Piece::Finished(Some(Box::new(Closing {
-                trailers: fields.into(),
-                names: core::mem::take(&mut self.names),
-            }))),
+            Err(_) => Some(Err(())),
         })
-    }
 }
 
 impl From<http::HeaderMap> for Trailers {
