@@ -4,6 +4,8 @@
 #[path = "examples/files.rs"]
 mod files;
 mod loopback;
+#[path = "examples/proxy.rs"]
+mod proxy;
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};

@@ -128,14 +128,24 @@ impl Client {
         self.response()
     }
 
-    /// Reads the head of a response, and nothing after it.
-    pub(crate) fn head(&mut self) -> io::Result<HttpResponse> {
+    /// Reads the head of a request, for a test that plays a server.
+    pub(crate) fn request_head(&mut self) -> String {
+        self.until_empty_line().expect("a request")
+    }
+
+    fn until_empty_line(&mut self) -> io::Result<String> {
         let mut head = String::new();
         while !head.ends_with("\r\n\r\n") {
             if self.0.read_line(&mut head)? == 0 {
                 return Err(io::ErrorKind::UnexpectedEof.into());
             }
         }
+        Ok(head)
+    }
+
+    /// Reads the head of a response, and nothing after it.
+    pub(crate) fn head(&mut self) -> io::Result<HttpResponse> {
+        let head = self.until_empty_line()?;
         let status = head.get(9..12).and_then(|digits| digits.parse().ok());
         Ok(HttpResponse {
             status: status.ok_or(io::ErrorKind::InvalidData)?,
