@@ -1,12 +1,13 @@
 //! Encodes responses: status line, fields, chunks. Their framing is decided only here.
 
-use super::byteset::is_token_byte;
+use super::byteset::is_token;
 use super::cursor::Cursor;
 use super::date::DateLine;
 use super::framing::is_framing_field;
 use super::head::Version;
 use super::reason::reason_phrase;
 use super::state::Close;
+use super::vector::is_field_value;
 
 /// An upper bound for the framing lines of one head, in bytes.
 const FRAMING_LEN_MAX: usize = 160;
@@ -136,7 +137,7 @@ pub(crate) fn encode_switch<'f>(
     fields: impl Iterator<Item = (&'f str, &'f [u8])>,
 ) {
     encode_status_line(out, 101);
-    if is_sendable_value(protocol) {
+    if is_field_value(protocol) {
         encode_field(out, "Upgrade", protocol);
     }
     encode_fields_of_switch(out, fields);
@@ -343,23 +344,7 @@ fn is_announcement(name: &str, head: &ResponseHead<'_>, context: &HeadContext) -
 
 /// The last check before the wire: no line end inside a line, and no control byte inside a value (RFC 9110 §5.5).
 fn is_sendable(name: &str, value: &[u8]) -> bool {
-    is_sendable_value(value) && !name.is_empty() && name.bytes().all(is_token_byte)
-}
-
-fn is_sendable_value(value: &[u8]) -> bool {
-    // Sixteen at a time without an early exit, so that the compiler vectorizes it. The last step may check some twice.
-    let is_clean = |step: &[u8; 16]| {
-        step.iter()
-            .fold(true, |so_far, byte| so_far & is_value_byte(*byte))
-    };
-    match value.last_chunk::<16>() {
-        Some(last) => value.as_chunks::<16>().0.iter().all(is_clean) && is_clean(last),
-        None => value.iter().copied().all(is_value_byte),
-    }
-}
-
-const fn is_value_byte(byte: u8) -> bool {
-    matches!(byte, b'\t' | b' '..=b'~' | 0x80..)
+    is_field_value(value) && is_token(name.as_bytes())
 }
 
 /// Writes the status line and the content type: for most responses in a single copy. Returns how many fields were left
@@ -387,7 +372,7 @@ fn encode_other_start(out: &mut Vec<u8>, head: &ResponseHead<'_>) -> usize {
     encode_status_line(out, head.status);
     match head.content_type {
         None => 0,
-        Some(value) if is_sendable_value(value) => {
+        Some(value) if is_field_value(value) => {
             out.extend_from_slice(b"Content-Type: ");
             put(out, value);
             out.extend_from_slice(b"\r\n");

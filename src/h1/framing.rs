@@ -3,7 +3,7 @@
 //! What two servers could interpret differently is refused (RFC 9112 §11.2). One pass over the field lines.
 
 use super::authority::is_host;
-use super::byteset::is_token_byte;
+use super::byteset::is_token;
 use super::head::{HeadView, TargetForm, Version};
 use super::refusal::Refusal;
 use super::state::Close;
@@ -240,8 +240,7 @@ fn check_coding(value: &[u8]) -> Result<BodyLength, Refusal> {
     while let Some(element) = elements.next() {
         let is_last = elements.peek().is_none();
         // Parameters are not supported: a coding must be a bare token.
-        let is_token = !element.is_empty() && element.iter().copied().all(is_token_byte);
-        if !is_token || (is_chunked(element) && !is_last) {
+        if !is_token(element) || (is_chunked(element) && !is_last) {
             return Err(Refusal::TransferEncoding);
         }
     }

@@ -14,9 +14,10 @@ mod plain;
 mod target;
 mod view;
 
-use super::byteset::{target_len, token_len};
+use super::byteset::token_len;
 use super::cursor::Cursor;
 use super::refusal::Refusal;
+use super::vector::End;
 use crate::limits::HEADERS_CEILING;
 
 use index::{FieldSpan, METHOD_LEN_MAX, Span};
@@ -241,7 +242,7 @@ const fn parse_version(version: &[u8]) -> Result<Version, Refusal> {
 
 /// RFC 9112 §3.2: a target has only allowed bytes, and a form that its method allows.
 fn index_target(method: &[u8], target: &[u8], index: &mut HeadIndex) -> Result<(), Refusal> {
-    if target_len(target) < target.len() {
+    if End::Target.len_before(target, target) < target.len() {
         return Err(Refusal::Target);
     }
     index_form(method, target, index)
@@ -249,7 +250,10 @@ fn index_target(method: &[u8], target: &[u8], index: &mut HeadIndex) -> Result<(
 
 #[cfg(test)]
 mod tests {
-    use super::{HeadIndex, HeadLimits, HeadView, METHOD_LEN_MAX, Scan, parse, parse_at_once};
+    use super::{
+        HeadIndex, HeadLimits, HeadView, METHOD_LEN_MAX, Scan, parse, parse_at_once,
+        parse_carefully,
+    };
     use crate::h1::refusal::Refusal;
 
     const LIMITS: HeadLimits = HeadLimits {
@@ -417,5 +421,100 @@ mod tests {
             Ok(Some(head.len()))
         );
         assert_eq!(HeadView::new(head, &index).fields().len(), 1);
+    }
+
+    /// Heads that are nearly valid: their parts are joined, cut and overwritten at random.
+    fn nearly_valid(random: &mut impl FnMut(usize) -> usize) -> Vec<u8> {
+        const STARTS: [&str; 6] = [
+            "GET / HTTP/1.1\r\n",
+            "GET /a/long/path/of/a/request?with=a&query HTTP/1.1\r\n",
+            "POST /x?y?z HTTP/1.0\r\n",
+            "M-SEARCH * HTTP/1.1\r\n",
+            "OPTIONS * HTTP/1.1\r\n",
+            "GET http://host:80?q HTTP/1.7\r\n",
+        ];
+        const NAMES: [&str; 6] = [
+            "Host",
+            "x-fifteen-bytes",
+            "x-sixteen--bytes",
+            "a-name-of-more-bytes-than-two-blocks-have",
+            "under_score",
+            "a.b",
+        ];
+        const VALUES: [&str; 8] = [
+            "",
+            "v",
+            "fifteen bytes..",
+            "sixteen bytes...",
+            " led by white space",
+            "followed by it \t",
+            "with\ttabs and \u{e9}",
+            "a value of more bytes than two blocks have",
+        ];
+        const BYTES: [u8; 12] = [
+            0, b'\t', b'\n', b'\r', b' ', b'#', b':', b'?', b'_', 0x7f, 0x80, 0xff,
+        ];
+        let mut head = STARTS[random(STARTS.len())].as_bytes().to_vec();
+        for _ in 0..random(6) {
+            let colon = [": ", ":", ":  ", " :"][random(40).saturating_sub(36)];
+            for part in [
+                NAMES[random(NAMES.len())],
+                colon,
+                VALUES[random(VALUES.len())],
+                "\r\n",
+            ] {
+                head.extend_from_slice(part.as_bytes());
+            }
+        }
+        head.extend_from_slice(&b"\r\nrest of what was received"[..2 + random(26)]);
+        match random(4) {
+            0 => head.truncate(random(head.len() + 1)),
+            1 => {
+                let at = random(head.len());
+                head[at] = BYTES[random(BYTES.len())];
+            }
+            2 => {
+                let at = random(head.len());
+                head.insert(at, BYTES[random(BYTES.len())]);
+            }
+            _ => {}
+        }
+        head
+    }
+
+    #[test]
+    fn what_the_quick_path_accepts_the_careful_path_reads_alike() {
+        let mut state = 7_u64;
+        let mut random = |bound: usize| {
+            state = state.wrapping_mul(0x5851_f42d_4c95_7f2d).wrapping_add(1);
+            (state >> 33) as usize % bound.max(1)
+        };
+        let (mut quick, mut careful) = (HeadIndex::default(), HeadIndex::default());
+        let mut accepted = 0;
+        let heads = crate::sim::scaled("heads", 40_000, 2_000);
+        for _ in 0..heads {
+            let head = nearly_valid(&mut random);
+            let verdict = parse_carefully(&head, &mut Scan::NEW.clone(), &LIMITS, &mut careful);
+            let Some(len) = parse_at_once(&head, &LIMITS, &mut quick) else {
+                continue;
+            };
+            let shown = head.escape_ascii();
+            assert_eq!(verdict, Ok(Some(len)), "{shown}");
+            let (quick, careful) = (
+                HeadView::new(&head[..len], &quick),
+                HeadView::new(&head[..len], &careful),
+            );
+            assert_eq!(quick.target(), careful.target(), "{shown}");
+            assert_eq!(quick.path(), careful.path(), "{shown}");
+            assert_eq!(quick.query(), careful.query(), "{shown}");
+            assert_eq!(quick.authority(), careful.authority(), "{shown}");
+            assert_eq!(quick.version(), careful.version(), "{shown}");
+            assert!(quick.fields().eq(careful.fields()), "{shown}");
+            accepted += 1;
+        }
+        assert!(
+            accepted > heads / 4,
+            "{accepted} of {heads} heads are plain"
+        );
     }
 }

@@ -32,9 +32,10 @@ mod reason;
 mod refusal;
 mod state;
 mod trailers;
+mod vector;
 
 pub(crate) use authority::parse_port;
-pub(crate) use byteset::is_token_byte;
+pub(crate) use byteset::is_token;
 pub(crate) use connection::{Connection, Event, Misuse};
 pub(crate) use cursor::Cursor;
 pub(crate) use date::{DateLine, civil_from_days, imf_fixdate};
@@ -47,3 +48,4 @@ pub(crate) use reason::reason_phrase;
 pub(crate) use refusal::Refusal;
 pub(crate) use state::{Close, Next};
 pub(crate) use trailers::trailer_fields;
+pub(crate) use vector::is_field_value;

@@ -3,7 +3,7 @@
 use core::fmt;
 use std::sync::Arc;
 
-use crate::h1::is_token_byte;
+use crate::h1::is_token;
 use crate::handler::outcome::{IntoOutcome, Outcome};
 use crate::handler::pattern::{Parameters, PatternTree, parameter_names};
 use crate::handler::{Accept, Handler, accept_then_call};
@@ -285,7 +285,7 @@ impl Router {
     /// The route of this method and pattern; a new one unless it exists with only the other half, acceptor or function.
     fn add(&mut self, method: Option<&str>, pattern: &str) -> &mut Route {
         assert!(
-            method.is_none_or(|name| !name.is_empty() && name.bytes().all(is_token_byte)),
+            method.is_none_or(|name| is_token(name.as_bytes())),
             "{method:?} is not a method"
         );
         assert!(

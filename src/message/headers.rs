@@ -6,7 +6,7 @@ use std::borrow::Cow;
 
 use bytes::Bytes;
 
-use crate::h1::{HeadView, RawField, is_token_byte};
+use crate::h1::{HeadView, RawField, is_field_value, is_token};
 
 /// A field name: a token (RFC 9110 §5.1).
 ///
@@ -31,7 +31,7 @@ impl HeaderName {
     ///
     /// `text` is empty or has a byte that is not a token character.
     pub fn parse(text: &str) -> Result<Self, InvalidHeader> {
-        if is_token(text) {
+        if is_token(text.as_bytes()) {
             Ok(Self(Text::Parsed(text.into())))
         } else {
             Err(InvalidHeader::Name)
@@ -73,7 +73,10 @@ impl From<&'static str> for HeaderName {
     ///
     /// The literal is not a token: a mistake in the program.
     fn from(text: &'static str) -> Self {
-        assert!(is_token(text), "the literal {text:?} is not a field name");
+        assert!(
+            is_token(text.as_bytes()),
+            "the literal {text:?} is not a field name"
+        );
         Self(Text::Written(text))
     }
 }
@@ -84,10 +87,6 @@ impl TryFrom<String> for HeaderName {
     fn try_from(text: String) -> Result<Self, InvalidHeader> {
         Self::parse(&text)
     }
-}
-
-fn is_token(text: &str) -> bool {
-    !text.is_empty() && text.bytes().all(is_token_byte)
 }
 
 /// A field value: no CR, no LF, no NUL and no other control byte but HTAB (RFC 9110 §5.5).
@@ -121,7 +120,7 @@ impl HeaderValue {
     pub fn parse(value: impl Into<Bytes>) -> Result<Self, InvalidHeader> {
         let value: Bytes = value.into();
         let trimmed = value.trim_ascii();
-        if is_value(trimmed) {
+        if is_field_value(trimmed) {
             Ok(Self(Value::Own(value.slice_ref(trimmed))))
         } else {
             Err(InvalidHeader::Value)
@@ -170,7 +169,7 @@ impl From<&'static str> for HeaderValue {
     /// The literal has a control byte: a mistake in the program.
     fn from(text: &'static str) -> Self {
         assert!(
-            is_value(text.as_bytes()),
+            is_field_value(text.as_bytes()),
             "the literal {text:?} is not a field value"
         );
         Self(Value::Own(Bytes::from_static(text.as_bytes())))
@@ -211,12 +210,6 @@ macro_rules! value_from_integer {
     )*};
 }
 value_from_integer!(u16, u32, u64, usize, i64);
-
-fn is_value(value: &[u8]) -> bool {
-    !value
-        .iter()
-        .any(|byte| (*byte < b' ' && *byte != b'\t') || *byte == 0x7f)
-}
 
 /// A text that cannot be part of a header section.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

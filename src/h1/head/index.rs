@@ -97,6 +97,23 @@ pub(crate) struct HeadIndex {
 }
 
 impl HeadIndex {
+    /// Adds the field line at `at`. Its value begins `value_start` bytes after its name.
+    #[inline]
+    pub(super) fn add_field(
+        &mut self,
+        at: usize,
+        name_len: usize,
+        value_start: usize,
+        value_len: usize,
+    ) {
+        let name_end = at.wrapping_add(name_len);
+        let start = name_end.wrapping_add(value_start);
+        self.fields.push(FieldSpan {
+            name: Span::new(at, name_end),
+            value: Span::new(start, start.wrapping_add(value_len)),
+        });
+    }
+
     /// Names and values of the fields of `section`, which must be the one that was indexed.
     pub(in crate::h1) fn fields_of<'a>(
         &self,
