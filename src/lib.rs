@@ -21,6 +21,7 @@
 //! # Where to go from a function
 //!
 //! - Several routes: [`Router`].
+//! - Code around all routes, such as a log or a check of who calls: [`Handler::with`].
 //! - A response that is made piece by piece: [`Body::writer`], [`Body::poll_fn`], [`Body::channel`], [`Body::file`];
 //!   server-sent events: [`Response::events`].
 //! - A response that waits for something: an `async` block or function, see [async handlers](handler#async-handlers).

@@ -119,6 +119,10 @@ impl Handler for Pages {
     fn call(&mut self, request: &Request<'_>) -> Outcome {
         page(request).into()
     }
+
+    fn has_middleware(&self) -> bool {
+        false
+    }
 }
 
 fn page(request: &Request<'_>) -> Response {

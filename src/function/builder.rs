@@ -312,4 +312,8 @@ impl Handler for NoHttp {
         .header(STATUS_FIELD, "404")
         .into()
     }
+
+    fn has_middleware(&self) -> bool {
+        false
+    }
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use crate::current_request::CurrentRequest;
 use crate::handler::outcome::Outcome;
-use crate::handler::{Accept, Demand, Handler, Upload, accept_then_call};
+use crate::handler::{Accept, Demand, Handler, Upload, Watch, accept_then_call};
 use crate::message::request::{Head, Request};
 use crate::message::response::{Response, Status};
 use crate::output;
@@ -151,12 +151,11 @@ impl<H: Handler> Handler for Calls<H> {
         let current = CurrentRequest::of_request(id);
         let _scope = current.as_ref().map(CurrentRequest::enter);
         let known = current.as_ref().unwrap_or(&CurrentRequest::NONE);
-        let mut accept = self.http.accept(head);
-        if let Accept::Respond(outcome) = &mut accept {
-            let mut mark = self.contract.mark(call, known);
-            follow(outcome, &mut mark.markers);
+        let accept = self.http.accept(head);
+        if self.http.has_middleware() {
+            return accept.map_watched(|accept| self.mark_accepted(accept, *known));
         }
-        self.mark_stream(accept, *known)
+        self.mark_accepted(accept, *known)
     }
 
     fn accept_whole(&mut self, request: &Request<'_>) -> Accept {
@@ -189,6 +188,16 @@ impl<H: Handler> Handler for Calls<H> {
     fn failure(&self) -> Response {
         self.http.failure().header(STATUS_FIELD, "404")
     }
+
+    fn has_middleware(&self) -> bool {
+        self.http.has_middleware()
+    }
+
+    fn on_refused(&mut self, head: &Head<'_>, watch: &mut Watch) {
+        if self.contract.read(head).0 == Call::Http {
+            self.http.on_refused(head, watch);
+        }
+    }
 }
 
 impl<H: Handler> Calls<H> {
@@ -197,7 +206,10 @@ impl<H: Handler> Calls<H> {
         let current = CurrentRequest::of_request(id);
         let _scope = current.as_ref().map(CurrentRequest::enter);
         let mut accept = self.http.accept_whole(request);
-        if matches!(accept, Accept::Stream(_) | Accept::Pull(_)) {
+        if matches!(
+            accept,
+            Accept::Stream(_) | Accept::Pull(_) | Accept::Watched(_)
+        ) {
             accept = self.mark_stream(accept, current.unwrap_or(CurrentRequest::NONE));
         }
         accept
@@ -224,6 +236,16 @@ impl<H: Handler> Calls<H> {
         }
     }
 
+    /// A response that is here, or promised, is marked as a call.
+    #[inline]
+    fn mark_accepted(&self, mut accept: Accept, current: CurrentRequest) -> Accept {
+        if let Accept::Respond(outcome) = &mut accept {
+            let mut mark = self.contract.mark(Call::Http, &current);
+            follow(outcome, &mut mark.markers);
+        }
+        self.mark_stream(accept, current)
+    }
+
     /// A stream is marked from here to its end.
     fn mark_stream(&self, accept: Accept, current: CurrentRequest) -> Accept {
         match accept {
@@ -236,11 +258,15 @@ impl<H: Handler> Calls<H> {
                 pulled.0.mark(current, note);
                 Accept::Pull(pulled)
             }
+            Accept::Watched(watched) if self.http.has_middleware() => {
+                watched.map(|accept| self.mark_stream(accept, current))
+            }
             accept @ (Accept::Buffer
             | Accept::BufferUpTo(_)
             | Accept::Discard
             | Accept::Upgrade(_)
-            | Accept::Respond(_)) => accept,
+            | Accept::Respond(_)
+            | Accept::Watched(_)) => accept,
         }
     }
 }

@@ -367,7 +367,8 @@ fn check_call(head: Head<'_>, said: &Said<'_>) {
         | Accept::Discard
         | Accept::Stream(_)
         | Accept::Pull(_)
-        | Accept::Upgrade(_) => function.call(&Request::new(head, RequestBody::Borrowed(b""), b"")),
+        | Accept::Upgrade(_)
+        | Accept::Watched(_) => function.call(&Request::new(head, RequestBody::Borrowed(b""), b"")),
     };
     let expected = match (said.bytes("x-fc-control-path"), said.method, said.target) {
         (b"/invoke", ..) | (b"", "POST", "/invoke") => "event ",
@@ -377,7 +378,7 @@ fn check_call(head: Head<'_>, said: &Said<'_>) {
         (_, "GET", "/healthz") => "ok\n",
         _ => "http ",
     };
-    let response = TestResponse::new(outcome);
+    let response = TestResponse::new(outcome, |response| response);
     assert_eq!(response.status(), 200, "every call succeeds");
     let shown = format!("{response:?}");
     let is_http = matches!(expected, "ok\n" | "http ");

@@ -34,6 +34,11 @@ impl HeadIndex {
     pub(crate) fn index_again(&mut self, head: &[u8], limits: &HeadLimits) -> bool {
         parse(head, &mut Scan::default(), limits, self) == Ok(Some(head.len()))
     }
+
+    /// Indexes the head that `input` begins with, and returns its length; `None` if it does not parse.
+    pub(crate) fn index_begin(&mut self, input: &[u8], limits: &HeadLimits) -> Option<usize> {
+        parse(input, &mut Scan::default(), limits, self).ok()?
+    }
 }
 
 /// How far the careful path has read an incomplete head or trailer section.

@@ -10,7 +10,7 @@ use crate::handler::closure::{Busy, Closure, Running, awaited};
 use crate::handler::future::{Interest, finish_parked};
 use crate::handler::outcome::{IntoOutcome, Outcome, Pending, WhenHalfClosed};
 use crate::handler::reply::Reply;
-use crate::handler::{Accept, FunctionHandler, Handler};
+use crate::handler::{Accept, FunctionHandler, Handler, Watch};
 use crate::limits::{Limits, POOL_QUEUE_LEN_MAX, POOL_QUEUE_MAX};
 use crate::message::owned::OwnedRequest;
 use crate::message::peer::PeerState;
@@ -146,6 +146,14 @@ impl<H: Handler + Clone + Send + 'static> Handler for Blocking<H> {
     fn failure(&self) -> Response {
         self.handler.failure()
     }
+
+    fn has_middleware(&self) -> bool {
+        self.handler.has_middleware()
+    }
+
+    fn on_refused(&mut self, head: &Head<'_>, watch: &mut Watch) {
+        self.handler.on_refused(head, watch);
+    }
 }
 
 impl<H: Handler + Clone + Send + 'static> Blocking<H> {
@@ -215,6 +223,10 @@ pub struct NoHandler;
 impl Handler for NoHandler {
     fn call(&mut self, _: &Request<'_>) -> Outcome {
         self.failure().into()
+    }
+
+    fn has_middleware(&self) -> bool {
+        false
     }
 }
 

@@ -54,6 +54,76 @@
 //!
 //! The code for the events and hooks of a [`Function`](crate::Function) may be async in the same way.
 //!
+//! # Middleware
+//!
+//! [`Handler::with`] puts a closure around a handler. It gets the head of each request and returns a [`Next`]: the handler responds,
+//! and a second closure gets the response, with whatever it keeps of the request; or the middleware responds itself.
+//!
+//! The second closure is called once, on the loop, when the response is there: the handler returned it, a promise was kept, a future
+//! is ready, an upload or a pulled body is over. It also sees what is sent in place of a response: [`Handler::failure`] after a panic,
+//! 413 for a body that is too large, 408 for one that does not arrive, the 404 and 405 of a [`Router`], 500 for an invalid field. It
+//! sees the head of a response whose body is sent in pieces when it begins. If the peer leaves before, it is dropped.
+//!
+//! A request that the server refuses because of its head, such as one with two `Content-Length`s, is seen like others as far as its head
+//! parses, and the response is the server's even if the middleware would respond itself. Bytes that are no head (400, 431, 414), and
+//! a head that does not arrive in time (408), are no request: only the [`Observer`](crate::server::Observer) sees them. An event or a
+//! hook of a [`Function`](crate::Function) is no HTTP call, and passes no middleware.
+//!
+//! A panic of a middleware gets [`Handler::failure`], which those around it see.
+//!
+//! Who may call, from where a browser calls, which request it was, and how long it took:
+//!
+//! ```
+//! use std::time::Instant;
+//!
+//! use coldstart::handler::Next;
+//! use coldstart::message::Head;
+//! use coldstart::{Handler, Response, Router, Status, TestRequest};
+//!
+//! fn cors(head: &Head<'_>) -> Next {
+//!     let allow = |response: Response| response.header("access-control-allow-origin", "*");
+//!     if head.method() == "OPTIONS" && head.header("access-control-request-method").is_some() {
+//!         let response = allow(Response::new(Status::NO_CONTENT));
+//!         return Next::respond(response.header("access-control-allow-methods", "GET, POST"));
+//!     }
+//!     Next::on_response(allow)
+//! }
+//!
+//! fn only_with_key(head: &Head<'_>) -> Next {
+//!     match head.header("authorization") {
+//!         Some("Bearer open sesame") => Next::handle(),
+//!         _ => Next::respond((Status::UNAUTHORIZED, [("www-authenticate", "Bearer")], "who are you?\n")),
+//!     }
+//! }
+//!
+//! fn request_id(head: &Head<'_>) -> Next {
+//!     let id = head.header("x-request-id").unwrap_or("none").to_owned();
+//!     Next::on_response(|response| response.header("x-request-id", id))
+//! }
+//!
+//! fn access_log(head: &Head<'_>) -> Next {
+//!     let (began_at, line) = (Instant::now(), format!("{} {}", head.method(), head.target()));
+//!     Next::on_response(move |response| {
+//!         println!("{line} {} {:?}", response.head().status(), began_at.elapsed());
+//!         response
+//!     })
+//! }
+//!
+//! // From the inside to the outside.
+//! let mut router = Router::new()
+//!     .get("/", |_| "hello\n")
+//!     .with(only_with_key)
+//!     .with(cors)
+//!     .with(request_id)
+//!     .with(access_log);
+//! let request = TestRequest::get("/").header("x-request-id", "7");
+//! let refused = request.run_handler(&mut router);
+//! assert_eq!((refused.status().code(), refused.header("x-request-id")), (401, Some("7")));
+//! let response = request.header("authorization", "Bearer open sesame").run_handler(&mut router);
+//! assert_eq!(response.header("access-control-allow-origin"), Some("*"));
+//! assert_eq!(response.text(), "hello\n");
+//! ```
+//!
 //! Errors of the compiler, and what they mean:
 //!
 //! - *"lifetime may not live long enough"* or *"one type is more general than the other"*: the future has borrowed the request,
@@ -83,6 +153,7 @@ mod closure;
 pub(crate) mod files;
 pub(crate) mod future;
 pub(crate) mod interim;
+pub(crate) mod middleware;
 pub(crate) mod outcome;
 pub(crate) mod pattern;
 pub(crate) mod pulled;
@@ -104,6 +175,7 @@ pub use closure::{Busy, Running};
 #[cfg(feature = "files")]
 pub use files::Files;
 pub use interim::Informer;
+pub use middleware::{Next, Watch, Watched, With};
 pub use outcome::{Async, IntoOutcome, IntoResponse, Outcome, Value, WhenHalfClosed};
 pub use pulled::{IncomingHandler, Pulled, incoming};
 pub use reply::Reply;
@@ -144,13 +216,60 @@ pub trait Handler {
     fn failure(&self) -> Response {
         Response::text("the handler failed\n").status(Status::INTERNAL_SERVER_ERROR)
     }
+
+    /// Puts a middleware around the handler: code that sees each request before the handler does, and each response before it is
+    /// sent. Of several, the one that is added last is the outermost. See [middleware](self#middleware).
+    ///
+    /// ```
+    /// use std::time::Instant;
+    ///
+    /// use coldstart::handler::Next;
+    /// use coldstart::{Handler, Router, TestRequest};
+    ///
+    /// let mut router = Router::new().get("/", |_| "hello\n").with(|head| {
+    ///     let (began_at, line) = (Instant::now(), format!("{} {}", head.method(), head.target()));
+    ///     Next::on_response(move |response| {
+    ///         println!("{line} {} {:?}", response.head().status(), began_at.elapsed());
+    ///         response
+    ///     })
+    /// });
+    /// assert_eq!(TestRequest::get("/").run_handler(&mut router).text(), "hello\n");
+    /// ```
+    #[must_use]
+    fn with<M: FnMut(&Head<'_>) -> Next>(self, middleware: M) -> With<Self, M>
+    where
+        Self: Sized,
+    {
+        With::new(self, middleware)
+    }
+
+    /// Whether [`accept`](Self::accept) and [`accept_whole`](Self::accept_whole) may return [`Accept::Watched`], or
+    /// [`on_refused`](Self::on_refused) does something. If it is false, programs have no code for that.
+    fn has_middleware(&self) -> bool {
+        true
+    }
+
+    /// Called in place of [`accept`](Self::accept) for a request that the server refuses by its head: `watch` takes what is to be
+    /// done with the response. The default does nothing.
+    fn on_refused(&mut self, head: &Head<'_>, watch: &mut Watch) {
+        let _ = (head, watch);
+    }
 }
 
 pub(crate) fn accept_then_call<H: Handler + ?Sized>(
     handler: &mut H,
     request: &Request<'_>,
 ) -> Accept {
-    match handler.accept(request.head_by_reference()) {
+    let accept = handler.accept(request.head_by_reference());
+    call_accepted(handler, request, accept)
+}
+
+fn call_accepted<H: Handler + ?Sized>(
+    handler: &mut H,
+    request: &Request<'_>,
+    accept: Accept,
+) -> Accept {
+    match accept {
         Accept::BufferUpTo(len_max) if request.has_body_over(len_max) => {
             Accept::BufferUpTo(len_max)
         }
@@ -160,7 +279,13 @@ pub(crate) fn accept_then_call<H: Handler + ?Sized>(
             Accept::Respond(handler.call(&request))
         }
         Accept::Pull(pulled) => Accept::Respond(pulled.0.respond(request)),
-        accept @ (Accept::Stream(_) | Accept::Upgrade(_) | Accept::Respond(_)) => accept,
+        Accept::Watched(watched) if handler.has_middleware() => {
+            watched.call(|accept| call_accepted(handler, request, accept))
+        }
+        accept @ (Accept::Stream(_)
+        | Accept::Upgrade(_)
+        | Accept::Respond(_)
+        | Accept::Watched(_)) => accept,
     }
 }
 
@@ -183,6 +308,8 @@ pub enum Accept {
     Upgrade(Upgrade),
     /// Respond now, without the rest of the body. `response.into()` makes the outcome.
     Respond(Outcome),
+    /// One of the others, and something is to be done with the response: [`Accept::on_response`] makes it.
+    Watched(Watched),
 }
 
 impl fmt::Debug for Accept {
@@ -195,6 +322,7 @@ impl fmt::Debug for Accept {
             Self::Pull(_) => "Pull",
             Self::Upgrade(_) => "Upgrade",
             Self::Respond(_) => "Respond",
+            Self::Watched(_) => "Watched",
         })
     }
 }
@@ -259,5 +387,9 @@ where
 
     fn call(&mut self, request: &Request<'_>) -> Outcome {
         (self.function)(request).into_outcome()
+    }
+
+    fn has_middleware(&self) -> bool {
+        false
     }
 }

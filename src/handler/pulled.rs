@@ -310,6 +310,10 @@ where
         let body = Incoming::whole(request);
         (self.function)(request.head_by_reference(), body).into_outcome()
     }
+
+    fn has_middleware(&self) -> bool {
+        false
+    }
 }
 
 impl From<IncomingError> for Response {

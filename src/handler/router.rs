@@ -361,26 +361,7 @@ impl Handler for Router {
         let accept = route.acceptor.as_ref().map_or(Accept::Buffer, |acceptor| {
             acceptor(&head.with_parameters(&parameters.named(&route.names)))
         });
-        match accept {
-            Accept::Buffer | Accept::BufferUpTo(_) if route.function.is_none() => {
-                Accept::Respond(page(Status::INTERNAL_SERVER_ERROR).into())
-            }
-            Accept::Buffer => match route.body {
-                RouteBody::Buffered => Accept::Buffer,
-                RouteBody::UpTo(len_max) => Accept::BufferUpTo(len_max),
-                RouteBody::Discarded => Accept::Discard,
-            },
-            Accept::Pull(pulled) => Accept::Pull(match route.body {
-                RouteBody::Buffered => pulled,
-                RouteBody::UpTo(len_max) => pulled.body_len_max(len_max),
-                RouteBody::Discarded => pulled.body_len_max(0),
-            }),
-            Accept::BufferUpTo(_)
-            | Accept::Discard
-            | Accept::Stream(_)
-            | Accept::Upgrade(_)
-            | Accept::Respond(_) => accept,
-        }
+        route.bound(accept)
     }
 
     fn accept_whole(&mut self, request: &Request<'_>) -> Accept {
@@ -453,6 +434,33 @@ struct Route {
     function: Option<RouteFunction>,
     acceptor: Option<Acceptor>,
     body: RouteBody,
+}
+
+impl Route {
+    /// What its acceptor has decided, within the route's own bound.
+    fn bound(&self, accept: Accept) -> Accept {
+        match accept {
+            Accept::Buffer | Accept::BufferUpTo(_) if self.function.is_none() => {
+                Accept::Respond(page(Status::INTERNAL_SERVER_ERROR).into())
+            }
+            Accept::Buffer => match self.body {
+                RouteBody::Buffered => Accept::Buffer,
+                RouteBody::UpTo(len_max) => Accept::BufferUpTo(len_max),
+                RouteBody::Discarded => Accept::Discard,
+            },
+            Accept::Pull(pulled) => Accept::Pull(match self.body {
+                RouteBody::Buffered => pulled,
+                RouteBody::UpTo(len_max) => pulled.body_len_max(len_max),
+                RouteBody::Discarded => pulled.body_len_max(0),
+            }),
+            Accept::Watched(watched) => watched.map(|accept| self.bound(accept)),
+            Accept::BufferUpTo(_)
+            | Accept::Discard
+            | Accept::Stream(_)
+            | Accept::Upgrade(_)
+            | Accept::Respond(_) => accept,
+        }
+    }
 }
 
 /// What a route does with a request's body, unless its acceptor decides otherwise.

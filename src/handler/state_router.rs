@@ -4,7 +4,7 @@ use core::fmt;
 
 use crate::handler::outcome::{IntoOutcome, Outcome};
 use crate::handler::router::Router;
-use crate::handler::{Accept, Handler};
+use crate::handler::{Accept, Handler, Watch};
 use crate::message::incoming::Incoming;
 use crate::message::request::{Head, Request};
 
@@ -219,6 +219,14 @@ impl<S> Handler for StateRouter<S> {
 
     fn call(&mut self, request: &Request<'_>) -> Outcome {
         self.router.call(request)
+    }
+
+    fn has_middleware(&self) -> bool {
+        self.router.has_middleware()
+    }
+
+    fn on_refused(&mut self, head: &Head<'_>, watch: &mut Watch) {
+        self.router.on_refused(head, watch);
     }
 }
 

@@ -11,6 +11,7 @@ use bytes::Bytes;
 use crate::message::body::{Attachment, PieceSource};
 use crate::message::headers::{HeaderName, HeaderValue};
 use crate::message::incoming::IncomingSink;
+use crate::message::response::{Response, Status};
 use crate::sync::elsewhere::WorkElsewhere;
 
 /// Upgraded connections of the process.
@@ -86,6 +87,18 @@ impl Upgrade {
     pub fn header(mut self, name: impl Into<HeaderName>, value: impl Into<HeaderValue>) -> Self {
         self.fields.push((name.into(), value.into()));
         self
+    }
+
+    /// Its response so far, with this status. The protocol adds `Upgrade`.
+    pub(crate) fn take_response(&mut self, status: Status) -> Response {
+        let fields = std::mem::take(&mut self.fields).into_iter();
+        let add = |response: Response, (name, value)| response.header(name, value);
+        fields.fold(Response::new(status), add)
+    }
+
+    /// The fields of the response are sent.
+    pub(crate) fn put_response(&mut self, response: Response) {
+        self.fields = response.into_fields();
     }
 
     /// Starts the thread, which waits for its socket, if there is to be one. False if the kernel refuses.

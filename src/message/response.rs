@@ -376,6 +376,14 @@ impl Response {
         &self.fields
     }
 
+    /// All fields, the content type included.
+    pub(crate) fn into_fields(self) -> Vec<(HeaderName, HeaderValue)> {
+        let mut fields = self.fields;
+        let content_type = self.content_type;
+        fields.extend(content_type.map(|value| (HeaderName::from("Content-Type"), value)));
+        fields
+    }
+
     pub(crate) fn take_body(&mut self) -> Body {
         std::mem::take(&mut self.body)
     }

@@ -14,7 +14,7 @@ use crate::message::request::{Head, Request, RequestBody};
 use crate::message::response::{Response, Status};
 use crate::os::PeerAddress;
 pub use response::TestResponse;
-use response::{Bell, enter};
+use response::{Bell, changed, enter, without_tunnel};
 
 /// How many pieces an [`Upload`] gets a body in, so that one that relies on a single piece fails its test.
 const PIECES: usize = 3;
@@ -144,12 +144,16 @@ impl TestRequest {
             }
             None => handler.accept(&head),
         };
-        if let Accept::Upgrade(upgrade) = &accept
+        let (mut accept, watch) = accept.split();
+        let watch = watch.unwrap_or_default();
+        if let Accept::Upgrade(upgrade) = &mut accept
             && connection.can_switch(view, upgrade.protocol.as_bytes())
         {
             return match offer {
-                UpgradeOffer::Tunnel => TestResponse::tunnel(upgrade),
-                UpgradeOffer::Offered | UpgradeOffer::None => TestResponse::switching(upgrade),
+                UpgradeOffer::Tunnel => TestResponse::tunnel(upgrade, watch),
+                UpgradeOffer::Offered | UpgradeOffer::None => {
+                    TestResponse::switching(upgrade, watch)
+                }
             };
         }
         let mut read = |len_max| read_body(&mut connection, rest, len_max, &head_limits);
@@ -166,18 +170,21 @@ impl TestRequest {
                 Ok(handler.call(&Request::new(head, body, &[])))
             }
             (Accept::BufferUpTo(len_max), _) => read(len_max).map(call(handler, head)),
-            (Accept::Buffer | Accept::Upgrade(_), _) => {
+            (Accept::Buffer | Accept::Upgrade(_) | Accept::Watched(_), _) => {
                 read(limits.body_len_max).map(call(handler, head))
             }
         };
-        let response = TestResponse::new(outcome.unwrap_or_else(|refusal| {
+        let outcome = outcome.unwrap_or_else(|refusal| {
             let status = Status::new(refusal.status()).unwrap_or(Status::BAD_REQUEST);
             Response::text(refusal.reason()).status(status).into()
-        }));
-        match offer {
-            UpgradeOffer::Tunnel => response.without_tunnel(),
-            UpgradeOffer::Offered | UpgradeOffer::None => response,
-        }
+        });
+        TestResponse::new(outcome, |response| {
+            let response = match offer {
+                UpgradeOffer::Tunnel => without_tunnel(response),
+                UpgradeOffer::Offered | UpgradeOffer::None => response,
+            };
+            changed(watch, response)
+        })
     }
 
     fn encode(&self) -> Vec<u8> {

@@ -8,9 +8,10 @@ use std::sync::{Arc, mpsc};
 
 use bytes::Bytes;
 
-use crate::handler::Upgrade;
 use crate::handler::future::{Interest, finish};
+use crate::handler::middleware::ChangeResponse as _;
 use crate::handler::outcome::{Outcome, Pending};
+use crate::handler::{Upgrade, Watch};
 use crate::limits::{FILE_PIECE_LEN, Limits};
 use crate::message::body::{Attachment, Content, FilePart, Piece, PieceSource};
 use crate::message::response::{Response, Status};
@@ -43,12 +44,10 @@ enum TestContent {
 }
 
 impl TestResponse {
-    pub(crate) fn new(outcome: Outcome) -> Self {
+    pub(crate) fn new(outcome: Outcome, change: impl FnOnce(Response) -> Response) -> Self {
         let bell = Bell::new();
-        let mut response = bell.await_response(outcome);
-        if response.content().invalid_field().is_some() {
-            response = Response::new(Status::INTERNAL_SERVER_ERROR);
-        }
+        let response = or_error(bell.await_response(outcome));
+        let mut response = or_error(change(response));
         let content = match response.take_body().0 {
             Content::Whole(bytes) => TestContent::Whole(bytes),
             Content::File(part) => TestContent::File(part),
@@ -72,19 +71,25 @@ impl TestResponse {
     }
 
     /// The response to an offer to upgrade that the handler took (RFC 9110 §15.2.2): 101 and its protocol.
-    pub(crate) fn switching(upgrade: &Upgrade) -> Self {
-        let mut switching = Self::tunnel(upgrade);
+    pub(crate) fn switching(upgrade: &mut Upgrade, watch: Watch) -> Self {
+        let status = Status::SWITCHING_PROTOCOLS;
+        let mut switching = Self::without_body(upgrade, status, watch);
         let protocol = upgrade.protocol.as_bytes().to_owned();
-        switching.status = Status::SWITCHING_PROTOCOLS;
         switching.fields.insert(0, ("Upgrade".to_owned(), protocol));
         switching
     }
 
     /// The response to CONNECT that the handler took (RFC 9110 §9.3.6).
-    pub(crate) fn tunnel(upgrade: &Upgrade) -> Self {
+    pub(crate) fn tunnel(upgrade: &mut Upgrade, watch: Watch) -> Self {
+        Self::without_body(upgrade, Status::OK, watch)
+    }
+
+    fn without_body(upgrade: &mut Upgrade, status: Status, watch: Watch) -> Self {
+        let response = upgrade.take_response(status);
+        upgrade.put_response(changed(watch, response));
         let fields = upgrade.fields.iter();
         Self {
-            status: Status::OK,
+            status,
             fields: fields
                 .filter(|(name, _)| !name.as_str().eq_ignore_ascii_case("upgrade"))
                 .map(|(name, value)| (name.as_str().to_owned(), value.as_bytes().to_owned()))
@@ -93,14 +98,6 @@ impl TestResponse {
             trailers: Trailers::new(),
             bell: Bell::new(),
         }
-    }
-
-    /// As the server sends it in response to CONNECT when there is no tunnel: never with a 2xx (RFC 9110 §9.3.6).
-    pub(crate) fn without_tunnel(mut self) -> Self {
-        if matches!(self.status.code(), 200..300) {
-            self.status = Status::NOT_IMPLEMENTED;
-        }
-        self
     }
 
     /// The status.
@@ -201,6 +198,28 @@ impl fmt::Debug for TestResponse {
             .field("fields", &self.fields)
             .finish_non_exhaustive()
     }
+}
+
+/// What the server sends in place of a response with an invalid field.
+fn or_error(response: Response) -> Response {
+    match response.content().invalid_field() {
+        Some(_) => Response::new(Status::INTERNAL_SERVER_ERROR),
+        None => response,
+    }
+}
+
+/// What the server sends in response to CONNECT when there is no tunnel: never a 2xx (RFC 9110 §9.3.6).
+pub(super) fn without_tunnel(response: Response) -> Response {
+    match response.head().status().code() {
+        200..300 => response.status(Status::NOT_IMPLEMENTED),
+        _ => response,
+    }
+}
+
+/// The response after what is to be done with it.
+pub(super) fn changed(watch: Watch, response: Response) -> Response {
+    let failed = &mut || Response::new(Status::INTERNAL_SERVER_ERROR);
+    Box::new(watch).change(response, failed)
 }
 
 /// What other threads call to wake the test.

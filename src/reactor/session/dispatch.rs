@@ -10,7 +10,7 @@ use crate::handler::outcome::{Eventual, Outcome, WhenHalfClosed};
 use crate::handler::{Accept, Demand, Handler};
 use crate::message::body::{Body, Content};
 use crate::message::request::{Head, Request, RequestBody};
-use crate::message::response::{Afterwards, Response, Status};
+use crate::message::response::{Afterwards, Response};
 use crate::message::trailers::EndWithTrailers;
 use crate::observe::ServerEvent;
 use crate::os::Os;
@@ -59,6 +59,7 @@ impl<O: Os, H: Handler> Driver<'_, O, H> {
         let mut index = std::mem::take(&mut self.context.scratch.index);
         let limits = self.context.settings.head_limits();
         while !self.is_input_blocked() {
+            let is_body = self.is_watched_body();
             let polled = self.session.poll(input.rest(), &mut index, &limits);
             match polled {
                 Ok((taken, Event::NeedInput)) => {
@@ -81,7 +82,8 @@ impl<O: Os, H: Handler> Driver<'_, O, H> {
                     input.skip(taken);
                     self.on_end(trailers, &mut index);
                 }
-                Err(refusal) => self.refuse(refusal),
+                Err(refusal) if is_body => self.refuse(refusal),
+                Err(refusal) => self.refuse_head(refusal, input.rest(), &mut index),
             }
         }
         self.context.scratch.index = index;
@@ -123,6 +125,7 @@ impl<O: Os, H: Handler> Driver<'_, O, H> {
                 None => handler.accept(request.head_by_reference()),
             });
         });
+        self.watch_accepted(&mut accept);
         if matches!(accept, Some(Accept::Respond(_)) | None) {
             self.session
                 .skip_whole_body(whole.unwrap_or_default(), input);
@@ -157,13 +160,13 @@ impl<O: Os, H: Handler> Driver<'_, O, H> {
             Accept::Stream(upload) => upload.body_len_max(),
             // A pulled body has its own.
             Accept::Discard | Accept::Pull(_) => u64::MAX,
-            Accept::Buffer | Accept::Upgrade(_) | Accept::Respond(_) => {
+            Accept::Buffer | Accept::Upgrade(_) | Accept::Respond(_) | Accept::Watched(_) => {
                 self.context.settings.limits.body_len_max
             }
         };
         let sink = match accept {
-            // The caller has sent this response.
-            Accept::Respond(_) => return None,
+            // The caller has sent this response, and knows who watches.
+            Accept::Respond(_) | Accept::Watched(_) => return None,
             Accept::Upgrade(to) if connection.can_switch(head, to.protocol.as_bytes()) => {
                 self.upgrade(to);
                 return None;
@@ -307,18 +310,6 @@ impl<O: Os, H: Handler> Driver<'_, O, H> {
         self.settle_returned(&mut returned);
     }
 
-    #[inline(never)]
-    pub(super) fn respond_after_panic(&mut self) {
-        self.context.observer.on(ServerEvent::HandlerPanicked);
-        self.respond_with_failure();
-    }
-
-    pub(super) fn respond_with_failure(&mut self) {
-        let failure = contain(|| self.context.handler.failure());
-        let bare = || Response::new(Status::INTERNAL_SERVER_ERROR);
-        self.respond(&mut failure.unwrap_or_else(bare));
-    }
-
     /// Responses are about to be sent.
     pub(super) fn notify_before_send(&mut self) {
         // The hook has reported a panic in it, and the responses are sent all the same.
@@ -350,6 +341,7 @@ impl<O: Os, H: Handler> Driver<'_, O, H> {
 
     /// Encodes a response, or as much of it as is available.
     pub(super) fn respond(&mut self, response: &mut Response) {
+        self.change_response(response);
         let length = response.content().len();
         if let Some(bytes) = response.content().as_bytes()
             && bytes.len() > SMALL_LEN_MAX

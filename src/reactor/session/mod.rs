@@ -6,6 +6,7 @@ mod dispatch;
 pub(super) mod driver;
 mod input;
 mod memory;
+mod middleware;
 mod refuse;
 mod source;
 mod upgrade;

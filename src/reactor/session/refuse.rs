@@ -1,4 +1,4 @@
-//! The last response to a request that is refused.
+//! The response in place of a handler's: to a request that is refused, or whose handler failed.
 
 use crate::h1::Refusal;
 use crate::handler::Handler;
@@ -6,6 +6,7 @@ use crate::message::body::Body;
 use crate::message::response::{Response, Status};
 use crate::observe::ServerEvent;
 use crate::os::Os;
+use crate::sync::contain::contain;
 
 use super::driver::Driver;
 use super::work::RequestSink;
@@ -43,23 +44,45 @@ impl<O: Os, H: Handler> Driver<'_, O, H> {
         self.refuse(refusal);
     }
 
+    #[inline(never)]
+    pub(super) fn respond_after_panic(&mut self) {
+        self.context.observer.on(ServerEvent::HandlerPanicked);
+        self.respond_with_failure();
+    }
+
+    pub(super) fn respond_with_failure(&mut self) {
+        let failure = contain(|| self.context.handler.failure());
+        let bare = || Response::new(Status::INTERNAL_SERVER_ERROR);
+        self.respond(&mut failure.unwrap_or_else(bare));
+    }
+
     /// A handler has set a field to what no field may be.
     #[cold]
     #[inline(never)]
     pub(super) fn respond_to_invalid_field(&mut self, body: &Body) {
+        let mut response = self.response_to_invalid_field(body);
+        self.respond(&mut response);
+    }
+
+    #[inline]
+    pub(super) fn response_to_invalid_field(&mut self, body: &Body) -> Response {
         let name = body.invalid_field().unwrap_or_default();
         self.context.observer.on(ServerEvent::FieldInvalid(name));
-        self.respond(&mut Response::new(Status::INTERNAL_SERVER_ERROR));
+        Response::new(Status::INTERNAL_SERVER_ERROR)
     }
 
     pub(super) fn respond_with_refusal(&mut self, refusal: Refusal) {
-        let Some(status) = Status::new(refusal.status()) else {
-            return;
-        };
-        let mut response = Response::text(refusal.reason()).status(status);
+        if let Some(mut response) = Self::response_to_refused(refusal) {
+            self.respond(&mut response);
+        }
+    }
+
+    #[inline]
+    pub(super) fn response_to_refused(refusal: Refusal) -> Option<Response> {
+        let mut response = Response::text(refusal.reason()).status(Status::new(refusal.status())?);
         if refusal == Refusal::Memory {
             response = response.header("Retry-After", "1");
         }
-        self.respond(&mut response);
+        Some(response)
     }
 }

@@ -39,6 +39,7 @@ impl<O: Os, H: Handler> Driver<'_, O, H> {
     pub(super) fn upgrade(&mut self, mut to: Upgrade) {
         if let Some(place) = Place::take(self.context.settings.limits.upgrades_max) {
             if contain(|| to.start(place)) == Some(true) {
+                self.change_switch(&mut to);
                 self.session.work().source = ResponseSource::Upgrade(to);
                 return;
             }

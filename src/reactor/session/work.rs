@@ -4,6 +4,7 @@ use bytes::Bytes;
 
 use core::time::Duration;
 
+use crate::handler::middleware::ChangeResponse;
 use crate::handler::outcome::{Awaited, WhenHalfClosed};
 use crate::handler::{Upgrade, Upload};
 use crate::limits::BODY_QUOTA_LEN;
@@ -35,6 +36,8 @@ pub(super) struct Work {
     pub(super) peer_time: PeerTime,
     /// What the handler wants for this response when its peer half-closes.
     pub(super) half_closed: WhenHalfClosed,
+    /// What is done with the response before it is sent.
+    pub(super) watch: Option<Box<dyn ChangeResponse>>,
 }
 
 impl Work {
