@@ -12,13 +12,13 @@ use std::time::Duration;
 
 use coldstart::handler::{Accept, Busy, Demand, Outcome, Pause, Running, Upload};
 use coldstart::message::{Head, Incoming, ServerSentEvent};
-use coldstart::{Body, Bytes, Request, Response, Router, Status, blocking};
+use coldstart::{Body, Bytes, Request, Response, Router, Status, blocking, sleep};
 use sha2::{Digest, Sha256};
 
 use super::web_socket;
 
-/// How many bytes of a stream may be queued between a thread and the loop.
-const STREAM_BYTES_MAX: usize = 64 * 1024;
+/// The bytes of a piece of a large body.
+const PIECE_LEN: usize = 64 * 1024;
 
 /// All routes of the tour.
 pub(crate) fn router() -> io::Result<Router> {
@@ -51,42 +51,30 @@ pub(crate) fn router() -> io::Result<Router> {
         .accept("GET", "/websocket", web_socket::accept))
 }
 
-/// `curl -N localhost:9000/stream`: ten lines, each sent as soon as it is written.
+/// `curl -N localhost:9000/stream`: ten lines, each sent as soon as it is written. The code runs on the loop, and ends when the
+/// client leaves.
 fn stream(_: &Request<'_>) -> Response {
-    let (sender, body) = Body::channel(STREAM_BYTES_MAX);
-    thread::spawn(move || {
+    Response::text(Body::writer(async |out| {
         for number in 0..10 {
-            // The peer has gone, so there is nothing left to do.
-            if sender.send(format!("line {number}\n")).is_err() {
-                return;
-            }
-            thread::sleep(Duration::from_millis(100));
+            out.send(format!("line {number}\n")).await?;
+            sleep(Duration::from_millis(100)).await;
         }
-        sender.finish();
-    });
-    Response::text(body)
+        Ok(())
+    }))
 }
 
 /// `curl -N localhost:9000/sse`: five events; the page at `/` shows them arriving.
 fn events(_: &Request<'_>) -> Response {
-    let (events, response) = Response::event_stream(STREAM_BYTES_MAX);
-    thread::spawn(move || {
+    Response::events(async |events| {
         for number in 1..=5 {
             let event = ServerSentEvent::new(format!("token {number}")).id(&number.to_string());
-            if events.send(&event).is_err() {
-                return;
-            }
-            thread::sleep(Duration::from_millis(300));
+            events.send(&event).await?;
+            sleep(Duration::from_millis(300)).await;
         }
         // The page closes the stream on this event. Otherwise the browser would reconnect.
-        if events
-            .send(&ServerSentEvent::new("bye").event("end"))
-            .is_ok()
-        {
-            events.finish();
-        }
-    });
-    response
+        let bye = ServerSentEvent::new("bye").event("end");
+        Ok(events.send(&bye).await?)
+    })
 }
 
 /// `curl -T big.iso localhost:9000/upload`: counts and hashes an upload of any size, without storing it.
@@ -204,22 +192,16 @@ fn zeros(request: &Request<'_>) -> Response {
     let Some(Ok(mut left)) = request.parameter("len").map(|len| len.parse::<u64>()) else {
         return Response::text("how many zeros?\n").status(Status::BAD_REQUEST);
     };
-    let (sender, body) = Body::channel(STREAM_BYTES_MAX);
-    thread::spawn(move || {
-        let piece = Bytes::from(vec![0; STREAM_BYTES_MAX]);
+    let piece = Bytes::from(vec![0; PIECE_LEN]);
+    Response::bytes(Body::writer(async move |out| {
         while left > 0 {
             let len = left.min(piece.len() as u64);
             left -= len;
-            if sender
-                .send(piece.slice(..usize::try_from(len).unwrap_or(0)))
-                .is_err()
-            {
-                return;
-            }
+            let len = usize::try_from(len).unwrap_or(0);
+            out.send(piece.slice(..len)).await?;
         }
-        sender.finish();
-    });
-    Response::bytes(body)
+        Ok(())
+    }))
 }
 
 /// `curl localhost:9000/promised`: a task of an async runtime completes the response.
