@@ -16,7 +16,7 @@ use serde_json::Value;
 const FOREIGN: &[(&str, &[&str])] = &[
     ("", &["bytes::bytes::Bytes"]),
     (
-        "files,form,http,json,log",
+        "files,form,http,json,log,websocket",
         &[
             "bytes::bytes::Bytes",
             "http::error::Error",

@@ -47,7 +47,6 @@ pub(crate) fn router() -> io::Result<Router> {
         .get("/promised", move |request| promised(&runtime, request))
         .get("/blocking", move |request| slow.respond(request))
         .get("/awaited", move |_| awaited(threads.run(slowly)))
-        .get("/websocket", |_| web_socket::upgrade_required())
         .accept("GET", "/websocket", web_socket::accept))
 }
 

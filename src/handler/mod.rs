@@ -162,6 +162,8 @@ pub(crate) mod router;
 mod socket;
 pub(crate) mod state_router;
 pub(crate) mod upgrade;
+#[cfg(feature = "websocket")]
+mod web_socket;
 
 use core::fmt;
 use core::marker::PhantomData;
@@ -183,6 +185,8 @@ pub use router::Router;
 pub use socket::{Draining, SocketClosed, SocketReader, SocketWriter};
 pub use state_router::StateRouter;
 pub use upgrade::Upgrade;
+#[cfg(feature = "websocket")]
+pub use web_socket::{WebSocket, WebSocketError, WebSocketMessage};
 
 /// Responds to requests. Functions and closures from `&Request` to [`Response`] need not implement it.
 ///
