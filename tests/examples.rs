@@ -1,6 +1,8 @@
 //! The examples that stream, each in a process of its own, requested over loopback as their curl lines do.
 #![expect(clippy::expect_used, reason = "a failed set-up must fail the test")]
 
+#[path = "examples/chat.rs"]
+mod chat;
 #[path = "examples/files.rs"]
 mod files;
 mod loopback;
