@@ -43,7 +43,7 @@
 //!
 //! `json`: bodies, responses and events as values, with serde. `form`: queries and form bodies as values. `files`: the
 //! files of a folder. `http`: conversions from and to the types of the http and http-body crates. `log`: a back end for the log
-//! crate. `websocket`: WebSockets as messages, see [`handler::WebSocket`].
+//! crate. `websocket`: WebSockets as messages, see `handler::WebSocket`.
 
 mod current_request;
 pub mod function;
