@@ -378,7 +378,7 @@ fn check_call(head: Head<'_>, said: &Said<'_>) {
         (_, "GET", "/healthz") => "ok\n",
         _ => "http ",
     };
-    let response = TestResponse::new(outcome, |response| response);
+    let response = TestResponse::new(outcome, || function.failure(), |response| response);
     assert_eq!(response.status(), 200, "every call succeeds");
     let shown = format!("{response:?}");
     let is_http = matches!(expected, "ok\n" | "http ");

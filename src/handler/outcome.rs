@@ -10,6 +10,8 @@ use crate::current_request::CurrentRequest;
 use crate::h1::Connection;
 use crate::message::body::Body;
 use crate::message::headers::{HeaderName, HeaderValue, InvalidHeader};
+#[cfg(feature = "http")]
+use crate::message::http::InvalidStatus;
 use crate::message::local::LocalBody;
 use crate::message::rejection::Rejection;
 use crate::message::response::{Response, Status};
@@ -146,6 +148,18 @@ impl Outcome {
     #[must_use]
     pub fn local(response: Response, body: LocalBody) -> Self {
         response.body(body.into_body()).into()
+    }
+
+    /// As [`Response::from_http`], of a body that need not be `Send`; it is polled as a [`LocalBody`].
+    ///
+    /// # Errors
+    ///
+    /// As [`Response::from_http`].
+    #[cfg(feature = "http")]
+    pub fn from_http<B: http_body::Body + 'static>(
+        response: http::Response<B>,
+    ) -> Result<Self, InvalidStatus> {
+        Response::from_http_here(response).map(Self::from)
     }
 
     /// The response; `None` if it comes later.

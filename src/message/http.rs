@@ -10,7 +10,9 @@ use bytes::Bytes;
 use crate::h1::{HeadView, Version};
 use crate::message::body::Body;
 use crate::message::headers::{HeaderName, HeaderValue, Text, Value};
+use crate::message::http_body::{Begun, Frames};
 use crate::message::incoming::Incoming;
+use crate::message::local::LocalBody;
 use crate::message::request::{Head, Request};
 use crate::message::response::{Afterwards, Response, Status};
 
@@ -101,15 +103,37 @@ impl Response {
     where
         B: http_body::Body + Send + 'static,
     {
+        Self::of_parts(response, Body::of_frames)
+    }
+
+    /// The same of a body that stays on this thread.
+    pub(crate) fn from_http_here<B>(response: http::Response<B>) -> Result<Self, InvalidStatus>
+    where
+        B: http_body::Body + 'static,
+    {
+        let keep = |frames, len| LocalBody::of_frames(frames, len).into_body();
+        Self::of_parts(response, keep)
+    }
+
+    fn of_parts<B: http_body::Body>(
+        response: http::Response<B>,
+        arriving: impl FnOnce(Frames<B>, Option<u64>) -> Body,
+    ) -> Result<Self, InvalidStatus> {
         let (parts, body) = response.into_parts();
+        let mut made = Self::new(parts.status.try_into()?);
         let announced = content_length(&parts.headers);
-        let body = match (body.size_hint().exact(), announced) {
-            (_, _) if parts.headers.contains_key(http::header::TRAILER) => Body::in_frames(body),
-            (None, Some(len)) => Body::in_frames(body).with_len(len),
-            (Some(0), Some(len @ 1..)) => Body::absent(len),
-            (Some(_) | None, _) => Body::from_http(body),
+        let body = if parts.headers.contains_key(http::header::TRAILER) {
+            arriving(Frames::new(body), None)
+        } else {
+            match (body.size_hint().exact(), announced) {
+                (Some(0), Some(len @ 1..)) => Body::absent(len),
+                _ => match Begun::new(body) {
+                    Begun::Whole(bytes) => bytes.into(),
+                    Begun::Partial(frames, len) => arriving(frames, len.or(announced)),
+                },
+            }
         };
-        let mut made = Self::new(parts.status.try_into()?).body(body);
+        made = made.body(body);
         let mut name = None;
         for (next, value) in parts.headers {
             name = next.or(name);

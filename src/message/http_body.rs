@@ -68,50 +68,27 @@ impl Body {
     /// [`Trailers`]. An error cuts the response, which the peer can tell.
     ///
     /// One that knows its exact length announces it. It is then polled once here: mostly that is all of it. Otherwise the body
-    /// is polled as that of [`poll_fn`](Self::poll_fn).
+    /// is polled as that of [`poll_frames`](Self::poll_frames).
     #[must_use]
     pub fn from_http<B>(body: B) -> Self
     where
         B: http_body::Body + Send + 'static,
     {
-        match body.size_hint().exact() {
-            None => Self::in_frames(body),
-            Some(0) if body.is_end_stream() => Self::empty(),
-            Some(len) => Self::begun(body, len),
+        match Begun::new(body) {
+            Begun::Whole(bytes) => bytes.into(),
+            Begun::Partial(frames, len) => Self::of_frames(frames, len),
         }
     }
 
-    /// A body whose length is not announced.
-    pub(super) fn in_frames<B>(body: B) -> Self
+    pub(super) fn of_frames<B>(mut frames: Frames<B>, len: Option<u64>) -> Self
     where
         B: http_body::Body + Send + 'static,
     {
-        let mut body = Box::pin(body);
-        Self::poll_frames(move |context| poll_frame(body.as_mut(), context))
-    }
-
-    /// A body of this length, polled once.
-    fn begun<B>(body: B, len: u64) -> Self
-    where
-        B: http_body::Body + Send + 'static,
-    {
-        let mut body = Box::pin(body);
-        // What it waits for, if anything, is asked for again when the body is attached to the loop.
-        let mut first = poll_frame(body.as_mut(), &mut Context::from_waker(Waker::noop()));
-        if let Poll::Ready(Some(Ok(Frame::Data(bytes)))) = &first
-            && bytes.len() as u64 == len
-            && body.is_end_stream()
-        {
-            return bytes.clone().into();
+        let body = Self::poll_frames(move |context| frames.poll(context));
+        match len {
+            Some(len) => body.with_len(len),
+            None => body,
         }
-        let frames =
-            Self::poll_frames(
-                move |context| match core::mem::replace(&mut first, Poll::Pending) {
-                    Poll::Pending => poll_frame(body.as_mut(), context),
-                    first @ Poll::Ready(_) => first,
-                },
-            );
-        frames.with_len(len)
     }
 }
 
@@ -123,29 +100,84 @@ impl LocalBody {
         B: http_body::Body + 'static,
     {
         let len = body.size_hint().exact();
-        let mut body = Box::pin(body);
-        let frames = Self::poll_frames(move |context| poll_frame(body.as_mut(), context));
+        Self::of_frames(Frames::new(body), len)
+    }
+
+    pub(super) fn of_frames<B>(mut frames: Frames<B>, len: Option<u64>) -> Self
+    where
+        B: http_body::Body + 'static,
+    {
+        let body = Self::poll_frames(move |context| frames.poll(context));
         match len {
-            Some(len) => frames.with_len(len),
-            None => frames,
+            Some(len) => body.with_len(len),
+            None => body,
         }
     }
 }
 
-/// The next frame as one of ours. An error cuts the response, whatever it is.
-fn poll_frame<B: http_body::Body>(
-    body: Pin<&mut B>,
-    context: &mut Context<'_>,
-) -> Poll<Option<Result<Frame, ()>>> {
-    body.poll_frame(context)
-        .map(|frame| match frame?.map(http_body::Frame::into_data) {
+/// A body that was polled once, if its length is known.
+pub(super) enum Begun<B> {
+    Whole(Bytes),
+    /// And its length, if it is known.
+    Partial(Frames<B>, Option<u64>),
+}
+
+impl<B: http_body::Body> Begun<B> {
+    pub(super) fn new(body: B) -> Self {
+        let Some(len) = body.size_hint().exact() else {
+            return Self::Partial(Frames::new(body), None);
+        };
+        if len == 0 && body.is_end_stream() {
+            return Self::Whole(Bytes::new());
+        }
+        let mut frames = Frames::new(body);
+        // What it waits for, if anything, is asked for again when the body is attached to the loop.
+        let mut context = Context::from_waker(Waker::noop());
+        if let Poll::Ready(first) = frames.poll(&mut context) {
+            if let Some(Ok(Frame::Data(bytes))) = &first
+                && bytes.len() as u64 == len
+                && frames.body.is_end_stream()
+            {
+                return Self::Whole(bytes.clone());
+            }
+            frames.first = Some(first);
+        }
+        Self::Partial(frames, Some(len))
+    }
+}
+
+/// A body whose frames become ours.
+pub(super) struct Frames<B> {
+    body: Pin<Box<B>>,
+    /// What the first poll has yielded.
+    first: Option<Option<Result<Frame, Failed>>>,
+}
+
+/// Its error says no more than that it is cut.
+pub(super) struct Failed;
+
+impl<B: http_body::Body> Frames<B> {
+    pub(super) fn new(body: B) -> Self {
+        Self {
+            body: Box::pin(body),
+            first: None,
+        }
+    }
+
+    fn poll(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<Frame, Failed>>> {
+        if let Some(first) = self.first.take() {
+            return Poll::Ready(first);
+        }
+        let polled = self.body.as_mut().poll_frame(context);
+        polled.map(|frame| match frame?.map(http_body::Frame::into_data) {
+            Err(_) => Some(Err(Failed)),
             Ok(Ok(mut data)) => Some(Ok(Frame::Data(data.copy_to_bytes(data.remaining())))),
             Ok(Err(frame)) => {
                 let fields = frame.into_trailers().ok()?;
                 Some(Ok(Frame::Trailers(fields.into())))
             }
-            Err(_) => Some(Err(())),
         })
+    }
 }
 
 impl From<http::HeaderMap> for Trailers {

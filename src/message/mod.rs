@@ -9,7 +9,7 @@ pub(crate) mod event_writer;
 mod form;
 pub(crate) mod headers;
 #[cfg(feature = "http")]
-mod http;
+pub(crate) mod http;
 #[cfg(feature = "http")]
 mod http_body;
 pub(crate) mod incoming;

@@ -178,13 +178,11 @@ impl TestRequest {
             let status = Status::new(refusal.status()).unwrap_or(Status::BAD_REQUEST);
             Response::text(refusal.reason()).status(status).into()
         });
-        TestResponse::new(outcome, |response| {
-            let response = match offer {
-                UpgradeOffer::Tunnel => without_tunnel(response),
-                UpgradeOffer::Offered | UpgradeOffer::None => response,
-            };
-            changed(watch, response)
-        })
+        let change = |response| match offer {
+            UpgradeOffer::Tunnel => changed(watch, without_tunnel(response)),
+            UpgradeOffer::Offered | UpgradeOffer::None => changed(watch, response),
+        };
+        TestResponse::new(outcome, || handler.failure(), change)
     }
 
     fn encode(&self) -> Vec<u8> {
@@ -345,7 +343,10 @@ mod tests {
         assert_eq!(response.next_piece().as_deref(), Some(&b"one "[..]));
         assert_eq!(response.text(), "two three");
         let broken = TestRequest::get("/").run(|_| Outcome::promised().0);
-        assert_eq!(broken.status(), 500);
+        assert_eq!(
+            (broken.status().code(), broken.text().as_str()),
+            (500, "the handler failed\n")
+        );
     }
 
     #[test]

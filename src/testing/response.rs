@@ -44,9 +44,14 @@ enum TestContent {
 }
 
 impl TestResponse {
-    pub(crate) fn new(outcome: Outcome, change: impl FnOnce(Response) -> Response) -> Self {
+    /// `failure` makes the response of a handler that gives none, and `change` sees what is sent.
+    pub(crate) fn new(
+        outcome: Outcome,
+        failure: impl Fn() -> Response,
+        change: impl FnOnce(Response) -> Response,
+    ) -> Self {
         let bell = Bell::new();
-        let response = or_error(bell.await_response(outcome));
+        let response = or_error(bell.await_response(outcome, failure));
         let mut response = or_error(change(response));
         let content = match response.take_body().0 {
             Content::Whole(bytes) => TestContent::Whole(bytes),
@@ -258,13 +263,13 @@ impl Bell {
         }
     }
 
-    fn await_response(&self, outcome: Outcome) -> Response {
+    fn await_response(&self, outcome: Outcome, failure: impl Fn() -> Response) -> Response {
         let patience = Patience::begin("the response of a future");
         let wait = |timer| {
             self.wait(&patience, timer);
             Interest::Kept
         };
-        let failure = || Pending::Response(Response::new(Status::INTERNAL_SERVER_ERROR));
+        let failure = || Pending::Response(failure());
         let finished = finish(outcome, || self.notify.clone(), wait);
         let mut pending = finished.unwrap_or_else(failure);
         let patience = Patience::begin("the promised response");
