@@ -15,6 +15,7 @@ const FOLDERS: &[&str] = &[
     "src/",
     "tests/",
     "platform/",
+    "tower/",
     "benches/",
     "examples/",
     "fuzz/",
