@@ -24,10 +24,9 @@ impl DateLine {
 }
 
 const SECONDS_A_DAY: u64 = 86_400;
-const WEEKDAYS: [&[u8; 3]; 7] = [b"Thu", b"Fri", b"Sat", b"Sun", b"Mon", b"Tue", b"Wed"];
-const MONTHS: [&[u8; 3]; 12] = [
-    b"Jan", b"Feb", b"Mar", b"Apr", b"May", b"Jun", b"Jul", b"Aug", b"Sep", b"Oct", b"Nov", b"Dec",
-];
+/// The first day of 1970 first. One text and no list of texts, whose addresses would take more room than the names.
+const WEEKDAYS: &[u8; 21] = b"ThuFriSatSunMonTueWed";
+const MONTHS: &[u8; 36] = b"JanFebMarAprMayJunJulAugSepOctNovDec";
 /// The last second of the year 9999: the format has four digits for the year.
 const SECOND_MAX: u64 = 253_402_300_799;
 
@@ -38,11 +37,8 @@ pub(crate) fn imf_fixdate(unix_seconds: u64) -> [u8; DATE_LEN] {
     let second = seconds % SECONDS_A_DAY;
     let (year, month, day) = civil_from_days(days);
 
-    let weekday = usize::try_from(days % 7)
-        .ok()
-        .and_then(|day| WEEKDAYS.get(day));
-    let [w1, w2, w3] = weekday.map_or(*b"Thu", |name| **name);
-    let [m1, m2, m3] = MONTHS.get(month).map_or(*b"Jan", |name| **name);
+    let weekday = usize::try_from(days % 7).unwrap_or(0);
+    let ([w1, w2, w3], [m1, m2, m3]) = (name(WEEKDAYS, weekday), name(MONTHS, month));
     let ([d1, d2], [c1, c2], [y1, y2]) =
         (two_digits(day), two_digits(year / 100), two_digits(year));
     let ([h1, h2], [n1, n2], [s1, s2]) = (
@@ -54,6 +50,12 @@ pub(crate) fn imf_fixdate(unix_seconds: u64) -> [u8; DATE_LEN] {
         w1, w2, w3, b',', b' ', d1, d2, b' ', m1, m2, m3, b' ', c1, c2, y1, y2, b' ', h1, h2, b':',
         n1, n2, b':', s1, s2, b' ', b'G', b'M', b'T',
     ]
+}
+
+/// The name at this place in a text of names.
+fn name(names: &[u8], at: usize) -> [u8; 3] {
+    let name = names.as_chunks().0.get(at);
+    name.copied().unwrap_or_default()
 }
 
 /// The last two digits.
