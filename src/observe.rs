@@ -24,9 +24,10 @@ pub enum ServerEvent {
     /// A handler's response had more or fewer bytes than it announced; the connection was closed.
     BodyLengthWrong,
     /// A handler set this field to text that is not a field value, such as one with a line end; the request got 500. No name:
-    /// the name itself was not valid.
+    /// the name itself was not valid. At most one in ten seconds is reported: the text may be a peer's.
     FieldInvalid(FieldName),
-    /// A handler set this many fields that only the server may set, or trailers where there can be none; they were left out.
+    /// A handler set this many fields that only the server may set, or trailers where there can be none; they were left out. At most
+    /// one in ten seconds is reported.
     FieldsLeftOut(usize),
     /// No descriptor, or no memory, for one more connection; new ones wait in the backlog.
     DescriptorsExhausted,

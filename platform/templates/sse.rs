@@ -2,14 +2,11 @@
 // coldstart::main! skips std's startup code; the test harness brings its own main.
 #![cfg_attr(not(test), no_main)]
 
-use std::thread;
 use std::time::Duration;
 
-use coldstart::{Request, Response, Status};
-use coldstart::message::{EventSender, SendError, ServerSentEvent};
+use coldstart::{Request, Response, Status, sleep};
+use coldstart::message::ServerSentEvent;
 
-/// How much may be queued for a slow reader before `send` blocks.
-const WAITING_BYTES_MAX: usize = 64 * 1024;
 const WORDS: [&str; 5] = ["events", "arrive", "one", "by", "one"];
 
 coldstart::main!(route);
@@ -25,18 +22,14 @@ fn route(request: &Request<'_>) -> Response {
     }
 }
 
+/// The code runs where requests are served, without a thread. An error means that the client disconnected.
 fn stream() -> Response {
-    let (events, response) = Response::event_stream(WAITING_BYTES_MAX);
-    // An error means that the client disconnected.
-    thread::spawn(move || send_words(events).ok());
-    response
-}
-
-fn send_words(events: EventSender) -> Result<(), SendError> {
-    for (number, word) in WORDS.iter().enumerate() {
-        events.send(&ServerSentEvent::new(*word).id(&number.to_string()))?;
-        thread::sleep(Duration::from_millis(20));
-    }
-    events.finish();
-    Ok(())
+    Response::events(async |events| {
+        for (number, word) in WORDS.iter().enumerate() {
+            let event = ServerSentEvent::new(*word).id(&number.to_string());
+            events.send(&event).await?;
+            sleep(Duration::from_millis(20)).await;
+        }
+        Ok(())
+    })
 }

@@ -16,6 +16,8 @@ pub(super) enum Report {
     Thread,
     /// A handler set fields that are the server's.
     Fields,
+    /// A handler set a field to what no field may be.
+    InvalidField,
     /// Peers hold all the memory that they may.
     Memory,
 }
@@ -23,7 +25,7 @@ pub(super) enum Report {
 /// When each kind of report was last made. A condition that lasts is reported once per [`REPORT_INTERVAL`].
 #[derive(Debug, Default)]
 pub(super) struct Reports {
-    last: [Option<Instant>; 5],
+    last: [Option<Instant>; 6],
     busy_turns: u8,
 }
 

@@ -10,6 +10,7 @@ use crate::sync::contain::contain;
 
 use super::driver::Driver;
 use super::work::RequestSink;
+use crate::reactor::reports::Report;
 
 impl<O: Os, H: Handler> Driver<'_, O, H> {
     /// The peer broke the protocol: it gets one last response if none has begun, and the connection ends.
@@ -66,8 +67,12 @@ impl<O: Os, H: Handler> Driver<'_, O, H> {
 
     #[inline]
     pub(super) fn response_to_invalid_field(&mut self, body: &Body) -> Response {
-        let name = body.invalid_field().unwrap_or_default();
-        self.context.observer.on(ServerEvent::FieldInvalid(name));
+        let now = self.context.os.now();
+        // The text may be a peer's, who could fill the log with it.
+        if self.context.reports.is_due(Report::InvalidField, now) {
+            let name = body.invalid_field().unwrap_or_default();
+            self.context.observer.on(ServerEvent::FieldInvalid(name));
+        }
         Response::new(Status::INTERNAL_SERVER_ERROR)
     }
 
