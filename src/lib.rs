@@ -80,5 +80,5 @@ pub use handler::{Handler, Router, blocking};
 pub use message::{Body, Request, Response, Status};
 pub use server::Server;
 pub use start::arguments;
-pub use task::{interval, sleep, spawn, timeout, yield_now};
+pub use task::{before_drain, draining, interval, sleep, spawn, timeout, yield_now};
 pub use testing::TestRequest;

@@ -33,7 +33,7 @@ pub enum ServerEvent {
     DescriptorsExhausted,
     /// Accepting fails with this error number, and not for lack of descriptors or memory.
     AcceptFailed(i32),
-    /// A call of the handler took this long: it has blocked the loop, and every other connection has waited. The code that
+    /// A call of the handler, or a poll of a task, took this long: it has blocked the loop, and every other connection has waited. The code that
     /// blocks belongs into a closure for [`Blocking::run`](crate::handler::Blocking::run), or its route into
     /// [`blocking`](crate::blocking). In release builds only some calls are timed. The time of the whole turn would not do: a function is frozen as soon as its response is
     /// sent.
@@ -45,6 +45,8 @@ pub enum ServerEvent {
     MemoryExhausted(usize),
     /// The server is stopping; this many connections have a running request.
     Draining(usize),
+    /// The time to stop is over, and this many tasks that had not ended were dropped: see [`draining`](crate::draining()).
+    TasksDropped(usize),
     /// The server has stopped; this many connections were cut because the time was up.
     Stopped(usize),
 }
@@ -168,6 +170,7 @@ impl Observer for StderrObserver {
             ServerEvent::Refused(..)
             | ServerEvent::HandlerPanicked
             | ServerEvent::TaskPanicked
+            | ServerEvent::TasksDropped(_)
             | ServerEvent::Draining(_)
             | ServerEvent::Stopped(_) => Ok(()),
         };

@@ -15,7 +15,7 @@ use std::sync::mpsc::{Sender, channel};
 use coldstart::handler::{Accept, Outcome, SocketReader, SocketWriter, Upgrade};
 use coldstart::message::{Head, Written};
 use coldstart::server::{Limits, ServerEvent, Timeouts};
-use coldstart::{Handler, Request, Response, Router};
+use coldstart::{Handler, Request, Response, Router, draining};
 
 use loopback::server::{Running, on_loopback};
 use loopback::{Client, PATIENCE, get, outlast, pattern};
@@ -362,7 +362,7 @@ fn a_reset_drops_the_code() {
 #[test]
 fn the_code_learns_that_the_server_stops_and_may_say_goodbye() {
     let run = async |mut reader: SocketReader, writer: SocketWriter| {
-        let mut draining = pin!(writer.draining());
+        let mut draining = pin!(draining());
         let said = poll_fn(|context| match draining.as_mut().poll(context) {
             Poll::Ready(()) => Poll::Ready("stopping"),
             Poll::Pending => reader.poll_read(context).map(|_| "read"),
@@ -388,7 +388,7 @@ fn code_that_does_not_end_is_cut_at_the_deadline_of_the_drain() {
         let guard = OnDrop(tell.clone());
         async move {
             guard.0.send("begun")?;
-            writer.draining().await;
+            draining().await;
             guard.0.send("draining")?;
             pending::<()>().await;
             drop((reader, writer, guard));

@@ -5,12 +5,12 @@ use core::time::Duration;
 use std::process::ExitCode;
 
 use coldstart::message::ServerSentEvent;
-use coldstart::{Function, Request, Response, Status, sleep};
+use coldstart::{Function, Request, Response, Status, before_drain, sleep};
 
 const TICKS: u32 = 10;
 
 /// Sends ten ticks, one per second, and goes on where a browser that reconnects has left off. The code runs on the loop: it
-/// needs no thread, and ends when the browser disconnects.
+/// needs no thread, and ends when the browser disconnects. When the server stops, the stream ends after a whole event.
 fn clock(request: &Request<'_>) -> Response {
     if request.path() != "/" {
         return Response::text("no such page\n").status(Status::NOT_FOUND);
@@ -25,7 +25,9 @@ fn clock(request: &Request<'_>) -> Response {
         for tick in first..=TICKS {
             let event = ServerSentEvent::new(format!("tick {tick}")).id(&tick.to_string());
             events.send(&event).await?;
-            sleep(Duration::from_secs(1)).await;
+            if before_drain(sleep(Duration::from_secs(1))).await.is_none() {
+                break;
+            }
         }
         Ok(())
     })

@@ -182,7 +182,7 @@ pub use outcome::{Async, IntoOutcome, IntoResponse, Outcome, Value, WhenHalfClos
 pub use pulled::{IncomingHandler, Pulled, incoming};
 pub use reply::Reply;
 pub use router::Router;
-pub use socket::{Draining, SocketClosed, SocketReader, SocketWriter};
+pub use socket::{SocketClosed, SocketReader, SocketWriter};
 pub use state_router::StateRouter;
 pub use upgrade::Upgrade;
 #[cfg(feature = "websocket")]

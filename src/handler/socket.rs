@@ -1,12 +1,9 @@
 //! Connections that leave HTTP and stay on the loop: async code reads and writes them.
 
-use core::cell::Cell;
 use core::fmt;
 use core::future::poll_fn;
 use core::marker::PhantomData;
-use core::pin::Pin;
-use core::task::{Context, Poll, Waker};
-use std::rc::Rc;
+use core::task::{Context, Poll};
 
 use bytes::Bytes;
 
@@ -18,7 +15,6 @@ use crate::message::headers::HeaderValue;
 use crate::message::incoming::{Incoming, IncomingSink};
 use crate::message::polled::Polled;
 use crate::message::writer::{BodyWriter, Output, Writing, Written};
-use crate::sync::contain::contain;
 
 use super::upgrade::{Place, SocketCode, Upgrade};
 
@@ -38,7 +34,7 @@ impl Upgrade {
     /// | the peer ends its side | [`SocketReader::read`] returns `None`; writing goes on |
     /// | the peer resets the connection | the future is dropped; halves that live on elsewhere, in a task, get [`SocketClosed`] |
     /// | the peer takes nothing for [`Timeouts::write`](crate::server::Timeouts::write) | the same |
-    /// | the server stops | [`Draining`] is ready; after [`Timeouts::drain`](crate::server::Timeouts::drain) the future is dropped |
+    /// | the server stops | [`draining`](crate::draining()) is ready; after [`Timeouts::drain`](crate::server::Timeouts::drain) the future is dropped |
     ///
     /// Of the time-outs only these two apply: a connection may be silent for days. At most 64 KiB wait in each direction, beside what
     /// one read brings; they count in [`Limits::memory_max`](crate::server::Limits::memory_max), and while nothing waits, no
@@ -126,7 +122,6 @@ impl fmt::Debug for SocketReader {
 /// written is sent.
 pub struct SocketWriter {
     out: BodyWriter,
-    drain: Rc<Drain>,
 }
 
 impl SocketWriter {
@@ -158,13 +153,6 @@ impl SocketWriter {
         polled.map(|sent| sent.map_err(|_| SocketClosed(())))
     }
 
-    /// A future that is ready once the server stops, for the last words of a protocol. The connection has
-    /// [`Timeouts::drain`](crate::server::Timeouts::drain) from then on.
-    #[must_use]
-    pub fn draining(&self) -> Draining {
-        Draining(Rc::clone(&self.drain))
-    }
-
     /// Ends our side of the connection once all that was written is sent: the peer reads the end, and may go on sending.
     pub fn close(self) {
         self.out.finish();
@@ -191,38 +179,6 @@ impl fmt::Display for SocketClosed {
 
 impl core::error::Error for SocketClosed {}
 
-/// Ready once the server stops; made by [`SocketWriter::draining`]. Of those of one connection, the one that was polled last is
-/// woken.
-pub struct Draining(Rc<Drain>);
-
-impl Future for Draining {
-    type Output = ();
-
-    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
-        if self.0.has_begun.get() {
-            return Poll::Ready(());
-        }
-        let waiting = self.0.waiting.take();
-        let waiting = waiting.filter(|waker| waker.will_wake(context.waker()));
-        let waiting = waiting.unwrap_or_else(|| context.waker().clone());
-        self.0.waiting.set(Some(waiting));
-        Poll::Pending
-    }
-}
-
-impl fmt::Debug for Draining {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.debug_tuple("Draining").finish()
-    }
-}
-
-/// Whether the server stops, for one connection.
-#[derive(Default)]
-struct Drain {
-    has_begun: Cell<bool>,
-    waiting: Cell<Option<Waker>>,
-}
-
 /// The code of a connection that is still in HTTP.
 struct Unstarted<R> {
     run: R,
@@ -244,21 +200,14 @@ where
         let (incoming, sink) = Incoming::tunnel();
         let notify = to.notify.clone();
         sink.attach(notify.clone(), to.memory);
-        let drain = Rc::<Drain>::default();
-        let of_writer = Rc::clone(&drain);
         let write = move |out| {
             let local = PhantomData;
-            let drain = of_writer;
-            run(
-                SocketReader { incoming, local },
-                SocketWriter { out, drain },
-            )
+            run(SocketReader { incoming, local }, SocketWriter { out })
         };
         let channel = channel(WRITER_LEN_MAX);
         let writing = Writing::new(write, channel, Output::Half, to);
         let source = Source {
             code: Polled::new(writing, notify, current),
-            drain,
             _place: place,
         };
         (sink, Box::new(source))
@@ -268,7 +217,6 @@ where
 /// The loop's end of what the code writes.
 struct Source<C> {
     code: C,
-    drain: Rc<Drain>,
     _place: Place,
 }
 
@@ -279,13 +227,6 @@ impl<C: PieceSource> PieceSource for Source<C> {
 
     fn half_close(&self) {
         self.code.half_close();
-    }
-
-    fn on_drain(&self) {
-        self.drain.has_begun.set(true);
-        if let Some(waiting) = self.drain.waiting.take() {
-            let _ = contain(|| waiting.wake());
-        }
     }
 
     fn goes_on(&self) -> bool {

@@ -19,8 +19,9 @@ use crate::message::headers::HeaderValue;
 use crate::message::request::Head;
 use crate::message::response::{Response, Status};
 use crate::message::writer::Written;
+use crate::task::{Draining, draining};
 
-use super::socket::{Draining, SocketReader, SocketWriter};
+use super::socket::{SocketReader, SocketWriter};
 use super::upgrade::Upgrade;
 use super::{Accept, IntoResponse as _};
 
@@ -112,7 +113,7 @@ impl WebSocket {
         let state = Box::new(State {
             protocol: protocol(),
             memory: Memory::default(),
-            draining: Some(writer.draining()),
+            draining: Some(draining()),
             reader,
             writer,
             end: None,

@@ -89,9 +89,6 @@ pub(crate) trait PieceSource {
     /// The peer has ended its side: what produces the body can see that.
     fn half_close(&self) {}
 
-    /// The server stops: what produces the body can see that.
-    fn on_drain(&self) {}
-
     /// Whether it goes on after [`Piece::Finished`], as the code of a socket does that reads on.
     fn goes_on(&self) -> bool {
         false

@@ -2,9 +2,10 @@
 
 use crate::handler::Handler;
 use crate::os::{Instant, Key, Os};
-use crate::task::{self, Turn};
+use crate::task::{self, ServerStage, Turn};
 
 use super::Reactor;
+use super::session::context::Phase;
 
 /// The key of a wake-up for tasks: no session has it.
 const NO_SESSION: Key = Key {
@@ -15,11 +16,17 @@ const NO_SESSION: Key = Key {
 impl<O: Os, H: Handler> Reactor<O, H> {
     /// Runs the tasks of this thread, and fires its timers, if there ever were any. Returns when the next timer fires.
     pub(super) fn run_tasks(&mut self) -> Option<Instant> {
-        let (os, shared) = (&self.os, &self.shared);
+        let (os, shared, reports) = (&self.os, &self.shared, &mut self.reports);
         task::hook()?.turn(Turn {
             now: &|| os.now(),
             notify: &|| shared.notify(NO_SESSION),
+            stage: if self.phase == Phase::Serving {
+                ServerStage::Serving
+            } else {
+                ServerStage::Draining
+            },
             reporter: Some(&mut self.observer),
+            blocked_for: &mut |began_at, now| reports.blocked_for(began_at, now),
         })
     }
 
@@ -31,9 +38,9 @@ impl<O: Os, H: Handler> Reactor<O, H> {
 
 impl<O: Os, H> Reactor<O, H> {
     /// Drops the tasks of this thread: nothing runs them any more.
-    pub(super) fn leave_tasks(&self) {
+    pub(super) fn leave_tasks(&mut self) {
         if let Some(tasks) = task::hook() {
-            tasks.leave(self.shared.mailbox.id());
+            tasks.leave(self.shared.mailbox.id(), Some(&mut self.observer));
         }
     }
 }

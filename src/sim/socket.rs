@@ -14,8 +14,9 @@ use super::plan::{IntendedPanic, SocketAction, raw};
 use super::reader::Counted;
 use super::response_reader::SOCKET;
 use crate::Bytes;
-use crate::handler::{Accept, Draining, SocketClosed, SocketReader, SocketWriter, Upgrade};
+use crate::handler::{Accept, SocketClosed, SocketReader, SocketWriter, Upgrade};
 use crate::message::Written;
+use crate::task::{Draining, draining};
 
 /// What a handler returns that does this with the connection of request `id`.
 pub(super) fn upgrade(
@@ -53,7 +54,7 @@ async fn run(
     id: u64,
     action: SocketAction,
 ) -> Written {
-    let mut draining = writer.draining();
+    let mut draining = draining();
     let (mut writer, mut taken, mut echoed) = (Some(writer), 0, 0);
     loop {
         let most = match action {

@@ -4,6 +4,7 @@
 use core::time::Duration;
 use std::sync::OnceLock;
 
+use super::notice::ServerStage;
 use crate::observe::Reporter;
 use crate::os::{Instant, clock};
 use crate::sync::notify::Notify;
@@ -16,8 +17,8 @@ pub(crate) trait Hook: Sync {
     /// Whether this thread has no task.
     fn is_idle(&self) -> bool;
 
-    /// Drops the tasks of a loop that has ended.
-    fn leave(&self, id: usize);
+    /// Drops the tasks of a loop that has ended, and says how many to the reporter.
+    fn leave(&self, id: usize, reporter: Option<&mut Reporter>);
 }
 
 /// What a turn needs of its thread.
@@ -25,8 +26,11 @@ pub(crate) struct Turn<'a> {
     pub(crate) now: &'a dyn Fn() -> Instant,
     /// What ends the thread's wait, from any thread.
     pub(crate) notify: &'a dyn Fn() -> Notify,
+    pub(crate) stage: ServerStage,
     /// Gets the panics of tasks, if there is one.
     pub(crate) reporter: Option<&'a mut Reporter>,
+    /// How long a task has kept the loop, if that is worth a report: see [`ServerEvent::LoopBlocked`](crate::observe::ServerEvent).
+    pub(crate) blocked_for: &'a mut dyn FnMut(Instant, Instant) -> Option<Duration>,
 }
 
 static HOOK: OnceLock<&'static dyn Hook> = OnceLock::new();
@@ -46,7 +50,9 @@ pub(crate) fn turn_of_waiter(notify: &dyn Fn() -> Notify) -> Option<Duration> {
     let turn = Turn {
         now: &now,
         notify,
+        stage: ServerStage::Serving,
         reporter: None,
+        blocked_for: &mut |_, _| None,
     };
     hook()?.turn(turn).map(|next| next.since(now()))
 }

@@ -1,6 +1,6 @@
 //! The timers and tasks of a thread.
 
-use core::cell::RefCell;
+use core::cell::{Cell, RefCell};
 use core::mem;
 use core::sync::atomic::{AtomicUsize, Ordering};
 use core::task::{Context, Poll};
@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::sync::{Arc, PoisonError};
 
-use crate::limits::{POLL_TIME_MAX, TASKS_A_TURN_MAX};
+use crate::limits::{BLOCKED_SAMPLE, POLL_TIME_MAX, TASKS_A_TURN_MAX};
 use crate::observe::{Reporter, ServerEvent};
 use crate::os::Instant;
 use crate::sync::contain::contain;
@@ -20,6 +20,8 @@ use crate::sync::tally::count;
 use crate::sync::{Mutex, MutexGuard};
 
 use super::hook::{self, Hook, Turn};
+use super::notice::{Notice, ServerStage};
+use super::slots::{PollTask, Refused, Slot, Tasks};
 use super::timers::{Found, Start, TimerId, Timers};
 
 #[cfg(not(all(test, loom)))]
@@ -34,22 +36,6 @@ loom::thread_local! {
 /// Tasks that may be listed after their end, beside as many as there are.
 const STALE_MAX: usize = 64;
 
-/// A task that waits to be woken.
-pub(super) trait PollTask {
-    /// Sets what to call when it is woken. It is woken at first.
-    fn attach(&self, notify: Notify);
-
-    /// Polls it if it was woken since the last poll.
-    fn poll(&mut self) -> Polled<()>;
-}
-
-/// Why there is no task.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Refused {
-    NoLoop,
-    TooMany,
-}
-
 /// What one loop, or a thread that waits for one response, has on its thread.
 pub(super) struct Local {
     runner: Runner,
@@ -57,6 +43,10 @@ pub(super) struct Local {
     number: usize,
     timers: RefCell<Timers>,
     tasks: RefCell<Tasks>,
+    /// Whether the server stops.
+    notice: Arc<Notice>,
+    /// Turns in which a task was polled.
+    busy_turns: Cell<u8>,
     woken: Arc<Woken>,
 }
 
@@ -90,6 +80,8 @@ impl Local {
             number: NUMBERS.fetch_add(1, Ordering::Relaxed),
             timers: RefCell::new(Timers::new()),
             tasks: RefCell::default(),
+            notice: Arc::new(Notice::new()),
+            busy_turns: Cell::new(0),
             woken: Arc::new(Woken {
                 runner,
                 state: Mutex::new(State {
@@ -109,10 +101,11 @@ impl Local {
         if has_timers {
             self.fire((turn.now)());
         }
-        let before = self.tasks.borrow().len();
-        for id in self.woken.take() {
-            self.poll(id, &mut turn.reporter);
+        if turn.stage == ServerStage::Draining {
+            self.notice.enter(ServerStage::Draining);
         }
+        let before = self.tasks.borrow().len();
+        self.poll_woken(&mut turn);
         // The tasks may have taken long: the clock is read again for the timers that they have begun.
         let has_fresh = self.timers.borrow().has_fresh();
         if has_fresh {
@@ -126,6 +119,30 @@ impl Local {
         let next = self.timers.borrow().next()?;
         // What the kernel's poll takes is bounded.
         Some(next.min((turn.now)().after(POLL_TIME_MAX)))
+    }
+
+    /// Polls the tasks that were woken. They are timed as the handler's calls are.
+    fn poll_woken(&self, turn: &mut Turn<'_>) {
+        let woken = self.woken.take();
+        if woken.is_empty() {
+            return;
+        }
+        self.busy_turns.set(self.busy_turns.get().wrapping_add(1));
+        let is_timed =
+            cfg!(debug_assertions) || self.busy_turns.get().is_multiple_of(BLOCKED_SAMPLE);
+        let mut began_at = is_timed.then(|| (turn.now)());
+        for id in woken {
+            self.poll(id, &mut turn.reporter);
+            if let Some(began_at) = &mut began_at {
+                let now = (turn.now)();
+                if let Some(time) = (turn.blocked_for)(*began_at, now)
+                    && let Some(reporter) = &mut turn.reporter
+                {
+                    reporter.on(ServerEvent::LoopBlocked(time));
+                }
+                *began_at = now;
+            }
+        }
     }
 
     fn fire(&self, now: Instant) {
@@ -163,15 +180,19 @@ impl Local {
         tasks.reserve(self.runner.tasks_max)
     }
 
-    /// Drops all tasks. Those that they begin meanwhile are refused.
-    fn close(&self) {
+    /// Drops all tasks, and returns how many there were. Those that they begin meanwhile are refused.
+    fn close(&self) -> usize {
         self.tasks.borrow_mut().close();
+        // Other threads may still wait for it.
+        self.notice.enter(ServerStage::Draining);
+        let mut count = 0;
         loop {
             let task = self.tasks.borrow_mut().pop();
             match task {
                 Some(task) => contain(|| drop(task)),
-                None => return,
+                None => return count,
             };
+            count += 1;
         }
     }
 }
@@ -179,6 +200,26 @@ impl Local {
 impl Drop for Local {
     fn drop(&mut self) {
         self.close();
+    }
+}
+
+/// What tells those who wait on this thread that the server stops; `None` if no loop runs on it.
+pub(super) fn notice() -> Option<Arc<Notice>> {
+    if !loop_thread::runner().has_tasks() {
+        return None;
+    }
+    Local::current().map(|local| Arc::clone(&local.notice))
+}
+
+/// Whether the server of a test stops from now on.
+pub(crate) fn enter_stage(stage: ServerStage) {
+    let id = loop_thread::runner().id;
+    let local = match stage {
+        ServerStage::Serving => Local::find(|local| local.runner.id == id),
+        ServerStage::Draining => Local::current(),
+    };
+    if let Some(local) = local {
+        local.notice.enter(stage);
     }
 }
 
@@ -334,106 +375,6 @@ impl Woken {
     }
 }
 
-#[derive(Default)]
-struct Tasks {
-    tasks: BTreeMap<u64, Slot>,
-    next: u64,
-    stage: Stage,
-}
-
-#[derive(Clone, Copy, Default, PartialEq, Eq)]
-enum Stage {
-    #[default]
-    Open,
-    /// The loop has ended.
-    Closed,
-}
-
-enum Slot {
-    Parked(Box<dyn PollTask>),
-    /// It is being polled, or begun.
-    Busy,
-    /// The same, and it is to be dropped afterwards.
-    Aborted,
-}
-
-impl Tasks {
-    fn len(&self) -> usize {
-        self.tasks.len()
-    }
-
-    fn reserve(&mut self, max: u32) -> Result<u64, Refused> {
-        if self.stage == Stage::Closed {
-            return Err(Refused::NoLoop);
-        }
-        if self.len() >= max as usize {
-            return Err(Refused::TooMany);
-        }
-        let id = self.next;
-        self.next += 1;
-        self.tasks.insert(id, Slot::Busy);
-        Ok(id)
-    }
-
-    /// A task that is to be polled.
-    fn take(&mut self, id: u64) -> Option<Box<dyn PollTask>> {
-        let slot = self.tasks.get_mut(&id)?;
-        match mem::replace(slot, Slot::Busy) {
-            Slot::Parked(task) => Some(task),
-            busy @ (Slot::Busy | Slot::Aborted) => {
-                *slot = busy;
-                None
-            }
-        }
-    }
-
-    /// Returns a task that was aborted meanwhile.
-    fn put_back(&mut self, id: u64, task: Box<dyn PollTask>) -> Option<Box<dyn PollTask>> {
-        match self.tasks.get_mut(&id) {
-            Some(slot @ Slot::Busy) => {
-                *slot = Slot::Parked(task);
-                None
-            }
-            Some(Slot::Parked(_) | Slot::Aborted) | None => {
-                self.remove(id);
-                Some(task)
-            }
-        }
-    }
-
-    fn remove(&mut self, id: u64) {
-        // It has been taken out.
-        drop(self.tasks.remove(&id));
-    }
-
-    fn abort(&mut self, id: u64) -> Option<Box<dyn PollTask>> {
-        match self.tasks.get_mut(&id)? {
-            slot @ Slot::Busy => {
-                *slot = Slot::Aborted;
-                None
-            }
-            Slot::Aborted => None,
-            Slot::Parked(_) => match self.tasks.remove(&id) {
-                Some(Slot::Parked(task)) => Some(task),
-                Some(Slot::Busy | Slot::Aborted) | None => None,
-            },
-        }
-    }
-
-    fn close(&mut self) {
-        self.stage = Stage::Closed;
-    }
-
-    fn pop(&mut self) -> Option<Box<dyn PollTask>> {
-        loop {
-            match self.tasks.pop_first()? {
-                (_, Slot::Parked(task)) => return Some(task),
-                (_, Slot::Busy | Slot::Aborted) => {}
-            }
-        }
-    }
-}
-
 /// The tasks and timers of the thread that calls it.
 struct ThisThread;
 
@@ -449,11 +390,16 @@ impl Hook for ThisThread {
         local.is_none_or(|local| local.tasks.borrow().len() == 0)
     }
 
-    fn leave(&self, id: usize) {
+    fn leave(&self, id: usize, reporter: Option<&mut Reporter>) {
         let Some(local) = Local::find(|local| local.runner.id == id) else {
             return;
         };
-        local.close();
+        let dropped = local.close();
+        if let Some(reporter) = reporter
+            && dropped > 0
+        {
+            reporter.on(ServerEvent::TasksDropped(dropped));
+        }
         let forget = |locals: &RefCell<Vec<Rc<Local>>>| {
             locals
                 .borrow_mut()

@@ -7,6 +7,7 @@
 //! | do something again and again | [`interval`] |
 //! | do something beside the response, or after it | [`spawn`] |
 //! | give way in a long computation | [`yield_now`] |
+//! | end when the server stops | [`draining`], [`before_drain`] |
 //!
 //! They belong to the loop of the thread that uses them, and end with it. No runtime is started, and no thread. While a timer waits,
 //! the loop sleeps until it fires; with none, until something happens.
@@ -17,21 +18,28 @@
 //!
 //! What a wait does when the server stops: a request's future is dropped with its connection, a task with its loop, both not before
 //! [`Timeouts::drain`](crate::server::Timeouts::drain) has passed. A task that never ends, such as one that does something each
-//! minute, makes each stop take that long: keep its [`JoinHandle`], and abort it.
+//! minute, makes each stop take that long, unless it waits with [`before_drain`]. So does an endless stream, whose peer then sees its
+//! end instead of a cut.
 
+mod drain;
 mod hook;
 mod interval;
 mod local;
+mod notice;
 pub(crate) mod parked;
 mod sleep;
+mod slots;
 mod spare;
 mod spawn;
 mod timeout;
 mod timers;
 mod yielding;
 
+pub use drain::{Draining, before_drain, draining};
 pub(crate) use hook::{Turn, hook, turn_of_waiter};
 pub use interval::{Interval, interval};
+pub(crate) use local::enter_stage;
+pub(crate) use notice::ServerStage;
 pub use sleep::{Sleep, sleep};
 pub use spawn::{JoinError, JoinHandle, SpawnError, spawn};
 pub use timeout::{Elapsed, Timeout, timeout};

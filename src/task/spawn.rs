@@ -8,8 +8,9 @@ use core::pin::Pin;
 use core::task::{Context, Poll, Waker};
 use std::rc::Rc;
 
-use super::local::{PollTask, Refused, TaskId, begin_task};
+use super::local::{TaskId, begin_task};
 use super::parked::Parked;
+use super::slots::{PollTask, Refused};
 use crate::sync::notify::Notify;
 use crate::sync::oneshot::Polled;
 
@@ -21,7 +22,9 @@ use crate::sync::oneshot::Polled;
 ///
 /// It runs until it is ready, also when the handle is dropped. Its panic is contained, and reported as
 /// [`ServerEvent::TaskPanicked`](crate::server::ServerEvent::TaskPanicked). A server that stops waits for its tasks, like for its
-/// connections, within [`Timeouts::drain`](crate::server::Timeouts::drain); then it drops them. On the platform, an instance may be
+/// connections, within [`Timeouts::drain`](crate::server::Timeouts::drain); then it drops them, and reports how many as
+/// [`ServerEvent::TasksDropped`](crate::server::ServerEvent::TasksDropped). One that never ends by itself waits with
+/// [`before_drain`](crate::before_drain()). On the platform, an instance may be
 /// frozen as soon as no request is running, and a task then waits for the next request
 /// ([contract §1](crate::contract#1-the-rules)).
 ///

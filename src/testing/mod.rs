@@ -14,7 +14,7 @@ use crate::message::request::{Head, Request, RequestBody};
 use crate::message::response::{Response, Status};
 use crate::os::PeerAddress;
 pub use response::TestResponse;
-use response::{Bell, changed, enter, without_tunnel};
+use response::{Bell, changed, enter_anew, without_tunnel};
 
 /// How many pieces an [`Upload`] gets a body in, so that one that relies on a single piece fails its test.
 const PIECES: usize = 3;
@@ -115,7 +115,7 @@ impl TestRequest {
     pub fn run_handler<H: Handler + ?Sized>(&self, handler: &mut H) -> TestResponse {
         // A test has a thread of its own.
         let _leave = leave_afterwards();
-        let _guard = enter();
+        let _guard = enter_anew();
         let bytes = self.encode();
         let limits = Limits::new();
         let head_limits = HeadLimits {

@@ -22,7 +22,7 @@ use crate::sync::memory::Memory;
 use crate::sync::notify::Notify;
 use crate::sync::oneshot::Polled;
 use crate::sync::pause::Pause;
-use crate::task::turn_of_waiter;
+use crate::task::{ServerStage, enter_stage, turn_of_waiter};
 
 /// How long a test waits for each thing that another thread or a timer has to provide.
 const WAIT_MAX: Duration = Duration::from_secs(10);
@@ -124,6 +124,13 @@ impl TestResponse {
         let fields = self.fields.iter();
         let named = fields.filter(move |field| field.0.eq_ignore_ascii_case(name));
         named.filter_map(|field| core::str::from_utf8(&field.1).ok())
+    }
+
+    /// The server stops from now on: what waits for that, or asks, learns it when the test waits for something next. See
+    /// [`draining`](crate::draining()).
+    pub fn begin_drain(&self) {
+        let _guard = enter();
+        enter_stage(ServerStage::Draining);
     }
 
     /// Waits for the next piece of the body; `None` after the last one.
@@ -311,6 +318,13 @@ impl Patience {
         );
         left
     }
+}
+
+/// The same for a test that begins: its server does not stop, even if an earlier one did.
+pub(super) fn enter_anew() -> Guard {
+    let guard = enter();
+    enter_stage(ServerStage::Serving);
+    guard
 }
 
 /// The timers and tasks of this thread are the test's until the guard is dropped.

@@ -7,8 +7,9 @@ use loom::thread;
 
 use super::world::World;
 use super::{Counted, GET, all_end_with, in_every_order, responding, woken_by};
+use crate::handler::Outcome;
 use crate::message::response::Response;
-use crate::task::{spawn, yield_now};
+use crate::task::{draining, spawn, yield_now};
 
 /// The response of a task, each of whose threads wakes it.
 async fn of_task(threads: usize) -> Response {
@@ -92,5 +93,28 @@ fn a_stop_waits_for_a_task_that_another_thread_wakes() {
             reactor.run().unwrap();
             assert_eq!(counter.load(Ordering::Relaxed), 1, "before the end");
         });
+    });
+}
+
+#[test]
+fn another_thread_that_waits_for_the_drain_is_woken_whenever_it_begins_to_wait() {
+    in_every_order(3, || {
+        let world = World::of(&[GET]);
+        let kernel = Arc::clone(&world.kernel);
+        let in_handler = Arc::clone(&kernel);
+        let handler = move || {
+            let drain = draining();
+            // The response comes once that thread knows.
+            let (outcome, reply) = Outcome::promised();
+            let kernel = Arc::clone(&in_handler);
+            thread::spawn(move || {
+                kernel.is_stop_wanted.store(true, Ordering::Release);
+                kernel.wake();
+                loom::future::block_on(drain);
+                reply.complete(Response::text("done"));
+            });
+            outcome
+        };
+        world.serve(responding(handler), all_end_with("done"));
     });
 }

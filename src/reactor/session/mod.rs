@@ -174,8 +174,6 @@ impl<S> Session<S> {
                 self.read_again();
             } else if self.connection.is_response_due() {
                 self.connection.on_close(Close::ServerStopping);
-            } else if let Some(ResponseSource::Arriving(source)) = self.source() {
-                source.on_drain();
             }
         }
     }

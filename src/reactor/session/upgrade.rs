@@ -10,7 +10,6 @@ use crate::reactor::reports::Report;
 use crate::sync::contain::contain;
 
 use super::Session;
-use super::context::Phase;
 use super::driver::Driver;
 use super::work::{HandOver, RequestSink, ResponseSource};
 
@@ -61,9 +60,6 @@ impl<O: Os, H: Handler> Driver<'_, O, H> {
         });
         self.session.connection.switch();
         self.session.work().sink = RequestSink::Pulled(sink);
-        if self.context.phase != Phase::Serving {
-            source.on_drain();
-        }
         self.polls_left = 1;
         self.pull_arriving(source);
     }
