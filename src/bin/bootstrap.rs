@@ -3,7 +3,6 @@
 
 use std::process::ExitCode;
 
-use coldstart::function::{exit_code, port_from_environment};
 use coldstart::handler::{Accept, Outcome};
 use coldstart::message::{Head, HeaderValue};
 use coldstart::start::{print, print_error};
@@ -42,10 +41,10 @@ fn bootstrap() -> ExitCode {
 }
 
 fn serve(function: Function<impl Handler>, options: &Options) -> ExitCode {
-    let port = options.port.map_or_else(port_from_environment, Ok);
-    let server = match port {
-        Ok(port) => Server::new().port(port).reap_orphans(),
-        Err(error) => return exit_code(Err(error)),
+    let server = Server::new().reap_orphans();
+    let server = match options.port {
+        Some(port) => server.port(port),
+        None => server,
     };
     let server = match options.idle {
         Idle::Keep => server,

@@ -13,7 +13,7 @@ use crate::message::request::Request;
 use crate::message::response::{Response, Status};
 use crate::output;
 use crate::server::start_error::StartError;
-use crate::server::{Bound, Server};
+use crate::server::{Bound, PortChoice, Server};
 
 use super::calls::{Callback, Calls, Contract};
 use super::context::Context;
@@ -207,8 +207,23 @@ impl<H> Function<H> {
         self
     }
 
-    /// Serves on this server, with its address, limits and time-outs. The port is not read from the environment then; see
-    /// [`port_from_environment`].
+    /// Serves on this server, with its limits and time-outs. Unless it was given a [`port`](Server::port) or an
+    /// [`address`](Server::address), it listens on the platform's port, as without this: see [`port_from_environment`].
+    ///
+    /// ```no_run
+    /// use std::process::ExitCode;
+    /// use std::time::Duration;
+    ///
+    /// use coldstart::server::Timeouts;
+    /// use coldstart::{Function, Response, Server};
+    ///
+    /// fn main() -> ExitCode {
+    ///     Function::new()
+    ///         .http(|_| Response::text("hello\n"))
+    ///         .server(Server::new().timeouts(Timeouts::new().body(Duration::from_secs(5))))
+    ///         .run()
+    /// }
+    /// ```
     pub const fn server(mut self, server: Server) -> Self {
         self.server = Some(server);
         self
@@ -242,13 +257,13 @@ impl<H: Handler> Function<H> {
     }
 
     fn start(self, serve: impl FnOnce(Bound, Calls<H>) -> Result<(), StartError>) -> ExitCode {
-        let mut server = match self.server {
-            Some(server) => server,
-            None => match port_from_environment() {
-                Ok(port) => Server::new().port(port),
+        let mut server = self.server.unwrap_or_default();
+        if server.port_choice == PortChoice::Default {
+            server = match port_from_environment() {
+                Ok(port) => server.port(port),
                 Err(error) => return exit_code(Err(error)),
-            },
-        };
+            };
+        }
         server.memory_limit = memory_of_instance;
         let bound = match server.bind() {
             Ok(bound) => bound,

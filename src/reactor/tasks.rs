@@ -16,7 +16,7 @@ const NO_SESSION: Key = Key {
 impl<O: Os, H: Handler> Reactor<O, H> {
     /// Runs the tasks of this thread, and fires its timers, if there ever were any. Returns when the next timer fires.
     pub(super) fn run_tasks(&mut self) -> Option<Instant> {
-        let (os, shared, reports) = (&self.os, &self.shared, &mut self.reports);
+        let (os, shared) = (&self.os, &self.shared);
         task::hook()?.turn(Turn {
             now: &|| os.now(),
             notify: &|| shared.notify(NO_SESSION),
@@ -26,7 +26,6 @@ impl<O: Os, H: Handler> Reactor<O, H> {
                 ServerStage::Draining
             },
             reporter: Some(&mut self.observer),
-            blocked_for: &mut |began_at, now| reports.blocked_for(began_at, now),
         })
     }
 

@@ -49,11 +49,20 @@ const DEFAULT_KEEPALIVE: KeepaliveTimes = KeepaliveTimes {
 #[derive(Debug)]
 pub struct Server {
     pub(crate) options: SocketOptions,
+    pub(crate) port_choice: PortChoice,
     pub(crate) settings: Settings,
     pub(crate) signals: Signals,
     pub(crate) orphans: Orphans,
     /// The memory of the instance, asked for once much is held.
     pub(crate) memory_limit: fn() -> Option<u64>,
+}
+
+/// Who has chosen the port.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum PortChoice {
+    /// Nothing yet: a function takes the platform's.
+    Default,
+    Made,
 }
 
 impl Default for Server {
@@ -74,6 +83,7 @@ impl Server {
                 keepalive: Some(DEFAULT_KEEPALIVE),
                 sharing: PortSharing::Alone,
             },
+            port_choice: PortChoice::Default,
             settings: Settings::new(),
             signals: Signals::Heard,
             orphans: Orphans::Left,
@@ -85,6 +95,7 @@ impl Server {
     #[must_use]
     pub const fn port(mut self, port: u16) -> Self {
         self.options.address.set_port(port);
+        self.port_choice = PortChoice::Made;
         self
     }
 
@@ -92,6 +103,7 @@ impl Server {
     #[must_use]
     pub const fn address(mut self, address: SocketAddr) -> Self {
         self.options.address = address;
+        self.port_choice = PortChoice::Made;
         self
     }
 

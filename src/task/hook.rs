@@ -29,8 +29,6 @@ pub(crate) struct Turn<'a> {
     pub(crate) stage: ServerStage,
     /// Gets the panics of tasks, if there is one.
     pub(crate) reporter: Option<&'a mut Reporter>,
-    /// How long a task has kept the loop, if that is worth a report: see [`ServerEvent::LoopBlocked`](crate::observe::ServerEvent).
-    pub(crate) blocked_for: &'a mut dyn FnMut(Instant, Instant) -> Option<Duration>,
 }
 
 static HOOK: OnceLock<&'static dyn Hook> = OnceLock::new();
@@ -52,7 +50,6 @@ pub(crate) fn turn_of_waiter(notify: &dyn Fn() -> Notify) -> Option<Duration> {
         notify,
         stage: ServerStage::Serving,
         reporter: None,
-        blocked_for: &mut |_, _| None,
     };
     hook()?.turn(turn).map(|next| next.since(now()))
 }

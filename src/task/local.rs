@@ -8,7 +8,9 @@ use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::sync::{Arc, PoisonError};
 
-use crate::limits::{BLOCKED_SAMPLE, POLL_TIME_MAX, TASKS_A_TURN_MAX};
+use crate::limits::{
+    BLOCKED_MIN, BLOCKED_SAMPLE, POLL_TIME_MAX, REPORT_INTERVAL, TASKS_A_TURN_MAX,
+};
 use crate::observe::{Reporter, ServerEvent};
 use crate::os::Instant;
 use crate::sync::contain::contain;
@@ -47,6 +49,8 @@ pub(super) struct Local {
     notice: Arc<Notice>,
     /// Turns in which a task was polled.
     busy_turns: Cell<u8>,
+    /// When a task that blocked the loop was last reported.
+    blocked_at: Cell<Option<Instant>>,
     woken: Arc<Woken>,
 }
 
@@ -82,6 +86,7 @@ impl Local {
             tasks: RefCell::default(),
             notice: Arc::new(Notice::new()),
             busy_turns: Cell::new(0),
+            blocked_at: Cell::new(None),
             woken: Arc::new(Woken {
                 runner,
                 state: Mutex::new(State {
@@ -135,13 +140,27 @@ impl Local {
             self.poll(id, &mut turn.reporter);
             if let Some(began_at) = &mut began_at {
                 let now = (turn.now)();
-                if let Some(time) = (turn.blocked_for)(*began_at, now)
-                    && let Some(reporter) = &mut turn.reporter
-                {
-                    reporter.on(ServerEvent::LoopBlocked(time));
-                }
+                self.report_blocked(*began_at, now, &mut turn.reporter);
                 *began_at = now;
             }
+        }
+    }
+
+    /// Reports a task that has kept the loop for long, but not one after the other.
+    fn report_blocked(
+        &self,
+        began_at: Instant,
+        now: Instant,
+        reporter: &mut Option<&mut Reporter>,
+    ) {
+        let (time, last) = (now.since(began_at), self.blocked_at.get());
+        let is_due = last.is_none_or(|at| at.after(REPORT_INTERVAL) <= now);
+        if time >= BLOCKED_MIN
+            && is_due
+            && let Some(reporter) = reporter
+        {
+            self.blocked_at.set(Some(now));
+            reporter.on(ServerEvent::LoopBlocked(time));
         }
     }
 
