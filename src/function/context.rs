@@ -8,6 +8,7 @@ use crate::current_request::CurrentRequest;
 use crate::message::owned::OwnedRequest;
 use crate::message::request::{Head, Request, RequestBody};
 use crate::os::clock;
+use crate::task::{Elapsed, timeout};
 
 use super::environment::variable;
 use super::record;
@@ -124,6 +125,57 @@ impl<'a> Context<'a> {
         let timeout = self.timeout()?;
         let elapsed = clock::monotonic().saturating_sub(self.arrived_at);
         Instant::now().checked_sub(elapsed)?.checked_add(timeout)
+    }
+
+    /// How much is left until the [`deadline`](Self::deadline): zero once it has passed, `None` if the platform has set none.
+    #[must_use]
+    pub fn remaining(&self) -> Option<Duration> {
+        let elapsed = clock::monotonic().saturating_sub(self.arrived_at);
+        Some(self.timeout()?.saturating_sub(elapsed))
+    }
+
+    /// Waits for a future, but not beyond the [`deadline`](Self::deadline), and gives up `margin` before it: its output, or
+    /// [`Elapsed`], which is a response as well, 504. Without a deadline it waits for as long as it takes.
+    ///
+    /// The platform gives up at the deadline itself: the caller gets the platform's error and never the function's, the platform
+    /// bills the whole time, and its log says nothing of what the function was about. With a margin of some hundred milliseconds
+    /// the function says it first. The future is dropped then; code on other threads goes on.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// use coldstart::{Context, Request, TestRequest, sleep};
+    ///
+    /// fn report(request: &Request<'_>) -> impl Future<Output = Result<String, coldstart::task::Elapsed>> + use<> {
+    ///     Context::new(request.head()).before_deadline(Duration::from_millis(980), async {
+    ///         sleep(Duration::from_secs(3600)).await; // Stands for a slow database.
+    ///         "never seen\n".to_owned()
+    ///     })
+    /// }
+    ///
+    /// let request = TestRequest::get("/").header("x-fc-function-timeout", "1");
+    /// assert_eq!(request.run(report).status(), 504);
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`Elapsed`]: less than the margin is left.
+    ///
+    /// # Panics
+    ///
+    /// As [`timeout`](crate::timeout()).
+    pub fn before_deadline<F: IntoFuture>(
+        &self,
+        margin: Duration,
+        future: F,
+    ) -> impl Future<Output = Result<F::Output, Elapsed>> + use<F> {
+        let remaining = self.remaining().map(|left| left.saturating_sub(margin));
+        async move {
+            match remaining {
+                Some(remaining) => timeout(remaining, future).await,
+                None => Ok(future.await),
+            }
+        }
     }
 
     /// The keys of the function's role ([contract §2](crate::contract#2-start) and [§3](crate::contract#3-requests)):

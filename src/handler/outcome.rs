@@ -17,6 +17,7 @@ use crate::message::rejection::Rejection;
 use crate::message::response::{Response, Status};
 use crate::sync::notify::Notify;
 use crate::sync::oneshot::{Polled, Receiver};
+use crate::task::Elapsed;
 
 /// What a handler returns: a response, the promise of one that another thread completes, or a future of one.
 ///
@@ -262,6 +263,13 @@ impl<T: IntoResponse> IntoOutcome for T {
 pub trait IntoResponse {
     /// The response.
     fn into_response(self) -> Response;
+}
+
+/// 504 (RFC 9110 §15.6.5): what the handler waited for took too long.
+impl IntoResponse for Elapsed {
+    fn into_response(self) -> Response {
+        Response::text("it took too long\n").status(Status::GATEWAY_TIMEOUT)
+    }
 }
 
 impl IntoResponse for Response {

@@ -1,5 +1,7 @@
 //! Contract §3: requests.
 
+use std::time::Duration;
+
 use crate::platform::{CANARIES, Call, Instance, bootstrap, example, under_test};
 use crate::under_test::FROM_ENVIRONMENT;
 
@@ -330,4 +332,32 @@ fn a_stream_is_chunked_and_its_first_event_leaves_before_the_last() {
     }
     // The last event comes nine seconds later.
     assert_eq!(String::from_utf8(seen).unwrap(), "id: 1\ndata: tick 1\n\n");
+}
+
+#[test]
+fn a_call_is_given_up_before_the_platform_gives_up() {
+    use coldstart::{Context, Request, TestRequest, sleep};
+
+    let left = |request: &Request<'_>| format!("{:?}", Context::new(request.head()).remaining());
+    let plain = TestRequest::get("/");
+    assert_eq!(plain.run(left).text(), "None");
+    let passed = TestRequest::get("/").header("x-fc-function-timeout", "0");
+    assert_eq!(passed.run(left).text(), "Some(0ns)");
+    let work = |request: &Request<'_>| {
+        let margin = Duration::from_millis(3_599_990);
+        let wait = Duration::from_millis(if request.path() == "/slow" { 5_000 } else { 1 });
+        Context::new(request.head()).before_deadline(margin, async move {
+            sleep(wait).await;
+            "done"
+        })
+    };
+    // Ten milliseconds are left.
+    let slow = TestRequest::get("/slow").header("x-fc-function-timeout", "3600");
+    assert_eq!(slow.run(work).status(), 504);
+    // With no deadline, or one that has passed, what is ready wins.
+    assert_eq!(TestRequest::get("/").run(work).text(), "done");
+    let ready = |request: &Request<'_>| {
+        Context::new(request.head()).before_deadline(Duration::ZERO, async { "done" })
+    };
+    assert_eq!(passed.run(ready).text(), "done");
 }
