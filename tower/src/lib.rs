@@ -28,10 +28,21 @@
 //! - **[`RequestContext`] is in the request's extensions**: the platform's request id, credentials, deadline and log lines.
 //! - **The server frames messages** and sets `Date`: see [`Response::from_http`](coldstart::Response::from_http) for what becomes of such fields.
 //!
+//! # tokio
+//!
+//! Without features there is no runtime: code that needs tokio's timers, sockets or tasks panics, as it does in any thread that is in no
+//! runtime. The feature `tokio` adds one: a current-thread runtime, built when the first request comes and so never before the port is
+//! open. Services, their futures and their bodies are polled on the loop as before, each time in that runtime; a thread of its own drives
+//! what they wait for, and the tasks that they spawn. So `tokio::spawn`, `tokio::time`, `tokio::net`, reqwest, database clients and
+//! `ServeDir` work. `runtime` is for code before the first request. The runtime ends with the last handler: its tasks are dropped where
+//! they wait.
+//!
 //! What does not work: axum's `ws`, since the upgrade that it waits for is made in hyper alone. A `WebSocket` stays in front of the
 //! service, as a coldstart handler: see the README.
 
 mod context;
+#[cfg_attr(not(feature = "tokio"), path = "no_runtime.rs")]
+mod runtime;
 mod service;
 
 use core::error::Error;
@@ -42,6 +53,8 @@ use tower_service::Service;
 
 pub use coldstart::message::Incoming;
 pub use context::RequestContext;
+#[cfg(feature = "tokio")]
+pub use runtime::runtime;
 pub use service::ServiceHandler;
 
 // The README's Rust compiles.

@@ -16,6 +16,7 @@ use http::{Extensions, Method};
 use tower_service::Service;
 
 use crate::context::RequestContext;
+use crate::runtime::Lease;
 
 /// A tower service as a [`Handler`].
 ///
@@ -40,6 +41,7 @@ pub struct ServiceHandler<S> {
     service: S,
     /// Adds the peer's address to the extensions of a request, if it is wanted.
     peer_address: Option<Arc<Insert>>,
+    runtime: Lease,
 }
 
 type Insert = dyn Fn(&mut Extensions, SocketAddr) + Send + Sync;
@@ -53,15 +55,17 @@ enum Begun<S: Service<http::Request<Incoming>>> {
     /// It was not.
     Waiting(S, Box<http::Request<Incoming>>),
     Failed(S::Error),
+    /// There is no runtime to call it in.
+    Without(BoxError),
 }
 
 impl<S> ServiceHandler<S> {
     /// A handler whose requests go to `service`.
-    pub const fn new(service: S) -> Self {
-        let peer_address = None;
+    pub fn new(service: S) -> Self {
         Self {
             service,
-            peer_address,
+            peer_address: None,
+            runtime: Lease::new(),
         }
     }
 
@@ -140,11 +144,17 @@ where
         {
             insert(extensions, address);
         }
-        let begun = self.begin(request);
-        async move {
+        let runtime = self.runtime.clone();
+        let begun = match runtime.enter() {
+            Ok(_entered) => self.begin(request),
+            Err(error) => Begun::Without(error.into()),
+        };
+        let bodies = runtime.clone();
+        runtime.future(async move {
             let returned = match begun {
                 Begun::Called(future) => future.await,
                 Begun::Failed(error) => Err(error),
+                Begun::Without(error) => return fail(&context, &*error),
                 Begun::Waiting(mut service, request) => {
                     match poll_fn(|context| service.poll_ready(context)).await {
                         Ok(()) => service.call(*request).await,
@@ -153,13 +163,13 @@ where
                 }
             };
             match returned {
-                Ok(response) => match outcome_of(response, &method) {
+                Ok(response) => match outcome_of(response.map(|body| bodies.body(body)), &method) {
                     Ok(outcome) => outcome,
                     Err(error) => fail(&context, &error),
                 },
                 Err(error) => fail(&context, &*error.into()),
             }
-        }
+        })
     }
 }
 
