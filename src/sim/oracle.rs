@@ -407,6 +407,7 @@ fn check_unanswered(
 pub(super) fn outstanding(peer: &Peer, kernel: &Kernel) -> Option<String> {
     match peer.state {
         PeerState::Connected | PeerState::HalfClosed => {}
+        PeerState::ClosedByServer(_) if peer.goes_on() => {}
         PeerState::Starting => return Some(format!("{} never connected", peer.name())),
         PeerState::Left | PeerState::ClosedByServer(_) | PeerState::Refused => return None,
     }

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 
 use super::kernel::{Flow, Kernel, LinkId};
 use super::plan::{Expected, RequestPlan};
-use super::response_reader::{RequestMethod, ResponseReader};
+use super::response_reader::{RequestMethod, ResponseReader, SOCKET};
 use super::wall_clock::WallClock;
 
 /// One step of a script.
@@ -164,6 +164,13 @@ impl Peer {
         }
     }
 
+    /// Whether the peer goes on with its script. The end of a socket's output does not end its input.
+    pub(super) fn goes_on(&self) -> bool {
+        let last = self.reader.responses.last();
+        let is_socket = last.is_some_and(|last| last.field(SOCKET).is_some());
+        self.is_connected() || (is_socket && self.state == PeerState::ClosedByServer(Flow::Ended))
+    }
+
     /// When to wake the peer next, unless that is scheduled already.
     pub(super) fn next_alarm(&mut self, at: u64, link: LinkId, kernel: &Kernel) -> Option<u64> {
         let pause = (self.times.paused_until > at).then_some(self.times.paused_until);
@@ -271,7 +278,12 @@ impl Peer {
                 }
                 Step::HalfClose => {
                     kernel.peer_end(link);
-                    self.state = PeerState::HalfClosed;
+                    self.state = if self.is_connected() {
+                        PeerState::HalfClosed
+                    } else {
+                        // Both sides have ended.
+                        PeerState::Left
+                    };
                 }
                 Step::Close => {
                     kernel.peer_close(link);

@@ -223,6 +223,8 @@ fn ends(prng: &mut Prng, ids: &mut u64) -> Vec<Peer> {
     peers.push(socket.peer);
     let mut half = Generator::new("half socket", prng, ids);
     become_socket(&mut half, SocketAction::Close(50), 300);
+    // The server has ended its side by then.
+    half.then(Step::Pause(100));
     half.then(Step::HalfClose);
     peers.push(half.peer);
     let mut resetter = peer(prng, ids, &[RequestDraft::new(Action::Large(9000), 0)]);

@@ -134,7 +134,7 @@ impl World {
         {
             kernel.violate(format!("{}: {what}", peer.name()));
         }
-        if peer.is_connected() {
+        if peer.goes_on() {
             peer.run_script(at, link, kernel, &self.wall);
         }
         peer.next_alarm(at, link, kernel)
