@@ -1,6 +1,7 @@
 //! The generator of a peer's script: requests and malformed input as bytes, each with the response that must come.
 
-use super::peer::{ContinueRule, Peer, PeerRequest, Step};
+use super::draft::{CLOSE, EXPECT, Framing, KEEP_ALIVE, RequestDraft};
+use super::peer::{ContinueRule, Peer, PeerRequest, Rest, Step};
 use super::plan::{
     Action, Completion, Expected, FutureEnd, Persistence, PullAction, RequestPlan, UploadAction,
     WakeKind, expected, pattern,
@@ -8,64 +9,6 @@ use super::plan::{
 use super::prng::Prng;
 use super::response_reader::RequestMethod;
 use super::writer_plan::{WriterEnd, WriterPlan};
-
-/// How a body is framed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Framing {
-    Length,
-    Chunked,
-    /// Chunks of one byte: the most work for the bytes.
-    TinyChunks,
-}
-
-/// A request before it is bytes.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct RequestDraft {
-    pub(super) action: Action,
-    pub(super) method: &'static str,
-    pub(super) version: &'static str,
-    pub(super) body_len: usize,
-    pub(super) framing: Framing,
-    /// Field lines, each with its CRLF.
-    pub(super) fields: &'static str,
-}
-
-impl RequestDraft {
-    pub(super) const fn new(action: Action, body_len: usize) -> Self {
-        Self {
-            action,
-            method: if body_len > 0 { "POST" } else { "GET" },
-            version: "HTTP/1.1",
-            body_len,
-            framing: Framing::Length,
-            fields: "",
-        }
-    }
-
-    /// Whether the response does not depend on the body.
-    pub(super) fn is_refused_by_its_head(&self) -> bool {
-        let is_too_long = match self.framing {
-            Framing::Length => matches!(
-                self.action,
-                Action::Limit(len) | Action::Pull(PullAction::Collect(len)) if self.body_len > len
-            ),
-            Framing::Chunked | Framing::TinyChunks => false,
-        };
-        is_too_long
-            || matches!(
-                self.action,
-                Action::Refuse
-                    | Action::RefuseLater(_)
-                    | Action::PanicOnAccept
-                    | Action::Pull(PullAction::Leave(0))
-            )
-    }
-}
-
-pub(super) const EXPECT: &str = "Expect: 100-continue\r\n";
-pub(super) const CLOSE: &str = "Connection: close\r\n";
-pub(super) const KEEP_ALIVE: &str = "Connection: keep-alive\r\n";
-pub(super) const UPGRADE: &str = "Connection: Upgrade\r\nUpgrade: made-up\r\n";
 
 /// Follows everything that is refused. If it is handled as a request, that is a violation.
 const POISON: &str = "GET /poison HTTP/1.1\r\nHost: a\r\n\r\n";
@@ -182,6 +125,7 @@ impl<'a> Generator<'a> {
             } else {
                 ContinueRule::Never
             },
+            rest: draft.rest(),
             start: self.len,
             end: self.len + head.len() + body_bytes.len(),
             begun_at: None,
@@ -248,6 +192,7 @@ impl<'a> Generator<'a> {
             method: RequestMethod::Other,
             expected: Expected::refusal(status),
             continue_rule: ContinueRule::Never,
+            rest: Rest::Short,
             start: self.len,
             end: self.len + bytes.len(),
             begun_at: None,

@@ -5,6 +5,7 @@
 
 mod background;
 mod check;
+mod draft;
 mod exchange;
 mod fairness;
 mod faults;

@@ -3,7 +3,7 @@
 use core::time::Duration;
 
 use super::kernel::{Excuse, Flow, Kernel, ServerEnd};
-use super::peer::{ContinueRule, Pace, Peer, PeerRequest, PeerState, Reading, Step};
+use super::peer::{ContinueRule, Pace, Peer, PeerRequest, PeerState, Reading, Rest, Step};
 use super::plan::{Action, Completeness, Persistence, PullAction, SocketAction, UploadAction};
 use super::response_reader::{ReceivedResponse, RequestMethod};
 use super::wall_clock::WallClock;
@@ -295,11 +295,11 @@ fn check_end(peer: &Peer, before: PeerState, kernel: &Kernel) -> Result<(), Stri
     if last.is_some_and(|response| response.says_close()) {
         return Ok(());
     }
-    // After an early response, the rest of the request still has its time-out.
+    // After an early response, the rest of the request still has its time-out, or is too long to be discarded.
     let is_early = received
         .checked_sub(1)
         .and_then(|last| peer.requests.get(last))
-        .is_some_and(|request| request.whole_at.is_none());
+        .is_some_and(|request| request.whole_at.is_none() || request.rest == Rest::Long);
     if is_early {
         return Ok(());
     }

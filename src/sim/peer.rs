@@ -43,6 +43,15 @@ pub(super) enum ContinueRule {
     AtMostOnce,
 }
 
+/// What is left of a request's body once the handler pulls no more of it, after the head of its response.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Rest {
+    /// Nothing, or so little that the server discards it.
+    Short,
+    /// The server can't know, or it is too long: the connection ends (RFC 9112 §9.3), and the head is out already.
+    Long,
+}
+
 /// A request, or bytes that the server must refuse, and the response that must come.
 #[derive(Clone, Debug)]
 pub(super) struct PeerRequest {
@@ -51,6 +60,7 @@ pub(super) struct PeerRequest {
     pub(super) method: RequestMethod,
     pub(super) expected: Expected,
     pub(super) continue_rule: ContinueRule,
+    pub(super) rest: Rest,
     /// Its byte range in all that the peer sends.
     pub(super) start: usize,
     pub(super) end: usize,

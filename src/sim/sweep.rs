@@ -2,8 +2,9 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
+use super::draft::{EXPECT, Framing, RequestDraft, UPGRADE};
 use super::faults::{FaultRates, Syscall};
-use super::generator::{EXPECT, Framing, Generator, RequestDraft, UPGRADE};
+use super::generator::Generator;
 use super::kernel::Tracing;
 use super::peer::{Pace, Peer, Step};
 use super::plan::{Action, Completion, FutureEnd, SocketAction, UploadAction, WakeKind};

@@ -1,6 +1,7 @@
 //! The workload: one function generates the script of each kind of peer.
 
-use super::generator::{CLOSE, EXPECT, Framing, Generator, RequestDraft, UPGRADE, random_draft};
+use super::draft::{CLOSE, EXPECT, Framing, RequestDraft, UPGRADE};
+use super::generator::{Generator, random_draft};
 use super::peer::{Pace, Peer, Step};
 use super::plan::{Action, Completion, PullAction, SocketAction, UploadAction, WakeKind, raw};
 use super::prng::Prng;

@@ -3,7 +3,7 @@
 use coldstart::server::ServerEvent;
 use coldstart::sim::Scenario;
 
-use super::{SECOND, get};
+use super::{SECOND, get, post};
 
 /// `/writer/pieces/length/room/wake/end`; the wake is 0 from elsewhere, 1 its own, 2 several, 3 late, 9 none.
 fn path(id: u32, pieces: u32, wake: u32, end: u32) -> String {
@@ -88,6 +88,36 @@ fn a_writer_that_fails_cuts_its_response() {
             assert_eq!(received.statuses(), [200], "{end}");
             assert!(!received.is_open(), "{end}");
             assert_eq!((sim.events(), sim.futures()), (events.clone(), 0), "{end}");
+        }
+    }
+}
+
+/// The head is out before the handler leaves the body, so it can't say that the connection will end (RFC 9112 §9.6).
+#[test]
+fn a_pulled_body_that_is_left_ends_the_connection_only_if_its_rest_is_not_short() {
+    let body = "b".repeat(100);
+    let announced = post("/1/pull-some/3", "", &body);
+    let chunked = format!(
+        "POST /1/pull-some/3 HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n64\r\n{body}\r\n"
+    );
+    let long = "POST /1/pull-some/3 HTTP/1.1\r\nHost: a\r\nContent-Length: 65640\r\n\r\n"
+        .to_owned()
+        + &body;
+    for (request, persists) in [(announced, true), (chunked, false), (long, false)] {
+        let mut sim = Scenario::default();
+        let peer = sim.connect();
+        sim.send(peer, &request);
+        let received = sim.read(peer);
+        assert_eq!(received.statuses(), [200], "{request}");
+        assert!(
+            received.text().ends_with("\r\n\r\n3\r\nbbb\r\n0\r\n\r\n"),
+            "{received:?}"
+        );
+        assert!(!received.text().contains("close"), "{received:?}");
+        assert_eq!(received.is_open(), persists, "{request}");
+        if persists {
+            sim.send(peer, get("/2/echo"));
+            assert_eq!(sim.read(peer).statuses(), [200]);
         }
     }
 }
