@@ -32,6 +32,8 @@ pub(super) struct Counts {
     pub(super) sends: u64,
     pub(super) watches: u64,
     pub(super) edges: u64,
+    /// Events of sockets that had no edge.
+    pub(super) spurious: u64,
     pub(super) bytes_in: u64,
     pub(super) bytes_out: u64,
 }
@@ -230,7 +232,9 @@ impl Kernel {
                 .filter(|link| link.watch.key == Some(key))
             {
                 link.watch.edge = EdgeState::Pending;
+                self.counts.spurious += 1;
             }
+            self.note(|| format!("spurious event for {key:?}: {readiness:?}"));
             found.push(Occurrence::Socket(key, readiness));
         }
         if self.faults.prng.chance(self.faults.rates.spurious) {
@@ -354,7 +358,9 @@ impl Kernel {
         let link = &mut self.links[id];
         if link.inbound.is_empty() {
             link.watch.edge = EdgeState::Drained;
-            return match link.inbound_flow {
+            let flow = link.inbound_flow;
+            self.note(|| format!("receive {id}: nothing, {flow:?}"));
+            return match flow {
                 Flow::Open => Err(Fault::Again),
                 Flow::Ended => Ok(0),
                 Flow::Broken => Err(Fault::Gone),
