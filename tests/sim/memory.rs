@@ -129,3 +129,16 @@ fn what_follows_a_promised_request_and_cannot_be_kept_ends_the_connection() {
     assert_eq!(received.text(), "");
     assert!(!received.is_open());
 }
+
+#[test]
+fn what_follows_an_upgrade_and_cannot_be_kept_ends_the_connection_without_a_second_response() {
+    let mut sim = Scenario::new(ONE_HEAD);
+    let peer = sim.connect_with_room(24);
+    let offer =
+        get("/1/upgrade").replace("Host", "Connection: Upgrade\r\nUpgrade: made-up\r\nHost");
+    sim.send(peer, offer + &"u".repeat(60_000));
+    let received = sim.read(peer);
+    assert!(!received.is_open(), "{received:?}");
+    let switch = "HTTP/1.1 101 Switching Protocols\r\n";
+    assert!(switch.starts_with(received.text()), "{received:?}");
+}

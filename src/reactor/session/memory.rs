@@ -104,10 +104,13 @@ impl<O: Os, H: Handler> Driver<'_, O, H> {
     #[cold]
     pub(super) fn give_up(&mut self) -> Result<(), Exhausted> {
         let session = &mut *self.session;
-        let is_promised = session
-            .work
-            .as_ref()
-            .is_some_and(|work| matches!(work.source, ResponseSource::Awaited(_)));
+        // An upgrade's response may be out already, and its thread waits for the socket.
+        let is_promised = session.work.as_ref().is_some_and(|work| {
+            matches!(
+                work.source,
+                ResponseSource::Awaited(_) | ResponseSource::Upgrade(_)
+            )
+        });
         let connection = &mut session.connection;
         if is_promised || connection.is_idle() || !connection.is_response_due() {
             return Err(Exhausted);
