@@ -82,8 +82,13 @@ fn seeds_that_failed_once_keep_the_invariants() {
     let left = [8242, 9395, 13_676];
     // Hundreds of spurious events while the machine froze and thawed, each of which has a read.
     let spurious = [3766];
+    // Memory ran out while a part of an upgrade's response was sent, and 503 followed.
+    let upgraded = [21_261];
+    // A whole body for a handler that pulls it, and in the same go as many pieces of the next one as the budget allows.
+    let whole = [21_940];
     let seeds = woken.into_iter().chain(half_closed).chain(left);
-    for seed in seeds.chain(spurious) {
+    let seeds = seeds.chain(spurious).chain(upgraded).chain(whole);
+    for seed in seeds {
         let failure = run_seed(seed, Tracing::Off).err();
         assert!(failure.is_none(), "{failure:?}");
     }

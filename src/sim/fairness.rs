@@ -54,7 +54,7 @@ impl MostWork {
         self.pieces = self.pieces.max(work.pieces);
         self.locks = self.locks.max(work.locks);
         self.futures = self.futures.max(work.futures);
-        self.budgets_spent += u64::from(work.pieces == PIECES_A_DRIVE_MAX);
+        self.budgets_spent += u64::from(work.pieces >= PIECES_A_DRIVE_MAX);
         let requests = limits.pipeline_max as u64;
         let steps = STEPS_A_REQUEST_MAX * (requests + 1) + PIECES_A_DRIVE_MAX + READS_A_DRIVE_MAX;
         let bounds = [
@@ -62,7 +62,12 @@ impl MostWork {
             ("sends", work.sends, WRITES_A_DRIVE_MAX),
             ("requests", work.requests, requests),
             ("steps of the protocol", work.polls, steps),
-            ("pieces of bodies", work.pieces, PIECES_A_DRIVE_MAX),
+            // A body that has arrived whole is one, too, and costs no more than its request.
+            (
+                "pieces of bodies",
+                work.pieces,
+                PIECES_A_DRIVE_MAX + work.requests,
+            ),
             (
                 "locks of channels",
                 work.locks,
