@@ -10,32 +10,15 @@ mod loopback;
 mod proxy;
 
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::path::Path;
 
-use loopback::process::{Process, status};
-
-/// An example as built by `cargo test`. Cargo puts examples next to programs in all of its versions, but not tests.
-fn example(name: &str) -> PathBuf {
-    let folder = Path::new(env!("CARGO_BIN_EXE_bootstrap")).with_file_name("examples");
-    let example = folder.join(name);
-    assert!(
-        example.exists(),
-        "run: cargo build --all-features --examples"
-    );
-    example
-}
+use loopback::process::{Process, example, status};
 
 /// Starts it on a free port.
 fn start(name: &str, arguments: &[&str]) -> (Process, SocketAddr) {
-    Process::serve(|port| {
-        let mut command = Command::new(example(name));
-        command.args(arguments).env("PORT", port.to_string());
-        for platforms in ["FC_CUSTOM_LISTEN_PORT", "FC_SERVER_PORT"] {
-            command.env_remove(platforms);
-        }
-        command
-    })
+    // Cargo puts examples next to programs in all of its versions, but not tests.
+    let program = Path::new(env!("CARGO_BIN_EXE_bootstrap"));
+    Process::example(&example(program, name), arguments)
 }
 
 /// What was resident at most so far, in KiB.

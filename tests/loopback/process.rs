@@ -4,7 +4,7 @@ use std::ffi::OsStr;
 use std::fs;
 use std::io::{BufRead as _, BufReader};
 use std::net::SocketAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{Receiver, channel};
 use std::thread;
@@ -27,6 +27,17 @@ pub(crate) fn command_again(test: &str) -> Command {
     command.args(["--exact", test, "--nocapture", "--test-threads=2"]);
     command.env(AGAIN, "1");
     command
+}
+
+/// An example as built by `cargo test`, in the folder of examples that is next to another program of the build.
+pub(crate) fn example(program: &Path, name: &str) -> PathBuf {
+    let places = program
+        .ancestors()
+        .map(|folder| folder.join("examples").join(name));
+    places
+        .into_iter()
+        .find(|place| place.is_file())
+        .expect("run: cargo build --workspace --all-features --examples")
 }
 
 /// A child process. Killed on drop.
@@ -68,6 +79,18 @@ impl Process {
                 return (process, SocketAddr::from(([127, 0, 0, 1], port)));
             }
         }
+    }
+
+    /// Starts an example on a free port.
+    pub(crate) fn example(example: &Path, arguments: &[&str]) -> (Self, SocketAddr) {
+        Self::serve(|port| {
+            let mut command = Command::new(example);
+            command.args(arguments).env("PORT", port.to_string());
+            for platforms in ["FC_CUSTOM_LISTEN_PORT", "FC_SERVER_PORT"] {
+                command.env_remove(platforms);
+            }
+            command
+        })
     }
 
     /// The next line of its stderr, or `None` after the last one.

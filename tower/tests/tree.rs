@@ -1,6 +1,7 @@
 //! What an application links: no tokio and no hyper, unless it asks for them.
 #![expect(clippy::expect_used, reason = "what a test cannot set up must fail it")]
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 use std::process::Command;
@@ -56,6 +57,18 @@ fn a_hello_router_links_neither_tokio_nor_hyper() {
     let of_a_runtime =
         |package: &&String| package.starts_with("tokio") || package.starts_with("async_");
     assert_eq!(packages.iter().find(of_a_runtime), None);
+    // The page says so.
+    let page = include_str!("../README.md");
+    let (_, table) = page.split_once("| from | crates |").expect("a table");
+    let (table, _) = table.split_once("\n\n").expect("its end");
+    let names = table.lines().filter_map(|row| row.rsplit_once(" | "));
+    let names = names.flat_map(|(_, names)| names.split(['`', ' ', '|']));
+    let named: BTreeSet<&str> = names
+        .filter(|name| !name.is_empty() && *name != "---")
+        .collect();
+    let linked = packages.iter().map(String::as_str);
+    let linked: BTreeSet<&str> = linked.filter(|name| !name.is_empty()).collect();
+    assert_eq!(named, linked, "the table of README.md");
 }
 
 #[test]
