@@ -20,7 +20,7 @@ use coldstart::handler::{Accept, Demand, Next, Outcome, Upgrade, Upload, WhenHal
 use coldstart::message::Head;
 use coldstart::server::{Limits, ServerEvent, Timeouts};
 use coldstart::{
-    Body, Function, Handler, Response, Router, Status, TestRequest, blocking, yield_now,
+    Body, Function, Handler, Request, Response, Router, Status, TestRequest, blocking, yield_now,
 };
 use loopback::server::{Running, on_loopback};
 use loopback::{Client, get, post};
@@ -84,6 +84,10 @@ impl Upload for Taker {
     }
 }
 
+fn written() -> Response {
+    Response::text(Body::writer(async |out| Ok(out.send("piece").await?)))
+}
+
 async fn panic_later() -> Status {
     yield_now().await;
     panic!("in a future")
@@ -94,7 +98,7 @@ fn router() -> Router {
     let shared = pool.clone();
     Router::new()
         .get("/text", |_| "text\n")
-        .get("/large", |_| "large".repeat(20_000))
+        .get("/large", |_| "large".repeat(60_000))
         .get("/invalid", |_| {
             Response::text("").header("x-a", "a\r\nb: c".to_owned())
         })
@@ -111,8 +115,10 @@ fn router() -> Router {
         })
         .get("/panic-later", |_| panic_later())
         .get("/panic", |_| -> Response { panic!("in a handler") })
-        .get("/writer", |_| {
-            Response::text(Body::writer(async |out| Ok(out.send("piece").await?)))
+        .get("/writer", |_| written())
+        .get("/writer-later", |_| async {
+            yield_now().await;
+            written()
         })
         .get("/pool", move |request| pool.respond(request))
         .post("/pool", move |request| shared.respond(request))
@@ -419,12 +425,14 @@ fn pipelined_requests_pass_in_their_order() {
 fn a_body_in_pieces_passes_when_it_begins() {
     let seen = Seen::default();
     let server = Running::start_handler(on_loopback(), watched(&seen));
-    let mut client = Client::connect(server.address);
-    client.send(get("/writer"));
-    let response = client.head().expect("a response");
-    assert_eq!(names(&response.head), ["inner", "outer"]);
-    assert_eq!(client.chunked().expect("a body"), b"piece");
-    assert_eq!(take(&seen).len(), 2);
+    for path in ["/writer", "/writer-later"] {
+        let mut client = Client::connect(server.address);
+        client.send(get(path));
+        let response = client.head().expect("a response");
+        assert_eq!(names(&response.head), ["inner", "outer"], "{path}");
+        assert_eq!(client.chunked().expect("a body"), b"piece", "{path}");
+        assert_eq!(take(&seen).len(), 2, "{path}");
+    }
     server.stop();
 }
 
@@ -583,4 +591,93 @@ fn the_example_s_middleware_sees_each_kind_of_response() {
         );
     }
     server.stop();
+}
+
+/// Makes a tunnel, or responds in HTTP.
+#[derive(Clone, Copy)]
+enum Tunnel {
+    Open,
+    /// Without looking at the request.
+    Closed,
+    /// After the request.
+    Ignored,
+}
+
+impl Handler for Tunnel {
+    fn accept(&mut self, _: &Head<'_>) -> Accept {
+        match self {
+            Self::Open => Accept::Upgrade(Upgrade::new("tunnel", |_, _| {})),
+            Self::Closed => Accept::Respond(Response::text("in HTTP").into()),
+            Self::Ignored => Accept::Buffer,
+        }
+    }
+
+    fn call(&mut self, _: &Request<'_>) -> Outcome {
+        Response::text("in HTTP").into()
+    }
+}
+
+#[test]
+fn a_tunnel_passes_as_200_and_a_response_that_makes_none_as_501() {
+    let tunnels = [
+        (Tunnel::Open, 200),
+        (Tunnel::Closed, 501),
+        (Tunnel::Ignored, 501),
+    ];
+    for (tunnel, status) in tunnels {
+        let seen = Seen::default();
+        let handler = tunnel.with(seeing("inner", &seen));
+        let server = Running::start_handler(on_loopback(), handler);
+        let mut client = Client::connect(server.address);
+        client.send("CONNECT a:1 HTTP/1.1\r\nHost: a:1\r\n\r\n");
+        let response = client.head().expect("a response");
+        assert_eq!(
+            (response.status, names(&response.head)),
+            (status, vec!["inner"])
+        );
+        assert_eq!(take(&seen), [format!("inner CONNECT a:1 {status}")]);
+        server.stop();
+    }
+}
+
+#[test]
+fn a_response_that_does_not_fit_into_memory_passes_as_503() {
+    let seen = Seen::default();
+    let bounded = on_loopback().limits(Limits::new().memory_max(200_000));
+    let server = Running::start_handler(bounded, watched(&seen));
+    let mut client = Client::connect(server.address);
+    let response = client.request(get("/large"));
+    assert_eq!(
+        (response.status, names(&response.head)),
+        (503, vec!["inner", "outer"])
+    );
+    assert_eq!(response.field("retry-after"), Some("1"));
+    assert_eq!(
+        take(&seen),
+        ["inner GET /large 503", "outer GET /large 503"]
+    );
+    server.stop();
+}
+
+#[test]
+fn a_panic_for_a_refused_request_leaves_it_refused() {
+    let seen = Seen::default();
+    let handler = router()
+        .with(seeing("inner", &seen))
+        .with(|head| match head.query() {
+            Some("panic") => panic!("for a refused request"),
+            _ => Next::handle(),
+        })
+        .with(seeing("outer", &seen));
+    let server = Running::start_handler(on_loopback(), handler);
+    let response = Client::connect(server.address).request("GET /text?panic HTTP/1.1\r\n\r\n");
+    assert_eq!(
+        (response.status, names(&response.head)),
+        (400, vec!["inner"])
+    );
+    assert_eq!(take(&seen), ["inner GET /text?panic 400"]);
+    server.begin_stop();
+    server.ended().expect("it stops");
+    let mut panics = server.events.try_iter();
+    assert!(panics.any(|event| matches!(event, ServerEvent::HandlerPanicked)));
 }
