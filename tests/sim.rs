@@ -87,7 +87,10 @@ fn seeds_that_failed_once_keep_the_invariants() {
     // A whole body for a handler that pulls it, and in the same go as many pieces of the next one as the budget allows.
     let whole = [21_940];
     let seeds = woken.into_iter().chain(half_closed).chain(left);
+    // EAGAIN although a request had come, and then the connection made room for another.
+    let evicted = [24_867];
     let seeds = seeds.chain(spurious).chain(upgraded).chain(whole);
+    let seeds = seeds.chain(evicted);
     for seed in seeds {
         let failure = run_seed(seed, Tracing::Off).err();
         assert!(failure.is_none(), "{failure:?}");

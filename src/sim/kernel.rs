@@ -468,9 +468,7 @@ impl Kernel {
         if !self.is_accepted(id, Syscall::Close) {
             return;
         }
-        let link = &mut self.links[id];
-        let unread = link.inbound.len();
-        link.server_end = ServerEnd::Closed;
+        let unread = self.links[id].close(self.idle);
         self.counts.closed += 1;
         self.forget(id);
         self.note(|| format!("close {id}, {unread} bytes unread"));

@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 
 use crate::os::{Interest, Key, Readiness};
+use crate::reactor::IdlePolicy;
 
 /// Names a connection. Never used twice in a run.
 pub(in crate::sim) type LinkId = usize;
@@ -44,7 +45,7 @@ pub(in crate::sim) enum Excuse {
     Reset,
     Cut,
     NeverAccepted,
-    /// A fault returned EAGAIN to the last read before a time-out.
+    /// A fault returned EAGAIN to the last read before a time-out, or before the connection made room for another.
     FalselyDrained,
 }
 
@@ -109,6 +110,18 @@ impl Link {
             needless_reads: 0,
             events_with_wakeup: 0,
         }
+    }
+
+    /// The server closes its end; returns how many bytes it has not read.
+    pub(in crate::sim) fn close(&mut self, idle: IdlePolicy) -> usize {
+        self.server_end = ServerEnd::Closed;
+        let unread = self.inbound.len();
+        // The server could not know of a request, and a full one makes room for another connection.
+        let is_hidden = unread > 0 && self.watch.edge == EdgeState::FalselyDrained;
+        if is_hidden && idle == IdlePolicy::Evict {
+            self.excuse.get_or_insert(Excuse::FalselyDrained);
+        }
+        unread
     }
 
     pub(in crate::sim) fn readiness(&self) -> Readiness {
