@@ -5,6 +5,7 @@
 //! until an event arrives, never for a time-out: a lost wake-up is a deadlock, and loom reports it.
 
 mod bodies;
+mod incoming;
 mod pool;
 mod tasks;
 mod world;

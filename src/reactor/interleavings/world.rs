@@ -205,7 +205,8 @@ impl Os for World {
     }
 
     fn receive(&mut self, socket: &usize, buffer: &mut [u8]) -> Result<usize, Fault> {
-        let peer = &mut self.peers.lock().unwrap()[*socket];
+        let mut peers = self.peers.lock().unwrap();
+        let peer = &mut peers[*socket];
         let Some(input) = peer.input.pop_front().map(str::as_bytes) else {
             return if peer.is_over {
                 Ok(0)
@@ -213,6 +214,12 @@ impl Os for World {
                 Err(Fault::Again)
             };
         };
+        let has_more = !peer.input.is_empty();
+        drop(peers);
+        if has_more {
+            // As if the rest had come just after the read.
+            self.report_readiness(*socket);
+        }
         buffer[..input.len()].copy_from_slice(input);
         Ok(input.len())
     }
