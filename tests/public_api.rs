@@ -53,6 +53,8 @@ fn a_foreign_type_is_found_wherever_it_is_named() {
             "2": { "inner": { "impl": { "trait": reference(8), "for": { "resolved_path": reference(1) } } } },
             "3": { "inner": { "use": { "source": "http::Uri", "name": "Uri", "id": 9, "is_glob": false } } },
             "4": { "inner": { "function": { "sig": { "output": { "resolved_path": reference(10) } } } } },
+            "5": { "inner": { "impl": { "trait": reference(11), "blanket_impl": { "generic": "T" } } } },
+            "6": { "inner": { "impl": { "trait": reference(12), "blanket_impl": null } } },
         },
         "paths": {
             "1": { "crate_id": 0, "path": ["ours", "Ours"] },
@@ -60,13 +62,18 @@ fn a_foreign_type_is_found_wherever_it_is_named() {
             "8": { "crate_id": 6, "path": ["tower", "Service"] },
             "9": { "crate_id": 6, "path": ["http", "Uri"] },
             "10": { "crate_id": 2, "path": ["core", "time", "Duration"] },
+            "11": { "crate_id": 6, "path": ["tower", "ServiceExt"] },
+            "12": { "crate_id": 6, "path": ["tower", "Layer"] },
         },
         "external_crates": {
             "2": { "name": "core" }, "5": { "name": "mio" }, "6": { "name": "tower" },
         },
     });
     let found: Vec<String> = foreign(&described).into_iter().collect();
-    assert_eq!(found, ["http::Uri", "mio::Token", "tower::Service"]);
+    assert_eq!(
+        found,
+        ["http::Uri", "mio::Token", "tower::Layer", "tower::Service"]
+    );
 }
 
 /// The public API with these features, as rustdoc describes it.
@@ -109,9 +116,11 @@ fn foreign(described: &Value) -> BTreeSet<String> {
     ids.into_iter().filter_map(resolve).collect()
 }
 
-/// The ids in references: to a type or trait in a signature, or to what a `pub use` exports.
+/// The ids in references: to a type or trait in a signature, or to what a `pub use` exports. What another crate implements for
+/// every type is described with each of ours, and is not part of the API.
 fn collect_references(value: &Value, ids: &mut BTreeSet<String>) {
     match value {
+        Value::Object(fields) if fields.get("blanket_impl").is_some_and(Value::is_object) => {}
         Value::Object(fields) => {
             let is_path = fields.contains_key("path") && fields.contains_key("args");
             let is_export = fields.contains_key("source") && fields.contains_key("is_glob");

@@ -246,7 +246,7 @@ impl<T: IntoResponse> IntoOutcome for T {
 /// | `([(name, value); N], T)`, `(Status, [(name, value); N], T)` | the same with these fields |
 /// | `Option<T>` | the response of `T`, or 404 |
 /// | `Result<T, E>` | either side's response |
-/// | `http::Response<B>` (feature `http`) | as [`Response::from_http`] makes it; 500 if its status is not a final one |
+/// | `http::Response<B>` (feature `http`) | as `Response::from_http` makes it; 500 if its status is not a final one |
 /// | [`Rejection`] | 400, 415 or 422, and why |
 ///
 /// ```
