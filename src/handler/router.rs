@@ -56,8 +56,19 @@ pub struct Router {
     fallback: Option<RouteFunction>,
 }
 
+/// The methods that add a route for one method of HTTP, for functions with these arguments.
 macro_rules! routes_of_one_method {
-    ($($name:ident $method:literal;)*) => {$(
+    ($arguments:tt) => {
+        routes_of_one_method! {
+            $arguments
+            get "GET";
+            post "POST";
+            put "PUT";
+            patch "PATCH";
+            delete "DELETE";
+        }
+    };
+    ($arguments:tt $($name:ident $method:literal;)*) => {$(
         #[doc = concat!("Adds a route for ", $method, ".")]
         ///
         /// # Panics
@@ -67,12 +78,13 @@ macro_rules! routes_of_one_method {
         pub fn $name<R: IntoOutcome<Kind>, Kind>(
             self,
             pattern: &str,
-            function: impl Fn(&Request<'_>) -> R + Send + Sync + 'static,
+            function: impl Fn $arguments -> R + Send + Sync + 'static,
         ) -> Self {
             self.route($method, pattern, function)
         }
     )*};
 }
+pub(super) use routes_of_one_method;
 
 impl Router {
     /// A router without routes.
@@ -81,13 +93,7 @@ impl Router {
         Self::default()
     }
 
-    routes_of_one_method! {
-        get "GET";
-        post "POST";
-        put "PUT";
-        patch "PATCH";
-        delete "DELETE";
-    }
+    routes_of_one_method!((&Request<'_>));
 
     /// Adds a route for all methods that have none of their own for this pattern, OPTIONS included.
     ///

@@ -3,7 +3,7 @@
 use core::fmt;
 
 use crate::handler::outcome::{IntoOutcome, Outcome};
-use crate::handler::router::Router;
+use crate::handler::router::{Router, routes_of_one_method};
 use crate::handler::{Accept, Handler, Watch};
 use crate::message::incoming::Incoming;
 use crate::message::request::{Head, Request};
@@ -53,28 +53,8 @@ impl Router {
     }
 }
 
-macro_rules! routes_of_one_method {
-    ($($name:ident $method:literal;)*) => {$(
-        #[doc = concat!("Adds a route for ", $method, ", as [`Router::", stringify!($name), "`].")]
-        #[must_use]
-        pub fn $name<R: IntoOutcome<Kind>, Kind>(
-            self,
-            pattern: &str,
-            function: impl Fn(&Request<'_>, S) -> R + Send + Sync + 'static,
-        ) -> Self {
-            self.route($method, pattern, function)
-        }
-    )*};
-}
-
 impl<S: Clone + Send + Sync + 'static> StateRouter<S> {
-    routes_of_one_method! {
-        get "GET";
-        post "POST";
-        put "PUT";
-        patch "PATCH";
-        delete "DELETE";
-    }
+    routes_of_one_method!((&Request<'_>, S));
 
     /// Adds a route for all methods that have none of their own, as [`Router::any`].
     #[must_use]
