@@ -21,6 +21,8 @@
 //! # Where to go from a function
 //!
 //! - Several routes: [`Router`].
+//! - Values of types of yours: `Request::parse_query` and `form` (feature `form`), `Request::json`, `Response::json` (feature
+//!   `json`), [`Request::parse_parameter`].
 //! - Code around all routes, such as a log or a check of who calls: [`Handler::with`].
 //! - A response that is made piece by piece: [`Body::writer`], [`Body::poll_fn`], [`Body::channel`], [`Body::file`];
 //!   server-sent events: [`Response::events`].

@@ -107,7 +107,8 @@ impl<'a> Head<'a> {
         percent_decode(self.path())
     }
 
-    /// What follows the first `?`, as it was sent.
+    /// What follows the first `?`, as it was sent. `parse_query` (feature `form`) reads it as a value of a type, and fails with a
+    /// 400 that says why.
     #[must_use]
     pub const fn query(self) -> Option<&'a str> {
         self.query
