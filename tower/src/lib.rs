@@ -13,7 +13,7 @@
 //! A router without state is best given `with_state(())`, as above: otherwise axum makes its routes, with their layers, anew for each
 //! request. (`axum::serve` does the same by itself.)
 //!
-//! [`serve`] takes any [`Service`](tower_service::Service) from [`http::Request`] to [`http::Response`]: a router, a `MethodRouter`, either in
+//! [`serve`] takes any [`Service`] from [`http::Request`] to [`http::Response`]: a router, a `MethodRouter`, either in
 //! tower's layers, or a service of your own. [`ServiceHandler`] is the same as a [`Handler`](coldstart::Handler), for all else that
 //! coldstart has: a `Server` with its limits, a `Function` with events and hooks, `Workers`, a `TestRequest`.
 //!
