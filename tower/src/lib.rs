@@ -24,7 +24,7 @@
 //!   which takes it along and leaves a clone for the next one, so that a place in its queue is never held by a request that is gone.
 //! - **A service that fails** gets its request a 500, with `x-fc-status` where a function has it, and a log line with the error and its causes.
 //!   So does a panic. A request that the http crate does not take gets 400.
-//! - **A future and a body are dropped** when their peer has gone.
+//! - **A future and a body are dropped** when their peer has gone: when it resets the connection, and when it ends its side, as in hyper.
 //! - **[`RequestContext`] is in the request's extensions**: the platform's request id, credentials, deadline and log lines.
 //! - **The server frames messages** and sets `Date`: see [`Response::from_http`](coldstart::Response::from_http) for what becomes of such fields.
 //!

@@ -9,7 +9,7 @@ use core::task::{Context, Poll, Waker};
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use coldstart::handler::{Accept, Outcome};
+use coldstart::handler::{Accept, Outcome, WhenHalfClosed};
 use coldstart::message::{Head, Incoming};
 use coldstart::{Body, Bytes, Handler, Request, Response, Status};
 use http::{Extensions, Method};
@@ -185,7 +185,9 @@ where
             return Accept::Buffer;
         }
         match head.to_http(()) {
-            Ok(request) => Accept::pull(head, |body| self.respond(request.map(|()| body), *head)),
+            Ok(request) => Accept::pull(head, |body| {
+                begin(self.respond(request.map(|()| body), *head))
+            }),
             Err(error) => Accept::Respond(refuse(&error)),
         }
     }
@@ -196,10 +198,16 @@ where
 
     fn call(&mut self, request: &Request<'_>) -> Outcome {
         match request.to_http() {
-            Ok(theirs) => Outcome::future(self.respond(theirs, request.head())),
+            Ok(theirs) => begin(self.respond(theirs, request.head())),
             Err(error) => refuse(&error),
         }
     }
+}
+
+/// A peer that ends its side has gone, as in hyper, whose services know no other end. A client that is killed, or closes a
+/// stream that it has read, does no more than that.
+fn begin(response: impl Future<Output = Outcome> + 'static) -> Outcome {
+    Outcome::future(response).when_half_closed(WhenHalfClosed::Cancel)
 }
 
 /// The outcome of a response.

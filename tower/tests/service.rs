@@ -324,6 +324,44 @@ fn a_body_whose_peer_has_gone_is_dropped() {
 }
 
 #[test]
+fn a_peer_that_ends_its_side_has_gone() {
+    // Without a body, and with one that is pulled.
+    let whole = get("/");
+    let pulled = "POST / HTTP/1.1\r\nHost: test\r\nContent-Length: 5\r\n\r\nabcde";
+    for request in [whole.as_str(), pulled] {
+        for has_response in [false, true] {
+            let (dropped_in, dropped) = channel();
+            let (called_in, called) = channel();
+            let service = service_fn(move |_: Request<Incoming>| {
+                let kept = Dropped(dropped_in.clone());
+                called_in.send(()).expect("the test waits");
+                async move {
+                    if !has_response {
+                        core::future::pending::<()>().await;
+                    }
+                    // It waits for something to say, and never says it.
+                    let body = FromFunction(move |_: &mut Context<'_>| {
+                        let _ = &kept;
+                        Poll::Pending
+                    });
+                    Ok::<_, Infallible>(Response::new(body))
+                }
+            });
+            let server = Running::start_handler(on_loopback(), ServiceHandler::new(service));
+            let mut client = Client::connect(server.address);
+            client.send(request);
+            called.recv_timeout(PATIENCE).expect("it is called");
+            if has_response {
+                client.head().expect("a head");
+            }
+            client.shut_down_output();
+            dropped.recv_timeout(PATIENCE).expect("it is dropped");
+            server.stop();
+        }
+    }
+}
+
+#[test]
 fn a_future_whose_peer_has_gone_is_dropped() {
     let (dropped_in, dropped) = channel();
     let (called_in, called) = channel();
