@@ -8,7 +8,14 @@ use std::fs;
 use std::path::Path;
 
 /// Directories that hold nothing of ours to read.
-const FOREIGN: &[&str] = &["target", "node_modules", "corpus", "artifacts", "coverage"];
+const FOREIGN: &[&str] = &[
+    "target",
+    "node_modules",
+    "venv",
+    "corpus",
+    "artifacts",
+    "coverage",
+];
 
 /// Hidden files and directories that are ours.
 const SHOWN: &[&str] = &[
