@@ -284,7 +284,7 @@ pub(crate) struct NewArguments {
     /// What the function handles
     #[arg(long, value_enum, default_value_t)]
     pub(crate) kind: Kind,
-    /// Use the library at this path instead of the published one
+    /// Use the library in this repository instead of the published one
     #[arg(long, value_name = "DIRECTORY")]
     pub(crate) library: Option<PathBuf>,
 }
@@ -299,6 +299,8 @@ pub(crate) enum Kind {
     Event,
     /// HTTP calls, with streams of server-sent events
     Sse,
+    /// Calls of an MCP server's tools
+    Mcp,
 }
 
 /// Maps the true and false of clap's `SetTrue`.

@@ -9,6 +9,10 @@ use crate::exit::{Failure, Status};
 
 /// The library version that the templates need.
 const LIBRARY: &str = "0.1";
+/// What an MCP server needs beside the library. No feature of axum's: what is left is the router.
+const MCP_DEPENDENCIES: &str = "axum = { version = \"0.8\", default-features = false }
+rmcp = { version = \"3.11\", default-features = false, features = [\"macros\", \"server\", \"transport-streamable-http-server\"] }
+serde = { version = \"1.0\", features = [\"derive\"] }";
 
 const HTTP_TRIGGER: &str = "      triggers:
         - triggerName: http
@@ -16,6 +20,8 @@ const HTTP_TRIGGER: &str = "      triggers:
           triggerConfig:
             authType: anonymous
             methods: [GET, POST, PUT, DELETE, HEAD, PATCH, OPTIONS]";
+const MCP_CALL: &str = r#"curl -H 'Content-Type: application/json' -H 'Accept: application/json, text/event-stream' \
+  -d '{"jsonrpc":"2.0","id":1,"method":"tools/list"}' http://127.0.0.1:8080/mcp"#;
 const LIFECYCLE: &str = "      instanceLifecycleConfig:
         initializer:
           handler: index.initializer
@@ -35,9 +41,9 @@ pub(crate) fn new(arguments: &NewArguments) -> Result<Status, Failure> {
                 .fix("name a new directory"),
         );
     }
-    let library = library(arguments.library.as_deref())?;
+    let dependencies = dependencies(arguments.kind, arguments.library.as_deref())?;
     for (path, text) in files(arguments.kind) {
-        let text = fill(text, arguments.kind, &name, &library);
+        let text = fill(text, arguments.kind, &name, &dependencies);
         write(&folder.join(path), &text)?;
     }
     say(format!(
@@ -66,6 +72,7 @@ const fn files(kind: Kind) -> [(&'static str, &'static str); 9] {
         Kind::Http => include_str!("../templates/http.rs"),
         Kind::Event => include_str!("../templates/event.rs"),
         Kind::Sse => include_str!("../templates/sse.rs"),
+        Kind::Mcp => include_str!("../templates/mcp.rs"),
     };
     [
         ("Cargo.toml", include_str!("../templates/Cargo.toml.txt")),
@@ -86,7 +93,7 @@ const fn files(kind: Kind) -> [(&'static str, &'static str); 9] {
     ]
 }
 
-fn fill(text: &str, kind: Kind, name: &str, library: &str) -> String {
+fn fill(text: &str, kind: Kind, name: &str, dependencies: &str) -> String {
     let (what, call, assertions) = match kind {
         Kind::Http => (
             "Responds to HTTP calls.",
@@ -103,10 +110,15 @@ fn fill(text: &str, kind: Kind, name: &str, library: &str) -> String {
             "curl -N http://127.0.0.1:8080/",
             include_str!("../templates/test_sse.txt"),
         ),
+        Kind::Mcp => (
+            "Has tools for assistants, by the Model Context Protocol.",
+            MCP_CALL,
+            include_str!("../templates/test_mcp.txt"),
+        ),
     };
     // An event function has no HTTP trigger. Its s.yaml shows the lifecycle hooks instead.
     let (lifecycle, triggers) = match kind {
-        Kind::Http | Kind::Sse => ("", HTTP_TRIGGER),
+        Kind::Http | Kind::Sse | Kind::Mcp => ("", HTTP_TRIGGER),
         Kind::Event => (LIFECYCLE, ""),
     };
     let filled = text
@@ -115,7 +127,7 @@ fn fill(text: &str, kind: Kind, name: &str, library: &str) -> String {
         .replace("{{triggers}}", triggers)
         .replace("{{what}}", what)
         .replace("{{call}}", call)
-        .replace("{{library}}", library)
+        .replace("{{dependencies}}", dependencies)
         .replace("{{name}}", name);
     format!("{}\n", filled.trim_end())
 }
@@ -196,20 +208,33 @@ fn suggestion(name: &str) -> String {
     }
 }
 
-fn library(path: Option<&Path>) -> Result<String, Failure> {
-    let Some(path) = path else {
-        return Ok(format!("\"{LIBRARY}\""));
+/// The lines of `Cargo.toml`. The library at a path is the repository; the package for tower is a folder of it.
+fn dependencies(kind: Kind, repository: Option<&Path>) -> Result<String, Failure> {
+    let (package, folder) = match kind {
+        Kind::Http | Kind::Event | Kind::Sse => ("coldstart", ""),
+        Kind::Mcp => ("coldstart-tower", "tower"),
     };
+    let found = match repository {
+        Some(repository) => format!("path = {}", quoted(&repository.join(folder))?),
+        None => format!("version = \"{LIBRARY}\""),
+    };
+    Ok(match kind {
+        Kind::Http | Kind::Event | Kind::Sse => format!("{package} = {{ {found} }}"),
+        // rmcp's tasks are tokio's.
+        Kind::Mcp => {
+            format!("{package} = {{ {found}, features = [\"tokio\"] }}\n{MCP_DEPENDENCIES}")
+        }
+    })
+}
+
+fn quoted(path: &Path) -> Result<serde_json::Value, Failure> {
     let path = path.canonicalize().map_err(|error| {
         Failure::input(format!(
             "cannot use the library at {}: {error}",
             path.display()
         ))
     })?;
-    Ok(format!(
-        "{{ path = {} }}",
-        serde_json::Value::from(path.to_string_lossy().into_owned())
-    ))
+    Ok(path.to_string_lossy().into_owned().into())
 }
 
 fn write(path: &Path, text: &str) -> Result<(), Failure> {

@@ -537,6 +537,28 @@ fn new_does_not_overwrite_and_checks_the_name() {
 
 /// Builds, tests, packs and checks a new project, with the library of this repository.
 fn assert_project_works(kind: &str) {
+    assert_built_project_works(kind, &["test", "-q"], &[]);
+}
+
+/// For a project with many dependencies: all is built once, for the target that is deployed, and without the minutes that
+/// optimising takes.
+fn assert_large_project_works(kind: &str) {
+    let test = [
+        "test",
+        "-q",
+        "--release",
+        "--target",
+        "x86_64-unknown-linux-musl",
+    ];
+    let unoptimised = [
+        ("CARGO_PROFILE_RELEASE_LTO", "off"),
+        ("CARGO_PROFILE_RELEASE_OPT_LEVEL", "0"),
+        ("CARGO_PROFILE_RELEASE_CODEGEN_UNITS", "16"),
+    ];
+    assert_built_project_works(kind, &test, &unoptimised);
+}
+
+fn assert_built_project_works(kind: &str, test: &[&str], profile: &[(&str, &str)]) {
     let library = Path::new(env!("CARGO_MANIFEST_DIR"))
         .parent()
         .expect("the repository");
@@ -554,9 +576,10 @@ fn assert_project_works(kind: &str) {
     let target = Path::new(env!("CARGO_TARGET_TMPDIR")).join("projects");
     let _one_at_a_time = BUILDS.lock();
     let tested = Command::new("cargo")
-        .args(["test", "-q"])
+        .args(test)
         .current_dir(&project)
         .env("CARGO_TARGET_DIR", &target)
+        .envs(profile.iter().copied())
         .output();
     let tested = tested.expect("cargo runs");
     assert!(
@@ -569,6 +592,7 @@ fn assert_project_works(kind: &str) {
         .arg("pack")
         .current_dir(&project)
         .env("CARGO_TARGET_DIR", &target)
+        .envs(profile.iter().copied())
         .output()
         .expect("it runs");
     assert_eq!(packed.status.code(), Some(0), "{}", stderr(&packed));
@@ -597,6 +621,11 @@ fn a_new_event_project_works() {
 #[test]
 fn a_new_sse_project_works() {
     assert_project_works("sse");
+}
+
+#[test]
+fn a_new_mcp_project_works() {
+    assert_large_project_works("mcp");
 }
 
 #[test]
