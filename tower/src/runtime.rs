@@ -135,27 +135,52 @@ impl Drop for Running {
 }
 
 impl Lease {
-    /// The future's value. It is polled in the runtime.
+    /// The future's value. It is polled and dropped in the runtime.
     pub(crate) async fn future<F: Future>(self, future: F) -> F::Output {
-        let mut future = pin!(future);
-        poll_fn(|context| {
-            // It was entered for the call, so there is one.
-            let _entered = self.enter();
-            future.as_mut().poll(context)
-        })
-        .await
+        let future = pin!(Some(future));
+        let mut held = Held {
+            future,
+            lease: &self,
+        };
+        poll_fn(|context| held.poll(context)).await
     }
 
-    /// The body, polled in the runtime.
+    /// The body, polled and dropped in the runtime.
     pub(crate) fn body<B: http_body::Body>(self, body: B) -> Entered<B> {
-        let body = Box::pin(body);
+        let body = Box::pin(Some(body));
         Entered { body, lease: self }
     }
 }
 
-/// A body that is polled in the runtime.
+/// A future that is polled in the runtime, and dropped there: what it holds may spawn a task in its `Drop`, as a pooled connection of
+/// a database does.
+struct Held<'a, F> {
+    future: Pin<&'a mut Option<F>>,
+    lease: &'a Lease,
+}
+
+impl<F: Future> Held<'_, F> {
+    fn poll(&mut self, context: &mut Context<'_>) -> Poll<F::Output> {
+        // It was entered for the call, so there is one.
+        let _entered = self.lease.enter();
+        match self.future.as_mut().as_pin_mut() {
+            Some(future) => future.poll(context),
+            None => Poll::Pending,
+        }
+    }
+}
+
+impl<F> Drop for Held<'_, F> {
+    fn drop(&mut self) {
+        let _entered = self.lease.enter();
+        self.future.set(None);
+    }
+}
+
+/// A body that is polled in the runtime, and dropped there.
 pub(crate) struct Entered<B> {
-    body: Pin<Box<B>>,
+    /// `None` only while it is dropped.
+    body: Pin<Box<Option<B>>>,
     lease: Lease,
 }
 
@@ -169,14 +194,30 @@ impl<B: http_body::Body> http_body::Body for Entered<B> {
     ) -> Poll<Option<Result<Frame<B::Data>, B::Error>>> {
         let Self { body, lease } = &mut *self;
         let _entered = lease.enter();
-        body.as_mut().poll_frame(context)
+        match body.as_mut().as_pin_mut() {
+            Some(body) => body.poll_frame(context),
+            None => Poll::Ready(None),
+        }
     }
 
     fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
+        self.body
+            .as_ref()
+            .get_ref()
+            .as_ref()
+            .is_none_or(B::is_end_stream)
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
+        let body = self.body.as_ref().get_ref().as_ref();
+        body.map_or_else(SizeHint::default, B::size_hint)
+    }
+}
+
+impl<B> Drop for Entered<B> {
+    fn drop(&mut self) {
+        let Self { body, lease } = self;
+        let _entered = lease.enter();
+        body.as_mut().set(None);
     }
 }

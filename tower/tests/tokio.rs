@@ -2,9 +2,10 @@
 #![expect(clippy::disallowed_methods, reason = "a test may start a thread")]
 
 use core::time::Duration;
-use std::sync::mpsc::channel;
+use std::sync::mpsc::{Sender, channel};
 
 use axum::Router;
+use axum::body::Body;
 use axum::routing::get;
 use coldstart::TestRequest;
 use coldstart_tower::ServiceHandler;
@@ -12,6 +13,7 @@ use loopback::gate::Dropped;
 use loopback::server::{Running, on_loopback};
 use loopback::{Client, PATIENCE, get as get_request, pattern};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::runtime::Handle;
 use tower::ServiceBuilder;
 use tower_http::services::ServeDir;
 
@@ -179,4 +181,68 @@ fn the_end_of_the_last_handler_ends_the_runtime_and_its_tasks() {
     server.stop();
     // Another test of this process may hold the runtime for as long as it runs.
     dropped.recv_timeout(PATIENCE).expect("the task is dropped");
+}
+
+enum Life {
+    Begun,
+    /// Whether in the runtime.
+    Dropped(bool),
+}
+
+/// What needs the runtime when it is dropped, as a pooled connection that spawns its return to the pool.
+struct Pooled(Sender<Life>);
+
+impl Pooled {
+    fn new(lives: &Sender<Life>) -> Self {
+        drop(lives.send(Life::Begun));
+        Self(lives.clone())
+    }
+}
+
+impl Drop for Pooled {
+    fn drop(&mut self) {
+        let is_in_runtime = Handle::try_current().is_ok();
+        drop(self.0.send(Life::Dropped(is_in_runtime)));
+    }
+}
+
+#[test]
+fn what_a_peer_leaves_behind_is_dropped_in_the_runtime() {
+    let (lives_in, lives) = channel();
+    let futures = lives_in.clone();
+    let router = Router::new()
+        .route(
+            "/future",
+            get(async move || {
+                let kept = Pooled::new(&futures);
+                core::future::pending::<()>().await;
+                drop(kept);
+            }),
+        )
+        .route(
+            "/body",
+            get(async move || {
+                let kept = Pooled::new(&lives_in);
+                let chunks = futures_util::stream::repeat_with(move || {
+                    let _ = &kept;
+                    Ok::<_, core::convert::Infallible>("more ")
+                });
+                Body::from_stream(chunks)
+            }),
+        )
+        .route("/", get(async || "before"));
+    let handler = ServiceHandler::new(router.with_state(()));
+    let server = Running::start_handler(on_loopback(), handler);
+    for path in ["/future", "/body"] {
+        let client = Client::connect(server.address);
+        client.send(get_request("/") + &get_request(path));
+        let begun = lives.recv_timeout(PATIENCE).expect("it is called");
+        assert!(matches!(begun, Life::Begun), "{path}");
+        // What it has not read resets the connection.
+        client.stream().peek(&mut [0]).expect("a response");
+        drop(client);
+        let ended = lives.recv_timeout(PATIENCE).expect("it is dropped");
+        assert!(matches!(ended, Life::Dropped(true)), "{path}");
+    }
+    server.stop();
 }
