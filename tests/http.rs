@@ -117,6 +117,23 @@ fn a_request_has_the_same_parts_as_one_of_the_http_crate() {
     assert_eq!(response.text(), "abc");
 }
 
+/// RFC 9112 §3.2.2: otherwise whoever checks one and uses the other is deceived.
+#[test]
+fn the_host_of_a_target_replaces_the_field() {
+    let hosts = |target: &str| {
+        let request = TestRequest::get(target).header("host", "forged");
+        let response = request.run(|request| {
+            let theirs = request.to_http().expect("valid parts");
+            let hosts = theirs.headers().get_all("host").iter();
+            let hosts: Vec<_> = hosts.map(|host| host.to_str().expect("text")).collect();
+            hosts.join(" ")
+        });
+        response.text().to_owned()
+    };
+    assert_eq!(hosts("http://real:81/x"), "real:81");
+    assert_eq!(hosts("/x"), "forged");
+}
+
 #[test]
 fn the_head_of_a_request_is_copied_once() {
     let value = "v".repeat(100);

@@ -18,7 +18,7 @@ use crate::message::response::{Afterwards, Response, Status};
 
 impl Head<'_> {
     /// The head as the http crate has it, with this body. The target keeps its form (RFC 9112 §3.2), so a URI has an authority only
-    /// if the target has one.
+    /// if the target has one, which then is the field `Host` as well (§3.2.2).
     ///
     /// # Errors
     ///
@@ -48,6 +48,11 @@ impl Head<'_> {
             let name = http::HeaderName::from_bytes(name.as_bytes())?;
             let value = http::HeaderValue::from_maybe_shared(slice(value))?;
             headers.try_append(name, value)?;
+        }
+        if let Some(authority) = view.authority() {
+            // RFC 9112 §3.2.2: what the target says replaces the field, whoever reads it.
+            let host = http::HeaderValue::from_maybe_shared(slice(authority.as_bytes()))?;
+            headers.insert(http::header::HOST, host);
         }
         let mut request = http::Request::new(body);
         *request.method_mut() = http::Method::from_bytes(view.method().as_bytes())?;

@@ -172,10 +172,11 @@ impl<B: http_body::Body> Frames<B> {
         polled.map(|frame| match frame?.map(http_body::Frame::into_data) {
             Err(_) => Some(Err(Failed)),
             Ok(Ok(mut data)) => Some(Ok(Frame::Data(data.copy_to_bytes(data.remaining())))),
-            Ok(Err(frame)) => {
-                let fields = frame.into_trailers().ok()?;
-                Some(Ok(Frame::Trailers(fields.into())))
-            }
+            // A kind of frame that this version of the trait does not have would leave a body that is not whole.
+            Ok(Err(frame)) => Some(match frame.into_trailers() {
+                Ok(fields) => Ok(Frame::Trailers(fields.into())),
+                Err(_) => Err(Failed),
+            }),
         })
     }
 }
