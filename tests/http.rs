@@ -117,7 +117,7 @@ fn a_request_has_the_same_parts_as_one_of_the_http_crate() {
     assert_eq!(response.text(), "abc");
 }
 
-/// RFC 9112 §3.2.2: otherwise whoever checks one and uses the other is deceived.
+/// RFC 9112 §3.2.2: otherwise code that checks one and uses the other is deceived.
 #[test]
 fn the_host_of_a_target_replaces_the_field() {
     let hosts = |target: &str| {

@@ -50,7 +50,7 @@ impl Head<'_> {
             headers.try_append(name, value)?;
         }
         if let Some(authority) = view.authority() {
-            // RFC 9112 §3.2.2: what the target says replaces the field, whoever reads it.
+            // RFC 9112 §3.2.2: what the target says replaces the field.
             let host = http::HeaderValue::from_maybe_shared(slice(authority.as_bytes()))?;
             headers.insert(http::header::HOST, host);
         }

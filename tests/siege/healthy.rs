@@ -41,6 +41,7 @@ pub(crate) const fn kinds(program: Program) -> &'static [Kind] {
         kind("GET, new connection", 3, new_connection),
         kind("POST, echo", 4, echo),
         kind("chunked, hashed", 10, hashed_upload),
+        kind("pulled, both ways at once", 10, pulled_echo),
         kind("download", 20, download),
         kind("file in parts", 10, file_part),
         kind("lines and events", 20, lines_and_events),
@@ -216,6 +217,22 @@ fn chunked_echo(healthy: &mut HealthyClient<'_>) {
         let response = client.response();
         assert_eq!(response.status, 200, "{}", response.head);
         assert!(response.body == body, "the echo differs");
+        len
+    });
+}
+
+/// The response begins before the body ends. Little enough that the sockets hold what is not read yet.
+fn pulled_echo(healthy: &mut HealthyClient<'_>) {
+    healthy.exchange(|client, random| {
+        let len = random.below(60_000);
+        let body = random_bytes(random, len);
+        send_chunked(client, random, "PUT /echo", &body);
+        let head = client.head().expect("a response");
+        assert_eq!(head.status, 200, "{}", head.head);
+        assert!(
+            client.chunked().expect("a body") == body,
+            "the echo differs"
+        );
         len
     });
 }

@@ -92,7 +92,12 @@ impl Program {
     pub(crate) const fn uploads(self) -> &'static [&'static str] {
         match self {
             Self::Bootstrap => &["POST /echo", "PUT /hello"],
-            Self::Tour => &["PUT /upload", "PUT /slow-upload", "POST /small"],
+            Self::Tour => &[
+                "PUT /upload",
+                "PUT /slow-upload",
+                "PUT /echo",
+                "POST /small",
+            ],
         }
     }
 
