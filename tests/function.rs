@@ -20,5 +20,7 @@ mod platform;
 mod requests;
 #[path = "function/start.rs"]
 mod start;
+#[path = "function/state.rs"]
+mod state;
 #[path = "function/under_test.rs"]
 mod under_test;

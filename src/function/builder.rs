@@ -22,6 +22,7 @@ use super::exit_code;
 use super::failure::{FunctionError, STATUS_FIELD};
 use super::record::Markers;
 use super::returned::IntoFunctionResult;
+use super::state::{State, StateKind};
 
 /// The exit status if the user's own code fails at the start, after sysexits(3).
 const EXIT_INIT_FAILED: u8 = 70;
@@ -158,6 +159,14 @@ impl<H> Function<H> {
         hook: impl Fn(&Context<'_>) -> R + Send + Sync + 'static,
     ) -> Self {
         self.contract.initializer = Some(R::once(hook));
+        self
+    }
+
+    /// Makes this [`State`] on `POST /initialize`, as an [`initializer`](Self::initializer), whose place it takes. An initializer
+    /// that does more calls [`State::get`] itself, and so may [`init`](Self::init), for a value that must be there before the
+    /// first call of any kind.
+    pub fn initializer_state<T, Kind: StateKind<T>>(mut self, state: &State<T, Kind>) -> Self {
+        self.contract.initializer = Some(Kind::initializer(state.clone()));
         self
     }
 

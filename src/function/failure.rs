@@ -5,7 +5,11 @@ use core::fmt;
 use std::any::Any;
 use std::borrow::Cow;
 
+use crate::current_request::CurrentRequest;
+use crate::handler::outcome::IntoResponse;
 use crate::message::response::{Response, Status};
+
+use super::record;
 
 /// The field that tells the platform how a call ended; without it each response counts as a success
 /// ([contract §3](crate::contract#3-requests)).
@@ -84,6 +88,19 @@ impl FunctionError {
         }
         json.push_str("]}");
         json
+    }
+}
+
+/// For HTTP calls: 500 with `x-fc-status: 404`. Their callers may be anyone, so the reason goes to the log alone.
+impl IntoResponse for FunctionError {
+    fn into_response(self) -> Response {
+        let current = CurrentRequest::current();
+        record::write(
+            "ERROR",
+            current.name(),
+            &format_args!("Invoke failed: {self}"),
+        );
+        Response::new(Status::INTERNAL_SERVER_ERROR).header(STATUS_FIELD, "404")
     }
 }
 

@@ -11,6 +11,7 @@ mod failure;
 mod once;
 mod record;
 mod returned;
+mod state;
 
 use std::process::ExitCode;
 
@@ -21,6 +22,7 @@ pub use failure::FunctionError;
 #[cfg(feature = "log")]
 pub use record::log_to_stdout;
 pub use returned::IntoFunctionResult;
+pub use state::{State, StateKind};
 
 use crate::current_request::{self, CurrentRequest};
 use crate::handler::outcome::IntoOutcome;

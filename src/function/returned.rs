@@ -64,6 +64,9 @@ where
 {
 }
 
+/// A future of what the code returns.
+pub(super) type Made<T> = Pin<Box<dyn Future<Output = Result<T, FunctionError>>>>;
+
 /// What each kind does; private, so that no other type can.
 #[expect(
     unnameable_types,
@@ -83,6 +86,9 @@ pub trait Complete<T, Kind>: Sized {
 
     /// Waits for it on this thread, which runs no loop yet.
     fn wait(self) -> Result<T, FunctionError>;
+
+    /// It as a future, which may be made anywhere.
+    fn into_made(self) -> Made<T>;
 }
 
 #[expect(private_interfaces, reason = "as in the trait")]
@@ -111,6 +117,10 @@ impl<T: 'static> Complete<T, Value> for Result<T, FunctionError> {
 
     fn wait(self) -> Self {
         self
+    }
+
+    fn into_made(self) -> Made<T> {
+        Box::pin(core::future::ready(self))
     }
 }
 
@@ -150,6 +160,11 @@ where
             run.complete(mark, |()| Ok(Response::new(Status::OK)))
         })
     }
+
+    fn into_made(self) -> Made<T> {
+        Box::pin(self)
+    }
+
     fn wait(self) -> Result<T, FunctionError> {
         let _guard = loop_thread::enter(Runner::of_waiter(Limits::new().timers_max));
         let returned = Rc::new(Cell::new(None));
