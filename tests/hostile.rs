@@ -2,6 +2,8 @@
 #![expect(clippy::panic, reason = "values and observers of careless users panic")]
 
 mod loopback;
+#[path = "hostile/peer_gone.rs"]
+mod peer_gone;
 
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};

@@ -1,6 +1,7 @@
 //! A response that is promised now and completed later, from any thread.
 
 use core::fmt;
+use core::future::poll_fn;
 
 use crate::message::peer::PeerState;
 use crate::sync::oneshot::{Sender, oneshot};
@@ -57,6 +58,38 @@ impl Reply {
     #[must_use]
     pub fn is_peer_gone(&self) -> bool {
         self.sender.is_abandoned()
+    }
+
+    /// Waits until the peer is gone, on any thread and runtime: for work that is not dropped with the future of a handler. So it also
+    /// ends when the server stops and gives up on the connection.
+    ///
+    /// A peer that has ended its side is not gone ([`PeerState::HalfClosed`]), unless the handler said
+    /// [`Cancel`](super::WhenHalfClosed::Cancel). TCP reports a peer that vanishes without a word only when something is sent to it.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// use coldstart::handler::Outcome;
+    /// use coldstart::{Request, Response, TestRequest, spawn, timeout};
+    ///
+    /// fn in_three_steps(_: &Request<'_>) -> Outcome {
+    ///     let (outcome, mut reply) = Outcome::promised();
+    ///     let task = spawn(async move {
+    ///         for _ in 0..3 {
+    ///             // Here it does a step, and then waits.
+    ///             if timeout(Duration::from_millis(1), reply.peer_gone()).await.is_ok() {
+    ///                 return; // For whom would it go on?
+    ///             }
+    ///         }
+    ///         reply.complete("done\n");
+    ///     });
+    ///     if task.is_ok() { outcome } else { Response::text("too many tasks\n").into() }
+    /// }
+    ///
+    /// assert_eq!(TestRequest::get("/").run(in_three_steps).text(), "done\n");
+    /// ```
+    pub async fn peer_gone(&mut self) {
+        poll_fn(|context| self.sender.poll_abandoned(context)).await;
     }
 
     /// How far the peer is still there.

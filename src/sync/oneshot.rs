@@ -2,9 +2,10 @@
 
 use core::fmt;
 use core::sync::atomic::{AtomicBool, Ordering};
-use core::task::Context;
+use core::task::{Context, Poll, Waker};
 use std::sync::{Arc, PoisonError};
 
+use super::contain::contain;
 use super::elsewhere::WorkElsewhere;
 use super::notify::Notify;
 use super::{Mutex, MutexGuard};
@@ -39,6 +40,42 @@ impl<T> Shared<T> {
 pub(crate) struct Sender<T> {
     shared: Arc<Shared<T>>,
     work: Option<WorkElsewhere>,
+    /// Made once a task waits for the receiver's end.
+    watch: Option<Arc<Watch>>,
+}
+
+/// The task that waits until the receiver is gone. It is set while a [`Watched`] is in the slot.
+#[derive(Default)]
+struct Watch(Mutex<Option<Waker>>);
+
+impl Watch {
+    fn lock(&self) -> MutexGuard<'_, Option<Waker>> {
+        // No foreign code runs under this lock, so a poisoned one is still whole.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Takes the place of the loop's wake-up in the slot. Its drop tells the task that the slot has changed: so a receiver whose
+/// sender watches does nothing more than one whose sender does not.
+struct Watched {
+    notify: Option<Notify>,
+    watch: Arc<Watch>,
+}
+
+impl Watched {
+    fn notify(&self) {
+        if let Some(notify) = &self.notify {
+            notify.notify();
+        }
+    }
+}
+
+impl Drop for Watched {
+    fn drop(&mut self) {
+        let waker = self.watch.lock().take();
+        // A waker is foreign code, and the loop goes on after its panic.
+        contain(|| waker.map(Waker::wake));
+    }
 }
 
 /// The loop's half.
@@ -62,6 +99,7 @@ pub(crate) fn oneshot<T>() -> (Sender<T>, Receiver<T>) {
     let sender = Sender {
         shared: Arc::clone(&shared),
         work: Some(WorkElsewhere::begin()),
+        watch: None,
     };
     (sender, Receiver { shared })
 }
@@ -76,6 +114,29 @@ impl<T> Sender<T> {
     /// Whether the receiver is gone, so that nothing waits for the value.
     pub(crate) fn is_abandoned(&self) -> bool {
         matches!(*self.shared.lock(), Slot::Abandoned)
+    }
+
+    /// Ready once the receiver is gone. One task can wait: the one that polled last.
+    pub(crate) fn poll_abandoned(&mut self, context: &Context<'_>) -> Poll<()> {
+        let watch = self.watch.get_or_insert_default();
+        let waker = context.waker().clone();
+        let earlier = watch.lock().replace(waker);
+        let mut slot = self.shared.lock();
+        match &*slot {
+            Slot::Abandoned => return Poll::Ready(()),
+            // The drop of what is in the slot wakes the new task.
+            _ if earlier.is_some() => {}
+            Slot::Empty => *slot = Slot::Awaited(watched(watch, None)),
+            Slot::Awaited(notify) => {
+                let notify = Some(notify.clone());
+                *slot = Slot::Awaited(watched(watch, notify));
+            }
+            Slot::Filled(_) | Slot::Broken => {}
+        }
+        drop(slot);
+        // A waker is foreign code, so it must not be dropped under the lock.
+        drop(earlier);
+        Poll::Pending
     }
 
     /// Whether the peer has ended its side.
@@ -98,6 +159,14 @@ impl<T> Sender<T> {
     }
 }
 
+fn watched(watch: &Arc<Watch>, notify: Option<Notify>) -> Notify {
+    let watched = Watched {
+        notify,
+        watch: Arc::clone(watch),
+    };
+    Notify::new(move || watched.notify())
+}
+
 impl<T> Drop for Sender<T> {
     fn drop(&mut self) {
         self.work = None;
@@ -112,21 +181,21 @@ impl<T> fmt::Debug for Sender<T> {
 }
 
 impl<T> Receiver<T> {
-    /// The value if it is here; else `notify` is called once there is one, or once the sender is dropped.
+    /// The value if it is here; else `notify` is called once there is one, or once the sender is dropped. It takes the place of
+    /// the one of an earlier poll.
     pub(crate) fn poll(&self, notify: impl FnOnce() -> Notify) -> Polled<T> {
         let mut slot = self.shared.lock();
-        match std::mem::replace(&mut *slot, Slot::Empty) {
-            Slot::Empty => {
-                *slot = Slot::Awaited(notify());
-                Polled::Pending
-            }
-            Slot::Awaited(notify) => {
-                *slot = Slot::Awaited(notify);
-                Polled::Pending
-            }
-            Slot::Filled(value) => Polled::Filled(*value),
-            Slot::Broken | Slot::Abandoned => Polled::Broken,
+        if !matches!(*slot, Slot::Empty | Slot::Awaited(_)) {
+            return match std::mem::replace(&mut *slot, Slot::Empty) {
+                Slot::Filled(value) => Polled::Filled(*value),
+                Slot::Empty | Slot::Awaited(_) | Slot::Broken | Slot::Abandoned => Polled::Broken,
+            };
         }
+        let earlier = std::mem::replace(&mut *slot, Slot::Awaited(notify()));
+        drop(slot);
+        // A waker is foreign code, so it must not be dropped under the lock.
+        drop(earlier);
+        Polled::Pending
     }
 }
 
@@ -135,14 +204,6 @@ impl<T> Receiver<T> {
     pub(crate) fn poll_in_task(&self, context: &Context<'_>) -> Polled<T> {
         let waker = context.waker().clone();
         let notify = Notify::new(move || waker.wake_by_ref());
-        let mut slot = self.shared.lock();
-        let earlier = match &mut *slot {
-            Slot::Awaited(earlier) => Some(std::mem::replace(earlier, notify.clone())),
-            Slot::Empty | Slot::Filled(_) | Slot::Broken | Slot::Abandoned => None,
-        };
-        drop(slot);
-        // A waker is foreign code, so it must not be dropped under the lock.
-        drop(earlier);
         self.poll(|| notify)
     }
 

@@ -259,6 +259,19 @@ fn a_response_is_freed_once_when_its_peer_leaves_meanwhile() {
 }
 
 #[test]
+fn whoever_waits_until_the_peer_is_gone_is_woken() {
+    in_every_order(3, || {
+        let wait = |mut reply: Reply| {
+            loom::future::block_on(reply.peer_gone());
+            assert!(reply.is_peer_gone(), "it stays gone");
+        };
+        World::of(&[GET])
+            .with_reset()
+            .serve(responding(move || promised(wait)), all_are_over);
+    });
+}
+
+#[test]
 fn a_stop_waits_for_the_response_in_progress() {
     in_every_order(3, || {
         let world = World::of(&[GET]);
