@@ -496,7 +496,7 @@ mod tests {
         };
         let (mut quick, mut careful) = (HeadIndex::default(), HeadIndex::default());
         let mut accepted = 0;
-        let heads = crate::sim::scaled("heads", 40_000, 2_000);
+        let heads = crate::sim::scaled("heads", 40_000, 100);
         for _ in 0..heads {
             let head = nearly_valid(&mut random);
             let verdict = parse_carefully(&head, &mut Scan::NEW.clone(), &LIMITS, &mut careful);
