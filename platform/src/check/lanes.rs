@@ -12,6 +12,7 @@ use super::finding::{Finding, fold};
 use super::observation::{Break, Observation};
 use super::opening::{Choice, Opening};
 use super::subject::{Port, Subject};
+use crate::caller_error::CallerError;
 use crate::environment::Completeness;
 use crate::instance::Instance;
 use crate::instance::launch::NotStarted;
@@ -355,16 +356,25 @@ impl<'a> Seat<'a> {
     }
 }
 
-/// A fault that ended the process is reported with its exit code and last line.
+/// A fault that ended the process is reported with its exit code and last line. Nothing holds of a process that ended
+/// while a check looked at it.
 fn with_end(observation: Observation, instance: &Instance) -> Observation {
-    match observation {
-        Observation::Broken(broken) => match instance.process.notice_end(END_NOTICE) {
-            Some(status) => {
-                let last = instance.logs.lines().pop();
-                broken.ended(exit_code(status), last.as_deref()).into()
-            }
-            None => broken.into(),
-        },
-        Observation::Held(_) | Observation::Unseen(_) => observation,
-    }
+    let patience = match observation {
+        Observation::Broken(_) => END_NOTICE,
+        Observation::Held(_) | Observation::Unseen(_) => Duration::ZERO,
+    };
+    let Some(status) = instance.process.notice_end(patience) else {
+        return observation;
+    };
+    let broken = match observation {
+        Observation::Broken(broken) => broken,
+        Observation::Held(_) | Observation::Unseen(_) => Break::new("the process ended")
+            .caller(CallerError::ProcessExited)
+            .fix("find in the function's log why it ended: a function goes on until SIGTERM"),
+    };
+    let last = instance.logs.lines().pop();
+    broken
+        .must_fail()
+        .ended(exit_code(status), last.as_deref())
+        .into()
 }

@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use super::subject::{Subject, dial};
 use crate::instance::Instance;
+use crate::wire::Fault;
 use crate::wire::exchange::Call;
 
 /// How much longer than planned a load may take on a busy machine.
@@ -62,25 +63,47 @@ impl Quota {
     }
 }
 
-/// Sends a request again and again, on one connection if the server keeps it; gives how often.
-pub(crate) fn send(subject: &Subject, instance: &Instance, call: &Call, load: Load) -> u32 {
+/// A load that was sent.
+#[derive(Debug)]
+pub(crate) struct Sent {
+    /// How many requests, those without a response included.
+    pub(crate) requests: u32,
+    /// Why a request of its own connection got no response. Nothing was sent after it. A connection that is kept may
+    /// close between two requests; other checks look at that.
+    pub(crate) lost: Option<Fault>,
+}
+
+/// Sends a request again and again, on one connection if the server keeps it.
+pub(crate) fn send(subject: &Subject, instance: &Instance, call: &Call, load: Load) -> Sent {
     let began = Instant::now();
     let mut quota = Quota::of(load);
     let mut wire = None;
-    while quota.has_room(began.elapsed()) {
+    let mut lost = None;
+    while lost.is_none() && quota.has_room(began.elapsed()) {
         let asking = Instant::now();
-        let Some(mut open) = wire.take().or_else(|| dial(instance).ok()) else {
-            break;
-        };
-        match subject.ask(&mut open, call) {
-            Ok(reply) => {
+        let kept = wire.take();
+        let is_kept = kept.is_some();
+        let asked = kept
+            .map_or_else(|| dial(instance), Ok)
+            .and_then(|mut open| {
+                let reply = subject.ask(&mut open, call)?;
+                Ok(reply.head.keeps_alive().then_some(open))
+            });
+        match asked {
+            Ok(open) => {
                 quota.on_response(asking.elapsed());
-                wire = reply.head.keeps_alive().then_some(open);
+                wire = open;
             }
-            Err(_) => quota.on_fault(),
+            Err(fault) => {
+                quota.on_fault();
+                lost = (!is_kept).then_some(fault);
+            }
         }
     }
-    quota.sent()
+    Sent {
+        requests: quota.sent(),
+        lost,
+    }
 }
 
 #[cfg(test)]

@@ -86,7 +86,7 @@ pub(crate) fn flushed(subject: &Subject, instance: &Instance) -> Observation {
     }
     // No line at all: the server does not log requests, or a buffer holds the lines until it is full.
     let call = subject.marked(instance, &"l".repeat(MARK_LEN));
-    let sent = send(subject, instance, &call, LOAD);
+    let sent = send(subject, instance, &call, LOAD).requests;
     settle(instance);
     let lines = instance.logs.total() - before;
     if lines >= u64::from(sent / 2).max(2) {

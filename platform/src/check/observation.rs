@@ -125,6 +125,12 @@ impl Break {
         self
     }
 
+    /// As severe as can be, whatever the rule says.
+    pub(crate) const fn must_fail(mut self) -> Self {
+        self.severity = Some(Severity::Fail);
+        self
+    }
+
     /// Less severe than the rule says.
     pub(crate) const fn only_warn(mut self) -> Self {
         self.severity = Some(Severity::Warn);

@@ -12,6 +12,7 @@ use super::subject::{Depth, Subject};
 use crate::instance::Instance;
 use crate::instance::process::eventually;
 use crate::shortage;
+use crate::wire::Fault;
 
 const THREADS_MAX: u64 = 1024;
 /// Garbage collectors and allocators grow by this much without a leak.
@@ -66,7 +67,14 @@ pub(crate) fn memory(subject: &Subject, instance: &Instance) -> Observation {
     let call = subject.plain(instance);
     send(subject, instance, &call, WARM_UP);
     let before = instance.process.usage().memory_kb;
-    let sent = send(subject, instance, &call, subject.depth.load());
+    let load = send(subject, instance, &call, subject.depth.load());
+    let sent = load.requests;
+    if let Some(fault) = &load.lost {
+        return subject
+            .broken_by(&format!("plain request {sent} in a row"), fault)
+            .fix("find in the function's log what many requests use up")
+            .into();
+    }
     let after = instance.process.usage().memory_kb;
     let limit_kb = subject.project.settings.memory_mb * 1024;
     let (before_mb, after_mb) = (before / 1024, after / 1024);
@@ -90,6 +98,16 @@ pub(crate) fn memory(subject: &Subject, instance: &Instance) -> Observation {
     ))
 }
 
+/// What rounds of requests leave open.
+enum Growth {
+    /// As many descriptors as before, or too few requests to tell.
+    Bounded,
+    /// This many descriptors of this many requests.
+    Open(u64, u32),
+    /// A request got no response.
+    Lost(Fault),
+}
+
 /// R2: threads and descriptors after everything else, and whether requests add to the descriptors.
 pub(crate) fn handles(subject: &Subject, instance: &Instance) -> Observation {
     let growth = growth(subject, instance);
@@ -102,11 +120,14 @@ pub(crate) fn handles(subject: &Subject, instance: &Instance) -> Observation {
             .into();
     }
     let seen = match growth {
-        Some((opened, sent)) => format!("{opened} descriptors of {sent} requests stay open"),
-        None if usage.descriptors > DESCRIPTORS_MAX => {
+        Growth::Open(opened, sent) => format!("{opened} descriptors of {sent} requests stay open"),
+        _ if usage.descriptors > DESCRIPTORS_MAX => {
             format!("{} descriptors stay open", usage.descriptors)
         }
-        None => {
+        Growth::Lost(fault) => {
+            return Observation::Unseen(format!("a plain request got no response: {fault}"));
+        }
+        Growth::Bounded => {
             return Observation::Held(format!(
                 "{threads} threads, {} descriptors",
                 usage.descriptors
@@ -120,22 +141,26 @@ pub(crate) fn handles(subject: &Subject, instance: &Instance) -> Observation {
 
 /// The descriptors that stay open with each round of requests, and the number of these requests. How many are open in
 /// all would depend on how many requests the machine has managed so far.
-fn growth(subject: &Subject, instance: &Instance) -> Option<(u64, u32)> {
+fn growth(subject: &Subject, instance: &Instance) -> Growth {
     let open = || instance.process.usage().descriptors;
     let call = subject.plain(instance);
     let first = open();
     let (mut before, mut all) = (first, 0);
     for _ in 0..GROWTH_ROUNDS {
-        let sent = send(subject, instance, &call, GROWTH_LOAD);
+        let load = send(subject, instance, &call, GROWTH_LOAD);
+        if let Some(fault) = load.lost {
+            return Growth::Lost(fault);
+        }
+        let sent = load.requests;
         let allowed = before + u64::from(sent) / REQUESTS_A_DESCRIPTOR;
         let is_closed = || open() < allowed;
         if sent < GROWTH_REQUESTS_MIN || eventually(Instant::now() + CLOSE_PATIENCE, is_closed) {
-            return None;
+            return Growth::Bounded;
         }
         before = open();
         all += sent;
     }
-    Some((before.saturating_sub(first), all))
+    Growth::Open(before.saturating_sub(first), all)
 }
 
 /// R3: processes that have ended and that no parent has waited for.

@@ -40,7 +40,7 @@ const RIGHT: [(&str, &[&str]); 8] = [
 ];
 
 /// Mistakes of `mistakes.py`, and the findings that name each.
-const WRONG: [(&str, &[&str]); 43] = [
+const WRONG: [(&str, &[&str]); 44] = [
     ("one-worker", &["S5 fail"]),
     ("needs-variables", &["S7 warn"]),
     ("ends-early", &["S3 fail"]),
@@ -80,6 +80,7 @@ const WRONG: [(&str, &[&str]); 43] = [
     ("silent-port", &["X2 warn"]),
     ("leak", &["R1 warn"]),
     ("descriptors", &["R2 warn"]),
+    ("wears-out", &["R1 fail"]),
     ("zombies", &["R3 warn"]),
     ("writes-code", &["S6 warn"]),
     ("writes-later", &["S6 warn"]),

@@ -17,6 +17,7 @@ stopping = threading.Event()
 hoard = []
 initialized = 0
 checked = 0
+in_a_row = 0
 worked_at = float("-inf")
 
 
@@ -117,7 +118,7 @@ class Connection:
                 busy -= 1
 
     def respond(self, method, target):
-        global current, initialized, checked, worked_at
+        global current, initialized, checked, in_a_row, worked_at
         headers, length = {}, 0
         while True:
             field = self.reader.readline(70_000).decode("latin-1")
@@ -142,8 +143,15 @@ class Connection:
             log(f"FC Invoke Start RequestId: {identity}")
         if makes("logs-secrets"):
             log(repr(headers))
-        if makes("descriptors"):
+        if makes("descriptors") and path == "/" and self.served < 40:
+            # Not more on a connection: the limit of the process must not end it before a check looks at the leak.
             hoard.append(os.open("/dev/null", os.O_RDONLY))
+        if makes("wears-out"):
+            # One check sends more than this without a call of another path.
+            in_a_row = in_a_row + 1 if path == "/" else 0
+            if in_a_row == 1500:
+                print("worn out", flush=True)
+                os._exit(9)
         if makes("zombies"):
             hoard.append(subprocess.Popen(["true"]).pid)
             subprocess._active.clear()
