@@ -17,7 +17,7 @@ use coldstart::message::Head;
 /// use coldstart_tower::{RequestContext, ServiceHandler};
 ///
 /// async fn whoami(Extension(context): Extension<RequestContext>) -> String {
-///     context.as_context().request_id().unwrap_or("nobody").to_owned()
+///     context.as_context().request_id().unwrap_or("none").to_owned()
 /// }
 ///
 /// let mut handler = ServiceHandler::new(Router::new().route("/", get(whoami)));

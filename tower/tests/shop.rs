@@ -186,7 +186,7 @@ fn the_same_requests_get_the_same_responses() {
         (get("/products/1/price/EUR").into_bytes(), 200),
         (get("/products/1/price/CUT").into_bytes(), 502),
         (get("/products/1/price/ODD").into_bytes(), 502),
-        (get("/products/1/price/XXX").into_bytes(), 502),
+        (get("/products/1/price/ZZZ").into_bytes(), 502),
         (send("DELETE", "/products/2", OWNER, ""), 204),
         (get("/export").into_bytes(), 200),
         (send("HEAD", "/export", "", ""), 200),
