@@ -81,6 +81,9 @@ pub(crate) const POOL_QUEUE_MAX: usize = 1024;
 pub(crate) const POOL_QUEUE_LEN_MAX: usize = 64 * 1024 * 1024;
 /// Bytes that wait for the peer in a [`Body::writer`](crate::Body::writer), unless it has a bound of its own.
 pub(crate) const WRITER_LEN_MAX: usize = 64 * 1024;
+/// The largest message of a WebSocket, in bytes, unless it has a bound of its own. Node's `ws` takes 100 MiB, tungstenite 64 MiB.
+#[cfg(feature = "websocket")]
+pub(crate) const WEB_SOCKET_MESSAGE_LEN_MAX: usize = 1024 * 1024;
 /// Pieces that may wait in a channel: one for each of this many of its bytes, the memory that a piece of one byte takes, and at
 /// least [`CHANNEL_PIECES_MIN`].
 pub(crate) const CHANNEL_PIECE_LEN: usize = 64;

@@ -12,10 +12,10 @@ use std::sync::mpsc::{Sender, channel};
 
 use coldstart::handler::{Outcome, incoming};
 use coldstart::message::{Incoming, IncomingError};
-use coldstart::server::Timeouts;
+use coldstart::server::{Limits, Timeouts};
 use coldstart::{Body, Bytes, Handler, Response, Router, Status};
 use loopback::server::{Running, on_loopback};
-use loopback::{Client, PATIENCE, outlast, pattern, post};
+use loopback::{Client, PATIENCE, eventually, outlast, pattern, post};
 
 const CHUNKED: &str = "POST / HTTP/1.1\r\nHost: test\r\nTransfer-Encoding: chunked\r\n\r\n";
 const EXPECT: &str =
@@ -555,5 +555,59 @@ fn a_panic_in_a_reader_is_contained() {
     assert_eq!(client.response().status, 500);
     client.send("def");
     assert_eq!(client.request(loopback::get("/")).text(), "empty");
+    server.stop();
+}
+
+/// Nothing is taken from the socket.
+fn has_response(client: &Client) -> bool {
+    let socket = client.stream();
+    socket.set_nonblocking(true).expect("a socket");
+    let is_there = socket.peek(&mut [0]).is_ok();
+    socket.set_nonblocking(false).expect("a socket");
+    is_there
+}
+
+#[test]
+fn what_is_collected_counts_in_the_memory_of_all_peers_until_it_is_whole() {
+    const PIECE: usize = 600_000;
+    let handler = incoming(|_, mut body: Incoming| async move {
+        let body = body.collect(10 * PIECE).await;
+        body.map(|body| format!("{} bytes\n", body.len()))
+    });
+    let server = on_loopback().limits(Limits::new().memory_max(1_000_000));
+    let server = Running::start_handler(server, handler);
+    let piece = [
+        format!("{PIECE:x}\r\n").as_bytes(),
+        &pattern(PIECE),
+        b"\r\n",
+    ]
+    .concat();
+    let mut clients = [(); 2].map(|()| {
+        let client = Client::connect(server.address);
+        client.send(chunked("/"));
+        client.send(&piece);
+        client
+    });
+    // There is room for one of them. The other one has sent all of its piece, and waits.
+    let mut refused = None;
+    eventually("one of them is refused", || {
+        refused = clients.iter().position(has_response);
+        refused.is_some()
+    });
+    if refused == Some(0) {
+        clients.swap(0, 1);
+    }
+    let [mut kept, mut refused] = clients;
+    let response = refused.response();
+    assert_eq!(response.status, 503, "{}", response.head);
+    assert_eq!(response.field("retry-after"), Some("1"));
+    kept.send("0\r\n\r\n");
+    assert_eq!(kept.response().text(), "600000 bytes\n");
+    // That body is the handler's, and what it took is free.
+    let mut third = Client::connect(server.address);
+    third.send(chunked("/"));
+    third.send(&piece);
+    third.send("0\r\n\r\n");
+    assert_eq!(third.response().text(), "600000 bytes\n");
     server.stop();
 }

@@ -5,12 +5,14 @@ mod loopback;
 
 use core::future::poll_fn;
 use core::task::Poll;
+use std::io::Write as _;
 use std::net::TcpStream;
 use std::sync::mpsc::{Receiver, Sender, channel};
 
-use coldstart::Router;
 use coldstart::handler::{WebSocket, WebSocketError, WebSocketMessage};
 use coldstart::message::Written;
+use coldstart::server::Limits;
+use coldstart::{Router, Server};
 use tungstenite::Message;
 use tungstenite::protocol::CloseFrame;
 
@@ -19,17 +21,30 @@ use loopback::server::{Running, on_loopback};
 
 type Client = tungstenite::WebSocket<TcpStream>;
 
+/// A server whose WebSockets run this code.
+fn start<F>(server: Server, run: impl Fn(WebSocket) -> F + Clone + Send + Sync + 'static) -> Running
+where
+    F: Future<Output = Written> + 'static,
+{
+    let router = Router::new().accept("GET", "/", move |head| WebSocket::accept(head, run.clone()));
+    Running::start_handler(server, router)
+}
+
+fn connect(server: &Running) -> Client {
+    let stream = TcpStream::connect(server.address).expect("it listens");
+    stream.set_read_timeout(Some(PATIENCE)).expect("a socket");
+    let url = format!("ws://{}/", server.address);
+    let (client, _) = tungstenite::client(url, stream).expect("a handshake");
+    client
+}
+
 /// A server whose WebSockets run this code, and a client of it.
 fn with<F>(run: impl Fn(WebSocket) -> F + Clone + Send + Sync + 'static) -> (Running, Client)
 where
     F: Future<Output = Written> + 'static,
 {
-    let router = Router::new().accept("GET", "/", move |head| WebSocket::accept(head, run.clone()));
-    let server = Running::start_handler(on_loopback(), router);
-    let stream = TcpStream::connect(server.address).expect("it listens");
-    stream.set_read_timeout(Some(PATIENCE)).expect("a socket");
-    let url = format!("ws://{}/", server.address);
-    let (client, _) = tungstenite::client(url, stream).expect("a handshake");
+    let server = start(on_loopback(), run);
+    let client = connect(&server);
     (server, client)
 }
 
@@ -79,7 +94,6 @@ fn reading_ends_with_the_reason() {
 
     let (_server, mut client, ended) = reading();
     // A reserved bit is set.
-    use std::io::Write as _;
     client
         .get_mut()
         .write_all(&[0xf1, 0x80, 0, 0, 0, 0])
@@ -149,4 +163,48 @@ fn a_read_that_is_dropped_while_it_waits_loses_nothing() {
         assert!(both.contains(&message), "the echo of {len}");
         assert!(both.contains(&Message::Pong("b".into())), "the pong");
     }
+}
+
+/// The beginning of a message: a frame of these many bytes that is not the last.
+fn first_frame(len: u32) -> Vec<u8> {
+    let mut frame = vec![0x02, 0xff, 0, 0, 0, 0];
+    frame.extend(len.to_be_bytes());
+    frame.resize(frame.len() + 4 + len as usize, 0);
+    frame
+}
+
+#[test]
+fn messages_that_are_not_whole_count_in_the_memory_of_all_peers() {
+    let server = on_loopback().limits(Limits::new().memory_max(1_000_000));
+    let server = start(server, async |mut socket| {
+        while let Some(WebSocketMessage::Binary(bytes)) = socket.read().await? {
+            socket.send(bytes.len().to_string().into_bytes()).await?;
+        }
+        Ok(())
+    });
+    let mut first = connect(&server);
+    first
+        .get_mut()
+        .write_all(&first_frame(600_000))
+        .expect("room");
+    // It is answered after the frame before it.
+    first.send(Message::Ping("".into())).expect("room");
+    assert!(matches!(first.read(), Ok(Message::Pong(_))));
+
+    let mut second = connect(&server);
+    second
+        .get_mut()
+        .write_all(&first_frame(600_000))
+        .expect("room");
+    assert_eq!(close_code(&mut second), Some(1013));
+
+    let last = [0x80, 0x81, 0, 0, 0, 0, 0];
+    first.get_mut().write_all(&last).expect("room");
+    assert_eq!(first.read().expect("its length"), Message::binary("600001"));
+    // Once it was whole, it counts no more.
+    let mut third = connect(&server);
+    third.send(Message::binary(vec![0; 600_000])).expect("room");
+    assert_eq!(third.read().expect("its length"), Message::binary("600000"));
+    drop((first, second, third));
+    server.stop();
 }

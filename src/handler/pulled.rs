@@ -328,6 +328,10 @@ impl IntoResponse for IncomingError {
         let status = refusal.and_then(|refusal| Status::new(refusal.status()));
         let response =
             Response::text(self.to_string()).status(status.unwrap_or(Status::BAD_REQUEST));
+        let response = match self {
+            Self::OutOfMemory => response.header("retry-after", "1"),
+            Self::PeerLeft | Self::Malformed(_) | Self::TooLarge | Self::TimedOut => response,
+        };
         response.close()
     }
 }

@@ -15,6 +15,8 @@ use crate::message::headers::HeaderValue;
 use crate::message::incoming::{Incoming, IncomingSink};
 use crate::message::polled::Polled;
 use crate::message::writer::{BodyWriter, Output, Writing, Written};
+#[cfg(feature = "websocket")]
+use crate::sync::memory::Charge;
 
 use super::upgrade::{Place, SocketCode, Upgrade};
 
@@ -107,6 +109,12 @@ impl SocketReader {
     ) -> Poll<Result<Option<Bytes>, SocketClosed>> {
         let polled = self.incoming.poll_chunk(context);
         polled.map(|chunk| chunk.map_err(|_| SocketClosed(())))
+    }
+
+    /// As [`Incoming::charge`].
+    #[cfg(feature = "websocket")]
+    pub(super) fn charge(&self) -> Option<Charge> {
+        self.incoming.charge()
     }
 }
 

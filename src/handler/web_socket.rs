@@ -15,6 +15,7 @@ use tungstenite::handshake::derive_accept_key;
 use tungstenite::protocol::frame::coding::CloseCode;
 use tungstenite::protocol::{CloseFrame, Role, WebSocketConfig, WebSocketContext};
 
+use crate::limits::WEB_SOCKET_MESSAGE_LEN_MAX;
 use crate::message::headers::HeaderValue;
 use crate::message::request::Head;
 use crate::message::response::{Response, Status};
@@ -27,8 +28,6 @@ use super::{Accept, IntoResponse as _};
 
 use memory::Memory;
 
-/// The largest message by default.
-const MESSAGE_LEN_MAX: usize = 1024 * 1024;
 /// What the protocol reads at once, and what it holds for that while nothing arrives.
 const READ_LEN: usize = 128;
 /// After a message of more than this, what the protocol holds is given back once nothing arrives.
@@ -41,7 +40,8 @@ const BATCH_LEN: usize = 16 * 1024;
 /// Pings are responded to, fragments put together, and the closing handshake is made, while the code reads or sends. When the
 /// server stops, the peer is asked to close with code 1001, and [`read`](Self::read) returns `None` once it has.
 ///
-/// At most one message of the peer is held, and what [`Upgrade::on_loop`] holds. An idle one takes 2 KiB, its session included.
+/// At most one message of the peer is held, which counts in [`Limits::memory_max`](crate::server::Limits::memory_max) until it is whole,
+/// and what [`Upgrade::on_loop`] holds. An idle one takes 2 KiB, its session included.
 ///
 /// ```
 /// use coldstart::handler::WebSocket;
@@ -112,7 +112,7 @@ impl WebSocket {
     fn new(reader: SocketReader, writer: SocketWriter) -> Self {
         let state = Box::new(State {
             protocol: protocol(),
-            memory: Memory::default(),
+            memory: Memory::new(WEB_SOCKET_MESSAGE_LEN_MAX),
             draining: Some(draining()),
             reader,
             writer,
@@ -123,6 +123,7 @@ impl WebSocket {
 
     /// Bounds the messages of the peer, in bytes: 1 MiB by default. A larger one ends the connection with code 1009.
     pub fn message_len_max(&mut self, bytes: usize) {
+        self.state.memory.message_len_max = bytes;
         self.state.protocol.set_config(|config| {
             config.max_message_size = Some(bytes);
             config.max_frame_size = Some(bytes);
@@ -209,10 +210,12 @@ impl State {
             }
             match self.protocol.read(&mut self.memory) {
                 Ok(tungstenite::Message::Text(text)) => {
+                    self.memory.give_message();
                     let text = text.as_str().to_owned();
                     return Poll::Ready(Ok(Some(WebSocketMessage::Text(text))));
                 }
                 Ok(tungstenite::Message::Binary(bytes)) => {
+                    self.memory.give_message();
                     return Poll::Ready(Ok(Some(WebSocketMessage::Binary(bytes))));
                 }
                 // The protocol itself responds to pings and to the peer's Close.
@@ -241,10 +244,12 @@ impl State {
 
     /// Nothing more is read, for this reason.
     fn fail(&mut self, error: &tungstenite::Error) {
-        use tungstenite::Error::{AlreadyClosed, Capacity, ConnectionClosed, Protocol, Utf8};
+        use tungstenite::Error::{AlreadyClosed, Capacity, ConnectionClosed, Io, Protocol, Utf8};
         let gone = ProtocolError::ResetWithoutClosingHandshake;
         let (code, why) = if matches!(error, ConnectionClosed | AlreadyClosed) {
             (None, Ok(()))
+        } else if matches!(error, Io(why) if why.kind() == ErrorKind::OutOfMemory) {
+            (Some(CloseCode::Again), Err(WebSocketError::OutOfMemory))
         } else if matches!(error, Capacity(_)) {
             (Some(CloseCode::Size), Err(WebSocketError::TooLarge))
         } else if matches!(error, Utf8(_)) {
@@ -279,7 +284,12 @@ impl State {
             return Poll::Ready(Ok(()));
         }
         match ready!(self.reader.poll_read(context)) {
-            Ok(Some(bytes)) => self.memory.arrive(bytes),
+            Ok(Some(bytes)) => {
+                self.memory.arrive(bytes);
+                if self.memory.charge.is_none() {
+                    self.memory.charge = self.reader.charge();
+                }
+            }
             Ok(None) => self.memory.has_ended = true,
             Err(_) => return Poll::Ready(Err(WebSocketError::Closed)),
         }
@@ -306,8 +316,8 @@ fn protocol() -> WebSocketContext {
     let config = WebSocketConfig::default()
         .read_buffer_size(READ_LEN)
         .write_buffer_size(0)
-        .max_message_size(Some(MESSAGE_LEN_MAX))
-        .max_frame_size(Some(MESSAGE_LEN_MAX));
+        .max_message_size(Some(WEB_SOCKET_MESSAGE_LEN_MAX))
+        .max_frame_size(Some(WEB_SOCKET_MESSAGE_LEN_MAX));
     WebSocketContext::new(Role::Server, Some(config))
 }
 
@@ -381,6 +391,8 @@ pub enum WebSocketError {
     Malformed,
     /// A message is larger than it may be: the peer gets a Close with code 1009.
     TooLarge,
+    /// Peers hold as much as [`Limits::memory_max`](crate::server::Limits::memory_max) says already: the peer gets a Close with code 1013.
+    OutOfMemory,
 }
 
 impl fmt::Display for WebSocketError {
@@ -389,6 +401,7 @@ impl fmt::Display for WebSocketError {
             Self::Closed => "the WebSocket is closed",
             Self::Malformed => "the peer does not keep to the WebSocket protocol",
             Self::TooLarge => "the WebSocket message is too large",
+            Self::OutOfMemory => "the server has no memory left for the WebSocket message",
         })
     }
 }

@@ -12,7 +12,7 @@ use crate::h1::{self, Refusal};
 use crate::limits::INCOMING_LEN_MAX;
 use crate::message::incoming_error::IncomingError;
 use crate::message::request::{HEAD_LIMITS_OPEN, Head, Request};
-use crate::sync::memory::Memory;
+use crate::sync::memory::{Charge, Memory};
 use crate::sync::notify::Notify;
 use crate::sync::{Mutex, MutexGuard};
 
@@ -304,12 +304,13 @@ impl Incoming {
     }
 
     /// The rest of the body, of at most `len_max` bytes. It is put together as it arrives, so that a peer which announces
-    /// much and sends little takes little memory.
+    /// much and sends little takes little memory. Until it is whole, it counts in
+    /// [`Limits::memory_max`](crate::server::Limits::memory_max).
     ///
     /// # Errors
     ///
     /// [`IncomingError::TooLarge`] if it is longer: at once if its length is announced, before a peer that waits for
-    /// `100 Continue` gets it. Otherwise as [`chunk`](Self::chunk).
+    /// `100 Continue` gets it. [`IncomingError::OutOfMemory`] if peers hold too much already. Otherwise as [`chunk`](Self::chunk).
     ///
     /// ```
     /// use coldstart::handler::incoming;
@@ -329,14 +330,20 @@ impl Incoming {
         }
         let mut body = Bytes::new();
         let mut joined = BytesMut::new();
+        let mut charge = None;
         while let Some(chunk) = self.chunk().await? {
-            if joined
-                .len()
-                .saturating_add(body.len())
-                .saturating_add(chunk.len())
-                > len_max
-            {
+            let held = joined.len().saturating_add(body.len());
+            let len = held.saturating_add(chunk.len());
+            if len > len_max {
                 return Err(IncomingError::TooLarge);
+            }
+            // What has arrived is on the loop, which knows the memory.
+            charge = charge.or_else(|| self.charge());
+            if charge
+                .as_mut()
+                .is_some_and(|charge| charge.set(len).is_err())
+            {
+                return Err(IncomingError::OutOfMemory);
             }
             if joined.is_empty() && body.is_empty() {
                 body = chunk;
@@ -349,6 +356,15 @@ impl Incoming {
             return Ok(body);
         }
         Ok(joined.freeze())
+    }
+
+    /// For what its reader keeps of it until that is whole: it counts where what waits for the reader does. `None` before any of it
+    /// has arrived, and of a body that was complete.
+    pub(crate) fn charge(&self) -> Option<Charge> {
+        match &self.source {
+            Source::Whole(_) => None,
+            Source::Arriving(window) => window.lock().memory.as_ref().map(Charge::new),
+        }
     }
 
     /// The trailer fields after a chunked body, if there were any (RFC 9112 §7.1.2): once [`chunk`](Self::chunk) has returned

@@ -17,6 +17,8 @@ pub enum IncomingError {
     TooLarge,
     /// It did not arrive in time: 408.
     TimedOut,
+    /// Peers hold as much as [`Limits::memory_max`](crate::server::Limits::memory_max) says already: 503.
+    OutOfMemory,
 }
 
 impl IncomingError {
@@ -27,6 +29,7 @@ impl IncomingError {
             Self::Malformed(_) => Some(Refusal::Chunk),
             Self::TooLarge => Some(Refusal::BodyTooLarge),
             Self::TimedOut => Some(Refusal::Timeout),
+            Self::OutOfMemory => Some(Refusal::Memory),
         }
     }
 }
@@ -36,6 +39,7 @@ impl From<Refusal> for IncomingError {
         match refusal.status() {
             408 => Self::TimedOut,
             413 => Self::TooLarge,
+            503 => Self::OutOfMemory,
             _ => Self::Malformed(refusal.reason()),
         }
     }
@@ -48,6 +52,7 @@ impl fmt::Display for IncomingError {
             Self::Malformed(reason) => reason,
             Self::TooLarge => Refusal::BodyTooLarge.reason(),
             Self::TimedOut => Refusal::Timeout.reason(),
+            Self::OutOfMemory => Refusal::Memory.reason(),
         })
     }
 }

@@ -6,9 +6,10 @@ use bytes::Bytes;
 use tungstenite::protocol::frame::FrameHeader;
 use tungstenite::protocol::frame::coding::OpCode;
 
+use crate::sync::memory::Charge;
+
 /// What the protocol takes for its stream. It yields no more than one frame at once, and its header as a whole: so the protocol
 /// holds nothing between two frames.
-#[derive(Default)]
 pub(super) struct Memory {
     arrived: Bytes,
     pub(super) has_ended: bool,
@@ -18,6 +19,10 @@ pub(super) struct Memory {
     message: Fragments,
     /// The length of the largest frame since the last release.
     pub(super) largest: u64,
+    /// For the message that arrives, which the protocol holds until it is whole.
+    pub(super) charge: Option<Charge>,
+    /// The largest message; the protocol refuses a larger one.
+    pub(super) message_len_max: usize,
 }
 
 /// Whether the last frame was the last of its message (RFC 6455 §5.4).
@@ -29,6 +34,39 @@ enum Fragments {
 }
 
 impl Memory {
+    pub(super) fn new(message_len_max: usize) -> Self {
+        Self {
+            arrived: Bytes::new(),
+            has_ended: false,
+            written: Vec::new(),
+            frame_left: 0,
+            message: Fragments::All,
+            largest: 0,
+            charge: None,
+            message_len_max,
+        }
+    }
+
+    /// The message is whole, and its reader's.
+    pub(super) fn give_message(&mut self) {
+        if let Some(charge) = &mut self.charge {
+            // Less always fits.
+            let _ = charge.set(0);
+        }
+    }
+
+    /// Counts a frame of the message, all of which the protocol makes room for.
+    fn count(&mut self, len: u64) -> io::Result<()> {
+        let Some(charge) = &mut self.charge else {
+            return Ok(());
+        };
+        let held = usize::try_from(len).map_or(usize::MAX, |len| charge.len().saturating_add(len));
+        if held <= self.message_len_max && charge.set(held).is_err() {
+            return Err(ErrorKind::OutOfMemory.into());
+        }
+        Ok(())
+    }
+
     /// Called when all that came before was read, apart from the beginning of a header.
     pub(super) fn arrive(&mut self, bytes: Bytes) {
         self.arrived = if self.arrived.is_empty() {
@@ -43,15 +81,21 @@ impl Memory {
     }
 
     /// Looks at the header of the next frame, if all of it is here.
-    fn begin_frame(&mut self) {
+    fn begin_frame(&mut self) -> io::Result<()> {
         let mut cursor = Cursor::new(&self.arrived);
         match FrameHeader::parse(&mut cursor) {
             Ok(Some((header, len))) => {
                 self.frame_left = cursor.position().saturating_add(len);
                 self.largest = self.largest.max(len);
                 match header.opcode {
-                    OpCode::Data(_) if header.is_final => self.message = Fragments::All,
-                    OpCode::Data(_) => self.message = Fragments::MoreToCome,
+                    OpCode::Data(_) => {
+                        self.message = if header.is_final {
+                            Fragments::All
+                        } else {
+                            Fragments::MoreToCome
+                        };
+                        self.count(len)?;
+                    }
                     OpCode::Control(_) => {}
                 }
             }
@@ -59,13 +103,14 @@ impl Memory {
             // The protocol reports it.
             Err(_) => self.frame_left = u64::MAX,
         }
+        Ok(())
     }
 }
 
 impl Read for Memory {
     fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
         if self.frame_left == 0 && !self.arrived.is_empty() {
-            self.begin_frame();
+            self.begin_frame()?;
         }
         let left = usize::try_from(self.frame_left).unwrap_or(usize::MAX);
         let len = into.len().min(self.arrived.len()).min(left);
