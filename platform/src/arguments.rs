@@ -301,6 +301,8 @@ pub(crate) enum Kind {
     Sse,
     /// Calls of an MCP server's tools
     Mcp,
+    /// HTTP calls, by an axum application
+    Axum,
 }
 
 /// Maps the true and false of clap's `SetTrue`.

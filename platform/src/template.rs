@@ -14,6 +14,14 @@ const MCP_DEPENDENCIES: &str = "axum = { version = \"0.8\", default-features = f
 rmcp = { version = \"3.11\", default-features = false, features = [\"macros\", \"server\", \"transport-streamable-http-server\"] }
 serde = { version = \"1.0\", features = [\"derive\"] }";
 
+/// What an axum application needs beside the library. axum's own server is not among its features, and neither is tokio.
+const AXUM_DEPENDENCIES: &str =
+    "axum = { version = \"0.8\", default-features = false, features = [\"json\", \"query\"] }
+serde = { version = \"1.0\", features = [\"derive\"] }
+
+[dev-dependencies]
+";
+
 const HTTP_TRIGGER: &str = "      triggers:
         - triggerName: http
           triggerType: http
@@ -73,6 +81,7 @@ const fn files(kind: Kind) -> [(&'static str, &'static str); 9] {
         Kind::Event => include_str!("../templates/event.rs"),
         Kind::Sse => include_str!("../templates/sse.rs"),
         Kind::Mcp => include_str!("../templates/mcp.rs"),
+        Kind::Axum => include_str!("../templates/axum.rs"),
     };
     [
         ("Cargo.toml", include_str!("../templates/Cargo.toml.txt")),
@@ -115,10 +124,15 @@ fn fill(text: &str, kind: Kind, name: &str, dependencies: &str) -> String {
             MCP_CALL,
             include_str!("../templates/test_mcp.txt"),
         ),
+        Kind::Axum => (
+            "Responds to HTTP calls, by an axum application.",
+            "curl -d '{\"text\":\"one two\"}' -H 'Content-Type: application/json' http://127.0.0.1:8080/words",
+            include_str!("../templates/test_axum.txt"),
+        ),
     };
     // An event function has no HTTP trigger. Its s.yaml shows the lifecycle hooks instead.
     let (lifecycle, triggers) = match kind {
-        Kind::Http | Kind::Sse | Kind::Mcp => ("", HTTP_TRIGGER),
+        Kind::Http | Kind::Sse | Kind::Mcp | Kind::Axum => ("", HTTP_TRIGGER),
         Kind::Event => (LIFECYCLE, ""),
     };
     let filled = text
@@ -210,19 +224,21 @@ fn suggestion(name: &str) -> String {
 
 /// The lines of `Cargo.toml`. The library at a path is the repository; the package for tower is a folder of it.
 fn dependencies(kind: Kind, repository: Option<&Path>) -> Result<String, Failure> {
-    let (package, folder) = match kind {
-        Kind::Http | Kind::Event | Kind::Sse => ("coldstart", ""),
-        Kind::Mcp => ("coldstart-tower", "tower"),
+    let found = |folder: &str| match repository {
+        Some(repository) => Ok(format!("path = {}", quoted(&repository.join(folder))?)),
+        None => Ok(format!("version = \"{LIBRARY}\"")),
     };
-    let found = match repository {
-        Some(repository) => format!("path = {}", quoted(&repository.join(folder))?),
-        None => format!("version = \"{LIBRARY}\""),
-    };
+    let library = || Ok(format!("coldstart = {{ {} }}", found("")?));
     Ok(match kind {
-        Kind::Http | Kind::Event | Kind::Sse => format!("{package} = {{ {found} }}"),
+        Kind::Http | Kind::Event | Kind::Sse => library()?,
         // rmcp's tasks are tokio's.
         Kind::Mcp => {
-            format!("{package} = {{ {found}, features = [\"tokio\"] }}\n{MCP_DEPENDENCIES}")
+            let tower = found("tower")?;
+            format!("coldstart-tower = {{ {tower}, features = [\"tokio\"] }}\n{MCP_DEPENDENCIES}")
+        }
+        Kind::Axum => {
+            let (tower, library) = (found("tower")?, library()?);
+            format!("coldstart-tower = {{ {tower} }}\n{AXUM_DEPENDENCIES}{library}")
         }
     })
 }

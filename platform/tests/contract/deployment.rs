@@ -269,7 +269,7 @@ fn accepts_map(
 
 #[test]
 fn what_new_writes_is_valid_and_has_no_unknown_key() {
-    for kind in ["http", "event", "sse", "mcp"] {
+    for kind in ["http", "event", "sse", "mcp", "axum"] {
         let folder = tempfile::tempdir().expect("a folder");
         let made = coldstart_in(folder.path(), &["new", "demo", "--kind", kind]);
         assert_eq!(made.status.code(), Some(0), "{}", stderr(&made));

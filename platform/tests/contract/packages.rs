@@ -629,6 +629,11 @@ fn a_new_mcp_project_works() {
 }
 
 #[test]
+fn a_new_axum_project_works() {
+    assert_large_project_works("axum");
+}
+
+#[test]
 fn help_lists_the_exit_statuses() {
     for command in ["run", "check", "bench", "pack", "new"] {
         let output = coldstart(&[command, "--help"]);
