@@ -37,6 +37,7 @@
 //! - Several loops: [`Server::workers`].
 //! - A test without a server: [`TestRequest`].
 //! - What the platform demands and does: [`contract`].
+//! - From another server, such as actix-web or `tiny_http`: [`migrating`]; from axum: coldstart-tower.
 //!
 //! The server sets the framing fields (`Content-Length`, `Transfer-Encoding`, `Connection`) and `Date`. No line end
 //! gets into a head: a response with a field that is not valid is not sent, see [`Response::header`].
@@ -71,6 +72,9 @@ pub mod testing;
 #[cfg(doc)]
 #[doc = include_str!("../docs/contract.md")]
 pub mod contract {}
+#[cfg(doc)]
+#[doc = include_str!("../docs/migrating.md")]
+pub mod migrating {}
 // The README's Rust compiles.
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]

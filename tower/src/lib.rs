@@ -39,6 +39,8 @@
 //!
 //! What does not work: axum's `ws`, since the upgrade that it waits for is made in hyper alone. A `WebSocket` stays in front of the
 //! service, as a coldstart handler: see the README.
+//!
+//! From axum on hyper, or from `lambda_http`: [`migrating`].
 
 mod context;
 #[cfg_attr(not(feature = "tokio"), path = "no_runtime.rs")]
@@ -57,6 +59,10 @@ pub use context::RequestContext;
 pub use runtime::runtime;
 pub use service::ServiceHandler;
 
+// Only for rustdoc: the crate has no such module.
+#[cfg(doc)]
+#[doc = include_str!("../docs/migrating.md")]
+pub mod migrating {}
 // The README's Rust compiles.
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]
