@@ -302,6 +302,28 @@ fn connect(port: u16) -> Result<TcpStream, String> {
 ///
 /// What is wrong with a response, or that there is none.
 pub(crate) fn check(port: u16, plan: &Plan) -> Result<usize, String> {
+    let (mut socket, response_len) = first(port, plan)?;
+    if plan.lifetime == Lifetime::OneRequest {
+        socket
+            .set_read_timeout(Some(LAST))
+            .map_err(|error| format!("cannot be waited for: {error}"))?;
+        // A reset ends the connection as well.
+        match socket.read(&mut [0; 8192]) {
+            Ok(0) => {}
+            Ok(_) => return Err("sends bytes after its last response".to_owned()),
+            Err(error) if error.kind() == ErrorKind::ConnectionReset => {}
+            Err(_) => return Err("does not close when asked to".to_owned()),
+        }
+    }
+    Ok(response_len)
+}
+
+/// The same without the end of the connection, which is returned with the length of one response.
+///
+/// # Errors
+///
+/// As [`check`].
+pub(crate) fn first(port: u16, plan: &Plan) -> Result<(TcpStream, usize), String> {
     let until = Instant::now() + PATIENCE;
     let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
     let mut socket = loop {
@@ -334,17 +356,7 @@ pub(crate) fn check(port: u16, plan: &Plan) -> Result<usize, String> {
     if !bytes.is_empty() || lens.iter().any(|len| *len != first) {
         return Err("sends responses of different lengths, or too many".to_owned());
     }
-    if plan.lifetime == Lifetime::OneRequest {
-        socket.set_read_timeout(Some(LAST)).map_err(silent)?;
-        // A reset ends the connection as well.
-        match socket.read(&mut buffer) {
-            Ok(0) => {}
-            Ok(_) => return Err("sends bytes after its last response".to_owned()),
-            Err(error) if error.kind() == ErrorKind::ConnectionReset => {}
-            Err(_) => return Err("does not close when asked to".to_owned()),
-        }
-    }
-    Ok(first)
+    Ok((socket, first))
 }
 
 /// The length of the first response, if all of it has arrived. An error if it is not the expected one.
