@@ -11,13 +11,9 @@ impl Lease {
         Self
     }
 
-    #[expect(
-        clippy::unused_self,
-        clippy::unnecessary_wraps,
-        reason = "as with a runtime"
-    )]
-    pub(crate) const fn enter(&self) -> Result<(), Infallible> {
-        Ok(())
+    #[expect(clippy::unused_self, reason = "as with a runtime")]
+    pub(crate) const fn service<S>(self, service: S) -> Kept<S> {
+        Kept(service)
     }
 
     #[expect(clippy::unused_self, reason = "as with a runtime")]
@@ -28,5 +24,20 @@ impl Lease {
     #[expect(clippy::unused_self, reason = "as with a runtime")]
     pub(crate) fn body<B: http_body::Body>(self, body: B) -> B {
         body
+    }
+}
+
+/// A service.
+#[derive(Clone)]
+pub(crate) struct Kept<S>(S);
+
+impl<S> Kept<S> {
+    #[expect(clippy::unused_self, reason = "as with a runtime")]
+    pub(crate) const fn lease(&self) -> &Lease {
+        &Lease
+    }
+
+    pub(crate) fn enter<R>(&mut self, run: impl FnOnce(&mut S) -> R) -> Result<R, Infallible> {
+        Ok(run(&mut self.0))
     }
 }

@@ -13,7 +13,8 @@ use http_body::{Frame, SizeHint};
 use tokio::runtime::{Builder, EnterGuard, Handle};
 use tokio::sync::oneshot;
 
-/// How long the end of the last handler waits for a task that computes. All others are dropped where they wait.
+/// How long the end of the last handler waits for a task that computes. All others are dropped where they wait. Nothing is served any
+/// more by then: each handler has its part in the runtime until its loop has ended.
 const END_MAX: Duration = Duration::from_secs(1);
 
 /// The runtime of this process, while a handler needs it.
@@ -85,6 +86,11 @@ impl Beside {
         beside
     }
 
+    fn built(&self) -> Option<&Handle> {
+        let running = self.0.get()?;
+        running.as_ref().ok().map(|running| &running.handle)
+    }
+
     fn handle(&self) -> io::Result<&Handle> {
         let running = self
             .0
@@ -135,6 +141,14 @@ impl Drop for Running {
 }
 
 impl Lease {
+    /// The service, used and dropped in the runtime.
+    pub(crate) const fn service<S>(self, service: S) -> Kept<S> {
+        Kept {
+            service: Some(service),
+            lease: self,
+        }
+    }
+
     /// The future's value. It is polled and dropped in the runtime.
     pub(crate) async fn future<F: Future>(self, future: F) -> F::Output {
         let future = pin!(Some(future));
@@ -149,6 +163,37 @@ impl Lease {
     pub(crate) fn body<B: http_body::Body>(self, body: B) -> Entered<B> {
         let body = Box::pin(Some(body));
         Entered { body, lease: self }
+    }
+}
+
+/// A service that is used in the runtime, and dropped there: it may hold a pool of connections.
+#[derive(Clone)]
+pub(crate) struct Kept<S> {
+    /// `None` only while it is dropped.
+    service: Option<S>,
+    lease: Lease,
+}
+
+impl<S> Kept<S> {
+    pub(crate) const fn lease(&self) -> &Lease {
+        &self.lease
+    }
+
+    /// Calls `run` in the runtime.
+    pub(crate) fn enter<R>(&mut self, run: impl FnOnce(&mut S) -> R) -> io::Result<R> {
+        let _entered = self.lease.enter()?;
+        let service = self.service.as_mut();
+        service
+            .map(run)
+            .ok_or_else(|| io::ErrorKind::NotFound.into())
+    }
+}
+
+impl<S> Drop for Kept<S> {
+    fn drop(&mut self) {
+        // Without a runtime so far, it has needed none.
+        let _entered = self.lease.0.built().map(Handle::enter);
+        self.service = None;
     }
 }
 

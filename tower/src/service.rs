@@ -16,7 +16,7 @@ use http::{Extensions, Method};
 use tower_service::Service;
 
 use crate::context::RequestContext;
-use crate::runtime::Lease;
+use crate::runtime::{Kept, Lease};
 
 /// A tower service as a [`Handler`].
 ///
@@ -38,10 +38,9 @@ use crate::runtime::Lease;
 /// ```
 #[derive(Clone)]
 pub struct ServiceHandler<S> {
-    service: S,
+    service: Kept<S>,
     /// Adds the peer's address to the extensions of a request, if it is wanted.
     peer_address: Option<Arc<Insert>>,
-    runtime: Lease,
 }
 
 type Insert = dyn Fn(&mut Extensions, SocketAddr) + Send + Sync;
@@ -63,9 +62,8 @@ impl<S> ServiceHandler<S> {
     /// A handler whose requests go to `service`.
     pub fn new(service: S) -> Self {
         Self {
-            service,
+            service: Lease::new().service(service),
             peer_address: None,
-            runtime: Lease::new(),
         }
     }
 
@@ -113,22 +111,6 @@ where
     S::Error: Into<BoxError>,
     B: http_body::Body + 'static,
 {
-    fn begin(&mut self, request: http::Request<Incoming>) -> Begun<S> {
-        // What it waits for, if anything, is asked for again by the request.
-        match self
-            .service
-            .poll_ready(&mut Context::from_waker(Waker::noop()))
-        {
-            Poll::Ready(Ok(())) => Begun::Called(self.service.call(request)),
-            Poll::Ready(Err(error)) => Begun::Failed(error),
-            Poll::Pending => {
-                let next = self.service.clone();
-                let waiting = mem::replace(&mut self.service, next);
-                Begun::Waiting(waiting, Box::new(request))
-            }
-        }
-    }
-
     /// Calls the service, at once if it is ready. The future is that of the outcome.
     fn respond(
         &mut self,
@@ -144,11 +126,9 @@ where
         {
             insert(extensions, address);
         }
-        let runtime = self.runtime.clone();
-        let begun = match runtime.enter() {
-            Ok(_entered) => self.begin(request),
-            Err(error) => Begun::Without(error.into()),
-        };
+        let begun = self.service.enter(|service| call(service, request));
+        let begun = begun.unwrap_or_else(|error| Begun::Without(error.into()));
+        let runtime = self.service.lease().clone();
         let bodies = runtime.clone();
         runtime.future(async move {
             let returned = match begun {
@@ -200,6 +180,23 @@ where
         match request.to_http() {
             Ok(theirs) => begin(self.respond(theirs, request.head())),
             Err(error) => refuse(&error),
+        }
+    }
+}
+
+/// Calls the service if it is ready. If it is not, the request takes it along.
+fn call<S>(service: &mut S, request: http::Request<Incoming>) -> Begun<S>
+where
+    S: Service<http::Request<Incoming>> + Clone,
+{
+    // What it waits for, if anything, is asked for again by the request.
+    match service.poll_ready(&mut Context::from_waker(Waker::noop())) {
+        Poll::Ready(Ok(())) => Begun::Called(service.call(request)),
+        Poll::Ready(Err(error)) => Begun::Failed(error),
+        Poll::Pending => {
+            let next = service.clone();
+            let waiting = mem::replace(service, next);
+            Begun::Waiting(waiting, Box::new(request))
         }
     }
 }
