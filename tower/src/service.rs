@@ -45,6 +45,9 @@ pub struct ServiceHandler<S> {
 
 type Insert = dyn Fn(&mut Extensions, SocketAddr) + Send + Sync;
 
+/// How many causes of an error are logged. One that is its own cause has no last one.
+const CAUSES_MAX: usize = 16;
+
 type BoxError = Box<dyn Error + Send + Sync>;
 
 /// How the call of a service begins.
@@ -240,7 +243,7 @@ fn refuse(error: &http::Error) -> Outcome {
 fn fail(context: &RequestContext, error: &dyn Error) -> Outcome {
     let mut message = error.to_string();
     let causes = core::iter::successors(error.source(), |cause| (*cause).source());
-    for cause in causes {
+    for cause in causes.take(CAUSES_MAX) {
         // Writing to a string never fails.
         let _ = write!(message, "\ncaused by: {cause}");
     }
