@@ -15,6 +15,9 @@ use super::record;
 /// ([contract §3](crate::contract#3-requests)).
 pub(super) const STATUS_FIELD: &str = "x-fc-status";
 
+/// How many causes of an error are kept. One that is its own cause has no last one.
+const CAUSES_MAX: usize = 16;
+
 /// Why a function failed. The caller gets it in the format of the built-in runtimes
 /// ([contract §3](crate::contract#3-requests)): `{"errorMessage":…,"errorType":…,"stackTrace":[…]}`, with status 404
 /// and `x-fc-status: 404`.
@@ -119,7 +122,10 @@ impl<E: Error> From<E> for FunctionError {
         Self {
             message: error.to_string(),
             error_type: Cow::Borrowed(core::any::type_name::<E>()),
-            causes: causes.map(|cause| format!("caused by: {cause}")).collect(),
+            causes: causes
+                .take(CAUSES_MAX)
+                .map(|cause| format!("caused by: {cause}"))
+                .collect(),
         }
     }
 }
@@ -189,6 +195,24 @@ mod tests {
             error.json(),
             r#"{"errorMessage":"no \"price\"","errorType":"Outer","stackTrace":["caused by: invalid digit found in string"]}"#
         );
+    }
+
+    #[test]
+    fn an_error_that_is_its_own_cause_has_a_last_one() {
+        #[derive(Debug)]
+        struct Circular;
+        impl core::fmt::Display for Circular {
+            fn fmt(&self, formatter: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+                formatter.write_str("again")
+            }
+        }
+        impl core::error::Error for Circular {
+            fn source(&self) -> Option<&(dyn core::error::Error + 'static)> {
+                Some(&Self)
+            }
+        }
+        let text = FunctionError::from(Circular).to_string();
+        assert_eq!(text.lines().count(), 17, "{text}");
     }
 
     #[test]
