@@ -248,6 +248,28 @@ impl OwnedContext {
             arrived_at: self.arrived_at,
         }
     }
+
+    /// The head of the request as [`Head::to_http`] makes it, without another copy.
+    ///
+    /// # Errors
+    ///
+    /// As [`Head::to_http`].
+    ///
+    /// ```
+    /// use coldstart::{Context, Request, Response, Status, TestRequest};
+    ///
+    /// fn path(request: &Request<'_>) -> Result<String, Status> {
+    ///     let context = Context::new(request.head()).to_owned();
+    ///     let head = context.to_http(()).map_err(|_| Status::BAD_REQUEST)?;
+    ///     Ok(head.uri().path().to_owned())
+    /// }
+    ///
+    /// assert_eq!(TestRequest::get("/a?b").run(path).text(), "/a");
+    /// ```
+    #[cfg(feature = "http")]
+    pub fn to_http<B>(&self, body: B) -> Result<http::Request<B>, http::Error> {
+        self.request.head_to_http(body)
+    }
 }
 
 impl fmt::Debug for OwnedContext {

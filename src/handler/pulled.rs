@@ -307,7 +307,7 @@ where
     }
 
     fn call(&mut self, request: &Request<'_>) -> Outcome {
-        let body = Incoming::whole(request);
+        let body = Incoming::from(request);
         (self.function)(request.head_by_reference(), body).into_outcome()
     }
 

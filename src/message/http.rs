@@ -13,6 +13,7 @@ use crate::message::headers::{HeaderName, HeaderValue, Text, Value};
 use crate::message::http_body::{Begun, Frames};
 use crate::message::incoming::Incoming;
 use crate::message::local::LocalBody;
+use crate::message::owned::OwnedRequest;
 use crate::message::request::{Head, Request};
 use crate::message::response::{Afterwards, Response, Status};
 
@@ -40,30 +41,42 @@ impl Head<'_> {
     /// ```
     pub fn to_http<B>(&self, body: B) -> Result<http::Request<B>, http::Error> {
         let bytes = Bytes::copy_from_slice(self.as_bytes());
-        let view = HeadView::new(&bytes, self.view().index());
-        let slice = |part: &[u8]| bytes.slice_ref(part);
-        let fields = view.fields();
-        let mut headers = http::HeaderMap::try_with_capacity(fields.len())?;
-        for (name, value) in fields {
-            let name = http::HeaderName::from_bytes(name.as_bytes())?;
-            let value = http::HeaderValue::from_maybe_shared(slice(value))?;
-            headers.try_append(name, value)?;
-        }
-        if let Some(authority) = view.authority() {
-            // RFC 9112 §3.2.2: what the target says replaces the field.
-            let host = http::HeaderValue::from_maybe_shared(slice(authority.as_bytes()))?;
-            headers.insert(http::header::HOST, host);
-        }
-        let mut request = http::Request::new(body);
-        *request.method_mut() = http::Method::from_bytes(view.method().as_bytes())?;
-        *request.uri_mut() = http::Uri::from_maybe_shared(slice(view.target().as_bytes()))?;
-        *request.version_mut() = match view.version() {
-            Version::Http10 => http::Version::HTTP_10,
-            Version::Http11 => http::Version::HTTP_11,
-        };
-        *request.headers_mut() = headers;
-        Ok(request)
+        http_of(HeadView::new(&bytes, self.view().index()), &bytes, body)
     }
+}
+
+impl OwnedRequest {
+    /// As [`Head::to_http`], of the copy that is here already.
+    pub(crate) fn head_to_http<B>(&self, body: B) -> Result<http::Request<B>, http::Error> {
+        let (view, bytes) = self.head_with_bytes();
+        http_of(view, bytes, body)
+    }
+}
+
+/// The head in these bytes as the http crate has it.
+fn http_of<B>(view: HeadView<'_>, bytes: &Bytes, body: B) -> Result<http::Request<B>, http::Error> {
+    let slice = |part: &[u8]| bytes.slice_ref(part);
+    let fields = view.fields();
+    let mut headers = http::HeaderMap::try_with_capacity(fields.len())?;
+    for (name, value) in fields {
+        let name = http::HeaderName::from_bytes(name.as_bytes())?;
+        let value = http::HeaderValue::from_maybe_shared(slice(value))?;
+        headers.try_append(name, value)?;
+    }
+    if let Some(authority) = view.authority() {
+        // RFC 9112 §3.2.2: what the target says replaces the field.
+        let host = http::HeaderValue::from_maybe_shared(slice(authority.as_bytes()))?;
+        headers.insert(http::header::HOST, host);
+    }
+    let mut request = http::Request::new(body);
+    *request.method_mut() = http::Method::from_bytes(view.method().as_bytes())?;
+    *request.uri_mut() = http::Uri::from_maybe_shared(slice(view.target().as_bytes()))?;
+    *request.version_mut() = match view.version() {
+        Version::Http10 => http::Version::HTTP_10,
+        Version::Http11 => http::Version::HTTP_11,
+    };
+    *request.headers_mut() = headers;
+    Ok(request)
 }
 
 impl Request<'_> {
@@ -74,7 +87,7 @@ impl Request<'_> {
     ///
     /// As [`Head::to_http`].
     pub fn to_http(&self) -> Result<http::Request<Incoming>, http::Error> {
-        self.head().to_http(Incoming::whole(self))
+        self.head().to_http(Incoming::from(self))
     }
 }
 

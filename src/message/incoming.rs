@@ -227,14 +227,6 @@ impl Incoming {
         (Self::arriving(window), sink)
     }
 
-    /// The body of a complete request.
-    pub(crate) fn whole(request: &Request<'_>) -> Self {
-        Self {
-            source: Source::Whole(request.body_bytes()),
-            trailers: request.trailers_bytes().into(),
-        }
-    }
-
     fn arriving(window: Arc<Window>) -> Self {
         Self {
             source: Source::Arriving(window),
@@ -415,6 +407,16 @@ impl Incoming {
     /// The trailer section as received, to pass it on.
     pub(super) fn take_trailers(&mut self) -> Box<[u8]> {
         mem::take(&mut self.trailers)
+    }
+}
+
+/// The body of a complete request, for code that pulls one. A large one is shared, a small one is copied.
+impl From<&Request<'_>> for Incoming {
+    fn from(request: &Request<'_>) -> Self {
+        Self {
+            source: Source::Whole(request.body_bytes()),
+            trailers: request.trailers_bytes().into(),
+        }
     }
 }
 

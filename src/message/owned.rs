@@ -32,7 +32,8 @@ use super::request::{Head, Request, RequestBody, RouteParameters};
 /// ```
 #[derive(Clone)]
 pub struct OwnedRequest {
-    head: Box<[u8]>,
+    /// Shared with its clones, and with a request of the http crate that is made of it.
+    head: Bytes,
     index: HeadIndex,
     body: Bytes,
     trailers: Box<[u8]>,
@@ -47,7 +48,7 @@ impl Request<'_> {
     pub fn to_owned(&self) -> OwnedRequest {
         let head = self.head_by_reference();
         OwnedRequest {
-            head: head.as_bytes().into(),
+            head: Bytes::copy_from_slice(head.as_bytes()),
             index: head.view().index().clone(),
             body: self.body_bytes(),
             trailers: self.trailers_bytes().into(),
@@ -66,6 +67,12 @@ impl OwnedRequest {
         let head = Head::new(HeadView::new(&self.head, &self.index), peer);
         let body = RequestBody::Shared(&self.body);
         Request::new(head, body, &self.trailers).with_parameters(&self.parameters)
+    }
+
+    /// The head and its bytes.
+    #[cfg(feature = "http")]
+    pub(super) fn head_with_bytes(&self) -> (HeadView<'_>, &Bytes) {
+        (HeadView::new(&self.head, &self.index), &self.head)
     }
 
     /// The bytes of its parts as they were sent.

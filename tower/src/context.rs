@@ -32,6 +32,11 @@ impl RequestContext {
         Self(Arc::new(Context::new(head).to_owned()))
     }
 
+    /// The request that it belongs to, with this body.
+    pub(crate) fn to_http<B>(&self, body: B) -> Result<http::Request<B>, http::Error> {
+        self.0.to_http(body)
+    }
+
     /// The context, to use it.
     #[must_use]
     pub fn as_context(&self) -> Context<'_> {

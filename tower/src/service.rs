@@ -118,10 +118,10 @@ where
     fn respond(
         &mut self,
         mut request: http::Request<Incoming>,
+        context: RequestContext,
         head: Head<'_>,
     ) -> impl Future<Output = Outcome> + use<S, B> {
         let method = request.method().clone();
-        let context = RequestContext::new(head);
         let extensions = request.extensions_mut();
         extensions.insert(context.clone());
         if let Some(insert) = &self.peer_address
@@ -167,9 +167,10 @@ where
             // The server refuses it, since this is no tunnel.
             return Accept::Buffer;
         }
-        match head.to_http(()) {
+        let context = RequestContext::new(*head);
+        match context.to_http(()) {
             Ok(request) => Accept::pull(head, |body| {
-                begin(self.respond(request.map(|()| body), *head))
+                begin(self.respond(request.map(|()| body), context, *head))
             }),
             Err(error) => Accept::Respond(refuse(&error)),
         }
@@ -180,8 +181,9 @@ where
     }
 
     fn call(&mut self, request: &Request<'_>) -> Outcome {
-        match request.to_http() {
-            Ok(theirs) => begin(self.respond(theirs, request.head())),
+        let context = RequestContext::new(request.head());
+        match context.to_http(Incoming::from(request)) {
+            Ok(theirs) => begin(self.respond(theirs, context, request.head())),
             Err(error) => refuse(&error),
         }
     }

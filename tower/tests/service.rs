@@ -12,7 +12,7 @@ use std::sync::mpsc::channel;
 use bytes::Bytes;
 use coldstart::message::IncomingError;
 use coldstart::{Function, TestRequest};
-use coldstart_tower::{Incoming, ServiceHandler};
+use coldstart_tower::{Incoming, RequestContext, ServiceHandler};
 use http::{HeaderMap, HeaderValue, Request, Response};
 use http_body::{Body, Frame, SizeHint};
 use http_body_util::{BodyExt as _, Full};
@@ -449,4 +449,28 @@ fn a_target_that_is_no_uri_is_the_peers_mistake() {
         assert!([200, 400].contains(&status), "{byte}: {status}");
     }
     server.stop();
+}
+
+#[test]
+fn the_context_of_a_request_shares_its_copy_of_the_head() {
+    let service = service_fn(async |request: Request<Incoming>| {
+        let place = |text: &[u8]| text.as_ptr() as usize;
+        let theirs = place(request.headers()["x-fc-request-id"].as_bytes());
+        let context = request.extensions().get::<RequestContext>();
+        let context = context.expect("each request has one").as_context();
+        let ours = context.request_id().map(|id| place(id.as_bytes()));
+        Ok::<_, Infallible>(text(&(ours == Some(theirs)).to_string()))
+    });
+    let mut handler = ServiceHandler::new(service);
+    for request in [
+        TestRequest::get("/"),
+        TestRequest::post("/")
+            .header("transfer-encoding", "chunked")
+            .body("0\r\n\r\n"),
+    ] {
+        let response = request
+            .header("x-fc-request-id", "1-2-3")
+            .run_handler(&mut handler);
+        assert_eq!(response.text(), "true");
+    }
 }
