@@ -48,6 +48,11 @@
 //! files of a folder. `http`: conversions from and to the types of the http and http-body crates. `log`: a back end for the log
 //! crate. `websocket`: WebSockets as messages, see `handler::WebSocket`.
 
+#[cfg(not(unix))]
+compile_error!(
+    "coldstart runs on Linux, and on macOS for development; on Windows, build and run it in WSL 2"
+);
+
 mod current_request;
 pub mod function;
 mod h1;

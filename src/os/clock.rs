@@ -13,7 +13,11 @@ use core::time::Duration;
 
 /// Readings by system call before the vDSO is used: the cost of its first reading, in calls. On 32 bits the call has a
 /// different `timespec` than the C library, and Miri does not support the call.
-const CALLS: u8 = if cfg!(all(target_pointer_width = "64", not(miri))) {
+const CALLS: u8 = if cfg!(all(
+    target_os = "linux",
+    target_pointer_width = "64",
+    not(miri)
+)) {
     40
 } else {
     0
@@ -49,11 +53,17 @@ fn read(clock: libc::clockid_t) -> Duration {
 }
 
 /// `None` if a sandbox blocks the call.
+#[cfg(target_os = "linux")]
 fn by_call(clock: libc::clockid_t) -> Option<libc::timespec> {
     let mut time = NO_TIME;
     // SAFETY: the kernel writes one `timespec`, which on 64 bits is the C library's, into `time`.
     let status = unsafe { libc::syscall(libc::SYS_clock_gettime, clock, &raw mut time) };
     (status == 0).then_some(time)
+}
+
+#[cfg(not(target_os = "linux"))]
+const fn by_call(_: libc::clockid_t) -> Option<libc::timespec> {
+    None
 }
 
 fn by_library(clock: libc::clockid_t) -> libc::timespec {

@@ -34,6 +34,7 @@ enum Resource {
 
 /// The limit of this process so far; sets another one, if it is given. Not by `setrlimit`, with which musl brings along 1 KB
 /// of code for kernels that have no `prlimit`.
+#[cfg(target_os = "linux")]
 fn replace_limit(resource: Resource, limit: Option<&libc::rlimit>) -> Option<libc::rlimit> {
     // Their type depends on the C library.
     let resource = match resource {
@@ -48,6 +49,25 @@ fn replace_limit(resource: Resource, limit: Option<&libc::rlimit>) -> Option<lib
     // SAFETY: `limit` is null or valid for a read of its type, and `before` is valid for a write of it.
     let result = unsafe { libc::prlimit(0, resource, limit, &raw mut before) };
     (result == 0).then_some(before)
+}
+
+/// The same where the two calls are two.
+#[cfg(not(target_os = "linux"))]
+fn replace_limit(resource: Resource, limit: Option<&libc::rlimit>) -> Option<libc::rlimit> {
+    let resource = match resource {
+        Resource::Descriptors => libc::RLIMIT_NOFILE,
+        Resource::AddressSpace => libc::RLIMIT_AS,
+    };
+    let mut before = libc::rlimit {
+        rlim_cur: 0,
+        rlim_max: 0,
+    };
+    // SAFETY: `before` is valid for a write of its type.
+    let result = unsafe { libc::getrlimit(resource, &raw mut before) };
+    let is_known = result == 0;
+    // SAFETY: `limit` is valid for a read of its type.
+    let is_set = limit.is_none_or(|limit| unsafe { libc::setrlimit(resource, limit) } == 0);
+    (is_known && is_set).then_some(before)
 }
 
 /// Whether a read would return at once; for a listener, whether a connection waits to be accepted.
@@ -69,13 +89,8 @@ pub(super) fn poll(descriptor: i32, events: i16, milliseconds: i32) -> i16 {
 
 /// The address of the peer that the socket is connected to; `None` if there is no such peer any more.
 pub(super) fn peer_address(descriptor: i32) -> Option<SocketAddr> {
-    let mut found = libc::sockaddr_in6 {
-        sin6_family: 0,
-        sin6_port: 0,
-        sin6_flowinfo: 0,
-        sin6_addr: libc::in6_addr { s6_addr: [0; 16] },
-        sin6_scope_id: 0,
-    };
+    // SAFETY: an all-zero address is a valid one, of no family.
+    let mut found: libc::sockaddr_in6 = unsafe { core::mem::zeroed() };
     let mut len = libc::socklen_t::try_from(size_of_val(&found)).ok()?;
     // SAFETY: `found` is valid for a write of `len` bytes, and `len` for a write of its type. A number that is not of a socket
     // is an error.

@@ -131,6 +131,9 @@ impl PeerAddress<'_> {
 pub(crate) trait Os {
     type Socket;
 
+    /// Whether a short read or write may be the last one before the next event. If not, only a call that would block may be.
+    const LEAVES_AFTER_SHORT: bool = true;
+
     /// Waits for occurrences, at most for `timeout`, and without a `timeout` until there is one. Returns at once without
     /// any when a signal arrives.
     fn poll(&mut self, timeout: Option<Duration>, found: &mut Vec<Occurrence>)

@@ -62,8 +62,7 @@ impl Listener {
     /// The kernel's error: the port is in use, no interface has the address, the permission is missing.
     pub(crate) fn open(options: &SocketOptions) -> io::Result<Self> {
         let domain = Domain::for_address(options.address);
-        let socket = Socket::new(domain, Type::STREAM.nonblocking(), Some(Protocol::TCP))?;
-        let socket = above_standard(socket)?;
+        let socket = above_standard(new_socket(domain)?)?;
         socket.set_reuse_address(true)?;
         if options.sharing == PortSharing::Shared {
             socket.set_reuse_port(true)?;
@@ -90,6 +89,26 @@ impl Listener {
     pub(crate) fn try_clone(&self) -> io::Result<Self> {
         self.0.try_clone().map(Self)
     }
+}
+
+/// A stream socket that does not block.
+fn new_socket(domain: Domain) -> io::Result<Socket> {
+    #[cfg(target_os = "linux")]
+    return Socket::new(domain, Type::STREAM.nonblocking(), Some(Protocol::TCP));
+    #[cfg(not(target_os = "linux"))]
+    {
+        let socket = Socket::new(domain, Type::STREAM, Some(Protocol::TCP))?;
+        socket.set_nonblocking(true)?;
+        Ok(socket)
+    }
+}
+
+/// mio arms no event of a descriptor that it does not read itself.
+fn rearm_wake(registry: &mio::Registry, wake: &Wake) -> Result<(), Fault> {
+    wake.drain();
+    let mut source = SourceFd(&wake.descriptor());
+    let armed = registry.reregister(&mut source, WAKE, mio::Interest::READABLE);
+    armed.map_err(|error| fault(&error))
 }
 
 /// Moves a socket that got the number of a standard stream, and occupies all such numbers: what a handler prints must not
@@ -121,8 +140,7 @@ pub(crate) struct RealOs {
     poll: Poll,
     events: Events,
     listener: Option<mio::net::TcpListener>,
-    /// Open for as long as the poll watches it.
-    _wake: Wake,
+    wake: Wake,
     stop: StopFlag,
     /// Connections leave this descriptor and all above it to handlers. At first [`DESCRIPTORS_UNCHECKED`].
     reserve_from: i32,
@@ -168,7 +186,7 @@ impl RealOs {
             poll,
             events,
             listener: Some(listener),
-            _wake: wake,
+            wake,
             stop,
             reserve_from: DESCRIPTORS_UNCHECKED,
             last_accepted: 0,
@@ -176,8 +194,13 @@ impl RealOs {
     }
 }
 
+/// epoll and kqueue report what comes after a short read or write. mio's back end for kernels that have neither arms an event
+/// when a call would block, and at no other time. A build with `--cfg mio_unsupported_force_poll_poll` has it, and tests it.
+const LEAVES_AFTER_SHORT: bool = cfg!(not(mio_unsupported_force_poll_poll));
+
 impl Os for RealOs {
     type Socket = mio::net::TcpStream;
+    const LEAVES_AFTER_SHORT: bool = LEAVES_AFTER_SHORT;
 
     fn poll(
         &mut self,
@@ -194,6 +217,11 @@ impl Os for RealOs {
             found.push(match event.token() {
                 LISTENER => Occurrence::Listener,
                 WAKE => {
+                    if !LEAVES_AFTER_SHORT {
+                        rearm_wake(self.poll.registry(), &self.wake)?;
+                    } else if cfg!(not(target_os = "linux")) {
+                        self.wake.drain();
+                    }
                     signal::reap_orphans();
                     Occurrence::Wake
                 }
@@ -283,7 +311,10 @@ impl Os for RealOs {
             // Both calls carry MSG_NOSIGNAL; a plain `writev` would not.
             let sent = match slices {
                 [slice] => socket.write(slice),
-                _ => SockRef::from(socket).send_vectored_with_flags(slices, libc::MSG_NOSIGNAL),
+                // mio has to see a full socket: some of its back ends arm the event there.
+                _ => socket.try_io(|| {
+                    SockRef::from(socket).send_vectored_with_flags(slices, libc::MSG_NOSIGNAL)
+                }),
             };
             match sent {
                 Ok(len) => return Ok(len),
@@ -384,6 +415,10 @@ fn readiness_of(event: &mio::event::Event) -> Readiness {
     if event.is_error() || (event.is_read_closed() && event.is_write_closed()) {
         readiness = readiness.with(Readiness::BROKEN);
     }
+    // It does not say again that there are bytes before the end.
+    if !LEAVES_AFTER_SHORT && !event.is_error() && event.is_read_closed() {
+        readiness = readiness.with(Readiness::READABLE);
+    }
     readiness
 }
 
@@ -406,10 +441,11 @@ pub(crate) fn fault(error: &io::Error) -> Fault {
             | libc::EHOSTDOWN
             | libc::EHOSTUNREACH
             | libc::ENOPROTOOPT
-            | libc::ENONET
             | libc::EOPNOTSUPP
             | libc::EPERM,
         ) => Fault::Gone,
+        #[cfg(target_os = "linux")]
+        Some(libc::ENONET) => Fault::Gone,
         Some(number) => Fault::Other(number),
         None => Fault::Other(0),
     }

@@ -8,9 +8,12 @@
 )]
 
 use core::sync::atomic::{AtomicBool, AtomicI32, Ordering};
+#[cfg(target_os = "linux")]
 use std::fs::File;
-use std::io::{self, Write as _};
-use std::os::fd::{AsRawFd as _, FromRawFd as _, OwnedFd};
+use std::io::{self, Read as _, Write as _};
+use std::os::fd::AsRawFd as _;
+#[cfg(target_os = "linux")]
+use std::os::fd::{FromRawFd as _, OwnedFd};
 use std::sync::Arc;
 
 use crate::limits::WORKERS_MAX;
@@ -23,9 +26,11 @@ static WAKES: [AtomicI32; WORKERS_MAX] = [const { AtomicI32::new(0) }; WORKERS_M
 
 /// Wakes a loop that sleeps in its poll, from any thread. An eventfd, watched edge-triggered: each write is an edge, so it
 /// never has to be read.
+#[cfg(target_os = "linux")]
 #[derive(Clone, Debug)]
 pub(crate) struct Wake(Arc<File>);
 
+#[cfg(target_os = "linux")]
 impl Wake {
     /// # Errors
     ///
@@ -49,6 +54,66 @@ impl Wake {
     pub(crate) fn descriptor(&self) -> i32 {
         self.0.as_raw_fd()
     }
+
+    /// What the signal handler writes to.
+    fn written(&self) -> i32 {
+        self.0.as_raw_fd()
+    }
+
+    /// Reads it, for a poll that is not edge-triggered.
+    pub(super) fn drain(&self) {
+        drop((&*self.0).read(&mut [0; 8]));
+    }
+}
+
+/// The same by a pipe, where there is no eventfd. It is read before it is full, at each wake-up.
+#[cfg(not(target_os = "linux"))]
+#[derive(Clone, Debug)]
+pub(crate) struct Wake {
+    reader: Arc<io::PipeReader>,
+    writer: Arc<io::PipeWriter>,
+}
+
+#[cfg(not(target_os = "linux"))]
+impl Wake {
+    /// # Errors
+    ///
+    /// The kernel has no two descriptors left.
+    pub(crate) fn new() -> io::Result<Self> {
+        let (reader, writer) = io::pipe()?;
+        for descriptor in [reader.as_raw_fd(), writer.as_raw_fd()] {
+            // SAFETY: both calls take numbers only, and the descriptor is open.
+            let status = unsafe {
+                let flags = libc::fcntl(descriptor, libc::F_GETFL);
+                libc::fcntl(descriptor, libc::F_SETFL, flags | libc::O_NONBLOCK)
+            };
+            if status < 0 {
+                return Err(io::Error::last_os_error());
+            }
+        }
+        Ok(Self {
+            reader: Arc::new(reader),
+            writer: Arc::new(writer),
+        })
+    }
+
+    pub(crate) fn wake(&self) {
+        // A full pipe wakes as well.
+        drop((&*self.writer).write(&[1]));
+    }
+
+    pub(crate) fn descriptor(&self) -> i32 {
+        self.reader.as_raw_fd()
+    }
+
+    /// What the signal handler writes to.
+    fn written(&self) -> i32 {
+        self.writer.as_raw_fd()
+    }
+
+    pub(super) fn drain(&self) {
+        while (&*self.reader).read(&mut [0; 512]).is_ok_and(|len| len > 0) {}
+    }
 }
 
 /// Whether SIGTERM or SIGINT has arrived since [`install`].
@@ -70,7 +135,7 @@ pub(crate) fn install(wakes: &[Wake]) -> io::Result<()> {
     for (slot, wake) in WAKES.iter().zip(wakes) {
         // The handler may run at any later time, so its descriptor is never closed.
         std::mem::forget(wake.clone());
-        slot.store(wake.descriptor().saturating_add(1), Ordering::Release);
+        slot.store(wake.written().saturating_add(1), Ordering::Release);
     }
     for signal in [libc::SIGTERM, libc::SIGINT] {
         // SAFETY: an all-zero sigaction is a valid one: no flags, an empty mask, the default action.
@@ -98,13 +163,12 @@ static REAPER: [AtomicI32; 1] = [AtomicI32::new(0)];
 ///
 /// As [`install`].
 pub(crate) fn watch_orphans(wake: &Wake) -> io::Result<()> {
-    // SAFETY: gettid takes nothing and cannot fail.
-    if std::process::id() != 1 || unsafe { libc::gettid() } != 1 {
+    if std::process::id() != 1 || !is_first_thread() {
         return Ok(());
     }
     std::mem::forget(wake.clone());
     for slot in &REAPER {
-        slot.store(wake.descriptor().saturating_add(1), Ordering::Release);
+        slot.store(wake.written().saturating_add(1), Ordering::Release);
     }
     // SAFETY: an all-zero sigaction is a valid one: no flags, an empty mask, the default action.
     let mut action: libc::sigaction = unsafe { core::mem::zeroed() };
@@ -121,17 +185,32 @@ pub(crate) fn watch_orphans(wake: &Wake) -> io::Result<()> {
 
 /// Reaps what has ended, on the loop that [`watch_orphans`] was called for.
 pub(crate) fn reap_orphans() {
-    // SAFETY: as above.
-    if CHILD_ENDED.load(Ordering::Acquire) && unsafe { libc::gettid() } == 1 {
+    if CHILD_ENDED.load(Ordering::Acquire) && is_first_thread() {
         CHILD_ENDED.store(false, Ordering::Release);
         reap_children_of_this_thread();
     }
 }
 
+/// Whether this is the main thread of process 1.
+#[cfg(target_os = "linux")]
+fn is_first_thread() -> bool {
+    // SAFETY: gettid takes nothing and cannot fail.
+    unsafe { libc::gettid() == 1 }
+}
+
+/// Elsewhere process 1 is never ours.
+#[cfg(not(target_os = "linux"))]
+const fn is_first_thread() -> bool {
+    false
+}
+
 /// The kernel gives orphans to the main thread of process 1. A process that any other thread has started remains that
 /// thread's child, and its exit status is left to who waits for it.
 fn reap_children_of_this_thread() {
+    #[cfg(target_os = "linux")]
     let options = libc::WNOHANG | libc::__WNOTHREAD;
+    #[cfg(not(target_os = "linux"))]
+    let options = libc::WNOHANG;
     // SAFETY: waitpid accepts a null pointer in place of the status.
     while unsafe { libc::waitpid(-1, core::ptr::null_mut(), options) } > 0 {}
 }
@@ -155,7 +234,7 @@ fn tell(stop: &AtomicBool, wakes: &[AtomicI32]) {
     stop.store(true, Ordering::Release);
     let one = 1_u64.to_ne_bytes();
     // SAFETY: errno's address is valid as long as the thread lives.
-    let errno = unsafe { *libc::__errno_location() };
+    let errno = unsafe { *errno_location() };
     for wake in wakes {
         let descriptor = wake.load(Ordering::Acquire).wrapping_sub(1);
         if descriptor >= 0 {
@@ -164,7 +243,17 @@ fn tell(stop: &AtomicBool, wakes: &[AtomicI32]) {
         }
     }
     // SAFETY: as above.
-    unsafe { *libc::__errno_location() = errno };
+    unsafe { *errno_location() = errno };
+}
+
+/// Where errno of this thread is.
+fn errno_location() -> *mut libc::c_int {
+    #[cfg(target_os = "linux")]
+    // SAFETY: it takes nothing and cannot fail.
+    return unsafe { libc::__errno_location() };
+    #[cfg(not(target_os = "linux"))]
+    // SAFETY: as above.
+    return unsafe { libc::__error() };
 }
 
 #[cfg(test)]

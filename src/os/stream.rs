@@ -33,7 +33,7 @@ impl Stream {
     pub(crate) const fn new(descriptor: i32) -> Self {
         Self {
             descriptor,
-            is_polled: AtomicBool::new(cfg!(miri)),
+            is_polled: AtomicBool::new(cfg!(any(miri, not(target_os = "linux")))),
         }
     }
 
@@ -84,24 +84,7 @@ impl Stream {
         if self.is_polled.load(Ordering::Relaxed) {
             return -1;
         }
-        let slice = libc::iovec {
-            iov_base: text.as_ptr().cast_mut().cast(),
-            iov_len: text.len(),
-        };
-        // -1 is the current position, in its two halves.
-        let (call, here) = (libc::SYS_pwritev2, -1 as libc::c_long);
-        // SAFETY: `slice` is one valid entry, whose memory the call reads.
-        let len = unsafe {
-            libc::syscall(
-                call,
-                self.descriptor,
-                &raw const slice,
-                1_usize,
-                here,
-                here,
-                libc::RWF_NOWAIT,
-            )
-        };
+        let len = write_if_it_fits(self.descriptor, text);
         if len < 0 && errno() != libc::EAGAIN {
             self.is_polled.store(true, Ordering::Relaxed);
         }
@@ -117,6 +100,34 @@ impl Stream {
     pub(crate) fn wait_for_room(&self, milliseconds: i32) -> bool {
         poll(self.descriptor, libc::POLLOUT, milliseconds) != 0
     }
+}
+
+#[cfg(target_os = "linux")]
+fn write_if_it_fits(descriptor: i32, text: &[u8]) -> libc::c_long {
+    let slice = libc::iovec {
+        iov_base: text.as_ptr().cast_mut().cast(),
+        iov_len: text.len(),
+    };
+    // -1 is the current position, in its two halves.
+    let (call, here) = (libc::SYS_pwritev2, -1 as libc::c_long);
+    // SAFETY: `slice` is one valid entry, whose memory the call reads.
+    unsafe {
+        libc::syscall(
+            call,
+            descriptor,
+            &raw const slice,
+            1_usize,
+            here,
+            here,
+            libc::RWF_NOWAIT,
+        )
+    }
+}
+
+/// No other kernel has such a call.
+#[cfg(not(target_os = "linux"))]
+const fn write_if_it_fits(_: i32, _: &[u8]) -> libc::c_long {
+    -1
 }
 
 fn errno() -> i32 {

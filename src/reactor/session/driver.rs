@@ -366,7 +366,7 @@ impl<'a, O: Os, H: Handler> Driver<'a, O, H> {
                 Ok((offered, sent)) => {
                     self.session.renewal = Renewal::New;
                     // A short write has filled the socket: a second call would only confirm it.
-                    if sent < offered {
+                    if O::LEAVES_AFTER_SHORT && sent < offered {
                         return Written::Blocked;
                     }
                 }
@@ -428,7 +428,10 @@ impl<'a, O: Os, H: Handler> Driver<'a, O, H> {
                 Ok(0) => session.read_state = ReadState::Ended,
                 Ok(len) => {
                     session.renewal = Renewal::New;
-                    if len < buffer.len() && session.read_state == ReadState::Ready {
+                    if O::LEAVES_AFTER_SHORT
+                        && len < buffer.len()
+                        && session.read_state == ReadState::Ready
+                    {
                         session.read_state = ReadState::Drained;
                     }
                 }

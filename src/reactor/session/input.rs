@@ -70,7 +70,10 @@ impl<O: Os, H: Handler> Driver<'_, O, H> {
             Ok(len) => {
                 self.received_len = self.received_len.saturating_add(len);
                 // A short read has drained the socket, unless the end is known to follow.
-                if len < buffer.len() && session.read_state == ReadState::Ready {
+                if O::LEAVES_AFTER_SHORT
+                    && len < buffer.len()
+                    && session.read_state == ReadState::Ready
+                {
                     session.read_state = ReadState::Drained;
                 }
                 self.on_input(Cursor::new(buffer).take(len));
