@@ -1,10 +1,12 @@
 //! Bodies that stay on their thread, and what stands for them in a response.
 
 use core::fmt;
+use core::mem;
 use core::sync::atomic::{AtomicUsize, Ordering};
 use core::task::{Context, Poll};
 use std::cell::RefCell;
 use std::collections::BTreeMap;
+use std::sync::{Arc, PoisonError};
 
 use bytes::Bytes;
 
@@ -13,6 +15,8 @@ use crate::message::body::{Arriving, Attachment, Body, Content, Piece, PieceSour
 use crate::message::counted::announced;
 use crate::message::polled::{Frame, Function};
 use crate::message::writer::{BodyWriter, Unwritten, Written};
+use crate::sync::contain::contain;
+use crate::sync::{StaticMutex, StaticMutexGuard};
 
 /// A body whose code need not be `Send`: it is polled where it was made, on the loop that called the handler. It becomes part of a
 /// response by [`Outcome::local`](crate::handler::Outcome::local).
@@ -69,9 +73,14 @@ impl LocalBody {
     pub(crate) fn into_body(self) -> Body {
         let number = COUNT.fetch_add(1, Ordering::Relaxed);
         let len = self.0.len();
-        KEPT.with_borrow_mut(|kept| kept.insert(number, self.0));
+        let given_up = KEPT.try_with(|kept| {
+            kept.bodies.borrow_mut().insert(number, self.0);
+            kept.drop_given_up();
+            Arc::clone(&kept.given_up)
+        });
+        // Without the map the thread ends, and the body is dropped.
         Body(Content::Arriving(Box::new(Substitute {
-            number: Some(number),
+            place: given_up.ok().map(|given_up| (number, given_up)),
             len,
         })))
     }
@@ -90,24 +99,62 @@ impl fmt::Debug for LocalBody {
 static COUNT: AtomicUsize = AtomicUsize::new(0);
 
 thread_local! {
-    /// The bodies of responses that this thread has made and not yet begun to send.
-    static KEPT: RefCell<BTreeMap<usize, Box<dyn Arriving>>> =
-        const { RefCell::new(BTreeMap::new()) };
+    static KEPT: Kept = Kept::default();
+}
+
+/// The bodies of responses that this thread has made and not yet begun to send.
+#[derive(Default)]
+struct Kept {
+    bodies: RefCell<BTreeMap<usize, Box<dyn Arriving>>>,
+    given_up: Arc<GivenUp>,
+}
+
+/// The numbers of bodies whose responses other threads have dropped, or begun to send. Their own thread drops them.
+type GivenUp = StaticMutex<Vec<usize>>;
+
+fn lock(given_up: &GivenUp) -> StaticMutexGuard<'_, Vec<usize>> {
+    // No foreign code runs under this lock, so a poisoned one is still whole.
+    given_up.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Kept {
+    /// Drops what other threads have given up, whenever a body is made: so no more of them gather than are made in between.
+    fn drop_given_up(&self) {
+        let numbers = mem::take(&mut *lock(&self.given_up));
+        for number in numbers {
+            let body = self.bodies.borrow_mut().remove(&number);
+            // A panic would hit the request that is handled now.
+            contain(|| drop(body));
+        }
+    }
+}
+
+impl Drop for Kept {
+    fn drop(&mut self) {
+        // A panic here would end the process.
+        for (_, body) in mem::take(self.bodies.get_mut()) {
+            contain(|| drop(body));
+        }
+    }
 }
 
 /// Stands for a [`LocalBody`]. It moves with its response, which is `Send`; only on the body's thread does it lead to the body.
 struct Substitute {
-    /// `None` once it is taken.
-    number: Option<usize>,
+    /// `None` once it is taken. The number of the body, and where its thread learns that it is given up.
+    place: Option<(usize, Arc<GivenUp>)>,
     len: Option<u64>,
 }
 
 impl Substitute {
     fn take(&mut self) -> Option<Box<dyn Arriving>> {
-        let number = self.number.take()?;
-        let body = KEPT.try_with(|kept| kept.borrow_mut().remove(&number));
-        // Without the map the thread ends, and has dropped the body.
-        body.ok().flatten()
+        let (number, given_up) = self.place.take()?;
+        let body = KEPT.try_with(|kept| kept.bodies.borrow_mut().remove(&number));
+        // Without the map the thread ends, and drops the body.
+        let body = body.ok().flatten();
+        if body.is_none() {
+            lock(&given_up).push(number);
+        }
+        body
     }
 }
 
@@ -180,14 +227,41 @@ mod tests {
         std::thread::scope(|scope| {
             scope.spawn(move || assert!(matches!(first_piece(there), Piece::Cut)));
         });
-        // What another thread has dropped ends with this thread.
+        // What another thread has given up is dropped when this one makes the next.
         assert_eq!(Rc::strong_count(&held), 2);
-        KEPT.with_borrow_mut(|kept| drop(std::mem::take(kept)));
         drop(once(&held).into_body());
+        assert_eq!(Rc::strong_count(&held), 1);
         let invalid = Response::text("").header("x-a", String::from("\n"));
         drop(Outcome::local(invalid, once(&held)));
         assert_eq!(Rc::strong_count(&held), 1);
-        assert!(KEPT.with_borrow(|kept| kept.is_empty()));
+        assert!(KEPT.with(|kept| kept.bodies.borrow().is_empty()));
+    }
+
+    #[test]
+    fn bodies_that_other_threads_drop_do_not_gather() {
+        /// Its drop makes and drops another body, and panics.
+        struct Loud(Rc<()>);
+        impl Drop for Loud {
+            fn drop(&mut self) {
+                drop(once(&self.0).into_body());
+                std::panic::panic_any("on purpose");
+            }
+        }
+        let held = Rc::new(());
+        for _ in 0..10 {
+            let loud = Loud(Rc::clone(&held));
+            let body = LocalBody::poll_fn(move |_| {
+                let _ = &loud;
+                Poll::Ready(None::<Result<Bytes, ()>>)
+            });
+            let body = body.into_body();
+            std::thread::scope(|scope| drop(scope.spawn(move || drop(body))));
+            let (kept, counted) = (
+                KEPT.with(|kept| kept.bodies.borrow().len()),
+                Rc::strong_count(&held),
+            );
+            assert!(kept <= 1 && counted <= 2, "{kept} bodies");
+        }
     }
 
     #[test]
