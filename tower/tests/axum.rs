@@ -11,6 +11,8 @@ use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse as _, Redirect};
 use axum::routing::{get, post};
 use axum::{Extension, Form, Json, Router};
+use coldstart::handler::{Accept, Outcome, WebSocket};
+use coldstart::message::Head;
 use coldstart::server::ServerEvent;
 use coldstart::{Function, Handler, TestRequest};
 use coldstart_tower::{RequestContext, ServiceHandler};
@@ -260,5 +262,48 @@ fn an_upgrade_is_not_taken_and_a_tunnel_is_refused() {
     );
     let tunnel = client.request("CONNECT a:1 HTTP/1.1\r\nHost: a:1\r\n\r\n");
     assert_eq!(tunnel.status, 501);
+    server.stop();
+}
+
+/// The one of `README.md`.
+struct Front(ServiceHandler<Router>);
+
+impl Handler for Front {
+    fn accept(&mut self, head: &Head<'_>) -> Accept {
+        if head.path() != "/ws" {
+            return self.0.accept(head);
+        }
+        WebSocket::accept(head, async |mut socket| {
+            while let Some(message) = socket.read().await? {
+                socket.send(message).await?;
+            }
+            Ok(())
+        })
+    }
+
+    fn call(&mut self, request: &coldstart::Request<'_>) -> Outcome {
+        self.0.call(request)
+    }
+}
+
+#[test]
+fn a_web_socket_stays_in_front_of_a_router() {
+    let router = Router::new().route("/", get(async || "routed"));
+    let front = Front(ServiceHandler::new(router.with_state(())));
+    let server = Running::start_handler(on_loopback(), front);
+    let mut client = Client::connect(server.address);
+    assert_eq!(client.request(get_request("/")).text(), "routed");
+    assert_eq!(client.request(get_request("/ws")).status, 426);
+    client.send(
+        "GET /ws HTTP/1.1\r\nHost: a\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\
+         Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n",
+    );
+    assert_eq!(client.head().expect("a response").status, 101);
+    // A text of two bytes, masked with zeros (RFC 6455 §5.2), and its echo.
+    client.send(b"\x81\x82\0\0\0\0hi");
+    let mut echo = [0; 4];
+    client.read_exact(&mut echo);
+    assert_eq!(&echo, b"\x81\x02hi");
+    drop(client);
     server.stop();
 }
