@@ -80,10 +80,13 @@ pub mod contract {}
 #[cfg(doc)]
 #[doc = include_str!("../docs/migrating.md")]
 pub mod migrating {}
-// The README's Rust compiles.
+// The Rust of these pages compiles.
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]
 mod readme {}
+#[cfg(doctest)]
+#[doc = include_str!("../docs/first-deployment.md")]
+mod first_deployment {}
 
 pub use bytes::Bytes;
 pub use function::{Context, Function, serve};
