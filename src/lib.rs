@@ -47,6 +47,10 @@
 //! `json`: bodies, responses and events as values, with serde. `form`: queries and form bodies as values. `files`: the
 //! files of a folder. `http`: conversions from and to the types of the http and http-body crates. `log`: a back end for the log
 //! crate. `websocket`: WebSockets as messages, see `handler::WebSocket`.
+//!
+//! A function that has its request and its response in the types of `http` is 107 kB larger: `serve(|_| "hello\n")` has 533 312
+//! bytes, and with both conversions 639 960. (`coldstart new hello`, the function in its `src/main.rs`,
+//! `cargo build --release --target x86_64-unknown-linux-musl`.)
 
 #[cfg(not(unix))]
 compile_error!(
