@@ -1123,3 +1123,108 @@ fn fields_of_a_service_frame_nothing() {
     }
     server.stop();
 }
+
+/// A service that fails at one place.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Failing {
+    Ready,
+    ReadyLater,
+    Call,
+    FirstFrame,
+    LaterFrame,
+    Nowhere,
+}
+
+#[derive(Clone)]
+struct Fails {
+    at: Failing,
+    is_asked: bool,
+}
+
+impl Service<Request<Incoming>> for Fails {
+    type Response = Response<Failing>;
+    type Error = &'static str;
+    type Future = core::future::Ready<Result<Response<Failing>, &'static str>>;
+
+    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), &'static str>> {
+        match (self.at, self.is_asked) {
+            (Failing::Ready, _) | (Failing::ReadyLater, true) => Poll::Ready(Err("not ready")),
+            (Failing::ReadyLater, false) => {
+                self.is_asked = true;
+                context.waker().wake_by_ref();
+                Poll::Pending
+            }
+            _ => Poll::Ready(Ok(())),
+        }
+    }
+
+    fn call(&mut self, _: Request<Incoming>) -> Self::Future {
+        let is_failure = self.at == Failing::Call;
+        core::future::ready(if is_failure {
+            Err("no response")
+        } else {
+            Ok(Response::new(self.at))
+        })
+    }
+}
+
+/// Its frames: one, and the end. The length is not known.
+impl Body for Failing {
+    type Data = Bytes;
+    type Error = &'static str;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, &'static str>>> {
+        let piece = Some(Ok(Frame::data(Bytes::from_static(b"piece"))));
+        Poll::Ready(match *self {
+            Self::FirstFrame => Some(Err("no frame")),
+            Self::LaterFrame => {
+                *self = Self::FirstFrame;
+                piece
+            }
+            Self::Nowhere => {
+                *self = Self::Call;
+                piece
+            }
+            Self::Ready | Self::ReadyLater | Self::Call => None,
+        })
+    }
+}
+
+#[test]
+fn an_error_is_a_500_for_the_platform_before_the_head_and_a_cut_after_it() {
+    for at in [
+        Failing::Ready,
+        Failing::ReadyLater,
+        Failing::Call,
+        Failing::FirstFrame,
+        Failing::LaterFrame,
+        Failing::Nowhere,
+    ] {
+        let is_asked = false;
+        let handler = ServiceHandler::new(Fails { at, is_asked });
+        let function = coldstart::Function::new().http_handler(handler);
+        let server = Running::start_handler(on_loopback(), function.handler());
+        for _ in 0..2 {
+            let received = exchange(server.address, &[("GET", "/"), ("GET", "/")]);
+            let first = &received[0];
+            match at {
+                Failing::Ready | Failing::ReadyLater | Failing::Call => {
+                    assert_eq!((first.status, received.len()), (500, 2), "{at:?}");
+                    assert_eq!(first.values("x-fc-status"), ["404"], "{at:?}");
+                }
+                Failing::FirstFrame | Failing::LaterFrame => {
+                    let is_cut = !first.is_whole && received.len() == 1;
+                    assert!(is_cut || first.status == 500, "{at:?}: {received:?}");
+                }
+                Failing::Nowhere => {
+                    assert_eq!((first.status, received.len()), (200, 2), "{at:?}");
+                    assert_eq!(first.body, b"piece", "it is whole");
+                }
+            }
+        }
+        server.stop();
+    }
+}
