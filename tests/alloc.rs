@@ -196,6 +196,19 @@ fn a_future_that_is_ready_allocates_nothing_and_one_that_waits_what_it_needs_mea
         Outcome::future(async move { if len > 1 { "long" } else { "short" } })
     };
     assert_eq!(cost(ready, get("/long")), 0);
+    // Nor does one whose response a peer that has gone would cancel, or one that holds as much as a service's.
+    let large = |request: &Request<'_>| {
+        let held = [request.path().len(); 200];
+        let future = async move {
+            if held.iter().sum::<usize>() > 200 {
+                "long"
+            } else {
+                "short"
+            }
+        };
+        Outcome::future(future).when_half_closed(WhenHalfClosed::Cancel)
+    };
+    assert_eq!(cost(large, get("/long")), 0);
     // One that yields needs its own memory, its place in the session, its waker, the way from there to the mailbox, and the memory of a
     // session that waits.
     let woken = |_: &Request<'_>| {

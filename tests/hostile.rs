@@ -166,6 +166,31 @@ fn a_handler_may_take_a_half_closed_peer_for_gone() {
 }
 
 #[test]
+fn what_one_response_wants_of_a_half_closed_peer_is_not_wanted_of_the_next() {
+    let (replies_in, replies) = channel();
+    let server = Running::start(on_loopback(), move |request: &Request<'_>| {
+        if request.path() == "/at-once" {
+            return Outcome::from(Response::text("sent")).when_half_closed(WhenHalfClosed::Cancel);
+        }
+        let (outcome, reply) = Outcome::promised();
+        drop(replies_in.send(reply));
+        outcome
+    });
+    let mut client = Client::connect(server.address);
+    // The second one waits in the session while the first is answered.
+    client.send(get("/at-once") + &get("/later"));
+    let reply = replies.recv_timeout(PATIENCE).expect("a reply");
+    client.shut_down_output();
+    // Otherwise it would be gone.
+    eventually("the reply sees it", || reply.peer() != PeerState::Open);
+    assert_eq!(reply.peer(), PeerState::HalfClosed);
+    reply.complete("kept");
+    assert_eq!(client.response().text(), "sent");
+    assert_eq!(client.response().text(), "kept");
+    server.stop();
+}
+
+#[test]
 fn the_sender_of_a_stream_sees_that_its_peer_has_half_closed() {
     let (senders_in, senders) = channel();
     let server = Running::start(on_loopback(), move |_: &Request<'_>| {

@@ -56,11 +56,11 @@ impl OwnedRequest {
 /// The head in these bytes as the http crate has it.
 fn http_of<B>(view: HeadView<'_>, bytes: &Bytes, body: B) -> Result<http::Request<B>, http::Error> {
     let slice = |part: &[u8]| bytes.slice_ref(part);
-    let fields = view.fields();
+    let fields = view.raw_fields();
     let mut headers = http::HeaderMap::try_with_capacity(fields.len())?;
-    for (name, value) in fields {
-        let name = http::HeaderName::from_bytes(name.as_bytes())?;
-        let value = http::HeaderValue::from_maybe_shared(slice(value))?;
+    for field in fields {
+        let name = http::HeaderName::from_bytes(field.name())?;
+        let value = http::HeaderValue::from_maybe_shared(slice(field.value()))?;
         headers.try_append(name, value)?;
     }
     if let Some(authority) = view.authority() {

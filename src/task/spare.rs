@@ -14,7 +14,7 @@ pub(crate) type Place<F> = Pin<Box<Option<F>>>;
 /// Types of futures whose memory is kept: a handler of its own for each.
 const PLACES_MAX: usize = 8;
 /// Bytes of each of them. What a larger future does takes longer than to allocate it.
-const PLACE_LEN_MAX: usize = 512;
+const PLACE_LEN_MAX: usize = 2048;
 
 /// See the module.
 pub(super) struct Spare {

@@ -220,10 +220,11 @@ fn outcome_of<B>(
 where
     B: http_body::Body + 'static,
 {
-    let has_length = response
-        .headers()
-        .contains_key(http::header::CONTENT_LENGTH);
-    if *method == Method::HEAD && !has_length && response.body().is_end_stream() {
+    let has_length = || {
+        let fields = response.headers();
+        fields.contains_key(http::header::CONTENT_LENGTH)
+    };
+    if *method == Method::HEAD && !has_length() && response.body().is_end_stream() {
         // The body was taken off, and how long it would have been is not known.
         let (parts, _) = response.into_parts();
         let unknown = Body::poll_fn(|_| Poll::Ready(None::<Result<Bytes, Infallible>>));

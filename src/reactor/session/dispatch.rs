@@ -6,7 +6,7 @@ use crate::h1::{
     BodyLength, Close, Cursor, Event, HeadIndex, HeadView, Next, Refusal, ResponseHead,
     ResponseLength, UpgradeOffer,
 };
-use crate::handler::outcome::{Eventual, Outcome, WhenHalfClosed};
+use crate::handler::outcome::{Eventual, Outcome};
 use crate::handler::{Accept, Demand, Handler};
 use crate::message::body::{Body, Content};
 use crate::message::request::{Head, Request, RequestBody};
@@ -326,9 +326,6 @@ impl<O: Os, H: Handler> Driver<'_, O, H> {
 
     /// Takes what a handler returned: encodes a response, waits for a promise or a future.
     fn settle(&mut self, outcome: &mut Outcome) {
-        if outcome.half_closed == WhenHalfClosed::Cancel {
-            self.session.work().half_closed = WhenHalfClosed::Cancel;
-        }
         match &mut outcome.eventual {
             Eventual::Response(response) => self.respond(response),
             Eventual::Awaited(awaited) => {
@@ -336,6 +333,10 @@ impl<O: Os, H: Handler> Driver<'_, O, H> {
                     self.await_response(awaited);
                 }
             }
+        }
+        // A response that is sent whole leaves nothing to cancel.
+        if let Some(work) = &mut self.session.work {
+            work.half_closed = outcome.half_closed;
         }
     }
 
