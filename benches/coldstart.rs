@@ -3,8 +3,9 @@
 //! `cargo bench --bench coldstart -- [rounds=40] [cold=10] [only=ours] [also=FILE]`. Each round starts every
 //! program in turn, so that noise on the machine hits all of them. `minimal` and `hello` are examples, built as a
 //! user builds a function: `minimal` starts through `coldstart::main!` as `bootstrap` does, `hello` through a plain
-//! `main`. The child runs on one core; the prober runs on the other and connects in a busy loop. `also` adds
-//! another build of `bootstrap`.
+//! `main`. `axum` and `axum-coldstart` are one application, on hyper and on this server. The child runs on one core;
+//! the prober runs on the other and connects in a busy loop. `also` adds another build of
+//! `bootstrap`.
 //!
 //! Each program is started from a copy, written in one go as the platform unpacks a ZIP: a linker leaves its file
 //! in the page cache in smaller pieces, of which the kernel maps fewer pages at once. In `cold` rounds the file is
@@ -14,26 +15,20 @@
 #![expect(
     unsafe_code,
     clippy::print_stdout,
-    clippy::expect_used,
-    clippy::panic,
     clippy::disallowed_methods,
     reason = "benchmarks print, time, start processes and may panic"
 )]
 
 mod support;
 
-use std::io::{ErrorKind, Read as _, Write as _};
-use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use support::machine::{Child, Cost, OUR_CORE, forget_file, pin};
-use support::programs::{self, Program};
+use support::machine::{OUR_CORE, forget_file, pin};
+use support::programs::{self, Program, Under};
+use support::starts::{Series, run, start_uncounted};
 use support::table::Table;
 use support::{median, setting, text_setting, text_settings};
-
-const REQUEST: &[u8] = b"GET /hello HTTP/1.1\r\nHost: localhost\r\n\r\n";
-const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Heading, name in the result file, width. Times are in microseconds; ratios are relative to the floor.
 const COLUMNS: [(&str, &str, usize); 13] = [
@@ -51,30 +46,6 @@ const COLUMNS: [(&str, &str, usize); 13] = [
     ("major", "cold_major_faults", 6),
     ("read", "cold_read_bytes", 9),
 ];
-
-struct Start {
-    first_byte: Duration,
-    cost: Cost,
-}
-
-#[derive(Default)]
-struct Series {
-    first_byte: Vec<f64>,
-    cpu: Vec<f64>,
-    minor_faults: Vec<f64>,
-    major_faults: Vec<f64>,
-    read_len: Vec<f64>,
-}
-
-impl Series {
-    fn push(&mut self, start: &Start) {
-        self.first_byte.push(start.first_byte.as_secs_f64() * 1e6);
-        self.cpu.push(start.cost.cpu.as_secs_f64() * 1e6);
-        self.minor_faults.push(start.cost.minor_faults as f64);
-        self.major_faults.push(start.cost.major_faults as f64);
-        self.read_len.push(start.cost.read_len as f64);
-    }
-}
 
 fn main() {
     let (rounds, cold_rounds) = (setting("rounds", 40), setting("cold", 10));
@@ -132,6 +103,7 @@ fn print_line(cells: &[String; COLUMNS.len()]) {
 fn all_programs() -> Vec<Program> {
     let mut programs = vec![programs::floor()];
     programs.extend(programs::ours());
+    programs.extend(programs::axum(Under::Coldstart));
     programs.push(programs::limit());
     programs.extend(text_settings("also").map(|path| programs::also(&path)));
     if text_setting("only").as_deref() != Some("ours") {
@@ -141,78 +113,6 @@ fn all_programs() -> Vec<Program> {
         program.unpack();
     }
     programs
-}
-
-/// Warms the CPU caches. Otherwise a program pays for the size of the one before it, and small programs pay most.
-fn start_uncounted(program: &Program, port: u16) {
-    for port in [port, port + 1] {
-        measure(program, port, Duration::ZERO);
-    }
-}
-
-fn run(programs: &[Program], rounds: usize, prepare: impl Fn(&Program, u16)) -> Vec<Series> {
-    let mut series: Vec<Series> = programs.iter().map(|_| Series::default()).collect();
-    // Below the ephemeral ports.
-    let mut port = 10_000_u16;
-    for round in 0..=rounds {
-        for (program, series) in programs.iter().zip(&mut series) {
-            port = if port > 20_000 { 10_000 } else { port + 2 };
-            prepare(program, port + 10_000);
-            let start = measure(program, port, pause(round));
-            // The first round is a warm-up.
-            if round > 0 {
-                series.push(&start);
-            }
-        }
-    }
-    series
-}
-
-/// How long to wait before the first connection attempt. A refused attempt takes some 20 µs, so a server that
-/// starts to listen just after one would look 20 µs slower. Each round shifts the attempts.
-fn pause(round: usize) -> Duration {
-    Duration::from_micros(u64::try_from(round * 7 % 31).unwrap_or(0))
-}
-
-fn measure(program: &Program, port: u16, pause: Duration) -> Start {
-    let arguments = program.arguments(port);
-    let child = Child::start(&program.path, &arguments, port);
-    let until = child.started_at + PATIENCE;
-    let first_attempt = Instant::now() + pause;
-    while Instant::now() < first_attempt {}
-    let mut socket = connect(port, until);
-    socket.set_nonblocking(true).expect("a socket");
-    socket.write_all(REQUEST).expect("a request is small");
-    let mut response = [0_u8; 1024];
-    let len = loop {
-        match socket.read(&mut response) {
-            Ok(len) => break len,
-            Err(error) if error.kind() == ErrorKind::WouldBlock => {
-                assert!(Instant::now() < until, "{} does not respond", program.name);
-            }
-            Err(error) => panic!("{}: {error}", program.name),
-        }
-    };
-    let first_byte = child.started_at.elapsed();
-    assert!(
-        response[..len].starts_with(b"HTTP/1.1 200"),
-        "{} does not respond with 200",
-        program.name
-    );
-    Start {
-        first_byte,
-        cost: child.end(),
-    }
-}
-
-fn connect(port: u16, until: Instant) -> TcpStream {
-    let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
-    loop {
-        if let Ok(socket) = TcpStream::connect(address) {
-            return socket;
-        }
-        assert!(Instant::now() < until, "nothing listens on port {port}");
-    }
 }
 
 /// System calls from `execve` to `listen`, counted once.

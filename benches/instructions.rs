@@ -15,7 +15,6 @@
 //! calls that it makes meanwhile.
 
 #![expect(
-    unsafe_code,
     clippy::print_stdout,
     clippy::expect_used,
     clippy::disallowed_methods,
@@ -28,14 +27,11 @@ mod support;
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
-use std::io::{Read as _, Write as _};
-use std::net::{Ipv4Addr, TcpListener};
-use std::path::PathBuf;
-use std::process::{Child, Command, ExitCode, Stdio};
-use std::time::Duration;
+use std::process::{Command, ExitCode};
 
 use modes::{MODES, Mode};
-use support::load::{self, Lifetime, Pace, Plan};
+use support::counted::{Scenario, instructions};
+use support::load::{Lifetime, Pace, Plan, platform_request};
 use support::programs;
 use support::table::Table;
 
@@ -44,19 +40,8 @@ const GROWTH_MAX: f64 = 1.03;
 const READY_MAX: f64 = 1.05;
 /// The same with an await in it, whose steps are the compiler's.
 const AWAITS_MAX: f64 = 1.06;
-const SHORT_RUN: u64 = 100;
-const LONG_RUN: u64 = 600;
-
 /// The argument with which this program is a server.
 const SERVE: &str = "--serve";
-
-/// What is counted: a program, its arguments before the port, and what it is sent.
-struct Scenario {
-    name: &'static str,
-    program: PathBuf,
-    arguments: Vec<&'static str>,
-    plan: Plan,
-}
 
 fn scenarios() -> Vec<Scenario> {
     let bootstrap = programs::bootstrap().path;
@@ -118,52 +103,6 @@ fn requests() -> Vec<(&'static str, Plan)> {
         ("event", plan(event, 1, "{}")),
         ("platform", plan(&platform_request(), 1, "Hello, World!")),
     ]
-}
-
-/// An HTTP call as the platform passes it on: the client's fields and its own (contract §3), 28 in 1.3 KB.
-fn platform_request() -> String {
-    let token = "CAIS0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ+/".repeat(5);
-    let fields = [
-        ("Host", "hello-demo-abcdefghij.region-1.fc.example"),
-        (
-            "User-Agent",
-            "Mozilla/5.0 (X11; Linux x86_64; rv:1) Gecko/20100101",
-        ),
-        (
-            "Accept",
-            "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8",
-        ),
-        ("Accept-Encoding", "gzip, deflate, br"),
-        ("Accept-Language", "en-US,en;q=0.5"),
-        ("Content-Type", "application/json"),
-        ("X-Forwarded-For", "192.0.2.1"),
-        ("X-Forwarded-Proto", "https"),
-        ("x-fc-request-id", "1-65f0a1b2-0123abcd-0123456789ab"),
-        ("x-fc-access-key-id", "STS.NU0123456789abcdefghijk"),
-        (
-            "x-fc-access-key-secret",
-            "0123456789abcdefghijklmnopqrstuvwxyzABCDEFGH",
-        ),
-        ("x-fc-security-token", &token),
-        ("x-fc-function-name", "hello-demo"),
-        ("x-fc-function-handler", "index.handler"),
-        ("x-fc-function-memory", "512"),
-        ("x-fc-function-timeout", "60"),
-        ("x-fc-region", "region-1"),
-        ("x-fc-account-id", "1234567890123456"),
-        ("x-fc-qualifier", "LATEST"),
-        ("x-fc-version-id", "LATEST"),
-        ("x-fc-service-name", ""),
-        ("x-fc-service-logproject", "serverless-region-1-01234567"),
-        ("x-fc-service-logstore", "default-logs"),
-        ("x-fc-control-path", "/http-invoke"),
-        ("x-fc-retry-count", "0"),
-        ("x-fc-base-path", "/hello"),
-        ("x-fc-client-ip", "192.0.2.1"),
-        ("x-fc-tracing-opentracing-span-context", ""),
-    ];
-    let lines = fields.map(|(name, value)| format!("{name}: {value}\r\n"));
-    format!("GET /hello HTTP/1.1\r\n{}\r\n", lines.concat())
 }
 
 fn main() -> ExitCode {
@@ -289,63 +228,6 @@ fn compiler() -> String {
     String::from_utf8_lossy(&output.stdout).trim().to_owned()
 }
 
-impl Scenario {
-    /// The difference between a long run and a short one, by the difference in requests.
-    fn per_request(&self, count: fn(&Self, u64) -> u64) -> f64 {
-        let (long, short) = (count(self, LONG_RUN), count(self, SHORT_RUN));
-        let requests = (LONG_RUN - SHORT_RUN) * self.plan.depth as u64;
-        long.saturating_sub(short) as f64 / requests as f64
-    }
-
-    /// Runs the program under `tool` and sends it this many writes.
-    fn run(&self, mut tool: Command, writes: u64) {
-        let port = free_port();
-        tool.arg(&self.program)
-            .args(&self.arguments)
-            .arg(port.to_string());
-        let started = tool.stdout(Stdio::null()).stderr(Stdio::null()).spawn();
-        let mut counted = Counted(started.expect("the tool starts"));
-        send(port, &self.plan, writes);
-        // SAFETY: the process is our child and has not been waited for.
-        unsafe { libc::kill(counted.0.id().cast_signed(), libc::SIGTERM) };
-        let status = counted.0.wait().expect("our child");
-        assert!(status.success(), "the server exits with 0");
-    }
-}
-
-/// A program under a tool. Killed on drop.
-struct Counted(Child);
-
-impl Drop for Counted {
-    fn drop(&mut self) {
-        drop(self.0.kill());
-        drop(self.0.wait());
-    }
-}
-
-/// Instructions of a whole run with this many writes: the fewer of two runs, because the date is formatted again whenever the second
-/// changes, and on a busy machine one run sees more seconds than another.
-fn instructions(scenario: &Scenario, writes: u64) -> u64 {
-    let runs = [(); 2].map(|()| instructions_once(scenario, writes));
-    runs.into_iter().min().unwrap_or_default()
-}
-
-fn instructions_once(scenario: &Scenario, writes: u64) -> u64 {
-    let log = support::results().join("callgrind.out");
-    let mut valgrind = Command::new("valgrind");
-    let out = format!("--callgrind-out-file={}", log.display());
-    valgrind.args(["--tool=callgrind", &out]);
-    scenario.run(valgrind, writes);
-    let text = std::fs::read_to_string(&log).expect("valgrind writes its file");
-    let summary = text.lines().find_map(|line| {
-        line.strip_prefix("summary: ")
-            .or_else(|| line.strip_prefix("totals: "))
-    });
-    summary
-        .and_then(|count| count.trim().parse().ok())
-        .expect("the file has a summary")
-}
-
 /// System calls of a whole run.
 fn system_calls(scenario: &Scenario, writes: u64) -> u64 {
     traced(scenario, writes, |_| true)
@@ -371,28 +253,4 @@ fn traced(scenario: &Scenario, writes: u64, is_counted: fn(&str) -> bool) -> u64
     begun
         .filter(|(_, call)| is_counted(call.trim_start()))
         .count() as u64
-}
-
-fn free_port() -> u16 {
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
-    listener.local_addr().expect("it has an address").port()
-}
-
-fn send(port: u16, plan: &Plan, writes: u64) {
-    // One connection: whether the loop sees the end of a first and the start of a second in the same turn is a race. If it does, it
-    // reads both into a buffer of its own, and to clear that takes 60 000 instructions, 120 per request of a run.
-    let (mut socket, response_len) =
-        load::first(port, plan).expect("each scenario gets its response");
-    socket.set_nodelay(true).expect("a socket");
-    socket
-        .set_read_timeout(Some(Duration::from_secs(30)))
-        .expect("a socket");
-    let written = plan.request.repeat(plan.depth);
-    let mut responses = vec![0; response_len * plan.depth];
-    for _ in 0..writes {
-        socket.write_all(&written).expect("the request is sent");
-        socket
-            .read_exact(&mut responses)
-            .expect("the responses arrive");
-    }
 }

@@ -1,8 +1,9 @@
 //! Writes the report of the last measurements: `cargo bench --bench report`.
 //!
-//! Reads only `target/bench/*.tsv`, which `coldstart`, `versus` and `instructions` write. Writes
-//! `benches/report/index.html` (charts as inline SVG, no script), `benches/report/overview.svg`, and the table
-//! between the markers in `README.md`. If a file is missing, it fails and names the command that writes it.
+//! Reads only `target/bench/*.tsv`, which `coldstart`, `versus`, `instructions` and `axum` write. Writes
+//! `benches/report/index.html` (charts as inline SVG, no script), `benches/report/overview.svg`, and the tables
+//! between the markers in `README.md`; with `only=axum` no more than the table of the axum application. If a file is
+//! missing, it fails and names the command that writes it.
 
 #![expect(
     clippy::print_stdout,
@@ -21,22 +22,12 @@ use page::results::{Results, Run};
 use page::{readme, sheet};
 
 fn main() -> ExitCode {
-    let run = || {
-        Ok(Run {
-            start: Results::read("coldstart")?,
-            versus: Results::read("versus")?,
-            instructions: Results::read("instructions")?,
-        })
+    let written = match support::text_setting("only").as_deref() {
+        None => write_all(),
+        Some("axum") => Results::read("axum")
+            .and_then(|axum| write_readme(|readme| readme::with_axum(readme, &axum))),
+        Some(other) => Err(format!("there is nothing that is only {other}")),
     };
-    let written = run().and_then(|run| {
-        let directory = support::root().join("benches/report");
-        fs::create_dir_all(&directory).map_err(|error| error.to_string())?;
-        write(&directory.join("index.html"), &sheet::page(&run))?;
-        write(&directory.join("overview.svg"), &readme::overview(&run))?;
-        let path = support::root().join("README.md");
-        let text = fs::read_to_string(&path).map_err(|error| error.to_string())?;
-        write(&path, &readme::with_table(&text, &run)?)
-    });
     match written {
         Ok(()) => ExitCode::SUCCESS,
         Err(why) => {
@@ -44,6 +35,26 @@ fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+fn write_all() -> Result<(), String> {
+    let run = Run {
+        start: Results::read("coldstart")?,
+        versus: Results::read("versus")?,
+        instructions: Results::read("instructions")?,
+        axum: Results::read("axum")?,
+    };
+    let directory = support::root().join("benches/report");
+    fs::create_dir_all(&directory).map_err(|error| error.to_string())?;
+    write(&directory.join("index.html"), &sheet::page(&run))?;
+    write(&directory.join("overview.svg"), &readme::overview(&run))?;
+    write_readme(|readme| readme::with_table(readme, &run))
+}
+
+fn write_readme(with: impl Fn(&str) -> Result<String, String>) -> Result<(), String> {
+    let path = support::root().join("README.md");
+    let text = fs::read_to_string(&path).map_err(|error| error.to_string())?;
+    write(&path, &with(&text)?)
 }
 
 fn write(path: &Path, text: &str) -> Result<(), String> {

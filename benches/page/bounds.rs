@@ -1,7 +1,8 @@
 //! The targets, each with what was measured.
 
+use super::axum::ROWS;
 use super::kind::{OURS, YARDSTICKS};
-use super::results::Results;
+use super::results::{Results, Run};
 use super::unit::Unit;
 
 pub(crate) struct Bound {
@@ -38,9 +39,14 @@ pub(crate) fn growth(versus: &Results, program: &str) -> Option<f64> {
     by("cpu_us").filter(|_| by("requests_s").is_some_and(|loads| (0.9..1.1).contains(&loads)))
 }
 
-pub(crate) fn bounds(start: &Results, versus: &Results) -> Vec<Bound> {
-    let mut bounds = start_bounds(start);
-    bounds.extend(request_bounds(versus));
+pub(crate) fn bounds(run: &Run) -> Vec<Bound> {
+    let mut bounds = start_bounds(&run.start);
+    bounds.extend(request_bounds(&run.versus));
+    let targets = ROWS.iter().filter_map(|row| Some((row, row.at_most?)));
+    bounds.extend(targets.map(|(row, at_most)| {
+        let measured = row.measured(&run.axum);
+        bound(row.what, at_most, Unit::Times, "axum on hyper", measured)
+    }));
     bounds
 }
 

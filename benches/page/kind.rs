@@ -2,7 +2,15 @@
 
 /// Lower bounds: no server that reads requests can beat them.
 pub(crate) const YARDSTICKS: &[&str] = &["floor", "limit"];
-pub(crate) const OURS: &[&str] = &["bootstrap", "bootstrap-min", "minimal", "hello"];
+pub(crate) const OURS: &[&str] = &[
+    "bootstrap",
+    "bootstrap-min",
+    "minimal",
+    "hello",
+    "axum-coldstart",
+    "axum-coldstart-std",
+    "axum-coldstart-tokio",
+];
 
 /// The CSS class of a program's marks and labels.
 pub(crate) fn kind(name: &str) -> &'static str {

@@ -1,5 +1,6 @@
 //! The report: targets, charts and tables from the result files.
 
+pub(crate) mod axum;
 pub(crate) mod bounds;
 pub(crate) mod chart;
 pub(crate) mod figures;

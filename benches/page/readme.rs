@@ -2,16 +2,14 @@
 
 use std::fmt::Write as _;
 
+use super::axum::markdown;
 use super::bounds::{Bound, Verdict, bounds};
 use super::chart::{self, Drawing, escaped};
 use super::figures::{cpu_charts, memory_charts, start_charts};
 use super::kind::kind;
-use super::results::Run;
+use super::results::{Results, Run};
 use super::sheet::COLOURS;
 use super::unit::Unit;
-
-const START: &str = "<!-- measured: written by cargo bench --bench report -->";
-const END: &str = "<!-- measured -->";
 
 /// Returns the README with this run's picture and table between the markers.
 ///
@@ -19,13 +17,29 @@ const END: &str = "<!-- measured -->";
 ///
 /// If a marker is missing.
 pub(crate) fn with_table(readme: &str, run: &Run) -> Result<String, String> {
-    let (before, rest) = readme
-        .split_once(START)
-        .ok_or_else(|| format!("README.md lacks the line {START}"))?;
+    let start = "<!-- measured: written by cargo bench --bench report -->";
+    let readme = with_part(readme, (start, "<!-- measured -->"), &readme_part(run))?;
+    with_axum(&readme, &run.axum)
+}
+
+/// Returns the README with the table of the axum application between its markers.
+///
+/// # Errors
+///
+/// If a marker is missing.
+pub(crate) fn with_axum(readme: &str, axum: &Results) -> Result<String, String> {
+    let start = "<!-- axum: written by cargo bench --bench report -- only=axum -->";
+    with_part(readme, (start, "<!-- axum -->"), &markdown(axum))
+}
+
+fn with_part(text: &str, (start, end): (&str, &str), part: &str) -> Result<String, String> {
+    let (before, rest) = text
+        .split_once(start)
+        .ok_or_else(|| format!("README.md lacks the line {start}"))?;
     let (_, after) = rest
-        .split_once(END)
-        .ok_or_else(|| format!("README.md lacks the line {END}"))?;
-    Ok(format!("{before}{START}\n{}{END}{after}", readme_part(run)))
+        .split_once(end)
+        .ok_or_else(|| format!("README.md lacks the line {end}"))?;
+    Ok(format!("{before}{start}\n{part}{end}{after}"))
 }
 
 fn readme_part(run: &Run) -> String {
@@ -86,7 +100,7 @@ fn readme_part(run: &Run) -> String {
 /// Where it was measured, and how many targets were met.
 fn remark(run: &Run) -> String {
     let versus = &run.versus;
-    let all = bounds(&run.start, versus);
+    let all = bounds(run);
     let met = all.iter().filter(|bound| bound.verdict() == Verdict::Met);
     let missed = all
         .iter()

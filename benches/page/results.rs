@@ -4,11 +4,12 @@ use std::fs;
 
 use crate::support;
 
-/// The three result files, always shown together.
+/// The result files, always shown together.
 pub(crate) struct Run {
     pub(crate) start: Results,
     pub(crate) versus: Results,
     pub(crate) instructions: Results,
+    pub(crate) axum: Results,
 }
 
 /// One table of results: the remarks above it, and its rows by column name.

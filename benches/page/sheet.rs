@@ -2,6 +2,7 @@
 
 use std::fmt::Write as _;
 
+use super::axum;
 use super::bounds::{Verdict, bounds};
 use super::chart::{self, Drawing, escaped};
 use super::figures::{cpu_charts, latency_chart, memory_charts, start_charts};
@@ -13,7 +14,7 @@ const LAYOUT: &str = include_str!("layout.css");
 
 fn bounds_table(run: &Run) -> String {
     let mut rows = String::new();
-    for bound in bounds(&run.start, &run.versus) {
+    for bound in bounds(run) {
         let of = if bound.of.is_empty() {
             String::new()
         } else {
@@ -131,6 +132,10 @@ pub(crate) fn page(run: &Run) -> String {
     charts(&mut page, memory_charts(&run.versus));
     page.push_str(&lacking(&run.versus));
     page.push_str(&figures(&run.versus, "All request and connection figures"));
+    page.push_str("<h2>One application of axum's, on hyper and on this server</h2>\n");
+    page.push_str(&how(&run.axum));
+    page.push_str(&axum::html(&run.axum));
+    page.push_str(&lacking(&run.axum));
     page.push_str("<h2>Instructions</h2>\n");
     page.push_str(&how(&run.instructions));
     page.push_str(

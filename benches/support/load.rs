@@ -382,3 +382,49 @@ fn whole_response(bytes: &[u8], body: &[u8]) -> Result<Option<usize>, String> {
         (Some(_), Some(_)) => Err("sends a different body".to_owned()),
     }
 }
+
+/// An HTTP call as the platform passes it on: the client's fields and its own (contract §3), 28 in 1.3 KB.
+pub(crate) fn platform_request() -> String {
+    let token = "CAIS0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ+/".repeat(5);
+    let fields = [
+        ("Host", "hello-demo-abcdefghij.region-1.fc.example"),
+        (
+            "User-Agent",
+            "Mozilla/5.0 (X11; Linux x86_64; rv:1) Gecko/20100101",
+        ),
+        (
+            "Accept",
+            "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8",
+        ),
+        ("Accept-Encoding", "gzip, deflate, br"),
+        ("Accept-Language", "en-US,en;q=0.5"),
+        ("Content-Type", "application/json"),
+        ("X-Forwarded-For", "192.0.2.1"),
+        ("X-Forwarded-Proto", "https"),
+        ("x-fc-request-id", "1-65f0a1b2-0123abcd-0123456789ab"),
+        ("x-fc-access-key-id", "STS.NU0123456789abcdefghijk"),
+        (
+            "x-fc-access-key-secret",
+            "0123456789abcdefghijklmnopqrstuvwxyzABCDEFGH",
+        ),
+        ("x-fc-security-token", &token),
+        ("x-fc-function-name", "hello-demo"),
+        ("x-fc-function-handler", "index.handler"),
+        ("x-fc-function-memory", "512"),
+        ("x-fc-function-timeout", "60"),
+        ("x-fc-region", "region-1"),
+        ("x-fc-account-id", "1234567890123456"),
+        ("x-fc-qualifier", "LATEST"),
+        ("x-fc-version-id", "LATEST"),
+        ("x-fc-service-name", ""),
+        ("x-fc-service-logproject", "serverless-region-1-01234567"),
+        ("x-fc-service-logstore", "default-logs"),
+        ("x-fc-control-path", "/http-invoke"),
+        ("x-fc-retry-count", "0"),
+        ("x-fc-base-path", "/hello"),
+        ("x-fc-client-ip", "192.0.2.1"),
+        ("x-fc-tracing-opentracing-span-context", ""),
+    ];
+    let lines = fields.map(|(name, value)| format!("{name}: {value}\r\n"));
+    format!("GET /hello HTTP/1.1\r\n{}\r\n", lines.concat())
+}

@@ -6,15 +6,20 @@
     clippy::print_stdout,
     clippy::print_stderr,
     clippy::expect_used,
+    clippy::panic,
     clippy::cast_possible_truncation,
     clippy::cast_sign_loss,
     clippy::disallowed_methods,
     reason = "benchmarks print, time, start processes and may panic; each uses a part"
 )]
 
+pub(crate) mod counted;
 pub(crate) mod load;
 pub(crate) mod machine;
 pub(crate) mod programs;
+pub(crate) mod requests;
+pub(crate) mod starts;
+pub(crate) mod streams;
 pub(crate) mod table;
 
 use std::path::{Path, PathBuf};

@@ -7,6 +7,7 @@ use std::sync::Mutex;
 use super::{results, root};
 
 const TARGET: &str = "x86_64-unknown-linux-musl";
+const GNU: &str = "x86_64-unknown-linux-gnu";
 
 /// Programs that this machine cannot run, and why.
 static ABSENT: Mutex<Vec<String>> = Mutex::new(Vec::new());
@@ -211,30 +212,78 @@ pub(crate) fn limit() -> Program {
 }
 
 fn peer(name: &'static str, package: &str, target: &str) -> Option<Program> {
+    of_peers(name, target, package, &["--package", package])
+}
+
+/// A program of the workspace of the other servers.
+fn of_peers(name: &'static str, target: &str, program: &str, which: &[&str]) -> Option<Program> {
     let directory = root().join("benches/peers");
-    let path = directory
-        .join("target")
-        .join(target)
-        .join("release")
-        .join(package);
-    cargo(
-        &directory,
-        &["--release", "--target", target, "--package", package],
-    )
-    .then_some(Program {
+    let built = directory.join("target").join(target).join("release");
+    let release = ["--release", "--target", target];
+    cargo(&directory, &[&release, which].concat()).then_some(Program {
         name,
-        path,
+        path: built.join(program),
         arguments: Arguments::Port,
     })
 }
 
+/// What is under the application of axum's.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Under {
+    Hyper,
+    Coldstart,
+    /// From std's `main`, and with std's printer of backtraces.
+    ColdstartStd,
+    /// With a tokio runtime beside it.
+    ColdstartTokio,
+}
+
+impl Under {
+    pub(crate) const ALL: [Self; 4] = [
+        Self::Hyper,
+        Self::Coldstart,
+        Self::ColdstartStd,
+        Self::ColdstartTokio,
+    ];
+
+    /// The name of the program.
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Self::Hyper => "axum",
+            Self::Coldstart => "axum-coldstart",
+            Self::ColdstartStd => "axum-coldstart-std",
+            Self::ColdstartTokio => "axum-coldstart-tokio",
+        }
+    }
+}
+
+/// One application of axum's, each time on another server.
+pub(crate) fn axum(under: Under) -> Option<Program> {
+    axum_for(under, TARGET)
+}
+
+fn axum_for(under: Under, target: &str) -> Option<Program> {
+    let (program, feature) = match under {
+        Under::Hyper => ("axum-on-hyper", "hyper"),
+        Under::Coldstart => ("axum-on-coldstart", "coldstart"),
+        Under::ColdstartStd => ("axum-on-coldstart-std", "coldstart"),
+        Under::ColdstartTokio => ("axum-on-coldstart-tokio", "coldstart-tokio"),
+    };
+    let which = ["--package", "peer-axum", "--features", feature, "--bin"];
+    let built = of_peers(
+        under.name(),
+        target,
+        program,
+        &[&which, &[program][..]].concat(),
+    );
+    present(under.name(), "does not build", built)
+}
+
 /// The other servers that this machine can run.
 pub(crate) fn peers() -> Vec<Program> {
-    let gnu = "x86_64-unknown-linux-gnu";
     let mut programs: Vec<Program> = [
         ("hyper", "peer-hyper", TARGET),
-        ("hyper-glibc", "peer-hyper", gnu),
-        ("axum", "peer-axum", TARGET),
+        ("hyper-glibc", "peer-hyper", GNU),
         ("actix", "peer-actix", TARGET),
         ("ntex", "peer-ntex", TARGET),
         ("khttp", "peer-khttp", TARGET),
@@ -246,6 +295,7 @@ pub(crate) fn peers() -> Vec<Program> {
         present(name, "does not build", peer(name, package, target))
     })
     .collect();
+    programs.extend(axum(Under::Hyper));
     programs.extend(present("go", "does not build", go()));
     let nginx = found("nginx")
         .or_else(|| Some("/usr/sbin/nginx".into()))
@@ -272,9 +322,8 @@ pub(crate) fn event_streams(serve: &'static str) -> Vec<Program> {
         path: std::env::current_exe().expect("a path of this program"),
         arguments: Arguments::PortAfter(serve),
     };
-    let axum = peer("axum", "peer-axum", "x86_64-unknown-linux-gnu");
     let peers = [
-        present("axum", "does not build", axum),
+        axum_for(Under::Hyper, GNU),
         present("go", "does not build", go()),
     ];
     std::iter::once(ours)

@@ -1,0 +1,91 @@
+//! One server under one load: requests per second, CPU time, latency and memory.
+
+use std::net::{Ipv4Addr, TcpListener};
+use std::time::Duration;
+
+use super::load::{Load, Pace, Plan};
+use super::machine::Child;
+use super::programs::Program;
+use super::{median, percentile};
+
+const WARM_UP: Duration = Duration::from_millis(100);
+/// Below the ephemeral ports.
+pub(crate) const PORTS: std::ops::Range<u16> = 10_000..30_000;
+
+/// The figures of one server in one scenario, one per round.
+#[derive(Default)]
+pub(crate) struct Series {
+    pub(crate) requests_per_second: Vec<f64>,
+    pub(crate) cpu_per_request: Vec<f64>,
+    pub(crate) latency: [Vec<f64>; 3],
+    pub(crate) memory: Vec<f64>,
+    pub(crate) memory_per_connection: Vec<f64>,
+}
+
+/// The next free port. If a server could not listen, the load would reach whatever else has the port.
+pub(crate) fn free_port(last: u16) -> u16 {
+    let ports = (last + 1..PORTS.end).chain(PORTS);
+    let is_free = |port: &u16| TcpListener::bind((Ipv4Addr::UNSPECIFIED, *port)).is_ok();
+    ports.into_iter().find(is_free).unwrap_or(PORTS.start)
+}
+
+/// Runs one server under one load.
+///
+/// # Errors
+///
+/// How the server failed.
+pub(crate) fn measure(
+    program: &Program,
+    port: u16,
+    plan: &Plan,
+    duration: Duration,
+    series: &mut Series,
+) -> Result<(), String> {
+    let child = Child::start(&program.path, &program.arguments(port), port);
+    let single = Plan {
+        connections: 1,
+        pace: Pace::Closed,
+        ..plan.clone()
+    };
+    drop(Load::new(port, single)?.run(Duration::from_millis(10))?);
+    let memory_before = child.memory();
+    let mut load = Load::new(port, plan.clone())?;
+    load.run(WARM_UP)?;
+    let cpu_before = child.cpu();
+    let outcome = load.run(duration)?;
+    // Work that the server does after the last response is part of its cost.
+    std::thread::sleep(Duration::from_millis(20));
+    let cpu = child.cpu().saturating_sub(cpu_before);
+    let memory = child.memory();
+    load.check()?;
+    series
+        .requests_per_second
+        .push(outcome.requests as f64 / outcome.elapsed.as_secs_f64());
+    series
+        .cpu_per_request
+        .push(cpu.as_secs_f64() * 1e6 / outcome.requests as f64);
+    for (figures, percent) in series.latency.iter_mut().zip([50.0, 99.0, 99.9]) {
+        figures.push(percentile(&outcome.latencies, percent));
+    }
+    series.memory.push(memory as f64);
+    series
+        .memory_per_connection
+        .push(memory.saturating_sub(memory_before) as f64 / plan.connections as f64);
+    drop(load);
+    child.end();
+    Ok(())
+}
+
+/// The median of the rounds' ratios, or the ratio of the medians if a side misses a round.
+pub(crate) fn ratio(figures: &[f64], yardstick: &[f64]) -> f64 {
+    if figures.len() == yardstick.len() {
+        let pairs = figures.iter().zip(yardstick);
+        median(
+            &pairs
+                .map(|(figure, unit)| figure / unit)
+                .collect::<Vec<_>>(),
+        )
+    } else {
+        median(figures) / median(yardstick)
+    }
+}
