@@ -8,6 +8,7 @@ use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 
 use crate::caller_error::Style;
 use crate::exit::STATUSES;
+use crate::image::reference::Reference;
 use crate::sandbox::Network;
 
 /// The platform on your own machine: run, call, check, measure and pack a custom-runtime function.
@@ -32,7 +33,7 @@ pub(crate) enum Command {
     /// Measure cold starts and warm latency of one or more commands
     #[command(after_help = STATUSES)]
     Bench(BenchArguments),
-    /// Build the ZIP to deploy; the same input gives the same bytes
+    /// Build the ZIP or the container image to deploy; the same input gives the same bytes
     #[command(after_help = STATUSES)]
     Pack(PackArguments),
     /// Create a Rust project for a function
@@ -255,26 +256,62 @@ pub(crate) struct BenchArguments {
 
 #[derive(Debug, Args)]
 pub(crate) struct PackArguments {
-    /// A Rust project, a directory to pack, an s.yaml, or one executable [default: the current directory]
-    pub(crate) source: Option<PathBuf>,
+    /// A Rust project, a directory to pack, an s.yaml, or one executable [default: the current directory]. An image can be
+    /// made of several, one for each architecture
+    #[arg(value_name = "SOURCE")]
+    pub(crate) sources: Vec<PathBuf>,
     /// The resource to use if s.yaml has several functions
     #[arg(long, value_name = "NAME")]
     pub(crate) resource: Option<String>,
     /// The ZIP to write [default: function.zip in the project or directory]
     #[arg(long, short, value_name = "FILE")]
     pub(crate) output: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) image: ImageArguments,
     /// The runtime that the executable must run on [default: that of s.yaml, or custom.debian10]
     #[arg(long, value_name = "NAME")]
     pub(crate) runtime: Option<String>,
-    /// The target that cargo builds for
-    #[arg(long, default_value = "x86_64-unknown-linux-musl")]
-    pub(crate) target: String,
+    /// The target that cargo builds for; an image may be built for several
+    #[arg(
+        long = "target",
+        value_name = "TARGET",
+        value_delimiter = ',',
+        default_value = "x86_64-unknown-linux-musl"
+    )]
+    pub(crate) targets: Vec<String>,
     /// The directory is started with a command of the runtime's image and needs no bootstrap
     #[arg(
         long,
         action = ArgAction::SetTrue, value_parser = switch
     )]
     pub(crate) command: Switch,
+}
+
+/// What makes an image in place of the ZIP, and how it is named.
+#[derive(Debug, Default, Args)]
+pub(crate) struct ImageArguments {
+    /// Write a container image: an OCI layout in a tar, which podman, docker and skopeo load
+    #[arg(
+        long,
+        value_name = "FILE",
+        group = "an_image",
+        conflicts_with = "output"
+    )]
+    pub(crate) image: Option<PathBuf>,
+    /// Write a container image as a directory, an OCI layout; an image that is there is replaced
+    #[arg(
+        long,
+        value_name = "DIRECTORY",
+        group = "an_image",
+        conflicts_with = "output"
+    )]
+    pub(crate) image_dir: Option<PathBuf>,
+    /// The image's name [default: that of the package or of the function in s.yaml, and latest]
+    #[arg(long, value_name = "NAME[:TAG]", requires = "an_image", value_parser = Reference::parse)]
+    pub(crate) tag: Option<Reference>,
+    /// Set a label of the image; may be repeated
+    #[arg(long = "label", value_name = "NAME=VALUE", requires = "an_image", value_parser = variable)]
+    pub(crate) labels: Vec<(String, String)>,
 }
 
 #[derive(Debug, Args)]

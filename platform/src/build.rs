@@ -5,7 +5,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use crate::arguments::{BuildArguments, PackArguments, SourceArguments, Switch};
+use crate::arguments::{BuildArguments, ImageArguments, PackArguments, SourceArguments, Switch};
 use crate::console::{Tone, say};
 use crate::deployment::Deployment;
 use crate::deployment::actions::Action;
@@ -161,11 +161,12 @@ impl Recipe {
 impl Cargo {
     fn build(&self) -> Result<(), Failure> {
         let arguments = PackArguments {
-            source: Some(self.source.clone()),
+            sources: vec![self.source.clone()],
             resource: self.resource.clone(),
             output: Some(self.package.clone()),
+            image: ImageArguments::default(),
             runtime: self.runtime.clone(),
-            target: TARGET.to_owned(),
+            targets: vec![TARGET.to_owned()],
             command: Switch::Off,
         };
         pack::make(&arguments).map(drop)

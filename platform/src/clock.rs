@@ -25,6 +25,11 @@ pub(crate) fn stamp_nanos(at: SystemTime) -> String {
     )
 }
 
+/// `2026-01-31T08:09:10Z`, for a number of seconds since 1970, as the documents of images have it.
+pub(crate) fn stamp_seconds(seconds: u64) -> String {
+    format!("{}Z", seconds_text(seconds))
+}
+
 /// `1-<8 hex seconds>-<8 hex>-<12 hex>`, the request id of 3.0.
 pub(crate) fn request_id() -> String {
     let seconds = since_epoch(SystemTime::now()).as_secs() & 0xffff_ffff;
@@ -111,6 +116,7 @@ mod tests {
         assert_eq!(at(0), "1970-01-01T00:00:00.000");
         assert_eq!(at(951_782_400), "2000-02-29T00:00:00.000");
         assert_eq!(at(1_735_689_599), "2024-12-31T23:59:59.000");
+        assert_eq!(stamp_seconds(8_589_934_591), "2242-03-16T12:56:31Z");
     }
 
     #[test]

@@ -37,6 +37,11 @@ pub(crate) fn say(line: impl AsRef<str>) {
     writeln!(anstream::stderr().lock(), "{}", line.as_ref()).ok();
 }
 
+/// Writes a line about something that is odd and no error.
+pub(crate) fn remark(text: impl std::fmt::Display) {
+    say(format!("{} {text}", Tone::Caution.paint("note:")));
+}
+
 /// Writes a result's bytes to standard output as they are.
 pub(crate) fn give_bytes(bytes: &[u8]) {
     let mut out = std::io::stdout().lock();

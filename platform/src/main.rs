@@ -14,6 +14,7 @@ mod exit;
 mod fix;
 mod gateway;
 mod headers;
+mod image;
 mod instance;
 mod interrupt;
 mod invoke;

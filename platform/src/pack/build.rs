@@ -9,6 +9,7 @@ use serde::Deserialize;
 
 use crate::console::say;
 use crate::exit::Failure;
+use crate::image::label::About;
 
 const START_FILE: &str = "bootstrap";
 /// How much of cargo's messages is searched for known causes.
@@ -23,6 +24,11 @@ struct Metadata {
 #[derive(Debug, Deserialize)]
 struct Package {
     name: String,
+    #[serde(default)]
+    version: String,
+    repository: Option<String>,
+    description: Option<String>,
+    license: Option<String>,
     manifest_path: PathBuf,
     targets: Vec<Target>,
 }
@@ -33,6 +39,26 @@ struct Target {
     kind: Vec<String>,
 }
 
+impl Package {
+    fn about(&self) -> About {
+        let text = |field: &Option<String>| field.clone().unwrap_or_default();
+        About {
+            title: self.name.clone(),
+            version: self.version.clone(),
+            source: text(&self.repository),
+            description: text(&self.description),
+            licenses: text(&self.license),
+        }
+    }
+}
+
+/// A project's executable.
+#[derive(Debug)]
+pub(crate) struct Built {
+    pub(crate) path: PathBuf,
+    pub(crate) about: About,
+}
+
 /// What cargo builds.
 #[derive(Debug, PartialEq, Eq)]
 struct Executable<'a> {
@@ -40,9 +66,10 @@ struct Executable<'a> {
     name: &'a str,
 }
 
-/// Builds the executable of the project in `folder`, and returns its path.
-pub(crate) fn build(folder: &Path, target: &str) -> Result<PathBuf, Failure> {
-    let metadata = cargo(folder, &["metadata", "--no-deps", "--format-version", "1"])?;
+/// Builds the executable of the project in `folder`.
+pub(crate) fn build(folder: &Path, target: &str) -> Result<Built, Failure> {
+    let metadata = ["metadata", "--no-deps", "--format-version", "1"];
+    let metadata = cargo(folder, &metadata, target)?;
     let metadata: Metadata = serde_json::from_slice(&metadata).map_err(|error| {
         Failure::machine(format!("cannot read the output of cargo metadata: {error}"))
     })?;
@@ -61,9 +88,14 @@ pub(crate) fn build(folder: &Path, target: &str) -> Result<PathBuf, Failure> {
         "--bin",
         name,
     ];
-    cargo(folder, &arguments)?;
+    cargo(folder, &arguments, target)?;
     let built = metadata.target_directory.join(target).join("release");
-    Ok(built.join(name))
+    let mut packages = metadata.packages.iter();
+    let about = packages.find(|known| known.name == package);
+    Ok(Built {
+        path: built.join(name),
+        about: about.map(Package::about).unwrap_or_default(),
+    })
 }
 
 /// The package's executable; for a package without one, or a workspace, the only one of all members.
@@ -129,7 +161,7 @@ fn executables(package: &Package) -> Vec<&str> {
 }
 
 /// Runs cargo, shows its messages, and returns its output.
-fn cargo(folder: &Path, arguments: &[&str]) -> Result<Vec<u8>, Failure> {
+fn cargo(folder: &Path, arguments: &[&str], target: &str) -> Result<Vec<u8>, Failure> {
     let cannot_run = |error: &io::Error| Failure::machine(format!("cannot run cargo: {error}"));
     let mut command = Command::new("cargo");
     command
@@ -157,7 +189,7 @@ fn cargo(folder: &Path, arguments: &[&str]) -> Result<Vec<u8>, Failure> {
         return Ok(output.stdout);
     }
     let what = arguments.first().unwrap_or(&"");
-    Err(Failure::machine(format!("cargo {what} failed")).fix(fix(&messages)))
+    Err(Failure::machine(format!("cargo {what} failed")).fix(fix(&messages, target)))
 }
 
 /// Passes messages on, and keeps the last of them.
@@ -178,20 +210,20 @@ fn show(mut from: impl Read) -> Vec<u8> {
 }
 
 /// The fix for what cargo's messages say.
-fn fix(messages: &[u8]) -> &'static str {
+fn fix(messages: &[u8], target: &str) -> String {
     let text = String::from_utf8_lossy(messages);
     let is_absent = ["not found", "No such file", "failed to find tool"]
         .iter()
         .any(|words| text.contains(words));
     if text.contains("musl-gcc") && is_absent {
-        "a dependency has C code, and musl-gcc is missing: install it (Debian: apt-get install musl-tools)"
+        "a dependency has C code, and musl-gcc is missing: install it (Debian: apt-get install musl-tools)".to_owned()
     } else if text.contains("can't find crate for `core`")
         || text.contains("can't find crate for `std`")
         || text.contains("target may not be installed")
     {
-        "the target is missing: rustup target add x86_64-unknown-linux-musl"
+        format!("the target is missing: rustup target add {target}")
     } else {
-        "see its messages above"
+        "see its messages above".to_owned()
     }
 }
 
@@ -206,6 +238,10 @@ mod tests {
         };
         Package {
             name: name.to_owned(),
+            version: "0.1.0".to_owned(),
+            repository: None,
+            description: None,
+            license: None,
             manifest_path: format!("/ws/{name}/Cargo.toml").into(),
             targets: executables.iter().map(target).collect(),
         }
@@ -259,7 +295,8 @@ mod tests {
             ),
             ("error: expected `;`", "messages above"),
         ] {
-            assert!(fix(messages.as_bytes()).contains(expected), "{messages}");
+            let said = fix(messages.as_bytes(), "x86_64-unknown-linux-musl");
+            assert!(said.contains(expected), "{messages}");
         }
     }
 }

@@ -23,6 +23,7 @@ pub(crate) struct Executable {
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Machine {
     X86_64,
+    Arm64,
     Other(String),
 }
 
@@ -39,12 +40,11 @@ pub(crate) fn read(bytes: &[u8]) -> Result<Executable, String> {
     let text = |error: object::Error| error.to_string();
     let header = elf::FileHeader64::<Endianness>::parse(bytes).map_err(text)?;
     let endian = header.endian().map_err(text)?;
-    let machine = header.e_machine(endian);
-    if machine != elf::EM_X86_64 {
-        return Ok(foreign(machine_name(machine)));
-    }
-    let mut facts = foreign(String::new());
-    facts.machine = Machine::X86_64;
+    let mut facts = match (header.e_machine(endian), endian) {
+        (elf::EM_X86_64, _) => of_machine(Machine::X86_64),
+        (elf::EM_AARCH64, Endianness::Little) => of_machine(Machine::Arm64),
+        (machine, _) => return Ok(foreign(machine_name(machine))),
+    };
     for segment in header.program_headers(endian, bytes).map_err(text)? {
         if let Some(name) = segment.interpreter(endian, bytes).map_err(text)? {
             facts.interpreter = Some(String::from_utf8_lossy(name).into_owned());
@@ -95,8 +95,12 @@ pub(crate) fn is_bundled(library: &str, file: &Path, run_paths: &[String]) -> bo
 }
 
 fn foreign(machine: String) -> Executable {
+    of_machine(Machine::Other(machine))
+}
+
+fn of_machine(machine: Machine) -> Executable {
     Executable {
-        machine: Machine::Other(machine),
+        machine,
         interpreter: None,
         libraries: Vec::new(),
         glibc: None,
@@ -112,7 +116,7 @@ fn glibc_version(name: &[u8]) -> Option<(u32, u32)> {
 
 fn machine_name(machine: elf::Machine) -> String {
     match machine {
-        elf::EM_AARCH64 => "ARM64 (aarch64)".to_owned(),
+        elf::EM_AARCH64 => "ARM64, big endian".to_owned(),
         elf::EM_ARM => "ARM".to_owned(),
         elf::EM_386 => "x86".to_owned(),
         elf::EM_X86_64 => "x86-64".to_owned(),

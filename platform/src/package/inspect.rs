@@ -3,7 +3,7 @@
 use std::fs;
 use std::io::Read;
 use std::os::unix::fs::PermissionsExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use super::elf::{self, Executable, Machine};
 use crate::caller_error::{CallerError, LogTail};
@@ -275,6 +275,56 @@ pub(crate) fn start_file(code: &Path, name: &str, debian: Debian) -> Vec<Fault> 
     faults
 }
 
+/// What a container that holds nothing but the code can start.
+pub(crate) enum Standalone {
+    /// It needs nothing else.
+    Static(Machine),
+    /// It needs this file.
+    Needs(String),
+}
+
+/// What the start file needs besides itself. The fault says why it is no program at all.
+pub(crate) fn standalone(code: &Path, name: &str) -> Result<Standalone, Fault> {
+    let path = code.join(name);
+    let is_its_own = |fault: &Fault| match fault {
+        Fault::Missing { .. }
+        | Fault::BelowTopFolder { .. }
+        | Fault::Unreadable { .. }
+        | Fault::NoProgram
+        | Fault::ByteOrderMark { .. }
+        | Fault::MarkNotFirst { .. } => true,
+        Fault::NotExecutable
+        | Fault::ForeignMachine { .. }
+        | Fault::WindowsLineEnds { .. }
+        | Fault::InterpreterMissing { .. }
+        | Fault::LoaderMissing { .. }
+        | Fault::LibrariesMissing { .. }
+        | Fault::GlibcTooNew { .. } => false,
+    };
+    let faults = start_file(code, name, Debian::default());
+    if let Some(fault) = faults.into_iter().find(is_its_own) {
+        return Err(fault);
+    }
+    let unreadable = |why| Fault::Unreadable { why };
+    let bytes = read_front(&path).map_err(|error| unreadable(error.to_string()))?;
+    if let Some(rest) = bytes.strip_prefix(b"#!") {
+        let line = rest.split(|byte| *byte == b'\n').next().unwrap_or_default();
+        let line = String::from_utf8_lossy(line);
+        let interpreter = line.split_whitespace().next().unwrap_or_default();
+        return Ok(Standalone::Needs(format!("the interpreter {interpreter}")));
+    }
+    let facts = elf::read(&bytes).map_err(unreadable)?;
+    let loader = facts
+        .interpreter
+        .map(|loader| format!("the dynamic loader {loader}"));
+    let library = facts
+        .libraries
+        .first()
+        .map(|name| format!("the shared library {name}"));
+    let needs = loader.or(library);
+    Ok(needs.map_or(Standalone::Static(facts.machine), Standalone::Needs))
+}
+
 fn missing(code: &Path, name: &str) -> Fault {
     let mut maker = Maker::Unknown;
     let mut entries = Vec::new();
@@ -297,7 +347,7 @@ fn missing(code: &Path, name: &str) -> Fault {
     }
 }
 
-fn read_front(path: &PathBuf) -> std::io::Result<Vec<u8>> {
+pub(crate) fn read_front(path: &Path) -> std::io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
     fs::File::open(path)?
         .take(READ_LEN_MAX)
@@ -348,7 +398,12 @@ fn script(after_mark: &[u8]) -> Option<Fault> {
 }
 
 fn executable(path: &Path, facts: Executable, debian: Debian) -> Vec<Fault> {
-    if let Machine::Other(machine) = facts.machine {
+    let machine = match facts.machine {
+        Machine::X86_64 => None,
+        Machine::Arm64 => Some("ARM64 (aarch64)".to_owned()),
+        Machine::Other(machine) => Some(machine),
+    };
+    if let Some(machine) = machine {
         return vec![Fault::ForeignMachine { machine }];
     }
     let mut faults = Vec::new();

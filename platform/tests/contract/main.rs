@@ -14,6 +14,7 @@ mod corpus;
 mod deployment;
 mod edit_loop;
 mod gateway;
+mod images;
 mod mistakes;
 mod packages;
 mod page;

@@ -606,7 +606,7 @@ fn assert_built_project_works(kind: &str, test: &[&str], profile: &[(&str, &str)
     );
 }
 
-static BUILDS: std::sync::Mutex<()> = std::sync::Mutex::new(());
+pub(crate) static BUILDS: std::sync::Mutex<()> = std::sync::Mutex::new(());
 
 #[test]
 fn a_new_http_project_works() {

@@ -559,6 +559,19 @@ fn sandboxed_python() -> Option<String> {
     }
 }
 
+/// Whether containers of another user can be run here.
+pub(crate) fn runs_containers() -> bool {
+    if !kernel_allows() {
+        skip("this kernel refuses namespaces");
+        return false;
+    }
+    let is_root = rustix::process::geteuid().is_root();
+    if !is_root {
+        skip("a container of another user needs root");
+    }
+    is_root
+}
+
 /// What another program can do here, this one has to do as well.
 fn kernel_allows() -> bool {
     Command::new("unshare")
