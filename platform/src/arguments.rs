@@ -13,7 +13,7 @@ use crate::sandbox::Network;
 
 /// The platform on your own machine: run, call, check, measure and pack a custom-runtime function.
 #[derive(Debug, Parser)]
-#[command(name = "coldstart", version, after_help = STATUSES)]
+#[command(name = "coldstart", version = env!("COLDSTART_VERSION"), after_help = STATUSES)]
 pub(crate) struct Arguments {
     #[command(subcommand)]
     pub(crate) command: Command,
@@ -39,6 +39,12 @@ pub(crate) enum Command {
     /// Create a Rust project for a function
     #[command(after_help = STATUSES)]
     New(NewArguments),
+    /// Print what a shell completes
+    #[command(hide = true)]
+    Completions(CompletionsArguments),
+    /// Write the man pages
+    #[command(hide = true)]
+    Man(ManArguments),
 }
 
 /// Whether a flag was given. An enum, because `clippy` and `tests/tidy.rs` allow a struct one bool.
@@ -324,6 +330,18 @@ pub(crate) struct NewArguments {
     /// Use the library in this repository instead of the published one
     #[arg(long, value_name = "DIRECTORY")]
     pub(crate) library: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct CompletionsArguments {
+    /// The shell
+    pub(crate) shell: clap_complete::Shell,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ManArguments {
+    /// The directory to write them into
+    pub(crate) directory: PathBuf,
 }
 
 /// The templates of `new`.

@@ -20,6 +20,7 @@ mod interrupt;
 mod invoke;
 mod isolation;
 mod listeners;
+mod manual;
 mod pack;
 mod package;
 mod processes;
@@ -81,6 +82,8 @@ fn carry_out(command: &Command) -> Result<Status, Failure> {
             pack::pack(arguments)
         }
         Command::New(arguments) => template::new(arguments),
+        Command::Completions(arguments) => Ok(manual::completions(arguments)),
+        Command::Man(arguments) => manual::man(arguments),
         Command::Bench(arguments) => {
             Interrupt::listen(Manner::AtOnce)?;
             bench::bench(arguments)

@@ -15,6 +15,7 @@ mod deployment;
 mod edit_loop;
 mod gateway;
 mod images;
+mod install;
 mod mistakes;
 mod packages;
 mod page;
