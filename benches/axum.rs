@@ -30,7 +30,8 @@ const GET: &str =
     "GET /hello HTTP/1.1\r\nHost: localhost:9000\r\nUser-Agent: axum/1\r\nAccept: */*\r\n\r\n";
 const ORDER: &str = r#"{"customer":"Ada","lines":[{"name":"tea","count":2,"price":350},{"name":"milk","count":1,"price":120},{"name":"sugar","count":3,"price":95}]}"#;
 const RECEIPT: &str = r#"{"customer":"Ada","names":["tea","milk","sugar"],"total":1105}"#;
-const IDLE_CONNECTIONS: usize = 4000;
+/// As many as axum accepts within the patience of the load on a busy machine.
+const IDLE_CONNECTIONS: usize = 2000;
 
 fn plan(request: &str, body: &str, depth: usize, connections: usize) -> Plan {
     Plan {
@@ -207,6 +208,8 @@ fn shown(figure: f64) -> String {
 fn report(programs: &[Program], rows: &[Row], failures: &[String]) {
     let columns = ["scenario", "program", "figure", "x"];
     let mut table = Table::new("axum", "cargo bench --bench axum", &columns);
+    // Times of a busy machine are to be read as such.
+    table.remark("load", &machine::load());
     for failure in failures {
         eprintln!("failed: {failure}");
         table.remark("failed", failure);

@@ -108,13 +108,21 @@ pub(crate) fn markdown(axum: &Results) -> String {
         .iter()
         .filter(|row| !ONLY_ON_THE_PAGE.contains(&row.scenario));
     for row in rows {
-        let _ = writeln!(text, "| {} | {} |", row.what, cells(row, axum).join(" | "));
+        let target = row.at_most.map(|ratio| Unit::Times.show(ratio));
+        let target = target.map_or_else(String::new, |ratio| format!(", at most {ratio}"));
+        let _ = writeln!(
+            text,
+            "| {}{target} | {} |",
+            row.what,
+            cells(row, axum).join(" | ")
+        );
     }
     let _ = writeln!(
         text,
-        "\nRatios are to hyper. Measured {} on {}, by `{}`.",
+        "\nRatios are to hyper, and so are the targets, which are for the second column. Measured {} on {}, load {}, by `{}`.",
         axum.remark("date"),
         axum.remark("machine"),
+        axum.remark("load"),
         axum.remark("command")
     );
     text
@@ -139,8 +147,10 @@ fn cells(row: &Row, axum: &Results) -> [String; PROGRAMS.len()] {
         };
         let shown = row.unit.show(figure);
         match axum.figure(Some(row.scenario), program, "x") {
-            Some(x) if program != PROGRAMS[0].0 => format!("{shown} · {}", Unit::Times.show(x)),
-            _ => shown,
+            _ if program == PROGRAMS[0].0 => shown,
+            Some(x) if x < 0.095 => format!("{shown} · {x:.3}×"),
+            Some(x) => format!("{shown} · {}", Unit::Times.show(x)),
+            None => shown,
         }
     })
 }

@@ -28,6 +28,12 @@ pub(crate) fn describe() -> String {
     )
 }
 
+/// How many threads wanted a processor in the last minute, of the whole machine.
+pub(crate) fn load() -> String {
+    let text = fs::read_to_string("/proc/loadavg").unwrap_or_default();
+    text.split(' ').next().unwrap_or_default().to_owned()
+}
+
 pub(crate) fn date() -> String {
     let output = std::process::Command::new("date")
         .args(["-u", "+%Y-%m-%d %H:%M UTC"])
