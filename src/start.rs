@@ -68,6 +68,13 @@ pub fn print_error(text: &str) -> bool {
     Stream::stderr().write_all(text.as_bytes())
 }
 
+/// What C's `main` returns. In a program without `#![no_main]` the compiler takes it for Rust's `main`, and names this type as
+/// what is wrong with it.
+#[doc(hidden)]
+#[derive(Debug)]
+#[repr(transparent)]
+pub struct WriteNoMainAtTheTopOfTheProgram(c_int);
+
 /// Runs a program from C's `main`; the work of [`main!`](crate::main).
 ///
 /// # Safety
@@ -78,7 +85,7 @@ pub fn print_error(text: &str) -> bool {
 pub unsafe fn from_c<T: Termination>(
     argv: *const *const c_char,
     program: impl FnOnce() -> T,
-) -> c_int {
+) -> WriteNoMainAtTheTopOfTheProgram {
     ARGUMENTS.store(argv.cast_mut(), Ordering::Release);
     // Handlers that write to a closed pipe get an error, as after a start through std. `std::process::Command` restores the
     // default for child processes.
@@ -112,6 +119,8 @@ fn number_of(code: ExitCode) -> i32 {
 /// # coldstart::main!(hello);
 /// ```
 ///
+/// It takes what [`serve`](crate::serve) does, such as an expression that makes a router: `coldstart::main!(router());`
+///
 /// A program with unit tests has `#![cfg_attr(not(test), no_main)]`, because a test harness brings its own `main`.
 ///
 /// With `start = …` it runs any function that could be a `main`: `coldstart::main!(start = run)` with
@@ -128,7 +137,7 @@ macro_rules! main {
         extern "C" fn main(
             _argc: ::core::ffi::c_int,
             argv: *const *const ::core::ffi::c_char,
-        ) -> ::core::ffi::c_int {
+        ) -> $crate::start::WriteNoMainAtTheTopOfTheProgram {
             // SAFETY: the vector is C's, unchanged.
             unsafe { $crate::start::from_c(argv, $program) }
         }
@@ -139,8 +148,8 @@ macro_rules! main {
             ($program)()
         }
     };
-    ($function:expr) => {
-        $crate::main!(start = || $crate::serve($function));
+    ($handler:expr) => {
+        $crate::main!(start = || $crate::serve($handler));
     };
 }
 

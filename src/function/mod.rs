@@ -25,14 +25,14 @@ pub use returned::IntoFunctionResult;
 pub use state::{State, StateKind};
 
 use crate::current_request::{self, CurrentRequest};
-use crate::handler::outcome::IntoOutcome;
-use crate::message::request::Request;
+use crate::handler::into_handler::IntoHandler;
 use crate::output;
 use crate::server::Server;
 use crate::server::start_error::StartError;
 
-/// Serves with a function or closure on `0.0.0.0` and the platform's port until SIGTERM, and returns the exit status of
-/// the process: 0 after a stop, else that of the [`StartError`], which is printed on stderr.
+/// Serves with a function, a [`Router`](crate::Router) or another [`Handler`](crate::Handler) on `0.0.0.0` and the platform's port
+/// until SIGTERM, and returns the exit status of the process: 0 after a stop, else that of the [`StartError`], which is printed on
+/// stderr.
 ///
 /// ```no_run
 /// use coldstart::{Request, Response};
@@ -45,8 +45,11 @@ use crate::server::start_error::StartError;
 ///     coldstart::serve(hello)
 /// }
 /// ```
-pub fn serve<R: IntoOutcome<Kind>, Kind>(function: impl FnMut(&Request<'_>) -> R) -> ExitCode {
-    exit_code(port_from_environment().and_then(|port| Server::new().port(port).run(function)))
+pub fn serve<Kind>(handler: impl IntoHandler<Kind>) -> ExitCode {
+    let handler = handler.into_handler();
+    exit_code(
+        port_from_environment().and_then(|port| Server::new().port(port).run_handler(handler)),
+    )
 }
 
 /// The exit status of a server that has ended; an error is printed on stderr in one line.

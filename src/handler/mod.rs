@@ -153,6 +153,7 @@ mod closure;
 pub(crate) mod files;
 pub(crate) mod future;
 pub(crate) mod interim;
+pub(crate) mod into_handler;
 pub(crate) mod middleware;
 pub(crate) mod outcome;
 pub(crate) mod pattern;
@@ -177,6 +178,7 @@ pub use closure::{Busy, Running};
 #[cfg(feature = "files")]
 pub use files::Files;
 pub use interim::Informer;
+pub use into_handler::{IntoHandler, Itself};
 pub use middleware::{Next, Watch, Watched, With};
 pub use outcome::{Async, IntoOutcome, IntoResponse, Outcome, Value, WhenHalfClosed};
 pub use pulled::{IncomingHandler, Pulled, incoming};
@@ -192,6 +194,10 @@ pub use web_socket::{WebSocket, WebSocketError, WebSocketMessage};
 ///
 /// It runs on the loop: while it blocks, all connections wait. For work that waits, see [async handlers](self#async-handlers);
 /// for work that blocks, see [`Blocking`] and [`Server::threads`](crate::Server::threads).
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is not a `Handler`",
+    note = "pass a function or closure to `run` or `http`; `run_handler` and `http_handler` take a `Handler` such as a `Router`"
+)]
 pub trait Handler {
     /// Decides what to do with a request before its body arrives; a peer that waits for `100 Continue` waits for this. The
     /// default buffers the body.

@@ -205,6 +205,12 @@ impl fmt::Debug for Outcome {
 /// [`IntoResponse`], an [`Outcome`], or a future of either.
 ///
 /// `Kind` is inferred: [`Value`], or [`Async`] for futures.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is not a response",
+    label = "a handler cannot return this",
+    note = "a value becomes JSON by `Json(value)` or `Response::json(&value)` (feature `json`), text by `to_string()`",
+    note = "an error becomes a response by `map_err`, or by an `impl IntoResponse` for its type"
+)]
 pub trait IntoOutcome<Kind = Value> {
     /// The outcome.
     fn into_outcome(self) -> Outcome;
@@ -260,6 +266,12 @@ impl<T: IntoResponse> IntoOutcome for T {
 /// assert_eq!(TestRequest::get("/?21").run(double).text(), "42\n");
 /// assert_eq!(TestRequest::get("/?x").run(double).status(), 400);
 /// ```
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is not a response",
+    label = "a handler cannot return this",
+    note = "a value becomes JSON by `Json(value)` or `Response::json(&value)` (feature `json`), text by `to_string()`",
+    note = "an error becomes a response by `map_err`, or by an `impl IntoResponse` for its type"
+)]
 pub trait IntoResponse {
     /// The response.
     fn into_response(self) -> Response;
