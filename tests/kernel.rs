@@ -285,6 +285,27 @@ fn accepted_sockets_have_the_options_of_the_listener() {
     );
     assert_eq!(options.tcp_keepalive_retries().expect("a socket"), 5);
 
+    // A socket that listened before gets the same options, and loses those that are not wanted.
+    let (to, sockets) = channel();
+    let listener = TcpListener::bind(("127.0.0.1", 0)).expect("a free port");
+    let taken = on_loopback()
+        .tcp_keepalive(seconds(77), seconds(13), 5)
+        .listen_on(listener)
+        .expect("it listens");
+    let socket = request(Running::start_bound(taken, GiveAway(to)), sockets);
+    let options = SockRef::from(&socket);
+    assert!(options.tcp_nodelay().expect("a socket"));
+    assert_eq!(options.tcp_keepalive_time().expect("a socket"), seconds(77));
+
+    let (to, sockets) = channel();
+    let listener = TcpListener::bind(("127.0.0.1", 0)).expect("a free port");
+    let asked_for = SockRef::from(&listener).set_keepalive(true);
+    asked_for.expect("a socket");
+    let taken = on_loopback().without_tcp_keepalive().listen_on(listener);
+    let taken = taken.expect("it listens");
+    let socket = request(Running::start_bound(taken, GiveAway(to)), sockets);
+    assert!(!SockRef::from(&socket).keepalive().expect("a socket"));
+
     let (to, sockets) = channel();
     let without = on_loopback().without_tcp_keepalive();
     let socket = request(Running::start_handler(without, GiveAway(to)), sockets);

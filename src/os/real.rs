@@ -67,16 +67,30 @@ impl Listener {
         if options.sharing == PortSharing::Shared {
             socket.set_reuse_port(true)?;
         }
-        socket.set_tcp_nodelay(true)?;
-        if let Some(times) = options.keepalive {
-            let keepalive = TcpKeepalive::new()
-                .with_time(times.idle)
-                .with_interval(times.interval)
-                .with_retries(times.count);
-            socket.set_tcp_keepalive(&keepalive)?;
-        }
+        set_inherited(&socket, options)?;
         socket.bind(&options.address.into())?;
         socket.listen(options.backlog)?;
+        Ok(Self(socket.into()))
+    }
+
+    /// Takes over a socket that listens already. Its address, its backlog and whether the port is shared are settled.
+    ///
+    /// # Errors
+    ///
+    /// The socket does not listen, or the kernel denies an option.
+    pub(crate) fn adopt(
+        listener: std::net::TcpListener,
+        options: &SocketOptions,
+    ) -> io::Result<Self> {
+        let socket = above_standard(listener.into())?;
+        // Only Linux says so before the first accept.
+        #[cfg(target_os = "linux")]
+        if !socket.is_listener()? {
+            return Err(io::ErrorKind::InvalidInput.into());
+        }
+        socket.set_nonblocking(true)?;
+        socket.set_keepalive(options.keepalive.is_some())?;
+        set_inherited(&socket, options)?;
         Ok(Self(socket.into()))
     }
 
@@ -109,6 +123,19 @@ fn rearm_wake(registry: &mio::Registry, wake: &Wake) -> Result<(), Fault> {
     let mut source = SourceFd(&wake.descriptor());
     let armed = registry.reregister(&mut source, WAKE, mio::Interest::READABLE);
     armed.map_err(|error| fault(&error))
+}
+
+/// Sets the options that accepted sockets get from their listener.
+fn set_inherited(socket: &Socket, options: &SocketOptions) -> io::Result<()> {
+    socket.set_tcp_nodelay(true)?;
+    if let Some(times) = options.keepalive {
+        let keepalive = TcpKeepalive::new()
+            .with_time(times.idle)
+            .with_interval(times.interval)
+            .with_retries(times.count);
+        socket.set_tcp_keepalive(&keepalive)?;
+    }
+    Ok(())
 }
 
 /// Moves a socket that got the number of a standard stream, and occupies all such numbers: what a handler prints must not

@@ -5,7 +5,7 @@ pub(crate) mod workers;
 
 use core::sync::atomic::{AtomicBool, Ordering};
 use core::time::Duration;
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::sync::Arc;
 
 use crate::current_request;
@@ -200,6 +200,48 @@ impl Server {
             0 => listener.local_address().map_err(failed)?,
             _ => self.options.address,
         };
+        self.on(listener, address)
+    }
+
+    /// As [`bind`](Self::bind), on a socket that listens already: one that a service manager has opened for the program (socket
+    /// activation), that a test has bound, or that the program opened while it still had the privilege to. Connections that wait in its
+    /// backlog are served.
+    ///
+    /// The listener becomes non-blocking, for all processes that share it. The [`address`](Self::address), the
+    /// [`backlog`](Self::backlog) and whether its port [is shared](Self::share_port) are those that it has; all other settings count.
+    ///
+    /// ```
+    /// use std::io::{Read, Write};
+    /// use std::net::{TcpListener, TcpStream};
+    ///
+    /// use coldstart::Server;
+    ///
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let listener = TcpListener::bind("127.0.0.1:0")?;
+    /// let mut client = TcpStream::connect(listener.local_addr()?)?;
+    /// let server = Server::new().without_signals().listen_on(listener)?;
+    /// let stopper = server.stopper();
+    /// let served = std::thread::spawn(move || server.run(|_| "hello"));
+    /// client.write_all(b"GET / HTTP/1.0\r\n\r\n")?;
+    /// let mut response = String::new();
+    /// client.read_to_string(&mut response)?;
+    /// assert!(response.ends_with("hello"));
+    /// stopper.stop();
+    /// # served.join().map_err(|_| "a panic")??;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// The socket does not listen, is not one of TCP, or the kernel denies an option.
+    pub fn listen_on(self, listener: TcpListener) -> Result<Bound, StartError> {
+        let listener = Listener::adopt(listener, &self.options).map_err(StartError::from_os)?;
+        let address = listener.local_address().map_err(StartError::from_os)?;
+        self.on(listener, address)
+    }
+
+    fn on(self, listener: Listener, address: SocketAddr) -> Result<Bound, StartError> {
         let wake = Wake::new().map_err(StartError::from_os)?;
         Ok(Bound {
             listener,

@@ -1,7 +1,7 @@
 //! Several loops on one listening socket, each on a thread of its own.
 
 use core::sync::atomic::AtomicBool;
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::thread;
 
@@ -42,19 +42,16 @@ impl Workers {
     ///
     /// As [`Server::bind`].
     pub fn bind(self) -> Result<BoundWorkers, StartError> {
-        let first = self.server.bind()?;
-        let (address, signals) = (first.address, first.signals);
-        let mut workers = vec![first];
-        for _ in 1..self.count.clamp(1, WORKERS_MAX) {
-            let other = workers.first().map(Bound::another).transpose()?;
-            workers.extend(other);
-        }
-        Ok(BoundWorkers {
-            address,
-            stop: Arc::default(),
-            signals,
-            workers,
-        })
+        BoundWorkers::new(self.server.bind()?, self.count)
+    }
+
+    /// As [`bind`](Self::bind), on a socket that listens already.
+    ///
+    /// # Errors
+    ///
+    /// As [`Server::listen_on`].
+    pub fn listen_on(self, listener: TcpListener) -> Result<BoundWorkers, StartError> {
+        BoundWorkers::new(self.server.listen_on(listener)?, self.count)
     }
 
     /// Serves with a function or closure, cloned for each loop.
@@ -90,6 +87,21 @@ pub struct BoundWorkers {
 }
 
 impl BoundWorkers {
+    fn new(first: Bound, count: usize) -> Result<Self, StartError> {
+        let (address, signals) = (first.address, first.signals);
+        let mut workers = vec![first];
+        for _ in 1..count.clamp(1, WORKERS_MAX) {
+            let other = workers.first().map(Bound::another).transpose()?;
+            workers.extend(other);
+        }
+        Ok(Self {
+            address,
+            stop: Arc::default(),
+            signals,
+            workers,
+        })
+    }
+
     /// The address that they listen on.
     #[must_use]
     pub const fn local_address(&self) -> SocketAddr {

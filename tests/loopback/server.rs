@@ -5,7 +5,7 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread;
 
 use coldstart::handler::{IntoOutcome, Outcome};
-use coldstart::server::{Observer, ServerEvent, StartError, Stopper};
+use coldstart::server::{Bound, Observer, ServerEvent, StartError, Stopper};
 use coldstart::{Handler, Request, Server};
 
 use super::PATIENCE;
@@ -36,9 +36,12 @@ impl Running {
     }
 
     pub(crate) fn start_handler(server: Server, handler: impl Handler + Send + 'static) -> Self {
+        Self::start_bound(server.bind().expect("a free port"), handler)
+    }
+
+    pub(crate) fn start_bound(bound: Bound, handler: impl Handler + Send + 'static) -> Self {
         let (events_in, events) = channel();
         let (ended_in, ended) = channel();
-        let bound = server.bind().expect("a free port");
         let bound = bound.observer(Forward(events_in));
         let (address, stopper) = (bound.local_address(), bound.stopper());
         thread::spawn(move || ended_in.send(bound.run_handler(handler)));
