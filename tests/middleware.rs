@@ -289,6 +289,27 @@ fn each_response_passes_once_over_sockets() {
 }
 
 #[test]
+fn each_response_of_a_handler_in_a_router_passes_once() {
+    let seen = Seen::default();
+    let (fallback, any) = (Router::new(), Router::new());
+    let fallback = fallback.fallback_handler(watched(&seen));
+    let any = any.any_handler("/{*rest}", watched(&seen));
+    // The outer router itself responds to `OPTIONS *`, and a pattern matches only paths.
+    let (asterisk, no_path): (&[&str], &[&str]) = (&["*"], &["*", "a:1"]);
+    for (router, skipped) in [
+        (fallback.get("/other", |_| "other"), asterisk),
+        (any, no_path),
+    ] {
+        let cases = CASES.iter().filter(|case| !skipped.contains(&case.1));
+        let cases: Vec<Case> = cases.copied().collect();
+        let outer = Router::new().merge(router).with_state(());
+        let server = Running::start_handler(on_loopback(), outer);
+        check_over_sockets(&server, &seen, &cases);
+        server.stop();
+    }
+}
+
+#[test]
 fn each_response_of_a_function_passes_once_and_events_do_not() {
     let seen = Seen::default();
     for function in [Function::new(), Function::new().with_markers()] {
@@ -307,10 +328,18 @@ fn each_response_of_a_function_passes_once_and_events_do_not() {
 #[test]
 fn what_the_server_refuses_passes_as_far_as_it_has_a_head() {
     let seen = Seen::default();
+    check_refusals(&seen, watched(&seen));
+    // In a router it sees what the router would give it.
+    let router = Router::new().fallback_handler(watched(&seen));
+    check_refusals(&seen, router.clone());
+    check_refusals(&seen, router.with_state(()));
+}
+
+fn check_refusals(seen: &Seen, handler: impl Handler + Send + 'static) {
     let limits = Limits::new().head_len_max(512).upgrades_max(0);
     let timeouts = Timeouts::new().body(Duration::from_millis(50));
     let server = on_loopback().limits(limits).timeouts(timeouts);
-    let server = Running::start_handler(server, watched(&seen));
+    let server = Running::start_handler(server, handler);
     let long = format!(
         "GET / HTTP/1.1\r\nHost: a\r\nx: {}\r\n\r\n",
         "x".repeat(600)
@@ -358,7 +387,7 @@ fn what_the_server_refuses_passes_as_far_as_it_has_a_head() {
                 .map(move |line| format!("{name} {line} {status}"))
         };
         let expected: Vec<String> = lines("inner").chain(lines("outer")).collect();
-        assert_eq!(take(&seen), expected, "{request}");
+        assert_eq!(take(seen), expected, "{request}");
         assert_eq!(names(&response.head).len(), expected.len(), "{request}");
     }
     server.stop();

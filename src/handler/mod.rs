@@ -159,6 +159,7 @@ pub(crate) mod outcome;
 pub(crate) mod pattern;
 pub(crate) mod pulled;
 pub(crate) mod reply;
+mod route;
 pub(crate) mod router;
 mod socket;
 pub(crate) mod state_router;

@@ -6,15 +6,13 @@ use std::sync::Arc;
 use crate::h1::is_token;
 use crate::handler::outcome::{IntoOutcome, Outcome};
 use crate::handler::pattern::{Parameters, PatternTree, parameter_names};
-use crate::handler::{Accept, Handler, accept_then_call};
-use crate::message::request::{Head, Request, RequestBody};
+use crate::handler::route::{Acceptor, Responder, Route, RouteBody, page};
+use crate::handler::{Accept, Handler, Watch, accept_then_call};
+use crate::message::request::{Head, Request};
 use crate::message::response::{Response, Status};
 
 /// What [`Router::any`] adds to `Allow`: the methods that clients use (RFC 9110 §9.3, RFC 5789).
 const USUAL_METHODS: [&str; 7] = ["DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT"];
-
-type RouteFunction = Arc<dyn Fn(&Request<'_>) -> Outcome + Send + Sync>;
-type Acceptor = Arc<dyn Fn(&Head<'_>) -> Accept + Send + Sync>;
 
 /// Sends each request to the function for its method and path.
 ///
@@ -51,9 +49,20 @@ pub struct Router {
     patterns: PatternTree,
     /// Of all routes: a path that no pattern matches must not cost a walk over them.
     methods: Methods,
-    /// The index of the route that was added last.
-    last: usize,
-    fallback: Option<RouteFunction>,
+    /// Which route was added last.
+    last: Last,
+    fallback: Option<Route>,
+    /// Whether a route has a handler, which is asked before responses are sent.
+    has_handlers: bool,
+}
+
+/// The route that was added last.
+#[derive(Clone, Copy, Default)]
+enum Last {
+    #[default]
+    None,
+    Route(usize),
+    Fallback,
 }
 
 /// The methods that add a route for one method of HTTP, for functions with these arguments.
@@ -106,7 +115,35 @@ impl Router {
         pattern: &str,
         function: impl Fn(&Request<'_>) -> R + Send + Sync + 'static,
     ) -> Self {
-        self.add_function(None, pattern, route_function(function));
+        self.add_responder(None, pattern, Responder::function(function));
+        self
+    }
+
+    /// As [`any`](Self::any), with a [`Handler`]; see [`fallback_handler`](Self::fallback_handler).
+    ///
+    /// ```
+    /// use coldstart::handler::Next;
+    /// use coldstart::{Handler, Response, Router, TestRequest};
+    ///
+    /// let admin = Router::new()
+    ///     .get("/admin/{page}", |request| format!("{}\n", request.path()))
+    ///     .with(|_| Next::on_response(|response: Response| response.header("cache-control", "no-store")));
+    /// let mut router = Router::new().get("/", |_| "hello\n").any_handler("/admin/{*rest}", admin);
+    /// let response = TestRequest::get("/admin/users").run_handler(&mut router);
+    /// assert_eq!(response.header("cache-control"), Some("no-store"));
+    /// assert_eq!(response.text(), "/admin/users\n");
+    /// ```
+    ///
+    /// # Panics
+    ///
+    /// As [`route`](Self::route).
+    #[must_use]
+    pub fn any_handler(
+        mut self,
+        pattern: &str,
+        handler: impl Handler + Clone + Send + 'static,
+    ) -> Self {
+        self.add_responder(None, pattern, Responder::handler(handler));
         self
     }
 
@@ -126,7 +163,7 @@ impl Router {
         pattern: &str,
         function: impl Fn(&Request<'_>) -> R + Send + Sync + 'static,
     ) -> Self {
-        self.add_function(Some(method), pattern, route_function(function));
+        self.add_responder(Some(method), pattern, Responder::function(function));
         self
     }
 
@@ -177,17 +214,51 @@ impl Router {
     }
 
     fn set_body(&mut self, caller: &str, body: RouteBody) {
-        assert!(!self.routes.is_empty(), "{caller} has no route before it");
-        self.routes[self.last].body = body;
+        let last = match self.last {
+            Last::None => None,
+            Last::Route(place) => self.routes.get_mut(place),
+            Last::Fallback => self.fallback.as_mut(),
+        };
+        assert!(last.is_some(), "{caller} has no route before it");
+        if let Some(route) = last {
+            route.body = body;
+        }
     }
 
-    /// Responds to each request whose path matches no pattern, in place of 404 and 501.
+    /// Adds a route for each request whose path matches no pattern, in place of 404 and 501. [`body_len_max`](Self::body_len_max)
+    /// and [`without_body`](Self::without_body) after it are its own.
     #[must_use]
     pub fn fallback<R: IntoOutcome<Kind>, Kind>(
         mut self,
         function: impl Fn(&Request<'_>) -> R + Send + Sync + 'static,
     ) -> Self {
-        self.fallback = Some(route_function(function));
+        self.set_fallback(Route::fallback(Responder::function(function)));
+        self
+    }
+
+    /// As [`fallback`](Self::fallback), with a [`Handler`]: one that pulls bodies, such as a gateway, a router with middleware, or an
+    /// application of another kind. Each clone of the router has a clone of it. A response in place of the handler's is
+    /// the router's [`failure`](Handler::failure).
+    ///
+    /// ```
+    /// use coldstart::handler::incoming;
+    /// use coldstart::message::IncomingError;
+    /// use coldstart::{Router, TestRequest};
+    ///
+    /// let count = incoming(|_, mut body| async move {
+    ///     let mut len = 0;
+    ///     while let Some(chunk) = body.chunk().await? {
+    ///         len += chunk.len();
+    ///     }
+    ///     Ok::<_, IncomingError>(format!("{len} bytes\n"))
+    /// });
+    /// let mut router = Router::new().get("/healthz", |_| "ok\n").fallback_handler(count);
+    /// let request = TestRequest::post("/elsewhere").body("abc");
+    /// assert_eq!(request.run_handler(&mut router).text(), "3 bytes\n");
+    /// ```
+    #[must_use]
+    pub fn fallback_handler(mut self, handler: impl Handler + Clone + Send + 'static) -> Self {
+        self.set_fallback(Route::fallback(Responder::handler(handler)));
         self
     }
 
@@ -246,34 +317,43 @@ impl Router {
             self.fallback.is_none() || other.fallback.is_none(),
             "both routers have a fallback"
         );
-        self.fallback = self.fallback.or(other.fallback);
+        if let Some(fallback) = other.fallback {
+            self.set_fallback(fallback);
+        }
         self
+    }
+
+    fn set_fallback(&mut self, fallback: Route) {
+        self.has_handlers |= fallback.has_handler();
+        self.fallback = Some(fallback);
+        self.last = Last::Fallback;
     }
 
     /// Adds what a route of another router has.
     fn add_route(&mut self, pattern: &str, route: Route) {
         let method = route.method.as_deref();
-        if let Some(function) = route.function {
-            self.add_function(method, pattern, function);
+        if let Some(responder) = route.responder {
+            self.add_responder(method, pattern, responder);
         }
         if let Some(acceptor) = route.acceptor {
             self.add_acceptor(method, pattern, acceptor);
         }
-        self.routes[self.last].body = route.body;
+        self.set_body("a route", route.body);
     }
 
-    /// Adds a function for what is under the prefix and has no resource of its own.
-    fn fall_back_under(&mut self, prefix: &str, fallback: &RouteFunction) {
+    /// Adds a route for what is under the prefix and has no resource of its own.
+    fn fall_back_under(&mut self, prefix: &str, fallback: &Route) {
         for pattern in [prefix.to_owned(), format!("{prefix}/{{*rest}}")] {
             let segments = pattern.split('/').skip(1);
             if self.patterns.insert(segments).is_empty() {
-                self.add_function(None, &pattern, Arc::clone(fallback));
+                self.add_route(&pattern, fallback.clone());
             }
         }
     }
 
-    fn add_function(&mut self, method: Option<&str>, pattern: &str, function: RouteFunction) {
-        let earlier = self.add(method, pattern).function.replace(function);
+    fn add_responder(&mut self, method: Option<&str>, pattern: &str, responder: Responder) {
+        self.has_handlers |= matches!(responder, Responder::Handler(_));
+        let earlier = self.add(method, pattern).responder.replace(responder);
         assert!(
             earlier.is_none(),
             "{method:?} {pattern:?} already has a handler"
@@ -311,12 +391,12 @@ impl Router {
                 method: method.map(Box::from),
                 pattern: pattern.into(),
                 names: names.clone(),
-                function: None,
+                responder: None,
                 acceptor: None,
                 body: RouteBody::Buffered,
             });
         }
-        self.last = place;
+        self.last = Last::Route(place);
         let route = &mut self.routes[place];
         assert!(
             route.names == names,
@@ -326,7 +406,7 @@ impl Router {
         route
     }
 
-    fn find<'p>(&self, head: Head<'p>, parameters: &mut Parameters<'p>) -> Found<'_> {
+    fn find<'p>(&mut self, head: Head<'p>, parameters: &mut Parameters<'p>) -> Found<'_> {
         let method = head.method();
         if method == "OPTIONS" && head.path() == "*" {
             return Found::Router(with_allow(Status::NO_CONTENT, &self.methods));
@@ -334,24 +414,29 @@ impl Router {
         let path = head.path().strip_prefix('/');
         let Some(resource) = path.and_then(|rest| self.patterns.find(Some(rest), parameters))
         else {
-            return match &self.fallback {
-                Some(function) => Found::Fallback(function),
+            return match &mut self.fallback {
+                Some(route) => Found::Route(route),
                 None if self.methods.knows(method) => Found::Router(page(Status::NOT_FOUND)),
                 None => Found::Router(page(Status::NOT_IMPLEMENTED)),
             };
         };
-        let routes = || resource.iter().filter_map(|place| self.routes.get(*place));
-        let of = |wanted: Option<&str>| routes().find(|route| route.method.as_deref() == wanted);
-        let route = of(Some(method))
+        let method_of = |place: usize| self.routes[place].method.as_deref();
+        let of = |wanted: Option<&str>| {
+            let mut places = resource.iter().copied();
+            places.find(|place| method_of(*place) == wanted)
+        };
+        let place = of(Some(method))
             .or_else(|| of(Some("GET")).filter(|_| method == "HEAD"))
             .or_else(|| of(None));
-        let status = match route {
-            Some(route) => return Found::Route(route),
+        let status = match place {
+            Some(place) => return Found::Route(&mut self.routes[place]),
             None if method == "OPTIONS" => Status::NO_CONTENT,
             None => Status::METHOD_NOT_ALLOWED,
         };
         let mut methods = Methods::default();
-        routes().for_each(|route| methods.add(route.method.as_deref()));
+        for place in resource {
+            methods.add(method_of(*place));
+        }
         Found::Router(with_allow(status, &methods))
     }
 }
@@ -359,52 +444,40 @@ impl Router {
 impl Handler for Router {
     fn accept(&mut self, head: &Head<'_>) -> Accept {
         let mut parameters = Parameters::default();
-        let route = match self.find(*head, &mut parameters) {
-            Found::Route(route) => route,
-            Found::Fallback(_) => return Accept::Buffer,
-            Found::Router(response) => return Accept::Respond(response.into()),
-        };
-        let accept = route.acceptor.as_ref().map_or(Accept::Buffer, |acceptor| {
-            acceptor(&head.with_parameters(&parameters.named(&route.names)))
-        });
-        route.bound(accept)
+        match self.find(*head, &mut parameters) {
+            Found::Route(route) => route.accept(head, &mut parameters),
+            Found::Router(response) => Accept::Respond(response.into()),
+        }
     }
 
     fn accept_whole(&mut self, request: &Request<'_>) -> Accept {
         let mut parameters = Parameters::default();
-        let route = match self.find(request.head(), &mut parameters) {
-            Found::Route(route) => route,
-            Found::Fallback(function) => return Accept::Respond(function(request)),
+        let accept = match self.find(request.head(), &mut parameters) {
+            Found::Route(route) => route.accept_whole(request, &mut parameters),
             Found::Router(response) => return Accept::Respond(response.into()),
         };
-        let request = match route.body {
-            RouteBody::Buffered | RouteBody::UpTo(_) => *request,
-            RouteBody::Discarded => request.with_body(RequestBody::Borrowed(&[]), &[]),
-        };
-        let len_max = match route.body {
-            RouteBody::UpTo(len_max) => len_max,
-            RouteBody::Buffered | RouteBody::Discarded => u64::MAX,
-        };
-        match (&route.acceptor, &route.function) {
-            (None, Some(function)) if !request.has_body_over(len_max) => {
-                let named = parameters.named(&route.names);
-                Accept::Respond(function(&request.with_parameters(&named)))
-            }
-            (_, _) => accept_then_call(self, &request),
-        }
+        accept.unwrap_or_else(|| accept_then_call(self, request))
     }
 
     fn call(&mut self, request: &Request<'_>) -> Outcome {
         let mut parameters = Parameters::default();
         match self.find(request.head(), &mut parameters) {
-            Found::Route(route) => match &route.function {
-                Some(function) => {
-                    function(&request.with_parameters(&parameters.named(&route.names)))
-                }
-                None => page(Status::BAD_REQUEST).into(),
-            },
-            Found::Fallback(function) => function(request),
+            Found::Route(route) => route.call(request, &mut parameters),
             Found::Router(response) => response.into(),
+        }
+    }
+
+    fn before_send(&mut self) {
+        if self.has_handlers {
+            let routes = self.routes.iter_mut().chain(&mut self.fallback);
+            routes.for_each(Route::before_send);
+        }
+    }
+
+    fn on_refused(&mut self, head: &Head<'_>, watch: &mut Watch) {
+        let mut parameters = Parameters::default();
+        if let Found::Route(route) = self.find(*head, &mut parameters) {
+            route.on_refused(head, &mut parameters, watch);
         }
     }
 }
@@ -416,68 +489,10 @@ impl fmt::Debug for Router {
     }
 }
 
-fn route_function<R: IntoOutcome<Kind>, Kind>(
-    function: impl Fn(&Request<'_>) -> R + Send + Sync + 'static,
-) -> RouteFunction {
-    Arc::new(move |request| function(request).into_outcome())
-}
-
 /// Who responds to a request.
 enum Found<'r> {
-    Route(&'r Route),
-    Fallback(&'r RouteFunction),
+    Route(&'r mut Route),
     Router(Response),
-}
-
-/// One method of one pattern.
-#[derive(Clone)]
-struct Route {
-    /// `None` stands for all methods without a route of their own.
-    method: Option<Box<str>>,
-    pattern: Box<str>,
-    /// The names of the pattern's parameters, from left to right.
-    names: Vec<Box<str>>,
-    function: Option<RouteFunction>,
-    acceptor: Option<Acceptor>,
-    body: RouteBody,
-}
-
-impl Route {
-    /// What its acceptor has decided, within the route's own bound.
-    fn bound(&self, accept: Accept) -> Accept {
-        match accept {
-            Accept::Buffer | Accept::BufferUpTo(_) if self.function.is_none() => {
-                Accept::Respond(page(Status::INTERNAL_SERVER_ERROR).into())
-            }
-            Accept::Buffer => match self.body {
-                RouteBody::Buffered => Accept::Buffer,
-                RouteBody::UpTo(len_max) => Accept::BufferUpTo(len_max),
-                RouteBody::Discarded => Accept::Discard,
-            },
-            Accept::Pull(pulled) => Accept::Pull(match self.body {
-                RouteBody::Buffered => pulled,
-                RouteBody::UpTo(len_max) => pulled.body_len_max(len_max),
-                RouteBody::Discarded => pulled.body_len_max(0),
-            }),
-            Accept::Watched(watched) => watched.map(|accept| self.bound(accept)),
-            Accept::BufferUpTo(_)
-            | Accept::Discard
-            | Accept::Stream(_)
-            | Accept::Upgrade(_)
-            | Accept::Respond(_) => accept,
-        }
-    }
-}
-
-/// What a route does with a request's body, unless its acceptor decides otherwise.
-#[derive(Clone, Copy)]
-enum RouteBody {
-    /// It is buffered, up to the server's bound.
-    Buffered,
-    /// It is buffered, up to this many bytes.
-    UpTo(u64),
-    /// The function does not look at it.
-    Discarded,
 }
 
 /// The methods of some routes.
@@ -536,10 +551,6 @@ fn is_usual_in_lower_case(method: &str) -> bool {
 
 fn with_allow(status: Status, methods: &Methods) -> Response {
     Response::new(status).header("Allow", methods.list())
-}
-
-fn page(status: Status) -> Response {
-    Response::text(format!("{}\n", status.reason())).status(status)
 }
 
 #[cfg(test)]

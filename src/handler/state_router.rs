@@ -89,6 +89,22 @@ impl<S: Clone + Send + Sync + 'static> StateRouter<S> {
         self.map(|router| router.fallback(function))
     }
 
+    /// Adds a route whose handler responds to all methods that have none of their own, as [`Router::any_handler`].
+    #[must_use]
+    pub fn any_handler(
+        self,
+        pattern: &str,
+        handler: impl Handler + Clone + Send + 'static,
+    ) -> Self {
+        self.map(|router| router.any_handler(pattern, handler))
+    }
+
+    /// Has a handler respond to each request whose path matches no pattern, as [`Router::fallback_handler`].
+    #[must_use]
+    pub fn fallback_handler(self, handler: impl Handler + Clone + Send + 'static) -> Self {
+        self.map(|router| router.fallback_handler(handler))
+    }
+
     /// Calls `acceptor` before the body arrives, as [`Router::accept`].
     #[must_use]
     pub fn accept(
@@ -199,6 +215,10 @@ impl<S> Handler for StateRouter<S> {
 
     fn call(&mut self, request: &Request<'_>) -> Outcome {
         self.router.call(request)
+    }
+
+    fn before_send(&mut self) {
+        self.router.before_send();
     }
 
     fn has_middleware(&self) -> bool {

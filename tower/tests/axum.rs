@@ -11,8 +11,7 @@ use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse as _, Redirect};
 use axum::routing::{get, post};
 use axum::{Extension, Form, Json, Router};
-use coldstart::handler::{Accept, Outcome, WebSocket};
-use coldstart::message::Head;
+use coldstart::handler::WebSocket;
 use coldstart::server::ServerEvent;
 use coldstart::{Function, Handler, TestRequest};
 use coldstart_tower::{RequestContext, ServiceHandler};
@@ -265,31 +264,20 @@ fn an_upgrade_is_not_taken_and_a_tunnel_is_refused() {
     server.stop();
 }
 
-/// The one of `README.md`.
-struct Front(ServiceHandler<Router>);
-
-impl Handler for Front {
-    fn accept(&mut self, head: &Head<'_>) -> Accept {
-        if head.path() != "/ws" {
-            return self.0.accept(head);
-        }
-        WebSocket::accept(head, async |mut socket| {
-            while let Some(message) = socket.read().await? {
-                socket.send(message).await?;
-            }
-            Ok(())
-        })
-    }
-
-    fn call(&mut self, request: &coldstart::Request<'_>) -> Outcome {
-        self.0.call(request)
-    }
-}
-
 #[test]
 fn a_web_socket_stays_in_front_of_a_router() {
     let router = Router::new().route("/", get(async || "routed"));
-    let front = Front(ServiceHandler::new(router.with_state(())));
+    // As in `README.md`.
+    let front = coldstart::Router::new()
+        .accept("GET", "/ws", |head| {
+            WebSocket::accept(head, async |mut socket| {
+                while let Some(message) = socket.read().await? {
+                    socket.send(message).await?;
+                }
+                Ok(())
+            })
+        })
+        .fallback_handler(ServiceHandler::new(router.with_state(())));
     let server = Running::start_handler(on_loopback(), front);
     let mut client = Client::connect(server.address);
     assert_eq!(client.request(get_request("/")).text(), "routed");
