@@ -1,6 +1,7 @@
 //! The whole loop in a deterministic simulation.
 //!
-//! `SIM_SEED=7 cargo test --test sim` replays one seed with its trace; `SIM_SEEDS=100000` runs that many.
+//! `SIM_SEED=7 cargo test --test sim` replays one seed with its trace; `SIM_SEEDS=100000` runs that many, and `SWEEP_SEEDS=100`
+//! sweeps as many random programs.
 #![expect(
     clippy::disallowed_methods,
     reason = "the seeds are read from the environment"
@@ -21,7 +22,7 @@ mod scenarios;
 
 use core::time::Duration;
 
-use coldstart::sim::{Report, Tracing, run_seed, sweep_single_faults};
+use coldstart::sim::{Report, Tracing, run_seed, sweep_programs, sweep_seed, sweep_single_faults};
 
 /// The seeds of an ordinary run of the tests.
 const SEEDS: u64 = 400;
@@ -106,4 +107,25 @@ fn the_server_survives_every_single_fault() {
         }
         Err(what) => panic!("{what}"),
     }
+}
+
+/// Random programs, and steps of each program, in an ordinary run of the tests.
+const SWEPT: (u64, usize) = (2, 30);
+
+#[test]
+fn the_server_survives_each_reset_half_close_and_stop_at_each_step() {
+    let first = number("SWEEP_FIRST").unwrap_or(0);
+    let (seeds, steps) = number("SWEEP_SEEDS").map_or(SWEPT, |seeds| (seeds, 150));
+    // All steps of the programs, if there is time.
+    let steps_of_programs = if steps > SWEPT.1 { usize::MAX } else { steps };
+    let programs = sweep_programs(steps_of_programs);
+    let (mut runs, mut total) = programs.unwrap_or_else(|what| panic!("{what}"));
+    for seed in first..first + seeds {
+        let swept = sweep_seed(seed, steps);
+        let replay = || format!("SWEEP_FIRST={seed} SWEEP_SEEDS=1 cargo test --test sim each_step");
+        let (swept, report) = swept.unwrap_or_else(|what| panic!("{what}\nreplay: {}", replay()));
+        runs += swept;
+        total = total.and(&report);
+    }
+    println!("{runs} runs: {total:?}");
 }

@@ -8,7 +8,7 @@ use super::plan::{
 };
 use super::prng::Prng;
 use super::response_reader::RequestMethod;
-use super::writer_plan::{WriterEnd, WriterPlan};
+use super::writer_plan::{BodyForm, WriterEnd, WriterPlan};
 
 /// Follows everything that is refused. If it is handled as a request, that is a violation.
 const POISON: &str = "GET /poison HTTP/1.1\r\nHost: a\r\n\r\n";
@@ -271,6 +271,18 @@ pub(super) fn random_draft(prng: &mut Prng) -> RequestDraft {
     draft
 }
 
+/// Draws a request that async code handles.
+pub(super) fn random_async_draft(prng: &mut Prng) -> RequestDraft {
+    let mut draft = random_draft(prng);
+    let small = prng.between(1, 300);
+    draft.action = match prng.between(0, 2) {
+        0 => random_future(prng),
+        1 => random_pull(prng, small),
+        _ => random_writer(prng),
+    };
+    draft
+}
+
 fn random_action(prng: &mut Prng) -> Action {
     let completion = prng.choose(&[
         Completion::Done,
@@ -359,6 +371,8 @@ fn random_wake(prng: &mut Prng) -> WakeKind {
 }
 
 fn random_writer(prng: &mut Prng) -> Action {
+    // From a sequence of its own: the other draws of each seed stay the same.
+    let form = prng.clone().fork().choose(&BodyForm::ALL);
     let wakes = prng.chance(700);
     Action::Writer(WriterPlan {
         pieces: prng.between(1, 6),
@@ -366,6 +380,7 @@ fn random_writer(prng: &mut Prng) -> Action {
         room: prng.choose(&[0, 1, 300, 5000, 64_000]),
         wake: wakes.then(|| random_wake(prng)),
         end: prng.choose(&WriterEnd::ALL),
+        form,
     })
 }
 

@@ -7,13 +7,13 @@ use std::io::Read as _;
 use std::rc::Rc;
 
 use super::background::{Background, Due, Job, ReplyKind};
+use super::bodies;
 use super::future::SimulatedFuture;
 use super::plan::{
     Action, Completion, FILE_LEN, IntendedPanic, RequestPlan, UploadAction, checksum, pattern,
 };
 use super::reader::pull;
 use super::socket;
-use super::writer::written;
 use crate::handler::outcome::Outcome;
 use crate::handler::{Accept, Demand, Handler, Upgrade, Upload};
 use crate::message::body::Body;
@@ -78,7 +78,7 @@ impl Handler for SimulatedHandler {
             }
             Action::Pull(action) => {
                 drop(background);
-                pull(head, &self.background, action)
+                pull(head, &self.background, (plan.id, action))
             }
             Action::Limit(len) => Accept::BufferUpTo(len as u64),
             Action::Refuse => Accept::Respond(refusal().into()),
@@ -136,7 +136,7 @@ impl Handler for SimulatedHandler {
             }
             Action::Writer(writer) => {
                 drop(background);
-                return written(&self.background, id, writer).into();
+                return bodies::response(&self.background, id, writer);
             }
             Action::Burst(count) => Response::bytes(background.burst(pattern(id, count))),
             Action::Promise(after, completion) => {

@@ -20,6 +20,7 @@ use crate::limits::Limits;
 use crate::observe::{Observer, ServerEvent};
 use crate::reactor::{Drive, Gauge, Reactor, Settings, Setup, drives};
 use crate::sync::memory::Memory;
+use crate::task::count_timers;
 
 /// More turns than this in succession without any work are a busy loop.
 const IDLE_TURNS_MAX: u32 = 30;
@@ -169,7 +170,10 @@ impl Harness {
         peak.body_max = peak.body_max.max(gauge.body_max);
         peak.out_max = peak.out_max.max(gauge.out_max);
         peak.unfinished = peak.unfinished.max(gauge.unfinished);
-        let futures = self.background.borrow().handled.futures;
+        let (futures, tasks) = {
+            let handled = &self.background.borrow().handled;
+            (handled.futures, handled.tasks)
+        };
         let limits = &self.limits;
         // One piece may wait in each channel, whatever others hold.
         let charged_max = limits
@@ -187,6 +191,8 @@ impl Harness {
             ("counted", gauge.charged, charged_max),
             ("unfinished", gauge.unfinished, gauge.sessions),
             ("futures", futures, gauge.sessions_with_work),
+            // Each waits for one at a time.
+            ("timers", count_timers(), futures + tasks),
             ("input", gauge.input_max, 2 * (limits.head_len_max + read)),
             ("head", gauge.head_max, 2 * limits.head_len_max),
             ("body", gauge.body_max, 2 * MAX_BODY_LEN + read),

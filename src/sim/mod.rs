@@ -3,8 +3,11 @@
 //! The loop runs over a simulated kernel, clock, peers and handler, with faults injected from a seed. What is public here
 //! are check functions, so that tests reach the crate's private modules without making them public.
 
+mod async_peers;
 mod background;
+mod bodies;
 mod check;
+mod disturbance;
 mod draft;
 mod exchange;
 mod fairness;
@@ -28,6 +31,7 @@ mod run;
 mod scale;
 mod scenario;
 mod socket;
+mod step_sweep;
 mod sweep;
 mod wall_clock;
 mod workload;
@@ -46,4 +50,5 @@ pub use report::Report;
 pub use run::{Failure, check_simulation, run_seed};
 pub use scale::scaled;
 pub use scenario::{PeerId, Received, Scenario};
+pub use step_sweep::{sweep_programs, sweep_seed};
 pub use sweep::sweep_single_faults;

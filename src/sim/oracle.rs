@@ -7,7 +7,6 @@ use super::peer::{ContinueRule, Pace, Peer, PeerRequest, PeerState, Reading, Res
 use super::plan::{Action, Completeness, Persistence, PullAction, SocketAction, UploadAction};
 use super::response_reader::{ReceivedResponse, RequestMethod};
 use super::wall_clock::WallClock;
-use super::writer_plan::WriterEnd;
 use crate::h1::imf_fixdate;
 use crate::limits::Timeouts;
 use crate::reactor::IdlePolicy;
@@ -136,7 +135,7 @@ fn is_left_by_its_peer(peer: &Peer, request: &PeerRequest) -> bool {
 fn check_trailers(request: &PeerRequest, response: &ReceivedResponse) -> Result<(), String> {
     let ends_with_them = matches!(
         request.plan.map(|plan| plan.action),
-        Some(Action::Writer(writer)) if writer.end == WriterEnd::Trailers
+        Some(Action::Writer(writer)) if writer.ends_with_trailers()
     );
     let is_chunked = response.field("transfer-encoding").is_some();
     let expected: Vec<String> = request

@@ -153,12 +153,13 @@ impl fmt::Display for RequestPlan {
             }
             Action::Burst(count) => format!("burst/{count}"),
             Action::Writer(writer) => format!(
-                "writer/{}/{}/{}/{}/{}",
+                "writer/{}/{}/{}/{}/{}/{}",
                 writer.pieces,
                 writer.len,
                 writer.room,
                 writer.wake.map_or(9, |wake| wake as usize),
-                writer.end as usize
+                writer.end as usize,
+                writer.form as usize
             ),
             Action::PromisedStream(len) => format!("promised-stream/{len}"),
             Action::PromisedPromise => "promised-promise".to_owned(),
@@ -443,7 +444,7 @@ pub(super) fn raw(id: u64, len: usize) -> Vec<u8> {
     pattern(id ^ 0x77, len)
 }
 
-fn expected_of_socket(action: SocketAction, mut raw: Vec<u8>) -> Expected {
+pub(super) fn expected_of_socket(action: SocketAction, mut raw: Vec<u8>) -> Expected {
     match action {
         SocketAction::Echo | SocketAction::Wait(_) | SocketAction::Stop => {}
         SocketAction::Close(len) | SocketAction::Leave(len) => raw.truncate(len),

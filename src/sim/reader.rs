@@ -15,20 +15,29 @@ use crate::handler::outcome::{IntoOutcome as _, Outcome};
 use crate::message::body::Body;
 use crate::message::incoming::Incoming;
 use crate::message::incoming_error::IncomingError;
+use crate::message::local::LocalBody;
 use crate::message::request::Head;
 use crate::message::response::{Response, Status};
+use crate::message::writer::{BodyWriter, Written};
 use crate::task::sleep;
 
 /// What a handler returns that does this with the body.
 pub(super) fn pull(
     head: &Head<'_>,
     background: &Rc<RefCell<Background>>,
-    action: PullAction,
+    (id, action): (u64, PullAction),
 ) -> Accept {
     let background = Rc::clone(background);
+    let echo = |body, background, room, len| {
+        if id.is_multiple_of(2) {
+            echo(body, room, len)
+        } else {
+            echo_here(body, background, room, len)
+        }
+    };
     Accept::pull(head, move |body| match action {
-        PullAction::Echo(room) => echo(body, room, usize::MAX),
-        PullAction::EchoSome(len) => echo(body, 100, len),
+        PullAction::Echo(room) => echo(body, background, room, usize::MAX),
+        PullAction::EchoSome(len) => echo(body, background, 100, len),
         PullAction::Count(_)
         | PullAction::Collect(_)
         | PullAction::Leave(_)
@@ -37,19 +46,37 @@ pub(super) fn pull(
 }
 
 /// Sends back the first `len` bytes as they arrive. The response begins at once.
-fn echo(mut body: Incoming, room: usize, len: usize) -> Outcome {
-    let echoed = Body::bounded_writer(room, move |out| async move {
-        let mut left = len;
-        while left > 0
-            && let Some(mut chunk) = body.chunk().await?
-        {
-            chunk.truncate(left);
-            left -= chunk.len();
-            out.send(chunk).await?;
-        }
-        Ok(())
-    });
+fn echo(body: Incoming, room: usize, len: usize) -> Outcome {
+    let echoed = Body::bounded_writer(room, move |out| echo_to(out, body, len));
     Response::bytes(echoed).into()
+}
+
+/// The same by a body that stays on this thread.
+fn echo_here(
+    body: Incoming,
+    background: Rc<RefCell<Background>>,
+    room: usize,
+    len: usize,
+) -> Outcome {
+    let echoed = LocalBody::bounded_writer(room, move |out| {
+        let counted = Counted::new(background);
+        async move {
+            let _counted = counted;
+            echo_to(out, body, len).await
+        }
+    });
+    Outcome::local(Response::bytes(""), echoed)
+}
+
+async fn echo_to(out: BodyWriter, mut body: Incoming, mut left: usize) -> Written {
+    while left > 0
+        && let Some(mut chunk) = body.chunk().await?
+    {
+        chunk.truncate(left);
+        left -= chunk.len();
+        out.send(chunk).await?;
+    }
+    Ok(())
 }
 
 /// Counts the futures that read.

@@ -1,17 +1,19 @@
 //! One run of the simulation from a seed: faults while only safety is checked, then no faults while liveness is.
 
+mod ends;
+
 use core::any::Any;
 use core::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
+use super::disturbance::AtStep;
 use super::faults::{FaultRates, Syscall};
 use super::harness::{Harness, Peaks};
-use super::kernel::{ServerEnd, Tracing};
-use super::oracle::{DRAIN_TIMEOUT, outstanding};
+use super::kernel::Tracing;
+use super::oracle::outstanding;
 use super::peer::Peer;
 use super::prng::Prng;
 use super::report::Report;
-use super::socket::check_ends;
 use super::workload::{closing_peer, healthy_peer, random_peer};
 use super::world::{Actor, PollEnd};
 use crate::limits::Limits;
@@ -20,9 +22,6 @@ use crate::reactor::{IdlePolicy, Settings};
 
 /// More turns than any run needs.
 const TURNS_MAX: u64 = 400_000;
-
-/// Reads of one connection without an event: one before a time-out, and one when the server stops.
-const NEEDLESS_READS_MAX: u32 = 4;
 
 /// A run that failed.
 #[derive(Clone, Debug)]
@@ -167,6 +166,19 @@ impl Run {
         self.harness.world.borrow_mut().kernel.faults.injection.at = injection;
     }
 
+    /// Lets this happen at these steps, and notes who is there at each step.
+    pub(super) fn disturb(&self, due: &[(usize, AtStep)]) {
+        let steps = &mut self.harness.world.borrow_mut().steps;
+        steps.due = due.to_vec();
+        steps.present = due.is_empty().then(Vec::new);
+    }
+
+    /// The peers that could be disturbed, before each step so far.
+    pub(super) fn take_present(&self) -> Vec<Vec<usize>> {
+        let present = self.harness.world.borrow_mut().steps.present.take();
+        present.unwrap_or_default()
+    }
+
     /// The system calls so far.
     pub(super) fn calls(&self) -> Vec<Syscall> {
         let world = self.harness.world.borrow();
@@ -201,6 +213,10 @@ impl Run {
         if !self.harness.reactor.is_stopped() {
             self.serve_healthy_peers()?;
             self.end()?;
+        }
+        self.check_stop()?;
+        if self.harness.reactor.is_stopped() {
+            self.outlive_the_server()?;
         }
         self.check_handled()?;
         self.check_end()?;
@@ -299,115 +315,6 @@ impl Run {
             return Err(format!(
                 "idle connections kept the server from stopping for {took} ms"
             ));
-        }
-        Ok(())
-    }
-
-    /// Checks that nothing was handled after the last response.
-    fn check_handled(&self) -> Result<(), String> {
-        let world = self.harness.world.borrow();
-        let background = self.harness.background.borrow();
-        for peer in &world.peers {
-            let answered = peer.reader.responses.len();
-            let is_closed = peer
-                .reader
-                .responses
-                .last()
-                .is_some_and(|last| last.says_close());
-            for request in peer.requests.iter().skip(answered) {
-                if let Some(plan) = request.plan
-                    && is_closed
-                    && background.accepted.contains_key(&plan.id)
-                {
-                    return Err(format!(
-                        "{}: {plan} was handled after the last response",
-                        peer.name()
-                    ));
-                }
-            }
-        }
-        Ok(())
-    }
-
-    fn check_end(&self) -> Result<(), String> {
-        let world = self.harness.world.borrow();
-        let counts = world.kernel.counts;
-        if counts.opened != counts.closed {
-            return Err(format!(
-                "{} opened, {} closed",
-                counts.opened, counts.closed
-            ));
-        }
-        // One read for each event, each connection and each full buffer; needless reads are counted below. An event without
-        // an edge has a read that finds nothing.
-        let receives_max =
-            3 * (counts.edges + counts.opened) + counts.spurious + counts.bytes_in / 16_384 + 50;
-        if counts.receives > receives_max {
-            return Err(format!(
-                "{} reads, and at most {receives_max} are allowed",
-                counts.receives
-            ));
-        }
-        if let Some(stopped_at) = world.kernel.stopped_at() {
-            let took = world.kernel.now - stopped_at;
-            if !self.harness.reactor.is_stopped() {
-                return Err("it was asked to stop and has not".to_owned());
-            }
-            if took > DRAIN_TIMEOUT + 1000 + world.kernel.frozen {
-                return Err(format!("it took {took} ms to stop"));
-            }
-        }
-        for id in 0..world.kernel.links_len() {
-            if world.kernel.server_end(id) == ServerEnd::Accepted {
-                return Err(format!("connection {id} is still held"));
-            }
-        }
-        for id in 0..world.kernel.links_len() {
-            let needless = world.kernel.needless_reads(id);
-            if needless > NEEDLESS_READS_MAX {
-                return Err(format!(
-                    "{needless} reads of connection {id} without an event"
-                ));
-            }
-        }
-        check_ends(&world.peers, &self.harness.background.borrow())?;
-        drop(world);
-        let tasks = self.harness.background.borrow().handled.tasks;
-        if tasks > 0 && self.harness.reactor.is_stopped() {
-            return Err(format!("{tasks} tasks are left after the end"));
-        }
-        self.check_upgrades()
-    }
-
-    /// Checks that all bytes after an upgrade reached its handler.
-    fn check_upgrades(&self) -> Result<(), String> {
-        let world = self.harness.world.borrow();
-        let background = self.harness.background.borrow();
-        let detached: Vec<&Peer> = world
-            .peers
-            .iter()
-            .filter(|peer| {
-                peer.link
-                    .is_some_and(|link| world.kernel.server_end(link) == ServerEnd::Detached)
-            })
-            .collect();
-        for _ in &detached {
-            let (id, bytes) = background
-                .upgrades
-                .recv_timeout(core::time::Duration::from_secs(10))
-                .map_err(|_| "an upgraded connection did not reach its handler".to_owned())?;
-            let ends: Vec<usize> = detached
-                .iter()
-                .flat_map(|peer| peer.requests.iter().map(move |request| (peer, request)))
-                .filter(|(_, request)| request.plan.is_some_and(|plan| plan.id == id))
-                .map(|(peer, request)| peer.sent - request.end)
-                .collect();
-            if ends != [bytes.len()] || bytes.iter().any(|byte| *byte != b'u') {
-                return Err(format!(
-                    "{} bytes after upgrade {id}, expected {ends:?}",
-                    bytes.len()
-                ));
-            }
         }
         Ok(())
     }

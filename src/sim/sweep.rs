@@ -12,7 +12,7 @@ use super::prng::Prng;
 use super::report::Report;
 use super::run::{Run, message_of};
 use super::workload::become_socket;
-use super::writer_plan::{WriterEnd, WriterPlan};
+use super::writer_plan::{BodyForm, WriterEnd, WriterPlan};
 use crate::os::Fault;
 
 /// A body that waits for wakes and for room.
@@ -22,6 +22,13 @@ const WRITER: WriterPlan = WriterPlan {
     room: 99,
     wake: Some(WakeKind::Several),
     end: WriterEnd::Trailers,
+    form: BodyForm::Writer,
+};
+
+/// The same, from a function that stays on its thread.
+const FRAMES: WriterPlan = WriterPlan {
+    form: BodyForm::LocalFrames,
+    ..WRITER
 };
 
 type Workload = fn(&mut Prng, &mut u64) -> Vec<Peer>;
@@ -137,6 +144,7 @@ fn delayed_responses(prng: &mut Prng, ids: &mut u64) -> Vec<Peer> {
                 get(Action::Future(2, WakeKind::Several, FutureEnd::Response)),
                 get(Action::Future(1, WakeKind::Own, FutureEnd::Panic)),
                 get(Action::Writer(WRITER)),
+                get(Action::Writer(FRAMES)),
                 get(Action::Promise(50, Completion::Dropped)),
             ],
         ),

@@ -6,7 +6,7 @@ use super::peer::{Pace, Peer, Step};
 use super::plan::{Action, Completion, PullAction, SocketAction, UploadAction, WakeKind, raw};
 use super::prng::Prng;
 
-type Generate = fn(&mut Generator<'_>);
+pub(super) type Generate = fn(&mut Generator<'_>);
 
 const PEER_KINDS: &[(&str, Generate)] = &[
     ("regular", regular),
@@ -67,7 +67,7 @@ fn random_request(generator: &mut Generator<'_>) -> Vec<u8> {
     bytes
 }
 
-fn leave(generator: &mut Generator<'_>) {
+pub(super) fn leave(generator: &mut Generator<'_>) {
     match generator.prng.between(0, 3) {
         0 => generator.then(Step::Close),
         1 => generator.then(Step::HalfClose),
@@ -175,7 +175,7 @@ fn slow_body(generator: &mut Generator<'_>) {
 }
 
 /// Makes the buffer for responses small, but large enough to finish in time.
-fn shrink_buffer(generator: &mut Generator<'_>) {
+pub(super) fn shrink_buffer(generator: &mut Generator<'_>) {
     let bodies = generator
         .peer
         .requests
@@ -312,7 +312,7 @@ fn expectant(generator: &mut Generator<'_>) {
 }
 
 /// Reads what comes back of its request before it sends the rest.
-fn echoer(generator: &mut Generator<'_>) {
+pub(super) fn echoer(generator: &mut Generator<'_>) {
     for _ in 0..generator.prng.between(1, 3) {
         let room = generator.prng.choose(&[1, 300, 64_000]);
         let len = generator.prng.choose(&[10, 3000, 70_000, 200_000]);
@@ -356,7 +356,7 @@ fn upgrader(generator: &mut Generator<'_>) {
 }
 
 /// Becomes a socket on the loop, and mostly waits for what comes back.
-fn socket(generator: &mut Generator<'_>) {
+pub(super) fn socket(generator: &mut Generator<'_>) {
     let prng = &mut *generator.prng;
     let most = prng.choose(&[1, 300, 3000, 70_000, 300_000]);
     let len = prng.between(0, most);

@@ -2,7 +2,7 @@
 
 use core::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use core::time::Duration;
-use std::cell::RefCell;
+use std::cell::{RefCell, RefMut};
 use std::collections::BTreeSet;
 use std::io::{IoSlice, Write as _};
 use std::net::TcpStream;
@@ -12,6 +12,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use super::background::Background;
+use super::disturbance::{AtStep, Steps, disturb};
 use super::faults::Syscall;
 use super::kernel::{Kernel, LinkId};
 use super::oracle::check_reading;
@@ -58,6 +59,7 @@ pub(super) struct World {
     pub(super) wall: WallClock,
     pub(super) stop: Arc<AtomicBool>,
     pub(super) wakes: Arc<AtomicUsize>,
+    pub(super) steps: Steps,
 }
 
 impl World {
@@ -75,12 +77,40 @@ impl World {
             wall,
             stop: Arc::default(),
             wakes: Arc::default(),
+            steps: Steps::default(),
         }
     }
 
     pub(super) fn at(&mut self, time: u64, actor: Actor) {
         self.scheduled += 1;
         self.schedule.insert((time, self.scheduled, actor));
+    }
+
+    /// Another step begins: what is to happen before it happens now.
+    fn step(&mut self) {
+        for what in self.steps.begin(&self.peers, &self.kernel) {
+            match what {
+                AtStep::Peer(number, disturbance) => {
+                    disturb(&mut self.peers[number], disturbance, &mut self.kernel);
+                }
+                AtStep::Stop => self.stop(),
+            }
+        }
+    }
+
+    fn stop(&mut self) {
+        self.kernel.note(|| "stop".to_owned());
+        self.stop.store(true, Ordering::Release);
+        self.wakes.fetch_add(1, Ordering::AcqRel);
+    }
+
+    /// After the end of the server: its peers read what is left, and what wakes its code comes too late.
+    pub(super) fn outlive_the_server(&mut self) {
+        self.schedule_new_work();
+        while let Some((time, _, _)) = self.schedule.first().copied() {
+            self.kernel.now = self.kernel.now.max(time);
+            self.run_due();
+        }
     }
 
     fn schedule_new_work(&mut self) {
@@ -105,6 +135,7 @@ impl World {
             && time <= self.kernel.now
         {
             self.schedule.remove(&(time, number, actor));
+            self.step();
             let again = match actor {
                 Actor::Peer(peer) => self.run_peer(peer, time),
                 Actor::Background(job) => {
@@ -112,9 +143,7 @@ impl World {
                     delay.map(|delay| time + delay)
                 }
                 Actor::Stop => {
-                    self.kernel.note(|| "stop".to_owned());
-                    self.stop.store(true, Ordering::Release);
-                    self.wakes.fetch_add(1, Ordering::AcqRel);
+                    self.stop();
                     None
                 }
             };
@@ -146,6 +175,7 @@ impl World {
         self.spend_busy_time();
         self.advance_clocks();
         self.run_due();
+        self.step();
         let is_interrupted = self
             .kernel
             .faults
@@ -248,6 +278,15 @@ pub(super) struct SimulatedOs(pub(super) Rc<RefCell<World>>);
 #[derive(Debug)]
 pub(super) struct Socket(LinkId);
 
+impl SimulatedOs {
+    /// The server calls the system.
+    fn begin_step(&self) -> RefMut<'_, World> {
+        let mut world = self.0.borrow_mut();
+        world.step();
+        world
+    }
+}
+
 impl Os for SimulatedOs {
     type Socket = Socket;
 
@@ -263,7 +302,7 @@ impl Os for SimulatedOs {
     }
 
     fn accept(&mut self) -> Result<Socket, Fault> {
-        self.0.borrow_mut().kernel.accept().map(Socket)
+        self.begin_step().kernel.accept().map(Socket)
     }
 
     fn has_backlog(&mut self) -> bool {
@@ -271,7 +310,7 @@ impl Os for SimulatedOs {
     }
 
     fn stop_listening(&mut self) {
-        self.0.borrow_mut().kernel.stop_listening();
+        self.begin_step().kernel.stop_listening();
     }
 
     fn watch(
@@ -281,26 +320,25 @@ impl Os for SimulatedOs {
         before: Interest,
         now: Interest,
     ) -> Result<(), Fault> {
-        let kernel = &mut self.0.borrow_mut().kernel;
-        kernel.watch(socket.0, key, before, now)
+        self.begin_step().kernel.watch(socket.0, key, before, now)
     }
 
     fn receive(&mut self, socket: &Socket, buffer: &mut [u8]) -> Result<usize, Fault> {
         count(|tally| tally.receives += 1);
-        self.0.borrow_mut().kernel.receive(socket.0, buffer)
+        self.begin_step().kernel.receive(socket.0, buffer)
     }
 
     fn send(&mut self, socket: &Socket, slices: &[IoSlice<'_>]) -> Result<usize, Fault> {
         count(|tally| tally.sends += 1);
-        self.0.borrow_mut().kernel.send(socket.0, slices)
+        self.begin_step().kernel.send(socket.0, slices)
     }
 
     fn end_output(&mut self, socket: &Socket) {
-        self.0.borrow_mut().kernel.end_output(socket.0);
+        self.begin_step().kernel.end_output(socket.0);
     }
 
     fn close(&mut self, socket: Socket) {
-        self.0.borrow_mut().kernel.close(socket.0);
+        self.begin_step().kernel.close(socket.0);
     }
 
     /// The stream is one end of a pair. The other end has sent the link's unread input and is closed.
@@ -309,7 +347,7 @@ impl Os for SimulatedOs {
     }
 
     fn detach(&mut self, socket: Socket) -> Result<TcpStream, Fault> {
-        let waiting = self.0.borrow_mut().kernel.detach(socket.0)?;
+        let waiting = self.begin_step().kernel.detach(socket.0)?;
         let (ours, mut theirs) = UnixStream::pair().map_err(|_| Fault::Exhausted)?;
         theirs.write_all(&waiting).map_err(|_| Fault::Gone)?;
         Ok(TcpStream::from(OwnedFd::from(ours)))

@@ -15,8 +15,6 @@ use std::task::Wake;
 use super::background::{Background, Due, Job};
 use super::plan::{IntendedPanic, WakeKind, pattern};
 use super::writer_plan::{WriterEnd, WriterPlan};
-use crate::message::body::Body;
-use crate::message::response::Response;
 use crate::message::trailers::Trailers;
 use crate::message::writer::{BodyWriter, Written};
 use crate::task::sleep;
@@ -26,13 +24,16 @@ thread_local! {
     static BACKGROUND: RefCell<Weak<RefCell<Background>>> = const { RefCell::new(Weak::new()) };
 }
 
-/// A response whose body async code writes.
-pub(super) fn written(background: &Rc<RefCell<Background>>, id: u64, plan: WriterPlan) -> Response {
+/// From now on, code that is made on this thread reaches it.
+pub(super) fn enter(background: &Rc<RefCell<Background>>) {
     BACKGROUND.set(Rc::downgrade(background));
-    let body = Body::bounded_writer(plan.room, move |out| Watched::new(out, id, plan));
-    match plan.announced() {
-        Some(len) => Response::bytes(body.with_len(len)),
-        None => Response::bytes(body).header("trailer", "x-id"),
+}
+
+/// Makes the future of a body.
+pub(super) fn watched(id: u64, plan: WriterPlan) -> impl FnOnce(BodyWriter) -> Watched + Send {
+    move |out| Watched {
+        code: Box::pin(write(out, id, plan)),
+        watch: Watch::begin(id, plan.end),
     }
 }
 
@@ -50,7 +51,7 @@ async fn write(out: BodyWriter, id: u64, plan: WriterPlan) -> Written {
             pending().await
         }
         WriterEnd::Trailers | WriterEnd::ExactTrailers => {
-            out.finish_with(Trailers::new().field("x-id", id).field("x-unannounced", id));
+            out.finish_with(trailers(id));
             Ok(())
         }
         WriterEnd::DropWriter => {
@@ -65,6 +66,11 @@ async fn write(out: BodyWriter, id: u64, plan: WriterPlan) -> Written {
         | WriterEnd::Long
         | WriterEnd::PanicInDrop => Ok(()),
     }
+}
+
+/// Of these the response has announced one.
+pub(super) fn trailers(id: u64) -> Trailers {
+    Trailers::new().field("x-id", id).field("x-unannounced", id)
 }
 
 /// Waits once, or not at all.
@@ -88,7 +94,8 @@ async fn wait(wake: Option<WakeKind>) {
     .await;
 }
 
-fn await_wake(wake: WakeKind, waker: &Waker) {
+/// Has this wake the code once. What has no timer of its own is woken from elsewhere.
+pub(super) fn await_wake(wake: WakeKind, waker: &Waker) {
     let Some(background) = BACKGROUND.with_borrow(Weak::upgrade) else {
         return;
     };
@@ -96,7 +103,9 @@ fn await_wake(wake: WakeKind, waker: &Waker) {
     // The waker itself notes the wake.
     let job = || Job::Wake(waker.clone(), Rc::new(Cell::new(false)));
     match wake {
-        WakeKind::Elsewhere => background.add(job(), Due::After(30)),
+        WakeKind::Elsewhere | WakeKind::Timer | WakeKind::Tick | WakeKind::Task => {
+            background.add(job(), Due::After(30));
+        }
         WakeKind::Own => waker.wake_by_ref(),
         WakeKind::Several => {
             for delay in [20, 20, 25, 900] {
@@ -104,7 +113,6 @@ fn await_wake(wake: WakeKind, waker: &Waker) {
             }
         }
         WakeKind::Late => background.add(job(), Due::Late),
-        WakeKind::Timer | WakeKind::Tick | WakeKind::Task => {}
     }
 }
 
@@ -116,30 +124,48 @@ enum Stage {
     Over,
 }
 
-/// The code of a body, watched.
-struct Watched {
-    code: Pin<Box<dyn Future<Output = Written>>>,
-    background: Weak<RefCell<Background>>,
+/// Watches the code of a body: it counts as a future until it is dropped.
+pub(super) struct Watch {
     id: u64,
     end: WriterEnd,
     stage: Stage,
     woken: Arc<AtomicBool>,
 }
 
-impl Watched {
-    fn new(out: BodyWriter, id: u64, plan: WriterPlan) -> Self {
-        let background = BACKGROUND.with_borrow(Weak::clone);
-        if let Some(background) = background.upgrade() {
+impl Watch {
+    pub(super) fn begin(id: u64, end: WriterEnd) -> Self {
+        if let Some(background) = BACKGROUND.with_borrow(Weak::upgrade) {
             background.borrow_mut().handled.futures += 1;
         }
         Self {
-            code: Box::pin(write(out, id, plan)),
-            background,
             id,
-            end: plan.end,
+            end,
             stage: Stage::New,
             woken: Arc::default(),
         }
+    }
+
+    /// Checks and does a poll, with a waker that notes its wakes.
+    pub(super) fn poll<T>(
+        &mut self,
+        context: &Context<'_>,
+        poll: impl FnOnce(&mut Context<'_>) -> Poll<T>,
+        is_end: impl FnOnce(&T) -> bool,
+    ) -> Poll<T> {
+        self.check_poll();
+        let noting = Noting {
+            woken: Arc::clone(&self.woken),
+            waker: context.waker().clone(),
+        };
+        let waker = Waker::from(Arc::new(noting));
+        let polled = poll(&mut Context::from_waker(&waker));
+        self.stage = match &polled {
+            Poll::Pending => Stage::Waiting,
+            Poll::Ready(value) if is_end(value) => Stage::Over,
+            // What has yielded something is asked for more at once.
+            Poll::Ready(_) => Stage::New,
+        };
+        polled
     }
 
     fn check_poll(&self) {
@@ -150,35 +176,16 @@ impl Watched {
             Stage::Waiting => "was polled although nothing had woken it",
             Stage::Over => "was polled after its end",
         };
-        if let Some(background) = self.background.upgrade() {
-            let violation = format!("the writer of request {} {violation}", self.id);
+        if let Some(background) = BACKGROUND.with_borrow(Weak::upgrade) {
+            let violation = format!("the body of request {} {violation}", self.id);
             background.borrow_mut().violations.push(violation);
         }
     }
 }
 
-impl Future for Watched {
-    type Output = Written;
-
-    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Written> {
-        self.check_poll();
-        self.stage = Stage::Waiting;
-        let noting = Noting {
-            woken: Arc::clone(&self.woken),
-            waker: context.waker().clone(),
-        };
-        let waker = Waker::from(Arc::new(noting));
-        let polled = self.code.as_mut().poll(&mut Context::from_waker(&waker));
-        if polled.is_ready() {
-            self.stage = Stage::Over;
-        }
-        polled
-    }
-}
-
-impl Drop for Watched {
+impl Drop for Watch {
     fn drop(&mut self) {
-        if let Some(background) = self.background.upgrade()
+        if let Some(background) = BACKGROUND.with_borrow(Weak::upgrade)
             && let Ok(mut background) = background.try_borrow_mut()
         {
             background.handled.futures -= 1;
@@ -186,6 +193,21 @@ impl Drop for Watched {
         if self.end == WriterEnd::PanicInDrop && self.stage == Stage::Over {
             std::panic::panic_any(IntendedPanic);
         }
+    }
+}
+
+/// The code of a body, watched.
+pub(super) struct Watched {
+    code: Pin<Box<dyn Future<Output = Written>>>,
+    watch: Watch,
+}
+
+impl Future for Watched {
+    type Output = Written;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Written> {
+        let Self { code, watch } = &mut *self;
+        watch.poll(context, |context| code.as_mut().poll(context), |_| true)
     }
 }
 

@@ -89,6 +89,37 @@ impl WriterEnd {
     }
 }
 
+/// What makes a body of its code.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum BodyForm {
+    Writer,
+    /// A function that yields pieces, and so no trailers.
+    Pieces,
+    Frames,
+    /// The same bodies, which stay on their thread.
+    LocalWriter,
+    LocalPieces,
+    LocalFrames,
+}
+
+impl BodyForm {
+    pub(super) const ALL: [Self; 6] = [
+        Self::Writer,
+        Self::Pieces,
+        Self::Frames,
+        Self::LocalWriter,
+        Self::LocalPieces,
+        Self::LocalFrames,
+    ];
+
+    const fn has_trailers(self) -> bool {
+        match self {
+            Self::Writer | Self::Frames | Self::LocalWriter | Self::LocalFrames => true,
+            Self::Pieces | Self::LocalPieces => false,
+        }
+    }
+}
+
 /// What the code of a body writes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct WriterPlan {
@@ -100,22 +131,28 @@ pub(super) struct WriterPlan {
     /// What wakes it after its waits: one before each piece, one before the end.
     pub(super) wake: Option<WakeKind>,
     pub(super) end: WriterEnd,
+    pub(super) form: BodyForm,
 }
 
 impl WriterPlan {
-    /// The plan that these numbers of a path encode.
+    /// The plan that these numbers of a path encode. Without a form it is that of a writer.
     pub(super) fn parse(numbers: &[u64]) -> Option<Self> {
-        let [pieces, len, room, wake, end] = numbers else {
-            return None;
-        };
+        let ([pieces, len, room, wake, end], form) = numbers.split_first_chunk()?;
         let end = usize::try_from(*end).ok()?;
+        let form = usize::try_from(form.first().copied().unwrap_or(0)).ok()?;
         Some(Self {
             pieces: usize::try_from(*pieces).ok()?,
             len: usize::try_from(*len).ok()?,
             room: usize::try_from(*room).ok()?,
             wake: (*wake < 9).then(|| WakeKind::of(*wake)),
             end: *WriterEnd::ALL.get(end)?,
+            form: *BodyForm::ALL.get(form)?,
         })
+    }
+
+    /// Whether it ends with trailers, if there is a place for them.
+    pub(super) fn ends_with_trailers(&self) -> bool {
+        self.end == WriterEnd::Trailers && self.form.has_trailers()
     }
 
     /// The total length.

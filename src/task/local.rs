@@ -242,6 +242,14 @@ pub(crate) fn enter_stage(stage: ServerStage) {
     }
 }
 
+/// The timers of this thread's loop.
+#[cfg(feature = "_sim")]
+pub(crate) fn count_timers() -> usize {
+    let id = loop_thread::runner().id;
+    let local = Local::find(|local| local.runner.id == id);
+    local.map_or(0, |local| local.timers.borrow().len())
+}
+
 /// Begins a task of this thread's loop.
 pub(super) fn begin_task(make: impl FnOnce() -> Box<dyn PollTask>) -> Result<TaskId, Refused> {
     let local = Local::current().ok_or(Refused::NoLoop)?;

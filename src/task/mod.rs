@@ -38,6 +38,8 @@ mod yielding;
 pub use drain::{Draining, before_drain, draining};
 pub(crate) use hook::{Turn, hook, turn_of_waiter};
 pub use interval::{Interval, interval};
+#[cfg(feature = "_sim")]
+pub(crate) use local::count_timers;
 pub(crate) use local::enter_stage;
 pub(crate) use notice::ServerStage;
 pub use sleep::{Sleep, sleep};
