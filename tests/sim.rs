@@ -19,6 +19,8 @@ mod handlers;
 mod memory;
 #[path = "sim/scenarios.rs"]
 mod scenarios;
+#[path = "sim/volatile.rs"]
+mod volatile;
 
 use core::time::Duration;
 

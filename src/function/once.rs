@@ -4,6 +4,7 @@ use core::pin::Pin;
 use core::task::{Context, Poll, Waker};
 use std::sync::PoisonError;
 
+use crate::sync::contain::contain;
 use crate::sync::{Mutex, MutexGuard};
 
 /// The hook, and whether it has succeeded.
@@ -119,7 +120,8 @@ impl<F> Drop for Turn<'_, F> {
         let waiting = core::mem::take(&mut state.waiting);
         drop(state);
         for (_, waker) in waiting {
-            waker.wake();
+            // It is foreign code, and the turn may end by a panic.
+            let _ = contain(|| waker.wake());
         }
     }
 }

@@ -4,6 +4,7 @@
 //! no way to respond is missed. Only code of handlers for which [`Handler::has_middleware`] is not false looks there.
 
 use core::fmt;
+use core::mem;
 
 use crate::handler::outcome::{Ending, Eventual, IntoResponse, Outcome, Pending, PollParked, Wire};
 use crate::handler::{Accept, Handler};
@@ -149,6 +150,15 @@ impl fmt::Debug for Watch {
     }
 }
 
+/// What they have captured is the user's: each is dropped by itself.
+impl Drop for Watch {
+    fn drop(&mut self) {
+        for change in mem::take(&mut self.0) {
+            let _ = contain(|| drop(change));
+        }
+    }
+}
+
 /// A [`Watch`] where a response passes. A trait object, so that programs without middleware link none of it.
 pub(crate) trait ChangeResponse {
     /// The response that is sent. `failed` makes the one in place of what a panic has taken.
@@ -161,11 +171,11 @@ pub(crate) trait ChangeResponse {
 
 impl ChangeResponse for Watch {
     fn change(
-        self: Box<Self>,
+        mut self: Box<Self>,
         mut response: Response,
         failed: &mut dyn FnMut() -> Response,
     ) -> Response {
-        for change in self.0 {
+        for change in mem::take(&mut self.0) {
             response = contain(|| change(response)).unwrap_or_else(&mut *failed);
         }
         response

@@ -39,7 +39,9 @@
 //!
 //! - **A future is dropped** when its peer resets the connection, and when the time to drain is over; when the peer ends its
 //!   side, if [`when_half_closed`](Outcome::when_half_closed) says so. Code after an `.await` may therefore never run.
-//! - **A panic** in it gets the response of [`Handler::failure`], and the connection goes on.
+//! - **A panic** in it gets the response of [`Handler::failure`], and the connection goes on. A value that panics when it is dropped
+//!   ends no more than its own connection. Two in one future end the process: Rust does so when a second panic leaves a drop while
+//!   the first one unwinds.
 //! - **It need not be `Send`**, so it may hold an `Rc` or a `RefCell` borrow across an `.await`. Its [`Waker`](core::task::Waker)
 //!   may be called from any thread, and costs no system call on the thread of the loop. Between two polls of one future the loop
 //!   serves all other connections, even if the future wakes itself.

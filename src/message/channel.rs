@@ -470,7 +470,7 @@ impl BodySource {
         drop(queue);
         self.channel.room.notify_one();
         if let Some(waiting) = waiting {
-            waiting.wake();
+            let _ = contain(|| waiting.wake());
         }
         Piece::Bytes(piece)
     }

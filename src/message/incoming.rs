@@ -12,6 +12,7 @@ use crate::h1::{self, Refusal};
 use crate::limits::INCOMING_LEN_MAX;
 use crate::message::incoming_error::IncomingError;
 use crate::message::request::{HEAD_LIMITS_OPEN, Head, Request};
+use crate::sync::contain::contain;
 use crate::sync::memory::{Charge, Memory};
 use crate::sync::notify::Notify;
 use crate::sync::{Mutex, MutexGuard};
@@ -128,7 +129,8 @@ impl Window {
         };
         drop(state);
         if let Some(waker) = reader {
-            waker.wake();
+            // It is foreign code, and no fault of the connection.
+            let _ = contain(|| waker.wake());
         }
     }
 }

@@ -11,7 +11,7 @@ use crate::message::body::{Arriving, Attachment, Body, Content, Piece, PieceSour
 use crate::message::headers::HeaderValue;
 use crate::message::trailers::{Closing, Trailers, announced};
 use crate::sync::alarm::Alarm;
-use crate::sync::contain::contain;
+use crate::sync::contain::{contain, drop_within};
 use crate::sync::notify::Notify;
 
 impl Body {
@@ -213,7 +213,7 @@ impl<P> Polled<P> {
         // First: what wakes it while it is dropped does nothing.
         self.alarm.end();
         let _scope = self.current.as_ref().map(|current| current.enter());
-        self.pieces = None;
+        drop_within(|| self.pieces = None);
     }
 }
 
@@ -237,7 +237,11 @@ impl<P: PollPiece> PieceSource for Polled<P> {
                 }
                 Piece::Pending
             }
-            None => Piece::Broken,
+            None => {
+                // What has panicked is over. Its drop is another panic.
+                let _ = contain(|| self.end());
+                Piece::Broken
+            }
         }
     }
 

@@ -17,6 +17,7 @@ use crate::message::channel::{BodySender, BodySource, Pulse, SendError, SenderSt
 use crate::message::peer::PeerState;
 use crate::message::polled::{PollPiece, Polled};
 use crate::message::trailers::Trailers;
+use crate::sync::contain::contain;
 
 /// How the code of a [`Body::writer`] ends.
 pub type Written = Result<(), Box<dyn Error>>;
@@ -238,19 +239,25 @@ where
     fn poll_code(&mut self, context: &mut Context<'_>) -> Option<SenderState> {
         #[cfg(feature = "_sim")]
         crate::sync::tally::count(|tally| tally.futures += 1);
-        let mut future = match mem::replace(&mut self.code, Code::Over) {
-            Code::New(write, writer) => Box::pin(write(writer)),
-            Code::Running(future) => future,
-            Code::Over => return None,
-        };
-        match future.as_mut().poll(context) {
-            Poll::Pending => {
-                self.code = Code::Running(future);
-                None
-            }
-            Poll::Ready(Ok(())) => Some(SenderState::Finished),
-            Poll::Ready(Err(_)) => Some(SenderState::Dropped),
+        if matches!(self.code, Code::New(..))
+            && let Code::New(write, writer) = mem::replace(&mut self.code, Code::Over)
+        {
+            self.code = Code::Running(Box::pin(write(writer)));
         }
+        // In its place: while a panic of it unwinds, its drop may not panic as well.
+        let Code::Running(future) = &mut self.code else {
+            return None;
+        };
+        let end = match future.as_mut().poll(context) {
+            Poll::Pending => return None,
+            Poll::Ready(Ok(())) => SenderState::Finished,
+            Poll::Ready(Err(error)) => {
+                let _ = contain(|| drop(error));
+                SenderState::Dropped
+            }
+        };
+        self.code = Code::Over;
+        Some(end)
     }
 }
 

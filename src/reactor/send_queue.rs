@@ -142,7 +142,8 @@ impl SendQueue {
             self.pieces_left = self.pieces_left.saturating_sub(of_piece);
             len = len.saturating_sub(of_piece);
             if self.run_sent == *position && self.piece_sent == piece.len() {
-                *piece = Bytes::new();
+                let sent = std::mem::take(piece);
+                let _ = contain(|| drop(sent));
                 self.pieces_sent += 1;
                 self.piece_sent = 0;
             }

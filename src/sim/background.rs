@@ -76,6 +76,8 @@ pub(super) struct Handled {
     pub(super) futures: usize,
     /// Tasks that are not dropped yet.
     pub(super) tasks: usize,
+    /// Values that panic when they are dropped, and are not dropped yet.
+    pub(super) volatile: usize,
 }
 
 /// Time as handlers see and use it, in milliseconds.

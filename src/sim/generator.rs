@@ -8,6 +8,7 @@ use super::plan::{
 };
 use super::prng::Prng;
 use super::response_reader::RequestMethod;
+use super::volatile_plan::{VolatileIn, VolatilePlan};
 use super::writer_plan::{BodyForm, WriterEnd, WriterPlan};
 
 /// Follows everything that is refused. If it is handled as a request, that is a violation.
@@ -249,6 +250,7 @@ pub(super) fn random_draft(prng: &mut Prng) -> RequestDraft {
     let len = prng.choose(&[0, 0, 1, 5, 100, 3000, 70_000]);
     let body_len = if len > 0 { prng.between(1, len) } else { 0 };
     let action = random_action(prng);
+    let action = random_volatile(prng).map_or(action, Action::Volatile);
     let mut draft = RequestDraft::new(action, body_len);
     if body_len == 0 && prng.chance(100) {
         draft.method = "HEAD";
@@ -333,6 +335,15 @@ fn random_action(prng: &mut Prng) -> Action {
         29 | 30 => random_writer(prng),
         _ => Action::Large(small),
     }
+}
+
+/// From a sequence of its own: the other draws of each seed stay the same.
+fn random_volatile(prng: &Prng) -> Option<VolatilePlan> {
+    let mut prng = prng.clone().fork();
+    let is_volatile = prng.chance(30);
+    let place = prng.choose(&VolatileIn::ALL);
+    let waits = prng.choose(&[0, 1, 3]);
+    (is_volatile && !place.is_socket()).then_some(VolatilePlan { place, waits })
 }
 
 fn random_pull(prng: &mut Prng, small: usize) -> Action {

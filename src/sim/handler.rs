@@ -14,6 +14,8 @@ use super::plan::{
 };
 use super::reader::pull;
 use super::socket;
+use super::volatile;
+use super::volatile_plan::{VolatileIn, VolatilePlan};
 use crate::handler::outcome::Outcome;
 use crate::handler::{Accept, Demand, Handler, Upgrade, Upload};
 use crate::message::body::Body;
@@ -46,18 +48,37 @@ impl SimulatedHandler {
     }
 }
 
+impl SimulatedHandler {
+    fn volatile(&self, plan: VolatilePlan) -> Outcome {
+        let waits = plan.waits;
+        match plan.place {
+            VolatileIn::Response(place) => volatile::respond(&self.background, (place, waits)),
+            VolatileIn::Function(place) => volatile::yielded(&self.background, (place, waits)),
+            // A socket without an upgrade.
+            VolatileIn::Accept(_) => Response::text("no socket\n").into(),
+        }
+    }
+
+    fn unplanned(&self, head: &Head<'_>) -> Accept {
+        if head.path().contains("poison") {
+            let violation = "bytes after a refusal were taken as a request".to_owned();
+            self.background.borrow_mut().violations.push(violation);
+        }
+        Accept::Buffer
+    }
+}
+
 impl Handler for SimulatedHandler {
     fn accept(&mut self, head: &Head<'_>) -> Accept {
         count(|tally| tally.requests += 1);
         let Ok(plan) = head.path().parse::<RequestPlan>() else {
-            let mut background = self.background.borrow_mut();
-            if head.path().contains("poison") {
-                background
-                    .violations
-                    .push("bytes after a refusal were taken as a request".to_owned());
-            }
-            return Accept::Buffer;
+            return self.unplanned(head);
         };
+        if let Action::Volatile(VolatilePlan { place, waits }) = plan.action
+            && let VolatileIn::Accept(place) = place
+        {
+            return volatile::accept(head, &self.background, (place, waits));
+        }
         let mut background = self.background.borrow_mut();
         let times = background.accepted.entry(plan.id).or_default();
         *times += 1;
@@ -113,7 +134,8 @@ impl Handler for SimulatedHandler {
             | Action::FileUnreadable(_)
             | Action::CloseAfter
             | Action::NoContent
-            | Action::ServerFields => Accept::Buffer,
+            | Action::ServerFields
+            | Action::Volatile(_) => Accept::Buffer,
         }
     }
 
@@ -137,6 +159,10 @@ impl Handler for SimulatedHandler {
             Action::Writer(writer) => {
                 drop(background);
                 return bodies::response(&self.background, id, writer);
+            }
+            Action::Volatile(plan) => {
+                drop(background);
+                return self.volatile(plan);
             }
             Action::Burst(count) => Response::bytes(background.burst(pattern(id, count))),
             Action::Promise(after, completion) => {

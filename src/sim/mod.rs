@@ -33,6 +33,8 @@ mod scenario;
 mod socket;
 mod step_sweep;
 mod sweep;
+mod volatile;
+mod volatile_plan;
 mod wall_clock;
 mod workload;
 mod world;

@@ -4,6 +4,7 @@
 use core::fmt;
 use core::str::FromStr;
 
+use super::volatile_plan::VolatilePlan;
 pub(super) use super::writer_plan::WakeKind;
 use super::writer_plan::WriterPlan;
 
@@ -128,6 +129,8 @@ pub(super) enum Action {
     NoContent,
     /// The handler sets fields that only the server may set.
     ServerFields,
+    /// Values of the handler's panic when they are dropped: that may end the connection, and nothing else.
+    Volatile(VolatilePlan),
 }
 
 /// An action and the request's number. Displayed as a path.
@@ -198,6 +201,7 @@ impl fmt::Display for RequestPlan {
             Action::CloseAfter => "close-after".to_owned(),
             Action::NoContent => "no-content".to_owned(),
             Action::ServerFields => "server-fields".to_owned(),
+            Action::Volatile(plan) => format!("volatile/{}/{}", plan.number(), plan.waits),
         })
     }
 }
@@ -269,6 +273,7 @@ impl FromStr for RequestPlan {
             "close-after" => Action::CloseAfter,
             "no-content" => Action::NoContent,
             "server-fields" => Action::ServerFields,
+            "volatile" => Action::Volatile(VolatilePlan::parse(len(0), len(1)).ok_or(NotAPlan)?),
             _ => return Err(NotAPlan),
         };
         Ok(Self { id, action })
@@ -308,6 +313,8 @@ pub(super) enum Completeness {
     Complete,
     /// The connection ends before the last byte.
     Truncated,
+    /// It may end anywhere, or not come at all, and its status may be that of a failure.
+    Open,
 }
 
 /// The response that the server must send.
@@ -326,6 +333,14 @@ impl Expected {
             body: body.into(),
             completeness: Completeness::Complete,
             persistence: Persistence::KeptOpen,
+        }
+    }
+
+    fn open() -> Self {
+        Self {
+            completeness: Completeness::Open,
+            persistence: Persistence::MayClose,
+            ..Self::whole(200, [])
         }
     }
 
@@ -411,6 +426,7 @@ pub(super) fn expected(plan: RequestPlan, body: &[u8]) -> Expected {
         },
         Action::NoContent => Expected::whole(204, []),
         Action::ServerFields => Expected::whole(200, "mine\n"),
+        Action::Volatile(_) => Expected::open(),
     }
 }
 

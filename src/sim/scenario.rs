@@ -314,6 +314,12 @@ impl Scenario {
         self.harness.background.borrow().handled.tasks
     }
 
+    /// How many values that panic when they are dropped are not dropped yet.
+    #[must_use]
+    pub fn volatile(&self) -> usize {
+        self.harness.background.borrow().handled.volatile
+    }
+
     /// How many uploads were notified that they were cut.
     #[must_use]
     pub fn uploads_cut(&self) -> u64 {

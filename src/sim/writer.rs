@@ -29,6 +29,11 @@ pub(super) fn enter(background: &Rc<RefCell<Background>>) {
     BACKGROUND.set(Rc::downgrade(background));
 }
 
+/// What code reaches that was made on this thread.
+pub(super) fn reached() -> Option<Rc<RefCell<Background>>> {
+    BACKGROUND.with_borrow(Weak::upgrade)
+}
+
 /// Makes the future of a body.
 pub(super) fn watched(id: u64, plan: WriterPlan) -> impl FnOnce(BodyWriter) -> Watched + Send {
     move |out| Watched {
@@ -74,7 +79,7 @@ pub(super) fn trailers(id: u64) -> Trailers {
 }
 
 /// Waits once, or not at all.
-async fn wait(wake: Option<WakeKind>) {
+pub(super) async fn wait(wake: Option<WakeKind>) {
     let Some(wake) = wake else { return };
     match wake {
         WakeKind::Timer | WakeKind::Tick | WakeKind::Task => {
@@ -96,7 +101,7 @@ async fn wait(wake: Option<WakeKind>) {
 
 /// Has this wake the code once. What has no timer of its own is woken from elsewhere.
 pub(super) fn await_wake(wake: WakeKind, waker: &Waker) {
-    let Some(background) = BACKGROUND.with_borrow(Weak::upgrade) else {
+    let Some(background) = reached() else {
         return;
     };
     let mut background = background.borrow_mut();
@@ -134,7 +139,7 @@ pub(super) struct Watch {
 
 impl Watch {
     pub(super) fn begin(id: u64, end: WriterEnd) -> Self {
-        if let Some(background) = BACKGROUND.with_borrow(Weak::upgrade) {
+        if let Some(background) = reached() {
             background.borrow_mut().handled.futures += 1;
         }
         Self {
@@ -176,7 +181,7 @@ impl Watch {
             Stage::Waiting => "was polled although nothing had woken it",
             Stage::Over => "was polled after its end",
         };
-        if let Some(background) = BACKGROUND.with_borrow(Weak::upgrade) {
+        if let Some(background) = reached() {
             let violation = format!("the body of request {} {violation}", self.id);
             background.borrow_mut().violations.push(violation);
         }
@@ -185,7 +190,7 @@ impl Watch {
 
 impl Drop for Watch {
     fn drop(&mut self) {
-        if let Some(background) = BACKGROUND.with_borrow(Weak::upgrade)
+        if let Some(background) = reached()
             && let Ok(mut background) = background.try_borrow_mut()
         {
             background.handled.futures -= 1;

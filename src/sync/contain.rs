@@ -15,6 +15,16 @@ pub(crate) fn contain<T>(run: impl FnOnce() -> T) -> Option<T> {
     }
 }
 
+/// Drops a value of the user's in a drop of ours. A panic of it is the caller's, unless one unwinds already: a second one would end
+/// the process.
+pub(crate) fn drop_within(drop_value: impl FnOnce()) {
+    if std::thread::panicking() {
+        let _ = contain(drop_value);
+    } else {
+        drop_value();
+    }
+}
+
 /// Payloads of panics that are dropped one after another, each raised by the drop of the one before.
 const PAYLOADS_MAX: usize = 8;
 
@@ -32,7 +42,7 @@ fn discard(mut payload: Box<dyn Any + Send>) {
 
 #[cfg(test)]
 mod tests {
-    use super::contain;
+    use super::{contain, drop_within};
 
     /// Panics when it is dropped.
     struct Bomb;
@@ -41,6 +51,26 @@ mod tests {
         fn drop(&mut self) {
             std::panic::panic_any("dropped");
         }
+    }
+
+    /// Has a value that panics when it is dropped.
+    struct Holder(Option<Bomb>);
+
+    impl Drop for Holder {
+        fn drop(&mut self) {
+            drop_within(|| self.0 = None);
+        }
+    }
+
+    #[test]
+    fn of_two_panics_in_drops_one_is_the_callers() {
+        let holder = || Holder(Some(Bomb));
+        assert_eq!(contain(|| drop((holder(), holder()))), None);
+        let while_another_unwinds = || {
+            let _held = (holder(), holder());
+            std::panic::panic_any("first")
+        };
+        assert_eq!(contain::<()>(while_another_unwinds), None);
     }
 
     #[test]

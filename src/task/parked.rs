@@ -1,13 +1,14 @@
 //! A future that waits to be woken: polled by the thread that made it, once after each wake, for the request that it was made
 //! in.
 
+use core::mem;
 use core::pin::Pin;
 use core::task::{Context, Poll, Waker};
 use std::sync::Arc;
 
 use crate::current_request::CurrentRequest;
 use crate::sync::alarm::Alarm;
-use crate::sync::contain::contain;
+use crate::sync::contain::{contain, drop_within};
 use crate::sync::notify::Notify;
 use crate::sync::oneshot::Polled;
 
@@ -29,10 +30,12 @@ pub(crate) fn start<F: 'static, S, T>(
     let place = kept.get_or_insert_with(|| Box::pin(None));
     place.set(Some(future));
     let mut context = Context::from_waker(waker);
-    let polled = match place.as_mut().as_pin_mut() {
+    let unwound = Unwound(place);
+    let polled = match unwound.0.as_mut().as_pin_mut() {
         Some(future) => poll(&mut state, future, &mut context),
         None => Poll::Pending,
     };
+    mem::forget(unwound);
     if let Poll::Ready(value) = polled {
         place.set(None);
         if let Some(place) = own {
@@ -43,6 +46,15 @@ pub(crate) fn start<F: 'static, S, T>(
     }
     let place = kept.take().unwrap_or_else(|| Box::pin(None));
     park(state, place, spare.put_all_but_alarm())
+}
+
+/// Drops a future whose first poll has panicked.
+struct Unwound<'a, F>(&'a mut Place<F>);
+
+impl<F> Drop for Unwound<'_, F> {
+    fn drop(&mut self) {
+        drop_within(|| self.0.set(None));
+    }
 }
 
 /// A future that waits to be woken.
@@ -127,7 +139,7 @@ impl<F: ?Sized> Parked<F> {
         self.alarm.end();
         let current = self.current.as_deref().unwrap_or(&CurrentRequest::NONE);
         let _scope = current.enter();
-        self.future = None;
+        drop_within(|| self.future = None);
     }
 }
 

@@ -11,6 +11,7 @@ use std::rc::Rc;
 use super::local::{TaskId, begin_task};
 use super::parked::Parked;
 use super::slots::{PollTask, Refused};
+use crate::sync::contain::contain;
 use crate::sync::notify::Notify;
 use crate::sync::oneshot::Polled;
 
@@ -207,7 +208,8 @@ impl<T> Join<T> {
         *state = State::Over(output);
         drop(state);
         if let Some(waker) = waker {
-            waker.wake();
+            // It is foreign code, and the loop is the caller.
+            let _ = contain(|| waker.wake());
         }
     }
 }

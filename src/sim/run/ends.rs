@@ -103,6 +103,10 @@ impl Run {
         }
         check_ends(&world.peers, &self.harness.background.borrow())?;
         drop(world);
+        let volatile = self.harness.background.borrow().handled.volatile;
+        if volatile > 0 {
+            return Err(format!("{volatile} values are not dropped"));
+        }
         let tasks = self.harness.background.borrow().handled.tasks;
         if tasks > 0 && self.harness.reactor.is_stopped() {
             return Err(format!("{tasks} tasks are left after the end"));
