@@ -327,7 +327,7 @@ pub(crate) struct NewArguments {
     /// What the function handles
     #[arg(long, value_enum, default_value_t)]
     pub(crate) kind: Kind,
-    /// Use the library in this repository instead of the published one
+    /// Use the library in this checkout of the repository [default: the one that this program was built in]
     #[arg(long, value_name = "DIRECTORY")]
     pub(crate) library: Option<PathBuf>,
 }

@@ -1,7 +1,7 @@
 //! `coldstart new`: creates a Rust function that builds, passes its tests and packs without changes.
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use crate::arguments::{Kind, NewArguments};
 use crate::console::{Tone, say};
@@ -9,6 +9,8 @@ use crate::exit::{Failure, Status};
 
 /// The library version that the templates need.
 const LIBRARY: &str = "0.1";
+/// Whether cargo finds that version. Until then a project uses the library where this program was built.
+const IS_PUBLISHED: bool = false;
 /// What an MCP server needs beside the library. No feature of axum's: what is left is the router.
 const MCP_DEPENDENCIES: &str = "axum = { version = \"0.8\", default-features = false }
 rmcp = { version = \"3.11\", default-features = false, features = [\"macros\", \"server\", \"transport-streamable-http-server\"] }
@@ -49,7 +51,8 @@ pub(crate) fn new(arguments: &NewArguments) -> Result<Status, Failure> {
                 .fix("name a new directory"),
         );
     }
-    let dependencies = dependencies(arguments.kind, arguments.library.as_deref())?;
+    let library = library(arguments.library.as_deref())?;
+    let dependencies = dependencies(arguments.kind, library.as_deref())?;
     for (path, text) in files(arguments.kind) {
         let text = fill(text, arguments.kind, &name, &dependencies);
         write(&folder.join(path), &text)?;
@@ -59,11 +62,48 @@ pub(crate) fn new(arguments: &NewArguments) -> Result<Status, Failure> {
         Tone::Good.paint("created"),
         folder.display()
     ));
+    if arguments.library.is_none()
+        && let Some(library) = &library
+    {
+        say(format!(
+            "  with the library in {}, until {LIBRARY} is published",
+            library.display()
+        ));
+    }
     say(format!(
         "  cd {} && cargo test && coldstart pack && coldstart run",
         folder.display()
     ));
     Ok(Status::Done)
+}
+
+/// The repository of the library; `None` for the published one.
+fn library(named: Option<&Path>) -> Result<Option<PathBuf>, Failure> {
+    if let Some(repository) = named {
+        return if is_library(repository) {
+            Ok(Some(repository.to_owned()))
+        } else {
+            Err(
+                Failure::input(format!("{} is not the library", repository.display()))
+                    .fix("--library names a checkout of the coldstart repository"),
+            )
+        };
+    }
+    // Where this program was built: a checkout, or cargo's own of a git repository.
+    let built_in = Path::new(env!("CARGO_MANIFEST_DIR")).parent();
+    match built_in.filter(|repository| is_library(repository)) {
+        _ if IS_PUBLISHED => Ok(None),
+        Some(repository) => Ok(Some(repository.to_owned())),
+        None => Err(Failure::input(format!(
+            "the library coldstart {LIBRARY} is not published yet, and this program is not where it was built"
+        ))
+        .fix("pass --library DIRECTORY, a checkout of the coldstart repository")),
+    }
+}
+
+fn is_library(repository: &Path) -> bool {
+    let manifest = fs::read_to_string(repository.join("Cargo.toml"));
+    manifest.is_ok_and(|text| text.lines().any(|line| line == "name = \"coldstart\""))
 }
 
 /// The last part of the path; that of the current directory for `.`.

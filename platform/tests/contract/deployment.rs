@@ -174,6 +174,7 @@ const PROPS: &[(&str, Allowed)] = &[
     ),
     ("functionName", Allowed::Text),
     ("description", Allowed::Text),
+    ("logConfig", Allowed::OneOf(&["auto"])),
     (
         "runtime",
         Allowed::OneOf(&[

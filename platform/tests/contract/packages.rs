@@ -535,6 +535,30 @@ fn new_does_not_overwrite_and_checks_the_name() {
     assert_eq!(new("Not A Name").status.code(), Some(3));
 }
 
+#[test]
+fn new_finds_the_library_where_it_was_built_and_refuses_what_is_none() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let made = coldstart_in(folder.path(), &["new", "found"]);
+    assert_eq!(made.status.code(), Some(0), "{}", stderr(&made));
+    let manifest = fs::read_to_string(folder.path().join("found/Cargo.toml"));
+    let repository = Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("it");
+    let path = repository.canonicalize().expect("it exists");
+    let line = format!(
+        "coldstart = {{ path = {:?} }}",
+        path.to_str().expect("text")
+    );
+    assert!(manifest.expect("the file").contains(&line), "{line}");
+    let here = folder.path().to_str().expect("text");
+    let refused = coldstart_in(folder.path(), &["new", "refused", "--library", here]);
+    assert_eq!(refused.status.code(), Some(3));
+    let why = stderr(&refused);
+    assert!(
+        why.contains("is not the library") && why.contains("a checkout"),
+        "{why}"
+    );
+    assert!(!folder.path().join("refused").exists(), "nothing is left");
+}
+
 /// Builds, tests, packs and checks a new project, with the library of this repository.
 fn assert_project_works(kind: &str) {
     assert_built_project_works(kind, &["test", "-q"], &[]);
