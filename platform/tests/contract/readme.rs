@@ -1,4 +1,4 @@
-//! Replays the sessions of README's first section. Times, ids and ports differ from run to run; everything else is compared.
+//! Replays the sessions of README's first section, and those of the page for other languages. Times, ids and ports differ from run to run; everything else is compared.
 
 use std::fs;
 use std::path::Path;
@@ -6,6 +6,7 @@ use std::path::Path;
 use crate::support::{Gateway, coldstart_in, file, free_port, interpreter, server, stderr, stdout};
 
 const README: &str = include_str!("../../README.md");
+const OTHER_LANGUAGES: &str = include_str!("../../../docs/other-languages.md");
 /// A Node server as most people write it.
 const NODE_SERVER: &str = "const http = require('http');
 http.createServer((request, response) => {
@@ -184,4 +185,51 @@ fn the_third_session_checks_a_node_server() {
         found("warn X1 ") && found(" 1 failed, 2 warnings"),
         "{printed:?}"
     );
+}
+
+/// The first block of this language on the page for other languages.
+fn block(language: &str) -> &'static str {
+    let begin = format!("```{language}\n");
+    let (_, rest) = OTHER_LANGUAGES.split_once(&begin).expect("a block");
+    rest.split_once("```").expect("its end").0
+}
+
+#[test]
+fn the_page_for_other_languages_finds_the_loopback_bind() {
+    if interpreter(&["python3"]).is_none() {
+        return;
+    }
+    let folder = python_project("127.0.0.1");
+    let port = free_port();
+    let number = port.to_string();
+    let check = ["check", "--port", &number, "--", "python3", "server.py"];
+    let done = coldstart_in(folder.path(), &check);
+    assert_eq!(done.status.code(), Some(1), "{}", stderr(&done));
+    let printed = output(&stdout(&done), folder.path(), port, "no gateway");
+    let mut expected = block("console").lines();
+    assert_eq!(
+        expected.next(),
+        Some("$ coldstart check -- python3 server.py")
+    );
+    let expected: Vec<String> = expected.map(normal).collect();
+    assert_all_in(&expected, &printed);
+}
+
+#[test]
+fn the_server_of_the_page_for_other_languages_keeps_every_rule_and_is_packed() {
+    if interpreter(&["python3"]).is_none() {
+        return;
+    }
+    let folder = tempfile::tempdir().expect("a folder");
+    fs::create_dir(folder.path().join("code")).expect("a folder");
+    file(folder.path(), "code/server.py", block("python"), 0o644);
+    file(folder.path(), "s.yaml", block("yaml"), 0o644);
+    let port = free_port().to_string();
+    let done = coldstart_in(folder.path(), &["check", "--port", &port]);
+    let text = stdout(&done);
+    assert_eq!(done.status.code(), Some(0), "{text}{}", stderr(&done));
+    assert!(text.contains(" passed, 0 failed, 0 warnings, "), "{text}");
+    let packed = coldstart_in(folder.path(), &["pack"]);
+    assert_eq!(packed.status.code(), Some(0), "{}", stderr(&packed));
+    assert!(folder.path().join("function.zip").exists(), "it is written");
 }
