@@ -58,6 +58,8 @@ struct Listener {
     flow: Flow,
     edge: EdgeState,
     exhausted_until: u64,
+    /// When the server was asked to stop.
+    asked_at: Option<u64>,
     /// When the server closed it.
     stopped_at: Option<u64>,
 }
@@ -103,6 +105,7 @@ impl Kernel {
                 flow: Flow::Open,
                 edge: EdgeState::Drained,
                 exhausted_until: 0,
+                asked_at: None,
                 stopped_at: None,
             },
             ready: VecDeque::new(),
@@ -295,6 +298,11 @@ impl Kernel {
 
     pub(super) fn has_backlog(&self) -> bool {
         !self.listener.backlog.is_empty()
+    }
+
+    /// The server is asked to stop.
+    pub(super) fn ask_to_stop(&mut self) {
+        self.listener.asked_at.get_or_insert(self.now);
     }
 
     pub(super) fn stop_listening(&mut self) {

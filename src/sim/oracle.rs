@@ -271,10 +271,7 @@ fn check_end(peer: &Peer, before: PeerState, kernel: &Kernel) -> Result<(), Stri
     if kernel.memory_max.is_some() {
         return Ok(());
     }
-    let is_past_drain = kernel
-        .stopped_at()
-        .is_some_and(|at| at + DRAIN_TIMEOUT <= kernel.now);
-    if is_past_drain {
+    if kernel.is_past_drain() {
         return Ok(());
     }
     let received = peer.reader.responses.len();

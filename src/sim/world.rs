@@ -100,6 +100,7 @@ impl World {
 
     fn stop(&mut self) {
         self.kernel.note(|| "stop".to_owned());
+        self.kernel.ask_to_stop();
         self.stop.store(true, Ordering::Release);
         self.wakes.fetch_add(1, Ordering::AcqRel);
     }

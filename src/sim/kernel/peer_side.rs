@@ -2,6 +2,7 @@
 
 use super::link::{EdgeState, Excuse, Flow, INBOUND_LEN_MAX, Link, LinkId, PeerEnd, ServerEnd};
 use super::{Interest, Kernel, Occurrence};
+use crate::sim::oracle::DRAIN_TIMEOUT;
 
 /// The peers' system calls, and accessors.
 impl Kernel {
@@ -103,6 +104,13 @@ impl Kernel {
     /// When the server stopped listening.
     pub(in crate::sim) const fn stopped_at(&self) -> Option<u64> {
         self.listener.stopped_at
+    }
+
+    /// Whether the time to drain may be over. It counts from when the server sees that it is asked to stop, and the server may serve
+    /// what else it has found before it stops listening.
+    pub(in crate::sim) fn is_past_drain(&self) -> bool {
+        let asked_at = self.listener.asked_at;
+        asked_at.is_some_and(|at| at + DRAIN_TIMEOUT <= self.now)
     }
 
     /// Why this connection's peer can't expect its responses.
