@@ -135,6 +135,7 @@ mod tests {
     use std::task::Wake;
 
     use super::Once;
+    use crate::sync::contain::foreign::alarming_waker;
 
     #[derive(Default)]
     struct Counted(AtomicUsize);
@@ -185,5 +186,25 @@ mod tests {
             late.as_mut().poll(&mut context),
             Poll::Ready(None)
         ));
+    }
+
+    #[test]
+    fn a_waker_that_panics_keeps_no_other_call_waiting() {
+        let once = Once::new(());
+        let alarming = alarming_waker();
+        let wakes = Arc::<Counted>::default();
+        let waker = Waker::from(Arc::clone(&wakes));
+        let mut first = pin!(once.turn());
+        let Poll::Ready(Some(turn)) = first.as_mut().poll(&mut Context::from_waker(&alarming))
+        else {
+            panic!("the first call runs")
+        };
+        let (mut second, mut third) = (pin!(once.turn()), pin!(once.turn()));
+        let polled = second.as_mut().poll(&mut Context::from_waker(&alarming));
+        assert!(polled.is_pending());
+        let polled = third.as_mut().poll(&mut Context::from_waker(&waker));
+        assert!(polled.is_pending());
+        drop(turn);
+        assert_eq!(wakes.0.load(Ordering::Relaxed), 1);
     }
 }

@@ -312,3 +312,23 @@ impl PollParked for Panicked {
         note(&CurrentRequest::current(), Ending::Panicked);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::Watch;
+    use crate::sync::contain::foreign::Bomb;
+
+    /// The drop of the second one, while the panic of the first unwinds, would end the process.
+    #[test]
+    fn two_changes_that_panic_when_they_are_dropped_are_dropped_one_by_one() {
+        let mut watch = Watch::default();
+        for _ in 0..2 {
+            let bomb = Bomb;
+            watch.on_response(move |response| {
+                let _held = &bomb;
+                response
+            });
+        }
+        drop(watch);
+    }
+}

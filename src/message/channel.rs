@@ -526,6 +526,7 @@ mod tests {
     use super::{
         Attachment, Body, BodySender, Bytes, Notify, Piece, SendError, TrySendError, channel,
     };
+    use crate::sync::contain::foreign::alarming_waker;
     use crate::sync::memory::Memory;
     use crate::sync::oneshot::oneshot;
 
@@ -606,6 +607,20 @@ mod tests {
             assert_eq!(sender.poll_ready(&mut context), Poll::Pending);
         }
         assert!(matches!(source.take(), Piece::Bytes(_)));
+    }
+
+    #[test]
+    fn a_waker_that_panics_is_no_fault_of_the_loop() {
+        let waker = alarming_waker();
+        let mut context = Context::from_waker(&waker);
+        let (sender, source) = channel(1);
+        assert_eq!(sender.send("a"), Ok(()));
+        assert_eq!(sender.poll_ready(&mut context), Poll::Pending);
+        assert!(matches!(source.take(), Piece::Bytes(_)));
+        assert_eq!(sender.send("b"), Ok(()));
+        assert_eq!(sender.poll_ready(&mut context), Poll::Pending);
+        drop(source);
+        assert_eq!(sender.send("c"), Err(SendError::PeerGone));
     }
 
     #[test]

@@ -40,18 +40,40 @@ fn discard(mut payload: Box<dyn Any + Send>) {
     std::mem::forget(payload);
 }
 
+/// Foreign code that panics, for the tests of what contains it.
 #[cfg(test)]
-mod tests {
-    use super::{contain, drop_within};
+pub(crate) mod foreign {
+    use core::task::Waker;
+    use std::sync::Arc;
+    use std::task::Wake;
 
     /// Panics when it is dropped.
-    struct Bomb;
+    pub(crate) struct Bomb;
 
     impl Drop for Bomb {
         fn drop(&mut self) {
             std::panic::panic_any("dropped");
         }
     }
+
+    struct Alarming;
+
+    impl Wake for Alarming {
+        fn wake(self: Arc<Self>) {
+            std::panic::panic_any("woken");
+        }
+    }
+
+    /// A waker that panics when it is called.
+    pub(crate) fn alarming_waker() -> Waker {
+        Waker::from(Arc::new(Alarming))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::foreign::Bomb;
+    use super::{contain, drop_within};
 
     /// Has a value that panics when it is dropped.
     struct Holder(Option<Bomb>);

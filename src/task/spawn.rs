@@ -244,3 +244,18 @@ impl<F: Future> Drop for Task<F> {
         self.join.finish(Err(JoinError::Aborted));
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::cell::RefCell;
+
+    use super::{Join, State};
+    use crate::sync::contain::foreign::alarming_waker;
+
+    #[test]
+    fn a_waker_that_panics_is_no_fault_of_the_task_that_ends() {
+        let join = Join(RefCell::new(State::Running(Some(alarming_waker()))));
+        join.finish(Ok(1));
+        assert!(matches!(*join.0.borrow(), State::Over(Ok(1))));
+    }
+}
