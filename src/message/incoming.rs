@@ -541,3 +541,24 @@ impl Drop for Sink {
         });
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use core::task::{Context, Poll, Waker};
+    use std::sync::Arc;
+
+    use super::{Incoming, IncomingError, Memory, Notify};
+
+    #[test]
+    fn what_is_cut_counts_no_more_although_its_reader_is_still_there() {
+        let memory = Arc::new(Memory::new(None, || None));
+        let (mut body, sink) = Incoming::tunnel();
+        sink.attach(Notify::new(|| {}), &memory);
+        sink.push(&[0; 1000]);
+        assert!(memory.held() >= 1000);
+        drop(sink);
+        assert_eq!(memory.held(), 0);
+        let polled = body.poll_chunk(&mut Context::from_waker(Waker::noop()));
+        assert_eq!(polled, Poll::Ready(Err(IncomingError::PeerLeft)));
+    }
+}

@@ -179,7 +179,8 @@ impl Harness {
         let charged_max = limits
             .memory_max
             .map_or(usize::MAX, |max| max + gauge.sessions * PIECE_LEN_MAX);
-        let charged_max = if gauge.sessions_with_work == 0 {
+        // What a task reads counts until the task sees that the connection is gone.
+        let charged_max = if gauge.sessions_with_work == 0 && tasks == 0 {
             0
         } else {
             charged_max

@@ -8,7 +8,7 @@ use core::time::Duration;
 use std::cell::RefCell;
 use std::rc::Rc;
 
-use super::background::{Background, Due, Job};
+use super::background::{Background, Due, Handled, Job};
 use super::plan::{IntendedPanic, PullAction, WakeKind, checksum};
 use crate::handler::Accept;
 use crate::handler::outcome::{IntoOutcome as _, Outcome};
@@ -19,7 +19,7 @@ use crate::message::local::LocalBody;
 use crate::message::request::Head;
 use crate::message::response::{Response, Status};
 use crate::message::writer::{BodyWriter, Written};
-use crate::task::sleep;
+use crate::task::{sleep, spawn};
 
 /// What a handler returns that does this with the body.
 pub(super) fn pull(
@@ -38,6 +38,14 @@ pub(super) fn pull(
     Accept::pull(head, move |body| match action {
         PullAction::Echo(room) => echo(body, background, room, usize::MAX),
         PullAction::EchoSome(len) => echo(body, background, 100, len),
+        PullAction::Count(_)
+        | PullAction::Collect(_)
+        | PullAction::Leave(_)
+        | PullAction::Panic(_)
+            if id % 4 == 1 =>
+        {
+            read_elsewhere(body, background, action).into_outcome()
+        }
         PullAction::Count(_)
         | PullAction::Collect(_)
         | PullAction::Leave(_)
@@ -79,13 +87,21 @@ async fn echo_to(out: BodyWriter, mut body: Incoming, mut left: usize) -> Writte
     Ok(())
 }
 
-/// Counts the futures that read.
-pub(super) struct Counted(Rc<RefCell<Background>>);
+/// Counts the futures that read, or the tasks.
+pub(super) struct Counted(Rc<RefCell<Background>>, fn(&mut Handled) -> &mut usize);
 
 impl Counted {
     pub(super) fn new(background: Rc<RefCell<Background>>) -> Self {
-        background.borrow_mut().handled.futures += 1;
-        Self(background)
+        Self::begin(background, |handled| &mut handled.futures)
+    }
+
+    fn task(background: Rc<RefCell<Background>>) -> Self {
+        Self::begin(background, |handled| &mut handled.tasks)
+    }
+
+    fn begin(background: Rc<RefCell<Background>>, count: fn(&mut Handled) -> &mut usize) -> Self {
+        *count(&mut background.borrow_mut().handled) += 1;
+        Self(background, count)
     }
 
     pub(super) fn report(&self, violation: &str) {
@@ -137,8 +153,35 @@ impl Counted {
 impl Drop for Counted {
     fn drop(&mut self) {
         if let Ok(mut background) = self.0.try_borrow_mut() {
-            background.handled.futures -= 1;
+            *(self.1)(&mut background.handled) -= 1;
         }
+    }
+}
+
+/// Reads in a task, which outlives the connection: it waits for ever if it does not learn that the connection is gone.
+async fn read_elsewhere(
+    body: Incoming,
+    background: Rc<RefCell<Background>>,
+    action: PullAction,
+) -> Result<Response, IncomingError> {
+    let counted = Counted::new(Rc::clone(&background));
+    let place = Rc::new(Cell::new(Some(body)));
+    let of_task = Rc::clone(&place);
+    let running = Counted::task(background);
+    let task = spawn(async move {
+        let body = of_task.take()?;
+        Some(read(body, running, action).await)
+    });
+    let response = match task {
+        Ok(task) => task.await,
+        Err(_) => Ok(None),
+    };
+    match (response, place.take()) {
+        (Ok(Some(response)), _) => response,
+        // There are too many tasks.
+        (Ok(None), Some(body)) => read(body, counted, action).await,
+        // The task has panicked, as its plan said.
+        _ => std::panic::panic_any(IntendedPanic),
     }
 }
 

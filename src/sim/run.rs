@@ -266,7 +266,10 @@ impl Run {
                 gauge.sessions_with_work
             ));
         }
-        Ok(())
+        match self.harness.background.borrow().handled.tasks {
+            0 => Ok(()),
+            left => Err(format!("a lost wake-up: {left} tasks wait for nothing")),
+        }
     }
 
     fn serve_healthy_peers(&mut self) -> Result<(), String> {

@@ -14,6 +14,7 @@ use super::plan::{Action, FutureEnd, PullAction, SocketAction, WakeKind};
 use super::prng::Prng;
 use super::report::Report;
 use super::run::{Run, message_of};
+use super::volatile_plan::{InResponse, VolatileIn, VolatilePlan};
 use super::workload::become_socket;
 use super::writer_plan::{BodyForm, WriterEnd, WriterPlan};
 
@@ -226,7 +227,14 @@ fn bodies_of_code(prng: &mut Prng, ids: &mut u64) -> Vec<Peer> {
 
 fn timers_and_tasks(prng: &mut Prng, ids: &mut u64) -> Vec<Peer> {
     let future = |wake, end| RequestDraft::new(Action::Future(2, wake, end), 0);
+    // It runs on after the response.
+    let task = VolatilePlan {
+        place: VolatileIn::Response(InResponse::Task),
+        waits: 3,
+    };
+    let task = RequestDraft::new(Action::Volatile(task), 0);
     vec![
+        peer("spawner", prng, ids, &[task]),
         peer(
             "timers",
             prng,

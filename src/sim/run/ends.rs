@@ -1,6 +1,7 @@
 //! What must be true at the end of a run: nothing is left, nothing is lost, and a server that was asked to stop has stopped.
 
 use super::Run;
+use crate::observe::ServerEvent;
 
 /// Reads of one connection without an event: one before a time-out, and one when the server stops.
 const NEEDLESS_READS_MAX: u32 = 4;
@@ -65,6 +66,11 @@ impl Run {
         }
         if took > DRAIN_TIMEOUT + 1000 + world.kernel.frozen {
             return Err(format!("it took {took} ms to stop"));
+        }
+        let events = self.harness.event_log.events();
+        let is_drop = |event: &ServerEvent| matches!(event, ServerEvent::TasksDropped(_));
+        if !world.kernel.is_past_drain() && events.iter().any(is_drop) {
+            return Err(format!("tasks were dropped {took} ms after the stop"));
         }
         Ok(())
     }
