@@ -10,12 +10,18 @@
 
 mod loopback;
 
+use core::future::poll_fn;
+use core::sync::atomic::{AtomicUsize, Ordering};
+use core::task::Context;
+use core::time::Duration;
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
+use std::io::{Read as _, Write as _};
+use std::net::TcpStream;
 use std::sync::mpsc::channel;
 use std::sync::{Arc, Mutex};
 
-use coldstart::handler::{IntoOutcome, Outcome, WhenHalfClosed};
+use coldstart::handler::{IntoOutcome, Outcome, WebSocket, WebSocketMessage, WhenHalfClosed};
 use coldstart::{Bytes, Handler, Request, Response, Router};
 
 use loopback::server::{Running, on_loopback};
@@ -213,7 +219,7 @@ fn a_future_that_is_ready_allocates_nothing_and_one_that_waits_what_it_needs_mea
     // session that waits.
     let woken = |_: &Request<'_>| {
         let mut is_woken = false;
-        Outcome::future(core::future::poll_fn(move |context| {
+        Outcome::future(poll_fn(move |context| {
             if is_woken {
                 return core::task::Poll::Ready("woken");
             }
@@ -260,6 +266,143 @@ fn ten_thousand_requests_that_wait_take_at_most_a_kibibyte_each() {
     eprintln!("{count} requests that wait take {each} bytes each, with their slots");
     assert!(each <= 1_024, "{each} bytes each");
     drop(clients);
+    server.stop();
+}
+
+/// Bytes that the loop holds whenever a WebSocket waits: most recently, and at most.
+#[derive(Debug, Default)]
+struct Held {
+    last: AtomicUsize,
+    most: AtomicUsize,
+}
+
+/// A WebSocket that reads, and what is held meanwhile. A message of text is answered by a large one.
+fn reading_web_socket() -> (Running, TcpStream, Arc<Held>) {
+    let held = Arc::<Held>::default();
+    let of_socket = Arc::clone(&held);
+    let router = Router::new().accept("GET", "/", move |head| {
+        let held = Arc::clone(&of_socket);
+        WebSocket::accept(head, async move |mut socket| {
+            let poll = |socket: &mut WebSocket, context: &mut Context<'_>| {
+                let polled = socket.poll_read(context);
+                if polled.is_pending() {
+                    held.last.store(LIVE.get(), Ordering::Relaxed);
+                    held.most.fetch_max(LIVE.get(), Ordering::Relaxed);
+                }
+                polled
+            };
+            while let Some(message) = poll_fn(|context| poll(&mut socket, context)).await? {
+                if matches!(message, WebSocketMessage::Text(_)) {
+                    socket.send(vec![0; LARGE_LEN]).await?;
+                }
+            }
+            Ok(())
+        })
+    });
+    let server = Running::start_handler(on_loopback(), router);
+    let mut stream = TcpStream::connect(server.address).expect("it listens");
+    stream.set_read_timeout(Some(PATIENCE)).expect("a socket");
+    let handshake = "GET / HTTP/1.1\r\nHost: a\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\
+        Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
+    stream.write_all(handshake.as_bytes()).expect("room");
+    let mut head = Vec::new();
+    while !head.ends_with(b"\r\n\r\n") {
+        let mut byte = [0];
+        stream.read_exact(&mut byte).expect("a head");
+        head.extend(byte);
+    }
+    assert!(head.starts_with(b"HTTP/1.1 101 "), "{head:?}");
+    (server, stream, held)
+}
+
+/// Bytes of a large message.
+const LARGE_LEN: usize = 1_000_000;
+
+/// A ping without a payload, and its pong.
+const PING: [u8; 6] = [0x89, 0x80, 0, 0, 0, 0];
+const PONG: [u8; 2] = [0x8a, 0];
+
+#[test]
+fn a_web_socket_holds_no_more_of_what_was_read_while_part_of_the_next_message_waits() {
+    let message = |len: usize| {
+        let mut message = vec![0x82, 0xff];
+        message.extend((len as u64).to_be_bytes());
+        message.resize(message.len() + 4 + len, 0);
+        message
+    };
+    let (large, medium) = (message(LARGE_LEN), message(10_000));
+    let small = [&[0x82, 0x80 | 125, 0, 0, 0, 0][..], &[0; 125]].concat();
+    let small = small.repeat(400);
+    let part_of_header: &[u8] = &[0x82];
+    let first_fragment: &[u8] = &[0x02, 0x81, 0, 0, 0, 0, b'a'];
+    for (what, before, part) in [
+        ("a large message, a fragment", &large, first_fragment),
+        ("a large message, part of a header", &large, part_of_header),
+        (
+            "a medium message, part of a header",
+            &medium,
+            part_of_header,
+        ),
+        ("many messages, part of a header", &small, part_of_header),
+    ] {
+        let (server, mut stream, held) = reading_web_socket();
+        let mut round = |bytes: &[&[u8]]| {
+            stream.write_all(&bytes.concat()).expect("room");
+            let mut pong = [0; 2];
+            stream.read_exact(&mut pong).expect("a pong");
+            assert_eq!(pong, PONG);
+            // The code waited before its pong was sent.
+            held.last.load(Ordering::Relaxed)
+        };
+        let idle = round(&[before, &PING]);
+        let part_waits = if part == first_fragment {
+            round(&[before, part, &PING])
+        } else {
+            round(&[before, &PING, part])
+        };
+        let more = part_waits.saturating_sub(idle);
+        assert!(more < 4_096, "{what}: {more} bytes");
+        drop(stream);
+        server.stop();
+    }
+}
+
+#[test]
+fn a_web_socket_that_waits_holds_nothing_of_what_it_has_sent() {
+    let (server, mut stream, held) = reading_web_socket();
+    let mut round = |bytes: &[&[u8]], answer_len: usize| {
+        stream.write_all(&bytes.concat()).expect("room");
+        let mut answer = vec![0; answer_len + PONG.len()];
+        stream.read_exact(&mut answer).expect("an answer");
+        assert!(answer.ends_with(&PONG), "the pong comes last");
+        held.last.load(Ordering::Relaxed)
+    };
+    let before = round(&[&PING], 0);
+    let text: &[u8] = &[0x81, 0x80, 0, 0, 0, 0];
+    round(&[text, &PING], 10 + LARGE_LEN);
+    // All of it has left the socket's queue.
+    let after = round(&[&PING], 0);
+    let more = after.saturating_sub(before);
+    assert!(more < 4_096, "{more} bytes");
+    drop(stream);
+    server.stop();
+}
+
+#[test]
+fn pongs_that_the_peer_does_not_read_are_bounded() {
+    let (server, mut stream, held) = reading_web_socket();
+    let ping = [&[0x89, 0x80 | 125, 0, 0, 0, 0][..], &[0; 125]].concat();
+    let pings = ping.repeat(1_000);
+    // It is stopped by a full socket, or has sent what shows that nothing else stops it.
+    let patience = Some(Duration::from_millis(200));
+    stream.set_write_timeout(patience).expect("a socket");
+    let mut sent = 0;
+    while sent < 64 << 20 && stream.write_all(&pings).is_ok() {
+        sent += pings.len();
+    }
+    let most = held.most.load(Ordering::Relaxed);
+    assert!(most < 1 << 20, "{most} bytes are held after {sent} bytes");
+    drop(stream);
     server.stop();
 }
 

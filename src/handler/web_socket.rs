@@ -32,6 +32,8 @@ use memory::Memory;
 const READ_LEN: usize = 128;
 /// After a message of more than this, what the protocol holds is given back once nothing arrives.
 const KEPT_LEN: u64 = 512;
+/// After one of more than this it is given back at once: it does not count, and part of the next message could keep it.
+const KEPT_BUSY_LEN: u64 = 16 * 1024;
 /// No more messages are read before what was written is sent, if it has this length.
 const BATCH_LEN: usize = 16 * 1024;
 
@@ -183,8 +185,9 @@ impl WebSocket {
         written.map_err(|_| WebSocketError::Closed)
     }
 
-    /// Asks the peer to close, with a code (RFC 6455 §7.4) and a reason of at most 123 bytes; what is longer is cut. The
-    /// peer's response, and what it has sent before, is discarded.
+    /// Asks the peer to close, with a code (RFC 6455 §7.4) and a reason of at most 123 bytes; what is longer is cut. A code that
+    /// may not be sent, such as 1005, is left out with the reason. The peer's response, and what it has sent before, is
+    /// discarded.
     ///
     /// # Errors
     ///
@@ -210,17 +213,18 @@ impl State {
             }
             match self.protocol.read(&mut self.memory) {
                 Ok(tungstenite::Message::Text(text)) => {
-                    self.memory.give_message();
+                    self.give_message();
                     let text = text.as_str().to_owned();
                     return Poll::Ready(Ok(Some(WebSocketMessage::Text(text))));
                 }
                 Ok(tungstenite::Message::Binary(bytes)) => {
-                    self.memory.give_message();
+                    self.give_message();
                     return Poll::Ready(Ok(Some(WebSocketMessage::Binary(bytes))));
                 }
                 // The protocol itself responds to pings and to the peer's Close.
                 Ok(_) => {}
                 Err(tungstenite::Error::Io(error)) if error.kind() == ErrorKind::WouldBlock => {
+                    self.memory.shrink();
                     ready!(self.poll_flush(context))?;
                     if self.memory.is_between_messages() && self.memory.largest > KEPT_LEN {
                         self.release();
@@ -235,26 +239,25 @@ impl State {
     fn begin_close(&mut self, code: CloseCode, reason: &str) {
         let reason = reason.get(..reason.floor_char_boundary(REASON_LEN_MAX));
         let reason = reason.unwrap_or_default().into();
+        let frame = code.is_allowed().then_some(CloseFrame { code, reason });
         // It fails only if the connection is closed, or closing, already.
-        drop(
-            self.protocol
-                .close(&mut self.memory, Some(CloseFrame { code, reason })),
-        );
+        drop(self.protocol.close(&mut self.memory, frame));
     }
 
     /// Nothing more is read, for this reason.
     fn fail(&mut self, error: &tungstenite::Error) {
         use tungstenite::Error::{AlreadyClosed, Capacity, ConnectionClosed, Io, Protocol, Utf8};
         let gone = ProtocolError::ResetWithoutClosingHandshake;
+        let is = |kind| matches!(error, Io(why) if why.kind() == kind);
         let (code, why) = if matches!(error, ConnectionClosed | AlreadyClosed) {
             (None, Ok(()))
-        } else if matches!(error, Io(why) if why.kind() == ErrorKind::OutOfMemory) {
+        } else if is(ErrorKind::OutOfMemory) {
             (Some(CloseCode::Again), Err(WebSocketError::OutOfMemory))
-        } else if matches!(error, Capacity(_)) {
+        } else if is(ErrorKind::FileTooLarge) || matches!(error, Capacity(_)) {
             (Some(CloseCode::Size), Err(WebSocketError::TooLarge))
         } else if matches!(error, Utf8(_)) {
             (Some(CloseCode::Invalid), Err(WebSocketError::Malformed))
-        } else if matches!(error, Protocol(why) if *why != gone) {
+        } else if is(ErrorKind::InvalidData) || matches!(error, Protocol(why) if *why != gone) {
             (Some(CloseCode::Protocol), Err(WebSocketError::Malformed))
         } else {
             (None, Err(WebSocketError::Closed))
@@ -263,6 +266,14 @@ impl State {
             self.begin_close(code, "");
         }
         self.end = Some(why);
+    }
+
+    /// The message is whole, and its reader's.
+    fn give_message(&mut self) {
+        self.memory.give_message();
+        if self.memory.largest > KEPT_BUSY_LEN {
+            self.release();
+        }
     }
 
     /// Gives back the buffers of large messages: the protocol keeps them. Between two messages its state is that of a new one,

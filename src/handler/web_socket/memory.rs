@@ -4,7 +4,7 @@ use std::io::{self, Cursor, ErrorKind, Read, Write};
 
 use bytes::Bytes;
 use tungstenite::protocol::frame::FrameHeader;
-use tungstenite::protocol::frame::coding::OpCode;
+use tungstenite::protocol::frame::coding::{Data, OpCode};
 
 use crate::sync::memory::Charge;
 
@@ -17,13 +17,16 @@ pub(super) struct Memory {
     /// Bytes of the frame that are still to be read.
     frame_left: u64,
     message: Fragments,
-    /// The length of the largest frame since the last release.
+    /// The length of the largest frame since the last release, of either side.
     pub(super) largest: u64,
     /// For the message that arrives, which the protocol holds until it is whole.
     pub(super) charge: Option<Charge>,
-    /// The largest message; the protocol refuses a larger one.
+    /// The largest message.
     pub(super) message_len_max: usize,
 }
+
+/// RFC 6455 §5.5.
+const CONTROL_LEN_MAX: u64 = 125;
 
 /// Whether the last frame was the last of its message (RFC 6455 §5.4).
 #[derive(Clone, Copy, Default, PartialEq, Eq)]
@@ -55,16 +58,17 @@ impl Memory {
         }
     }
 
-    /// Counts a frame of the message, all of which the protocol makes room for.
+    /// Counts a frame of the message, all of which the protocol makes room for. The protocol itself would compare the length of the
+    /// message only once the frame is whole.
     fn count(&mut self, len: u64) -> io::Result<()> {
         let Some(charge) = &mut self.charge else {
             return Ok(());
         };
         let held = usize::try_from(len).map_or(usize::MAX, |len| charge.len().saturating_add(len));
-        if held <= self.message_len_max && charge.set(held).is_err() {
-            return Err(ErrorKind::OutOfMemory.into());
+        if held > self.message_len_max {
+            return Err(ErrorKind::FileTooLarge.into());
         }
-        Ok(())
+        charge.set(held).map_err(|_| ErrorKind::OutOfMemory.into())
     }
 
     /// Called when all that came before was read, apart from the beginning of a header.
@@ -76,8 +80,14 @@ impl Memory {
         };
     }
 
+    /// Whether the protocol holds nothing of a message: the beginning of a header is held here.
     pub(super) fn is_between_messages(&self) -> bool {
-        self.frame_left == 0 && self.arrived.is_empty() && self.message == Fragments::All
+        self.frame_left == 0 && self.message == Fragments::All
+    }
+
+    /// All is read that may be: the beginning of a header does not keep what it arrived with.
+    pub(super) fn shrink(&mut self) {
+        self.arrived = Bytes::copy_from_slice(&self.arrived);
     }
 
     /// Looks at the header of the next frame, if all of it is here.
@@ -87,14 +97,27 @@ impl Memory {
             Ok(Some((header, len))) => {
                 self.frame_left = cursor.position().saturating_add(len);
                 self.largest = self.largest.max(len);
+                let has_reserved_bit = header.rsv1 || header.rsv2 || header.rsv3;
+                // The protocol would say so once the frame is whole.
+                if header.mask.is_none() || has_reserved_bit {
+                    return Err(ErrorKind::InvalidData.into());
+                }
                 match header.opcode {
-                    OpCode::Data(_) => {
+                    OpCode::Data(kind) => {
+                        let is_first = kind != Data::Continue;
+                        if is_first != (self.message == Fragments::All) {
+                            return Err(ErrorKind::InvalidData.into());
+                        }
                         self.message = if header.is_final {
                             Fragments::All
                         } else {
                             Fragments::MoreToCome
                         };
                         self.count(len)?;
+                    }
+                    // Not counted, so it may not be large.
+                    OpCode::Control(_) if len > CONTROL_LEN_MAX || !header.is_final => {
+                        return Err(ErrorKind::InvalidData.into());
                     }
                     OpCode::Control(_) => {}
                 }
@@ -132,6 +155,7 @@ impl Read for Memory {
 
 impl Write for Memory {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.largest = self.largest.max(bytes.len() as u64);
         self.written.extend_from_slice(bytes);
         Ok(bytes.len())
     }
