@@ -300,11 +300,6 @@ impl Kernel {
         !self.listener.backlog.is_empty()
     }
 
-    /// The server is asked to stop.
-    pub(super) fn ask_to_stop(&mut self) {
-        self.listener.asked_at.get_or_insert(self.now);
-    }
-
     pub(super) fn stop_listening(&mut self) {
         self.listener.flow = Flow::Ended;
         self.listener.stopped_at = Some(self.now);
@@ -476,7 +471,8 @@ impl Kernel {
         if !self.is_accepted(id, Syscall::Close) {
             return;
         }
-        let unread = self.links[id].close(self.idle);
+        let idle = self.idle_policy();
+        let unread = self.links[id].close(idle);
         self.counts.closed += 1;
         self.forget(id);
         self.note(|| format!("close {id}, {unread} bytes unread"));

@@ -288,6 +288,7 @@ fn check_end(peer: &Peer, before: PeerState, kernel: &Kernel) -> Result<(), Stri
                 check_prefix(&partial.body, &expected.body)
             }
             Some(_) if may_be_lost_to_a_reset(peer, received) => Ok(()),
+            Some(_) if peer.is_reset_after_stop(&peer.requests[received], kernel) => Ok(()),
             Some(expected) if is_cut_with_its_request(peer, received, before, kernel) => {
                 check_prefix(&partial.body, &expected.body)
             }
@@ -399,8 +400,7 @@ fn check_unanswered(
         }
         // It may be cut before the first byte: the handler failed before anything was sent.
         (Some(_), _) if next.expected.completeness == Completeness::Truncated => Ok(()),
-        // It was sent, and what the peer has sent to a closed connection has destroyed it.
-        (Some(_), Some(_)) if is_reset && peer.sent > next.end => Ok(()),
+        (Some(_), Some(_)) if peer.is_reset_after_stop(next, kernel) => Ok(()),
         (_, Some(stopped_at)) => match next.whole_at {
             Some(whole_at) if whole_at < stopped_at && kernel.faults.rates.short == 0 => {
                 Err("a request that came before the stop was dropped".to_owned())

@@ -124,6 +124,15 @@ struct Times {
 }
 
 impl Peer {
+    /// Whether the response was sent, all of it, and what the peer has then sent to a connection that the stop had closed has
+    /// destroyed what was not read yet.
+    pub(super) fn is_reset_after_stop(&self, request: &PeerRequest, kernel: &Kernel) -> bool {
+        self.state == PeerState::ClosedByServer(Flow::Broken)
+            && kernel.stopped_at().is_some()
+            && request.whole_at.is_some()
+            && self.sent > request.end
+    }
+
     pub(super) fn new(kind: &'static str) -> Self {
         Self {
             kind,

@@ -2,6 +2,7 @@
 
 use super::link::{EdgeState, Excuse, Flow, INBOUND_LEN_MAX, Link, LinkId, PeerEnd, ServerEnd};
 use super::{Interest, Kernel, Occurrence};
+use crate::reactor::IdlePolicy;
 use crate::sim::oracle::DRAIN_TIMEOUT;
 
 /// The peers' system calls, and accessors.
@@ -99,6 +100,19 @@ impl Kernel {
 
     pub(in crate::sim) fn server_end(&self, id: LinkId) -> ServerEnd {
         self.links[id].server_end
+    }
+
+    /// The server is asked to stop.
+    pub(in crate::sim) fn ask_to_stop(&mut self) {
+        self.listener.asked_at.get_or_insert(self.now);
+    }
+
+    /// Whether the server closes what is idle: to make room for others, or because it stops.
+    pub(super) fn idle_policy(&self) -> IdlePolicy {
+        match self.listener.asked_at {
+            Some(_) => IdlePolicy::Evict,
+            None => self.idle,
+        }
     }
 
     /// When the server stopped listening.
