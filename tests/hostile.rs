@@ -54,6 +54,27 @@ fn whoever_holds_idle_connections_shuts_nobody_out_where_idle_ones_are_evicted()
     assert_eq!(server.stop(), Some(0));
 }
 
+/// Each response shows that the loop has taken all who waited, in a turn in which there was no room for one more.
+#[test]
+fn a_newcomer_is_noticed_where_idle_ones_have_to_leave_for_each() {
+    let out_of_descriptors = bootstrap_after("ulimit -n 64", "--evict-idle");
+    let (_, short) = &out_of_descriptors;
+    let limits = Limits::new().connections_max(3);
+    let server = on_loopback().limits(limits).evict_idle();
+    let full = Running::start(server, |_: &Request<'_>| "ok");
+    for address in [*short, full.address] {
+        let clients = (0..100).map(|_| {
+            let mut client = Client::connect(address);
+            assert_eq!(client.request(get("/healthz")).text(), "ok");
+            client
+        });
+        assert_eq!(clients.collect::<Vec<Client>>().len(), 100);
+    }
+    full.stop();
+    let (mut process, _) = out_of_descriptors;
+    assert_eq!(process.stop(), Some(0));
+}
+
 #[test]
 fn clients_that_reconnect_for_each_request_do_not_keep_a_server_that_stops() {
     let server = Running::start(on_loopback(), |request: &Request<'_>| {

@@ -219,6 +219,43 @@ impl RealOs {
             last_accepted: 0,
         })
     }
+
+    fn accept_next(&mut self) -> Result<mio::net::TcpStream, Fault> {
+        let Some(listener) = &self.listener else {
+            return Err(Fault::Again);
+        };
+        if self.last_accepted.wrapping_add(1) >= self.reserve_from
+            && !has_unreserved(listener, &mut self.reserve_from)
+        {
+            return Err(shortage(listener));
+        }
+        let mut accepted = listener.accept();
+        if let Err(error) = &accepted
+            && fault(error) == Fault::Exhausted
+        {
+            // At the first shortage the soft limit may be below the hard one.
+            let before = std::mem::replace(&mut self.reserve_from, reserve_from());
+            if self.reserve_from <= before {
+                return Err(shortage(listener));
+            }
+            accepted = listener.accept();
+        }
+        let (socket, _) = accepted.map_err(|error| fault(&error))?;
+        self.last_accepted = socket.as_raw_fd();
+        Ok(socket)
+    }
+
+    /// That no connection waits may have been seen without a call of mio's.
+    fn rearm_listener(&mut self) -> Result<(), Fault> {
+        let Some(listener) = &mut self.listener else {
+            return Ok(());
+        };
+        let armed = self
+            .poll
+            .registry()
+            .reregister(listener, LISTENER, mio::Interest::READABLE);
+        armed.map_err(|error| fault(&error))
+    }
 }
 
 /// epoll and kqueue report what comes after a short read or write. mio's back end for kernels that have neither arms an event
@@ -264,33 +301,22 @@ impl Os for RealOs {
     }
 
     fn accept(&mut self) -> Result<Self::Socket, Fault> {
-        let Some(listener) = &self.listener else {
-            return Err(Fault::Again);
-        };
-        if self.last_accepted.wrapping_add(1) >= self.reserve_from
-            && !has_unreserved(listener, &mut self.reserve_from)
-        {
-            return Err(shortage(listener));
+        let accepted = self.accept_next();
+        if !LEAVES_AFTER_SHORT && matches!(accepted, Err(Fault::Again)) {
+            self.rearm_listener()?;
         }
-        let mut accepted = listener.accept();
-        if let Err(error) = &accepted
-            && fault(error) == Fault::Exhausted
-        {
-            // At the first shortage the soft limit may be below the hard one.
-            let before = std::mem::replace(&mut self.reserve_from, reserve_from());
-            if self.reserve_from <= before {
-                return Err(shortage(listener));
-            }
-            accepted = listener.accept();
-        }
-        let (socket, _) = accepted.map_err(|error| fault(&error))?;
-        self.last_accepted = socket.as_raw_fd();
-        Ok(socket)
+        accepted
     }
 
     fn has_backlog(&mut self) -> bool {
         let listener = self.listener.as_ref();
-        listener.is_some_and(|listener| descriptors::is_readable(listener.as_raw_fd()))
+        let is_waited_for =
+            listener.is_some_and(|listener| descriptors::is_readable(listener.as_raw_fd()));
+        if !LEAVES_AFTER_SHORT && !is_waited_for {
+            // Without it the next connection waits for one that is closed.
+            let _ = self.rearm_listener();
+        }
+        is_waited_for
     }
 
     fn stop_listening(&mut self) {
