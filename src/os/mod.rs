@@ -3,6 +3,7 @@
 pub(crate) mod address;
 pub(crate) mod clock;
 mod descriptors;
+mod fault;
 mod file;
 mod memory;
 pub(crate) mod number;
@@ -15,9 +16,10 @@ use core::time::Duration;
 use std::io::IoSlice;
 use std::net::{SocketAddr, TcpStream};
 
+pub(crate) use fault::fault;
 pub(crate) use memory::{memory_limit, number};
 pub(crate) use real::{
-    KeepaliveTimes, Listener, Orphans, PortSharing, RealOs, Signals, SocketOptions, StopFlag, fault,
+    KeepaliveTimes, Listener, Orphans, PortSharing, RealOs, Signals, SocketOptions, StopFlag,
 };
 pub(crate) use signal::Wake;
 pub(crate) use variable::read_variable;
