@@ -215,10 +215,12 @@ impl Connection {
         is_whole
     }
 
-    /// The head did not parse, so assume nothing but the method: any client must understand the response.
+    /// The head did not parse, so assume nothing but the method: any client must understand the response. What may become HEAD
+    /// counts as HEAD: a response without content is one to every method.
     fn forget_request(&mut self, begun: &[u8]) {
         self.version = Version::Http11;
-        self.method = if begun.starts_with(b"HEAD ") {
+        let may_be_head = begun.iter().zip(b"HEAD ").all(|(byte, part)| byte == part);
+        self.method = if may_be_head && !begun.is_empty() {
             RequestMethod::Head
         } else {
             RequestMethod::Other
@@ -617,6 +619,23 @@ mod tests {
         next.refuse(Refusal::Timeout, b"\r");
         write_head(&mut next, ResponseLength::Known(9));
         assert!(!next.has_no_body(), "no head was received");
+    }
+
+    #[test]
+    fn what_may_become_head_is_refused_without_content() {
+        let has_content = |begun: &str| {
+            let mut connection = Connection::new();
+            assert_eq!(poll(&mut connection, begun), Ok(Event::NeedInput));
+            connection.refuse(Refusal::Memory, begun.as_bytes());
+            write_head(&mut connection, ResponseLength::Known(9));
+            !connection.has_no_body()
+        };
+        for begun in ["H", "HE", "HEA", "HEAD", "HEAD ", "HEAD /a"] {
+            assert!(!has_content(begun), "{begun:?}");
+        }
+        for begun in ["G", "GET", "HELLO", "HEADER", "HEADS /"] {
+            assert!(has_content(begun), "{begun:?}");
+        }
     }
 
     #[test]
