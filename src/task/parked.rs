@@ -53,8 +53,15 @@ struct Unwound<'a, F>(&'a mut Place<F>);
 
 impl<F> Drop for Unwound<'_, F> {
     fn drop(&mut self) {
-        drop_within(|| self.0.set(None));
+        drop_unwound(self.0);
     }
+}
+
+/// Not in the way of the futures that are ready.
+#[cold]
+#[inline(never)]
+fn drop_unwound<F>(place: &mut Place<F>) {
+    drop_within(|| place.set(None));
 }
 
 /// A future that waits to be woken.
