@@ -84,11 +84,11 @@ impl<S> ServiceHandler<S> {
     /// use coldstart::TestRequest;
     /// use coldstart_tower::ServiceHandler;
     ///
-    /// async fn whence(ConnectInfo(peer): ConnectInfo<SocketAddr>) -> String {
+    /// async fn show_peer(ConnectInfo(peer): ConnectInfo<SocketAddr>) -> String {
     ///     peer.to_string()
     /// }
     ///
-    /// let router = Router::new().route("/", get(whence));
+    /// let router = Router::new().route("/", get(show_peer));
     /// let mut handler = ServiceHandler::new(router).with_peer_address(ConnectInfo);
     /// let request = TestRequest::get("/").peer_address(([192, 0, 2, 7], 50_000).into());
     /// assert_eq!(request.run_handler(&mut handler).text(), "192.0.2.7:50000");

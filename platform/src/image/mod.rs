@@ -13,7 +13,7 @@ use sha2::{Digest as _, Sha256};
 pub(crate) const CODE: &str = "code";
 /// The start file.
 pub(crate) const START: &str = "/code/bootstrap";
-/// The user and group `nobody`, by number: an image without `/etc/passwd` has no names.
+/// The user and group that the start command runs as. Numbers, because the image has no `/etc/passwd`.
 pub(crate) const USER: &str = "65534:65534";
 
 /// What an image runs on.
