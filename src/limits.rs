@@ -79,6 +79,8 @@ pub const WORKERS_MAX: usize = 64;
 pub(crate) const POOL_QUEUE_MAX: usize = 1024;
 /// Bytes of all requests that wait for a thread of the pool: two of the largest default bodies.
 pub(crate) const POOL_QUEUE_LEN_MAX: usize = 64 * 1024 * 1024;
+/// Causes of an error that a log line and a failure keep: an error may be its own cause.
+pub(crate) const CAUSES_MAX: usize = 16;
 /// Bytes that wait for the peer in a [`Body::writer`](crate::Body::writer), unless it has a bound of its own.
 pub(crate) const WRITER_LEN_MAX: usize = 64 * 1024;
 /// The largest message of a WebSocket, in bytes, unless it has a bound of its own. Node's `ws` takes 100 MiB, tungstenite 64 MiB.

@@ -7,6 +7,7 @@ use std::borrow::Cow;
 
 use crate::current_request::CurrentRequest;
 use crate::handler::outcome::IntoResponse;
+use crate::limits::CAUSES_MAX;
 use crate::message::response::{Response, Status};
 
 use super::record;
@@ -14,9 +15,6 @@ use super::record;
 /// The field that tells the platform how a call ended; without it each response counts as a success
 /// ([contract §3](crate::contract#3-requests)).
 pub(super) const STATUS_FIELD: &str = "x-fc-status";
-
-/// How many causes of an error are kept. One that is its own cause has no last one.
-const CAUSES_MAX: usize = 16;
 
 /// Why a function failed. The caller gets it in the format of the built-in runtimes
 /// ([contract §3](crate::contract#3-requests)): `{"errorMessage":…,"errorType":…,"stackTrace":[…]}`, with status 404
