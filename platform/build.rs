@@ -8,7 +8,11 @@
 use std::env;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+
+use git::git;
+
+#[path = "src/git.rs"]
+mod git;
 
 /// What cargo writes into a package that it publishes.
 const PACKAGED: &str = ".cargo_vcs_info.json";
@@ -56,20 +60,4 @@ fn packaged_commit(text: &str) -> Option<String> {
     let after = text.split_once("\"sha1\"")?.1.split_once('"')?.1;
     let commit = after.split_once('"')?.0;
     commit.get(..SHOWN_LEN).map(str::to_owned)
-}
-
-fn git(folder: &Path, arguments: &[&str]) -> Option<String> {
-    let mut command = Command::new("git");
-    command
-        .env("GIT_OPTIONAL_LOCKS", "0")
-        .arg("-C")
-        .arg(folder)
-        .args(arguments);
-    let output = command
-        .stdin(Stdio::null())
-        .stderr(Stdio::null())
-        .output()
-        .ok()?;
-    let text = String::from_utf8(output.stdout).ok()?;
-    output.status.success().then(|| text.trim().to_owned())
 }

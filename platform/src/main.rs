@@ -13,6 +13,7 @@ mod environment;
 mod exit;
 mod fix;
 mod gateway;
+mod git;
 mod headers;
 mod image;
 mod instance;

@@ -1,9 +1,9 @@
 //! The labels of an image that say which source it was made from.
 
 use std::path::Path;
-use std::process::{Command, Stdio};
 
 use super::documents::Labels;
+use crate::git::git;
 
 /// In front of the names that the image specification lists.
 const PREFIX: &str = "org.opencontainers.image.";
@@ -41,21 +41,4 @@ fn revision(folder: &Path) -> Option<String> {
     let changes = git(folder, &["status", "--porcelain", "--untracked-files=no"])?;
     let mark = if changes.is_empty() { "" } else { "-dirty" };
     Some(format!("{commit}{mark}"))
-}
-
-fn git(folder: &Path, arguments: &[&str]) -> Option<String> {
-    let mut command = Command::new("git");
-    // Reads only: another git may be at work in the folder.
-    command
-        .env("GIT_OPTIONAL_LOCKS", "0")
-        .arg("-C")
-        .arg(folder)
-        .args(arguments);
-    let output = command
-        .stdin(Stdio::null())
-        .stderr(Stdio::null())
-        .output()
-        .ok()?;
-    let text = String::from_utf8(output.stdout).ok()?;
-    output.status.success().then(|| text.trim().to_owned())
 }
