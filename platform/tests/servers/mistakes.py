@@ -17,7 +17,7 @@ stopping = threading.Event()
 hoard = []
 initialized = 0
 checked = 0
-in_a_row = 0
+in_a_row, latest = 0, None
 worked_at = float("-inf")
 
 
@@ -118,7 +118,7 @@ class Connection:
                 busy -= 1
 
     def respond(self, method, target):
-        global current, initialized, checked, in_a_row, worked_at
+        global current, initialized, checked, in_a_row, latest, worked_at
         headers, length = {}, 0
         while True:
             field = self.reader.readline(70_000).decode("latin-1")
@@ -147,9 +147,10 @@ class Connection:
             # Not more on a connection: the limit of the process must not end it before a check looks at the leak.
             hoard.append(os.open("/dev/null", os.O_RDONLY))
         if makes("wears-out"):
-            # One check sends more than this without a call of another path.
-            in_a_row = in_a_row + 1 if path == "/" else 0
-            if in_a_row == 1500:
+            # One check sends more than this on one connection while no other has a call, however quick the machine is.
+            in_a_row = in_a_row + 1 if path == "/" and self is latest else 0
+            latest = self
+            if in_a_row == 1200:
                 print("worn out", flush=True)
                 os._exit(9)
         if makes("zombies"):
