@@ -22,9 +22,18 @@ pub(crate) struct Drawing {
     pub(crate) title: &'static str,
     pub(crate) height: f64,
     pub(crate) svg: String,
+    /// What it means for a bill, in one sentence below the chart.
+    pub(crate) meaning: String,
 }
 
 impl Drawing {
+    pub(crate) fn meaning(self, meaning: impl Into<String>) -> Self {
+        Self {
+            meaning: meaning.into(),
+            ..self
+        }
+    }
+
     fn new(title: &'static str, note: &str) -> Self {
         Self {
             title,
@@ -36,6 +45,7 @@ impl Drawing {
                 escaped(title),
                 escaped(note)
             ),
+            meaning: String::new(),
         }
     }
 

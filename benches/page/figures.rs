@@ -1,5 +1,6 @@
 //! The charts of the report, and the figures each shows.
 
+use super::bill::Meaning;
 use super::bounds::growth;
 use super::chart::{Bars, Drawing, Lines, Ranges};
 use super::results::Results;
@@ -15,6 +16,7 @@ struct Column {
     /// The program that ratios are relative to.
     yardstick: Option<&'static str>,
     bound: Option<f64>,
+    meaning: Meaning,
 }
 
 impl Column {
@@ -33,6 +35,7 @@ impl Column {
             bound: self.bound,
         }
         .draw()
+        .meaning(self.meaning.sentence(results, self.scenario, self.column))
     }
 }
 
@@ -49,6 +52,7 @@ const fn start_column(
     note: &'static str,
     unit: Unit,
     column: &'static str,
+    meaning: Meaning,
 ) -> Column {
     Column {
         title,
@@ -58,6 +62,7 @@ const fn start_column(
         column,
         yardstick: None,
         bound: None,
+        meaning,
     }
 }
 
@@ -72,30 +77,46 @@ pub(crate) fn start_charts(results: &Results) -> Vec<Drawing> {
             "from spawn to the first byte of the response; × floor",
             Unit::Micros,
             "first_byte_us",
+            Meaning::Seconds(
+                "A caller without a warm instance waits for it. A million starts:",
+                1e6,
+            ),
         )),
         floor(start_column(
             "CPU time of a start",
             "user and system, up to the first response; × floor",
             Unit::Micros,
             "cpu_us",
+            Meaning::Seconds("What a million starts take of a processor:", 1e6),
         )),
         floor(start_column(
             "Start from a cold page cache",
             "the file is read from disk before it runs; × floor",
             Unit::Micros,
             "cold_first_byte_us",
+            Meaning::Seconds(
+                "The first start on a machine reads the file. A thousand of them:",
+                1e3,
+            ),
         )),
         start_column(
             "Page faults of a start",
             "minor, up to the first response",
             Unit::Count,
             "faults",
+            Meaning::Bytes(
+                "Each fault is a page of 4 KiB or more that the instance's memory pays for:",
+                4096.0,
+            ),
         ),
         start_column(
             "System calls before listen",
             "counted by strace, from execve on",
             Unit::Count,
             "calls_to_listen",
+            Meaning::Text(
+                "No bill lists them; each is a way into the kernel and back before anybody is served.",
+            ),
         ),
         Column {
             bound: Some(450.0 * 1024.0),
@@ -104,6 +125,10 @@ pub(crate) fn start_charts(results: &Results) -> Vec<Drawing> {
                 "stripped; without shared libraries",
                 Unit::Bytes,
                 "file_bytes",
+                Meaning::Bytes(
+                    "Each machine fetches it before its first start. A thousand times:",
+                    1e3,
+                ),
             )
         },
     ];
@@ -117,7 +142,13 @@ pub(crate) fn cpu_charts(results: &Results) -> Vec<Drawing> {
             scenario: Some(scenario),
             yardstick: Some("limit"),
             bound: bound.and_then(|bound| Some(bound * limit?)),
-            ..start_column(title, note, Unit::Micros, "cpu_us")
+            ..start_column(
+                title,
+                note,
+                Unit::Micros,
+                "cpu_us",
+                Meaning::Seconds("What a million take of a processor:", 1e6),
+            )
         };
         column.draw(results)
     };
@@ -136,10 +167,10 @@ pub(crate) fn cpu_charts(results: &Results) -> Vec<Drawing> {
 }
 
 pub(crate) fn memory_charts(results: &Results) -> Vec<Drawing> {
-    let bytes = |title, note, scenario, column, bound| Column {
+    let bytes = |title, note, scenario, column, bound, meaning| Column {
         scenario: Some(scenario),
         bound: Some(bound),
-        ..start_column(title, note, Unit::Bytes, column)
+        ..start_column(title, note, Unit::Bytes, column, meaning)
     };
     let mut charts = vec![
         bytes(
@@ -148,6 +179,7 @@ pub(crate) fn memory_charts(results: &Results) -> Vec<Drawing> {
             "idle",
             "connection_bytes",
             128.0,
+            Meaning::Bytes("The platform keeps connections open for a day. 10 000 of them, in an instance that has 128 MB or more:", 1e4),
         )
         .draw(results),
         bytes(
@@ -156,11 +188,17 @@ pub(crate) fn memory_charts(results: &Results) -> Vec<Drawing> {
             "plain-64",
             "rss_bytes",
             500_000.0,
+            Meaning::Bytes("The smallest instance has 128 MB, and what the server leaves is the function's. The server takes:", 1.0),
         )
         .draw(results),
     ];
-    charts.push(growth_chart(results));
-    charts.push(connections_chart(results));
+    charts
+        .push(growth_chart(results).meaning(
+            "At 1.00× a request costs the same however many other callers are connected.",
+        ));
+    charts.push(connections_chart(results).meaning(
+        "The lower and flatter a line, the more callers share one instance, which is billed once.",
+    ));
     charts
 }
 
@@ -226,4 +264,5 @@ pub(crate) fn latency_chart(results: &Results) -> Drawing {
         absent,
     }
     .draw()
+    .meaning("How long callers wait while an instance has work, and so what is billed for their calls: one of 100 waits for the 99 %, one of 1000 for the 99.9 %.")
 }

@@ -1,6 +1,7 @@
 //! The report: targets, charts and tables from the result files.
 
 pub(crate) mod axum;
+pub(crate) mod bill;
 pub(crate) mod bounds;
 pub(crate) mod chart;
 pub(crate) mod figures;

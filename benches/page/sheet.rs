@@ -154,11 +154,12 @@ fn charts(page: &mut String, drawings: Vec<Drawing>) {
     for drawing in drawings {
         let _ = writeln!(
             page,
-            "<svg viewBox='0 0 {} {:.0}' role='img' aria-label='{}'>{}</svg>",
+            "<figure><svg viewBox='0 0 {} {:.0}' role='img' aria-label='{}'>{}</svg><figcaption>{}</figcaption></figure>",
             chart::WIDTH,
             drawing.height,
             escaped(drawing.title),
-            drawing.svg
+            drawing.svg,
+            escaped(&drawing.meaning)
         );
     }
     page.push_str("</div>\n");
