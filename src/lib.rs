@@ -36,6 +36,7 @@
 //! - A body that is too large to hold, another protocol, a response before the body: [`Handler::accept`].
 //! - Several loops: [`Server::workers`].
 //! - A test without a server: [`TestRequest`].
+//! - What blocks, how bodies flow, what peers can make the server hold, and what a start costs: [`guide`].
 //! - What the platform demands and does: [`contract`].
 //! - From another server, such as actix-web or `tiny_http`: [`migrating`]; from axum: coldstart-tower.
 //!
@@ -81,6 +82,9 @@ pub mod testing;
 #[cfg(doc)]
 #[doc = include_str!("../docs/contract.md")]
 pub mod contract {}
+#[cfg(doc)]
+#[doc = include_str!("../docs/guide.md")]
+pub mod guide {}
 #[cfg(doc)]
 #[doc = include_str!("../docs/migrating.md")]
 pub mod migrating {}
