@@ -19,8 +19,24 @@ const PACKAGED: &str = ".cargo_vcs_info.json";
 /// Letters of the commit that are shown.
 const SHOWN_LEN: usize = 12;
 
+/// `other` builds what is for systems other than Linux, so that it can be tested on Linux.
+const SYSTEM: &str = "COLDSTART_SYSTEM";
+const NO_WINDOWS: &str =
+    "coldstart runs on Linux, and on macOS for development; on Windows, build and run it in WSL 2";
+
 fn main() {
     println!("cargo::rerun-if-changed=build.rs");
+    println!("cargo::rerun-if-env-changed={SYSTEM}");
+    println!("cargo::rustc-check-cfg=cfg(on_linux)");
+    if env::var_os("CARGO_CFG_UNIX").is_none() {
+        // Of this package alone: its sources would add an error for each name that is not there.
+        println!("cargo::error={NO_WINDOWS}");
+        return;
+    }
+    let is_linux = env::var("CARGO_CFG_TARGET_OS").is_ok_and(|system| system == "linux");
+    if is_linux && env::var(SYSTEM).as_deref() != Ok("other") {
+        println!("cargo::rustc-cfg=on_linux");
+    }
     let version = env::var("CARGO_PKG_VERSION").unwrap_or_default();
     // While the command is developed, a commit changes nothing that would have to be built again.
     let is_for_users = env::var("PROFILE").is_ok_and(|profile| profile == "release");

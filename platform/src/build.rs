@@ -12,6 +12,7 @@ use crate::deployment::actions::Action;
 use crate::exit::Failure;
 use crate::pack;
 use crate::project::Scratch;
+use crate::system;
 use crate::watch::files::Built;
 
 const TARGET: &str = "x86_64-unknown-linux-musl";
@@ -84,6 +85,13 @@ impl Recipe {
         deployment: Option<&Deployment>,
         arguments: &SourceArguments,
     ) -> Result<Self, Failure> {
+        if let Some(here) = system::FOREIGN {
+            return Err(Failure::input(format!(
+                "{} is built for Linux, and {here} that does not run",
+                folder.display()
+            ))
+            .fix("build it for this machine, and name the program: cargo build && coldstart run -- target/debug/NAME"));
+        }
         let (package, scratch) = match deployment {
             Some(deployment) => {
                 let code = deployment.function.code.as_ref().map(|code| &code.path);

@@ -6,6 +6,7 @@ use std::path::Path;
 
 use crate::listeners::Obstacle;
 use crate::project::{Project, Start};
+use crate::system;
 
 const SCANNED_LEN_MAX: usize = 64 * 1024 * 1024;
 const BAD_INTERPRETER: i32 = 127;
@@ -327,6 +328,9 @@ pub(crate) fn cannot_execute(start: &Start, error: &io::Error) -> Vec<String> {
             "the command does not exist here: check its spelling and PATH, and that the platform's image has it"
         }
         (_, io::ErrorKind::PermissionDenied) => "chmod 755 the file, and its folders",
+        (_, _) if system::FOREIGN.is_some() => {
+            "executables for Linux do not run here: build it for this machine, and name the program: coldstart run -- PROGRAM"
+        }
         (_, _) => "build for Linux on x86-64, or begin a script with #!",
     };
     vec![line.to_owned()]

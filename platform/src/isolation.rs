@@ -1,22 +1,33 @@
 //! How far a function is separated from this machine: as asked, and as far as the kernel allows.
 
+use std::net::Ipv4Addr;
 use std::path::Path;
 use std::sync::OnceLock;
 
 use crate::arguments::SourceArguments;
 use crate::console::{Tone, say};
 use crate::exit::Failure;
-use crate::processes;
-use crate::sandbox::{self, Isolation, Network, Refusal};
+use crate::sandbox::{Isolation, Network, Refusal};
+use crate::system;
+
+/// Said where the router can dial nothing but an address on which each server accepts.
+const UNSEEN_BINDS: &str = "; a server that listens on 127.0.0.1 only looks right, unless the machine has another \
+                            address of loopback: sudo ifconfig lo0 alias 127.0.0.2";
 
 /// Chooses the isolation, and announces one that differs from the usual. Without a sandbox, a function starts anyway,
 /// unless its network was asked for.
 pub(crate) fn choose(arguments: &SourceArguments, code: &Path) -> Result<Isolation, Failure> {
-    if !processes::are_visible() {
-        announce(
-            "without /proc it is not seen which processes belong to the function, how much memory they use, and where \
-             they listen",
-        );
+    if let Some(blindness) = system::blindness() {
+        if arguments.network == Some(Network::Own) {
+            return Err(Failure::machine(format!(
+                "--network own needs a sandbox, and {blindness} there is none"
+            )));
+        }
+        announce(&format!(
+            "{blindness} there is no sandbox, and it is not seen which processes belong to the function, how much memory \
+             they use, and where they listen{}",
+            if sees_binds() { "" } else { UNSEEN_BINDS }
+        ));
         return Ok(Isolation::Direct);
     }
     if arguments.no_sandbox.is_on() {
@@ -38,6 +49,11 @@ pub(crate) fn choose(arguments: &SourceArguments, code: &Path) -> Result<Isolati
     }
 }
 
+/// Returns whether a server that listens on loopback only can be told from one that the router reaches.
+pub(crate) fn sees_binds() -> bool {
+    system::router_address(Network::Host) != Ipv4Addr::LOCALHOST
+}
+
 /// Tries a sandbox out, once for each network.
 pub(crate) fn allows(network: Network, code: &Path) -> Result<(), Refusal> {
     static HOST: OnceLock<Result<(), Refusal>> = OnceLock::new();
@@ -47,7 +63,7 @@ pub(crate) fn allows(network: Network, code: &Path) -> Result<(), Refusal> {
         Network::Own => &OWN,
     };
     tried
-        .get_or_init(|| sandbox::rehearse(code, network))
+        .get_or_init(|| system::rehearse(code, network))
         .clone()
 }
 

@@ -24,7 +24,6 @@ mod listeners;
 mod manual;
 mod pack;
 mod package;
-mod processes;
 mod project;
 mod remains;
 mod report_file;
@@ -33,6 +32,7 @@ mod sandbox;
 mod settings;
 mod shortage;
 mod starting;
+mod system;
 mod template;
 mod watch;
 mod wire;
@@ -46,7 +46,7 @@ use exit::{Failure, Status};
 use interrupt::{Interrupt, Manner};
 
 fn main() -> ExitCode {
-    if let Some(code) = sandbox::stage() {
+    if let Some(code) = system::stage() {
         return code;
     }
     let arguments = Arguments::parse();

@@ -9,6 +9,8 @@ use std::time::Duration;
 
 use rustix::process::{Pid, Signal, WaitOptions, kill_process, waitpid};
 
+use crate::system;
+
 /// Killing an orphan can orphan its children in turn.
 const ROUNDS_MAX: u32 = 50;
 /// Removal is retried while something still writes into the folder.
@@ -43,17 +45,16 @@ enum End {
 
 /// Makes this program the parent of all orphaned descendants, so that the sweep finds them.
 pub(crate) fn adopt_orphans() {
-    let own = rustix::process::getpid();
-    // If the kernel refuses, the sweep still ends whole process groups, which nearly always suffices.
-    rustix::process::set_child_subreaper(Some(own)).ok();
+    // Where that is not possible, the sweep still ends whole process groups, which nearly always suffices.
+    system::adopt_orphans();
     // A shell that became this program through `exec` may have children already. They are not ours to kill.
-    with(|register| register.inherited = children());
+    with(|register| register.inherited = system::children());
 }
 
 /// Ends descendants that left their process group and lost their parent.
 fn end_orphans(inherited: &[i32]) {
     for _ in 0..ROUNDS_MAX {
-        let orphans: Vec<i32> = children()
+        let orphans: Vec<i32> = system::children()
             .into_iter()
             .filter(|child| !inherited.contains(child))
             .collect();
@@ -65,20 +66,6 @@ fn end_orphans(inherited: &[i32]) {
             waitpid(Some(orphan), WaitOptions::empty()).ok();
         }
     }
-}
-
-fn children() -> Vec<i32> {
-    let tasks = fs::read_dir("/proc/self/task")
-        .into_iter()
-        .flatten()
-        .flatten();
-    let lists = tasks.filter_map(|task| fs::read_to_string(task.path().join("children")).ok());
-    let numbers = |list: String| -> Vec<i32> {
-        list.split_whitespace()
-            .filter_map(|number| number.parse().ok())
-            .collect()
-    };
-    lists.flat_map(numbers).collect()
 }
 
 /// A registered temporary folder. Dropping this unregisters the folder.

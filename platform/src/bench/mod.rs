@@ -210,7 +210,7 @@ impl Measured {
                 wire = dial(&instance).map_err(|fault| self.failed(&fault))?;
             }
         }
-        self.memory_kb = self.memory_kb.max(instance.process.usage().memory_kb);
+        self.memory_kb = self.memory_kb.max(instance.memory_kb());
         Ok(())
     }
 

@@ -17,7 +17,8 @@ pub(crate) struct Measured {
     pub(super) first_byte: Sample,
     /// One request on a kept-alive connection.
     pub(super) warm: Sample,
-    pub(super) memory_kb: u64,
+    /// None where it is not seen.
+    pub(super) memory_kb: Option<u64>,
     pub(super) probing: Probing,
 }
 
@@ -41,12 +42,14 @@ pub(crate) struct Report {
 impl Report {
     /// Which processors the two sides had.
     pub(super) fn placement(&self) -> String {
-        let list = |numbers: Vec<usize>| {
+        let list = |numbers: &[usize]| {
             let numbers: Vec<String> = numbers.iter().map(usize::to_string).collect();
             numbers.join(", ")
         };
         let servers = list(self.cores.servers());
-        if self.cores.are_apart() {
+        if servers.is_empty() {
+            "servers and probe share all, none of which can be set aside here".to_owned()
+        } else if self.cores.are_apart() {
             format!(
                 "servers on {servers}, probe on {}",
                 list(self.cores.probe())
@@ -80,14 +83,19 @@ impl Measured {
             listen: empty(),
             first_byte: empty(),
             warm: empty(),
-            memory_kb: 0,
+            memory_kb: None,
             probing: Probing::default(),
         }
     }
 
     /// The peak, for people.
     pub(super) fn memory(&self) -> String {
-        let tenths = self.memory_kb % 1024 * 10 / 1024;
-        format!("{}.{tenths} MB", self.memory_kb / 1024)
+        self.memory_kb.map_or_else(
+            || "not seen".to_owned(),
+            |used| {
+                let tenths = used % 1024 * 10 / 1024;
+                format!("{}.{tenths} MB", used / 1024)
+            },
+        )
     }
 }

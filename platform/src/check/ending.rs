@@ -1,6 +1,5 @@
 //! X: how the function ends, and how it refuses to start.
 
-use std::fs;
 use std::net::TcpListener;
 use std::os::unix::process::ExitStatusExt as _;
 use std::time::{Duration, Instant};
@@ -18,6 +17,7 @@ use crate::instance::launch::NotStarted;
 use crate::instance::process::exit_code;
 use crate::sandbox::Isolation;
 use crate::shortage;
+use crate::system;
 use crate::wire::Fault;
 
 const END_PATIENCE: Duration = Duration::from_secs(10);
@@ -80,7 +80,7 @@ pub(crate) fn on_sigterm(subject: &Subject, instance: &Instance) -> Observation 
         (Ok(()), _)
             if is_handled
                 && status.signal() == Some(Signal::TERM.as_raw())
-                && subject.project.isolation == Isolation::Supervised =>
+                && !matches!(subject.project.isolation, Isolation::Sandboxed(_)) =>
         {
             Observation::Held(
                 "it raised SIGTERM again after its handler, the request in flight got its response"
@@ -97,8 +97,8 @@ fn handles_sigterm(instance: &Instance) -> bool {
 
 /// A shell that waits for the server as its child.
 fn is_wrapped(instance: &Instance) -> bool {
-    let program = fs::read_link(format!("/proc/{}/exe", instance.process.id()));
-    let is_shell = program.is_ok_and(|program| {
+    let program = system::program(instance.process.id());
+    let is_shell = program.is_some_and(|program| {
         let name = program.file_name().unwrap_or_default();
         SHELLS.iter().any(|shell| name == *shell)
     });

@@ -10,6 +10,7 @@ use crate::clock::{self, human};
 use crate::fix::Trouble;
 use crate::instance::Instance;
 use crate::shortage;
+use crate::system::blindness;
 use crate::wire::Fault;
 
 const PATIENCE_MIN: Duration = Duration::from_secs(10);
@@ -46,10 +47,19 @@ pub(crate) fn at_a_time(subject: &Subject, instance: &Instance) -> Observation {
         Err(broken) => return broken.into(),
     };
     if let Some(time) = together.serial {
-        return Break::new(format!(
-            "one request takes {}, {limit} at a time take {}: they wait for each other, and not for a processor",
+        let seen = format!(
+            "one request takes {}, {limit} at a time take {}",
             human(alone.time),
             human(time)
+        );
+        if !together.is_seen {
+            let blindness = blindness().unwrap_or("here");
+            return Observation::Unseen(format!(
+                "{seen}; {blindness} it is not seen whether they wait for each other or for a processor"
+            ));
+        }
+        return Break::new(format!(
+            "{seen}: they wait for each other, and not for a processor"
         ))
         .trouble(Trouble::Serial)
         .is(Cause::Serial)
@@ -66,6 +76,8 @@ pub(crate) fn at_a_time(subject: &Subject, instance: &Instance) -> Observation {
 
 /// What several bursts of the same size showed.
 struct Bursts {
+    /// Whether it is seen what the requests wait for.
+    is_seen: bool,
     /// How long one took, if the requests waited for each other in all of them.
     serial: Option<Duration>,
     reflecting: usize,
@@ -79,6 +91,7 @@ fn bursts(
 ) -> Result<Bursts, Break> {
     let mut is_serial = limit >= COUNT_MIN && alone >= TIME_MIN;
     let mut all = Bursts {
+        is_seen: true,
         serial: None,
         reflecting: 0,
     };
@@ -88,7 +101,8 @@ fn bursts(
         all.reflecting += together.reflecting;
         // What has work all the time, or waits for a processor, cannot do more of it at once. A busy machine makes that
         // longer, but not the time without work.
-        let idle = together.time.mul_f64(1.0 - work);
+        let idle = together.time.mul_f64(1.0 - work.unwrap_or_default());
+        all.is_seen &= work.is_some();
         is_serial &= idle > (alone * limit).mul_f64(0.6);
         all.serial = is_serial.then_some(together.time);
         let again_max = if is_serial { CERTAIN_AFTER } else { AGAIN_MAX };

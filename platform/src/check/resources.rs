@@ -1,7 +1,5 @@
 //! R: what the processes hold after work.
 
-use std::fs;
-use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -12,6 +10,7 @@ use super::subject::{Depth, Subject};
 use crate::instance::Instance;
 use crate::instance::process::eventually;
 use crate::shortage;
+use crate::system::{self, Work, blindness};
 use crate::wire::Fault;
 
 const THREADS_MAX: u64 = 1024;
@@ -37,6 +36,8 @@ const REAP_PATIENCE: Duration = Duration::from_secs(3);
 const REST_PATIENCE: Duration = Duration::from_secs(1);
 /// What arrives for a thread makes it runnable at once, but not before the kernel has had a turn.
 const REST_PERIOD: Duration = Duration::from_millis(15);
+/// How long [`rest`] waits where it is not seen whether a thread has work.
+const REST_UNSEEN: Duration = Duration::from_millis(100);
 /// How often threads are looked at.
 const SAMPLE_PERIOD: Duration = Duration::from_millis(5);
 /// How often new processes are looked for.
@@ -66,7 +67,9 @@ impl Depth {
 pub(crate) fn memory(subject: &Subject, instance: &Instance) -> Observation {
     let call = subject.plain(instance);
     send(subject, instance, &call, WARM_UP);
-    let before = instance.process.usage().memory_kb;
+    let Some(before) = instance.memory_kb() else {
+        return unseen("the memory");
+    };
     let load = send(subject, instance, &call, subject.depth.load());
     let sent = load.requests;
     if let Some(fault) = &load.lost {
@@ -75,7 +78,9 @@ pub(crate) fn memory(subject: &Subject, instance: &Instance) -> Observation {
             .fix("find in the function's log what many requests use up")
             .into();
     }
-    let after = instance.process.usage().memory_kb;
+    let Some(after) = instance.memory_kb() else {
+        return unseen("the memory");
+    };
     let limit_kb = subject.project.settings.memory_mb * 1024;
     let (before_mb, after_mb) = (before / 1024, after / 1024);
     if after > limit_kb {
@@ -111,7 +116,9 @@ enum Growth {
 /// R2: threads and descriptors after everything else, and whether requests add to the descriptors.
 pub(crate) fn handles(subject: &Subject, instance: &Instance) -> Observation {
     let growth = growth(subject, instance);
-    let usage = instance.process.usage();
+    let Some(usage) = instance.process.usage() else {
+        return unseen("what is open");
+    };
     // R3 reports these.
     let threads = usage.threads.saturating_sub(zombies_of(instance) as u64);
     if threads >= THREADS_MAX {
@@ -142,7 +149,8 @@ pub(crate) fn handles(subject: &Subject, instance: &Instance) -> Observation {
 /// The descriptors that stay open with each round of requests, and the number of these requests. How many are open in
 /// all would depend on how many requests the machine has managed so far.
 fn growth(subject: &Subject, instance: &Instance) -> Growth {
-    let open = || instance.process.usage().descriptors;
+    let usage = || instance.process.usage().unwrap_or_default();
+    let open = || usage().descriptors;
     let call = subject.plain(instance);
     let first = open();
     let (mut before, mut all) = (first, 0);
@@ -165,6 +173,9 @@ fn growth(subject: &Subject, instance: &Instance) -> Growth {
 
 /// R3: processes that have ended and that no parent has waited for.
 pub(crate) fn zombies(_: &Subject, instance: &Instance) -> Observation {
+    if blindness().is_some() {
+        return unseen("what has ended");
+    }
     let is_reaped = || zombies_of(instance) <= ZOMBIES_MAX;
     if eventually(Instant::now() + REAP_PATIENCE, is_reaped) {
         return Observation::Held("no zombies".to_owned());
@@ -176,17 +187,24 @@ pub(crate) fn zombies(_: &Subject, instance: &Instance) -> Observation {
 
 fn zombies_of(instance: &Instance) -> usize {
     let members = instance.process.members();
-    members.into_iter().filter(|id| is_zombie(*id)).count()
+    members
+        .into_iter()
+        .filter(|id| system::is_zombie(*id))
+        .count()
 }
 
-fn is_zombie(process: i32) -> bool {
-    let folder = format!("/proc/{process}");
-    stat(Path::new(&folder)).is_some_and(|fields| fields.first().is_some_and(|state| state == "Z"))
+/// What this system does not show.
+fn unseen(what: &str) -> Observation {
+    let blindness = blindness().unwrap_or("here");
+    Observation::Unseen(format!("{blindness} it is not seen: {what} of a process"))
 }
 
 /// Acts, and tells for which part of that time a thread of the instance ran or waited for a processor. Unlike the
-/// processor time, this does not depend on how much of the processors other programs leave to it.
-pub(crate) fn share_of_work<T>(instance: &Instance, act: impl FnOnce() -> T) -> (T, f64) {
+/// processor time, this does not depend on how much of the processors other programs leave to it. `None` if it is not seen.
+pub(crate) fn share_of_work<T>(instance: &Instance, act: impl FnOnce() -> T) -> (T, Option<f64>) {
+    if blindness().is_some() {
+        return (act(), None);
+    }
     let is_over = AtomicBool::new(false);
     let sampling = || {
         let (mut working, mut all) = (0_u32, 0_u32);
@@ -197,7 +215,7 @@ pub(crate) fn share_of_work<T>(instance: &Instance, act: impl FnOnce() -> T) -> 
                 members = instance.process.members();
             }
             all += 1;
-            working += u32::from(members.iter().any(|member| has_thread_in(&["R"], *member)));
+            working += u32::from(members.iter().any(|id| system::works(*id, Work::Runs)));
             thread::sleep(SAMPLE_PERIOD);
         }
         f64::from(working) / f64::from(all.max(1))
@@ -206,40 +224,23 @@ pub(crate) fn share_of_work<T>(instance: &Instance, act: impl FnOnce() -> T) -> 
         let sampled = shortage::spawn_scoped(scope, sampling);
         let result = act();
         is_over.store(true, Ordering::Relaxed);
-        let share = sampled.map(|sampled| sampled.join().unwrap_or_default());
-        (result, share.unwrap_or_default())
+        let share = sampled.ok().and_then(|sampled| sampled.join().ok());
+        (result, share)
     })
 }
 
 /// Waits until the instance has done what it can do about all that has arrived so far: no thread of it has work. On a
 /// busy machine a server gets to it late.
 pub(crate) fn rest(instance: &Instance) {
-    let is_busy = |member| has_thread_in(&["R", "D"], member);
+    if blindness().is_some() {
+        thread::sleep(REST_UNSEEN);
+        return;
+    }
+    let is_busy = |member| system::works(member, Work::RunsOrWaits);
     let mut was_idle = false;
     eventually(Instant::now() + REST_PATIENCE, || {
         thread::sleep(REST_PERIOD);
         let is_idle = !instance.process.members().into_iter().any(is_busy);
         std::mem::replace(&mut was_idle, is_idle) && is_idle
     });
-}
-
-/// Whether a thread of the process is in one of these states. `R` is running, or would be if a processor were free; `D`
-/// waits for a disk.
-fn has_thread_in(states: &[&str], process: i32) -> bool {
-    let threads = fs::read_dir(format!("/proc/{process}/task"));
-    threads.into_iter().flatten().flatten().any(|thread| {
-        let fields = stat(&thread.path());
-        fields.is_some_and(|fields| {
-            fields
-                .first()
-                .is_some_and(|state| states.contains(&state.as_str()))
-        })
-    })
-}
-
-/// The fields of `stat` in a folder of `/proc` from the state on. The name before them may hold anything.
-fn stat(folder: &Path) -> Option<Vec<String>> {
-    let line = fs::read_to_string(folder.join("stat")).ok()?;
-    let (_, fields) = line.rsplit_once(") ")?;
-    Some(fields.split(' ').map(str::to_owned).collect())
 }

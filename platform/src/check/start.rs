@@ -18,8 +18,8 @@ use crate::fix::Trouble;
 use crate::instance::Instance;
 use crate::instance::command::Circumstances;
 use crate::instance::timeline::Part;
+use crate::isolation;
 use crate::package::inspect::{self, Debian, Fault};
-use crate::processes;
 use crate::project::Start;
 use crate::settings::{Origin, Settings};
 use crate::shortage;
@@ -193,6 +193,12 @@ fn broken(subject: &Subject, fault: &Fault) -> Observation {
 /// S3: it listens where the router dials.
 pub(crate) fn listens(_: &Subject, instance: &Instance) -> Observation {
     let took = instance.timeline.of(Part::Listen).unwrap_or_default();
+    if !isolation::sees_binds() {
+        return Observation::Unseen(format!(
+            "open after {}, but each server accepts on 127.0.0.1; sudo ifconfig lo0 alias 127.0.0.2 shows more",
+            human(took)
+        ));
+    }
     Observation::Held(format!("0.0.0.0:{} after {}", instance.port(), human(took)))
 }
 
@@ -243,7 +249,7 @@ pub(crate) fn survives_probes(subject: &Subject, instance: &Instance) -> Observa
     // It may end for a reset only after it has responded to a request that came later.
     rest(instance);
     match reply {
-        Ok(_) if processes::is_ending(instance.process.id()) => Break::new(
+        Ok(_) if instance.process.is_ending() => Break::new(
             "the process ended after resets and half-open connections",
         )
         .caller(CallerError::ProcessExited)

@@ -47,7 +47,7 @@ struct Call<'a> {
     /// Once the head of a response is sent, no error response can follow.
     responded: Responded,
     body: BodyState,
-    memory_kb: u64,
+    memory_kb: Option<u64>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -126,7 +126,7 @@ pub(crate) fn refuse_head(fleet: &Arc<Fleet>, fault: Fault, caller: &Wire) -> Op
         status,
         verdict,
         took: call.began.elapsed(),
-        memory_kb: 0,
+        memory_kb: Some(0),
         memory_max_mb: fleet.project().settings.memory_mb,
     });
     Some(after)
@@ -141,7 +141,7 @@ impl<'a> Call<'a> {
             began: Instant::now(),
             responded: Responded::Not,
             body: BodyState::Unread,
-            memory_kb: 0,
+            memory_kb: Some(0),
             request,
         }
     }
@@ -186,7 +186,7 @@ impl<'a> Call<'a> {
             admission.becomes_stream();
         }
         self.pass_rest(inbound, &outbound, &admission, (caller, delimiter))?;
-        self.memory_kb = admission.resident.instance.process.usage().memory_kb;
+        self.memory_kb = admission.resident.instance.memory_kb();
         self.body = BodyState::Read;
         let after = match self.responded {
             Responded::UntilClose(_) | Responded::With(101) => After::Close,

@@ -116,7 +116,7 @@ pub(crate) fn run_later(
         let admission = fleet.admit();
         let result = admission.and_then(|admission| {
             let reply = invoke(&admission.resident, &request_id, &api_call, &event)?;
-            Ok((reply, admission.resident.instance.process.usage().memory_kb))
+            Ok((reply, admission.resident.instance.memory_kb()))
         });
         let (status, verdict, memory_kb) = match &result {
             Ok((reply, memory)) if is_function_error(&reply.head) => {
@@ -126,7 +126,7 @@ pub(crate) fn run_later(
             Err(error) => (
                 error.status(),
                 Verdict::Platform(error.message(fleet.style)),
-                0,
+                Some(0),
             ),
         };
         fleet.reporter.end(&Outcome {

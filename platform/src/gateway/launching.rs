@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use super::outcome::Reporter;
 use crate::instance::launch::Witness;
 use crate::instance::process::Process;
-use crate::processes;
+use crate::system;
 use crate::watch::blame::Written;
 
 /// The start in progress. It can be called off before its process exists.
@@ -50,7 +50,7 @@ impl Launching {
     pub(super) fn written(&self) -> Option<Written> {
         let process = self.process()?;
         let members = process.members();
-        let written: Option<u64> = members.iter().map(|id| processes::written(*id)).sum();
+        let written: Option<u64> = members.iter().map(|id| system::written(*id)).sum();
         // One that has ended is counted no more.
         let is_whole = !members.is_empty() && process.ended().is_none();
         let logged = self.logged.load(Ordering::Relaxed);

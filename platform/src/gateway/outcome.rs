@@ -32,7 +32,8 @@ pub(crate) struct Outcome<'a> {
     pub(crate) status: u16,
     pub(crate) verdict: Verdict,
     pub(crate) took: Duration,
-    pub(crate) memory_kb: u64,
+    /// None where it is not seen.
+    pub(crate) memory_kb: Option<u64>,
     pub(crate) memory_max_mb: u64,
 }
 
@@ -73,14 +74,13 @@ impl Reporter {
             Verdict::FunctionError => ", function error".to_owned(),
             Verdict::Platform(message) => format!(", {message}"),
         };
-        let megabytes = format!(
-            "{}.{} of {} MB",
-            outcome.memory_kb / 1024,
-            outcome.memory_kb % 1024 * 10 / 1024,
-            outcome.memory_max_mb
-        );
+        let limit = outcome.memory_max_mb;
+        let memory = outcome.memory_kb.map_or_else(String::new, |used| {
+            let tenths = used % 1024 * 10 / 1024;
+            format!(", memory {}.{tenths} of {limit} MB", used / 1024)
+        });
         say(format!(
-            "{} {} {} {} in {}, memory {megabytes}{remark}",
+            "{} {} {} {} in {}{memory}{remark}",
             Tone::Quiet.paint(stamp_millis(SystemTime::now())),
             outcome.request_id,
             outcome.what,

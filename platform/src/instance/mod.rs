@@ -62,6 +62,11 @@ impl Instance {
         Ok(Wire::of(stream)?)
     }
 
+    /// The memory that the function uses now, if that is known.
+    pub(crate) fn memory_kb(&self) -> Option<u64> {
+        self.process.usage().map(|usage| usage.memory_kb)
+    }
+
     /// The port that the server is expected to listen on.
     pub(crate) const fn port(&self) -> u16 {
         self.port
@@ -103,7 +108,7 @@ impl Instance {
         let logs = Arc::clone(&self.logs);
         let guarding = move || {
             while let Some(process) = process.upgrade() {
-                let used = process.usage().memory_kb / 1024;
+                let used = process.usage().map_or(0, |usage| usage.memory_kb / 1024);
                 if used > limit_mb {
                     remark(format!(
                         "out of memory: {used} MB of {limit_mb} MB used, the instance was killed"

@@ -3,19 +3,18 @@
 use std::hint;
 use std::io;
 use std::net::SocketAddr;
-use std::num::NonZeroU64;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
-use rustix::net::{AddressFamily, SocketFlags, SocketType, connect, socket_with, sockopt};
-use rustix::thread::set_current_timer_slack;
+use rustix::net::{connect, sockopt};
 
 use super::cores::Cores;
 use super::process::Process;
 use crate::listeners::{Dialed, Obstacle};
 use crate::sandbox::Network;
+use crate::system::{self, Punctual};
 
 const CONNECT_TIMEOUT: Duration = Duration::from_millis(200);
 const PAUSE_MIN: Duration = Duration::from_micros(500);
@@ -219,14 +218,11 @@ fn dial(process: &Process, port: u16) -> Dialed {
 
 /// The same in as few system calls as possible, since a measurement contains them.
 fn dial_host(port: u16) -> Dialed {
-    let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
-    let Ok(socket) = socket_with(AddressFamily::INET, SocketType::STREAM, flags, None) else {
+    let Ok(socket) = system::socket() else {
         return Dialed::Refused;
     };
-    match connect(
-        &socket,
-        &SocketAddr::new(Network::Host.router_address(), port),
-    ) {
+    let address = SocketAddr::new(system::router_address(Network::Host), port);
+    match connect(&socket, &address) {
         Ok(()) => return Dialed::Accepted,
         Err(Errno::INPROGRESS) => {}
         Err(_) => return Dialed::Refused,
@@ -237,23 +233,6 @@ fn dial_host(port: u16) -> Dialed {
         Ok(0) => Dialed::Silent,
         Ok(_) if matches!(sockopt::socket_error(&socket), Ok(Ok(()))) => Dialed::Accepted,
         Ok(_) | Err(_) => Dialed::Refused,
-    }
-}
-
-/// Lets the calling thread's sleeps end on time, until it is dropped.
-struct Punctual;
-
-impl Punctual {
-    fn begin() -> Self {
-        set_current_timer_slack(Some(NonZeroU64::MIN)).ok();
-        Self
-    }
-}
-
-impl Drop for Punctual {
-    fn drop(&mut self) {
-        // A process that this thread creates inherits the slack.
-        set_current_timer_slack(None).ok();
     }
 }
 
@@ -296,7 +275,8 @@ mod tests {
         let mut opened = 0;
         let outcome = probe(&process, target, |_| {}, || opened += 1);
         process.kill();
-        assert!(matches!(outcome, Outcome::Blocked(_)), "{outcome:?}");
+        let is_blocked = matches!(outcome, Outcome::Blocked(_));
+        assert_eq!(is_blocked, system::blindness().is_none(), "{outcome:?}");
         assert!(opened > 0);
     }
 }

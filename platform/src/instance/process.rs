@@ -1,8 +1,7 @@
 //! The processes of one function, from the start command to its last descendant.
 
-use std::fs;
 use std::io;
-use std::net::{SocketAddr, TcpStream};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpStream};
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::atomic::{AtomicBool, AtomicI32, Ordering};
@@ -16,16 +15,16 @@ use rustix::process::{
 
 use super::cores::Cores;
 use crate::listeners::{Dialed, Obstacle, Table};
-use crate::processes;
 use crate::remains::{self, Running};
-use crate::sandbox::{self, Channel, Closer, Network, Order, Refusal, Report, Spec};
+use crate::sandbox::{Network, Refusal, Spec};
+use crate::system::{self, Supervision, Usage};
 
 /// How long a killed process may take to disappear.
 const KILL_PATIENCE: Duration = Duration::from_secs(6);
 /// How long the news of an end that the kernel shows may take.
 const NEWS_PATIENCE: Duration = Duration::from_secs(6);
-const PAGE_KB: u64 = 4;
-const SIGTERM_BIT: u64 = 1 << (15 - 1);
+/// How long a connect to this machine itself may take.
+const LOOPBACK_PATIENCE: Duration = Duration::from_millis(200);
 
 /// The start command and everything that it started.
 #[derive(Debug)]
@@ -45,33 +44,7 @@ pub(crate) struct Process {
 enum Holder {
     /// This program, as the command's parent.
     Parent,
-    Supervisor(Supervisor),
-}
-
-#[derive(Debug)]
-struct Supervisor {
-    process: i32,
-    /// The network of its namespaces, if it has any.
-    room: Option<Network>,
-    line: Mutex<Line>,
-    /// Tells the supervisor to kill everything, without waiting for the line's lock.
-    closer: Closer,
-}
-
-/// What the supervisor is asked and reports.
-#[derive(Debug)]
-struct Line {
-    channel: Channel,
-    /// The start command's wait status, which may arrive instead of any other report.
-    status: Option<i32>,
-}
-
-/// What the function uses at one moment.
-#[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Usage {
-    pub(crate) memory_kb: u64,
-    pub(crate) threads: u64,
-    pub(crate) descriptors: u64,
+    Supervisor(Supervision),
 }
 
 impl Process {
@@ -118,24 +91,13 @@ impl Process {
         let create = move || {
             let lost = |error: io::Error| Refusal::spawn(&error);
             let began = Instant::now();
-            let (child, channel) = sandbox::supervisor(output).map_err(lost)?;
-            let supervisor = Supervisor {
-                process: child_id(&child).map_err(lost)?,
-                room,
-                closer: channel.closer().map_err(lost)?,
-                line: Mutex::new(Line {
-                    channel,
-                    status: None,
-                }),
-            };
-            Ok((Self::of(0, began, Holder::Supervisor(supervisor)), child))
+            let (child, supervision) = Supervision::begin(output, room).map_err(lost)?;
+            Ok((Self::of(0, began, Holder::Supervisor(supervision)), child))
         };
         let process = Self::live(create)?;
         let main = match &process.holder {
             Holder::Parent => Ok(0),
-            Holder::Supervisor(held) => {
-                sandbox::start(&mut held.lock().channel, held.process, spec)
-            }
+            Holder::Supervisor(supervision) => supervision.start(spec),
         };
         match main {
             Ok(main) => {
@@ -205,7 +167,7 @@ impl Process {
     pub(crate) fn network(&self) -> Network {
         match &self.holder {
             Holder::Parent => Network::Host,
-            Holder::Supervisor(supervisor) => supervisor.room.unwrap_or(Network::Host),
+            Holder::Supervisor(supervision) => supervision.network().unwrap_or(Network::Host),
         }
     }
 
@@ -225,34 +187,34 @@ impl Process {
     /// Waits for the end, and for longer if the start command is ending: on a busy machine the news of it take long.
     pub(crate) fn notice_end(&self, patience: Duration) -> Option<ExitStatus> {
         self.wait(patience).or_else(|| {
-            let is_ending = processes::is_ending(self.id());
+            let is_ending = system::is_ending(self.id());
             is_ending.then(|| self.wait(NEWS_PATIENCE)).flatten()
         })
+    }
+
+    /// Returns whether the start command has ended, or is ending.
+    pub(crate) fn is_ending(&self) -> bool {
+        self.ended().is_some() || system::is_ending(self.id())
     }
 
     /// Sends SIGTERM to the start command.
     pub(crate) fn terminate(&self) {
         match &self.holder {
             Holder::Parent => self.signal_leader(Signal::TERM),
-            Holder::Supervisor(supervisor) => supervisor.order(&Order::Terminate),
+            Holder::Supervisor(supervision) => supervision.terminate(),
         }
     }
 
-    /// Returns whether the start command handles SIGTERM. As process 1 it ignores the signal otherwise.
+    /// Returns whether the start command handles SIGTERM, if that is known. As process 1 it ignores the signal otherwise.
     pub(crate) fn handles_sigterm(&self) -> Option<bool> {
-        let status = fs::read_to_string(format!("/proc/{}/status", self.id())).ok()?;
-        let caught = status
-            .lines()
-            .find_map(|line| line.strip_prefix("SigCgt:"))?;
-        let caught = u64::from_str_radix(caught.trim(), 16).ok()?;
-        Some(caught & SIGTERM_BIT != 0)
+        system::handles_sigterm(self.id())
     }
 
     /// Stops every process of the function, and waits until the stop is ordered.
     pub(crate) fn freeze(&self) {
         match &self.holder {
             Holder::Parent => self.signal_group(Signal::STOP),
-            Holder::Supervisor(supervisor) => supervisor.order(&Order::Freeze),
+            Holder::Supervisor(supervision) => supervision.freeze(),
         }
     }
 
@@ -260,7 +222,7 @@ impl Process {
     pub(crate) fn thaw(&self) {
         match &self.holder {
             Holder::Parent => self.signal_group(Signal::CONT),
-            Holder::Supervisor(supervisor) => supervisor.order(&Order::Thaw),
+            Holder::Supervisor(supervision) => supervision.thaw(),
         }
     }
 
@@ -269,42 +231,28 @@ impl Process {
         self.was_killed.store(true, Ordering::SeqCst);
         match &self.holder {
             Holder::Parent => self.signal_group(Signal::KILL),
-            Holder::Supervisor(supervisor) => supervisor.closer.close(),
+            Holder::Supervisor(supervision) => supervision.end(),
         }
         self.wait(KILL_PATIENCE);
     }
 
     /// Connects to the function's port, in the network that it sees.
     pub(crate) fn connect(&self, port: u16, patience: Duration) -> io::Result<TcpStream> {
-        let own = match &self.holder {
-            Holder::Supervisor(supervisor) if supervisor.room == Some(Network::Own) => supervisor,
-            Holder::Supervisor(_) | Holder::Parent => {
-                let address = SocketAddr::new(Network::Host.router_address(), port);
+        let network = self.network();
+        let address = SocketAddr::new(system::router_address(network), port);
+        let socket = match (&self.holder, network) {
+            (Holder::Supervisor(supervision), Network::Own) => supervision.socket()?,
+            (Holder::Supervisor(_) | Holder::Parent, _) => {
                 return TcpStream::connect_timeout(&address, patience);
             }
         };
-        let socket = own.socket()?;
-        let address = SocketAddr::new(Network::Own.router_address(), port);
         socket.connect_timeout(&address.into(), patience)?;
         Ok(socket.into())
     }
 
-    /// Returns what the function uses now.
-    pub(crate) fn usage(&self) -> Usage {
-        let mut sum = Usage::default();
-        for member in self.members() {
-            let folder = format!("/proc/{member}");
-            let resident = fs::read_to_string(format!("{folder}/statm")).ok();
-            let pages = resident.and_then(|text| {
-                text.split(' ')
-                    .nth(1)
-                    .and_then(|pages| pages.parse::<u64>().ok())
-            });
-            sum.memory_kb += pages.unwrap_or(0) * PAGE_KB;
-            sum.threads += entries(&format!("{folder}/task"));
-            sum.descriptors += entries(&format!("{folder}/fd"));
-        }
-        sum
+    /// Returns what the function uses now, if that is known.
+    pub(crate) fn usage(&self) -> Option<Usage> {
+        system::usage(&self.members())
     }
 
     /// Returns the ids of the function's processes, daemons included.
@@ -314,32 +262,30 @@ impl Process {
         }
         let (root, own) = match &self.holder {
             Holder::Parent => (self.id(), Some(self.id())),
-            Holder::Supervisor(supervisor) => (supervisor.process, None),
+            Holder::Supervisor(supervision) => (supervision.process(), None),
         };
-        let descendants = processes::descendants(root);
-        own.into_iter()
-            .chain(descendants.iter().map(|entry| entry.id))
-            .collect()
+        let descendants = system::descendants(root);
+        own.into_iter().chain(descendants).collect()
     }
 
-    /// Returns whether the function itself serves the port. Without `/proc` that is assumed.
+    /// Returns whether the function itself serves the port. That is assumed where the listeners are not known.
     pub(crate) fn serves(&self, port: u16) -> bool {
         self.listeners().is_none_or(|table| table.serves(port))
     }
 
     /// Returns what keeps the port from serving.
     pub(crate) fn obstacle(&self, port: u16, dialed: Dialed) -> Obstacle {
-        self.listeners()
-            .map_or(Obstacle::Unknown { port }, |table| {
-                table.obstacle(port, dialed)
-            })
+        self.listeners().map_or_else(
+            || unlisted(port, dialed),
+            |table| table.obstacle(port, dialed),
+        )
     }
 
-    /// Returns the listeners of the network that the function sees, or `None` without `/proc`.
+    /// Returns the listeners of the network that the function sees, or `None` if they are not known.
     fn listeners(&self) -> Option<Table> {
         let process = match &self.holder {
             Holder::Parent => self.id(),
-            Holder::Supervisor(supervisor) => supervisor.process,
+            Holder::Supervisor(supervision) => supervision.process(),
         };
         Table::read(process, &self.members())
     }
@@ -362,10 +308,10 @@ impl Process {
     fn reap(&self, child: &mut Child) {
         match &self.holder {
             Holder::Parent => self.reap_group(child),
-            Holder::Supervisor(supervisor) => {
+            Holder::Supervisor(supervision) => {
                 let ended = child.wait().ok();
                 // The supervisor's last report says how the function ended.
-                let status = supervisor.status().or(ended);
+                let status = supervision.status().or(ended);
                 *self.lock() = Some(status.unwrap_or_else(killed));
             }
         }
@@ -385,57 +331,6 @@ impl Process {
 
     fn lock(&self) -> MutexGuard<'_, Option<ExitStatus>> {
         self.ended.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl Supervisor {
-    /// Has an order carried out. A supervisor that has ended carries out nothing, and needs not.
-    fn order(&self, order: &Order) {
-        self.lock().ask(order).ok();
-    }
-
-    /// Returns a socket in the function's network.
-    fn socket(&self) -> io::Result<socket2::Socket> {
-        let mut line = self.lock();
-        match line.ask(&Order::Socket)? {
-            Some(Report::Failed { errno }) => return Err(io::Error::from_raw_os_error(errno)),
-            Some(
-                Report::Done
-                | Report::MapIdentities
-                | Report::Started { .. }
-                | Report::Refused(_)
-                | Report::Ended { .. },
-            )
-            | None => {}
-        }
-        let socket = line.channel.descriptor();
-        Ok(socket.ok_or(io::ErrorKind::ConnectionRefused)?.into())
-    }
-
-    /// Reads the remaining reports of a supervisor that has exited.
-    fn status(&self) -> Option<ExitStatus> {
-        let mut line = self.lock();
-        while let Ok(Some(_)) = line.next() {}
-        line.status.map(ExitStatus::from_raw)
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Line> {
-        self.line.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl Line {
-    fn ask(&mut self, order: &Order) -> io::Result<Option<Report>> {
-        self.channel.send(order)?;
-        self.next()
-    }
-
-    fn next(&mut self) -> io::Result<Option<Report>> {
-        let report = self.channel.receive()?;
-        if let Some(Report::Ended { status }) = report {
-            self.status = Some(status);
-        }
-        Ok(report)
     }
 }
 
@@ -465,14 +360,24 @@ pub(crate) fn eventually(deadline: Instant, mut holds: impl FnMut() -> bool) -> 
     }
 }
 
+/// What keeps the port from serving, where the listeners are not known: a connect shows one on loopback.
+fn unlisted(port: u16, dialed: Dialed) -> Obstacle {
+    let address = IpAddr::V4(Ipv4Addr::LOCALHOST);
+    let is_refused_elsewhere =
+        dialed == Dialed::Refused && system::router_address(Network::Host) != address;
+    let connects =
+        || TcpStream::connect_timeout(&SocketAddr::new(address, port), LOOPBACK_PATIENCE);
+    if is_refused_elsewhere && connects().is_ok() {
+        Obstacle::Loopback { address, port }
+    } else {
+        Obstacle::Unknown { port }
+    }
+}
+
 fn killed() -> ExitStatus {
     ExitStatus::from_raw(Signal::KILL.as_raw())
 }
 
 fn child_id(child: &Child) -> io::Result<i32> {
     i32::try_from(child.id()).map_err(io::Error::other)
-}
-
-fn entries(folder: &str) -> u64 {
-    fs::read_dir(folder).map_or(0, |entries| entries.count() as u64)
 }

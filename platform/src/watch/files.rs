@@ -1,6 +1,6 @@
 //! The watched files and what identifies their contents.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::fs;
 use std::hash::{DefaultHasher, Hasher as _};
 use std::os::unix::fs::MetadataExt;
@@ -278,29 +278,4 @@ pub(super) fn changed(before: &Snapshot, after: &Snapshot) -> Vec<PathBuf> {
     let written = after.iter().filter(differs).map(|(path, _)| path.clone());
     let removed = before.keys().filter(|path| !after.contains_key(*path));
     written.chain(removed.cloned()).collect()
-}
-
-/// Device and inode of each file that the processes can write to.
-pub(super) fn open_for_writing(processes: &[i32]) -> BTreeSet<(u64, u64)> {
-    let mut open = BTreeSet::new();
-    for process in processes {
-        let folder = format!("/proc/{process}/fd");
-        for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
-            let number = entry.file_name().to_string_lossy().into_owned();
-            let facts = fs::read_to_string(format!("/proc/{process}/fdinfo/{number}"));
-            if facts.is_ok_and(|facts| is_writable(&facts))
-                && let Some(stamp) = Stamp::of(&entry.path())
-            {
-                open.insert((stamp.device, stamp.inode));
-            }
-        }
-    }
-    open
-}
-
-/// The access mode is the last two bits of the octal flags: 0 reads only.
-fn is_writable(facts: &str) -> bool {
-    let flags = facts.lines().find_map(|line| line.strip_prefix("flags:"));
-    let flags = flags.and_then(|flags| u32::from_str_radix(flags.trim(), 8).ok());
-    flags.is_some_and(|flags| flags & 0o3 != 0)
 }

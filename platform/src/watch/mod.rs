@@ -13,11 +13,11 @@ use std::time::{Duration, Instant};
 
 use crate::console::say;
 use crate::project::Project;
+use crate::system::open_for_writing;
 
 use blame::{Suspects, Writer, Written};
 use files::{
-    Built, GitIgnore, Places, Snapshot, Stamp, add, changed, cost, is_source, open_for_writing,
-    with_contents,
+    Built, GitIgnore, Places, Snapshot, Stamp, add, changed, cost, is_source, with_contents,
 };
 
 /// After its start a function may still be writing its first files.

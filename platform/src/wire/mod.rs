@@ -14,8 +14,8 @@ use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, poll};
-use rustix::net::sockopt::set_tcp_quickack;
 
+use crate::system;
 use departure::{First, response_or_departure, timespec};
 
 const READ_LEN: usize = 64 * 1024;
@@ -204,7 +204,7 @@ impl Wire {
         }
         self.stream.set_read_timeout(Some(left))?;
         // Many servers write head and body separately; a delayed acknowledgement between the two costs 40 ms.
-        set_tcp_quickack(&self.stream, true).ok();
+        system::acknowledge_at_once(&self.stream);
         self.landing.resize(READ_LEN, 0);
         loop {
             match self.stream.read(&mut self.landing) {
@@ -221,6 +221,6 @@ impl Wire {
 
 /// Waits until the stream is readable or closed by the peer.
 pub(crate) fn readable_within(stream: &TcpStream, patience: Duration) -> bool {
-    let mut one = [PollFd::new(stream, PollFlags::IN | PollFlags::RDHUP)];
+    let mut one = [PollFd::new(stream, PollFlags::IN)];
     poll(&mut one, Some(&timespec(patience))).is_ok_and(|ready| ready > 0)
 }

@@ -1,14 +1,26 @@
-//! What `coldstart`, the supervisor and the starter tell each other.
+//! What is started, and how far it is separated from this machine.
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::fmt;
 use std::io;
-use std::net::{IpAddr, Ipv4Addr};
+use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use super::network;
+/// Where the platform mounts the code.
+pub(crate) const CODE: &str = "/code";
+
+/// How far an instance is separated from this machine.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Isolation {
+    /// A plain child, for measurements: nothing runs between this program and the function.
+    Direct,
+    /// A supervisor, but no namespaces.
+    Supervised,
+    /// A supervisor and namespaces.
+    Sandboxed(Network),
+}
 
 /// Which network an instance sees.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
@@ -17,16 +29,6 @@ pub(crate) enum Network {
     Host,
     /// One of its own, without a way out: any number of functions can use one port
     Own,
-}
-
-impl Network {
-    /// Returns the address that the router dials: one that only a server bound to every address accepts on.
-    pub(crate) const fn router_address(self) -> IpAddr {
-        IpAddr::V4(match self {
-            Self::Host => Ipv4Addr::new(127, 0, 0, 2),
-            Self::Own => network::ADDRESS,
-        })
-    }
 }
 
 /// What the supervisor starts.
@@ -45,47 +47,11 @@ pub(crate) struct Spec {
 /// What a function in namespaces of its own sees.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Room {
-    /// The directory that is mounted at [`super::CODE`].
+    /// The directory that is mounted at [`CODE`].
     pub(crate) code: OsString,
     pub(crate) network: Network,
     /// Directories below this machine's `/tmp` that stay visible.
     pub(crate) kept: Vec<OsString>,
-}
-
-/// What `coldstart` tells the supervisor.
-#[derive(Debug, Serialize, Deserialize)]
-pub(crate) enum Order {
-    Start(Spec),
-    /// The user and group ids of the new namespace are mapped.
-    IdentitiesMapped,
-    /// Send SIGTERM to the start command.
-    Terminate,
-    /// Stop every process of the function.
-    Freeze,
-    /// Let every process of the function continue.
-    Thaw,
-    /// Make a TCP socket in the function's network.
-    Socket,
-}
-
-/// What the supervisor reports.
-#[derive(Debug, Serialize, Deserialize)]
-pub(crate) enum Report {
-    /// The user namespace needs its mappings, which only a process outside can write.
-    MapIdentities,
-    Started {
-        process: i32,
-    },
-    Refused(Refusal),
-    /// An order was carried out. A socket comes as a descriptor.
-    Done,
-    Failed {
-        errno: i32,
-    },
-    /// The start command has ended with this wait status, and nothing that it started is left.
-    Ended {
-        status: i32,
-    },
 }
 
 /// Why nothing was started.
@@ -108,7 +74,7 @@ pub(crate) enum Step {
 
 impl Refusal {
     /// This step failed with this error.
-    pub(super) fn new(step: Step, error: &io::Error) -> Self {
+    pub(crate) fn new(step: Step, error: &io::Error) -> Self {
         Self {
             step,
             errno: error.raw_os_error().unwrap_or(0),
@@ -139,4 +105,9 @@ impl fmt::Display for Refusal {
             Step::Execute => write!(out, "cannot execute the start command: {}", self.error()),
         }
     }
+}
+
+/// Returns the path from the root, which does not depend on the working directory.
+pub(crate) fn absolute(path: &Path) -> PathBuf {
+    path.canonicalize().unwrap_or_else(|_| path.to_owned())
 }

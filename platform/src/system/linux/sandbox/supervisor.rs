@@ -16,11 +16,12 @@ use rustix::process::{
 };
 use signal_hook::consts::SIGCHLD;
 
+use super::super::processes::{self, Entry, State};
 use super::channel::Channel;
-use super::messages::{Order, Refusal, Report, Spec, Step};
+use super::messages::{Order, Report};
 use super::room;
 use super::stage::{STARTER, stage_command};
-use crate::processes::{self, State};
+use crate::sandbox::{Refusal, Spec, Step};
 
 /// How long killed processes may take to disappear.
 const KILL_PATIENCE: Duration = Duration::from_secs(5);
@@ -196,8 +197,8 @@ impl Supervisor {
         }
     }
 
-    fn members(&self) -> Vec<processes::Entry> {
-        processes::descendants(own_id())
+    fn members(&self) -> Vec<Entry> {
+        processes::family(own_id())
     }
 
     /// Kills everything that the function started, and waits until it is gone. Returns the start command's status.

@@ -20,8 +20,9 @@ use rustix::thread::{
 };
 
 use super::channel::Channel;
-use super::messages::{Network, Order, Refusal, Report, Room, Step};
+use super::messages::{Order, Report};
 use super::network;
+use crate::sandbox::{Network, Refusal, Room, Step};
 
 /// Where the new root is put together. It exists on every machine, and is hidden only in the sandbox.
 const STAGING: &str = "/tmp";

@@ -11,7 +11,7 @@ use rustix::net::{
 };
 
 /// The instance's address. The platform's instances have addresses of this network as well.
-pub(super) const ADDRESS: Ipv4Addr = Ipv4Addr::new(21, 0, 0, 2);
+pub(in super::super) const ADDRESS: Ipv4Addr = Ipv4Addr::new(21, 0, 0, 2);
 
 /// From the kernel's `rtnetlink.h`, `if.h` and `if_addr.h`.
 const RTM_NEWLINK: u16 = 16;

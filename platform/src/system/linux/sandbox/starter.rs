@@ -7,8 +7,8 @@ use std::process::{Command, ExitCode, Stdio};
 use rustix::process::{Signal, set_parent_process_death_signal};
 
 use super::channel::Channel;
-use super::messages::{Refusal, Spec, Step};
 use super::room;
+use crate::sandbox::{Refusal, Spec, Step};
 
 /// Runs the stage. The supervisor reads the refusal, or the end of the channel once the start command runs.
 pub(super) fn main() -> ExitCode {
