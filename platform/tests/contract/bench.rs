@@ -63,7 +63,9 @@ fn commands_are_measured_and_compared() {
     }
     for processors in ["probe_processors", "server_processors"] {
         let list = numbers["machine"][processors].as_array();
-        assert!(list.is_some_and(|list| !list.is_empty()), "{numbers}");
+        // On another system than Linux none can be set aside.
+        let is_named = list.is_some_and(|list| !list.is_empty());
+        assert_eq!(is_named, cfg!(on_linux), "{numbers}");
     }
 }
 

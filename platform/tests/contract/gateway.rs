@@ -280,6 +280,7 @@ fn a_crash_gives_502_and_the_next_call_starts_a_new_instance() {
 }
 
 #[test]
+#[cfg_attr(not(on_linux), ignore = "memory is not seen")]
 fn a_function_over_its_memory_limit_is_killed() {
     let Some(gateway) = Gateway::lab(&["--memory", "128"]) else {
         return;
@@ -823,6 +824,7 @@ fn trailers_of_a_request_reach_the_function() {
 }
 
 #[test]
+#[cfg_attr(not(on_linux), ignore = "a half-closed caller counts as gone")]
 fn callers_of_http_1_0_and_half_closed_callers_are_served() {
     let Some(gateway) = Gateway::lab(&[]) else {
         return;

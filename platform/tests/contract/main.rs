@@ -17,6 +17,8 @@ mod gateway;
 mod images;
 mod install;
 mod mistakes;
+#[cfg(not(on_linux))]
+mod other_system;
 mod packages;
 mod page;
 mod readme;

@@ -44,7 +44,9 @@ fn without_a_mistake_every_check_passes() {
     };
     for check in report["checks"].as_array().expect("a list") {
         // A command needs no start file, markers are off, and another user may not reach this machine's interpreter.
-        let may_skip = ["S1", "S2", "S6", "L3"].contains(&check["id"].as_str().expect("an id"));
+        let id = check["id"].as_str().expect("an id");
+        let is_unseen = cfg!(not(on_linux)) && ["R1", "R2", "R3"].contains(&id);
+        let may_skip = ["S1", "S2", "S6", "L3"].contains(&id) || is_unseen;
         assert!(
             check["verdict"] == "pass" || (may_skip && check["verdict"] == "skip"),
             "{check:#}"
@@ -320,12 +322,14 @@ fn silence_about_the_port_is_found() {
 }
 
 #[test]
+#[cfg_attr(not(on_linux), ignore = "memory is not seen")]
 fn a_leak_is_found() {
     let options = ["--only", "R1"];
     is_found("leak", &options, ["R1", "warn"], " requests");
 }
 
 #[test]
+#[cfg_attr(not(on_linux), ignore = "descriptors are not seen")]
 fn descriptors_left_open_are_found() {
     let options = ["--only", "R2"];
     is_found(

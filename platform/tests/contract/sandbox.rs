@@ -582,7 +582,7 @@ fn kernel_allows() -> bool {
         .is_ok_and(|status| status.success())
 }
 
-fn skip(why: &str) {
+pub(crate) fn skip(why: &str) {
     let line = format!("SKIPPED: {why}\n");
     std::io::stderr()
         .write_all(line.as_bytes())
