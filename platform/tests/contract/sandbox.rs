@@ -328,11 +328,19 @@ fn a_server_that_listens_and_then_exits_is_reported_with_its_last_lines() {
         "--env",
         "LATE_EXIT=3",
         "--env",
-        "LATE_SECONDS=0.3",
+        "LATE_SIGNAL=1",
         "--",
         &python,
         &binds,
     ]);
+    let function = gateway.descendants().into_iter().find(|process| {
+        let name = fs::read_to_string(process.join("comm")).unwrap_or_default();
+        name.starts_with("python")
+    });
+    let function = function.expect("it runs");
+    let id = function.file_name().expect("a number");
+    let sent = Command::new("kill").arg("-USR1").arg(id).status();
+    assert!(sent.is_ok_and(|status| status.success()), "{function:?}");
     let seen = gateway.wait_for("    cannot load the model");
     assert!(
         seen.contains("the function ended with code 3; its last lines:"),

@@ -1,9 +1,9 @@
 """A function that binds as BIND says, and prints what it sees of its machine."""
 import json
 import os
+import signal
 import socket
 import sys
-import time
 
 PORT = int(os.environ["FC_CUSTOM_LISTEN_PORT"])
 HOST, _, ONLY = os.environ.get("BIND", "0.0.0.0").partition(" ")
@@ -22,6 +22,8 @@ if os.environ.get("DAEMON"):
     os.wait()
 if os.environ.get("EARLY_EXIT"):
     sys.exit(int(os.environ["EARLY_EXIT"]))
+# Held back until it is waited for, however early it comes.
+signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGUSR1})
 listener = socket.socket(socket.AF_INET6 if ":" in HOST else socket.AF_INET)
 listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
 if os.environ.get("SHARED"):
@@ -34,7 +36,8 @@ print("bound", flush=True)
 if os.environ.get("LATE_EXIT"):
     # Until the probe has come: the kernel accepts connections that the program does not.
     listener.accept()
-    time.sleep(float(os.environ.get("LATE_SECONDS") or 0))
+    if os.environ.get("LATE_SIGNAL"):
+        signal.sigwait({signal.SIGUSR1})
     print("cannot load the model", flush=True)
     sys.exit(int(os.environ["LATE_EXIT"]))
 while True:
