@@ -4,11 +4,13 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
+use clap::{ArgAction, Args, Parser, Subcommand};
 
 use crate::caller_error::Style;
+use crate::engines::Engine;
 use crate::exit::STATUSES;
 use crate::image::reference::Reference;
+use crate::kind::Kind;
 use crate::sandbox::Network;
 
 /// The platform on your own machine: run, call, check, measure and pack a custom-runtime function.
@@ -327,6 +329,15 @@ pub(crate) struct NewArguments {
     /// What the function handles
     #[arg(long, value_enum, default_value_t)]
     pub(crate) kind: Kind,
+    /// Also write the file of an engine; several are separated by commas
+    #[arg(
+        long,
+        value_enum,
+        value_name = "ENGINE",
+        value_delimiter = ',',
+        default_value = "fc"
+    )]
+    pub(crate) deploy: Vec<Engine>,
     /// Use the library in this checkout of the repository [default: the one that this program was built in]
     #[arg(long, value_name = "DIRECTORY")]
     pub(crate) library: Option<PathBuf>,
@@ -342,22 +353,6 @@ pub(crate) struct CompletionsArguments {
 pub(crate) struct ManArguments {
     /// The directory to write them into
     pub(crate) directory: PathBuf,
-}
-
-/// The templates of `new`.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
-pub(crate) enum Kind {
-    /// HTTP calls
-    #[default]
-    Http,
-    /// Events, each with a whole response
-    Event,
-    /// HTTP calls, with streams of server-sent events
-    Sse,
-    /// Calls of an MCP server's tools
-    Mcp,
-    /// HTTP calls, by an axum application
-    Axum,
 }
 
 /// Maps the true and false of clap's `SetTrue`.

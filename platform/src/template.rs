@@ -3,9 +3,11 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use crate::arguments::{Kind, NewArguments};
+use crate::arguments::NewArguments;
 use crate::console::{Tone, say};
+use crate::engines;
 use crate::exit::{Failure, Status};
+use crate::kind::Kind;
 
 /// The library version that the templates need.
 const LIBRARY: &str = "0.1";
@@ -45,6 +47,7 @@ pub(crate) fn new(arguments: &NewArguments) -> Result<Status, Failure> {
     let folder = &arguments.directory;
     let name = name_of(folder);
     accept_name(&name)?;
+    engines::accept(&arguments.deploy, arguments.kind, &name)?;
     if fs::read_dir(folder).is_ok_and(|mut entries| entries.next().is_some()) || folder.is_file() {
         return Err(
             Failure::input(format!("{} already exists", folder.display()))
@@ -53,8 +56,11 @@ pub(crate) fn new(arguments: &NewArguments) -> Result<Status, Failure> {
     }
     let library = library(arguments.library.as_deref())?;
     let dependencies = dependencies(arguments.kind, library.as_deref())?;
-    for (path, text) in files(arguments.kind) {
-        let text = fill(text, arguments.kind, &name, &dependencies);
+    let deploying = engines::section(&arguments.deploy);
+    let of_engines = arguments.deploy.iter().filter_map(|engine| engine.file());
+    for (path, text) in files(arguments.kind).into_iter().chain(of_engines) {
+        let text = text.replace("{{deploying}}", &deploying);
+        let text = fill(&text, arguments.kind, &name, &dependencies);
         write(&folder.join(path), &text)?;
     }
     say(format!(
@@ -134,7 +140,7 @@ const fn files(kind: Kind) -> [(&'static str, &'static str); 9] {
             include_str!("../templates/config.toml.txt"),
         ),
         (".cargo/start.ld", include_str!("../templates/start.ld.txt")),
-        (".gitignore", "/target\n/function.zip\n"),
+        (".gitignore", "/target\n/function.zip\n/*.tar\n"),
         ("s.yaml", include_str!("../templates/s.yaml.txt")),
         ("README.md", include_str!("../templates/README.md.txt")),
         ("src/main.rs", program),
@@ -181,6 +187,7 @@ fn fill(text: &str, kind: Kind, name: &str, dependencies: &str) -> String {
         .replace("{{triggers}}", triggers)
         .replace("{{what}}", what)
         .replace("{{call}}", call)
+        .replace("{{image}}", engines::IMAGE)
         .replace("{{dependencies}}", dependencies)
         .replace("{{name}}", name);
     format!("{}\n", filled.trim_end())
@@ -196,6 +203,8 @@ const KEYWORDS: [&str; 52] = [
     "return", "self", "static", "struct", "super", "trait", "true", "try", "type", "typeof",
     "unsafe", "unsized", "use", "virtual", "where", "while", "yield", "_",
 ];
+/// What YAML does not read as text, in its old version or the new one.
+const YAML_WORDS: [&str; 7] = ["n", "no", "null", "off", "on", "y", "yes"];
 /// Crates that come with the compiler.
 const BUILT_IN: [&str; 6] = ["alloc", "core", "proc-macro", "proc_macro", "std", "test"];
 /// Folders of cargo's own in its target directory.
@@ -229,6 +238,8 @@ fn objection(name: &str) -> Option<&'static str> {
         Some("it is the library that the function depends on")
     } else if OUTPUT_FOLDERS.contains(&name) {
         Some("cargo has a folder of this name in its target directory")
+    } else if YAML_WORDS.contains(&name) {
+        Some("YAML does not read it as text")
     } else if DEVICES.contains(&name) {
         Some("it is a device on Windows")
     } else {
@@ -315,6 +326,7 @@ mod tests {
             ("coldstart", "coldstart-function"),
             ("deps", "deps-function"),
             ("con", "con-function"),
+            ("null", "null-function"),
             ("My-Function", "my-function"),
             ("my function", "my-function"),
             ("\u{51fd}\u{6570}", "function"),
@@ -337,6 +349,7 @@ mod tests {
         let listed = KEYWORDS.iter().chain(&BUILT_IN).chain(&OUTPUT_FOLDERS);
         for name in listed
             .chain(&DEVICES)
+            .chain(&YAML_WORDS)
             .chain(&["Zed!", "9", "..", "A b C d"])
         {
             assert!(objection(name).is_some(), "{name}");

@@ -4,6 +4,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use axum::Router;
+use axum::routing::get;
 use rmcp::handler::server::wrapper::Parameters;
 use rmcp::schemars::{self, JsonSchema};
 use rmcp::transport::streamable_http_server::session::never::NeverSessionManager;
@@ -36,8 +37,10 @@ fn main() -> ExitCode {
         .disable_allowed_hosts();
     let sessions = Arc::new(NeverSessionManager::default());
     let service = StreamableHttpService::new(|| Ok(Tools), sessions, config);
-    let router = Router::new().route_service("/mcp", service).with_state(());
-    coldstart_tower::serve(router)
+    let router = Router::new()
+        .route_service("/mcp", service)
+        .route("/healthz", get(async || "ok\n"));
+    coldstart_tower::serve(router.with_state(()))
 }
 
 #[cfg(test)]

@@ -13,6 +13,7 @@ mod checks;
 mod corpus;
 mod deployment;
 mod edit_loop;
+mod engines;
 mod gateway;
 mod images;
 mod install;

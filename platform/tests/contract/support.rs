@@ -74,7 +74,7 @@ pub(crate) fn jetty_classes() -> Option<String> {
     clippy::disallowed_methods,
     reason = "tests read the environment that they run in"
 )]
-fn missing<T>(what: &str) -> Option<T> {
+pub(crate) fn missing<T>(what: &str) -> Option<T> {
     assert!(
         std::env::var("CI").as_deref() != Ok("true"),
         "CI lacks {what}; platform/ci-setup installs it"
