@@ -23,19 +23,34 @@ pub(crate) const PORT_VARIABLES: [&str; 5] = [
     "PORT",
 ];
 
-pub(crate) fn bootstrap() -> Command {
-    Command::new(env!("CARGO_BIN_EXE_bootstrap"))
+/// Those of `examples/` that these tests start. The others may need more than a foreign machine has, such as a C library.
+const EXAMPLES: [&str; 4] = ["event", "hello", "hooks", "sse"];
+
+/// A program of this build; on a foreign machine, what runs its programs is named by `TEST_RUNNER`.
+fn program(path: &Path) -> Command {
+    let Some(runner) = std::env::var_os("TEST_RUNNER") else {
+        return Command::new(path);
+    };
+    let mut command = Command::new(runner);
+    command.arg(path);
+    command
 }
 
-/// One of `examples/`, built from the current sources.
+pub(crate) fn bootstrap() -> Command {
+    program(Path::new(env!("CARGO_BIN_EXE_bootstrap")))
+}
+
+/// One of [`EXAMPLES`], built from the current sources.
 pub(crate) fn example(name: &str) -> Command {
+    assert!(EXAMPLES.contains(&name), "{name} is built");
     static BUILT: OnceLock<PathBuf> = OnceLock::new();
     let folder = BUILT.get_or_init(|| {
         // Cargo puts examples next to programs in all of its versions, but not tests.
         let bootstrap = Path::new(env!("CARGO_BIN_EXE_bootstrap"));
         let profile_folder = bootstrap.parent().unwrap();
         let mut build = Command::new(env!("CARGO"));
-        build.args(["build", "--quiet", "--examples", "--features", "json"]);
+        build.args(["build", "--quiet", "--features", "json"]);
+        build.args(EXAMPLES.map(|name| ["--example", name]).as_flattened());
         let mut target_folder = profile_folder.parent().unwrap();
         // With an explicit target, the profile's folder is inside the target's.
         if std::env::var_os("CARGO_BUILD_TARGET").is_some() {
@@ -52,12 +67,12 @@ pub(crate) fn example(name: &str) -> Command {
         );
         profile_folder.join("examples")
     });
-    Command::new(folder.join(name))
+    program(&folder.join(name))
 }
 
 /// The function in `under_test.rs` with these options, in a process of its own.
 pub(crate) fn under_test(options: &str) -> Command {
-    let mut command = Command::new(std::env::current_exe().unwrap());
+    let mut command = program(&std::env::current_exe().unwrap());
     // Not with one test thread, or ThreadSanitizer would delay signals: see `Process::again` in `loopback`.
     command.args(["--exact", crate::under_test::NAME]);
     command.args(["--nocapture", "--test-threads=2"]);

@@ -205,7 +205,7 @@ impl Fault {
             }
             Self::Unreadable { .. } => "make bootstrap a readable regular file",
             Self::ForeignMachine { .. } => {
-                "build for x86-64: Rust --target x86_64-unknown-linux-musl, Go GOOS=linux GOARCH=amd64"
+                "build for x86-64: Rust --target x86_64-unknown-linux-musl, Go GOOS=linux GOARCH=amd64; engines on ARM64 take an image: coldstart pack --image"
             }
             Self::ByteOrderMark { .. } => "save it as UTF-8 without a byte order mark",
             Self::MarkNotFirst { .. } => "remove the blank lines, so that the file starts with #!",

@@ -96,6 +96,15 @@ fn a_foreign_architecture_is_reported() {
         reported.contains("built for ARM64 (aarch64), but the platform is x86-64"),
         "{reported}"
     );
+    // Before anything starts, `check` says the same, with what to do.
+    let checked = coldstart_in(folder.path(), &["check", "--only", "S2"]);
+    let report = stdout(&checked);
+    assert_eq!(checked.status.code(), Some(1), "{report}");
+    assert!(
+        report.contains("FAIL S2") && report.contains("built for ARM64 (aarch64)"),
+        "{report}"
+    );
+    assert!(report.contains("coldstart pack --image"), "{report}");
 }
 
 #[test]
