@@ -16,6 +16,8 @@ mod git;
 
 /// What cargo writes into a package that it publishes.
 const PACKAGED: &str = ".cargo_vcs_info.json";
+/// Set by `.ci/release`.
+const RELEASE: &str = "COLDSTART_RELEASE";
 /// Letters of the commit that are shown.
 const SHOWN_LEN: usize = 12;
 
@@ -46,6 +48,14 @@ fn main() {
     let commit = if is_for_users { commit(&folder) } else { None };
     let known = commit.map_or_else(String::new, |commit| format!(" ({commit})"));
     println!("cargo::rustc-env=COLDSTART_VERSION={version}{known}");
+    // `new` looks for the library there. A program that is built to be taken elsewhere names no folder of this machine.
+    println!("cargo::rerun-if-env-changed={RELEASE}");
+    let built_in = if env::var_os(RELEASE).is_some() {
+        PathBuf::new()
+    } else {
+        folder
+    };
+    println!("cargo::rustc-env=COLDSTART_BUILT_IN={}", built_in.display());
 }
 
 /// The commit of the sources in this folder, with `-dirty` if files there differ from it.

@@ -96,7 +96,7 @@ fn library(named: Option<&Path>) -> Result<Option<PathBuf>, Failure> {
         };
     }
     // Where this program was built: a checkout, or cargo's own of a git repository.
-    let built_in = Path::new(env!("CARGO_MANIFEST_DIR")).parent();
+    let built_in = Path::new(env!("COLDSTART_BUILT_IN")).parent();
     match built_in.filter(|repository| is_library(repository)) {
         _ if IS_PUBLISHED => Ok(None),
         Some(repository) => Ok(Some(repository.to_owned())),

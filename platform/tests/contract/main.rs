@@ -23,6 +23,7 @@ mod other_system;
 mod packages;
 mod page;
 mod readme;
+mod release;
 mod sandbox;
 mod start;
 mod support;
