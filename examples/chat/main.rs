@@ -1,11 +1,13 @@
 //! A chat room: messages come by WebSocket or POST, and go to each WebSocket and each stream of server-sent events.
 //!
-//! ```text
-//! cargo run --example chat --features websocket
-//! curl -N localhost:9000/events
-//! curl -d hello localhost:9000/messages
-//! new WebSocket("ws://localhost:9000/socket")            // in a browser's console
+//! ```console
+//! $ cargo run --example chat --features websocket
+//! $ curl -N localhost:9000/events &
+//! $ curl -d hello localhost:9000/messages
+//! data: hello
 //! ```
+//!
+//! In a browser's console `new WebSocket("ws://localhost:9000/socket")` takes part as well.
 #![expect(clippy::needless_pass_by_value, reason = "state is a value")]
 
 use std::process::ExitCode;

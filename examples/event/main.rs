@@ -1,4 +1,12 @@
 //! A function for events: takes an order as JSON and returns its total. Deploy it with the `s.yaml` next to it.
+//!
+//! ```console
+//! $ cargo run --example event --features json
+//! $ curl localhost:9000/invoke --json '{"customer":"Ada","items":[{"price_cents":250,"count":2}]}'
+//! {"customer":"Ada","total_cents":500}
+//! $ curl localhost:9000/invoke --json '{"customer":"Ada","items":[]}'
+//! {"errorMessage":"an order has at least one item","errorType":"EmptyOrder","stackTrace":[]}
+//! ```
 
 use std::process::ExitCode;
 

@@ -1,11 +1,16 @@
 //! Uploads of any size, stored as they arrive, and their downloads.
 //!
-//! ```text
-//! cargo run --example files --features files,json,log    # or with a folder that exists: -- /mnt/files
-//! curl -F file=@photo.jpg -F file=@film.mp4 localhost:9000/files
-//! curl localhost:9000/files                              # the names
-//! curl -O localhost:9000/files/film.mp4                  # -r 0-99: a part of it
+//! ```console
+//! $ cargo run --example files --features files,json,log -- $(mktemp -d)
+//! $ curl -F file=@Cargo.toml -F file=@Cargo.lock localhost:9000/files
+//! ["Cargo.toml","Cargo.lock"]
+//! $ curl -r 0-10 localhost:9000/files/Cargo.toml
+//! [workspace]
+//! $ curl -o /dev/null -w '%{http_code}\n' localhost:9000/files/none
+//! 404
 //! ```
+//!
+//! `curl localhost:9000/files` prints the names. The folder is one that exists, such as `/mnt/files`, and `/tmp` by default.
 #![expect(clippy::needless_pass_by_value, reason = "for map_err")]
 
 use std::error::Error;

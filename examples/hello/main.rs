@@ -1,4 +1,10 @@
 //! The smallest function for HTTP calls. Deploy it with the `s.yaml` next to it.
+//!
+//! ```console
+//! $ cargo run --example hello
+//! $ curl localhost:9000/you
+//! hello from a function without a platform, at /you
+//! ```
 
 use std::process::ExitCode;
 

@@ -1,5 +1,15 @@
 //! A function with state: the initializer prepares it on a thread, calls use it, and the pre-stop hook reports on it. Deploy it
 //! with the `s.yaml` next to it.
+//!
+//! ```console
+//! $ cargo run --example hooks
+//! $ curl -X POST localhost:9000/initialize
+//! $ curl localhost:9000/Ada
+//! hello, Ada
+//! $ curl localhost:9000/Grace
+//! welcome, Grace
+//! $ curl localhost:9000/pre-stop
+//! ```
 
 use std::process::ExitCode;
 use std::sync::OnceLock;

@@ -1,9 +1,12 @@
 //! A gateway to another server, at both sides' pace: it holds no more than a few buffers of each body.
 //!
-//! ```text
-//! cargo run --example proxy --features http -- http://localhost:8000
-//! curl -i 'localhost:9000/some/path?of=it'
-//! curl -T film.mp4 localhost:9000/films/      # a server may respond while it reads
+//! ```console
+//! $ PORT=8000 cargo run --example hello &
+//! $ cargo run --example proxy --features http -- http://localhost:8000
+//! $ curl 'localhost:9000/some/path?of=it'
+//! hello from a function without a platform, at /some/path
+//! $ curl -T Cargo.lock localhost:9000/files/
+//! hello from a function without a platform, at /files/Cargo.lock
 //! ```
 
 use std::{error::Error, pin::pin, process::ExitCode, time::Duration};

@@ -1,5 +1,15 @@
 //! A stream of server-sent events. The platform receives a chunked response and forwards each event as it arrives. Deploy
 //! it with the `s.yaml` next to it.
+//!
+//! ```console
+//! $ cargo run --example sse
+//! $ curl -N -H 'last-event-id: 8' localhost:9000
+//! id: 9
+//! data: tick 9
+//!
+//! id: 10
+//! data: tick 10
+//! ```
 
 use core::time::Duration;
 use std::process::ExitCode;

@@ -1,13 +1,21 @@
 //! A REST API over a database in a file, with its tests.
 //!
-//! ```text
-//! cargo run --example todos --features form,json,log            # or with the path of a database: -- /mnt/todos.db
-//! curl -i localhost:9000/todos --json '{"title":"milk"}'
-//! curl 'localhost:9000/todos?done=false&limit=10'               # "next" is the "after" of the next page
-//! curl localhost:9000/todos/1
-//! curl -X PATCH localhost:9000/todos/1 --json '{"done":true}'
-//! curl -i -X DELETE localhost:9000/todos/1
+//! ```console
+//! $ cargo run --example todos --features form,json,log -- :memory:
+//! $ curl localhost:9000/todos --json '{"title":"milk"}'
+//! {"id":1,"title":"milk","done":false}
+//! $ curl -X PATCH localhost:9000/todos/1 --json '{"done":true}'
+//! {"id":1,"title":"milk","done":true}
+//! $ curl 'localhost:9000/todos?done=true&limit=10'
+//! {"todos":[{"id":1,"title":"milk","done":true}],"next":null}
+//! $ curl -X DELETE -w '%{http_code}\n' localhost:9000/todos/1
+//! 204
+//! $ curl localhost:9000/todos/1
+//! {"error":"there is no such todo"}
 //! ```
+//!
+//! With a path in place of `:memory:`, such as `/mnt/todos.db`, the database is that file; without, it is `/tmp/todos.db`. The
+//! `next` of a page is the `after` of the one that follows.
 #![expect(
     clippy::needless_pass_by_value,
     reason = "handlers get the state by value"

@@ -1,7 +1,10 @@
 //! An MCP server: tools, a resource and a prompt for assistants, over Streamable HTTP.
 //!
-//! ```sh
-//! cargo run -p coldstart-tower --features tokio --example mcp
+//! ```console
+//! $ cargo run -p coldstart-tower --features tokio --example mcp -- stateless
+//! $ curl localhost:9000/mcp -H 'accept: application/json, text/event-stream' --json '{"jsonrpc":"2.0","id":1, \
+//!     "method":"tools/call","params":{"name":"add","arguments":{"a":40,"b":2}}}'
+//! {"jsonrpc":"2.0","id":1,"result":{"content":[{"type":"text","text":"{\"sum\":42}"}],"structuredContent":{"sum":42},"isError":false}}
 //! ```
 //!
 //! A client names its era with each request. One of 2025-06-18 begins a session, and may resume a stream that was cut. One of

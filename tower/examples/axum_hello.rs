@@ -1,6 +1,10 @@
 //! An axum router on coldstart: the same routes, another `main`.
 //!
-//! `cargo run -p coldstart-tower --example hello`, then `curl localhost:9000/hello/you`.
+//! ```console
+//! $ cargo run -p coldstart-tower --example axum_hello
+//! $ curl localhost:9000/hello/you
+//! hello, you
+//! ```
 
 use std::process::ExitCode;
 
