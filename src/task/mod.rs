@@ -27,6 +27,7 @@ mod interval;
 mod local;
 mod notice;
 pub(crate) mod parked;
+pub(crate) mod places;
 mod sleep;
 mod slots;
 mod spare;

@@ -12,7 +12,8 @@ use crate::sync::contain::{contain, drop_within};
 use crate::sync::notify::Notify;
 use crate::sync::oneshot::Polled;
 
-use super::spare::{self, Place};
+use super::places::Place;
+use super::spare;
 
 /// Polls a future for the first time, in the caller's own call: a panic is the caller's. Returns what `poll` has made of it, of
 /// which nothing is left then: it allocates nothing if the thread has had one of its type before. If it is not ready, returns what
