@@ -4,9 +4,11 @@ use core::fmt::{self, Display};
 use core::time::Duration;
 use std::time::Instant;
 
+use bytes::Bytes;
+
 use crate::current_request::CurrentRequest;
-use crate::message::owned::OwnedRequest;
-use crate::message::request::{Head, Request, RequestBody};
+use crate::message::owned::OwnedHead;
+use crate::message::request::Head;
 use crate::os::clock;
 use crate::task::{Elapsed, timeout};
 
@@ -70,12 +72,36 @@ impl<'a> Context<'a> {
     /// The same in memory of its own, with a copy of the head: for a future, which cannot borrow the request.
     #[must_use]
     pub fn to_owned(&self) -> OwnedContext {
-        let head = self.head.without_peer_address();
-        let request = Request::new(head, RequestBody::Borrowed(&[]), &[]);
         OwnedContext {
-            request: request.to_owned(),
+            head: OwnedHead::new(Bytes::copy_from_slice(self.head.as_bytes())),
             arrived_at: self.arrived_at,
         }
+    }
+
+    /// The head of the request as [`Head::to_http`] makes it, and the same context in memory of its own: both of one copy of the
+    /// head.
+    ///
+    /// # Errors
+    ///
+    /// As [`Head::to_http`].
+    ///
+    /// ```
+    /// use coldstart::{Context, Request, Response, Status, TestRequest};
+    ///
+    /// fn path(request: &Request<'_>) -> Result<String, Status> {
+    ///     let theirs = Context::new(request.head()).to_http(());
+    ///     let (theirs, context) = theirs.map_err(|_| Status::BAD_REQUEST)?;
+    ///     let region = context.as_context().region().unwrap_or("nowhere").to_owned();
+    ///     Ok(format!("{} in {region}", theirs.uri().path()))
+    /// }
+    ///
+    /// assert_eq!(TestRequest::get("/a?b").run(path).text(), "/a in nowhere");
+    /// ```
+    #[cfg(feature = "http")]
+    pub fn to_http<B>(&self, body: B) -> Result<(http::Request<B>, OwnedContext), http::Error> {
+        let (request, head) = self.head.to_http_and_owned(body)?;
+        let arrived_at = self.arrived_at;
+        Ok((request, OwnedContext { head, arrived_at }))
     }
 
     texts! {
@@ -234,7 +260,7 @@ impl fmt::Debug for Context<'_> {
 /// ```
 #[derive(Clone)]
 pub struct OwnedContext {
-    request: OwnedRequest,
+    head: OwnedHead,
     /// On the monotonic clock.
     arrived_at: Duration,
 }
@@ -244,7 +270,7 @@ impl OwnedContext {
     #[must_use]
     pub fn as_context(&self) -> Context<'_> {
         Context {
-            head: self.request.as_request().head(),
+            head: self.head.as_head(),
             arrived_at: self.arrived_at,
         }
     }
@@ -268,7 +294,7 @@ impl OwnedContext {
     /// ```
     #[cfg(feature = "http")]
     pub fn to_http<B>(&self, body: B) -> Result<http::Request<B>, http::Error> {
-        self.request.head_to_http(body)
+        self.head.to_http(body)
     }
 }
 

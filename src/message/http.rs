@@ -11,9 +11,10 @@ use crate::h1::{HeadView, Version};
 use crate::message::body::Body;
 use crate::message::headers::{HeaderName, HeaderValue, Text, Value};
 use crate::message::http_body::{Begun, Frames};
+use crate::message::http_spare;
 use crate::message::incoming::Incoming;
 use crate::message::local::LocalBody;
-use crate::message::owned::OwnedRequest;
+use crate::message::owned::OwnedHead;
 use crate::message::request::{Head, Request};
 use crate::message::response::{Afterwards, Response, Status};
 
@@ -40,16 +41,24 @@ impl Head<'_> {
     /// assert_eq!(response.text(), "/a Some(\"c\")");
     /// ```
     pub fn to_http<B>(&self, body: B) -> Result<http::Request<B>, http::Error> {
-        let bytes = Bytes::copy_from_slice(self.as_bytes());
-        http_of(HeadView::new(&bytes, self.view().index()), &bytes, body)
+        self.to_http_and_owned(body).map(|(request, _)| request)
+    }
+
+    /// The same, and the head to keep: both of one copy.
+    pub(crate) fn to_http_and_owned<B>(
+        self,
+        body: B,
+    ) -> Result<(http::Request<B>, OwnedHead), http::Error> {
+        let bytes = http_spare::copy(self.as_bytes());
+        let request = http_of(HeadView::new(&bytes, self.view().index()), &bytes, body)?;
+        Ok((request, OwnedHead::new(bytes)))
     }
 }
 
-impl OwnedRequest {
+impl OwnedHead {
     /// As [`Head::to_http`], of the copy that is here already.
-    pub(crate) fn head_to_http<B>(&self, body: B) -> Result<http::Request<B>, http::Error> {
-        let (view, bytes) = self.head_with_bytes();
-        http_of(view, bytes, body)
+    pub(crate) fn to_http<B>(&self, body: B) -> Result<http::Request<B>, http::Error> {
+        http_of(self.view(), self.bytes(), body)
     }
 }
 
@@ -57,7 +66,7 @@ impl OwnedRequest {
 fn http_of<B>(view: HeadView<'_>, bytes: &Bytes, body: B) -> Result<http::Request<B>, http::Error> {
     let slice = |part: &[u8]| bytes.slice_ref(part);
     let fields = view.raw_fields();
-    let mut headers = http::HeaderMap::try_with_capacity(fields.len())?;
+    let mut headers = http_spare::fields(fields.len())?;
     for field in fields {
         let name = http::HeaderName::from_bytes(field.name())?;
         let value = http::HeaderValue::from_maybe_shared(slice(field.value()))?;
@@ -133,14 +142,33 @@ impl Response {
         Self::of_parts(response, keep)
     }
 
-    fn of_parts<B: http_body::Body>(
+    fn of_parts<B: http_body::Body + 'static>(
         response: http::Response<B>,
         arriving: impl FnOnce(Frames<B>, Option<u64>) -> Body,
     ) -> Result<Self, InvalidStatus> {
         let (parts, body) = response.into_parts();
         let mut made = Self::new(parts.status.try_into()?);
-        let announced = content_length(&parts.headers);
-        let body = if parts.headers.contains_key(http::header::TRAILER) {
+        let mut fields = parts.headers;
+        let (mut name, mut lengths, mut has_trailers) = (None, Lengths::None, false);
+        for (next, value) in fields.drain() {
+            name = next.or(name);
+            let Some(name) = &name else { continue };
+            if name == http::header::CONTENT_LENGTH {
+                lengths = lengths.and(value);
+                continue;
+            }
+            if name == http::header::CONNECTION {
+                if has_token(value.as_bytes(), "close") {
+                    made = made.close();
+                }
+                continue;
+            }
+            has_trailers |= name == http::header::TRAILER;
+            made.add_http(name, value);
+        }
+        http_spare::keep_fields(fields);
+        let announced = lengths.announced();
+        let body = if has_trailers {
             arriving(Frames::new(body), None)
         } else {
             match (body.size_hint().exact(), announced) {
@@ -152,16 +180,10 @@ impl Response {
             }
         };
         made = made.body(body);
-        let mut name = None;
-        for (next, value) in parts.headers {
-            name = next.or(name);
-            let Some(name) = &name else { continue };
-            if name == http::header::CONNECTION {
-                if has_token(value.as_bytes(), "close") {
-                    made = made.close();
-                }
-            } else if name != http::header::CONTENT_LENGTH || announced != made.content().len() {
-                made = made.header(name.clone(), value);
+        if announced != made.content().len() {
+            // The encoder leaves them out, and counts them.
+            for value in lengths.values() {
+                made.add_http(&http::header::CONTENT_LENGTH, value.clone());
             }
         }
         Ok(made)
@@ -208,20 +230,58 @@ impl Response {
     }
 }
 
-/// The announced length, unless it is missing, no number, or contradicts itself.
-fn content_length(headers: &http::HeaderMap) -> Option<u64> {
-    let mut values = headers.get_all(http::header::CONTENT_LENGTH).iter();
-    let len = values.next()?;
-    let is_number = len.as_bytes().iter().all(u8::is_ascii_digit);
-    if !is_number || values.any(|other| other != len) {
-        return None;
+/// The values of the field Content-Length.
+enum Lengths {
+    None,
+    One(http::HeaderValue),
+    Several(Vec<http::HeaderValue>),
+}
+
+impl Lengths {
+    fn and(self, value: http::HeaderValue) -> Self {
+        match self {
+            Self::None => Self::One(value),
+            Self::One(first) => Self::Several(vec![first, value]),
+            Self::Several(mut values) => {
+                values.push(value);
+                Self::Several(values)
+            }
+        }
     }
-    len.to_str().ok()?.parse().ok()
+
+    fn values(&self) -> &[http::HeaderValue] {
+        match self {
+            Self::None => &[],
+            Self::One(value) => core::slice::from_ref(value),
+            Self::Several(values) => values,
+        }
+    }
+
+    /// The announced length, unless it is missing, no number, or contradicts itself.
+    fn announced(&self) -> Option<u64> {
+        let (first, others) = self.values().split_first()?;
+        let is_number = first.as_bytes().iter().all(u8::is_ascii_digit);
+        if !is_number || others.iter().any(|other| other != first) {
+            return None;
+        }
+        first.to_str().ok()?.parse().ok()
+    }
 }
 
 fn has_token(list: &[u8], token: &str) -> bool {
     let mut parts = list.split(|byte| *byte == b',');
     parts.any(|part| part.trim_ascii().eq_ignore_ascii_case(token.as_bytes()))
+}
+
+impl Response {
+    /// Adds a field line as [`header`](Self::header) does. Those of the http crate are valid already.
+    fn add_http(&mut self, name: &http::HeaderName, value: http::HeaderValue) {
+        if name == http::header::CONTENT_TYPE {
+            self.put_content_type(value.into());
+        } else {
+            self.put(name.clone().into(), value.into());
+        }
+    }
 }
 
 impl HeaderName {

@@ -8,12 +8,14 @@ use http_body::SizeHint;
 
 use crate::h1;
 use crate::message::body::Body;
+use crate::message::http_spare;
 use crate::message::incoming::Incoming;
 use crate::message::incoming_error::IncomingError;
 use crate::message::local::LocalBody;
 use crate::message::polled::Frame;
 use crate::message::request::HEAD_LIMITS_OPEN;
 use crate::message::trailers::Trailers;
+use crate::task::places::Place;
 
 /// Read by its frames, the body ends with its trailers, and [`trailers`](Incoming::trailers) has none then.
 impl http_body::Body for Incoming {
@@ -122,7 +124,7 @@ pub(super) enum Begun<B> {
     Partial(Frames<B>, Option<u64>),
 }
 
-impl<B: http_body::Body> Begun<B> {
+impl<B: http_body::Body + 'static> Begun<B> {
     pub(super) fn new(body: B) -> Self {
         let Some(len) = body.size_hint().exact() else {
             return Self::Partial(Frames::new(body), None);
@@ -134,13 +136,15 @@ impl<B: http_body::Body> Begun<B> {
         // What it waits for, if anything, is asked for again when the body is attached to the loop.
         let mut context = Context::from_waker(Waker::noop());
         if let Poll::Ready(first) = frames.poll(&mut context) {
-            if let Some(Ok(Frame::Data(bytes))) = &first
-                && bytes.len() as u64 == len
-                && frames.body.is_end_stream()
-            {
-                return Self::Whole(bytes.clone());
+            match first {
+                Some(Ok(Frame::Data(bytes)))
+                    if bytes.len() as u64 == len && frames.is_end_stream() =>
+                {
+                    frames.end();
+                    return Self::Whole(bytes);
+                }
+                first => frames.first = Some(first),
             }
-            frames.first = Some(first);
         }
         Self::Partial(frames, Some(len))
     }
@@ -148,7 +152,8 @@ impl<B: http_body::Body> Begun<B> {
 
 /// A body whose frames become ours.
 pub(super) struct Frames<B> {
-    body: Pin<Box<B>>,
+    /// `None` in it only once it is over.
+    body: Place<B>,
     /// What the first poll has yielded.
     first: Option<Option<Result<Frame, Failed>>>,
 }
@@ -156,28 +161,44 @@ pub(super) struct Frames<B> {
 /// Its error says no more than that it is cut.
 pub(super) struct Failed;
 
-impl<B: http_body::Body> Frames<B> {
+impl<B: http_body::Body + 'static> Frames<B> {
     pub(super) fn new(body: B) -> Self {
+        let mut place = http_spare::place();
+        place.set(Some(body));
         Self {
-            body: Box::pin(body),
+            body: place,
             first: None,
         }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        let body = self.body.as_ref().as_pin_ref();
+        body.is_none_or(|body| body.is_end_stream())
+    }
+
+    /// Leaves the memory of a body of which nothing is left to the next one.
+    fn end(mut self) {
+        self.body.set(None);
+        http_spare::keep_place(self.body);
     }
 
     fn poll(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<Frame, Failed>>> {
         if let Some(first) = self.first.take() {
             return Poll::Ready(first);
         }
-        let polled = self.body.as_mut().poll_frame(context);
-        polled.map(|frame| match frame?.map(http_body::Frame::into_data) {
-            Err(_) => Some(Err(Failed)),
-            Ok(Ok(mut data)) => Some(Ok(Frame::Data(data.copy_to_bytes(data.remaining())))),
-            // A kind of frame that this version of the trait does not have would leave a body that is not whole.
-            Ok(Err(frame)) => Some(match frame.into_trailers() {
-                Ok(fields) => Ok(Frame::Trailers(fields.into())),
-                Err(_) => Err(Failed),
-            }),
-        })
+        let Some(body) = self.body.as_mut().as_pin_mut() else {
+            return Poll::Ready(None);
+        };
+        body.poll_frame(context)
+            .map(|frame| match frame?.map(http_body::Frame::into_data) {
+                Err(_) => Some(Err(Failed)),
+                Ok(Ok(mut data)) => Some(Ok(Frame::Data(data.copy_to_bytes(data.remaining())))),
+                // A kind of frame that this version of the trait does not have would leave a body that is not whole.
+                Ok(Err(frame)) => Some(match frame.into_trailers() {
+                    Ok(fields) => Ok(Frame::Trailers(fields.into())),
+                    Err(_) => Err(Failed),
+                }),
+            })
     }
 }
 

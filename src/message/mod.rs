@@ -12,6 +12,8 @@ pub(crate) mod headers;
 pub(crate) mod http;
 #[cfg(feature = "http")]
 mod http_body;
+#[cfg(feature = "http")]
+mod http_spare;
 pub(crate) mod incoming;
 pub(crate) mod incoming_error;
 #[cfg(feature = "json")]

@@ -2,6 +2,7 @@
 
 use core::fmt;
 use std::net::SocketAddr;
+use std::sync::OnceLock;
 
 use bytes::Bytes;
 
@@ -9,7 +10,7 @@ use crate::h1::{HeadIndex, HeadView};
 
 use crate::os::PeerAddress;
 
-use super::request::{Head, Request, RequestBody, RouteParameters};
+use super::request::{HEAD_LIMITS_OPEN, Head, Request, RequestBody, RouteParameters};
 
 /// A request that owns its bytes, made by [`Request::to_owned`]. It moves to any thread.
 ///
@@ -32,7 +33,6 @@ use super::request::{Head, Request, RequestBody, RouteParameters};
 /// ```
 #[derive(Clone)]
 pub struct OwnedRequest {
-    /// Shared with its clones, and with a request of the http crate that is made of it.
     head: Bytes,
     index: HeadIndex,
     body: Bytes,
@@ -69,16 +69,46 @@ impl OwnedRequest {
         Request::new(head, body, &self.trailers).with_parameters(&self.parameters)
     }
 
-    /// The head and its bytes.
-    #[cfg(feature = "http")]
-    pub(super) fn head_with_bytes(&self) -> (HeadView<'_>, &Bytes) {
-        (HeadView::new(&self.head, &self.index), &self.head)
-    }
-
     /// The bytes of its parts as they were sent.
     pub(crate) fn len(&self) -> usize {
         let parts = [self.head.len(), self.body.len(), self.trailers.len()];
         parts.into_iter().fold(0, usize::saturating_add)
+    }
+}
+
+/// A head that owns its bytes, without the parameters of a route. What is where in it is found when it is read first.
+#[derive(Clone)]
+pub(crate) struct OwnedHead {
+    /// Shared with its clones, and with a request of the http crate that was made of it.
+    bytes: Bytes,
+    index: OnceLock<HeadIndex>,
+}
+
+impl OwnedHead {
+    /// A head that was parsed before.
+    pub(crate) const fn new(bytes: Bytes) -> Self {
+        let index = OnceLock::new();
+        Self { bytes, index }
+    }
+
+    #[cfg(feature = "http")]
+    pub(super) const fn bytes(&self) -> &Bytes {
+        &self.bytes
+    }
+
+    pub(super) fn view(&self) -> HeadView<'_> {
+        let index = self.index.get_or_init(|| {
+            let mut index = HeadIndex::default();
+            let is_indexed = index.index_again(&self.bytes, &HEAD_LIMITS_OPEN);
+            debug_assert!(is_indexed, "a head that parsed once parses again");
+            index
+        });
+        HeadView::new(&self.bytes, index)
+    }
+
+    /// The head, to read it.
+    pub(crate) fn as_head(&self) -> Head<'_> {
+        Head::new(self.view(), PeerAddress::Unknown)
     }
 }
 

@@ -178,12 +178,6 @@ impl<'a> Head<'a> {
         self.peer.ask()
     }
 
-    /// The same head, of a peer without an address.
-    pub(crate) const fn without_peer_address(self) -> Self {
-        let peer = PeerAddress::Unknown;
-        Self { peer, ..self }
-    }
-
     /// Whether the peer speaks HTTP/1.0.
     #[must_use]
     pub fn is_http10(self) -> bool {

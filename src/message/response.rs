@@ -294,6 +294,18 @@ impl Response {
         self
     }
 
+    /// Adds a field line that is not the content type.
+    #[cfg(feature = "http")]
+    pub(super) fn put(&mut self, name: HeaderName, value: HeaderValue) {
+        self.fields.push((name, value));
+    }
+
+    /// See [`content_type`](Self::content_type).
+    #[cfg(feature = "http")]
+    pub(super) fn put_content_type(&mut self, value: HeaderValue) {
+        self.content_type = Some(value);
+    }
+
     /// A field has no valid name, or the field with this name no valid value. The first one counts.
     #[cold]
     #[inline(never)]

@@ -1,7 +1,6 @@
 //! What is known of a request besides its message: in the extensions of each one.
 
 use core::fmt;
-use std::sync::Arc;
 
 use coldstart::Context;
 use coldstart::function::OwnedContext;
@@ -25,16 +24,16 @@ use coldstart::message::Head;
 /// assert_eq!(response.text(), "1-2-3");
 /// ```
 #[derive(Clone)]
-pub struct RequestContext(Arc<OwnedContext>);
+pub struct RequestContext(OwnedContext);
 
 impl RequestContext {
-    pub(crate) fn new(head: Head<'_>) -> Self {
-        Self(Arc::new(Context::new(head).to_owned()))
-    }
-
-    /// The request that it belongs to, with this body.
-    pub(crate) fn to_http<B>(&self, body: B) -> Result<http::Request<B>, http::Error> {
-        self.0.to_http(body)
+    /// The request with this head and this body, and its context.
+    pub(crate) fn begin<B>(
+        head: Head<'_>,
+        body: B,
+    ) -> Result<(http::Request<B>, Self), http::Error> {
+        let (request, context) = Context::new(head).to_http(body)?;
+        Ok((request, Self(context)))
     }
 
     /// The context, to use it.

@@ -167,9 +167,8 @@ where
             // The server refuses it, since this is no tunnel.
             return Accept::Buffer;
         }
-        let context = RequestContext::new(*head);
-        match context.to_http(()) {
-            Ok(request) => Accept::pull(head, |body| {
+        match RequestContext::begin(*head, ()) {
+            Ok((request, context)) => Accept::pull(head, |body| {
                 begin(self.respond(request.map(|()| body), context, *head))
             }),
             Err(error) => Accept::Respond(refuse(&error)),
@@ -181,9 +180,8 @@ where
     }
 
     fn call(&mut self, request: &Request<'_>) -> Outcome {
-        let context = RequestContext::new(request.head());
-        match context.to_http(Incoming::from(request)) {
-            Ok(theirs) => begin(self.respond(theirs, context, request.head())),
+        match RequestContext::begin(request.head(), Incoming::from(request)) {
+            Ok((theirs, context)) => begin(self.respond(theirs, context, request.head())),
             Err(error) => refuse(&error),
         }
     }
