@@ -124,20 +124,27 @@ impl Handler for Pages {
     }
 }
 
+/// The methods that some page knows.
+const METHODS: [&str; 7] = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"];
+
 fn page(request: &Request<'_>) -> Response {
-    match (request.method(), request.path()) {
-        ("GET" | "HEAD", "/" | "/hello") => Response::text("Hello, World!"),
-        ("GET" | "HEAD", "/healthz") => Response::text("ok"),
-        (_, ECHO) => echo(request),
-        // A known page without this method is not a missing page (RFC 9110 §9.1); load balancers probe with OPTIONS.
-        ("OPTIONS", "/" | "/hello" | "/healthz" | "*") => allow(Status::NO_CONTENT),
-        (_, "/" | "/hello" | "/healthz") => allow(Status::METHOD_NOT_ALLOWED),
-        ("GET" | "HEAD" | "POST" | "PUT" | "PATCH" | "DELETE" | "OPTIONS", _) => {
-            Response::text("no such page\n").status(Status::NOT_FOUND)
+    let method = request.method();
+    let is_read = matches!(method, "GET" | "HEAD");
+    let (status, text) = match request.path() {
+        "/" | "/hello" if is_read => (Status::OK, "Hello, World!"),
+        "/healthz" if is_read => (Status::OK, "ok"),
+        ECHO => return echo(request),
+        // Load balancers probe with OPTIONS.
+        "/" | "/hello" | "/healthz" | "*" if method == "OPTIONS" => {
+            return allow(Status::NO_CONTENT);
         }
+        // A known page without this method is not a missing page (RFC 9110 §9.1).
+        "/" | "/hello" | "/healthz" => return allow(Status::METHOD_NOT_ALLOWED),
+        _ if METHODS.contains(&method) => (Status::NOT_FOUND, "no such page\n"),
         // RFC 9110 §9.1: a method that no page knows.
-        _ => Response::text("no such method\n").status(Status::NOT_IMPLEMENTED),
-    }
+        _ => (Status::NOT_IMPLEMENTED, "no such method\n"),
+    };
+    Response::text(text).status(status)
 }
 
 fn allow(status: Status) -> Response {

@@ -5,6 +5,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use crate::current_request::CurrentRequest;
+use crate::h1::Names;
 use crate::handler::outcome::Outcome;
 use crate::handler::{Accept, Demand, Handler, Upload, Watch, accept_then_call};
 use crate::message::request::{Head, Request};
@@ -33,6 +34,9 @@ pub(super) enum Reached {
     Outcome(Outcome),
 }
 
+/// The fields that say what a request is for.
+pub(super) const NAMES: Names = Names::of(&[b"x-fc-control-path", b"x-fc-request-id"]);
+
 /// A function's code for calls that are not HTTP calls.
 pub(super) struct Contract {
     pub(super) event: Option<Callback>,
@@ -48,7 +52,7 @@ impl Contract {
     /// [`Context`].
     fn read<'a>(&self, head: &Head<'a>) -> (Call, Option<&'a [u8]>) {
         let (mut control_path, mut id) = (None, None);
-        for field in head.headers().raw() {
+        for field in head.headers().with_names(NAMES) {
             match field.name_len() {
                 17 if field.is_named(b"x-fc-control-path") => {
                     control_path.get_or_insert_with(|| field.value());
@@ -59,14 +63,10 @@ impl Contract {
                 _ => {}
             }
         }
-        let call = match control_path.unwrap_or_default() {
-            b"" => self.read_path(head),
-            b"/invoke" => Call::Event,
-            b"/initialize" => Call::Initialize,
-            b"/pre-stop" => Call::PreStop,
-            b"/pre-freeze" => Call::PreFreeze,
+        let call = match control_path {
+            None | Some(b"") => self.read_path(head),
             // `/http-invoke`, and any unknown one: the handler responds.
-            _ => Call::Http,
+            Some(path) => named(path).unwrap_or(Call::Http),
         };
         (call, id)
     }
@@ -74,12 +74,18 @@ impl Contract {
     /// Without a control path there is no platform, or one that uses the path. A web function on another cloud keeps its own
     /// route `/invoke`; responding to a hook that is not configured does no harm.
     fn read_path(&self, head: &Head<'_>) -> Call {
-        match (head.method(), head.path()) {
-            ("POST", "/invoke") if self.event.is_some() => Call::Event,
-            ("POST", "/initialize") => Call::Initialize,
-            ("GET", "/pre-stop") => Call::PreStop,
-            ("GET", "/pre-freeze") => Call::PreFreeze,
-            _ => Call::Http,
+        let Some(call) = named(head.path().as_bytes()) else {
+            return Call::Http;
+        };
+        let (method, is_taken) = match call {
+            Call::Event => ("POST", self.event.is_some()),
+            Call::Initialize => ("POST", true),
+            Call::PreStop | Call::PreFreeze | Call::Http => ("GET", true),
+        };
+        if is_taken && head.method() == method {
+            call
+        } else {
+            Call::Http
         }
     }
 
@@ -129,6 +135,18 @@ impl Contract {
             Err(panic) => Err(FunctionError::from_panic(&*panic)),
         }
     }
+}
+
+/// The call that has this path.
+fn named(path: &[u8]) -> Option<Call> {
+    static PATHS: [(&str, Call); 4] = [
+        ("/invoke", Call::Event),
+        ("/initialize", Call::Initialize),
+        ("/pre-stop", Call::PreStop),
+        ("/pre-freeze", Call::PreFreeze),
+    ];
+    let (_, call) = PATHS.iter().find(|(name, _)| name.as_bytes() == path)?;
+    Some(*call)
 }
 
 /// A function as a handler: HTTP calls go to `http`, all others are handled by the contract.

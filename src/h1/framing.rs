@@ -4,9 +4,10 @@
 
 use super::authority::is_host;
 use super::byteset::is_token;
-use super::head::{HeadView, TargetForm, Version};
+use super::head::{HeadIndex, HeadView, Names, RawField, TargetForm, Version};
 use super::refusal::Refusal;
 use super::state::Close;
+use super::vector::End;
 
 /// The length of a request's body (RFC 9112 §6.3).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -55,7 +56,7 @@ pub(crate) struct Framing {
 /// The relevant fields of one head, as far as they have been read.
 #[derive(Debug, Default)]
 struct Seen<'a> {
-    host: Option<&'a [u8]>,
+    host: Option<RawField<'a>>,
     length: Option<u64>,
     coding: Option<&'a [u8]>,
     connection: ConnectionOptions,
@@ -98,14 +99,30 @@ impl ConnectionOptions {
     }
 }
 
+/// The fields that [`read`] reads.
+pub(super) const NAMES: Names = Names::of(&[
+    b"te",
+    b"host",
+    b"expect",
+    b"upgrade",
+    b"connection",
+    b"content-length",
+    b"transfer-encoding",
+]);
+
+/// An index for heads that are read here, and for `others` that are looked for in each of them.
+pub(crate) fn new_index(others: Names) -> HeadIndex {
+    HeadIndex::noting(NAMES.and(others))
+}
+
 /// Reads the framing of a complete head.
 pub(crate) fn read(head: HeadView<'_>) -> Result<Framing, Refusal> {
     let mut seen = Seen::default();
     let version = head.version();
-    for field in head.raw_fields() {
+    for field in head.fields_with(NAMES) {
         match field.name_len() {
             2 if field.is_named(b"te") => seen.connection.read_te(field.value()),
-            4 if field.is_named(b"host") => once(&mut seen.host, field.value(), Refusal::Host)?,
+            4 if field.is_named(b"host") => once(&mut seen.host, field, Refusal::Host)?,
             // HTTP/1.0 has no expectations: even several lines are ignored (RFC 9110 §10.1.1).
             6 if version == Version::Http11 && field.is_named(b"expect") => {
                 once(&mut seen.expect, field.value(), Refusal::Expectation)?;
@@ -156,11 +173,22 @@ fn once<T>(slot: &mut Option<T>, value: T, refusal: Refusal) -> Result<(), Refus
     }
 }
 
+/// Whether this field's value is a host: nearly always plain, which is found out sixteen bytes at once.
+fn is_host_field(field: RawField<'_>) -> bool {
+    let (value, up_to_end) = field.value_in_place();
+    let name_len = End::Name.len_before(value, up_to_end);
+    match value.get(name_len..) {
+        Some([]) => true,
+        Some([b':', digits @ ..]) if digits.iter().all(u8::is_ascii_digit) => true,
+        Some(_) | None => is_host(value),
+    }
+}
+
 fn decide(head: HeadView<'_>, seen: &Seen<'_>) -> Result<Framing, Refusal> {
     let version = head.version();
     match seen.host {
         None if version == Version::Http11 => return Err(Refusal::Host),
-        Some(host) if !is_host(host) => return Err(Refusal::Host),
+        Some(host) if !is_host_field(host) => return Err(Refusal::Host),
         Some(_) | None => {}
     }
     let body = match (seen.length, seen.coding) {

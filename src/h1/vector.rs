@@ -1,5 +1,5 @@
 //! Sixteen bytes at once: the first that ends a field name, a field value or a request target. An island of unsafe code, for
-//! the vector instructions that every processor of an architecture has.
+//! the vector instructions that every processor of an architecture has, and for text of what they found to be ASCII.
 //!
 //! SSE2 belongs to x86-64 and NEON to aarch64, so nothing is asked when the program runs. Elsewhere each byte is looked at, which
 //! is also what the tests compare with. `cargo bench --bench instructions` counts what it is worth.
@@ -10,72 +10,92 @@ pub(super) const LANES: usize = 16;
 /// Which bytes end a part of a head.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum End {
-    /// All but letters, digits and `-`: the end of nearly every field name. A name may go on after it (RFC 9110 §5.6.2).
+    /// All but letters, digits, `-` and `.`: the end of nearly every field name, and of a host's. Either may go on after it (RFC
+    /// 9110 §5.6.2, RFC 3986 §3.2.2).
     Name,
     /// A control byte, HTAB among them: the end of nearly every field value. A value may go on after HTAB (RFC 9110 §5.5).
     Text,
-    /// All but visible ASCII, and `#`, which is never sent: the end of a request target (RFC 3986 §3.5).
+    /// All but visible ASCII, and `#`, which is never sent (RFC 3986 §3.5): the end of a request target. `?` as well, where its
+    /// path ends.
     Target,
 }
 
 impl End {
     const fn is(self, byte: u8) -> bool {
         match self {
-            Self::Name => !byte.is_ascii_alphanumeric() && byte != b'-',
+            Self::Name => !byte.is_ascii_alphanumeric() && !matches!(byte, b'-' | b'.'),
             Self::Text => byte.is_ascii_control(),
-            Self::Target => !byte.is_ascii_graphic() || byte == b'#',
+            Self::Target => !byte.is_ascii_graphic() || matches!(byte, b'#' | b'?'),
         }
     }
 
-    /// The bytes before the first such byte; `None` if it is not in the whole blocks that `bytes` begins with.
+    /// The position of the first such byte from `at` on, if there is one. It is not found in fewer than sixteen `bytes`.
     #[inline]
-    pub(super) fn len_in_blocks(self, bytes: &[u8]) -> Option<usize> {
-        let mut len = 0_usize;
-        let mut ahead = bytes;
-        while let Some((block, after)) = ahead.split_first_chunk::<LANES>() {
+    pub(super) fn position(self, bytes: &[u8], mut at: usize) -> Option<usize> {
+        let mut rest = bytes.get(at..)?;
+        while let Some((block, after)) = rest.split_first_chunk() {
             let marks = marks(self, block);
             if marks != 0 {
-                return Some(len.wrapping_add(first(marks)));
+                return Some(at.wrapping_add(first(marks)));
             }
-            len = len.wrapping_add(LANES);
-            ahead = after;
+            at = at.wrapping_add(LANES);
+            rest = after;
         }
-        None
+        // The last block, without what was looked at before.
+        let known = LANES.wrapping_sub(rest.len());
+        let marks = marks(self, bytes.last_chunk()?);
+        let left = marks.unbounded_shr(bits(known));
+        (left != 0).then(|| at.wrapping_add(first(left)))
     }
 
-    /// The bytes before the first such byte of `rest`, all of them if it has none. `rest` is the last part of `whole`, whose
-    /// bytes before it are looked at as well where `rest` has no whole block.
+    /// The bytes before the first such byte of `rest`, all of them if it has none. `rest` is the last part of `whole`.
     #[inline(never)] // Each end has a loop in it; only the usual field lines need theirs in place.
     pub(super) fn len_before(self, rest: &[u8], whole: &[u8]) -> usize {
-        self.len_in_blocks(rest).unwrap_or_else(|| {
-            let blocks_len = rest.len() & !(LANES - 1);
-            let last = rest.get(blocks_len..).unwrap_or_default();
-            blocks_len.wrapping_add(self.len_in_last(last, whole))
-        })
+        if whole.len() < LANES {
+            let position = rest.iter().position(|byte| self.is(*byte));
+            return position.unwrap_or(rest.len());
+        }
+        let start = whole.len().wrapping_sub(rest.len());
+        let position = self.position(whole, start);
+        position.map_or(rest.len(), |position| position.wrapping_sub(start))
     }
 
-    fn len_in_last(self, rest: &[u8], whole: &[u8]) -> usize {
-        let Some(block) = whole.last_chunk::<LANES>() else {
-            let found = rest.iter().position(|byte| self.is(*byte));
-            return found.unwrap_or(rest.len());
-        };
-        let known = LANES.wrapping_sub(rest.len());
-        let marks = marks(self, block).wrapping_shr(bits(known));
-        first(marks).min(rest.len())
+    /// The same, if `byte` ended nothing.
+    #[inline(never)] // Several callers.
+    fn len_through(self, byte: u8, bytes: &[u8], whole: &[u8]) -> usize {
+        let mut rest = bytes;
+        loop {
+            let len = self.len_before(rest, whole);
+            rest = rest.get(len..).unwrap_or_default();
+            match rest {
+                [first, after @ ..] if *first == byte => rest = after,
+                _ => return bytes.len().wrapping_sub(rest.len()),
+            }
+        }
     }
 }
 
 /// The bytes of a field value that `bytes` begins with: no control byte but HTAB (RFC 9110 §5.5).
-#[inline(never)] // Several callers.
 pub(super) fn value_len(bytes: &[u8]) -> usize {
-    let mut rest = bytes;
-    loop {
-        let len = End::Text.len_before(rest, bytes);
-        rest = rest.get(len..).unwrap_or_default();
-        match rest {
-            [b'\t', after @ ..] => rest = after,
-            _ => return bytes.len().wrapping_sub(rest.len()),
-        }
+    End::Text.len_through(b'\t', bytes, bytes)
+}
+
+/// The bytes of a request target that `rest` begins with, its query included. `rest` is the last part of `whole`.
+pub(super) fn target_len(rest: &[u8], whole: &[u8]) -> usize {
+    End::Target.len_through(b'?', rest, whole)
+}
+
+/// Bytes that are known to be ASCII, as text; none if they are not. This takes a fraction of what std's check for UTF-8 takes, and
+/// is all that a head's parts need.
+#[expect(unsafe_code, reason = "std has no stable conversion from ASCII")]
+pub(super) fn text(bytes: &[u8]) -> &str {
+    debug_assert!(bytes.is_ascii(), "only ASCII is indexed as text");
+    // Without an early end, so that the compiler takes several bytes at once.
+    if bytes.iter().fold(0, |all, byte| all | byte) < 0x80 {
+        // SAFETY: ASCII is UTF-8.
+        unsafe { core::str::from_utf8_unchecked(bytes) }
+    } else {
+        ""
     }
 }
 
@@ -105,8 +125,8 @@ use sse2::{BITS, Marks, marks};
 #[cfg(target_arch = "x86_64")]
 mod sse2 {
     use core::arch::x86_64::{
-        __m128i, _mm_add_epi8, _mm_cmpeq_epi8, _mm_cmpgt_epi8, _mm_cmplt_epi8, _mm_movemask_epi8,
-        _mm_or_si128, _mm_set_epi64x, _mm_set1_epi8,
+        __m128i, _mm_add_epi8, _mm_andnot_si128, _mm_cmpeq_epi8, _mm_cmpgt_epi8, _mm_cmplt_epi8,
+        _mm_movemask_epi8, _mm_or_si128, _mm_set_epi64x, _mm_set1_epi8,
     };
 
     use super::{End, LANES};
@@ -132,12 +152,16 @@ mod sse2 {
             End::Name => {
                 // With this bit letters are small, and nothing else is one.
                 let letter = is_within::<b'a', b'z'>(_mm_or_si128(bytes, _mm_set1_epi8(0x20)));
-                let digit = is_within::<b'0', b'9'>(bytes);
-                let inside = _mm_or_si128(_mm_or_si128(letter, digit), is::<b'-'>(bytes));
-                return mask(inside) ^ 0xffff;
+                // `-`, `.` and the digits are one range but for what is between them.
+                let other = is_within::<b'-', b'9'>(bytes);
+                let other = _mm_andnot_si128(is::<b'/'>(bytes), other);
+                return mask(_mm_or_si128(letter, other)) ^ 0xffff;
             }
             End::Text => _mm_or_si128(is_within::<0, 0x1f>(bytes), is::<0x7f>(bytes)),
-            End::Target => _mm_or_si128(is_not_graphic(bytes), is::<b'#'>(bytes)),
+            End::Target => {
+                let part = _mm_or_si128(is::<b'#'>(bytes), is::<b'?'>(bytes));
+                _mm_or_si128(is_not_graphic(bytes), part)
+            }
         };
         mask(marked)
     }
@@ -188,7 +212,7 @@ mod sse2 {
 #[cfg(target_arch = "aarch64")]
 mod neon {
     use core::arch::aarch64::{
-        uint8x16_t, vceqq_u8, vcgtq_u8, vcleq_u8, vcombine_u64, vcreate_u64, vdupq_n_u8,
+        uint8x16_t, vbicq_u8, vceqq_u8, vcgtq_u8, vcleq_u8, vcombine_u64, vcreate_u64, vdupq_n_u8,
         vget_lane_u64, vmvnq_u8, vorrq_u8, vreinterpret_u64_u8, vreinterpretq_u8_u64,
         vreinterpretq_u16_u8, vshrn_n_u16, vsubq_u8,
     };
@@ -216,11 +240,15 @@ mod neon {
             End::Name => {
                 // With this bit letters are small, and nothing else is one.
                 let letter = within(vorrq_u8(bytes, vdupq_n_u8(0x20)), b'a', b'z');
-                let digit = within(bytes, b'0', b'9');
-                vmvnq_u8(vorrq_u8(vorrq_u8(letter, digit), is(bytes, b'-')))
+                // `-`, `.` and the digits are one range but for what is between them.
+                let other = vbicq_u8(within(bytes, b'-', b'9'), is(bytes, b'/'));
+                vmvnq_u8(vorrq_u8(letter, other))
             }
             End::Text => vorrq_u8(vcleq_u8(bytes, vdupq_n_u8(0x1f)), is(bytes, 0x7f)),
-            End::Target => vorrq_u8(not_graphic(bytes), is(bytes, b'#')),
+            End::Target => {
+                let part = vorrq_u8(is(bytes, b'#'), is(bytes, b'?'));
+                vorrq_u8(not_graphic(bytes), part)
+            }
         };
         mask(marked)
     }

@@ -6,7 +6,7 @@ use std::borrow::Cow;
 
 use bytes::Bytes;
 
-use crate::h1::{HeadView, RawField, is_field_value, is_token};
+use crate::h1::{HeadView, Names, RawField, is_field_value, is_token};
 
 /// A field name: a token (RFC 9110 §5.1).
 ///
@@ -278,6 +278,11 @@ impl<'a> Headers<'a> {
     /// The same, for callers that look at few of them.
     pub(crate) fn raw(self) -> impl Iterator<Item = RawField<'a>> {
         self.head.raw_fields()
+    }
+
+    /// The lines with these names, in their order, and perhaps others.
+    pub(crate) fn with_names(self, names: Names) -> impl Iterator<Item = RawField<'a>> {
+        self.head.fields_with(names)
     }
 
     /// The number of field lines.

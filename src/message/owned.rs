@@ -34,7 +34,7 @@ use super::request::{HEAD_LIMITS_OPEN, Head, Request, RequestBody, RouteParamete
 #[derive(Clone)]
 pub struct OwnedRequest {
     head: Bytes,
-    index: HeadIndex,
+    index: Box<HeadIndex>,
     body: Bytes,
     trailers: Box<[u8]>,
     parameters: RouteParameters<'static>,
@@ -49,7 +49,7 @@ impl Request<'_> {
         let head = self.head_by_reference();
         OwnedRequest {
             head: Bytes::copy_from_slice(head.as_bytes()),
-            index: head.view().index().clone(),
+            index: Box::new(head.view().index().clone()),
             body: self.body_bytes(),
             trailers: self.trailers_bytes().into(),
             parameters: head.parameters().to_owned(),

@@ -105,8 +105,8 @@ impl<O: Os, H: Handler> Reactor<O, H> {
             observer: Reporter::new(observer),
             table: Table::new(),
             deadlines: Deadlines::new(&settings.timeouts, settings.idle),
+            scratch: Scratch::new(settings.names),
             settings,
-            scratch: Scratch::default(),
             shared: Shared {
                 mailbox: Arc::new(Mailbox::new(wake)),
                 memory,
@@ -422,7 +422,7 @@ impl<O: Os, H: Handler> Reactor<O, H> {
     fn on_panic(&mut self, key: Key) {
         self.observer.on(ServerEvent::HandlerPanicked);
         // The session's output may be in it, and its buffers may be lost.
-        self.scratch = Scratch::default();
+        self.scratch = Scratch::new(self.settings.names);
         self.close(key);
     }
 

@@ -1,15 +1,16 @@
 //! Buffers that a worker has once, and its sessions use in turn.
 
-use crate::h1::{DateLine, HeadIndex, imf_fixdate};
+use crate::h1::{DateLine, HeadIndex, Names, imf_fixdate, new_index};
 use crate::limits::{READ_LEN_MAX, READ_TOGETHER_LEN_MAX, READS_TOGETHER_MAX};
 use crate::os::Key;
 
 use super::send_queue::SendQueue;
 
 /// Buffers that are in use only while a session is driven.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Scratch {
-    pub(super) index: HeadIndex,
+    /// Of the head that is being parsed. It is taken meanwhile: as a pointer, since to move it costs as much as to parse a line.
+    pub(super) index: Option<Box<HeadIndex>>,
     pub(super) out: SendQueue,
     /// Memory of an empty list, which the mailbox and the phases use in turn.
     pub(super) keys: Vec<Key>,
@@ -21,6 +22,18 @@ pub(super) struct Scratch {
 }
 
 impl Scratch {
+    /// For heads in each of which fields with these names are looked for.
+    pub(super) fn new(names: Names) -> Self {
+        Self {
+            index: Some(Box::new(new_index(names))),
+            out: SendQueue::default(),
+            keys: Vec::new(),
+            date: Date::default(),
+            read: Vec::new(),
+            pieces: Vec::new(),
+        }
+    }
+
     /// Allocates the read buffer and touches its first page, while there is no request yet that would have to wait for it.
     pub(super) fn prepare(&mut self) {
         let mut buffer = self.take_read_buffer();

@@ -1,6 +1,7 @@
 //! The four forms of a request target (RFC 9112 §3.2), and where the parts of each are.
 
-use super::index::{HeadIndex, Span, TargetForm};
+use super::fields::Span;
+use super::index::{HeadIndex, TargetForm};
 use crate::h1::authority::{is_authority_with_port, is_host};
 use crate::h1::cursor::Cursor;
 use crate::h1::refusal::Refusal;

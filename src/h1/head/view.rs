@@ -1,7 +1,9 @@
 //! The parts of an indexed head, as text and bytes.
 
-use super::index::{FieldSpan, HeadIndex, Span, TargetForm, Version, text};
+use super::fields::{FieldSpan, Names, Span};
+use super::index::{HeadIndex, TargetForm, Version};
 use crate::h1::byteset::is_named;
+use crate::h1::vector::text;
 
 /// A head: its bytes and the positions of its parts.
 #[derive(Clone, Copy, Debug)]
@@ -97,7 +99,14 @@ impl<'a> HeadView<'a> {
     /// The same without the conversion to text, for callers that need few of them.
     pub(crate) fn raw_fields(self) -> impl ExactSizeIterator<Item = RawField<'a>> + Clone {
         let bytes = self.bytes;
-        let fields = self.index.fields.iter();
+        let fields = self.index.fields.all().iter();
+        fields.map(move |span| RawField { bytes, span })
+    }
+
+    /// Those of them with these names, in their order, and perhaps others.
+    pub(crate) fn fields_with(self, names: Names) -> impl Iterator<Item = RawField<'a>> {
+        let bytes = self.bytes;
+        let fields = self.index.fields.with_names(names);
         fields.map(move |span| RawField { bytes, span })
     }
 }
@@ -112,7 +121,7 @@ pub(crate) struct RawField<'a> {
 
 impl<'a> RawField<'a> {
     pub(crate) fn name_len(self) -> usize {
-        usize::from(self.span.name.end.wrapping_sub(self.span.name.start))
+        self.span.name.len()
     }
 
     pub(crate) fn name(self) -> &'a [u8] {
@@ -121,6 +130,13 @@ impl<'a> RawField<'a> {
 
     pub(crate) fn value(self) -> &'a [u8] {
         self.span.value.of(self.bytes)
+    }
+
+    /// The value, and all bytes of the head up to its end.
+    pub(crate) fn value_in_place(self) -> (&'a [u8], &'a [u8]) {
+        let Span { start, end } = self.span.value;
+        let before = Span { start: 0, end }.of(self.bytes);
+        (Span { start, end }.of(self.bytes), before)
     }
 
     pub(crate) fn is_named<const LEN: usize>(self, lowercase: &[u8; LEN]) -> bool {

@@ -56,23 +56,31 @@ impl<S> Session<S> {
 impl<O: Os, H: Handler> Driver<'_, O, H> {
     /// Parses as much of `input` as possible now, and says whether the rest is worth another try.
     pub(super) fn process_input(&mut self, input: &mut Cursor<'_>) -> InputState {
-        let mut index = std::mem::take(&mut self.context.scratch.index);
+        let Some(mut index) = self.context.scratch.index.take() else {
+            debug_assert!(false, "input is parsed while other input is parsed");
+            return InputState::NeedsMore;
+        };
+        let state = self.parse_input(input, &mut index);
+        self.context.scratch.index = Some(index);
+        state
+    }
+
+    fn parse_input(&mut self, input: &mut Cursor<'_>, index: &mut HeadIndex) -> InputState {
         let limits = self.context.settings.head_limits();
         while !self.is_input_blocked() {
             let is_body = self.is_watched_body();
-            let polled = self.session.poll(input.rest(), &mut index, &limits);
+            let polled = self.session.poll(input.rest(), index, &limits);
             match polled {
                 Ok((taken, Event::NeedInput)) => {
                     let out = self.context.scratch.out.run();
                     self.session.connection.encode_continue(out);
-                    self.context.scratch.index = index;
                     input.skip(taken);
                     return InputState::NeedsMore;
                 }
                 Ok((taken, Event::EmptyLine)) => input.skip(taken),
                 Ok((taken, Event::Head { body })) => {
                     let head = input.take(taken);
-                    self.on_head(HeadView::new(head, &index), body, input);
+                    self.on_head(HeadView::new(head, index), body, input);
                 }
                 Ok((taken, Event::Body(piece))) => {
                     input.skip(taken);
@@ -80,13 +88,12 @@ impl<O: Os, H: Handler> Driver<'_, O, H> {
                 }
                 Ok((taken, Event::End { trailers })) => {
                     input.skip(taken);
-                    self.on_end(trailers, &mut index);
+                    self.on_end(trailers, index);
                 }
                 Err(refusal) if is_body => self.refuse(refusal),
-                Err(refusal) => self.refuse_head(refusal, input.rest(), &mut index),
+                Err(refusal) => self.refuse_head(refusal, input.rest(), index),
             }
         }
-        self.context.scratch.index = index;
         if input.is_empty() && !self.session.connection.is_body_pending() {
             InputState::NeedsMore
         } else {
