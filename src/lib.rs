@@ -53,6 +53,9 @@
 //! bytes, and with both conversions 639 960. (`coldstart new hello`, the function in its `src/main.rs`,
 //! `cargo build --release --target x86_64-unknown-linux-musl`.)
 
+// docs.rs shows which feature an item needs.
+#![cfg_attr(docsrs, feature(doc_cfg))]
+
 #[cfg(not(unix))]
 compile_error!(
     "coldstart runs on Linux, and on macOS for development; on Windows, build and run it in WSL 2"

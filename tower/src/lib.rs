@@ -42,6 +42,9 @@
 //!
 //! From axum on hyper, or from `lambda_http`: [`migrating`].
 
+// docs.rs shows which feature an item needs.
+#![cfg_attr(docsrs, feature(doc_cfg))]
+
 mod context;
 #[cfg_attr(not(feature = "tokio"), path = "no_runtime.rs")]
 mod runtime;
