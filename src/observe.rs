@@ -10,6 +10,23 @@ use crate::output;
 use crate::sync::contain::contain;
 
 /// Something that the operator should know. A peer's mistakes get a response, but no line: anyone can send garbage.
+///
+/// ```
+/// use coldstart::server::ServerEvent;
+///
+/// /// The figure that an event adds to, if it is one that is watched.
+/// fn figure(event: ServerEvent) -> Option<&'static str> {
+///     match event {
+///         ServerEvent::HandlerPanicked | ServerEvent::TaskPanicked => Some("panics"),
+///         ServerEvent::Refused(413, _) => Some("too large"),
+///         ServerEvent::LoopBlocked(time) if time.as_millis() > 500 => Some("blocked"),
+///         _ => None,
+///     }
+/// }
+///
+/// assert_eq!(figure(ServerEvent::Refused(413, "why")), Some("too large"));
+/// assert_eq!(figure(ServerEvent::Draining(3)), None);
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ServerEvent {
@@ -86,6 +103,35 @@ impl fmt::Debug for FieldName {
 }
 
 /// Is notified of events, on the loop's thread.
+///
+/// ```
+/// use std::sync::Arc;
+/// use std::sync::atomic::{AtomicU32, Ordering};
+///
+/// use coldstart::Server;
+/// use coldstart::server::{Observer, ServerEvent, StderrObserver};
+///
+/// /// Counts events, and prints those that need attention.
+/// #[derive(Debug)]
+/// struct Counting(Arc<AtomicU32>, StderrObserver);
+///
+/// impl Observer for Counting {
+///     fn on(&mut self, event: ServerEvent) {
+///         self.0.fetch_add(1, Ordering::Relaxed);
+///         self.1.on(event);
+///     }
+/// }
+///
+/// # fn main() -> Result<(), coldstart::server::StartError> {
+/// let events = Arc::new(AtomicU32::new(0));
+/// let observer = Counting(Arc::clone(&events), StderrObserver::default());
+/// let bound = Server::new().port(0).without_signals().bind()?.observer(observer);
+/// bound.stopper().stop();
+/// bound.run(|_| "hello\n")?;
+/// assert!(events.load(Ordering::Relaxed) >= 2, "it has listened and stopped");
+/// # Ok(())
+/// # }
+/// ```
 pub trait Observer: Send + fmt::Debug {
     /// Called for each event.
     fn on(&mut self, event: ServerEvent);

@@ -27,6 +27,13 @@ const EXIT_PANICKED: i32 = 101;
 /// any other program there are none here; use `std::env::args_os`.
 ///
 /// They are borrowed from the kernel's copy, so nothing is allocated before the server listens.
+///
+/// ```
+/// let mut names = coldstart::arguments().map(|name| name.to_string_lossy());
+/// let name = names.next().unwrap_or("you".into());
+/// // This program has a `main` of Rust's, so there are none.
+/// assert_eq!(format!("hello, {name}"), "hello, you");
+/// ```
 pub fn arguments() -> impl Iterator<Item = &'static OsStr> {
     let vector = ARGUMENTS.load(Ordering::Acquire);
     let mut at = 0_usize;

@@ -126,6 +126,22 @@ impl<H> Function<H> {
     }
 
     /// The same with JSON in and out. A payload that does not parse as the type fails with `errorType` `InvalidEvent`.
+    ///
+    /// ```
+    /// use coldstart::{Function, TestRequest};
+    ///
+    /// #[derive(serde::Deserialize)]
+    /// struct Order {
+    ///     pieces: u32,
+    /// }
+    ///
+    /// let function = Function::new().event_json(|_, order: Order| Ok(order.pieces.saturating_mul(250)));
+    /// let mut handler = function.handler();
+    /// let order = TestRequest::post("/invoke").body(r#"{"pieces": 2}"#);
+    /// assert_eq!(order.run_handler(&mut handler).text(), "500");
+    /// let mistake = TestRequest::post("/invoke").body(r#"{"pieces": "two"}"#);
+    /// assert_eq!(mistake.run_handler(&mut handler).header("x-fc-status"), Some("404"));
+    /// ```
     #[cfg(feature = "json")]
     pub fn event_json<T, U, R, Kind>(
         mut self,
@@ -154,6 +170,26 @@ impl<H> Function<H> {
     /// Runs on `POST /initialize`, until it has succeeded once. A later call gets 200 without running it, and a call that
     /// arrives while it runs waits for it ([contract §4](crate::contract#4-keep-alive-freeze-end-of-life)). If the call that
     /// runs a future loses its peer, the next one runs the hook again.
+    ///
+    /// ```
+    /// use std::sync::Arc;
+    /// use std::sync::atomic::{AtomicU32, Ordering};
+    ///
+    /// use coldstart::{Function, TestRequest};
+    ///
+    /// let runs = Arc::new(AtomicU32::new(0));
+    /// let counted = Arc::clone(&runs);
+    /// let function = Function::new().initializer(move |context| {
+    ///     context.log("loads what all calls need");
+    ///     counted.fetch_add(1, Ordering::Relaxed);
+    ///     Ok(())
+    /// });
+    /// let (mut handler, request) = (function.handler(), TestRequest::post("/initialize"));
+    /// for _ in 0..2 {
+    ///     assert_eq!(request.run_handler(&mut handler).status(), 200);
+    /// }
+    /// assert_eq!(runs.load(Ordering::Relaxed), 1);
+    /// ```
     pub fn initializer<R: IntoFunctionResult<(), Kind>, Kind>(
         mut self,
         hook: impl Fn(&Context<'_>) -> R + Send + Sync + 'static,
@@ -172,6 +208,19 @@ impl<H> Function<H> {
 
     /// Runs on `GET /pre-stop`, the last request of an instance
     /// ([contract §4](crate::contract#4-keep-alive-freeze-end-of-life)).
+    ///
+    /// ```
+    /// use coldstart::function::FunctionError;
+    /// use coldstart::{Function, TestRequest};
+    ///
+    /// let function = Function::new().pre_stop(|context| {
+    ///     context.log("sends what waits");
+    ///     Err(FunctionError::new("the queue does not answer"))
+    /// });
+    /// // A hook that fails is a line in the log; the instance ends all the same.
+    /// let response = TestRequest::get("/pre-stop").run_handler(&mut function.handler());
+    /// assert_eq!(response.header("x-fc-status"), Some("404"));
+    /// ```
     pub fn pre_stop<R: IntoFunctionResult<(), Kind>, Kind>(
         mut self,
         hook: impl Fn(&Context<'_>) -> R + Send + Sync + 'static,
@@ -192,6 +241,15 @@ impl<H> Function<H> {
 
     /// Responds to health checks on this path with 200 ([contract §2](crate::contract#2-start)), at once and before the
     /// HTTP handler, even while all threads are busy.
+    ///
+    /// ```
+    /// use coldstart::{Function, Status, TestRequest};
+    ///
+    /// let function = Function::new().health("/healthz").http(|_| Status::SERVICE_UNAVAILABLE);
+    /// let mut handler = function.handler();
+    /// assert_eq!(TestRequest::get("/healthz").run_handler(&mut handler).status(), 200);
+    /// assert_eq!(TestRequest::get("/").run_handler(&mut handler).status(), 503);
+    /// ```
     pub const fn health(mut self, path: &'static str) -> Self {
         self.contract.health = Some(path);
         self
@@ -208,6 +266,21 @@ impl<H> Function<H> {
     /// Runs between `listen` and the first response: the port is open ([contract rule 3](crate::contract#1-the-rules))
     /// however long this takes, and until then connections wait in the backlog. If it fails, the process prints why and exits
     /// with status 70. A future is polled on this thread until it is ready.
+    ///
+    /// ```no_run
+    /// use coldstart::Function;
+    /// use coldstart::function::State;
+    ///
+    /// fn main() -> std::process::ExitCode {
+    ///     let words = State::new(|| Ok(std::fs::read_to_string("words.txt")?));
+    ///     let known = words.clone();
+    ///     Function::new()
+    ///         // Without the file, the process does not serve.
+    ///         .init(move || words.get().map(drop))
+    ///         .event(move |_, payload| Ok(known.get()?.contains(str::from_utf8(payload)?).to_string()))
+    ///         .run()
+    /// }
+    /// ```
     pub fn init<R: IntoFunctionResult<(), Kind>, Kind>(
         mut self,
         init: impl FnOnce() -> R + 'static,

@@ -154,6 +154,24 @@ impl<'a> Context<'a> {
     }
 
     /// How much is left until the [`deadline`](Self::deadline): zero once it has passed, `None` if the platform has set none.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// use coldstart::{Context, Request, TestRequest};
+    ///
+    /// fn is_there_time(request: &Request<'_>) -> &'static str {
+    ///     match Context::new(request.head()).remaining() {
+    ///         Some(left) if left < Duration::from_secs(1) => "no\n",
+    ///         Some(_) | None => "yes\n",
+    ///     }
+    /// }
+    ///
+    /// let request = TestRequest::get("/");
+    /// assert_eq!(request.run(is_there_time).text(), "yes\n");
+    /// let request = request.header("x-fc-function-timeout", "1");
+    /// assert_eq!(request.run(is_there_time).text(), "no\n");
+    /// ```
     #[must_use]
     pub fn remaining(&self) -> Option<Duration> {
         let elapsed = clock::monotonic().saturating_sub(self.arrived_at);
@@ -305,6 +323,22 @@ impl fmt::Debug for OwnedContext {
 }
 
 /// The keys with which a function calls other services in its role. `Debug` shows none of them.
+///
+/// ```
+/// use coldstart::{Context, Request, Status, TestRequest};
+///
+/// fn sign(request: &Request<'_>) -> Result<String, Status> {
+///     let keys = Context::new(request.head()).credentials().ok_or(Status::SERVICE_UNAVAILABLE)?;
+///     // Here a client of another service gets all three parts.
+///     Ok(keys.access_key_id().to_owned())
+/// }
+///
+/// let request = TestRequest::get("/")
+///     .header("x-fc-access-key-id", "id")
+///     .header("x-fc-access-key-secret", "secret")
+///     .header("x-fc-security-token", "token");
+/// assert_eq!(request.run(sign).text(), "id");
+/// ```
 #[derive(Clone)]
 pub struct Credentials {
     access_key_id: String,

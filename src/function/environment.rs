@@ -30,6 +30,17 @@ const NO_TEXT: &str = "\u{fffd}";
 /// The port that the platform wants the server to listen on: `FC_CUSTOM_LISTEN_PORT`, else `FC_SERVER_PORT`, else that of
 /// a neighbouring platform, `_FAAS_RUNTIME_PORT`, `AWS_LWA_PORT` or `PORT`, else 9000. An empty variable counts as absent.
 ///
+/// ```no_run
+/// use coldstart::Server;
+/// use coldstart::function::port_from_environment;
+///
+/// # fn main() -> Result<(), coldstart::server::StartError> {
+/// // As `serve`, but for callers on this machine alone.
+/// let port = port_from_environment()?;
+/// Server::new().address(([127, 0, 0, 1], port).into()).run(|_| "hello\n")
+/// # }
+/// ```
+///
 /// # Errors
 ///
 /// [`StartError::InvalidPort`]: a variable is set to something that is not a port. It is not ignored, since the platform

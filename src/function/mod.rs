@@ -53,6 +53,18 @@ pub fn serve<Kind>(handler: impl IntoHandler<Kind>) -> ExitCode {
 }
 
 /// The exit status of a server that has ended; an error is printed on stderr in one line.
+///
+/// ```
+/// use std::process::ExitCode;
+///
+/// use coldstart::function::exit_code;
+/// use coldstart::server::StartError;
+///
+/// assert_eq!(exit_code(Ok(())), ExitCode::SUCCESS);
+/// let mistake = StartError::InvalidPort { source: "PORT".to_owned(), value: "http".to_owned() };
+/// // On stderr: coldstart: PORT is "http", which is not a port; give a number from 1 to 65535
+/// assert_eq!(exit_code(Err(mistake)), ExitCode::from(78));
+/// ```
 pub fn exit_code(outcome: Result<(), StartError>) -> ExitCode {
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
@@ -67,6 +79,25 @@ pub fn exit_code(outcome: Result<(), StartError>) -> ExitCode {
 /// Does `work` as part of the request with this id: log records that are written meanwhile carry it
 /// ([contract §5](crate::contract#5-logs)). For threads of your own; on the loop and on the pool's threads this
 /// happens by itself.
+///
+/// ```
+/// use coldstart::function::in_request;
+/// use coldstart::handler::Outcome;
+/// use coldstart::{Context, Request, TestRequest};
+///
+/// fn slow(request: &Request<'_>) -> Outcome {
+///     let id = Context::new(request.head()).request_id().unwrap_or("none").to_owned();
+///     let (outcome, reply) = Outcome::promised();
+///     std::thread::spawn(move || {
+///         // What `report` logs has the id of the request.
+///         let report = || "done\n";
+///         reply.complete(in_request(&id, report));
+///     });
+///     outcome
+/// }
+///
+/// assert_eq!(TestRequest::get("/").run(slow).text(), "done\n");
+/// ```
 pub fn in_request<T>(request_id: &str, work: impl FnOnce() -> T) -> T {
     let _leave = current_request::leave_afterwards();
     let _scope = CurrentRequest::current().named(request_id).enter();

@@ -259,6 +259,20 @@ impl log::Log for StdoutLog {
 /// [`in_request`](crate::function::in_request). Returns whether this logger was installed: the first one stays. The level is
 /// set from the variable `LOG_LEVEL`, else to `Info`; `log::set_max_level` changes it. Lines never wait for a reader of stdout;
 /// see [`Context`](crate::Context).
+///
+/// ```
+/// use coldstart::TestRequest;
+/// use coldstart::function::log_to_stdout;
+///
+/// assert!(log_to_stdout());
+/// assert!(!log_to_stdout(), "the first one stays");
+/// let request = TestRequest::get("/").header("x-fc-request-id", "1-2-3");
+/// let response = request.run(|request| {
+///     log::info!("a call of {}", request.path()); // … 1-2-3 [INFO] a call of /
+///     "hello\n"
+/// });
+/// assert_eq!(response.text(), "hello\n");
+/// ```
 #[cfg(feature = "log")]
 pub fn log_to_stdout() -> bool {
     log::set_max_level(log_level(super::environment::variable));

@@ -77,6 +77,18 @@ impl Blocking {
 
 impl<H: Handler + Clone + Send + 'static> Blocking<H> {
     /// A handler of which up to `threads` clones run at once, each on a thread of its own; 0 counts as 1.
+    ///
+    /// Two loops for what is quick, and eight threads for what blocks:
+    ///
+    /// ```no_run
+    /// use coldstart::handler::Blocking;
+    /// use coldstart::{Router, Server};
+    ///
+    /// # fn main() -> Result<(), coldstart::server::StartError> {
+    /// let router = Router::new().get("/words", |_| std::fs::read_to_string("words.txt").ok());
+    /// Server::new().workers(2).run_handler(Blocking::new(router, 8))
+    /// # }
+    /// ```
     #[must_use]
     pub fn new(handler: H, threads: usize) -> Self {
         let pool = Arc::new(Pool {

@@ -17,6 +17,20 @@ use super::outcome::IntoResponse;
 ///
 /// A panic of the closure goes on in the code that awaits it. Dropped, the future gives up the value: a closure that has begun
 /// goes on, and one that still waits for a thread never begins.
+///
+/// ```
+/// use coldstart::TestRequest;
+/// use coldstart::handler::{Blocking, Busy, Running};
+///
+/// let threads = Blocking::threads(2);
+/// let response = TestRequest::get("/").run(|_| {
+///     // Both may run from now on, at the same time.
+///     let sum: Running<u32> = threads.run(|| (1..=5).sum());
+///     let product: Running<u32> = threads.run(|| (1..=5).product());
+///     async move { Ok::<_, Busy>(format!("{} {}\n", sum.await?, product.await?)) }
+/// });
+/// assert_eq!(response.text(), "15 120\n");
+/// ```
 #[must_use = "dropped, it gives up the closure's value"]
 pub struct Running<T>(Receiver<thread::Result<T>>);
 
@@ -42,6 +56,21 @@ impl<T> fmt::Debug for Running<T> {
 
 /// No thread of the pool could take a closure: too many wait already, or the kernel starts no thread. As a response it is 503
 /// with `Retry-After: 1`.
+///
+/// ```
+/// use coldstart::TestRequest;
+/// use coldstart::handler::{Blocking, Busy};
+///
+/// let threads = Blocking::threads(1);
+/// let response = TestRequest::get("/").run(|_| {
+///     let fresh = threads.run(|| "made anew\n");
+///     async move {
+///         // In place of a 503, something that is there already.
+///         fresh.await.unwrap_or_else(|_: Busy| "an hour old\n")
+///     }
+/// });
+/// assert_eq!(response.text(), "made anew\n");
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Busy(());
 

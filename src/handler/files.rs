@@ -124,6 +124,26 @@ impl Files {
     }
 
     /// The response to a request for a file. `path` is relative to the folder, and percent-decoded.
+    ///
+    /// ```
+    /// use coldstart::handler::Files;
+    /// use coldstart::{Router, TestRequest};
+    ///
+    /// # fn main() -> std::io::Result<()> {
+    /// # let folder = tempfile::tempdir()?;
+    /// # let root = folder.path();
+    /// # std::fs::write(root.join("7.txt"), "seven")?;
+    /// let files = Files::new(root)?;
+    /// // The files of one pattern, by names that are not their paths.
+    /// let mut router = Router::new().get("/notes/{id}", move |request| {
+    ///     files.respond(request, &format!("{}.txt", request.parameter("id").unwrap_or_default()))
+    /// });
+    /// let response = TestRequest::get("/notes/7").run_handler(&mut router);
+    /// assert_eq!(response.header("content-type"), Some("text/plain; charset=utf-8"));
+    /// assert_eq!(response.text(), "seven");
+    /// # Ok(())
+    /// # }
+    /// ```
     #[must_use]
     pub fn respond(&self, request: &Request<'_>, path: &str) -> Response {
         let Some(relative) = relative(path) else {

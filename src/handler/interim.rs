@@ -16,6 +16,22 @@ use super::outcome::{Awaited, Ending, Eventual, IntoOutcome, Outcome, Pending, P
 const INTERIM_MAX: usize = 16;
 
 /// Sends interim responses, for the future of [`Outcome::informed`].
+///
+/// ```
+/// use coldstart::handler::{Informer, Outcome};
+/// use coldstart::message::InvalidHeader;
+/// use coldstart::{Response, TestRequest};
+///
+/// async fn page(informer: Informer) -> Response {
+///     let preload = |path: &str| ("link", format!("<{path}>; rel=preload; as=script"));
+///     // Text that is only known at run time may not be valid: then nothing is sent.
+///     assert_eq!(informer.early_hints([preload("/a\r\nb.js")]), Err(InvalidHeader::Value));
+///     assert_eq!(informer.early_hints([preload("/a.js"), preload("/b.js")]), Ok(()));
+///     Response::html("<script src=/a.js></script><script src=/b.js></script>")
+/// }
+///
+/// assert_eq!(TestRequest::get("/").run(|_| Outcome::informed(page)).status(), 200);
+/// ```
 #[derive(Clone, Default)]
 pub struct Informer(Rc<RefCell<Vec<Interim>>>);
 
@@ -93,6 +109,25 @@ impl Informer {
     }
 
     /// Sends `100 Continue` to a peer that waits for it (RFC 9110 §10.1.1), before the body is asked for.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// use coldstart::handler::{Accept, Outcome};
+    /// use coldstart::{Response, Router, TestRequest, sleep};
+    ///
+    /// let mut router = Router::new().accept("PUT", "/photo", |head| {
+    ///     Accept::pull(head, |mut body| {
+    ///         Outcome::informed(async move |informer| {
+    ///             informer.proceed();
+    ///             // The peer sends the body, while this gets ready for it.
+    ///             sleep(Duration::from_millis(1)).await;
+    ///             body.collect(1024).await.map(Response::bytes)
+    ///         })
+    ///     })
+    /// });
+    /// assert_eq!(TestRequest::new("PUT", "/photo").body("abc").run_handler(&mut router).text(), "abc");
+    /// ```
     pub fn proceed(&self) {
         self.push(Interim::Continue);
     }

@@ -22,6 +22,21 @@ use crate::current_request::CurrentRequest;
 type Change = Box<dyn FnOnce(Response) -> Response>;
 
 /// What a middleware does with a request: see [`Handler::with`].
+///
+/// ```
+/// use coldstart::handler::Next;
+/// use coldstart::{Handler, Response, Router, Status, TestRequest};
+///
+/// let mut router = Router::new().any("/{*path}", |_| "hello\n").with(|head| match head.path() {
+///     "/moved" => Next::respond((Status::PERMANENT_REDIRECT, [("location", "/")], ())),
+///     "/secret" => Next::on_response(|response: Response| response.header("cache-control", "no-store")),
+///     _ => Next::handle(),
+/// });
+/// assert_eq!(TestRequest::get("/moved").run_handler(&mut router).status(), 308);
+/// let secret = TestRequest::get("/secret").run_handler(&mut router);
+/// assert_eq!(secret.header("cache-control"), Some("no-store"));
+/// assert_eq!(TestRequest::get("/").run_handler(&mut router).text(), "hello\n");
+/// ```
 pub struct Next(Step);
 
 enum Step {
@@ -59,6 +74,25 @@ impl fmt::Debug for Next {
 }
 
 /// A handler with a middleware around it, made by [`Handler::with`].
+///
+/// Its type has a name if the middleware is a function pointer:
+///
+/// ```
+/// use coldstart::handler::{Next, With};
+/// use coldstart::message::Head;
+/// use coldstart::{Handler, Router, TestRequest};
+///
+/// fn never_stored(_: &Head<'_>) -> Next {
+///     Next::on_response(|response| response.header("cache-control", "no-store"))
+/// }
+///
+/// fn application() -> With<Router, fn(&Head<'_>) -> Next> {
+///     Router::new().get("/", |_| "hello\n").with(never_stored)
+/// }
+///
+/// let response = TestRequest::get("/").run_handler(&mut application());
+/// assert_eq!(response.header("cache-control"), Some("no-store"));
+/// ```
 #[derive(Clone)]
 pub struct With<H, M> {
     handler: H,
@@ -134,6 +168,37 @@ impl<H, M> fmt::Debug for With<H, M> {
 }
 
 /// What is to be done with the response to one request, in this order.
+///
+/// A handler around another one passes it on, or adds to it:
+///
+/// ```
+/// use coldstart::handler::{Accept, Outcome, Watch};
+/// use coldstart::message::Head;
+/// use coldstart::{Handler, Request, Router, TestRequest};
+///
+/// struct Counted(Router);
+///
+/// impl Handler for Counted {
+///     fn accept(&mut self, head: &Head<'_>) -> Accept {
+///         Handler::accept(&mut self.0, head)
+///     }
+///
+///     fn call(&mut self, request: &Request<'_>) -> Outcome {
+///         self.0.call(request)
+///     }
+///
+///     fn on_refused(&mut self, head: &Head<'_>, watch: &mut Watch) {
+///         let line = format!("{} {}", head.method(), head.target());
+///         watch.on_response(move |response| {
+///             println!("refused: {line} {}", response.head().status());
+///             response
+///         });
+///     }
+/// }
+///
+/// let mut counted = Counted(Router::new().get("/", |_| "hello\n"));
+/// assert_eq!(TestRequest::get("/").run_handler(&mut counted).text(), "hello\n");
+/// ```
 #[derive(Default)]
 pub struct Watch(Vec<Change>);
 

@@ -197,6 +197,26 @@ pub use web_socket::{WebSocket, WebSocketError, WebSocketMessage};
 ///
 /// It runs on the loop: while it blocks, all connections wait. For work that waits, see [async handlers](self#async-handlers);
 /// for work that blocks, see [`Blocking`] and [`Server::threads`](crate::Server::threads).
+///
+/// ```
+/// use coldstart::handler::Outcome;
+/// use coldstart::{Handler, Request, Response, TestRequest};
+///
+/// struct Counter {
+///     calls: u32,
+/// }
+///
+/// impl Handler for Counter {
+///     fn call(&mut self, _: &Request<'_>) -> Outcome {
+///         self.calls += 1;
+///         Response::text(format!("call {}\n", self.calls)).into()
+///     }
+/// }
+///
+/// let mut counter = Counter { calls: 0 };
+/// assert_eq!(TestRequest::get("/").run_handler(&mut counter).text(), "call 1\n");
+/// assert_eq!(TestRequest::get("/").run_handler(&mut counter).text(), "call 2\n");
+/// ```
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not a `Handler`",
     note = "pass a function or closure to `run` or `http`; `run_handler` and `http_handler` take a `Handler` such as a `Router`"
@@ -222,10 +242,54 @@ pub trait Handler {
 
     /// Called on the loop before responses are sent, once for all that are sent together, so that their log lines can be
     /// flushed first. The default does nothing.
+    ///
+    /// ```
+    /// use std::io::{BufWriter, Stderr, Write};
+    ///
+    /// use coldstart::handler::Outcome;
+    /// use coldstart::{Handler, Request, Response, TestRequest};
+    ///
+    /// struct Logged(BufWriter<Stderr>);
+    ///
+    /// impl Handler for Logged {
+    ///     fn call(&mut self, request: &Request<'_>) -> Outcome {
+    ///         // If stderr is closed, there is no log.
+    ///         let _ = writeln!(self.0, "{} {}", request.method(), request.path());
+    ///         Response::text("hello\n").into()
+    ///     }
+    ///
+    ///     fn before_send(&mut self) {
+    ///         let _ = self.0.flush();
+    ///     }
+    /// }
+    ///
+    /// let mut logged = Logged(BufWriter::new(std::io::stderr()));
+    /// assert_eq!(TestRequest::get("/").run_handler(&mut logged).text(), "hello\n");
+    /// ```
     fn before_send(&mut self) {}
 
     /// The response if the handler gave none: it panicked, dropped its [`Reply`], or has no free thread. The default is 500
     /// with one line of text.
+    ///
+    /// ```
+    /// use coldstart::handler::Outcome;
+    /// use coldstart::{Handler, Request, Response, Status, TestRequest};
+    ///
+    /// struct Broken;
+    ///
+    /// impl Handler for Broken {
+    ///     fn call(&mut self, _: &Request<'_>) -> Outcome {
+    ///         Outcome::promised().0 // The reply is dropped at once.
+    ///     }
+    ///
+    ///     fn failure(&self) -> Response {
+    ///         Response::json_text(r#"{"error": "internal"}"#).status(Status::INTERNAL_SERVER_ERROR)
+    ///     }
+    /// }
+    ///
+    /// let response = TestRequest::get("/").run_handler(&mut Broken);
+    /// assert_eq!((response.status().code(), response.text().as_str()), (500, r#"{"error": "internal"}"#));
+    /// ```
     fn failure(&self) -> Response {
         Response::text("the handler failed\n").status(Status::INTERNAL_SERVER_ERROR)
     }
@@ -303,6 +367,34 @@ fn call_accepted<H: Handler + ?Sized>(
 }
 
 /// What to do with a request.
+///
+/// ```
+/// use coldstart::handler::{Accept, Outcome};
+/// use coldstart::message::Head;
+/// use coldstart::{Handler, Request, Response, Status, TestRequest};
+///
+/// struct Notes;
+///
+/// impl Handler for Notes {
+///     fn accept(&mut self, head: &Head<'_>) -> Accept {
+///         match (head.method(), head.header("authorization")) {
+///             ("GET", _) => Accept::Discard,
+///             (_, Some("Bearer open sesame")) => Accept::BufferUpTo(8),
+///             _ => Accept::Respond(Response::new(Status::UNAUTHORIZED).into()),
+///         }
+///     }
+///
+///     fn call(&mut self, request: &Request<'_>) -> Outcome {
+///         Response::text(format!("{} bytes\n", request.body().len())).into()
+///     }
+/// }
+///
+/// let request = TestRequest::post("/").body("milk");
+/// assert_eq!(request.run_handler(&mut Notes).status(), 401);
+/// let request = request.header("authorization", "Bearer open sesame");
+/// assert_eq!(request.run_handler(&mut Notes).text(), "4 bytes\n");
+/// assert_eq!(request.body("milk, bread").run_handler(&mut Notes).status(), 413);
+/// ```
 #[non_exhaustive]
 pub enum Accept {
     /// Collect the body, up to [`Limits::body_len_max`](crate::server::Limits::body_len_max), then
@@ -341,6 +433,29 @@ impl fmt::Debug for Accept {
 }
 
 /// Takes a body piece by piece. All calls come from the loop's thread and must not block it.
+///
+/// For code that need not wait; what has to wait [pulls the body](Accept::pull).
+///
+/// ```
+/// use coldstart::handler::{Accept, Demand, Outcome, Upload};
+/// use coldstart::{Response, Router, TestRequest};
+///
+/// struct Sum(u64);
+///
+/// impl Upload for Sum {
+///     fn on_piece(&mut self, piece: &[u8]) -> Demand {
+///         self.0 += piece.iter().copied().map(u64::from).sum::<u64>();
+///         Demand::More
+///     }
+///
+///     fn on_end(self: Box<Self>) -> Outcome {
+///         Response::text(format!("{}\n", self.0)).into()
+///     }
+/// }
+///
+/// let mut router = Router::new().accept("POST", "/sum", |_| Accept::Stream(Box::new(Sum(0))));
+/// assert_eq!(TestRequest::post("/sum").body([1, 2, 3]).run_handler(&mut router).text(), "6\n");
+/// ```
 pub trait Upload {
     /// How many bytes it takes at most; a larger body is refused with 413. By default there is no bound, since nothing is held.
     fn body_len_max(&self) -> u64 {
@@ -358,6 +473,30 @@ pub trait Upload {
 }
 
 /// Whether an [`Upload`] is ready for more.
+///
+/// ```
+/// use coldstart::handler::{Accept, Demand, Outcome, Upload};
+/// use coldstart::{Response, Router, Status, TestRequest};
+///
+/// struct TextOnly;
+///
+/// impl Upload for TextOnly {
+///     fn on_piece(&mut self, piece: &[u8]) -> Demand {
+///         if piece.contains(&0) {
+///             return Demand::Respond(Response::new(Status::UNSUPPORTED_MEDIA_TYPE).into());
+///         }
+///         Demand::More
+///     }
+///
+///     fn on_end(self: Box<Self>) -> Outcome {
+///         Response::text("text\n").into()
+///     }
+/// }
+///
+/// let mut router = Router::new().accept("POST", "/", |_| Accept::Stream(Box::new(TextOnly)));
+/// assert_eq!(TestRequest::post("/").body("abc").run_handler(&mut router).text(), "text\n");
+/// assert_eq!(TestRequest::post("/").body("a\0c").run_handler(&mut router).status(), 415);
+/// ```
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum Demand {

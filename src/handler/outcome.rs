@@ -97,6 +97,22 @@ pub(crate) trait PollParked {
 }
 
 /// What to do for a peer that ends its side of the connection while its response is promised or streamed.
+///
+/// ```
+/// use coldstart::handler::{Outcome, WhenHalfClosed};
+/// use coldstart::{Request, TestRequest, yield_now};
+///
+/// // Dropped where it waits, when the client that asked for it has ended its side.
+/// fn search(_: &Request<'_>) -> Outcome {
+///     let found = Outcome::future(async {
+///         yield_now().await; // Stands for a long search.
+///         "found\n"
+///     });
+///     found.when_half_closed(WhenHalfClosed::Cancel)
+/// }
+///
+/// assert_eq!(TestRequest::get("/").run(search).text(), "found\n");
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum WhenHalfClosed {
@@ -153,6 +169,17 @@ impl Outcome {
 
     /// As [`Response::from_http`], of a body that need not be `Send`; it is polled as a [`LocalBody`].
     ///
+    /// ```
+    /// use coldstart::TestRequest;
+    /// use coldstart::handler::Outcome;
+    ///
+    /// let response = TestRequest::get("/").run(|_| {
+    ///     let made = http::Response::builder().status(201).body("made\n".to_owned());
+    ///     Outcome::from_http(made.expect("valid parts")).expect("a final status")
+    /// });
+    /// assert_eq!((response.status().code(), response.text().as_str()), (201, "made\n"));
+    /// ```
+    ///
     /// # Errors
     ///
     /// As [`Response::from_http`].
@@ -205,6 +232,23 @@ impl fmt::Debug for Outcome {
 /// [`IntoResponse`], an [`Outcome`], or a future of either.
 ///
 /// `Kind` is inferred: [`Value`], or [`Async`] for futures.
+///
+/// Code around any handler function takes it as a bound:
+///
+/// ```
+/// use coldstart::handler::{IntoOutcome, Outcome};
+/// use coldstart::{Request, TestRequest};
+///
+/// fn logged<R: IntoOutcome<Kind>, Kind>(handler: impl Fn(&Request<'_>) -> R) -> impl Fn(&Request<'_>) -> Outcome {
+///     move |request| {
+///         println!("{} {}", request.method(), request.path());
+///         handler(request).into_outcome()
+///     }
+/// }
+///
+/// assert_eq!(TestRequest::get("/").run(logged(|_| "a value\n")).text(), "a value\n");
+/// assert_eq!(TestRequest::get("/").run(logged(|_| async { "a future\n" })).text(), "a future\n");
+/// ```
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not a response",
     label = "a handler cannot return this",

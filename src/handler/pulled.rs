@@ -17,6 +17,22 @@ use super::outcome::{Awaited, Ending, Eventual, IntoOutcome, IntoResponse, Outco
 use super::{Accept, Handler, Router};
 
 /// A request whose body is pulled, made by [`Accept::pull`].
+///
+/// ```
+/// use coldstart::handler::{Accept, Pulled};
+/// use coldstart::{Router, TestRequest};
+///
+/// let mut router = Router::new().accept("POST", "/notes", |head| {
+///     let accepted = Accept::pull(head, |mut body| async move { body.collect(1024).await });
+///     match accepted {
+///         // Refused before the body is read, if its length is announced.
+///         Accept::Pull(pulled) => Accept::Pull(pulled.body_len_max(4)),
+///         other => other,
+///     }
+/// });
+/// assert_eq!(TestRequest::post("/notes").body("milk").run_handler(&mut router).text(), "milk");
+/// assert_eq!(TestRequest::post("/notes").body("bread").run_handler(&mut router).status(), 413);
+/// ```
 pub struct Pulled(pub(crate) Box<dyn Pull>);
 
 /// The code that pulls a body. A trait object, so that a program without pulled bodies links no code for them.

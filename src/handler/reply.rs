@@ -12,6 +12,31 @@ use super::outcome::{Awaited, Eventual, IntoResponse, Outcome, Pending};
 /// thread or runtime.
 ///
 /// Dropped without a response, it completes with the handler's [`failure`](crate::Handler::failure), a 500.
+///
+/// Replies may wait in a queue:
+///
+/// ```
+/// use std::sync::mpsc::channel;
+///
+/// use coldstart::TestRequest;
+/// use coldstart::handler::{Outcome, Reply};
+///
+/// let (jobs, queue) = channel::<Reply>();
+/// std::thread::spawn(move || {
+///     for reply in queue {
+///         if !reply.is_peer_gone() {
+///             reply.complete("done\n");
+///         }
+///     }
+/// });
+/// let response = TestRequest::get("/").run(|_| {
+///     let (outcome, reply) = Outcome::promised();
+///     // Without the thread, the reply is dropped here: a 500.
+///     let _ = jobs.send(reply);
+///     outcome
+/// });
+/// assert_eq!(response.text(), "done\n");
+/// ```
 pub struct Reply {
     sender: Sender<Pending>,
 }

@@ -106,6 +106,16 @@ impl Router {
 
     /// Adds a route for all methods that have none of their own for this pattern, OPTIONS included.
     ///
+    /// ```
+    /// use coldstart::{Router, TestRequest};
+    ///
+    /// let mut router = Router::new()
+    ///     .get("/things", |_| "all things\n")
+    ///     .any("/things", |request| format!("{} is for later\n", request.method()));
+    /// assert_eq!(TestRequest::get("/things").run_handler(&mut router).text(), "all things\n");
+    /// assert_eq!(TestRequest::new("PATCH", "/things").run_handler(&mut router).text(), "PATCH is for later\n");
+    /// ```
+    ///
     /// # Panics
     ///
     /// As [`route`](Self::route).
@@ -174,6 +184,21 @@ impl Router {
     /// upgrade a request that does not offer it. Without a function, the first is a mistake in the program and gets 500, the
     /// second is the peer's mistake and gets 400.
     ///
+    /// ```
+    /// use coldstart::handler::Accept;
+    /// use coldstart::{Response, Router, Status, TestRequest};
+    ///
+    /// let mut router = Router::new()
+    ///     .put("/users/{name}", |request| format!("{} bytes\n", request.body().len()))
+    ///     .accept("PUT", "/users/{name}", |head| match head.parameter("name").as_deref() {
+    ///         // Before the body is sent, if the peer waits for `100 Continue`.
+    ///         Some("root") => Accept::Respond(Response::new(Status::FORBIDDEN).into()),
+    ///         _ => Accept::Buffer,
+    ///     });
+    /// let mut status = |target| TestRequest::new("PUT", target).body("abc").run_handler(&mut router).status().code();
+    /// assert_eq!((status("/users/root"), status("/users/you")), (403, 200));
+    /// ```
+    ///
     /// # Panics
     ///
     /// As [`route`](Self::route), and if the method and pattern already have an acceptor.
@@ -204,6 +229,13 @@ impl Router {
     /// The function of the route that was added last does not look at the request's body: it is called as soon as the head has
     /// arrived, as if there were no body, and what arrives of one is discarded. So no peer can make the server hold it.
     ///
+    /// ```
+    /// use coldstart::{Router, TestRequest};
+    ///
+    /// let mut router = Router::new().any("/ping", |request| format!("{} bytes\n", request.body().len())).without_body();
+    /// assert_eq!(TestRequest::post("/ping").body("abc").run_handler(&mut router).text(), "0 bytes\n");
+    /// ```
+    ///
     /// # Panics
     ///
     /// As [`body_len_max`](Self::body_len_max).
@@ -227,6 +259,17 @@ impl Router {
 
     /// Adds a route for each request whose path matches no pattern, in place of 404 and 501. [`body_len_max`](Self::body_len_max)
     /// and [`without_body`](Self::without_body) after it are its own.
+    ///
+    /// ```
+    /// use coldstart::{Response, Router, Status, TestRequest};
+    ///
+    /// let mut router = Router::new()
+    ///     .get("/", |_| "hello\n")
+    ///     .fallback(|_| Response::html("<h1>Nothing here</h1>").status(Status::NOT_FOUND))
+    ///     .without_body();
+    /// let response = TestRequest::post("/lost").body("abc").run_handler(&mut router);
+    /// assert_eq!((response.status().code(), response.text().as_str()), (404, "<h1>Nothing here</h1>"));
+    /// ```
     #[must_use]
     pub fn fallback<R: IntoOutcome<Kind>, Kind>(
         mut self,
@@ -302,6 +345,14 @@ impl Router {
     }
 
     /// Adds all routes of another router, and its fallback if it has one.
+    ///
+    /// ```
+    /// use coldstart::{Router, TestRequest};
+    ///
+    /// let health = Router::new().get("/healthz", |_| "ok\n");
+    /// let mut router = Router::new().get("/", |_| "hello\n").merge(health);
+    /// assert_eq!(TestRequest::get("/healthz").run_handler(&mut router).text(), "ok\n");
+    /// ```
     ///
     /// # Panics
     ///

@@ -77,6 +77,26 @@ impl Upgrade {
 }
 
 /// What arrives on an upgraded connection, from [`Upgrade::on_loop`].
+///
+/// ```
+/// use coldstart::handler::{Accept, SocketReader, SocketWriter, Upgrade};
+/// use coldstart::message::Written;
+/// use coldstart::{Router, TestRequest};
+///
+/// async fn count(mut reader: SocketReader, writer: SocketWriter) -> Written {
+///     let mut len = 0;
+///     while let Some(bytes) = reader.read().await? {
+///         len += bytes.len();
+///     }
+///     // The peer has ended its side, and still reads.
+///     writer.write(format!("{len} bytes\n")).await?;
+///     Ok(())
+/// }
+///
+/// let mut router = Router::new().accept("GET", "/", |_| Accept::Upgrade(Upgrade::on_loop("count", count)));
+/// let offer = TestRequest::get("/").header("connection", "upgrade").header("upgrade", "count");
+/// assert_eq!(offer.run_handler(&mut router).status(), 101);
+/// ```
 pub struct SocketReader {
     incoming: Incoming,
     /// It stays on its loop, which does not wait for what other threads do with it.
@@ -128,6 +148,29 @@ impl fmt::Debug for SocketReader {
 
 /// Writes to an upgraded connection, from [`Upgrade::on_loop`]. Dropped, it ends our side of the connection once all that was
 /// written is sent.
+///
+/// It may move into a task, so that neither direction waits for the other:
+///
+/// ```
+/// use std::time::Duration;
+///
+/// use coldstart::handler::{SocketReader, SocketWriter, Upgrade};
+/// use coldstart::message::Written;
+/// use coldstart::{sleep, spawn};
+///
+/// async fn clock(mut reader: SocketReader, writer: SocketWriter) -> Written {
+///     let ticks = spawn(async move {
+///         while writer.write("tick\n").await.is_ok() {
+///             sleep(Duration::from_secs(1)).await;
+///         }
+///     })?;
+///     while reader.read().await?.is_some() {}
+///     ticks.abort(); // The writer is dropped, which ends our side too.
+///     Ok(())
+/// }
+///
+/// let upgrade = Upgrade::on_loop("clock", clock);
+/// ```
 pub struct SocketWriter {
     out: BodyWriter,
 }

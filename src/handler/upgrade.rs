@@ -39,6 +39,28 @@ pub(crate) trait SocketCode {
 /// [`Server::run`](crate::Server::run) returns after the requests in HTTP are finished, and when `main` returns, the closure's
 /// thread ends with the process, wherever it is. A program that wants to say goodbye to its upgraded peers counts these
 /// threads and waits for them after `run`.
+///
+/// ```
+/// use std::io::{Read as _, Write as _};
+///
+/// use coldstart::handler::{Accept, Upgrade};
+/// use coldstart::{Router, TestRequest};
+///
+/// let mut router = Router::new().accept("GET", "/shout", |_| {
+///     Accept::Upgrade(Upgrade::new("shout", |mut socket, first| {
+///         let (mut text, mut buffer) = (first.to_vec(), [0; 1024]);
+///         while socket.write_all(&text.to_ascii_uppercase()).is_ok() {
+///             match socket.read(&mut buffer) {
+///                 Ok(len @ 1..) => text = buffer[..len].to_vec(),
+///                 Ok(0) | Err(_) => return,
+///             }
+///         }
+///     }))
+/// });
+/// let offer = TestRequest::get("/shout").header("connection", "upgrade").header("upgrade", "shout");
+/// let response = offer.run_handler(&mut router);
+/// assert_eq!((response.status().code(), response.header("upgrade")), (101, Some("shout")));
+/// ```
 pub struct Upgrade {
     pub(crate) protocol: HeaderValue,
     pub(crate) fields: Vec<(HeaderName, HeaderValue)>,

@@ -82,6 +82,26 @@ struct State {
 }
 
 /// A message of a [`WebSocket`].
+///
+/// ```
+/// use coldstart::handler::{WebSocket, WebSocketError, WebSocketMessage};
+///
+/// async fn measure(mut socket: WebSocket) -> Result<(), WebSocketError> {
+///     while let Some(message) = socket.read().await? {
+///         let len = match message {
+///             WebSocketMessage::Text(text) => text.chars().count(),
+///             WebSocketMessage::Binary(bytes) => bytes.len(),
+///         };
+///         socket.send(len.to_string()).await?;
+///     }
+///     Ok(())
+/// }
+///
+/// assert_eq!(WebSocketMessage::from("hi"), WebSocketMessage::Text("hi".to_owned()));
+/// # let _ = |head: coldstart::message::Head<'_>| {
+/// #     WebSocket::accept(&head, async |socket| Ok(measure(socket).await?))
+/// # };
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[expect(clippy::exhaustive_enums, reason = "RFC 6455 §5.6 has these two")]
 pub enum WebSocketMessage {
@@ -188,6 +208,24 @@ impl WebSocket {
     /// Asks the peer to close, with a code (RFC 6455 §7.4) and a reason of at most 123 bytes; what is longer is cut. A code that
     /// may not be sent, such as 1005, is left out with the reason. The peer's response, and what it has sent before, is
     /// discarded.
+    ///
+    /// ```
+    /// use coldstart::handler::{WebSocket, WebSocketMessage};
+    /// use coldstart::message::Written;
+    ///
+    /// async fn only_text(mut socket: WebSocket) -> Written {
+    ///     socket.message_len_max(4096);
+    ///     while let Some(message) = socket.read().await? {
+    ///         if !matches!(message, WebSocketMessage::Text(_)) {
+    ///             socket.close(1003, "only text").await?; // RFC 6455 §7.4.1.
+    ///             return Ok(());
+    ///         }
+    ///         socket.send("thanks").await?;
+    ///     }
+    ///     Ok(())
+    /// }
+    /// # let _ = |head: coldstart::message::Head<'_>| WebSocket::accept(&head, only_text);
+    /// ```
     ///
     /// # Errors
     ///
@@ -393,6 +431,25 @@ impl From<Vec<u8>> for WebSocketMessage {
 }
 
 /// Why a [`WebSocket`] goes on no more.
+///
+/// ```
+/// use coldstart::handler::{WebSocket, WebSocketError};
+///
+/// async fn until_the_end(mut socket: WebSocket) -> &'static str {
+///     loop {
+///         match socket.read().await {
+///             Ok(Some(_)) => {}
+///             Ok(None) => return "the peer said goodbye",
+///             Err(WebSocketError::Closed) => return "the peer is gone",
+///             Err(WebSocketError::TooLarge) => return "the peer sent too much at once",
+///             Err(_) => return "the peer has got a Close that says why",
+///         }
+///     }
+/// }
+/// # let _ = |head: coldstart::message::Head<'_>| {
+/// #     WebSocket::accept(&head, async |socket| { until_the_end(socket).await; Ok(()) })
+/// # };
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum WebSocketError {

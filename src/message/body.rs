@@ -27,6 +27,18 @@ use crate::sync::notify::Notify;
 /// The body of a response.
 ///
 /// Literals, strings, vectors and [`Bytes`] convert into it.
+///
+/// ```
+/// use coldstart::{Body, Response};
+///
+/// let body = Body::from("hello");
+/// assert_eq!((body.len(), body.as_bytes()), (Some(5), Some(&b"hello"[..])));
+/// // Of a body that is still to be made, neither is known.
+/// let body = Body::writer(async |out| Ok(out.send("hello").await?));
+/// assert_eq!((body.len(), body.as_bytes()), (None, None));
+/// let response = Response::text(body);
+/// assert!(!response.content().is_empty());
+/// ```
 pub struct Body(pub(crate) Content);
 
 /// What a body is made of.
@@ -120,6 +132,22 @@ impl Body {
     /// The bytes of `file` in `range`, read piece by piece as the peer takes them, never in memory as a whole.
     ///
     /// The announced length is the range's. If the file turns out to be shorter, the response is cut, which the peer can tell.
+    ///
+    /// ```
+    /// use std::fs::File;
+    ///
+    /// use coldstart::{Body, Request, Response, Status, TestRequest};
+    ///
+    /// # let place = tempfile::NamedTempFile::new().expect("a file");
+    /// # std::fs::write(place.path(), "0123456789").expect("room");
+    /// # let path = place.path().to_owned();
+    /// let last_half = move |_: &Request<'_>| {
+    ///     let file = File::open(&path).map_err(|_| Status::NOT_FOUND)?;
+    ///     let len = file.metadata().map_err(|_| Status::NOT_FOUND)?.len();
+    ///     Ok::<_, Status>(Response::text(Body::file(file, len / 2..len)))
+    /// };
+    /// assert_eq!(TestRequest::get("/").run(last_half).text(), "56789");
+    /// ```
     #[must_use]
     pub fn file(file: File, range: Range<u64>) -> Self {
         Self(Content::File(FilePart { file, rest: range }))

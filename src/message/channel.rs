@@ -26,6 +26,24 @@ impl Body {
     ///
     /// The response's head is sent at once, and each piece when it arrives: server-sent events and tokens need no flush. Code
     /// that need not block is a [`writer`](Self::writer), without a thread.
+    ///
+    /// ```
+    /// use coldstart::message::SendError;
+    /// use coldstart::{Body, Response, TestRequest};
+    ///
+    /// let response = TestRequest::get("/").run(|_| {
+    ///     let (sender, body) = Body::channel(64 * 1024);
+    ///     std::thread::spawn(move || {
+    ///         for number in 1..=3 {
+    ///             sender.send(format!("line {number}\n"))?; // Blocks while the peer has to read.
+    ///         }
+    ///         sender.finish();
+    ///         Ok::<_, SendError>(())
+    ///     });
+    ///     Response::text(body)
+    /// });
+    /// assert_eq!(response.text(), "line 1\nline 2\nline 3\n");
+    /// ```
     #[must_use]
     pub fn channel(bytes_max: usize) -> (BodySender, Self) {
         let (mut sender, source) = channel(bytes_max);
@@ -186,6 +204,32 @@ const fn charge_of(pieces: usize, len: usize) -> usize {
 
 /// The sending end of a [`Body::channel`]. Dropped without [`finish`](Self::finish), it cuts the response: the peer sees
 /// that the body is incomplete.
+///
+/// So an early return shows as an error, and not as a short file:
+///
+/// ```
+/// use std::io::{self, Read};
+///
+/// use coldstart::message::BodySender;
+/// use coldstart::{Body, Response, TestRequest};
+///
+/// fn copy(mut from: impl Read, to: BodySender) -> io::Result<()> {
+///     let mut buffer = [0; 4096];
+///     loop {
+///         match from.read(&mut buffer)? {
+///             0 => return Ok(to.finish()),
+///             len => to.send(buffer[..len].to_vec()).map_err(io::Error::other)?,
+///         }
+///     }
+/// }
+///
+/// let response = TestRequest::get("/").run(|_| {
+///     let (sender, body) = Body::channel(64 * 1024);
+///     std::thread::spawn(move || copy(&b"from somewhere"[..], sender));
+///     Response::bytes(body)
+/// });
+/// assert_eq!(response.text(), "from somewhere");
+/// ```
 pub struct BodySender {
     channel: Arc<Channel>,
     work: Option<WorkElsewhere>,
@@ -234,6 +278,38 @@ impl BodySender {
 
     /// For async code of any runtime: ready when a piece can be sent; after a [`TrySendError::Full`], when the piece that it
     /// returned can. `std::future::poll_fn` makes it awaitable. The task that polled last is woken.
+    ///
+    /// ```
+    /// use std::future::poll_fn;
+    ///
+    /// use coldstart::message::{BodySender, SendError, TrySendError};
+    /// use coldstart::{Body, Bytes, Response, TestRequest, spawn};
+    ///
+    /// async fn send(sender: &BodySender, mut piece: Bytes) -> Result<(), SendError> {
+    ///     while let Err(error) = sender.try_send(piece) {
+    ///         match error {
+    ///             TrySendError::Full(back) => piece = back,
+    ///             _ => return Err(SendError::PeerGone),
+    ///         }
+    ///         poll_fn(|context| sender.poll_ready(context)).await?;
+    ///     }
+    ///     Ok(())
+    /// }
+    ///
+    /// let response = TestRequest::get("/").run(|_| {
+    ///     let (sender, body) = Body::channel(4);
+    ///     let task = spawn(async move {
+    ///         for piece in ["four", "more"] {
+    ///             send(&sender, piece.into()).await?;
+    ///         }
+    ///         sender.finish();
+    ///         Ok::<_, SendError>(())
+    ///     });
+    ///     assert!(task.is_ok(), "there are not many tasks");
+    ///     Response::text(body)
+    /// });
+    /// assert_eq!(response.text(), "fourmore");
+    /// ```
     ///
     /// # Errors
     ///
@@ -364,6 +440,18 @@ impl Pulse {
 }
 
 /// Why a piece was not sent.
+///
+/// ```
+/// use coldstart::Body;
+/// use coldstart::message::SendError;
+///
+/// let (sender, body) = Body::channel(4);
+/// assert_eq!(sender.send("four"), Ok(()));
+/// // Only the loop can make room, and the handler still has the body: this belongs on another thread.
+/// assert_eq!(sender.send("more"), Err(SendError::WouldDeadlock));
+/// drop(body);
+/// assert_eq!(sender.send("more"), Err(SendError::PeerGone));
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum SendError {
@@ -387,6 +475,17 @@ impl fmt::Display for SendError {
 impl core::error::Error for SendError {}
 
 /// Why [`BodySender::try_send`] did not send a piece.
+///
+/// ```
+/// use coldstart::Body;
+/// use coldstart::message::TrySendError;
+///
+/// let (sender, body) = Body::channel(4);
+/// assert_eq!(sender.try_send("four"), Ok(()));
+/// assert_eq!(sender.try_send("more"), Err(TrySendError::Full("more".into())));
+/// drop(body);
+/// assert_eq!(sender.try_send("more"), Err(TrySendError::PeerGone));
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum TrySendError {

@@ -87,6 +87,26 @@ pub(crate) fn comment(text: &str) -> String {
 }
 
 /// Sends events to one browser, from any thread. Dropped without [`finish`](Self::finish), it cuts the stream.
+///
+/// One event for many browsers:
+///
+/// ```
+/// use coldstart::Response;
+/// use coldstart::message::{EventSender, ServerSentEvent};
+///
+/// /// A browser that has left, or that does not keep up, is left out.
+/// fn tell(browsers: &mut Vec<EventSender>, event: &ServerSentEvent) {
+///     let event = event.to_string();
+///     browsers.retain(|browser| browser.body().try_send(event.clone()).is_ok());
+/// }
+///
+/// let (first, response) = Response::event_stream(64 * 1024);
+/// let (second, _response) = Response::event_stream(64 * 1024);
+/// drop(response); // The first browser leaves.
+/// let mut browsers = vec![first, second];
+/// tell(&mut browsers, &ServerSentEvent::new("news"));
+/// assert_eq!(browsers.len(), 1);
+/// ```
 #[derive(Debug)]
 pub struct EventSender {
     body: BodySender,

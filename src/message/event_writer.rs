@@ -68,6 +68,25 @@ impl Response {
 }
 
 /// Sends events to one browser: see [`Response::events`].
+///
+/// ```
+/// use std::time::Duration;
+///
+/// use coldstart::message::{EventWriter, ServerSentEvent, Written};
+/// use coldstart::{Response, TestRequest};
+///
+/// async fn two_words(events: EventWriter) -> Written {
+///     events.heartbeat(Duration::from_secs(15));
+///     for word in ["hello", "there"] {
+///         events.send(&ServerSentEvent::new(word)).await?;
+///     }
+///     events.comment("that was all").await?;
+///     Ok(())
+/// }
+///
+/// let response = TestRequest::get("/").run(|_| Response::events(two_words));
+/// assert_eq!(response.text(), "data: hello\n\ndata: there\n\n: that was all\n\n");
+/// ```
 pub struct EventWriter {
     out: BodyWriter,
     beat: Rc<Beat>,

@@ -12,6 +12,16 @@ use crate::h1::{HeadView, Names, RawField, is_field_value, is_token};
 ///
 /// A literal converts into it; text that is only known at run time is checked, by [`HeaderName::parse`] or by the method that
 /// takes it.
+///
+/// ```
+/// use coldstart::Response;
+/// use coldstart::message::HeaderName;
+///
+/// assert!(HeaderName::parse("x-colour").is_ok());
+/// assert!(HeaderName::parse("two words").is_err());
+/// let response = Response::text("").header("X-Colour", "red");
+/// assert_eq!(response.head().header("x-colour"), Some("red"));
+/// ```
 #[derive(Clone)]
 pub struct HeaderName(pub(super) Text);
 
@@ -212,6 +222,13 @@ macro_rules! value_from_integer {
 value_from_integer!(u16, u32, u64, usize, i64);
 
 /// A text that cannot be part of a header section.
+///
+/// ```
+/// use coldstart::message::{HeaderName, HeaderValue, InvalidHeader};
+///
+/// assert_eq!(HeaderName::parse("two words").map(drop), Err(InvalidHeader::Name));
+/// assert_eq!(HeaderValue::parse("two\nlines").map(drop), Err(InvalidHeader::Value));
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum InvalidHeader {
@@ -239,6 +256,19 @@ impl From<Infallible> for InvalidHeader {
 }
 
 /// The field lines of a request, borrowed from the bytes that the peer sent. Names compare case-insensitively.
+///
+/// ```
+/// use coldstart::{Request, TestRequest};
+///
+/// fn cookies(request: &Request<'_>) -> String {
+///     let headers = request.headers();
+///     let cookies = headers.all("cookie").filter_map(|value| str::from_utf8(value).ok());
+///     format!("{} of {}: {}\n", headers.all("cookie").count(), headers.len(), cookies.collect::<Vec<_>>().join("; "))
+/// }
+///
+/// let request = TestRequest::get("/").header("Cookie", "a=1").header("cookie", "b=2");
+/// assert!(request.run(cookies).text().ends_with(": a=1; b=2\n"));
+/// ```
 #[derive(Clone, Copy)]
 pub struct Headers<'a> {
     head: HeadView<'a>,

@@ -334,6 +334,15 @@ impl TryFrom<http::StatusCode> for Status {
 }
 
 /// A status that is not one of a final response, which is 200 to 599 (RFC 9110 §15).
+///
+/// ```
+/// use coldstart::Status;
+/// use coldstart::message::InvalidStatus;
+///
+/// assert_eq!(Status::try_from(http::StatusCode::NOT_FOUND), Ok(Status::NOT_FOUND));
+/// let refused: Result<Status, InvalidStatus> = http::StatusCode::EARLY_HINTS.try_into();
+/// assert_eq!(refused.map_err(|error| error.to_string()), Err("103 is not the status of a final response".to_owned()));
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct InvalidStatus(http::StatusCode);
 

@@ -6,6 +6,22 @@ use crate::h1::Refusal;
 
 /// Why a body is not complete. As a response it has the status that the server would have sent by itself, and the connection
 /// ends.
+///
+/// ```
+/// use coldstart::handler::{IntoResponse, incoming};
+/// use coldstart::message::IncomingError;
+/// use coldstart::{Status, TestRequest};
+///
+/// let mut handler = incoming(|_, mut body| async move {
+///     match body.collect(4).await {
+///         Ok(note) => format!("{} bytes\n", note.len()).into_response(),
+///         Err(IncomingError::TooLarge) => (Status::CONTENT_TOO_LARGE, "4 bytes at most\n").into_response(),
+///         Err(error) => error.into_response(),
+///     }
+/// });
+/// assert_eq!(TestRequest::post("/").body("milk").run_handler(&mut handler).text(), "4 bytes\n");
+/// assert_eq!(TestRequest::post("/").body("bread").run_handler(&mut handler).text(), "4 bytes at most\n");
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum IncomingError {

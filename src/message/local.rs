@@ -23,6 +23,29 @@ use crate::sync::{StaticMutex, StaticMutexGuard};
 ///
 /// Each constructor is that of [`Body`] with the same name, but for `Send`. On a thread of a [pool](crate::handler::Blocking) the
 /// body is polled by that thread, which then serves no other request until the body has ended or the peer is gone.
+///
+/// ```
+/// use std::cell::RefCell;
+/// use std::rc::Rc;
+///
+/// use coldstart::handler::Outcome;
+/// use coldstart::message::LocalBody;
+/// use coldstart::{Response, TestRequest};
+///
+/// let sent = Rc::new(RefCell::new(0));
+/// let response = TestRequest::get("/").run(|_| {
+///     let sent = Rc::clone(&sent);
+///     let body = LocalBody::writer(async move |out| {
+///         for word in ["one ", "two\n"] {
+///             out.send(word).await?;
+///             *sent.borrow_mut() += 1;
+///         }
+///         Ok(())
+///     });
+///     Outcome::local(Response::text(""), body)
+/// });
+/// assert_eq!((response.text().as_str(), *sent.borrow()), ("one two\n", 2));
+/// ```
 pub struct LocalBody(Box<dyn Arriving>);
 
 impl LocalBody {

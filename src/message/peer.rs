@@ -1,6 +1,25 @@
 //! Whether a peer is still there, for the code that works on its response.
 
 /// Whether the peer of a response is still connected.
+///
+/// ```
+/// use coldstart::message::{PeerState, Written};
+/// use coldstart::{Body, Response, TestRequest};
+///
+/// let response = TestRequest::get("/").run(|_| {
+///     Response::text(Body::writer(async |out| {
+///         for number in 0..3 {
+///             // Work that is dear is not done for somebody who may have left.
+///             if out.peer() != PeerState::Open {
+///                 break;
+///             }
+///             out.send(number.to_string()).await?;
+///         }
+///         Written::Ok(())
+///     }))
+/// });
+/// assert_eq!(response.text(), "012");
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum PeerState {

@@ -77,6 +77,18 @@ impl Body {
 }
 
 /// A part of a body that is polled: see [`Body::poll_frames`].
+///
+/// ```
+/// use coldstart::Bytes;
+/// use coldstart::message::{Frame, Trailers};
+///
+/// let frames = [Frame::from(Bytes::from("abc")), Frame::Trailers(Trailers::new().field("x-letters", 3_u64))];
+/// let len = |frame: &Frame| match frame {
+///     Frame::Data(bytes) => bytes.len(),
+///     _ => 0,
+/// };
+/// assert_eq!(frames.iter().map(len).sum::<usize>(), 3);
+/// ```
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub enum Frame {

@@ -19,6 +19,24 @@ pub(crate) const HEAD_LIMITS_OPEN: HeadLimits = HeadLimits {
 };
 
 /// The head of a request: everything that is known before its body arrives.
+///
+/// ```
+/// use coldstart::handler::Next;
+/// use coldstart::message::Head;
+/// use coldstart::{Handler, Router, Status, TestRequest};
+///
+/// fn only_here(head: &Head<'_>) -> Next {
+///     match (head.host(), head.path_decoded().as_ref()) {
+///         (Some("example.org"), "/café") => Next::handle(),
+///         _ => Next::respond(Status::MISDIRECTED_REQUEST),
+///     }
+/// }
+///
+/// let mut router = Router::new().get("/{place}", |_| "hello\n").with(only_here);
+/// let mut status = |target| TestRequest::get(target).run_handler(&mut router).status().code();
+/// assert_eq!(status("http://example.org/caf%C3%A9?"), 200);
+/// assert_eq!(status("http://example.com/caf%C3%A9"), 421);
+/// ```
 #[derive(Clone, Copy)]
 pub struct Head<'a> {
     view: HeadView<'a>,
@@ -197,6 +215,20 @@ impl fmt::Debug for Head<'_> {
 }
 
 /// A complete request.
+///
+/// ```
+/// use coldstart::{Request, TestRequest};
+///
+/// fn show(request: &Request<'_>) -> String {
+///     let (method, path) = (request.method(), request.path());
+///     let query = request.query().unwrap_or("nothing");
+///     let kind = request.header("content-type").unwrap_or("unknown");
+///     format!("{method} {path}, {query}, {} bytes, {kind}\n", request.body().len())
+/// }
+///
+/// let request = TestRequest::post("/a?b=c").header("content-type", "text/plain").body("abc");
+/// assert_eq!(request.run(show).text(), "POST /a, b=c, 3 bytes, text/plain\n");
+/// ```
 #[derive(Clone, Copy)]
 pub struct Request<'a> {
     head: Head<'a>,
@@ -308,6 +340,20 @@ impl<'a> Request<'a> {
     }
 
     /// The trailer fields after a chunked body, if there were any (RFC 9112 §7.1.2).
+    ///
+    /// ```
+    /// use coldstart::{Request, TestRequest};
+    ///
+    /// fn sum(request: &Request<'_>) -> String {
+    ///     let trailers = request.trailers();
+    ///     let sum = trailers.iter().find(|(name, _)| name.eq_ignore_ascii_case("x-sum"));
+    ///     format!("{:?}, {:?}", request.body(), sum.map(|(_, value)| str::from_utf8(value)))
+    /// }
+    ///
+    /// let request = TestRequest::post("/").header("transfer-encoding", "chunked");
+    /// let response = request.body("2\r\nab\r\n0\r\nx-sum: 195\r\n\r\n").run(sum);
+    /// assert_eq!(response.text(), "[97, 98], Some(Ok(\"195\"))");
+    /// ```
     #[must_use]
     pub fn trailers(&self) -> Vec<(&'a str, &'a [u8])> {
         // The section was checked when it arrived; an empty one has no line at all.

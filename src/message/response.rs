@@ -10,6 +10,19 @@ use crate::message::headers::{HeaderName, HeaderValue, InvalidHeader};
 use crate::observe::FieldName;
 
 /// The status code of a final response: 200 to 599 (RFC 9110 §15).
+///
+/// ```
+/// use coldstart::{Request, Status, TestRequest};
+///
+/// fn find(request: &Request<'_>) -> Result<&'static str, Status> {
+///     if request.path() == "/there" { Ok("found\n") } else { Err(Status::NOT_FOUND) }
+/// }
+///
+/// let response = TestRequest::get("/elsewhere").run(find);
+/// assert_eq!(response.status(), 404);
+/// assert_eq!(response.status().reason(), "Not Found");
+/// assert_eq!(Status::new(103), None);
+/// ```
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Status(u16);
 
@@ -258,6 +271,14 @@ impl Response {
     }
 
     /// Sets a field: earlier lines with this name are replaced.
+    ///
+    /// ```
+    /// use coldstart::Response;
+    ///
+    /// let response = Response::text("").header("x-a", "1").header("x-a", "2").set_header("x-a", "3");
+    /// assert_eq!(response.head().headers().filter(|(name, _)| *name == "x-a").count(), 1);
+    /// assert_eq!(response.without_header("X-A").head().header("x-a"), None);
+    /// ```
     #[must_use]
     pub fn set_header<N, V>(self, name: N, value: V) -> Self
     where

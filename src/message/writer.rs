@@ -20,6 +20,20 @@ use crate::message::trailers::Trailers;
 use crate::sync::contain::contain;
 
 /// How the code of a [`Body::writer`] ends.
+///
+/// ```
+/// use coldstart::message::{BodyWriter, Written};
+///
+/// async fn numbers(out: BodyWriter) -> Written {
+///     for text in ["1", "2"] {
+///         let number: u32 = text.parse()?; // Any error may leave by `?`.
+///         out.send(format!("{number}\n")).await?;
+///     }
+///     Ok(())
+/// }
+/// # let response = coldstart::TestRequest::get("/").run(|_| coldstart::Body::writer(numbers));
+/// # assert_eq!(response.text(), "1\n2\n");
+/// ```
 pub type Written = Result<(), Box<dyn Error>>;
 
 impl Body {
@@ -78,6 +92,24 @@ impl Body {
 }
 
 /// What a [`Body::writer`] writes to.
+///
+/// ```
+/// use coldstart::message::{BodyWriter, Written};
+/// use coldstart::{Body, Response, TestRequest, yield_now};
+///
+/// async fn primes(out: BodyWriter) -> Written {
+///     for number in 2..20_u32 {
+///         if (2..number).all(|other| number % other > 0) {
+///             out.send(format!("{number}\n")).await?;
+///         }
+///         yield_now().await; // It computes: others have their turn.
+///     }
+///     Ok(())
+/// }
+///
+/// let response = TestRequest::get("/").run(|_| Response::text(Body::writer(primes)));
+/// assert_eq!(response.text(), "2\n3\n5\n7\n11\n13\n17\n19\n");
+/// ```
 pub struct BodyWriter {
     sender: BodySender,
     /// It stays on its loop, which does not wait for what other threads do with it.

@@ -100,6 +100,17 @@ impl Server {
     }
 
     /// Listens on this address. The platform reaches `0.0.0.0` only.
+    ///
+    /// ```
+    /// use coldstart::Server;
+    ///
+    /// # fn main() -> Result<(), coldstart::server::StartError> {
+    /// // For tests on this machine: no one else can connect.
+    /// let bound = Server::new().address(([127, 0, 0, 1], 0).into()).bind()?;
+    /// assert!(bound.local_address().ip().is_loopback());
+    /// # Ok(())
+    /// # }
+    /// ```
     #[must_use]
     pub const fn address(mut self, address: SocketAddr) -> Self {
         self.options.address = address;
@@ -163,6 +174,21 @@ impl Server {
     /// Lets other servers listen on the same port, if they share it too and belong to the same user: the kernel distributes
     /// new connections among all of them (`SO_REUSEPORT`), also to one that is stuck. Without it, the start of a second server
     /// on a port fails, so that none takes connections from another one unnoticed.
+    ///
+    /// ```
+    /// use coldstart::Server;
+    /// use coldstart::server::StartError;
+    ///
+    /// # fn main() -> Result<(), StartError> {
+    /// let first = Server::new().port(0).share_port().bind()?;
+    /// let port = first.local_address().port();
+    /// // The next version of a program, which takes over before the first one stops.
+    /// let second = Server::new().port(port).share_port().bind()?;
+    /// assert_eq!(second.local_address(), first.local_address());
+    /// assert!(matches!(Server::new().port(port).bind(), Err(StartError::AddressInUse(_))));
+    /// # Ok(())
+    /// # }
+    /// ```
     #[must_use]
     pub const fn share_port(mut self) -> Self {
         self.options.sharing = PortSharing::Shared;
@@ -181,6 +207,21 @@ impl Server {
     ///
     /// The exit status of a process that another thread has started stays with who waits for it, as long as that thread lives. A
     /// handler that runs on the loop must wait for the processes it starts before it returns.
+    ///
+    /// For the first process of a container that starts others:
+    ///
+    /// ```no_run
+    /// use std::process::Command;
+    ///
+    /// use coldstart::{Response, Server, Status};
+    ///
+    /// # fn main() -> Result<(), coldstart::server::StartError> {
+    /// Server::new().reap_orphans().run(|_| match Command::new("date").output() {
+    ///     Ok(output) => Response::text(output.stdout),
+    ///     Err(_) => Response::new(Status::INTERNAL_SERVER_ERROR),
+    /// })
+    /// # }
+    /// ```
     #[must_use]
     pub const fn reap_orphans(mut self) -> Self {
         self.orphans = Orphans::Reaped;
@@ -188,6 +229,18 @@ impl Server {
     }
 
     /// Binds and listens, and nothing else: from then on the kernel queues connections.
+    ///
+    /// ```
+    /// use coldstart::Server;
+    ///
+    /// # fn main() -> Result<(), coldstart::server::StartError> {
+    /// let bound = Server::new().port(0).bind()?;
+    /// // Connections are queued from now on, while the program gets ready.
+    /// println!("listens on {}", bound.local_address());
+    /// assert_ne!(bound.local_address().port(), 0);
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # Errors
     ///
@@ -281,6 +334,19 @@ impl Server {
     }
 
     /// Serves with one loop and up to `count` threads on which the handler may block; see [`Blocking`].
+    ///
+    /// ```no_run
+    /// use std::time::Duration;
+    ///
+    /// use coldstart::Server;
+    ///
+    /// # fn main() -> Result<(), coldstart::server::StartError> {
+    /// Server::new().threads(16).run(|_| {
+    ///     std::thread::sleep(Duration::from_millis(50)); // Stands for code that blocks.
+    ///     "slept\n"
+    /// })
+    /// # }
+    /// ```
     #[must_use]
     pub const fn threads(self, count: usize) -> Threads {
         Threads {
@@ -291,6 +357,20 @@ impl Server {
 }
 
 /// A server that listens but does not serve yet.
+///
+/// ```
+/// use coldstart::Server;
+///
+/// # fn main() -> Result<(), coldstart::server::StartError> {
+/// let bound = Server::new().port(0).without_signals().bind()?;
+/// let stopper = bound.stopper();
+/// // A program of your own decides when it is enough; here, at once.
+/// let enough = std::thread::spawn(move || stopper.stop());
+/// bound.run(|_| "hello\n")?;
+/// # enough.join().expect("no panic");
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug)]
 pub struct Bound {
     listener: Listener,
@@ -453,6 +533,28 @@ impl Threads {
 }
 
 /// Stops a server from any thread, as SIGTERM does: no new connections, and running requests are finished.
+///
+/// A server that stops itself when it was asked to:
+///
+/// ```
+/// use coldstart::Server;
+/// # use std::io::Write;
+///
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let bound = Server::new().address(([127, 0, 0, 1], 0).into()).without_signals().bind()?;
+/// let stopper = bound.stopper();
+/// # let mut client = std::net::TcpStream::connect(bound.local_address())?;
+/// # client.write_all(b"POST /stop HTTP/1.0\r\n\r\n")?;
+/// bound.run(|request| {
+///     if (request.method(), request.path()) == ("POST", "/stop") {
+///         stopper.stop(); // This request is still responded to.
+///     }
+///     "as you wish\n"
+/// })?;
+/// # assert!(std::io::read_to_string(client)?.ends_with("as you wish\n"));
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Debug)]
 pub struct Stopper {
     pub(crate) flag: Arc<AtomicBool>,

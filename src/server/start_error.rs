@@ -10,6 +10,21 @@ use crate::os::number::decimal;
 use crate::os::{Fault, fault};
 
 /// Why a server did not start, or could not continue. Each has its [`exit_code`](Self::exit_code).
+///
+/// ```
+/// use coldstart::Server;
+/// use coldstart::server::StartError;
+///
+/// # fn main() -> Result<(), StartError> {
+/// let first = Server::new().port(0).bind()?;
+/// let second = Server::new().port(first.local_address().port()).bind();
+/// let error = second.expect_err("the port is in use");
+/// assert!(matches!(error, StartError::AddressInUse(_)));
+/// assert_eq!(error.exit_code(), 69);
+/// assert!(error.to_string().ends_with("another process does; stop it or choose another port"));
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum StartError {

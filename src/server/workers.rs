@@ -19,6 +19,18 @@ impl Server {
     /// Serves with `count` loops, each on its own thread and with its own clone of the handler. They accept from one socket:
     /// a connection goes to a loop that has time for it, and a loop that a handler blocks keeps only those that it has. At
     /// most [`WORKERS_MAX`].
+    ///
+    /// ```no_run
+    /// use std::thread::available_parallelism;
+    ///
+    /// use coldstart::{Router, Server};
+    ///
+    /// # fn main() -> Result<(), coldstart::server::StartError> {
+    /// let router = Router::new().get("/", |_| "hello\n");
+    /// let count = available_parallelism().map_or(1, usize::from);
+    /// Server::new().workers(count).run_handler(router)
+    /// # }
+    /// ```
     #[must_use]
     pub const fn workers(self, count: usize) -> Workers {
         Workers {
@@ -78,6 +90,18 @@ impl Workers {
 }
 
 /// Several loops that listen but do not serve yet.
+///
+/// ```
+/// use coldstart::Server;
+///
+/// # fn main() -> Result<(), coldstart::server::StartError> {
+/// let bound = Server::new().port(0).without_signals().workers(2).bind()?;
+/// println!("listens on {}", bound.local_address());
+/// bound.stopper().stop(); // It stops all of them.
+/// bound.run(|_| "hello\n")?;
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug)]
 pub struct BoundWorkers {
     address: SocketAddr,

@@ -16,6 +16,32 @@ enum State {
 }
 
 /// A pause in the reading of an upload, for [`Demand::Pause`](crate::handler::Demand::Pause).
+///
+/// ```
+/// use coldstart::handler::{Accept, Demand, Outcome, Pause, Upload};
+/// use coldstart::{Response, Router, TestRequest};
+///
+/// struct Stored;
+///
+/// impl Upload for Stored {
+///     fn on_piece(&mut self, piece: &[u8]) -> Demand {
+///         let (pause, resume) = Pause::new();
+///         let piece = piece.to_vec();
+///         std::thread::spawn(move || {
+///             drop(piece); // Here it writes the piece to a slow disk.
+///             resume.resume();
+///         });
+///         Demand::Pause(pause)
+///     }
+///
+///     fn on_end(self: Box<Self>) -> Outcome {
+///         Response::text("stored\n").into()
+///     }
+/// }
+///
+/// let mut router = Router::new().accept("PUT", "/", |_| Accept::Stream(Box::new(Stored)));
+/// assert_eq!(TestRequest::new("PUT", "/").body("abc").run_handler(&mut router).text(), "stored\n");
+/// ```
 pub struct Pause {
     state: Arc<Mutex<State>>,
 }

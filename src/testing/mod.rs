@@ -107,6 +107,15 @@ impl TestRequest {
     ///
     /// [Timers](crate::task) take the time that they take. Tasks run while the test waits for a response or for a piece of its body.
     ///
+    /// ```
+    /// use coldstart::{Router, TestRequest};
+    ///
+    /// let mut router = Router::new().post("/notes", |request| request.body_bytes()).body_len_max(4);
+    /// assert_eq!(TestRequest::post("/notes").body("milk").run_handler(&mut router).text(), "milk");
+    /// assert_eq!(TestRequest::post("/notes").body("bread").run_handler(&mut router).status(), 413);
+    /// assert_eq!(TestRequest::get("/notes").run_handler(&mut router).header("allow"), Some("OPTIONS, POST"));
+    /// ```
+    ///
     /// # Panics
     ///
     /// The server would refuse the request; or its body is not as long as it announces; or a pause, a future or a promised

@@ -28,6 +28,23 @@ use crate::task::{ServerStage, enter_stage, turn_of_waiter};
 const WAIT_MAX: Duration = Duration::from_secs(10);
 
 /// A handler's response, without the fields that the server adds.
+///
+/// ```
+/// use coldstart::{Body, Response, TestRequest};
+///
+/// let mut response = TestRequest::get("/").run(|_| {
+///     let body = Body::writer(async |out| {
+///         out.send("one").await?;
+///         out.send("two").await?;
+///         Ok(())
+///     });
+///     Response::text(body).header("set-cookie", "a=1").header("set-cookie", "b=2")
+/// });
+/// assert_eq!(response.status(), 200);
+/// assert!(response.header_all("set-cookie").eq(["a=1", "b=2"]));
+/// assert_eq!(response.next_piece().as_deref(), Some(&b"one"[..]));
+/// assert_eq!(response.text(), "two");
+/// ```
 pub struct TestResponse {
     status: Status,
     fields: Vec<(String, Vec<u8>)>,
