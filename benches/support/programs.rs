@@ -94,8 +94,10 @@ fn nginx_configuration(port: u16) -> String {
         "daemon off; master_process off; worker_processes 1; pid {pid}; error_log /dev/null;\n\
          events {{ worker_connections 20000; }}\n\
          http {{ access_log off; keepalive_requests 100000000; keepalive_timeout 1h; default_type text/plain;\n\
+           sendfile on; root {root};\n\
            server {{ listen {port} backlog=4096; location /hello {{ return 200 'Hello, World!'; }} }} }}\n",
-        pid = results().join("nginx.pid").display()
+        pid = results().join("nginx.pid").display(),
+        root = folder_of_files().display()
     )
 }
 
@@ -297,6 +299,17 @@ pub(crate) fn peers() -> Vec<Program> {
     .collect();
     programs.extend(axum(Under::Hyper));
     programs.extend(present("go", "does not build", go()));
+    programs.extend(nginx());
+    let node = found("node").map(|path| Program {
+        name: "node",
+        path,
+        arguments: Arguments::Script(root().join("benches/peers/node/server.js")),
+    });
+    programs.extend(present("node", "not installed", node));
+    programs
+}
+
+fn nginx() -> Option<Program> {
     let nginx = found("nginx")
         .or_else(|| Some("/usr/sbin/nginx".into()))
         .filter(|path| path.is_file())
@@ -305,14 +318,33 @@ pub(crate) fn peers() -> Vec<Program> {
             path,
             arguments: Arguments::Configuration,
         });
-    programs.extend(present("nginx", "not installed", nginx));
-    let node = found("node").map(|path| Program {
-        name: "node",
+    present("nginx", "not installed", nginx)
+}
+
+/// The files that nginx serves, and the servers that are compared with it.
+pub(crate) fn folder_of_files() -> PathBuf {
+    let folder = results().join("files");
+    std::fs::create_dir_all(&folder).expect("target is writable");
+    folder
+}
+
+/// What sends files: this program after `serve`, an older build of it, and nginx; and what receives as little else does: this
+/// program after `receive`.
+pub(crate) fn of_files(
+    serve: &'static str,
+    receive: &'static str,
+    also: Option<String>,
+) -> (Vec<Program>, Program) {
+    let own = std::env::current_exe().expect("a path of this program");
+    let program = |name, path, first| Program {
+        name,
         path,
-        arguments: Arguments::Script(root().join("benches/peers/node/server.js")),
-    });
-    programs.extend(present("node", "not installed", node));
-    programs
+        arguments: Arguments::PortAfter(first),
+    };
+    let mut servers = vec![program("coldstart", own.clone(), serve)];
+    servers.extend(also.map(|path| program("coldstart-before", path.into(), serve)));
+    servers.extend(nginx());
+    (servers, program("receive", own, receive))
 }
 
 /// What sends events: this program after `serve`, and others, all with glibc's allocator or their own.
