@@ -45,8 +45,17 @@ pub(crate) const EVENTS_A_POLL_MAX: usize = 256;
 pub(crate) const SLICES_A_WRITE_MAX: usize = 32;
 /// Bytes of a pulled body that wait for its reader before the peer has to wait. What one read has brought may go beyond it.
 pub(crate) const INCOMING_LEN_MAX: usize = 64 * 1024;
-/// A file is sent in pieces of this many bytes.
+/// A file that the kernel does not send itself is sent in pieces of this many bytes.
 pub(crate) const FILE_PIECE_LEN: usize = 64 * 1024;
+/// A file of up to this many bytes is read, and sent together with the head of its response: that is one call less.
+pub(crate) const SHORT_FILE_LEN_MAX: usize = 16 * 1024;
+/// Bytes of a file that one call sends.
+pub(crate) const FILE_SEND_LEN_MAX: usize = 512 * 1024;
+/// Bytes that the kernel sends from a file for the price of a piece: [`PIECES_A_TURN_MAX`] of them are 1 MiB per turn. nginx sends
+/// 2 MiB before it looks at its other connections.
+pub(crate) const FILE_SENT_PIECE_LEN: usize = 8 * 1024;
+/// What such a call costs at least, so that a turn has no more of them than [`WRITES_A_TURN_MAX`].
+pub(crate) const FILE_SEND_PIECES_MIN: usize = PIECES_A_TURN_MAX / WRITES_A_TURN_MAX;
 /// How long bytes are discarded from a peer that sends on after its last response, so that no reset destroys the response. No
 /// memory is held for it. As in nginx: Python's `http.client`, Node and curl, which send on, got each of 200 refusals.
 pub(crate) const LINGER_TIME_MAX: Duration = Duration::from_secs(30);

@@ -42,7 +42,9 @@ impl Traced {
         let (mut process, address) = Process::serve(|port| {
             let mut command = Command::new("strace");
             command.args(["-f", "-o"]).arg(&trace).arg(program);
-            command.args(["--port", &port.to_string()]);
+            if program == Path::new(BOOTSTRAP) {
+                command.args(["--port", &port.to_string()]);
+            }
             // A pipe with room, as on the platform.
             command
                 .env("FC_SERVER_PORT", port.to_string())
@@ -59,11 +61,13 @@ impl Traced {
         })
     }
 
-    /// The calls so far, with arguments, including those that have not returned.
+    /// The calls of the first thread so far, with arguments, including those that have not returned.
     fn calls(&self) -> Vec<String> {
         let text = fs::read_to_string(&self.trace).expect("a trace");
         let lines = text.lines().filter_map(|line| line.split_once(' '));
-        let calls = lines.map(|(_, call)| call.trim_start().to_owned());
+        let own = self.process.id.to_string();
+        let calls = lines.filter(|(thread, _)| *thread == own);
+        let calls = calls.map(|(_, call)| call.trim_start().to_owned());
         calls.filter(|call| !call.starts_with("+++")).collect()
     }
 
@@ -293,6 +297,46 @@ fn a_request_costs_one_receive_one_send_and_its_share_of_a_poll() {
     );
     let calls = traced.calls_at_rest();
     assert_eq!(served(&calls[seen..]), cycle, "an upload in one read");
+    assert_eq!(traced.process.stop(), Some(0));
+}
+
+#[test]
+fn a_file_is_sent_by_the_kernel_and_a_short_one_together_with_its_head() {
+    let tour = Path::new(BOOTSTRAP).with_file_name("examples/tour");
+    let Some(mut traced) = Traced::start_program("file", &tour) else {
+        return;
+    };
+    let mut client = Client::connect(traced.address);
+    let part =
+        |last: usize| format!("GET /file HTTP/1.1\r\nHost: test\r\nRange: bytes=0-{last}\r\n\r\n");
+    let mut calls_for = |last| {
+        let seen = traced.calls_at_rest().len();
+        let response = client.request(part(last));
+        assert_eq!((response.status, response.body.len()), (206, last + 1));
+        let calls = traced.calls_at_rest().split_off(seen);
+        let opened = calls.iter().position(|call| name(call) == "openat");
+        let opened = opened.expect("the file is opened");
+        // std looks at a descriptor before it closes it, if it was built to check itself.
+        let is_of_open =
+            |call: &&String| matches!(name(call), "openat" | "statx" | "fstat" | "fcntl");
+        let calls = calls[opened..].iter().filter(|call| !is_of_open(call));
+        calls.cloned().collect::<Vec<_>>()
+    };
+    let names = |calls: &[String]| served(calls).join(" ");
+    // The connection is new.
+    calls_for(0);
+    let short = calls_for(16_383);
+    assert_eq!(names(&short), "pread64 close sendmsg epoll_wait");
+    let long = calls_for(1_048_575);
+    for call in ["pread64", "read", "sendmsg", "lseek"] {
+        assert_eq!(count(&long, call), 0, "{long:?}");
+    }
+    if long.iter().any(|call| call.contains("EAGAIN")) {
+        eprintln!("NOTE: this machine's sockets do not take a mebibyte at once");
+    } else {
+        let expected = "rt_sigaction sendto sendfile sendfile close epoll_wait";
+        assert_eq!(names(&long), expected, "{long:?}");
+    }
     assert_eq!(traced.process.stop(), Some(0));
 }
 

@@ -73,6 +73,8 @@ fn every_seed_keeps_the_invariants() {
     println!("{seeds} seeds: {total:?}");
     let is_short = seeds < SEEDS;
     assert!(is_short || total.budgets_spent > 0, "no budget was spent");
+    let sent_or_not = (total.bytes_of_files > 0, total.files_refused > 0);
+    assert!(is_short || sent_or_not == (true, true), "no file was sent");
 }
 
 #[test]

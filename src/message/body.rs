@@ -1,4 +1,4 @@
-//! Bodies of responses: whole, from a file, or arriving piece by piece.
+//! Bodies of responses: whole, or arriving piece by piece.
 //!
 //! | where the bytes come from | body |
 //! | --- | --- |
@@ -12,15 +12,15 @@
 //! All but the first two have [`Body::with_len`] if their length is known.
 
 use core::fmt;
-use std::fs::File;
-use std::ops::Range;
 use std::sync::Arc;
 
 use bytes::Bytes;
 
+use crate::h1::Connection;
 use crate::message::headers::{HeaderName, HeaderValue};
 use crate::message::trailers::EndWithTrailers;
 use crate::observe::FieldName;
+use crate::os::Outlet;
 use crate::sync::memory::Memory;
 use crate::sync::notify::Notify;
 
@@ -45,17 +45,8 @@ pub struct Body(pub(crate) Content);
 pub(crate) enum Content {
     /// All of it.
     Whole(Bytes),
-    /// A part of a file, read as the peer takes it.
-    File(FilePart),
     /// Pieces that arrive one by one.
     Arriving(Box<dyn Arriving + Send>),
-}
-
-/// The part of a file that is still to be sent.
-#[derive(Debug)]
-pub(crate) struct FilePart {
-    pub(crate) file: File,
-    pub(crate) rest: Range<u64>,
 }
 
 /// A body that arrives piece by piece, before it reaches the loop. A trait object, as is what becomes of it, so that programs
@@ -64,6 +55,11 @@ pub(crate) trait Arriving {
     /// Its length in bytes, if it is announced.
     fn len(&self) -> Option<u64> {
         None
+    }
+
+    /// Whether that is the length of what it is made of, and no other can be announced.
+    fn has_own_len(&self) -> bool {
+        false
     }
 
     /// The field for which a response must not be sent, if there is one.
@@ -101,10 +97,25 @@ pub(crate) trait PieceSource {
     /// The peer has ended its side: what produces the body can see that.
     fn half_close(&self) {}
 
+    /// The same for a source that may send what is next by itself.
+    fn send_next(&mut self, polls_left: &mut usize, _wire: Wire<'_>) -> Step {
+        Step::Piece(self.next(polls_left))
+    }
+
     /// Whether it goes on after [`Piece::Finished`], as the code of a socket does that reads on.
     fn goes_on(&self) -> bool {
         false
     }
+}
+
+/// The connection, for a source that sends by itself.
+pub(crate) struct Wire<'a> {
+    /// `None` while bytes wait that come first.
+    pub(crate) outlet: Option<Outlet>,
+    /// Counts what was sent.
+    pub(crate) connection: &'a mut Connection,
+    /// Pieces of bodies that may still be sent in this turn.
+    pub(crate) pieces_left: &'a mut usize,
 }
 
 /// What is next in a body.
@@ -122,6 +133,28 @@ pub(crate) enum Piece {
     Broken,
 }
 
+/// What a source did that may send by itself.
+pub(crate) enum Step {
+    /// Nothing: this is next.
+    Piece(Piece),
+    /// It sent the next bytes.
+    Sent,
+    /// The socket has no room.
+    Full,
+    /// The peer is gone.
+    Gone,
+}
+
+impl Step {
+    /// Whether it is not the last.
+    pub(crate) const fn is_followed(&self) -> bool {
+        match self {
+            Self::Piece(Piece::Bytes(_) | Piece::Pending) | Self::Sent | Self::Full => true,
+            Self::Piece(_) | Self::Gone => false,
+        }
+    }
+}
+
 impl Body {
     /// No bytes at all.
     #[must_use]
@@ -129,36 +162,11 @@ impl Body {
         Self(Content::Whole(Bytes::new()))
     }
 
-    /// The bytes of `file` in `range`, read piece by piece as the peer takes them, never in memory as a whole.
-    ///
-    /// The announced length is the range's. If the file turns out to be shorter, the response is cut, which the peer can tell.
-    ///
-    /// ```
-    /// use std::fs::File;
-    ///
-    /// use coldstart::{Body, Request, Response, Status, TestRequest};
-    ///
-    /// # let place = tempfile::NamedTempFile::new().expect("a file");
-    /// # std::fs::write(place.path(), "0123456789").expect("room");
-    /// # let path = place.path().to_owned();
-    /// let last_half = move |_: &Request<'_>| {
-    ///     let file = File::open(&path).map_err(|_| Status::NOT_FOUND)?;
-    ///     let len = file.metadata().map_err(|_| Status::NOT_FOUND)?.len();
-    ///     Ok::<_, Status>(Response::text(Body::file(file, len / 2..len)))
-    /// };
-    /// assert_eq!(TestRequest::get("/").run(last_half).text(), "56789");
-    /// ```
-    #[must_use]
-    pub fn file(file: File, range: Range<u64>) -> Self {
-        Self(Content::File(FilePart { file, rest: range }))
-    }
-
     /// Its length in bytes, if it is known.
     #[must_use]
     pub fn len(&self) -> Option<u64> {
         match &self.0 {
             Content::Whole(bytes) => Some(bytes.len() as u64),
-            Content::File(part) => Some(part.rest.end.saturating_sub(part.rest.start)),
             Content::Arriving(body) => body.len(),
         }
     }
@@ -167,7 +175,7 @@ impl Body {
     pub(crate) fn invalid_field(&self) -> Option<FieldName> {
         match &self.0 {
             Content::Arriving(body) => body.invalid_field(),
-            Content::Whole(_) | Content::File(_) => None,
+            Content::Whole(_) => None,
         }
     }
 
@@ -182,7 +190,7 @@ impl Body {
     pub fn as_bytes(&self) -> Option<&[u8]> {
         match &self.0 {
             Content::Whole(bytes) => Some(bytes),
-            Content::File(_) | Content::Arriving(_) => None,
+            Content::Arriving(_) => None,
         }
     }
 }

@@ -21,8 +21,10 @@ impl Body {
     #[must_use]
     pub fn with_len(self, len: u64) -> Self {
         match self.0 {
-            Content::Arriving(body) => Self(Content::Arriving(announced(body, len))),
-            content @ (Content::Whole(_) | Content::File(_)) => Self(content),
+            Content::Arriving(body) if !body.has_own_len() => {
+                Self(Content::Arriving(announced(body, len)))
+            }
+            content @ (Content::Whole(_) | Content::Arriving(_)) => Self(content),
         }
     }
 }

@@ -5,6 +5,7 @@ pub(crate) mod channel;
 pub(crate) mod counted;
 pub(crate) mod event_stream;
 pub(crate) mod event_writer;
+mod file;
 #[cfg(feature = "form")]
 mod form;
 pub(crate) mod headers;

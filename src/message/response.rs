@@ -396,7 +396,7 @@ impl Response {
     pub(crate) fn take_local(&mut self) -> Option<Box<dyn Arriving>> {
         match &mut self.body {
             Body(Content::Arriving(body)) => body.take_local(),
-            Body(Content::Whole(_) | Content::File(_)) => None,
+            Body(Content::Whole(_)) => None,
         }
     }
 

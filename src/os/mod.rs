@@ -8,6 +8,7 @@ mod file;
 mod memory;
 pub(crate) mod number;
 mod real;
+mod send_file;
 pub(crate) mod signal;
 pub(crate) mod stream;
 mod variable;
@@ -21,6 +22,7 @@ pub(crate) use memory::{memory_limit, number};
 pub(crate) use real::{
     KeepaliveTimes, Listener, Orphans, PortSharing, RealOs, Signals, SocketOptions, StopFlag,
 };
+pub(crate) use send_file::{Outlet, can_send_files};
 pub(crate) use signal::Wake;
 pub(crate) use variable::read_variable;
 
@@ -156,6 +158,10 @@ pub(crate) trait Os {
     fn receive(&mut self, socket: &Self::Socket, buffer: &mut [u8]) -> Result<usize, Fault>;
     /// Never raises SIGPIPE.
     fn send(&mut self, socket: &Self::Socket, slices: &[IoSlice<'_>]) -> Result<usize, Fault>;
+    /// Where the kernel sends files to. It is not used after the socket is closed.
+    fn outlet(&mut self, socket: &Self::Socket) -> Outlet;
+    /// The outlet of the socket has no room: an event is to follow.
+    fn on_full(&mut self, socket: &Self::Socket);
     /// Half-close: the peer reads the end after the bytes that were sent.
     fn end_output(&mut self, socket: &Self::Socket);
     fn close(&mut self, socket: Self::Socket);

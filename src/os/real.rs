@@ -18,7 +18,7 @@ use socket2::{Domain, Protocol, SockRef, Socket, TcpKeepalive, Type};
 use super::fault::fault;
 use super::file::{Access, open};
 use super::signal::{self, Wake};
-use super::{Fault, Instant, Interest, Key, Occurrence, Os, PeerAddress, Readiness};
+use super::{Fault, Instant, Interest, Key, Occurrence, Os, Outlet, PeerAddress, Readiness};
 use super::{clock, descriptors};
 use crate::limits::{DESCRIPTORS_RESERVED, EVENTS_A_POLL_FIRST, EVENTS_A_POLL_MAX};
 
@@ -375,6 +375,18 @@ impl Os for RealOs {
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) => return Err(fault(&error)),
             }
+        }
+    }
+
+    fn outlet(&mut self, socket: &Self::Socket) -> Outlet {
+        Outlet::Descriptor(socket.as_raw_fd())
+    }
+
+    fn on_full(&mut self, socket: &Self::Socket) {
+        if !LEAVES_AFTER_SHORT {
+            // It arms the event where it sees a full socket.
+            let full = || Err::<(), _>(io::ErrorKind::WouldBlock.into());
+            drop(socket.try_io(full));
         }
     }
 

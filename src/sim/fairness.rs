@@ -10,6 +10,8 @@ const DRIVES_A_TURN_MAX: usize = 6;
 const READS_A_DRIVE_MAX: u64 = 4;
 const PIECES_A_DRIVE_MAX: u64 = 128;
 const WRITES_A_DRIVE_MAX: u64 = 8;
+/// Bytes that the kernel sends from files.
+const FILE_LEN_A_DRIVE_MAX: u64 = 1024 * 1024;
 /// Steps for one request beside those over its body: an empty line in two halves, the head, the end.
 const STEPS_A_REQUEST_MAX: u64 = 4;
 /// A response is attached to its channel, polled and dropped; the sender's end may be seen by the handler.
@@ -21,6 +23,8 @@ pub(super) struct MostWork {
     pub(super) drives: usize,
     pub(super) receives: u64,
     pub(super) sends: u64,
+    pub(super) file_sends: u64,
+    pub(super) file_len: u64,
     pub(super) requests: u64,
     pub(super) polls: u64,
     pub(super) pieces: u64,
@@ -49,6 +53,8 @@ impl MostWork {
         let work = drive.work;
         self.receives = self.receives.max(work.receives);
         self.sends = self.sends.max(work.sends);
+        self.file_sends = self.file_sends.max(work.file_sends);
+        self.file_len = self.file_len.max(work.file_len);
         self.requests = self.requests.max(work.requests);
         self.polls = self.polls.max(work.polls);
         self.pieces = self.pieces.max(work.pieces);
@@ -60,6 +66,8 @@ impl MostWork {
         let bounds = [
             ("receives", work.receives, READS_A_DRIVE_MAX),
             ("sends", work.sends, WRITES_A_DRIVE_MAX),
+            ("sends of files", work.file_sends, WRITES_A_DRIVE_MAX),
+            ("bytes of files", work.file_len, FILE_LEN_A_DRIVE_MAX),
             ("requests", work.requests, requests),
             ("steps of the protocol", work.polls, steps),
             // A body that has arrived whole is one, too, and costs no more than its request.
@@ -107,9 +115,11 @@ mod tests {
         };
         let limits = Limits::new().pipeline_max(2);
         let check = |drives: &[Drive]| MostWork::default().check(drives, &limits).err();
-        let cases: [Case; 7] = [
+        let cases: [Case; 9] = [
             (|work| work.receives = 5, "receives"),
             (|work| work.sends = 9, "sends"),
+            (|work| work.file_sends = 9, "sends of files"),
+            (|work| work.file_len = 1_048_577, "bytes of files"),
             (|work| work.requests = 3, "requests"),
             (|work| work.polls = 145, "steps"),
             (|work| work.pieces = 129, "pieces"),
@@ -123,7 +133,7 @@ mod tests {
         let busy = drive(|work| {
             (work.receives, work.sends, work.requests) = (4, 8, 2);
             (work.polls, work.pieces, work.locks) = (144, PIECES_A_DRIVE_MAX, 146);
-            work.futures = 4;
+            (work.futures, work.file_sends, work.file_len) = (4, 8, 1_048_576);
         });
         assert_eq!(check(&[busy; DRIVES_A_TURN_MAX]), None);
         assert!(check(&[busy; DRIVES_A_TURN_MAX + 1]).is_some());

@@ -11,13 +11,14 @@ pub(super) enum Syscall {
     Watch,
     Receive,
     Send,
+    SendFile,
     EndOutput,
     Close,
     Detach,
 }
 
 impl Syscall {
-    /// The faults that the manual page allows (`epoll_wait`(2), accept(2), `epoll_ctl`(2), recv(2), send(2), fcntl(2)).
+    /// The faults that the manual page allows (`epoll_wait`(2), accept(2), `epoll_ctl`(2), recv(2), send(2), sendfile(2), fcntl(2)).
     pub(super) const fn faults(self) -> &'static [Fault] {
         match self {
             // EINTR: no event is returned.
@@ -25,6 +26,13 @@ impl Syscall {
             Self::Accept => &[Fault::Again, Fault::Gone, Fault::Exhausted],
             Self::Watch => &[Fault::Exhausted],
             Self::Receive | Self::Send => &[Fault::Again, Fault::Gone, Fault::Exhausted],
+            // EINVAL: not such a file.
+            Self::SendFile => &[
+                Fault::Again,
+                Fault::Gone,
+                Fault::Exhausted,
+                Fault::Other(22),
+            ],
             Self::Detach => &[Fault::Other(22)],
             Self::EndOutput | Self::Close => &[],
         }
@@ -42,6 +50,8 @@ pub(super) struct FaultRates {
     pub(super) accept: u64,
     pub(super) transfer: u64,
     pub(super) watch: u64,
+    /// Files that the kernel does not send itself.
+    pub(super) refused: u64,
     /// Sleeps in which the whole machine freezes for minutes.
     pub(super) freeze: u64,
     pub(super) wall_leap: u64,
@@ -57,6 +67,7 @@ impl FaultRates {
         accept: 0,
         transfer: 0,
         watch: 0,
+        refused: 0,
         freeze: 0,
         wall_leap: 0,
         events_a_poll: 256,
@@ -74,6 +85,8 @@ impl FaultRates {
             freeze: prng.choose(&[0, 0, 5, 30]),
             wall_leap: prng.choose(&[0, 20]),
             events_a_poll: prng.choose(&[1, 3, 16, 256]),
+            // From a copy, so that the seeds of earlier failures keep their worlds.
+            refused: prng.clone().choose(&[0, 0, 200, 1000]),
         }
     }
 
@@ -82,7 +95,7 @@ impl FaultRates {
             Syscall::Poll | Syscall::EndOutput | Syscall::Close | Syscall::Detach => 0,
             Syscall::Accept => self.accept,
             Syscall::Watch => self.watch,
-            Syscall::Receive | Syscall::Send => self.transfer,
+            Syscall::Receive | Syscall::Send | Syscall::SendFile => self.transfer,
         };
         prng.chance(rate).then(|| prng.choose(call.faults()))
     }

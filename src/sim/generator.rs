@@ -277,12 +277,19 @@ pub(super) fn random_draft(prng: &mut Prng) -> RequestDraft {
 pub(super) fn random_async_draft(prng: &mut Prng) -> RequestDraft {
     let mut draft = random_draft(prng);
     let small = prng.between(1, 300);
-    draft.action = match prng.between(0, 2) {
-        0 => random_future(prng),
-        1 => random_pull(prng, small),
+    draft.action = match prng.between(0, 8) {
+        0..=2 => random_future(prng),
+        3 | 4 => random_pull(prng, small),
+        5 => random_file(prng),
         _ => random_writer(prng),
     };
     draft
+}
+
+fn random_file(prng: &mut Prng) -> Action {
+    let len = prng.choose(&[0, 1, 5000, 16_385, 150_000, 600_000]);
+    let announced = prng.choose(&[len, len, len / 2, len + 1, len + 70_000]);
+    Action::File(announced, len)
 }
 
 fn random_action(prng: &mut Prng) -> Action {
@@ -322,13 +329,7 @@ fn random_action(prng: &mut Prng) -> Action {
         18 => Action::Upload(prng.choose(&[UploadAction::Panic(small), UploadAction::PanicAtEnd])),
         19 => prng.choose(&[Action::Refuse, Action::RefuseLater(small as u64 * 10)]),
         20 => prng.choose(&[Action::PanicOnAccept, Action::PanicOnCall]),
-        21 => {
-            let len = prng.choose(&[0, 1, 5000, 5000, 150_000, 600_000]);
-            Action::File(
-                prng.choose(&[len, len, len / 2, len + 1, len + 70_000]),
-                len,
-            )
-        }
+        21 => random_file(prng),
         22 => prng.choose(&[Action::CloseAfter, Action::NoContent, Action::ServerFields]),
         23 | 24 => random_future(prng),
         25..=28 => random_pull(prng, small),

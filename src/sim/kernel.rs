@@ -4,6 +4,8 @@
 //! the queue was empty or full, and more bytes or room come with an edge of their own; the level is sampled when an edge
 //! is reported.
 
+mod counts;
+mod files;
 mod link;
 mod peer_side;
 mod trace;
@@ -14,6 +16,7 @@ use super::faults::{FaultRates, Injection, Syscall};
 use super::prng::Prng;
 use crate::os::{Fault, Interest, Key, Occurrence, Readiness};
 use crate::reactor::IdlePolicy;
+use counts::Counts;
 use link::{EdgeState, Link, PeerEnd};
 pub(super) use link::{Excuse, Flow, LinkId, ServerEnd};
 use trace::Record;
@@ -21,35 +24,6 @@ pub use trace::Tracing;
 
 /// The clock at the start of a run, in milliseconds.
 const START: u64 = 1_000_000;
-
-/// Counts of what happened.
-#[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Counts {
-    pub(super) accepts: u64,
-    pub(super) opened: u64,
-    pub(super) closed: u64,
-    pub(super) receives: u64,
-    pub(super) sends: u64,
-    pub(super) watches: u64,
-    pub(super) edges: u64,
-    /// Events of sockets that had no edge.
-    pub(super) spurious: u64,
-    pub(super) bytes_in: u64,
-    pub(super) bytes_out: u64,
-}
-
-impl Counts {
-    /// Grows whenever the server does anything to a connection.
-    pub(super) const fn work(&self) -> u64 {
-        self.accepts
-            + self.opened
-            + self.closed
-            + self.receives
-            + self.sends
-            + self.watches
-            + self.edges
-    }
-}
 
 /// The listening socket.
 #[derive(Debug)]
@@ -159,6 +133,8 @@ impl Kernel {
         let link = &mut self.links[id];
         match fault {
             Fault::Again => {}
+            // What the kernel does not send itself is read.
+            Fault::Exhausted | Fault::Other(_) if call == Syscall::SendFile => {}
             Fault::Gone => {
                 link.excuse.get_or_insert(Excuse::Reset);
                 link.inbound_flow = Flow::Broken;

@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use crate::handler::Handler;
 use crate::observe::{Observer, ServerEvent};
-use crate::os::{Fault, Instant, Interest, Key, Occurrence, Os, PeerAddress, Readiness};
+use crate::os::{Fault, Instant, Interest, Key, Occurrence, Os, Outlet, PeerAddress, Readiness};
 use crate::reactor::{Reactor, Settings, Setup};
 use crate::sync::memory::Memory;
 
@@ -130,6 +130,12 @@ impl Os for FreeKernel {
         self.sent_len.set(self.sent_len.get() + len);
         Ok(len)
     }
+
+    fn outlet(&mut self, _: &Self::Socket) -> Outlet {
+        Outlet::Simulated(Box::new(|_, _, _| Ok(0)))
+    }
+
+    fn on_full(&mut self, _: &Self::Socket) {}
 
     fn end_output(&mut self, _: &Self::Socket) {}
 

@@ -12,6 +12,10 @@ pub struct Report {
     pub turns: u64,
     /// Bytes in both directions.
     pub bytes: u64,
+    /// Bytes that the kernel sent from files.
+    pub bytes_of_files: u64,
+    /// Files that the kernel did not send itself, or not to their end.
+    pub files_refused: u64,
     /// Calls of receive, send and watch.
     pub calls: u64,
     /// The most bytes that one session held: input, head, body, output.
@@ -35,6 +39,8 @@ impl Report {
         self.responses += other.responses;
         self.turns += other.turns;
         self.bytes += other.bytes;
+        self.bytes_of_files += other.bytes_of_files;
+        self.files_refused += other.files_refused;
         self.calls += other.calls;
         for (own, others) in self.held_max.iter_mut().zip(other.held_max) {
             *own = others.max(*own);

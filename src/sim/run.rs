@@ -336,6 +336,8 @@ impl Run {
             responses: responses.sum(),
             turns: self.harness.turns,
             bytes: counts.bytes_in + counts.bytes_out,
+            bytes_of_files: counts.bytes_of_files,
+            files_refused: counts.files_refused,
             calls: counts.receives + counts.sends + counts.watches,
             held_max: [
                 gauge.input_max,

@@ -26,6 +26,7 @@ const PROGRAMS: &[(&str, Program)] = &[
     ("bodies of code", bodies_of_code),
     ("timers and tasks", timers_and_tasks),
     ("sockets", sockets),
+    ("files", files),
 ];
 
 /// Runs every program without a disturbance, then with each one at each step; returns the number of runs, and what all of
@@ -139,6 +140,20 @@ fn pull(action: PullAction, body_len: usize) -> RequestDraft {
         framing: Framing::Chunked,
         ..RequestDraft::new(Action::Pull(action), body_len)
     }
+}
+
+fn files(prng: &mut Prng, ids: &mut u64) -> Vec<Peer> {
+    let get = |len, has| RequestDraft::new(Action::File(len, has), 0);
+    let drafts = [get(40_000, 40_000), get(9000, 9000), get(20_000, 20_000)];
+    let mut narrow = peer("narrow", prng, ids, &drafts);
+    narrow.outbound_len_max = 15_000;
+    narrow.pace = Pace::Slow(7000, 10);
+    vec![
+        narrow,
+        peer("reader", prng, ids, &[get(700_000, 700_000), get(1, 1)]),
+        // Shorter than it was when its length was announced.
+        peer("reader", prng, ids, &[get(90_000, 30_000)]),
+    ]
 }
 
 fn pulled_bodies(prng: &mut Prng, ids: &mut u64) -> Vec<Peer> {

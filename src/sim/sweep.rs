@@ -128,6 +128,7 @@ fn delayed_responses(prng: &mut Prng, ids: &mut u64) -> Vec<Peer> {
         ids,
         &[
             get(Action::File(9000, 9000)),
+            get(Action::File(20_000, 20_000)),
             get(Action::Stream(3, 2000, 99, Completion::Done)),
         ],
     );
@@ -153,6 +154,8 @@ fn delayed_responses(prng: &mut Prng, ids: &mut u64) -> Vec<Peer> {
             ids,
             &[get(Action::Stream(2, 10, 99, Completion::Dropped))],
         ),
+        // A file that is shorter than it was.
+        peer(prng, ids, &[get(Action::File(90_000, 30_000))]),
     ]
 }
 

@@ -18,7 +18,7 @@ use super::kernel::{Kernel, LinkId};
 use super::oracle::check_reading;
 use super::peer::Peer;
 use super::wall_clock::WallClock;
-use crate::os::{Fault, Instant, Interest, Key, Occurrence, Os, PeerAddress};
+use crate::os::{Fault, Instant, Interest, Key, Occurrence, Os, Outlet, PeerAddress};
 use crate::sync::loop_thread;
 use crate::sync::tally::count;
 
@@ -333,6 +333,16 @@ impl Os for SimulatedOs {
         count(|tally| tally.sends += 1);
         self.begin_step().kernel.send(socket.0, slices)
     }
+
+    fn outlet(&mut self, socket: &Socket) -> Outlet {
+        let (os, link) = (self.clone(), socket.0);
+        Outlet::Simulated(Box::new(move |file, at, len| {
+            count(|tally| tally.file_sends += 1);
+            os.begin_step().kernel.send_file(link, file, (at, len))
+        }))
+    }
+
+    fn on_full(&mut self, _: &Socket) {}
 
     fn end_output(&mut self, socket: &Socket) {
         self.begin_step().kernel.end_output(socket.0);

@@ -9,6 +9,9 @@ pub(crate) struct Tally {
     pub(crate) receives: u64,
     /// System calls that write to a socket.
     pub(crate) sends: u64,
+    /// Those that send from a file, and the bytes that they sent.
+    pub(crate) file_sends: u64,
+    pub(crate) file_len: u64,
     /// Heads that the handler was shown.
     pub(crate) requests: u64,
     /// Steps of the protocol over the input, and those of them that took bytes.
@@ -29,6 +32,8 @@ thread_local! {
         Cell::new(Tally {
             receives: 0,
             sends: 0,
+            file_sends: 0,
+            file_len: 0,
             requests: 0,
             polls: 0,
             steps: 0,
@@ -58,6 +63,8 @@ impl Tally {
         Self {
             receives: self.receives - earlier.receives,
             sends: self.sends - earlier.sends,
+            file_sends: self.file_sends - earlier.file_sends,
+            file_len: self.file_len - earlier.file_len,
             requests: self.requests - earlier.requests,
             polls: self.polls - earlier.polls,
             steps: self.steps - earlier.steps,

@@ -3,7 +3,6 @@
 
 use core::fmt;
 use core::time::Duration;
-use std::os::unix::fs::FileExt;
 use std::sync::{Arc, mpsc};
 
 use bytes::Bytes;
@@ -12,8 +11,8 @@ use crate::handler::future::{Interest, finish};
 use crate::handler::middleware::ChangeResponse as _;
 use crate::handler::outcome::{Outcome, Pending};
 use crate::handler::{Upgrade, Watch};
-use crate::limits::{FILE_PIECE_LEN, Limits};
-use crate::message::body::{Attachment, Content, FilePart, Piece, PieceSource};
+use crate::limits::Limits;
+use crate::message::body::{Attachment, Content, Piece, PieceSource};
 use crate::message::response::{Response, Status};
 use crate::message::trailers::Trailers;
 use crate::os::clock;
@@ -56,7 +55,6 @@ pub struct TestResponse {
 /// What is left of the body.
 enum TestContent {
     Whole(Bytes),
-    File(FilePart),
     Arriving(Box<dyn PieceSource>),
 }
 
@@ -72,7 +70,6 @@ impl TestResponse {
         let mut response = or_error(change(response));
         let content = match response.take_body().0 {
             Content::Whole(bytes) => TestContent::Whole(bytes),
-            Content::File(part) => TestContent::File(part),
             Content::Arriving(body) => {
                 let memory = Arc::new(Memory::new(None, || None));
                 TestContent::Arriving(body.attach(Attachment {
@@ -164,7 +161,6 @@ impl TestResponse {
             TestContent::Whole(bytes) => {
                 Some(std::mem::take(bytes)).filter(|bytes| !bytes.is_empty())
             }
-            TestContent::File(part) => read_piece(part),
             TestContent::Arriving(source) => loop {
                 match source.next(&mut 1) {
                     Piece::Bytes(piece) if piece.is_empty() => {}
@@ -348,17 +344,4 @@ pub(super) fn enter_anew() -> Guard {
 pub(super) fn enter() -> Guard {
     let limits = Limits::new();
     loop_thread::enter(Runner::of_test(limits.tasks_max, limits.timers_max))
-}
-
-fn read_piece(part: &mut FilePart) -> Option<Bytes> {
-    let left = part.rest.end.saturating_sub(part.rest.start);
-    let len = usize::try_from(left)
-        .unwrap_or(usize::MAX)
-        .min(FILE_PIECE_LEN);
-    let mut piece = vec![0; len];
-    if let Err(error) = part.file.read_exact_at(&mut piece, part.rest.start) {
-        panic!("the body's file cannot be read to the end of its range: {error}");
-    }
-    part.rest.start += len as u64;
-    Some(Bytes::from(piece)).filter(|piece| !piece.is_empty())
 }

@@ -14,7 +14,7 @@ use loom::thread;
 use super::super::{Reactor, Settings, Setup};
 use crate::handler::Handler;
 use crate::observe::{Observer, ServerEvent};
-use crate::os::{Fault, Instant, Interest, Key, Occurrence, Os, PeerAddress, Readiness};
+use crate::os::{Fault, Instant, Interest, Key, Occurrence, Os, Outlet, PeerAddress, Readiness};
 use crate::sync::memory::Memory;
 
 /// Words of stack for each thread: the loop needs more than loom's default.
@@ -231,6 +231,12 @@ impl Os for World {
             .for_each(|slice| output.extend_from_slice(slice));
         Ok(slices.iter().map(|slice| slice.len()).sum())
     }
+
+    fn outlet(&mut self, _: &usize) -> Outlet {
+        Outlet::Simulated(Box::new(|_, _, _| Ok(0)))
+    }
+
+    fn on_full(&mut self, _: &usize) {}
 
     fn end_output(&mut self, socket: &usize) {
         self.peers.lock().unwrap()[*socket].is_over = true;

@@ -155,7 +155,7 @@ impl<'a, O: Os, H: Handler> Driver<'a, O, H> {
             }
         };
         match action {
-            Action::Wait(..) if self.watch().is_err() => Action::Close,
+            Action::Wait(waiting, _) if self.watch(waiting).is_err() => Action::Close,
             Action::Wait(..) | Action::Reschedule(..) | Action::Close | Action::HandOver(_) => {
                 action
             }
@@ -344,15 +344,16 @@ impl<'a, O: Os, H: Handler> Driver<'a, O, H> {
     fn write(&mut self) -> Written {
         loop {
             if self.context.scratch.out.is_empty() {
+                let mut written = Written::All;
                 if let Some(work) = &mut self.session.work {
                     if self.pieces_left == 0 && matches!(work.source, ResponseSource::Arriving(_)) {
                         return Written::BudgetSpent;
                     }
                     let source = std::mem::take(&mut work.source);
-                    self.pull(source);
+                    written = self.pull(source);
                 }
                 if self.context.scratch.out.is_empty() {
-                    return Written::All;
+                    return written;
                 }
             }
             if self.writes_left == 0 {
@@ -377,12 +378,9 @@ impl<'a, O: Os, H: Handler> Driver<'a, O, H> {
     }
 
     /// Tells the kernel which events to report.
-    fn watch(&mut self) -> Result<(), Fault> {
+    fn watch(&mut self, waiting: Waiting) -> Result<(), Fault> {
         let session = &mut *self.session;
-        let is_blocked = session
-            .work
-            .as_ref()
-            .is_some_and(|work| !work.out.is_empty());
+        let is_blocked = waiting == Waiting::Write;
         let wanted = match (session.interest, is_blocked) {
             (Interest::Nothing | Interest::Input, true) => Interest::InputAndRoom,
             (Interest::Nothing, false) => Interest::Input,
@@ -445,7 +443,7 @@ impl<'a, O: Os, H: Handler> Driver<'a, O, H> {
         let read_state = session.read_state;
         self.context.scratch.put_read_buffer(buffer);
         let is_late = self.context.os.now() >= until;
-        if is_late || read_state == ReadState::Ended || self.watch().is_err() {
+        if is_late || read_state == ReadState::Ended || self.watch(Waiting::Linger).is_err() {
             return Action::Close;
         }
         match read_state {

@@ -204,7 +204,6 @@ impl<S> Session<S> {
                     ResponseSource::Arriving(source) => source.half_close(),
                     ResponseSource::Nothing
                     | ResponseSource::Awaited(Awaited::Future(_))
-                    | ResponseSource::File(_)
                     | ResponseSource::Upgrade(_) => {}
                 }
                 work.half_closed

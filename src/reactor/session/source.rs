@@ -1,19 +1,17 @@
 //! Where the rest of a response comes from after its head was sent: a promise, a future, a file, or code that
 //! sends it piece by piece.
 
-use std::os::unix::fs::FileExt as _;
-
-use bytes::Bytes;
-
 use crate::handler::Handler;
 use crate::handler::outcome::{Awaited, Pending, Wire};
 use crate::limits::FILE_PIECE_LEN;
-use crate::message::body::{Attachment, Body, Content, FilePart, Piece, PieceSource};
+use crate::message::body::{self, Attachment, Body, Content, Piece, PieceSource, Step};
 use crate::message::response::Response;
 use crate::observe::ServerEvent;
 use crate::os::Os;
+use crate::reactor::deadlines::Renewal;
 use crate::sync::oneshot::Polled;
 
+use super::action::Written;
 use super::driver::Driver;
 use super::work::ResponseSource;
 
@@ -22,9 +20,6 @@ impl<O: Os, H: Handler> Driver<'_, O, H> {
     #[inline(never)]
     pub(super) fn attach(&mut self, response: &mut Response) {
         match response.take_body() {
-            // The head was the whole response.
-            Body(Content::File(part)) if part.rest.is_empty() => {}
-            Body(Content::File(part)) => self.session.work().source = ResponseSource::File(part),
             Body(Content::Arriving(body)) if self.session.connection.is_body_due() => {
                 let source = body.attach(Attachment {
                     notify: self.context.notify(),
@@ -35,6 +30,7 @@ impl<O: Os, H: Handler> Driver<'_, O, H> {
                 // Pieces that wait already go out together with the head.
                 self.pull_arriving(source);
             }
+            // The head was the whole response.
             Body(Content::Whole(_) | Content::Arriving(_)) => {}
         }
     }
@@ -49,9 +45,9 @@ impl<O: Os, H: Handler> Driver<'_, O, H> {
     }
 
     /// Encodes the next batch of the response. The caller has taken `source` out of the session; what remains of it is put
-    /// back.
+    /// back. Returns how far it got if it sent the batch itself.
     #[inline(never)]
-    pub(super) fn pull(&mut self, source: ResponseSource) {
+    pub(super) fn pull(&mut self, source: ResponseSource) -> Written {
         match source {
             ResponseSource::Nothing => {}
             ResponseSource::Awaited(awaited) => self.pull_awaited(awaited),
@@ -70,30 +66,46 @@ impl<O: Os, H: Handler> Driver<'_, O, H> {
                     None => self.session.work().source = ResponseSource::Upgrade(upgrade),
                 }
             }
-            ResponseSource::File(part) => self.pull_file(part),
-            ResponseSource::Arriving(source) => self.pull_arriving(source),
+            ResponseSource::Arriving(source) => return self.pull_arriving(source),
         }
+        Written::All
     }
 
     /// The pieces that are here, or as many as go out at once.
-    pub(super) fn pull_arriving(&mut self, mut source: Box<dyn PieceSource>) {
+    pub(super) fn pull_arriving(&mut self, mut source: Box<dyn PieceSource>) -> Written {
         let began_at = self.begin_call();
-        let mut is_over = false;
+        let (mut is_over, mut written) = (false, Written::All);
         while self.context.scratch.out.len() < FILE_PIECE_LEN && self.pieces_left > 0 {
             self.pieces_left -= 1;
-            let piece = source.next(&mut self.polls_left);
-            is_over = !matches!(piece, Piece::Bytes(_) | Piece::Pending) && !source.goes_on();
-            match piece {
-                Piece::Bytes(mut piece) => {
+            let (os, socket) = (&mut *self.context.os, &self.session.socket);
+            let is_first = self.context.scratch.out.is_empty();
+            let wire = body::Wire {
+                outlet: is_first.then(|| os.outlet(socket)),
+                connection: &mut self.session.connection,
+                pieces_left: &mut self.pieces_left,
+            };
+            let step = source.send_next(&mut self.polls_left, wire);
+            is_over = !step.is_followed() && !source.goes_on();
+            match step {
+                Step::Piece(Piece::Bytes(mut piece)) => {
                     self.encode_piece(&mut piece);
                     continue;
                 }
-                Piece::Pending => {}
-                Piece::Finished(None) => self.encode_end(),
-                Piece::Finished(Some(end)) => self.encode_end_with(&*end),
-                Piece::Cut => self.session.connection.cut(),
-                Piece::WrongLength => self.on_wrong_length(),
-                Piece::Broken => {
+                Step::Sent => {
+                    self.session.renewal = Renewal::New;
+                    continue;
+                }
+                Step::Full => {
+                    self.context.os.on_full(&self.session.socket);
+                    written = Written::Blocked;
+                }
+                Step::Gone => written = Written::PeerGone,
+                Step::Piece(Piece::Pending) => {}
+                Step::Piece(Piece::Finished(None)) => self.encode_end(),
+                Step::Piece(Piece::Finished(Some(end))) => self.encode_end_with(&*end),
+                Step::Piece(Piece::Cut) => self.session.connection.cut(),
+                Step::Piece(Piece::WrongLength) => self.on_wrong_length(),
+                Step::Piece(Piece::Broken) => {
                     self.context.observer.on(ServerEvent::HandlerPanicked);
                     self.session.connection.cut();
                 }
@@ -103,7 +115,11 @@ impl<O: Os, H: Handler> Driver<'_, O, H> {
         self.end_call(began_at);
         if !is_over && self.session.connection.is_body_due() {
             self.session.work().source = ResponseSource::Arriving(source);
+            if self.pieces_left == 0 {
+                written = Written::BudgetSpent;
+            }
         }
+        written
     }
 
     /// The response, if it is here. It may be another promise, when one pool has passed the request to another.
@@ -133,33 +149,6 @@ impl<O: Os, H: Handler> Driver<'_, O, H> {
             Polled::Filled(Pending::Promise(next)) => {
                 self.pull_awaited(Awaited::Promise(next));
             }
-        }
-    }
-
-    /// One piece of a file. A file that ends early, or cannot be read, cuts the response.
-    fn pull_file(&mut self, mut part: FilePart) {
-        let left = part.rest.end.saturating_sub(part.rest.start);
-        let mut piece = vec![
-            0;
-            usize::try_from(left)
-                .unwrap_or(usize::MAX)
-                .min(FILE_PIECE_LEN)
-        ];
-        match part.file.read_at(&mut piece, part.rest.start) {
-            Ok(len @ 1..) => {
-                piece.truncate(len);
-                part.rest.start = part.rest.start.saturating_add(len as u64);
-                self.encode_piece(&mut Bytes::from(piece));
-                if part.rest.start < part.rest.end {
-                    self.session.work().source = ResponseSource::File(part);
-                } else {
-                    self.encode_end();
-                }
-            }
-            Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {
-                self.session.work().source = ResponseSource::File(part);
-            }
-            Ok(0) | Err(_) => self.on_wrong_length(),
         }
     }
 }

@@ -24,8 +24,7 @@ impl<S> Session<S> {
             }
             source @ (ResponseSource::Nothing
             | ResponseSource::Awaited(_)
-            | ResponseSource::Arriving(_)
-            | ResponseSource::File(_)) => {
+            | ResponseSource::Arriving(_)) => {
                 work.source = source;
                 None
             }

@@ -8,7 +8,7 @@ use crate::handler::middleware::ChangeResponse;
 use crate::handler::outcome::{Awaited, WhenHalfClosed};
 use crate::handler::{Upgrade, Upload};
 use crate::limits::BODY_QUOTA_LEN;
-use crate::message::body::{FilePart, PieceSource};
+use crate::message::body::PieceSource;
 use crate::message::incoming::{Appetite, IncomingSink};
 use crate::os::Instant;
 use crate::sync::memory::Charge;
@@ -168,7 +168,6 @@ pub(super) enum ResponseSource {
     /// The whole response.
     Awaited(Awaited),
     Arriving(Box<dyn PieceSource>),
-    File(FilePart),
     /// The response is `101`; after it the bytes are no longer HTTP.
     Upgrade(Upgrade),
 }
