@@ -16,6 +16,8 @@ mod life;
 mod logs;
 #[path = "function/platform.rs"]
 mod platform;
+#[path = "loopback/port.rs"]
+mod port;
 #[path = "function/requests.rs"]
 mod requests;
 #[path = "function/start.rs"]

@@ -1,12 +1,14 @@
 //! The platform's side of the contract, as far as the tests need it: instances, connections, calls.
 
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
-use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Condvar, Mutex, OnceLock};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
+
+use crate::port::free_port;
 
 /// Longer than anything takes on a busy machine, so a wait this long is a failure.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
@@ -78,12 +80,6 @@ pub(crate) fn under_test(options: &str) -> Command {
     command.args(["--nocapture", "--test-threads=2"]);
     command.env(crate::under_test::OPTIONS, options);
     command
-}
-
-/// A port that was free a moment ago.
-pub(crate) fn free_port() -> u16 {
-    let listener = TcpListener::bind((Ipv4Addr::UNSPECIFIED, 0)).unwrap();
-    listener.local_addr().unwrap().port()
 }
 
 /// Everything a process has written to one of its outputs.

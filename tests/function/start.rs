@@ -4,7 +4,8 @@ use std::io::Write as _;
 use std::net::Ipv4Addr;
 use std::time::Duration;
 
-use crate::platform::{Call, Instance, PORT_VARIABLES, bootstrap, free_port, under_test};
+use crate::platform::{Call, Instance, PORT_VARIABLES, bootstrap, under_test};
+use crate::port::free_port;
 use crate::under_test::THREADS;
 
 /// How long to watch that something does not happen.

@@ -11,13 +11,16 @@
 #![allow(dead_code, reason = "each test file uses a part")]
 
 pub(crate) mod gate;
+mod port;
 pub(crate) mod process;
 pub(crate) mod server;
 
 use std::io::{self, BufRead as _, BufReader, Read as _, Write as _};
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{SocketAddr, TcpStream};
 use std::thread;
 use std::time::{Duration, Instant};
+
+pub(crate) use port::free_port;
 
 /// How long a condition may take on a machine that is busy with other work.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
@@ -34,12 +37,6 @@ pub(crate) fn eventually(what: &str, mut is_so: impl FnMut() -> bool) {
 /// Sleeps, to observe that something does *not* happen, or to outlast a timeout.
 pub(crate) fn outlast(time: Duration) {
     thread::sleep(time);
-}
-
-/// A port that was free a moment ago.
-pub(crate) fn free_port() -> u16 {
-    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
-    listener.local_addr().expect("a socket").port()
 }
 
 /// Seconds since 1970.
