@@ -508,6 +508,28 @@ mod tests {
     }
 
     #[test]
+    fn there_is_room_for_as_many_lines_as_may_be_and_for_no_more() {
+        // Memory is made for 32 at a time.
+        for headers_max in [31, 32, 33, 64] {
+            let limits = HeadLimits {
+                head_len_max: 1024,
+                headers_max,
+                ..LIMITS
+            };
+            let head = |lines| format!("GET / HTTP/1.1\r\n{}\r\n", "a: b\r\n".repeat(lines));
+            let (fits, one_more) = (head(headers_max), head(headers_max + 1));
+            let mut index = HeadIndex::default();
+            let taken = parse_at_once(fits.as_bytes(), &limits, &mut index);
+            assert_eq!(taken, Some(fits.len()));
+            let taken = parse_at_once(one_more.as_bytes(), &limits, &mut index);
+            assert_eq!(taken, None);
+            let mut scan = Scan::default();
+            let refused = parse(one_more.as_bytes(), &mut scan, &limits, &mut index);
+            assert!(refused.is_err(), "{headers_max}");
+        }
+    }
+
+    #[test]
     fn what_the_quick_path_accepts_the_careful_path_reads_alike() {
         let mut state = 7_u64;
         let mut random = |bound: usize| {
