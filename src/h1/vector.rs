@@ -90,8 +90,7 @@ pub(super) fn target_len(rest: &[u8], whole: &[u8]) -> usize {
 #[expect(unsafe_code, reason = "std has no stable conversion from ASCII")]
 pub(super) fn text(bytes: &[u8]) -> &str {
     debug_assert!(bytes.is_ascii(), "only ASCII is indexed as text");
-    // Without an early end, so that the compiler takes several bytes at once.
-    if bytes.iter().fold(0, |all, byte| all | byte) < 0x80 {
+    if bytes.is_ascii() {
         // SAFETY: ASCII is UTF-8.
         unsafe { core::str::from_utf8_unchecked(bytes) }
     } else {
