@@ -28,16 +28,15 @@ pub(crate) fn start<F: 'static, S, T>(
     let mut spare = spare::take();
     let mut own = None;
     let (waker, kept) = spare.lend(&mut own);
-    let place = kept.get_or_insert_with(|| Box::pin(None));
+    // One borrow of it: the compiler then knows that what was set is there.
+    let mut place = kept.get_or_insert_with(|| Box::pin(None)).as_mut();
     place.set(Some(future));
     let mut context = Context::from_waker(waker);
-    let unwound = Unwound(place);
-    let polled = match unwound.0.as_mut().as_pin_mut() {
-        Some(future) => poll(&mut state, future, &mut context),
-        None => Poll::Pending,
-    };
-    mem::forget(unwound);
-    if let Poll::Ready(value) = polled {
+    let mut unwound = Unwound(place.as_mut());
+    if let Some(future) = unwound.0.as_mut().as_pin_mut()
+        && let Poll::Ready(value) = poll(&mut state, future, &mut context)
+    {
+        mem::forget(unwound);
         place.set(None);
         if let Some(place) = own {
             spare.keep(place);
@@ -45,23 +44,24 @@ pub(crate) fn start<F: 'static, S, T>(
         spare.put();
         return value;
     }
+    mem::forget(unwound);
     let place = kept.take().unwrap_or_else(|| Box::pin(None));
     park(state, place, spare.put_all_but_alarm())
 }
 
 /// Drops a future whose first poll has panicked.
-struct Unwound<'a, F>(&'a mut Place<F>);
+struct Unwound<'a, F>(Pin<&'a mut Option<F>>);
 
 impl<F> Drop for Unwound<'_, F> {
     fn drop(&mut self) {
-        drop_unwound(self.0);
+        drop_unwound(self.0.as_mut());
     }
 }
 
 /// Not in the way of the futures that are ready.
 #[cold]
 #[inline(never)]
-fn drop_unwound<F>(place: &mut Place<F>) {
+fn drop_unwound<F>(mut place: Pin<&mut Option<F>>) {
     drop_within(|| place.set(None));
 }
 

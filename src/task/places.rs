@@ -22,8 +22,12 @@ impl Places {
     /// Where the memory of a value of this type is kept; `None` if it is not kept yet.
     #[inline]
     pub(crate) fn find<F: 'static>(&mut self) -> Option<&mut Option<Place<F>>> {
-        let mut kept = self.kept.iter_mut();
-        kept.find_map(|place| place.downcast_mut())
+        for place in &mut self.kept {
+            if let Some(place) = place.downcast_mut() {
+                return Some(place);
+            }
+        }
+        None
     }
 
     /// Keeps an empty place, of a type that is not kept yet.
