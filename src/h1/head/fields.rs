@@ -265,7 +265,7 @@ mod tests {
         let names = crate::sim::scaled("names", WANTED.len(), 2);
         let places = crate::sim::scaled("places", 70, 2);
         let last = crate::sim::scaled("the last place", 200, 9);
-        for name in WANTED.iter().take(names).copied() {
+        for name in WANTED.into_iter().take(names) {
             for name in [name.to_ascii_uppercase(), name.to_owned()] {
                 for place in (0..places).chain([last]) {
                     let before = "a: b\r\n".repeat(place);
