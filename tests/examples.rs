@@ -1,4 +1,5 @@
-//! The examples that stream, each in a process of its own, requested over loopback as their curl lines do.
+//! The examples that stream, each in a process of its own, requested over loopback as their curl lines do; and tests that
+//! an example has itself.
 #![expect(clippy::expect_used, reason = "a failed set-up must fail the test")]
 
 #[path = "examples/chat.rs"]
@@ -8,6 +9,10 @@ mod files;
 mod loopback;
 #[path = "examples/proxy.rs"]
 mod proxy;
+// Cargo builds an example for its tests or to be run, not both, so its tests are run here.
+#[expect(dead_code, reason = "its main function is not called")]
+#[path = "../examples/todos/main.rs"]
+mod todos;
 
 use std::net::SocketAddr;
 use std::path::Path;
