@@ -69,6 +69,19 @@ pub enum ServerEvent {
 }
 
 /// The name of a field, as far as it has room.
+///
+/// ```
+/// use coldstart::server::ServerEvent;
+///
+/// fn line(event: ServerEvent) -> Option<String> {
+///     match event {
+///         ServerEvent::FieldInvalid(name) => Some(format!("{} has a line end", name.as_str())),
+///         _ => None,
+///     }
+/// }
+///
+/// assert_eq!(line(ServerEvent::HandlerPanicked), None);
+/// ```
 #[derive(Clone, Copy, Default, PartialEq, Eq)]
 pub struct FieldName {
     bytes: [u8; Self::LEN_MAX],
@@ -158,6 +171,17 @@ impl Reporter {
 
 /// Prints one line on stderr for each event that needs attention. It never waits: where nothing reads stderr, 64 KiB of lines
 /// are kept, and further ones are counted and reported once there is room.
+///
+/// ```
+/// use coldstart::Server;
+/// use coldstart::server::StderrObserver;
+///
+/// # fn main() -> Result<(), coldstart::server::StartError> {
+/// // As without the call: it is the default.
+/// let bound = Server::new().port(0).bind()?.observer(StderrObserver::default());
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Copy, Debug, Default)]
 #[non_exhaustive]
 pub struct StderrObserver;

@@ -9,10 +9,14 @@ mod circles;
 mod citations;
 #[path = "tidy/english.rs"]
 mod english;
+#[path = "tidy/links.rs"]
+mod links;
 #[path = "tidy/map.rs"]
 mod map;
 #[path = "tidy/papers.rs"]
 mod papers;
+#[path = "tidy/shown.rs"]
+mod shown;
 #[path = "tidy/source.rs"]
 mod source;
 

@@ -201,6 +201,19 @@ impl<H> Function<H> {
     /// Makes this [`State`] on `POST /initialize`, as an [`initializer`](Self::initializer), whose place it takes. An initializer
     /// that does more calls [`State::get`] itself, and so may [`init`](Self::init), for a value that must be there before the
     /// first call of any kind.
+    ///
+    /// ```
+    /// use coldstart::function::State;
+    /// use coldstart::{Function, TestRequest};
+    ///
+    /// let words = State::new(|| Ok(vec!["hello", "there"]));
+    /// let mut handler = Function::new()
+    ///     .initializer_state(&words)
+    ///     .http(move |_| words.get().map(|words| words.join(" ")))
+    ///     .handler();
+    /// assert_eq!(TestRequest::post("/initialize").run_handler(&mut handler).status(), 200);
+    /// assert_eq!(TestRequest::get("/").run_handler(&mut handler).text(), "hello there");
+    /// ```
     pub fn initializer_state<T, Kind: StateKind<T>>(mut self, state: &State<T, Kind>) -> Self {
         self.contract.initializer = Some(Kind::initializer(state.clone()));
         self
@@ -231,6 +244,16 @@ impl<H> Function<H> {
 
     /// Runs on `GET /pre-freeze`, which only the 2.0 generation sends
     /// ([contract §4](crate::contract#4-keep-alive-freeze-end-of-life)).
+    ///
+    /// ```
+    /// use coldstart::{Function, TestRequest};
+    ///
+    /// let function = Function::new().pre_freeze(|context| {
+    ///     context.log("sends what waits");
+    ///     Ok(())
+    /// });
+    /// assert_eq!(TestRequest::get("/pre-freeze").run_handler(&mut function.handler()).status(), 200);
+    /// ```
     pub fn pre_freeze<R: IntoFunctionResult<(), Kind>, Kind>(
         mut self,
         hook: impl Fn(&Context<'_>) -> R + Send + Sync + 'static,
@@ -258,6 +281,14 @@ impl<H> Function<H> {
     /// Frames each call with marker lines in the log ([contract §5](crate::contract#5-logs)): the 2.0 generation wants
     /// them, in 3.0 each call would appear twice. (Not `markers(true)`, which does not read well.) A call that goes
     /// on in a future ends with it; one whose handler promises its response or sends it in pieces ends when the handler returns.
+    ///
+    /// ```no_run
+    /// use coldstart::Function;
+    ///
+    /// fn main() -> std::process::ExitCode {
+    ///     Function::new().http(|_| "hello\n").with_markers().run() // For a function of the 2.0 generation.
+    /// }
+    /// ```
     pub const fn with_markers(mut self) -> Self {
         self.contract.markers = Markers::On;
         self

@@ -225,6 +225,21 @@ impl<'a> Context<'a> {
     /// The keys of the function's role ([contract §2](crate::contract#2-start) and [§3](crate::contract#3-requests)):
     /// from the environment, where they are from Debian 11 on, else from the request's fields. Never a mixture: a secret
     /// fits only its own id.
+    ///
+    /// ```
+    /// use coldstart::{Context, Request, TestRequest};
+    ///
+    /// fn role(request: &Request<'_>) -> String {
+    ///     let keys = Context::new(request.head()).credentials();
+    ///     keys.map_or_else(|| "no role\n".to_owned(), |keys| format!("{}\n", keys.access_key_id()))
+    /// }
+    ///
+    /// let request = TestRequest::get("/")
+    ///     .header("x-fc-access-key-id", "id")
+    ///     .header("x-fc-access-key-secret", "secret")
+    ///     .header("x-fc-security-token", "token");
+    /// assert_eq!(request.run(role).text(), "id\n");
+    /// ```
     #[must_use]
     pub fn credentials(&self) -> Option<Credentials> {
         self.credentials_beside(variable)

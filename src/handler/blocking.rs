@@ -30,6 +30,17 @@ use crate::sync::{Condvar, Mutex, MutexGuard};
 ///
 /// Threads start when requests need them and stay. When all are busy, requests and closures wait in a queue of at most 1024 of
 /// them and 64 MiB; beyond that the response is 503 with `Retry-After: 1`, and a closure's future yields [`Busy`].
+///
+/// ```
+/// use coldstart::handler::Blocking;
+/// use coldstart::{Router, TestRequest};
+///
+/// let slow = Router::new().get("/words", |_| "from a slow disk\n");
+/// let mut router = Router::new()
+///     .get("/", |_| "at once\n")
+///     .any_handler("/words", Blocking::new(slow, 4));
+/// assert_eq!(TestRequest::get("/words").run_handler(&mut router).text(), "from a slow disk\n");
+/// ```
 pub struct Blocking<H = NoHandler> {
     handler: H,
     pool: Arc<Pool>,
@@ -183,6 +194,18 @@ impl<H: Handler + Clone + Send + 'static> Blocking<H> {
     /// too many wait; see [`Running`]. What the closure logs carries the name of the request that this is called for.
     ///
     /// On a thread of this very pool the closure runs in this call, since all threads could otherwise wait for each other.
+    ///
+    /// ```
+    /// use coldstart::handler::{Blocking, Busy};
+    /// use coldstart::{Router, TestRequest};
+    ///
+    /// let threads = Blocking::threads(2);
+    /// let mut router = Router::new().get("/host", move |_| {
+    ///     let read = threads.run(|| std::fs::read_to_string("/proc/sys/kernel/ostype"));
+    ///     async move { Ok::<_, Busy>(read.await?.unwrap_or_default()) }
+    /// });
+    /// assert!(TestRequest::get("/host").run_handler(&mut router).text().len() < 100);
+    /// ```
     pub fn run<T: Send + 'static>(
         &self,
         closure: impl FnOnce() -> T + Send + 'static,

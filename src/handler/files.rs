@@ -71,6 +71,17 @@ enum Variants {
 impl Router {
     /// Adds the files of a folder for GET and HEAD: `files("/static", ..)` has `/static/a/b.css` for its `a/b.css`.
     ///
+    /// ```no_run
+    /// use coldstart::Router;
+    /// use coldstart::handler::Files;
+    ///
+    /// # fn main() -> std::io::Result<()> {
+    /// let pages = Files::new("public")?.precompressed().cache_control("max-age=3600");
+    /// let router = Router::new().get("/api", |_| "hello\n").files("/", pages);
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
     /// # Panics
     ///
     /// As [`route`](Self::route).
@@ -110,6 +121,22 @@ impl Files {
 
     /// Sends `a.css.br`, `a.css.zst` or `a.css.gz` in place of `a.css` to clients that accept that coding, where there is such a
     /// file.
+    ///
+    /// ```
+    /// use coldstart::handler::Files;
+    /// use coldstart::{Router, TestRequest};
+    ///
+    /// # fn main() -> std::io::Result<()> {
+    /// # let folder = std::env::temp_dir().join(format!("coldstart-precompressed-{}", std::process::id()));
+    /// # std::fs::create_dir_all(&folder)?;
+    /// std::fs::write(folder.join("a.css"), "a { color: red }")?;
+    /// std::fs::write(folder.join("a.css.br"), "as brotli would have it")?;
+    /// let mut router = Router::new().files("/static", Files::new(&folder)?.precompressed());
+    /// let get = TestRequest::get("/static/a.css").header("accept-encoding", "br");
+    /// assert_eq!(get.run_handler(&mut router).header("content-encoding"), Some("br"));
+    /// # std::fs::remove_dir_all(folder)
+    /// # }
+    /// ```
     #[must_use]
     pub const fn precompressed(mut self) -> Self {
         self.variants = Variants::Precompressed;

@@ -248,6 +248,13 @@ impl ChangeResponse for Watch {
 }
 
 /// What was decided about a request, and what is to be done with its response: [`Accept::on_response`] makes it.
+///
+/// ```
+/// use coldstart::handler::Accept;
+///
+/// let accept = Accept::Buffer.on_response(|response| response.header("x-served-by", "me"));
+/// assert!(matches!(accept, Accept::Watched(_)));
+/// ```
 pub struct Watched(Box<dyn Split>);
 
 /// A trait object, so that it is dropped as what a handler accepts otherwise.

@@ -285,6 +285,19 @@ where
 }
 
 /// What [`incoming`] makes.
+///
+/// ```
+/// use coldstart::handler::incoming;
+/// use coldstart::message::IncomingError;
+/// use coldstart::{Router, TestRequest};
+///
+/// let count = incoming(|_, mut body| async move {
+///     Ok::<_, IncomingError>(format!("{} bytes\n", body.collect(1024).await?.len()))
+/// });
+/// // It is a handler as any other, and may be one route of a router.
+/// let mut router = Router::new().any_handler("/count", count);
+/// assert_eq!(TestRequest::post("/count").body("abc").run_handler(&mut router).text(), "3 bytes\n");
+/// ```
 pub struct IncomingHandler<F, Kind> {
     function: F,
     kind: PhantomData<fn() -> Kind>,

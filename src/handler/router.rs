@@ -159,6 +159,13 @@ impl Router {
 
     /// Adds a route for `method`; methods are case-sensitive (RFC 9110 §9.1).
     ///
+    /// ```
+    /// use coldstart::{Router, TestRequest};
+    ///
+    /// let mut router = Router::new().route("PROPFIND", "/{*path}", |_| "no properties\n");
+    /// assert_eq!(TestRequest::new("PROPFIND", "/a/b").run_handler(&mut router).text(), "no properties\n");
+    /// ```
+    ///
     /// # Panics
     ///
     /// On a mistake in the program: a method that is not a token, or a usual one in lower case; a pattern that does not begin with
@@ -216,6 +223,18 @@ impl Router {
     /// Bounds the body of the route that was added last, in place of
     /// [`Limits::body_len_max`](crate::server::Limits::body_len_max); a larger body is refused with 413. A bound from the route's
     /// acceptor overrides this one.
+    ///
+    /// ```
+    /// use coldstart::{Router, TestRequest};
+    ///
+    /// let mut router = Router::new()
+    ///     .post("/photos", |request| format!("{} bytes\n", request.body().len()))
+    ///     .body_len_max(5 * 1024 * 1024)
+    ///     .post("/notes", |request| request.body_bytes())
+    ///     .body_len_max(4);
+    /// assert_eq!(TestRequest::post("/photos").body([0; 9]).run_handler(&mut router).text(), "9 bytes\n");
+    /// assert_eq!(TestRequest::post("/notes").body("bread").run_handler(&mut router).status(), 413);
+    /// ```
     ///
     /// # Panics
     ///

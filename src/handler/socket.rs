@@ -219,6 +219,20 @@ impl fmt::Debug for SocketWriter {
 }
 
 /// The connection was reset by its peer, or closed by the server.
+///
+/// ```
+/// use coldstart::handler::{SocketClosed, SocketReader, SocketWriter, Upgrade};
+///
+/// /// A peer that resets the connection ends the code with this error.
+/// async fn echo(mut reader: SocketReader, writer: SocketWriter) -> Result<(), SocketClosed> {
+///     while let Some(bytes) = reader.read().await? {
+///         writer.write(bytes).await?;
+///     }
+///     Ok(())
+/// }
+///
+/// let upgrade = Upgrade::on_loop("echo", async |reader, writer| Ok(echo(reader, writer).await?));
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SocketClosed(());
 

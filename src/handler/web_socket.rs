@@ -117,6 +117,24 @@ impl WebSocket {
     ///
     /// For [`Router::accept`](crate::Router::accept) and [`Handler::accept`](crate::Handler::accept). Browsers let any site open
     /// a WebSocket, and send their cookies: compare the field `Origin` if that matters (§10.2).
+    ///
+    /// ```
+    /// use coldstart::Router;
+    /// use coldstart::handler::{Accept, WebSocket};
+    /// use coldstart::{Response, Status};
+    ///
+    /// let router = Router::new().accept("GET", "/ws", |head| {
+    ///     if head.header("origin") != Some("https://example.com") {
+    ///         return Accept::Respond(Response::new(Status::FORBIDDEN).into());
+    ///     }
+    ///     WebSocket::accept(head, async |mut socket| {
+    ///         while let Some(message) = socket.read().await? {
+    ///             socket.send(message).await?;
+    ///         }
+    ///         Ok(())
+    ///     })
+    /// });
+    /// ```
     pub fn accept<F>(head: &Head<'_>, run: impl FnOnce(Self) -> F + 'static) -> Accept
     where
         F: Future<Output = Written> + 'static,
@@ -191,6 +209,17 @@ impl WebSocket {
 
     /// Takes a message, and sends it when a [`read`](Self::read) waits, or with the next [`send`](Self::send): several small ones
     /// go out at once. A `read` waits until they are sent if they have 16 KiB.
+    ///
+    /// ```
+    /// use coldstart::handler::{WebSocket, WebSocketError};
+    ///
+    /// async fn count_down(socket: &mut WebSocket) -> Result<(), WebSocketError> {
+    ///     for number in (1..=9).rev() {
+    ///         socket.write(number.to_string())?;
+    ///     }
+    ///     socket.send("0").await // All ten are sent at once.
+    /// }
+    /// ```
     ///
     /// # Errors
     ///

@@ -238,6 +238,24 @@ pub struct BodySender {
 impl BodySender {
     /// Sends a piece; blocks while `bytes_max` bytes are waiting. An empty piece is ignored.
     ///
+    /// ```
+    /// use coldstart::message::SendError;
+    /// use coldstart::{Body, Response, TestRequest};
+    ///
+    /// let response = TestRequest::get("/").run(|_| {
+    ///     let (sender, body) = Body::channel(8);
+    ///     std::thread::spawn(move || {
+    ///         for _ in 0..3 {
+    ///             sender.send("eight...")?; // The second waits until the first is on its way.
+    ///         }
+    ///         sender.finish();
+    ///         Ok::<(), SendError>(())
+    ///     });
+    ///     Response::text(body)
+    /// });
+    /// assert_eq!(response.text(), "eight...".repeat(3));
+    /// ```
+    ///
     /// # Errors
     ///
     /// [`SendError::PeerGone`] if the connection is gone; [`SendError::WouldDeadlock`] if the thread that would block runs
@@ -261,6 +279,17 @@ impl BodySender {
     }
 
     /// Sends a piece if there is room for it now.
+    ///
+    /// ```
+    /// use coldstart::message::TrySendError;
+    /// use coldstart::{Body, Bytes};
+    ///
+    /// let (sender, body) = Body::channel(8);
+    /// assert_eq!(sender.try_send("eight..."), Ok(()));
+    /// assert_eq!(sender.try_send("more"), Err(TrySendError::Full(Bytes::from("more"))));
+    /// drop(body);
+    /// assert_eq!(sender.try_send("more"), Err(TrySendError::PeerGone));
+    /// ```
     ///
     /// # Errors
     ///

@@ -43,6 +43,25 @@ impl Head<'_> {
 impl Request<'_> {
     /// See [`Head::parse_query`].
     ///
+    /// ```
+    /// use coldstart::message::Rejection;
+    /// use coldstart::{Request, TestRequest};
+    /// use serde::Deserialize;
+    ///
+    /// #[derive(Deserialize)]
+    /// struct Page {
+    ///     limit: u32,
+    /// }
+    ///
+    /// fn list(request: &Request<'_>) -> Result<String, Rejection> {
+    ///     let page: Page = request.parse_query()?;
+    ///     Ok(format!("{} at most\n", page.limit))
+    /// }
+    ///
+    /// assert_eq!(TestRequest::get("/?limit=7").run(list).text(), "7 at most\n");
+    /// assert_eq!(TestRequest::get("/?limit=all").run(list).status(), 400);
+    /// ```
+    ///
     /// # Errors
     ///
     /// As there.
@@ -51,6 +70,27 @@ impl Request<'_> {
     }
 
     /// The body of an HTML form as a value of a type that serde reads.
+    ///
+    /// ```
+    /// use coldstart::message::Rejection;
+    /// use coldstart::{Request, TestRequest};
+    /// use serde::Deserialize;
+    ///
+    /// #[derive(Deserialize)]
+    /// struct SignUp {
+    ///     name: String,
+    /// }
+    ///
+    /// fn sign_up(request: &Request<'_>) -> Result<String, Rejection> {
+    ///     let SignUp { name } = request.form()?;
+    ///     Ok(format!("hello, {name}\n"))
+    /// }
+    ///
+    /// let post = TestRequest::post("/").body("name=Ada+L.");
+    /// assert_eq!(post.run(sign_up).status(), 415);
+    /// let post = post.header("content-type", "application/x-www-form-urlencoded");
+    /// assert_eq!(post.run(sign_up).text(), "hello, Ada L.\n");
+    /// ```
     ///
     /// # Errors
     ///

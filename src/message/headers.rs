@@ -124,6 +124,13 @@ pub(super) enum Value {
 impl HeaderValue {
     /// Takes a value that is only known at run time; white space around it is removed.
     ///
+    /// ```
+    /// use coldstart::message::HeaderValue;
+    ///
+    /// assert_eq!(HeaderValue::parse(" text/plain ")?.as_bytes(), b"text/plain");
+    /// # Ok::<(), coldstart::message::InvalidHeader>(())
+    /// ```
+    ///
     /// # Errors
     ///
     /// `value` has a control byte other than HTAB.

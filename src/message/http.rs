@@ -92,6 +92,18 @@ impl Request<'_> {
     /// The request as the http crate has it. Its body is [an `http_body::Body`](Incoming) with the trailers; a large one is shared, a
     /// small one is copied.
     ///
+    /// ```
+    /// use coldstart::TestRequest;
+    ///
+    /// let response = TestRequest::get("/a?b").header("x-c", "d").run(|request| {
+    ///     let Ok(request) = request.to_http() else {
+    ///         return "no request of the http crate\n".to_owned();
+    ///     };
+    ///     format!("{} {:?}\n", request.uri(), request.headers().get("x-c"))
+    /// });
+    /// assert_eq!(response.text(), "/a?b Some(\"d\")\n");
+    /// ```
+    ///
     /// # Errors
     ///
     /// As [`Head::to_http`].

@@ -363,6 +363,20 @@ impl Incoming {
 
     /// The trailer fields after a chunked body, if there were any (RFC 9112 §7.1.2): once [`chunk`](Self::chunk) has returned
     /// `None`, or [`collect`](Self::collect) has returned the body.
+    ///
+    /// ```
+    /// use coldstart::message::IncomingError;
+    /// use coldstart::{Router, TestRequest};
+    ///
+    /// let mut router = Router::new().post_incoming("/", |_, mut body| async move {
+    ///     let whole = body.collect(1024).await?;
+    ///     let sum = body.trailers().into_iter().find(|(name, _)| name.eq_ignore_ascii_case("sum"));
+    ///     Ok::<_, IncomingError>(format!("{} bytes, sum {:?}\n", whole.len(), sum.map(|(_, sum)| sum)))
+    /// });
+    /// let post = TestRequest::post("/").header("transfer-encoding", "chunked");
+    /// let post = post.body("3\r\nabc\r\n0\r\nsum: 9\r\n\r\n");
+    /// assert_eq!(post.run_handler(&mut router).text(), "3 bytes, sum Some([57])\n");
+    /// ```
     #[must_use]
     pub fn trailers(&self) -> Vec<(&str, &[u8])> {
         // The section was checked when it arrived.
@@ -371,6 +385,22 @@ impl Incoming {
 
     /// How many bytes are still to come, those that have arrived included: at least, and at most if that is known. Both are the
     /// rest of the announced length, if there is one.
+    ///
+    /// ```
+    /// use coldstart::message::IncomingError;
+    /// use coldstart::{Router, TestRequest};
+    ///
+    /// let mut router = Router::new().put_incoming("/disk", |_, mut body| async move {
+    ///     // What does not fit is refused before any of it is read.
+    ///     if body.size_hint().0 > 1000 {
+    ///         return Err(IncomingError::TooLarge);
+    ///     }
+    ///     body.collect(1000).await
+    /// });
+    /// let put = TestRequest::new("PUT", "/disk");
+    /// assert_eq!(put.clone().body([0; 2000]).run_handler(&mut router).status(), 413);
+    /// assert_eq!(put.body("abc").run_handler(&mut router).text(), "abc");
+    /// ```
     #[must_use]
     pub fn size_hint(&self) -> (u64, Option<u64>) {
         let window = match &self.source {

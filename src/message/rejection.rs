@@ -95,6 +95,20 @@ impl Head<'_> {
 impl Request<'_> {
     /// See [`Head::parse_parameter`].
     ///
+    /// ```
+    /// use coldstart::message::Rejection;
+    /// use coldstart::{Request, Router, TestRequest};
+    ///
+    /// fn double(request: &Request<'_>) -> Result<String, Rejection> {
+    ///     let number: u32 = request.parse_parameter("number")?;
+    ///     Ok(format!("{}\n", u64::from(number) * 2))
+    /// }
+    ///
+    /// let mut router = Router::new().get("/double/{number}", double);
+    /// assert_eq!(TestRequest::get("/double/21").run_handler(&mut router).text(), "42\n");
+    /// assert_eq!(TestRequest::get("/double/many").run_handler(&mut router).status(), 400);
+    /// ```
+    ///
     /// # Errors
     ///
     /// As there.

@@ -119,6 +119,14 @@ impl Server {
     }
 
     /// Sets the bounds.
+    ///
+    /// ```
+    /// use coldstart::Server;
+    /// use coldstart::server::Limits;
+    ///
+    /// // 413 for each body of more than 1 MiB, unless its route has a bound of its own.
+    /// let server = Server::new().limits(Limits::new().body_len_max(1024 * 1024));
+    /// ```
     #[must_use]
     pub const fn limits(mut self, limits: Limits) -> Self {
         self.settings.limits = limits;
@@ -126,6 +134,16 @@ impl Server {
     }
 
     /// Sets the time-outs.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// use coldstart::Server;
+    /// use coldstart::server::Timeouts;
+    ///
+    /// // Running requests get 30 s after SIGTERM.
+    /// let server = Server::new().timeouts(Timeouts::new().drain(Duration::from_secs(30)));
+    /// ```
     #[must_use]
     pub const fn timeouts(mut self, timeouts: Timeouts) -> Self {
         self.settings.timeouts = timeouts;
@@ -134,6 +152,15 @@ impl Server {
 
     /// TCP keepalive: the kernel probes a silent peer after `idle`, then every `interval`, and gives up after `count` failed
     /// probes. Default 60 s, 15 s, 8. A live peer answers the probes, so its connection is never closed.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// use coldstart::Server;
+    ///
+    /// // A peer that has vanished is found after 30 + 5 · 3 seconds.
+    /// let server = Server::new().tcp_keepalive(Duration::from_secs(30), Duration::from_secs(5), 3);
+    /// ```
     #[must_use]
     pub const fn tcp_keepalive(mut self, idle: Duration, interval: Duration, count: u32) -> Self {
         self.options.keepalive = Some(KeepaliveTimes {
@@ -165,6 +192,13 @@ impl Server {
     ///
     /// For servers that strangers can connect to. Off by default: the platform's router keeps its connections, and takes
     /// a close for a crash ([contract rule 4](crate::contract#1-the-rules)).
+    ///
+    /// ```
+    /// use coldstart::Server;
+    /// use coldstart::server::Limits;
+    ///
+    /// let server = Server::new().limits(Limits::new().connections_max(500)).evict_idle();
+    /// ```
     #[must_use]
     pub const fn evict_idle(mut self) -> Self {
         self.settings.idle = IdlePolicy::Evict;
@@ -196,6 +230,18 @@ impl Server {
     }
 
     /// Does not catch SIGTERM and SIGINT: the program stops the server with a [`Stopper`].
+    ///
+    /// ```
+    /// use coldstart::Server;
+    ///
+    /// # fn main() -> Result<(), coldstart::server::StartError> {
+    /// let bound = Server::new().port(0).without_signals().bind()?;
+    /// let stopper = bound.stopper();
+    /// // In a program: what waits for the program's own reason to stop.
+    /// std::thread::spawn(move || stopper.stop());
+    /// bound.run(|_| "hello\n")
+    /// # }
+    /// ```
     #[must_use]
     pub const fn without_signals(mut self) -> Self {
         self.signals = Signals::Left;
@@ -325,6 +371,15 @@ impl Server {
     }
 
     /// The same with a [`Handler`]. (With one method for both, closures would need type annotations.)
+    ///
+    /// ```no_run
+    /// use coldstart::{Router, Server};
+    ///
+    /// # fn main() -> Result<(), coldstart::server::StartError> {
+    /// let router = Router::new().get("/hello", |_| "hello\n");
+    /// Server::new().port(8080).run_handler(router)
+    /// # }
+    /// ```
     ///
     /// # Errors
     ///
@@ -499,6 +554,16 @@ pub(crate) fn forget_stop(signals: Signals) {
 }
 
 /// One loop with a pool of threads; see [`Server::threads`].
+///
+/// ```no_run
+/// use coldstart::server::Threads;
+/// use coldstart::{Router, Server};
+///
+/// # fn main() -> Result<(), coldstart::server::StartError> {
+/// let threads: Threads = Server::new().port(8080).threads(16);
+/// threads.run_handler(Router::new().get("/words", |_| std::fs::read_to_string("words.txt").ok()))
+/// # }
+/// ```
 #[derive(Debug)]
 pub struct Threads {
     server: Server,

@@ -41,6 +41,16 @@ impl Server {
 }
 
 /// Several loops; see [`Server::workers`].
+///
+/// ```no_run
+/// use coldstart::Server;
+/// use coldstart::server::Workers;
+///
+/// # fn main() -> Result<(), coldstart::server::StartError> {
+/// let loops: Workers = Server::new().port(8080).workers(2);
+/// loops.run(|_| "hello\n")
+/// # }
+/// ```
 #[derive(Debug)]
 pub struct Workers {
     server: Server,

@@ -47,6 +47,21 @@ pub struct Pause {
 }
 
 /// Ends the [`Pause`] it was made with, from any thread; so does dropping it.
+///
+/// ```
+/// use coldstart::handler::{Pause, Resume};
+///
+/// fn store(piece: Vec<u8>, resume: Resume) {
+///     std::thread::spawn(move || {
+///         drop(piece); // Stands for a write that takes long.
+///         resume.resume();
+///     });
+/// }
+///
+/// let (pause, resume) = Pause::new();
+/// store(vec![1, 2, 3], resume);
+/// # drop(pause);
+/// ```
 pub struct Resume {
     state: Arc<Mutex<State>>,
     work: Option<WorkElsewhere>,

@@ -100,6 +100,23 @@ pub async fn before_drain<F: IntoFuture>(future: F) -> Option<F::Output> {
 }
 
 /// See [`draining`].
+///
+/// For code that works in steps:
+///
+/// ```
+/// use coldstart::{TestRequest, draining, yield_now};
+///
+/// let response = TestRequest::get("/").run(|_| async {
+///     let drain = draining();
+///     let mut steps = 0;
+///     while steps < 1000 && !drain.has_begun() {
+///         steps += 1; // Here it does a step.
+///         yield_now().await;
+///     }
+///     format!("{steps} steps\n")
+/// });
+/// assert_eq!(response.text(), "1000 steps\n");
+/// ```
 pub struct Draining {
     notice: Arc<Notice>,
     /// Of what it has left to be woken.

@@ -46,6 +46,35 @@ pub const fn interval(period: Duration) -> Interval {
 }
 
 /// See [`interval`].
+///
+/// One that a value of yours keeps:
+///
+/// ```
+/// use std::time::Duration;
+///
+/// use coldstart::task::Interval;
+/// use coldstart::{TestRequest, interval};
+///
+/// struct Pulse {
+///     ticks: Interval,
+///     count: u32,
+/// }
+///
+/// impl Pulse {
+///     async fn next(&mut self) -> u32 {
+///         self.ticks.tick().await;
+///         self.count += 1;
+///         self.count
+///     }
+/// }
+///
+/// let response = TestRequest::get("/").run(|_| async {
+///     let mut pulse = Pulse { ticks: interval(Duration::from_millis(1)), count: 0 };
+///     pulse.next().await;
+///     format!("{}\n", pulse.next().await)
+/// });
+/// assert_eq!(response.text(), "2\n");
+/// ```
 pub struct Interval {
     period: Duration,
     stage: Stage,

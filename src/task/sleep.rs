@@ -45,6 +45,29 @@ pub fn sleep(duration: Duration) -> Sleep {
 }
 
 /// See [`sleep`].
+///
+/// Polled by hand, beside something else:
+///
+/// ```
+/// use std::future::poll_fn;
+/// use std::pin::pin;
+/// use std::task::Poll;
+/// use std::time::Duration;
+///
+/// use coldstart::{TestRequest, sleep};
+///
+/// let response = TestRequest::get("/").run(|_| async {
+///     let mut pause = pin!(sleep(Duration::from_millis(1)));
+///     let mut polls = 0;
+///     poll_fn(|context| {
+///         polls += 1;
+///         pause.as_mut().poll(context)
+///     })
+///     .await;
+///     format!("{}\n", if polls > 1 { "it has waited" } else { "it was over" })
+/// });
+/// assert!(response.text().starts_with("it "));
+/// ```
 pub struct Sleep {
     start: Start,
     stage: Stage,

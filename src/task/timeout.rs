@@ -40,6 +40,25 @@ pub fn timeout<F: IntoFuture>(duration: Duration, future: F) -> Timeout<F::IntoF
 }
 
 /// See [`timeout`].
+///
+/// Returned by a function of yours:
+///
+/// ```
+/// use std::time::Duration;
+///
+/// use coldstart::task::Timeout;
+/// use coldstart::{TestRequest, timeout};
+///
+/// fn at_once<F: Future>(future: F) -> Timeout<F> {
+///     timeout(Duration::from_millis(50), future)
+/// }
+///
+/// let response = TestRequest::get("/").run(|_| async {
+///     let answer = at_once(async { "quick\n" }).await;
+///     answer.unwrap_or("too slow\n")
+/// });
+/// assert_eq!(response.text(), "quick\n");
+/// ```
 pub struct Timeout<F> {
     /// Boxed: an `async` block that pins it would be as large as two of it.
     future: Pin<Box<F>>,

@@ -25,7 +25,28 @@ pub const fn yield_now() -> YieldNow {
     YieldNow { polls: 0 }
 }
 
-/// See [`yield_now`].
+/// See [`yield_now`]. A future by hand can hold one:
+///
+/// ```
+/// use std::pin::Pin;
+/// use std::task::{Context, Poll};
+///
+/// use coldstart::task::YieldNow;
+/// use coldstart::{TestRequest, yield_now};
+///
+/// /// Gives way once, then has its value.
+/// struct Later(YieldNow);
+///
+/// impl Future for Later {
+///     type Output = &'static str;
+///
+///     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+///         Pin::new(&mut self.0).poll(context).map(|()| "later\n")
+///     }
+/// }
+///
+/// assert_eq!(TestRequest::get("/").run(|_| Later(yield_now())).text(), "later\n");
+/// ```
 #[derive(Debug)]
 pub struct YieldNow {
     polls: u8,

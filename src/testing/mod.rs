@@ -44,6 +44,14 @@ pub struct TestRequest {
 
 impl TestRequest {
     /// A request with any method and target (RFC 9112 §3).
+    ///
+    /// ```
+    /// use coldstart::TestRequest;
+    ///
+    /// let request = TestRequest::new("DELETE", "/things/7?force");
+    /// let response = request.run(|request| format!("{} {}\n", request.method(), request.path()));
+    /// assert_eq!(response.text(), "DELETE /things/7\n");
+    /// ```
     #[must_use]
     pub fn new(method: &str, target: &str) -> Self {
         Self {
@@ -67,6 +75,16 @@ impl TestRequest {
     }
 
     /// Adds a field line. If it frames the body, the body is sent as it is, without framing of its own.
+    ///
+    /// ```
+    /// use coldstart::TestRequest;
+    ///
+    /// // A body in chunks, with a trailer, byte for byte.
+    /// let request = TestRequest::post("/").header("transfer-encoding", "chunked");
+    /// let request = request.body("3\r\nabc\r\n0\r\nsum: 9\r\n\r\n");
+    /// let response = request.run(|request| format!("{:?} {}\n", request.body(), request.trailers().len()));
+    /// assert_eq!(response.text(), "[97, 98, 99] 1\n");
+    /// ```
     #[must_use]
     pub fn header(mut self, name: &str, value: &str) -> Self {
         self.fields.push((name.to_owned(), value.to_owned()));
@@ -74,6 +92,13 @@ impl TestRequest {
     }
 
     /// Sets the body.
+    ///
+    /// ```
+    /// use coldstart::TestRequest;
+    ///
+    /// let request = TestRequest::post("/").body("abc");
+    /// assert_eq!(request.run(|request| request.body_bytes()).text(), "abc");
+    /// ```
     #[must_use]
     pub fn body(mut self, body: impl Into<Vec<u8>>) -> Self {
         self.body = body.into();
@@ -81,6 +106,14 @@ impl TestRequest {
     }
 
     /// Sets what [`Request::peer_address`] returns; by default it is unknown.
+    ///
+    /// ```
+    /// use coldstart::TestRequest;
+    ///
+    /// let request = TestRequest::get("/").peer_address(([192, 0, 2, 7], 50_000).into());
+    /// let response = request.run(|request| format!("{:?}\n", request.peer_address()));
+    /// assert_eq!(response.text(), "Some(192.0.2.7:50000)\n");
+    /// ```
     #[must_use]
     pub const fn peer_address(mut self, address: SocketAddr) -> Self {
         self.peer = Some(address);

@@ -134,6 +134,14 @@ impl TestResponse {
     }
 
     /// The values of all fields with this name, in their order, such as each `Set-Cookie`; those that are UTF-8.
+    ///
+    /// ```
+    /// use coldstart::{Response, TestRequest};
+    ///
+    /// let response = TestRequest::get("/")
+    ///     .run(|_| Response::text("").header("set-cookie", "a=1").header("set-cookie", "b=2"));
+    /// assert_eq!(response.header_all("set-cookie").collect::<Vec<_>>(), ["a=1", "b=2"]);
+    /// ```
     pub fn header_all(&self, name: &str) -> impl Iterator<Item = &str> {
         let fields = self.fields.iter();
         let named = fields.filter(move |field| field.0.eq_ignore_ascii_case(name));
@@ -142,12 +150,42 @@ impl TestResponse {
 
     /// The server stops from now on: what waits for that, or asks, learns it when the test waits for something next. See
     /// [`draining`](crate::draining()).
+    ///
+    /// ```
+    /// use coldstart::{Body, Response, TestRequest, draining};
+    ///
+    /// let mut response = TestRequest::get("/").run(|_| {
+    ///     Response::text(Body::writer(async |out| {
+    ///         out.send("news\n").await?;
+    ///         draining().await; // Nothing new comes; the server's stop ends the stream.
+    ///         out.send("bye\n").await?;
+    ///         Ok(())
+    ///     }))
+    /// });
+    /// assert_eq!(response.next_piece().as_deref(), Some(&b"news\n"[..]));
+    /// response.begin_drain();
+    /// assert_eq!(response.text(), "bye\n");
+    /// ```
     pub fn begin_drain(&self) {
         let _guard = enter();
         enter_stage(ServerStage::Draining);
     }
 
     /// Waits for the next piece of the body; `None` after the last one.
+    ///
+    /// ```
+    /// use coldstart::{Body, Response, TestRequest};
+    ///
+    /// let mut response = TestRequest::get("/").run(|_| {
+    ///     Response::text(Body::writer(async |out| {
+    ///         out.send("one").await?;
+    ///         out.send("two").await?;
+    ///         Ok(())
+    ///     }))
+    /// });
+    /// assert_eq!(response.next_piece().as_deref(), Some(&b"one"[..]));
+    /// assert_eq!(response.text(), "two");
+    /// ```
     ///
     /// # Panics
     ///
