@@ -6,10 +6,13 @@
 mod chat;
 #[path = "examples/files.rs"]
 mod files;
+// Cargo builds an example for its tests or to be run, not both, so its tests are run here.
+#[expect(dead_code, reason = "its main function is not called")]
+#[path = "../examples/first/main.rs"]
+mod first;
 mod loopback;
 #[path = "examples/proxy.rs"]
 mod proxy;
-// Cargo builds an example for its tests or to be run, not both, so its tests are run here.
 #[expect(dead_code, reason = "its main function is not called")]
 #[path = "../examples/todos/main.rs"]
 mod todos;

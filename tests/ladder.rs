@@ -60,3 +60,26 @@ fn the_front_page_has_each_example() {
     }
     assert!(ladder.len() >= 12, "{ladder:?}");
 }
+
+#[test]
+fn the_front_page_begins_with_the_first_example() {
+    let read = |path: &str| fs::read_to_string(root().join(path)).expect("a file of ours");
+    let (page, source) = (read("README.md"), read("examples/first/main.rs"));
+    // Without its header, which is played as that of each example.
+    let (header, code) = source.split_once("\n\n").expect("a header");
+    let first = |begin: &str| {
+        let (_, rest) = page.split_once(begin).expect("a block");
+        rest.split_once("```").expect("its end").0
+    };
+    assert_eq!(first("```rust,no_run\n"), code);
+    let lines = header.lines().map(|line| line.trim_start_matches("//!"));
+    let lines: Vec<&str> = lines
+        .map(|line| line.strip_prefix(' ').unwrap_or(line))
+        .collect();
+    let session = lines.join("\n");
+    let shown = first("```console\n");
+    assert!(
+        session.contains(&format!("```console\n{shown}```")),
+        "{session}\n{shown}"
+    );
+}

@@ -15,6 +15,8 @@ mod links;
 mod map;
 #[path = "tidy/papers.rs"]
 mod papers;
+#[path = "tidy/sessions.rs"]
+mod sessions;
 #[path = "tidy/shown.rs"]
 mod shown;
 #[path = "tidy/source.rs"]

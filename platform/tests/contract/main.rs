@@ -10,6 +10,7 @@
 mod bench;
 mod callers;
 mod checks;
+mod commands;
 mod corpus;
 mod deployment;
 mod edit_loop;
