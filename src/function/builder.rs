@@ -406,6 +406,16 @@ impl<H: Handler> Function<H> {
 
 impl<H: Handler + Clone + Send + 'static> Function<H> {
     /// The same, with the code on up to `count` threads, on which it may block; see [`Blocking`].
+    ///
+    /// ```no_run
+    /// use coldstart::Function;
+    ///
+    /// fn main() -> std::process::ExitCode {
+    ///     Function::new()
+    ///         .http(|_| std::fs::read_to_string("words.txt").ok()) // A disk may be slow; others are served meanwhile.
+    ///         .run_on_threads(8)
+    /// }
+    /// ```
     #[must_use = "it is the exit status of the process"]
     pub fn run_on_threads(self, count: usize) -> ExitCode {
         self.start(|bound, calls| bound.run_handler(Blocking::new(calls, count)))

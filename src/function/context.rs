@@ -61,6 +61,19 @@ macro_rules! levels {
 
 impl<'a> Context<'a> {
     /// The context of the request with this head.
+    ///
+    /// ```
+    /// use coldstart::{Context, Request, TestRequest};
+    ///
+    /// fn hello(request: &Request<'_>) -> String {
+    ///     let context = Context::new(request.head());
+    ///     context.log("says hello"); // With the id of the request.
+    ///     format!("hello from {}\n", context.function_name().unwrap_or("no platform"))
+    /// }
+    ///
+    /// let call = TestRequest::get("/").header("x-fc-function-name", "greeter");
+    /// assert_eq!(call.run(hello).text(), "hello from greeter\n");
+    /// ```
     #[must_use]
     pub fn new(head: Head<'a>) -> Self {
         Self {
@@ -142,6 +155,25 @@ impl<'a> Context<'a> {
 
     /// When the platform gives up on the call: [`timeout`](Self::timeout) after the complete request arrived, even if it then
     /// waited for a thread.
+    ///
+    /// ```
+    /// use std::time::{Duration, Instant};
+    ///
+    /// use coldstart::{Context, Status, TestRequest, sleep, timeout};
+    ///
+    /// let call = TestRequest::get("/").header("x-fc-function-timeout", "60");
+    /// let response = call.run(|request| {
+    ///     let deadline = Context::new(request.head()).deadline();
+    ///     let left = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
+    ///     async move {
+    ///         // Better a response of ours than the platform's end of the call.
+    ///         let work = sleep(Duration::from_millis(1));
+    ///         timeout(left.unwrap_or(Duration::MAX), work).await.map_err(|_| Status::GATEWAY_TIMEOUT)?;
+    ///         Ok::<_, Status>("done\n")
+    ///     }
+    /// });
+    /// assert_eq!(response.text(), "done\n");
+    /// ```
     #[must_use]
     #[expect(
         clippy::disallowed_methods,

@@ -58,6 +58,18 @@ impl Next {
     }
 
     /// The middleware responds, and the handler does not see the request.
+    ///
+    /// ```
+    /// use coldstart::handler::Next;
+    /// use coldstart::{Handler, Router, Status, TestRequest};
+    ///
+    /// let mut router = Router::new().get("/", |_| "hello\n").with(|head| match head.method() {
+    ///     "GET" | "HEAD" => Next::handle(),
+    ///     _ => Next::respond((Status::METHOD_NOT_ALLOWED, "only to be read\n")),
+    /// });
+    /// assert_eq!(TestRequest::get("/").run_handler(&mut router).text(), "hello\n");
+    /// assert_eq!(TestRequest::post("/").run_handler(&mut router).status(), 405);
+    /// ```
     #[must_use]
     pub fn respond(response: impl IntoResponse) -> Self {
         Self(Step::Respond(Box::new(response.into_response())))

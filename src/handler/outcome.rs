@@ -205,6 +205,19 @@ impl Outcome {
 
     /// Says what to do when the peer ends its side before the response is complete. By default the response is sent all
     /// the same.
+    ///
+    /// ```
+    /// use coldstart::handler::{IntoOutcome, Outcome, WhenHalfClosed};
+    /// use coldstart::{Request, TestRequest};
+    ///
+    /// /// No one reads the sum once the client has ended its side.
+    /// fn sum(_: &Request<'_>) -> Outcome {
+    ///     let slow = async { (1..=100).sum::<u32>().to_string() };
+    ///     slow.into_outcome().when_half_closed(WhenHalfClosed::Cancel)
+    /// }
+    ///
+    /// assert_eq!(TestRequest::get("/").run(sum).text(), "5050");
+    /// ```
     #[must_use]
     pub const fn when_half_closed(mut self, then: WhenHalfClosed) -> Self {
         self.half_closed = then;

@@ -105,6 +105,21 @@ impl Upgrade {
     }
 
     /// Adds a field line to the response. `Upgrade` and the fields that frame a message are left out.
+    ///
+    /// ```
+    /// use coldstart::handler::{Accept, Upgrade};
+    /// use coldstart::Router;
+    ///
+    /// let router = Router::new().accept("GET", "/echo", |_| {
+    ///     let echo = Upgrade::on_loop("echo", async |mut reader, writer| {
+    ///         while let Some(bytes) = reader.read().await? {
+    ///             writer.write(bytes).await?;
+    ///         }
+    ///         Ok(())
+    ///     });
+    ///     Accept::Upgrade(echo.header("x-echo-version", "1"))
+    /// });
+    /// ```
     #[must_use]
     pub fn header(mut self, name: impl Into<HeaderName>, value: impl Into<HeaderValue>) -> Self {
         self.fields.push((name.into(), value.into()));

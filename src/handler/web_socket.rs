@@ -162,6 +162,21 @@ impl WebSocket {
     }
 
     /// Bounds the messages of the peer, in bytes: 1 MiB by default. A larger one ends the connection with code 1009.
+    ///
+    /// ```
+    /// use coldstart::Router;
+    /// use coldstart::handler::WebSocket;
+    ///
+    /// let router = Router::new().accept("GET", "/chat", |head| {
+    ///     WebSocket::accept(head, async |mut socket| {
+    ///         socket.message_len_max(4096); // A line of a chat is short.
+    ///         while let Some(message) = socket.read().await? {
+    ///             socket.send(message).await?;
+    ///         }
+    ///         Ok(())
+    ///     })
+    /// });
+    /// ```
     pub fn message_len_max(&mut self, bytes: usize) {
         self.state.memory.message_len_max = bytes;
         self.state.protocol.set_config(|config| {

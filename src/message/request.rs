@@ -120,6 +120,16 @@ impl<'a> Head<'a> {
     }
 
     /// The path, percent-decoded; a part that is not UTF-8 becomes U+FFFD.
+    ///
+    /// ```
+    /// use coldstart::TestRequest;
+    ///
+    /// let response = TestRequest::get("/caf%C3%A9").run(|request| {
+    ///     let head = request.head();
+    ///     format!("{} is {}\n", head.path(), head.path_decoded())
+    /// });
+    /// assert_eq!(response.text(), "/caf%C3%A9 is /café\n");
+    /// ```
     #[must_use]
     pub fn path_decoded(self) -> Cow<'a, str> {
         percent_decode(self.path())
@@ -312,6 +322,17 @@ impl<'a> Request<'a> {
 
     /// The [`id`](crate::message::ServerSentEvent::id) of the last server-sent event that the browser got before it reconnected
     /// (WHATWG HTML §9.2.4), if it is UTF-8.
+    ///
+    /// ```
+    /// use coldstart::{Request, TestRequest};
+    ///
+    /// fn next(request: &Request<'_>) -> String {
+    ///     let last = request.last_event_id().and_then(|id| id.parse::<u64>().ok());
+    ///     format!("goes on with {}\n", last.map_or(0, |last| last + 1))
+    /// }
+    ///
+    /// assert_eq!(TestRequest::get("/").header("last-event-id", "7").run(next).text(), "goes on with 8\n");
+    /// ```
     #[must_use]
     pub fn last_event_id(&self) -> Option<&'a str> {
         self.header("last-event-id")

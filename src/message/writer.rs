@@ -77,6 +77,16 @@ impl Body {
     }
 
     /// The same with a bound of its own: at most `bytes_max` bytes wait, as in a [`channel`](Self::channel).
+    ///
+    /// ```
+    /// use coldstart::{Body, Response, TestRequest};
+    ///
+    /// let response = TestRequest::get("/").run(|_| {
+    ///     // At most 4 KiB wait for the reader, in place of 64.
+    ///     Response::text(Body::bounded_writer(4096, async |out| Ok(out.send("hello\n").await?)))
+    /// });
+    /// assert_eq!(response.text(), "hello\n");
+    /// ```
     #[must_use]
     pub fn bounded_writer<F>(
         bytes_max: usize,

@@ -38,8 +38,19 @@ const SESSIONS: &[(&str, &str, Held)] = &[
     ),
     (
         "README.md",
+        "coldstart new hello && cd hello",
+        Played(
+            "platform/tests/contract/packages.rs",
+            "a_new_http_project_works",
+        ),
+    ),
+    (
+        "README.md",
         "rustup target add x86_64-unknown-linux-musl",
-        Because("`.ci/check-dist` builds that file, packs it and starts it"),
+        Played(
+            "platform/tests/contract/packages.rs",
+            "our_bootstrap_packs_and_passes_every_check",
+        ),
     ),
     (
         "README.md",
@@ -73,7 +84,7 @@ const SESSIONS: &[(&str, &str, Held)] = &[
     (
         "docs/first-deployment.md",
         "cargo install --path platform",
-        Because("it installs; `platform/tests/contract/deployment.rs` tries what `new` writes"),
+        Because("it installs; `a_new_http_project_works` tries what it writes then"),
     ),
     (
         "docs/first-deployment.md",
