@@ -118,7 +118,7 @@ fn request_bounds(versus: &Results) -> Vec<Bound> {
         bound(cpu[2], 1.05, Unit::Times, "limit", post),
         bound(cpu[3], 1.30, Unit::Times, "", growth),
         bound(memory[0], 500_000.0, Unit::Bytes, "", after_load),
-        bound(memory[1], 128.0, Unit::Bytes, "", idle),
+        bound(memory[1], 96.0, Unit::Bytes, "", idle),
     ]
 }
 

@@ -178,7 +178,7 @@ pub(crate) fn memory_charts(results: &Results) -> Vec<Drawing> {
             "resident and private; 4 000, each used once",
             "idle",
             "connection_bytes",
-            128.0,
+            96.0,
             Meaning::Bytes("The platform keeps connections open for a day. 10 000 of them, in an instance that has 128 MB or more:", 1e4),
         )
         .draw(results),

@@ -51,8 +51,9 @@ enum Part {
     Trailers,
 }
 
-/// The state of one body.
+/// The state of one body. Packed: each connection has one, and no padding for it.
 #[derive(Clone, Copy, Debug)]
+#[repr(Rust, packed(2))]
 pub(crate) struct Decoder {
     /// Bytes left of the body or of the chunk, or the chunk size read so far.
     left: u64,

@@ -29,7 +29,7 @@ pub(crate) enum BodyFraming {
     /// There is none: HEAD, 204, 205, 304.
     Absent,
     /// By its length: this many bytes must follow.
-    Length(u64),
+    Length(Due),
     /// In chunks.
     Chunked,
     /// By the end of the connection: HTTP/1.0 has no chunks.
@@ -37,6 +37,11 @@ pub(crate) enum BodyFraming {
     /// The same, and it is no body: HTTP has ended on this connection.
     Switched,
 }
+
+/// Bytes of a body that must follow. Packed: each connection has such a number, and no padding for it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(Rust, packed)]
+pub(crate) struct Due(pub(crate) u64);
 
 /// What a head says, apart from the handler's other fields.
 #[derive(Clone, Copy, Debug)]
@@ -69,7 +74,9 @@ pub(crate) struct HeadContext {
 pub(crate) const fn body_framing(head: &ResponseHead<'_>, context: &HeadContext) -> BodyFraming {
     match (context.method, head.status, head.length, context.version) {
         (RequestMethod::Head, _, _, _) | (_, 204 | 205 | 304, _, _) => BodyFraming::Absent,
-        (RequestMethod::Other, _, ResponseLength::Known(length), _) => BodyFraming::Length(length),
+        (RequestMethod::Other, _, ResponseLength::Known(length), _) => {
+            BodyFraming::Length(Due(length))
+        }
         (RequestMethod::Other, _, ResponseLength::Unknown, Version::Http11) => BodyFraming::Chunked,
         (RequestMethod::Other, _, ResponseLength::Unknown, Version::Http10) => {
             BodyFraming::UntilClose

@@ -51,6 +51,12 @@ struct Link {
     list: u8,
 }
 
+// With a deadline or not, each connection may have one of these beside its slot in the table.
+const _: () = assert!(
+    size_of::<Link>() <= 20,
+    "an idle connection takes more memory"
+);
+
 const UNLINKED: Link = Link {
     at: Instant(0),
     previous: NONE,
@@ -228,6 +234,12 @@ impl Deadlines {
         }
     }
 
+    /// Has address space for this many slots at once, if there is so much.
+    pub(super) fn reserve(&mut self, len_max: usize) {
+        let more = len_max.saturating_sub(self.links.len());
+        let _ = self.links.try_reserve_exact(more);
+    }
+
     /// Frees the memory of the slots from `len` on, none of which is armed.
     pub(super) fn truncate(&mut self, len: usize) {
         self.links.truncate(len);
@@ -263,6 +275,19 @@ mod tests {
         });
         assert_eq!(deadlines.next(), None);
         assert_eq!(deadlines.expired(Instant(u64::MAX)), None);
+    }
+
+    #[test]
+    fn a_burst_has_its_memory_at_once_and_none_of_it_remains() {
+        let mut deadlines = deadlines();
+        deadlines.reserve(1_000);
+        assert!(deadlines.links.capacity() >= 1_000);
+        // More than there can be: it grows as it has to.
+        deadlines.reserve(usize::MAX);
+        deadlines.arm(7, Waiting::Head, Renewal::New, || Instant(0));
+        deadlines.disarm(7);
+        deadlines.truncate(0);
+        assert_eq!(deadlines.links.capacity(), 0);
     }
 
     #[test]

@@ -29,7 +29,7 @@ use crate::limits::{
     ACCEPTS_A_TURN_MAX, EXHAUSTED_RETRY, READ_TOGETHER_LEN_MAX, READS_TOGETHER_MAX,
 };
 use crate::observe::{Reporter, ServerEvent};
-use crate::os::{Fault, Instant, Key, Occurrence, Os, Readiness};
+use crate::os::{Fault, Instant, Key, LEAVES_HOLES, Occurrence, Os, Readiness, give_back_memory};
 use crate::sync::contain::contain;
 use crate::sync::loop_thread;
 
@@ -48,7 +48,7 @@ use session::context::{Context, Phase, Shared};
 use session::driver::Driver;
 use session::work::HandOver;
 pub(crate) use settings::{IdlePolicy, Settings, Setup};
-use table::Table;
+use table::{SLOTS_KEPT, Table};
 
 /// Events for which a loop has room from the start.
 const EVENTS_KEPT: usize = 16;
@@ -216,6 +216,9 @@ impl<O: Os, H: Handler> Reactor<O, H> {
             match self.os.accept() {
                 Ok(socket) => {
                     let key = self.table.insert(Session::new(socket));
+                    if LEAVES_HOLES && key.slot == SLOTS_KEPT {
+                        self.begin_burst();
+                    }
                     self.drive(key, Trigger::Resume);
                 }
                 Err(Fault::Again) => self.accepting = Accepting::Drained,
@@ -225,6 +228,16 @@ impl<O: Os, H: Handler> Reactor<O, H> {
                 Err(Fault::Exhausted) if self.evict_idle() => {}
                 Err(fault @ (Fault::Exhausted | Fault::Other(_))) => self.on_exhausted(fault),
             }
+        }
+    }
+
+    /// There are more sessions than an empty table has room for.
+    #[cold]
+    fn begin_burst(&mut self) {
+        let len_max = self.settings.limits.connections_max;
+        self.table.reserve(len_max);
+        if self.settings.idle == IdlePolicy::Evict {
+            self.deadlines.reserve(len_max);
         }
     }
 
@@ -439,6 +452,7 @@ impl<O: Os, H: Handler> Reactor<O, H> {
         self.deadlines.disarm(key.slot);
         if self.table.shrink() {
             self.deadlines.truncate(0);
+            give_back_memory();
         }
         match self.accepting {
             Accepting::Full | Accepting::Exhausted(_) => self.accepting = Accepting::Ready,

@@ -2,23 +2,35 @@
 
 use crate::os::Key;
 
-/// The content of a slot.
-#[derive(Debug)]
-enum Entry<T> {
-    /// None; the next vacant slot.
-    Vacant(u32),
-    Occupied(T),
+/// What a table keeps. It holds its slot's generation: a slot of its own has padding, for each connection.
+pub(super) trait Kept {
+    fn generation(&self) -> u32;
+    fn set_generation(&mut self, generation: u32);
 }
 
+/// A place for a session.
 #[derive(Debug)]
-struct Slot<T> {
-    generation: u32,
-    entry: Entry<T>,
+pub(super) enum Slot<T> {
+    /// Of this generation next; and the next vacant slot.
+    Vacant {
+        generation: u32,
+        next: u32,
+    },
+    Occupied(T),
 }
 
 const NONE: u32 = u32::MAX;
 /// An empty table keeps its memory up to this many slots.
-const SLOTS_KEPT: usize = 256;
+pub(super) const SLOTS_KEPT: u32 = 256;
+
+impl<T: Kept> Slot<T> {
+    fn generation(&self) -> u32 {
+        match self {
+            Self::Vacant { generation, .. } => *generation,
+            Self::Occupied(session) => session.generation(),
+        }
+    }
+}
 
 /// Sessions by key.
 #[derive(Debug)]
@@ -30,7 +42,7 @@ pub(super) struct Table<T> {
     first_generation: u32,
 }
 
-impl<T> Table<T> {
+impl<T: Kept> Table<T> {
     pub(super) const fn new() -> Self {
         Self {
             slots: Vec::new(),
@@ -48,65 +60,59 @@ impl<T> Table<T> {
         self.len == 0
     }
 
-    pub(super) fn insert(&mut self, session: T) -> Key {
+    /// Has address space for this many sessions at once, if there is so much: a table that grows in steps leaves holes.
+    pub(super) fn reserve(&mut self, len_max: usize) {
+        let more = len_max.saturating_sub(self.slots.len());
+        let _ = self.slots.try_reserve_exact(more);
+    }
+
+    pub(super) fn insert(&mut self, mut session: T) -> Key {
         self.len += 1;
-        if let Some(slot) = self.slots.get_mut(self.vacant as usize)
-            && let Entry::Vacant(next) = slot.entry
+        if let Some(place) = self.slots.get_mut(self.vacant as usize)
+            && let Slot::Vacant { generation, next } = *place
         {
-            let key = Key {
-                slot: self.vacant,
-                generation: slot.generation,
-            };
-            self.vacant = next;
-            slot.entry = Entry::Occupied(session);
-            return key;
+            let slot = std::mem::replace(&mut self.vacant, next);
+            session.set_generation(generation);
+            *place = Slot::Occupied(session);
+            return Key { slot, generation };
         }
         // `connections_max` is far below 2^32.
-        let number = u32::try_from(self.slots.len()).unwrap_or(NONE);
+        let slot = u32::try_from(self.slots.len()).unwrap_or(NONE);
         let generation = self.first_generation;
-        self.slots.push(Slot {
-            generation,
-            entry: Entry::Occupied(session),
-        });
-        Key {
-            slot: number,
-            generation,
-        }
+        session.set_generation(generation);
+        self.slots.push(Slot::Occupied(session));
+        Key { slot, generation }
     }
 
     pub(super) fn find(&mut self, key: Key) -> Option<&mut T> {
-        let slot = self.slots.get_mut(key.slot as usize)?;
-        match &mut slot.entry {
-            Entry::Occupied(session) if slot.generation == key.generation => Some(session),
-            Entry::Occupied(_) | Entry::Vacant(_) => None,
+        match self.slots.get_mut(key.slot as usize)? {
+            Slot::Occupied(session) if session.generation() == key.generation => Some(session),
+            Slot::Occupied(_) | Slot::Vacant { .. } => None,
         }
     }
 
     /// Empties the slot; from now on its key finds nothing.
     pub(super) fn remove(&mut self, key: Key) -> Option<T> {
         self.find(key)?;
-        let slot = self.slots.get_mut(key.slot as usize)?;
-        slot.generation = slot.generation.wrapping_add(1);
-        let entry = std::mem::replace(&mut slot.entry, Entry::Vacant(self.vacant));
+        let vacant = Slot::Vacant {
+            generation: key.generation.wrapping_add(1),
+            next: self.vacant,
+        };
+        let slot = std::mem::replace(self.slots.get_mut(key.slot as usize)?, vacant);
         self.vacant = key.slot;
         self.len -= 1;
-        match entry {
-            Entry::Occupied(session) => Some(session),
-            Entry::Vacant(_) => None,
+        match slot {
+            Slot::Occupied(session) => Some(session),
+            Slot::Vacant { .. } => None,
         }
     }
 
     /// Frees the memory of a burst once the table is empty. Keys from before still find nothing.
     pub(super) fn shrink(&mut self) -> bool {
-        if !self.is_empty() || self.slots.len() <= SLOTS_KEPT {
+        if !self.is_empty() || self.slots.len() <= SLOTS_KEPT as usize {
             return false;
         }
-        let last = self
-            .slots
-            .iter()
-            .map(|slot| slot.generation)
-            .max()
-            .unwrap_or(0);
+        let last = self.slots.iter().map(Slot::generation).max().unwrap_or(0);
         *self = Self {
             first_generation: last.wrapping_add(1),
             ..Self::new()
@@ -116,13 +122,12 @@ impl<T> Table<T> {
 
     /// The key of the session in a slot.
     pub(super) fn key_of(&self, slot: u32) -> Option<Key> {
-        let found = self.slots.get(slot as usize)?;
-        match found.entry {
-            Entry::Occupied(_) => Some(Key {
+        match self.slots.get(slot as usize)? {
+            Slot::Occupied(session) => Some(Key {
                 slot,
-                generation: found.generation,
+                generation: session.generation(),
             }),
-            Entry::Vacant(_) => None,
+            Slot::Vacant { .. } => None,
         }
     }
 
@@ -138,19 +143,33 @@ impl<T> Table<T> {
 
 #[cfg(test)]
 mod tests {
-    use super::{Key, Table};
+    use super::{Kept, Key, Table};
+
+    /// What was inserted, and the generation of its slot.
+    #[derive(Debug, PartialEq)]
+    struct Item(u32, u32);
+
+    impl Kept for Item {
+        fn generation(&self) -> u32 {
+            self.1
+        }
+
+        fn set_generation(&mut self, generation: u32) {
+            self.1 = generation;
+        }
+    }
 
     #[test]
     fn a_stale_key_finds_nothing() {
         let mut table = Table::new();
-        let first = table.insert('a');
-        let second = table.insert('b');
-        assert_eq!(table.remove(first), Some('a'));
+        let first = table.insert(Item(1, 0));
+        let second = table.insert(Item(2, 0));
+        assert_eq!(table.remove(first), Some(Item(1, 0)));
         assert_eq!(table.remove(first), None);
-        let third = table.insert('c');
+        let third = table.insert(Item(3, 0));
         assert_eq!(third.slot, first.slot, "a vacant slot is used again");
         assert_eq!(table.find(first), None);
-        assert_eq!(table.find(third), Some(&mut 'c'));
+        assert_eq!(table.find(third), Some(&mut Item(3, 1)));
         assert_eq!(table.keys(), [third, second]);
         assert_eq!(
             table.find(Key {
@@ -165,14 +184,20 @@ mod tests {
     #[test]
     fn after_a_burst_its_memory_is_freed_and_its_keys_find_nothing() {
         let mut table = Table::new();
-        let keys: Vec<Key> = (0..1_000).map(|number| table.insert(number)).collect();
+        let keys: Vec<Key> = (0..1_000)
+            .map(|number| table.insert(Item(number, 0)))
+            .collect();
         assert!(!table.shrink());
         for key in &keys {
             table.remove(*key);
         }
         assert!(table.shrink());
         assert_eq!(table.slots.capacity(), 0);
-        table.insert(0);
+        table.reserve(1_000);
+        assert!(table.slots.capacity() >= 1_000);
+        // More than there can be: it grows as it has to.
+        table.reserve(usize::MAX);
+        table.insert(Item(0, 0));
         assert!(keys.iter().all(|key| table.find(*key).is_none()));
     }
 }

@@ -22,6 +22,7 @@ use crate::sync::contain::contain;
 use crate::sync::tally::count;
 
 use super::deadlines::{Renewal, Waiting};
+use super::table::{Kept, Slot};
 
 use action::Action;
 #[cfg(feature = "_sim")]
@@ -65,6 +66,24 @@ pub(super) struct Session<S> {
     interest: Interest,
     renewal: Renewal,
     listing: Listing,
+    /// Of its slot in the table.
+    generation: u32,
+}
+
+// Each connection has a slot, idle ones included. The socket is a descriptor.
+const _: () = assert!(
+    size_of::<Slot<Session<i32>>>() <= 72,
+    "an idle connection takes more memory"
+);
+
+impl<S> Kept for Session<S> {
+    fn generation(&self) -> u32 {
+        self.generation
+    }
+
+    fn set_generation(&mut self, generation: u32) {
+        self.generation = generation;
+    }
 }
 
 impl<S> Session<S> {
@@ -79,6 +98,7 @@ impl<S> Session<S> {
             interest: Interest::Nothing,
             renewal: Renewal::Same,
             listing: Listing::Unlisted,
+            generation: 0,
         }
     }
 
