@@ -25,6 +25,7 @@ fn links_of_pages_lead_somewhere() {
 
 fn dead(source: &Source) -> Vec<Finding> {
     let mut found = Vec::new();
+    let is_shown = shown_by_rustdoc().contains(&source.path);
     for (at, target) in targets(&source.text) {
         if ELSEWHERE.iter().any(|start| target.starts_with(start)) {
             continue;
@@ -39,11 +40,42 @@ fn dead(source: &Source) -> Vec<Finding> {
             file.is_empty() || Path::new(env!("CARGO_MANIFEST_DIR")).join(&path).exists();
         let has_anchor = anchor.is_empty()
             || text.is_some_and(|text| anchors(&text).iter().any(|known| known == anchor));
-        if !is_there || !has_anchor {
+        if !is_there || !has_anchor || (is_shown && !file.is_empty()) {
             found.push((at, target.to_owned()));
         }
     }
     found
+}
+
+/// The pages that are modules of the documentation as well: there, a link to another file leads nowhere.
+fn shown_by_rustdoc() -> Vec<String> {
+    let mut pages = Vec::new();
+    for (folder, source) in [
+        ("", include_str!("../../src/lib.rs")),
+        ("tower/", include_str!("../../tower/src/lib.rs")),
+    ] {
+        let included = source
+            .split("#[cfg(doc)]\n#[doc = include_str!(\"../")
+            .skip(1);
+        let paths = included.filter_map(|rest| rest.split('"').next());
+        pages.extend(paths.map(|path| format!("{folder}{path}")));
+    }
+    pages
+}
+
+#[test]
+fn a_page_of_the_documentation_links_no_file() {
+    assert!(shown_by_rustdoc().len() >= 5, "{:?}", shown_by_rustdoc());
+    for (page, is_dead) in [
+        ("docs/guide.md", true),
+        ("tower/docs/migrating.md", true),
+        ("docs/faq.md", false),
+    ] {
+        let page = Source::new(page.to_owned(), "[a](../README.md) [b](#b)\n# B".to_owned());
+        let expected = usize::from(is_dead);
+        // In `tower/docs` the same link means another file, which is there as well.
+        assert_eq!(dead(&page).len(), expected, "{}", page.path);
+    }
 }
 
 /// The path from the root that a link on a page means.
