@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::io;
+use std::net::IpAddr;
 use std::path::Path;
 
 use crate::listeners::Obstacle;
@@ -44,6 +45,8 @@ pub(crate) enum Trouble {
     Buffering,
     /// It ends at once on SIGTERM.
     Termination,
+    /// Its responses do not say where their bodies end.
+    Framing,
 }
 
 impl Language {
@@ -123,6 +126,7 @@ pub(crate) const fn fix_for(language: Language, trouble: Trouble) -> &'static st
         Trouble::SmallLimits => small_limits(language),
         Trouble::Buffering => buffering(language),
         Trouble::Termination => termination(language),
+        Trouble::Framing => framing(language),
     }
 }
 
@@ -178,7 +182,7 @@ const fn keep_alive(language: Language) -> &'static str {
             "server.keepAliveTimeout = 0; server.headersTimeout = 0; server.requestTimeout = 0; server.timeout = 0"
         }
         Language::Python => {
-            "uvicorn --timeout-keep-alive 86400; gunicorn -k gthread --keep-alive 86400; http.server: protocol_version = 'HTTP/1.1' and no timeout; Flask's own server has no keep-alive, use one of these"
+            "uvicorn --timeout-keep-alive 86400; gunicorn -k gthread --keep-alive 86400; http.server: protocol_version = 'HTTP/1.1', a Content-Length in each response, and no timeout; Flask's own server has no keep-alive, use one of these"
         }
         Language::Java => {
             "Spring Boot: server.tomcat.keep-alive-timeout=-1 and server.tomcat.max-keep-alive-requests=-1; com.sun.net.httpserver: -Dsun.net.httpserver.idleInterval=86400 -Dsun.net.httpserver.maxIdleConnections=1000"
@@ -304,7 +308,7 @@ const fn termination(language: Language) -> &'static str {
     match language {
         Language::Node => "process.on('SIGTERM', () => server.close(() => process.exit(0)))",
         Language::Python => {
-            "signal.signal(signal.SIGTERM, …) and shut the server down; sys.exit(0)"
+            "signal.signal(signal.SIGTERM, lambda *_: threading.Thread(target=server.shutdown).start()); from the handler itself, shutdown() waits for ever"
         }
         Language::Java => {
             "Runtime.getRuntime().addShutdownHook(…); Spring Boot: server.shutdown=graceful"
@@ -314,6 +318,23 @@ const fn termination(language: Language) -> &'static str {
         Language::Rust => "coldstart drains on SIGTERM; axum: .with_graceful_shutdown(…)",
         Language::Unknown => {
             "on SIGTERM finish what is in flight, close, exit 0; a shell script: exec the server"
+        }
+    }
+}
+
+const fn framing(language: Language) -> &'static str {
+    match language {
+        Language::Python => {
+            "http.server: self.send_header('Content-Length', str(len(body))) before end_headers(), or chunks for a stream"
+        }
+        Language::Node => {
+            "node:http frames by itself: set neither Connection nor Transfer-Encoding; node:net: write Content-Length"
+        }
+        Language::Java => {
+            "com.sun.net.httpserver: sendResponseHeaders(status, body.length), or 0 for chunks"
+        }
+        Language::Php | Language::Go | Language::Rust | Language::Unknown => {
+            "send Content-Length with each response, or Transfer-Encoding: chunked for a stream"
         }
     }
 }
@@ -364,12 +385,20 @@ pub(crate) fn blocked(project: &Project, obstacle: &Obstacle) -> Vec<String> {
         Obstacle::NotAccepting { .. } => {
             "accept connections at once, before slow work; see also --start-timeout"
         }
-        Obstacle::OtherPort { .. } => fix_for(language, Trouble::Port),
+        Obstacle::OtherPort { loopback, .. } => return other_port(language, *loopback),
         Obstacle::NoListener { .. } | Obstacle::Unknown { .. } => {
             "listen before slow work: open the port first, load models and caches afterwards or in /initialize"
         }
     };
     vec![line.to_owned()]
+}
+
+fn other_port(language: Language, loopback: Option<IpAddr>) -> Vec<String> {
+    let bind = loopback.map(|_| Trouble::Bind);
+    let troubles = [Some(Trouble::Port), bind].into_iter().flatten();
+    troubles
+        .map(|trouble| fix_for(language, trouble).to_owned())
+        .collect()
 }
 
 #[cfg(test)]
@@ -392,5 +421,14 @@ mod tests {
             Language::of_words(&script, Path::new("/nowhere")),
             Language::Python
         );
+    }
+
+    #[test]
+    fn another_port_on_loopback_needs_both_fixes() {
+        let python = fix_for(Language::Python, Trouble::Bind);
+        let lines = |loopback| other_port(Language::Python, loopback);
+        assert_eq!(lines(None), [fix_for(Language::Python, Trouble::Port)]);
+        let address = Some(IpAddr::from([127, 0, 0, 1]));
+        assert_eq!(lines(address)[1..], [python]);
     }
 }

@@ -51,6 +51,8 @@ pub(crate) enum Obstacle {
     },
     OtherPort {
         found: u16,
+        /// Where it can be reached only from the same machine, the address: a second mistake.
+        loopback: Option<IpAddr>,
         port: u16,
     },
     NoListener {
@@ -119,8 +121,12 @@ impl Table {
                 .own
                 .first()
                 .map_or(Obstacle::NoListener { port }, |other| {
-                    let found = other.port;
-                    Obstacle::OtherPort { found, port }
+                    let address = other.address;
+                    Obstacle::OtherPort {
+                        found: other.port,
+                        loopback: address.is_loopback().then_some(address),
+                        port,
+                    }
                 });
         };
         let address = listener.address;
@@ -209,10 +215,25 @@ impl fmt::Display for Obstacle {
                     "the server listens on port {port} but did not accept in time"
                 )
             }
-            Self::OtherPort { found, port } => write!(
-                out,
-                "the server listens on port {found}, the configured port is {port}"
-            ),
+            Self::OtherPort {
+                found,
+                loopback,
+                port,
+            } => {
+                let at = loopback.map_or_else(
+                    || format!("port {found}"),
+                    |address| {
+                        format!(
+                            "{}:{found}, which only this machine can reach",
+                            shown(address)
+                        )
+                    },
+                );
+                write!(
+                    out,
+                    "the server listens on {at}, the configured port is {port}"
+                )
+            }
             Self::NoListener { port } => write!(
                 out,
                 "the process runs but listens on no port; the configured port is {port}"
@@ -286,6 +307,25 @@ mod tests {
             let text = with(own, dialed);
             assert!(text.contains(expected), "{own:?}: {text}");
         }
+    }
+
+    #[test]
+    fn another_port_that_only_this_machine_reaches_is_two_mistakes() {
+        let seen = |address| {
+            let table = Table {
+                own: vec![at(address)],
+                foreign: Vec::new(),
+            };
+            table.obstacle(8000, Dialed::Refused).to_string()
+        };
+        assert_eq!(
+            seen("127.0.0.1"),
+            "the server listens on 127.0.0.1:9000, which only this machine can reach, the configured port is 8000"
+        );
+        assert_eq!(
+            seen("0.0.0.0"),
+            "the server listens on port 9000, the configured port is 8000"
+        );
     }
 
     #[test]

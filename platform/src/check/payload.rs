@@ -8,6 +8,7 @@ use crate::caller_error::CallerError;
 use crate::fix::Trouble;
 use crate::gateway::limits::{FIELDS_LEN_MAX, TARGET_LEN_MAX};
 use crate::instance::Instance;
+use crate::wire::Fault;
 use crate::wire::exchange::Reply;
 
 const LARGE_BODY_LEN: usize = 32 * 1024 * 1024;
@@ -24,12 +25,16 @@ pub(crate) fn responds(subject: &Subject, instance: &Instance) -> Observation {
     match reply {
         Err(fault) => {
             subject.measured(Pace::Never);
-            subject
+            let broken = subject
                 .broken_by(&format!("GET {path}"), &fault)
                 .follows(&[])
-                .is(Cause::NoResponse)
-                .fix("if another path is the one that responds, name it with --path")
-                .into()
+                .is(Cause::NoResponse);
+            let broken = if matches!(fault, Fault::Endless) {
+                broken.trouble(Trouble::Framing)
+            } else {
+                broken.fix("if another path is the one that responds, name it with --path")
+            };
+            broken.into()
         }
         Ok(reply) => {
             subject.measured(Pace::Within(began.elapsed()));

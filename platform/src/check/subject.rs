@@ -386,7 +386,7 @@ impl Subject {
                 why: "response headers too long".to_owned(),
             },
             Fault::CallerLeft => CallerError::Canceled,
-            Fault::TimedOut => CallerError::TimedOut {
+            Fault::TimedOut | Fault::Endless => CallerError::TimedOut {
                 after: self.project.settings.timeout,
             },
             Fault::Refused(_) | Fault::Closed | Fault::ClosedMidway | Fault::Broken(_) => {

@@ -104,6 +104,7 @@ pub(crate) fn refuse_head(fleet: &Arc<Fleet>, fault: Fault, caller: &Wire) -> Op
         | Fault::Closed
         | Fault::ClosedMidway
         | Fault::TimedOut
+        | Fault::Endless
         | Fault::CallerLeft
         | Fault::BodyTooLong
         | Fault::Broken(_) => return None,
@@ -328,6 +329,7 @@ impl<'a> Call<'a> {
             | Fault::Closed
             | Fault::ClosedMidway
             | Fault::TimedOut
+            | Fault::Endless
             | Fault::CallerLeft
             | Fault::Malformed(_)
             | Fault::UnsupportedVersion

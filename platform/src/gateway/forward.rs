@@ -193,6 +193,7 @@ fn attempt(outbound: &Outbound, lease: Lease, caller: &mut Wire) -> Result<Inbou
         other @ (Fault::Refused(_)
         | Fault::ClosedMidway
         | Fault::TimedOut
+        | Fault::Endless
         | Fault::CallerLeft
         | Fault::Malformed(_)
         | Fault::UnsupportedVersion
@@ -324,7 +325,7 @@ fn checked(inbound: Inbound, outbound: &Outbound, caller: &mut Wire) -> Result<I
 
 fn of_fault(fault: Fault, outbound: &Outbound) -> CallerError {
     match fault {
-        Fault::TimedOut => CallerError::TimedOut {
+        Fault::TimedOut | Fault::Endless => CallerError::TimedOut {
             after: outbound.timeout,
         },
         Fault::CallerLeft => CallerError::Canceled,

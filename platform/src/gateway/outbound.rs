@@ -198,7 +198,7 @@ pub(crate) fn of_body_fault(fault: Fault) -> CallerError {
             what: format!("the request body is malformed: {why}"),
         },
         Fault::BodyTooLong => body_too_long(),
-        Fault::TimedOut => CallerError::InvalidArgument {
+        Fault::TimedOut | Fault::Endless => CallerError::InvalidArgument {
             what: "the request body did not arrive in time".to_owned(),
         },
         Fault::Refused(_)

@@ -85,6 +85,7 @@ pub(crate) fn malformed(fault: Fault) -> CallerError {
         | Fault::Closed
         | Fault::ClosedMidway
         | Fault::TimedOut
+        | Fault::Endless
         | Fault::CallerLeft
         | Fault::UnsupportedVersion
         | Fault::HeadTooLong

@@ -150,7 +150,11 @@ impl Wire {
         let head = self.read_response(HEAD_LEN_MAX, deadline)?;
         let first_byte = began.elapsed();
         let framing = Framing::of_response(&head, method)?;
-        let body = Body::new(framing).read_all(self, BODY_LEN_MAX, deadline)?;
+        let read = Body::new(framing).read_all(self, BODY_LEN_MAX, deadline);
+        let body = read.map_err(|fault| match (fault, framing) {
+            (Fault::TimedOut, Framing::UntilClose) => Fault::Endless,
+            (fault, _) => fault,
+        })?;
         Ok(Reply {
             head,
             body,

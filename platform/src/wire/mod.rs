@@ -31,6 +31,8 @@ pub(crate) enum Fault {
     ClosedMidway,
     /// Nothing arrived before the deadline.
     TimedOut,
+    /// The head of a response says nothing of where its body ends, and the peer has not closed before the deadline.
+    Endless,
     /// The caller has closed its connection in the meantime.
     CallerLeft,
     /// The bytes are not valid HTTP/1.1.
@@ -54,6 +56,9 @@ impl fmt::Display for Fault {
                 out.write_str("the server closed the connection in the middle of its response")
             }
             Self::TimedOut => out.write_str("no response in time"),
+            Self::Endless => out.write_str(
+                "the response has no end: neither Content-Length nor chunked, and the connection stays open",
+            ),
             Self::CallerLeft => out.write_str("the caller has left"),
             Self::Malformed(why) => write!(out, "malformed HTTP: {why}"),
             Self::UnsupportedVersion => out.write_str("the protocol version is not HTTP/1.x"),

@@ -6,8 +6,20 @@ use crate::support::{coldstart_in, free_port, interpreter, server, stderr};
 
 /// The report on a server with this mistake.
 fn report(mistake: &str, options: &[&str]) -> Option<Value> {
+    report_with(mistake, options, "")
+}
+
+/// The same with more `props` in an s.yaml.
+fn report_with(mistake: &str, options: &[&str], props: &str) -> Option<Value> {
     let python = interpreter(&["python3", "python"])?;
     let folder = tempfile::tempdir().expect("a folder");
+    if !props.is_empty() {
+        let text = format!(
+            "edition: 3.0.0\nname: a\nresources:\n  a:\n    component: fc3\n    props:\n      \
+             functionName: a\n      runtime: custom.debian12\n      code: ./\n      {props}\n"
+        );
+        std::fs::write(folder.path().join("s.yaml"), text).expect("written");
+    }
     std::fs::copy(server("mistakes.py"), folder.path().join("mistakes.py")).expect("copied");
     let port = free_port().to_string();
     let mistake = format!("MISTAKE={mistake}");
@@ -102,6 +114,22 @@ fn a_parser_of_empty_events_is_found() {
         ["P1", "fail"],
         "an empty event: 500",
     );
+}
+
+#[test]
+fn responses_without_an_end_are_found() {
+    let Some(report) = report_with("endless", &["--only", "P0", "."], "timeout: 2") else {
+        return;
+    };
+    let check = check(&report, "P0");
+    assert_eq!(check["verdict"], "fail", "{check:#}");
+    let seen = check["seen"].as_str().expect("text");
+    assert!(
+        seen.contains("neither Content-Length nor chunked"),
+        "{seen}"
+    );
+    let fix = check["fix"].as_str().expect("text");
+    assert!(fix.contains("self.send_header('Content-Length'"), "{fix}");
 }
 
 #[test]

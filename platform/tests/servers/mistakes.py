@@ -256,7 +256,7 @@ class Connection:
 
     def send(self, method, status, text, fields=()):
         body = text.encode()
-        lines = [f"HTTP/1.1 {status}", f"Content-Length: {len(body)}", *fields]
+        lines = [f"HTTP/1.1 {status}", *([] if makes("endless") else [f"Content-Length: {len(body)}"]), *fields]
         if makes("big-response-head"):
             lines.append("X-Big: " + "b" * 9000)
         if makes("closes"):
