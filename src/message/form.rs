@@ -28,14 +28,16 @@ impl Head<'_> {
     ///
     /// assert_eq!(TestRequest::get("/?number=3").run(list).text(), "page 3\n");
     /// assert_eq!(TestRequest::get("/").run(list).text(), "page 0\n");
-    /// assert_eq!(TestRequest::get("/?number=x").run(list).status(), 400);
+    /// let refused = TestRequest::get("/?number=x").run(list);
+    /// assert_eq!(refused.status(), 400);
+    /// assert_eq!(refused.text(), "the query is not valid: number: invalid digit found in string\n");
     /// ```
     ///
     /// # Errors
     ///
-    /// 400 if a field is missing or does not parse.
+    /// 400 if a field is missing or does not parse. The text names it.
     pub fn parse_query<T: DeserializeOwned>(self) -> Result<T, Rejection> {
-        serde_urlencoded::from_str(self.query().unwrap_or_default())
+        read(self.query().unwrap_or_default().as_bytes())
             .map_err(|error| Rejection::bad_request("the query", &error))
     }
 }
@@ -94,7 +96,8 @@ impl Request<'_> {
     ///
     /// # Errors
     ///
-    /// 415 if the `Content-Type` is not `application/x-www-form-urlencoded`; 422 if a field is missing or does not parse.
+    /// 415 if the `Content-Type` is not `application/x-www-form-urlencoded`; 422 if a field is missing or does not parse,
+    /// which the text names.
     pub fn form<T: DeserializeOwned>(&self) -> Result<T, Rejection> {
         let value = self.header("content-type").unwrap_or_default();
         let essence = value.split(';').next().unwrap_or_default();
@@ -102,11 +105,19 @@ impl Request<'_> {
             let text = format!("the body's Content-Type is not {FORM}");
             return Err(Rejection::new(Status::UNSUPPORTED_MEDIA_TYPE, text));
         }
-        serde_urlencoded::from_bytes(self.body()).map_err(|error| {
+        read(self.body()).map_err(|error| {
             let text = format!("the form is not valid: {error}");
             Rejection::new(Status::UNPROCESSABLE_CONTENT, text)
         })
     }
+}
+
+/// The error has the name of the field: a reader of a value does not know what it is called.
+fn read<T: DeserializeOwned>(
+    encoded: &[u8],
+) -> Result<T, serde_path_to_error::Error<serde_urlencoded::de::Error>> {
+    let fields = serde_urlencoded::Deserializer::new(form_urlencoded::parse(encoded));
+    serde_path_to_error::deserialize(fields)
 }
 
 #[cfg(test)]
@@ -143,7 +154,7 @@ mod tests {
                 super::FORM,
                 "name=a&count=256",
                 422,
-                "the form is not valid: ",
+                "the form is not valid: count: number too large",
             ),
             (
                 "text/plain",
