@@ -3,7 +3,9 @@
 //! `cargo bench --bench coldstart -- [rounds=40] [cold=10] [only=ours] [also=FILE]`. Each round starts every
 //! program in turn, so that noise on the machine hits all of them. `minimal` and `hello` are examples, built as a
 //! user builds a function: `minimal` starts through `coldstart::main!` as `bootstrap` does, `hello` through a plain
-//! `main`. `axum` and `axum-coldstart` are one application, on hyper and on this server. The child runs on one core;
+//! `main`. `event` and `todos` are examples that do something: an event in JSON, and a REST API over a database in memory.
+//! `axum` and `axum-coldstart` are one application, on hyper and on this server. ZIP and image are what
+//! `coldstart pack` makes of a program. The child runs on one core;
 //! the prober runs on the other and connects in a busy loop. `also` adds another build of
 //! `bootstrap`.
 //!
@@ -25,15 +27,18 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use support::machine::{OUR_CORE, forget_file, pin};
+use support::packed::Packer;
 use support::programs::{self, Program, Under};
 use support::starts::{Series, run, start_uncounted};
 use support::table::Table;
 use support::{median, setting, text_setting, text_settings};
 
 /// Heading, name in the result file, width. Times are in microseconds; ratios are relative to the floor.
-const COLUMNS: [(&str, &str, usize); 13] = [
+const COLUMNS: [(&str, &str, usize); 15] = [
     ("program", "program", 14),
     ("file", "file_bytes", 9),
+    ("ZIP", "zip_bytes", 9),
+    ("image", "image_bytes", 9),
     ("first byte", "first_byte_us", 10),
     ("×", "first_byte_x", 6),
     ("× hyper", "first_byte_hyper_x", 7),
@@ -47,7 +52,22 @@ const COLUMNS: [(&str, &str, usize); 13] = [
     ("read", "cold_read_bytes", 9),
 ];
 
+#[derive(Clone, Copy, Debug)]
+enum Target {
+    Cpu,
+    FirstByte,
+}
+
+/// What a start may cost at most, × the floor: of the server alone, of a function by `main!`, and of one from std's `main`.
+const TARGETS: [(&str, Target, f64); 4] = [
+    ("bootstrap", Target::Cpu, 1.20),
+    ("bootstrap", Target::FirstByte, 1.02),
+    ("minimal", Target::FirstByte, 1.05),
+    ("hello", Target::FirstByte, 1.08),
+];
+
 fn main() {
+    let packer = Packer::new();
     let (rounds, cold_rounds) = (setting("rounds", 40), setting("cold", 10));
     let programs = all_programs();
     pin(OUR_CORE);
@@ -68,9 +88,12 @@ fn main() {
         let x = |of: fn(&Series) -> &Vec<f64>, all: &[Series], series: &Series| {
             median(of(series)) / all.first().map_or(f64::NAN, |floor| median(of(floor)))
         };
+        let packed = packer.pack(program);
         let cells = [
             program.name.to_owned(),
             program.file_len().to_string(),
+            or_dash(packed.zip),
+            or_dash(packed.image),
             format!("{:.0}", median(&warm_series.first_byte)),
             format!("{:.2}", x(|series| &series.first_byte, &warm, warm_series)),
             hyper.map_or_else(
@@ -80,7 +103,7 @@ fn main() {
             format!("{:.0}", median(&warm_series.cpu)),
             format!("{:.2}", x(|series| &series.cpu, &warm, warm_series)),
             format!("{:.0}", median(&warm_series.minor_faults)),
-            calls_to_listen(program).map_or_else(|| "-".to_owned(), |calls| calls.to_string()),
+            or_dash(calls_to_listen(program)),
             format!("{:.0}", median(&cold_series.first_byte)),
             format!("{:.2}", x(|series| &series.first_byte, &cold, cold_series)),
             format!("{:.0}", median(&cold_series.major_faults)),
@@ -90,6 +113,33 @@ fn main() {
         table.row(&cells);
     }
     table.save();
+    print_targets(&programs, &warm);
+}
+
+fn or_dash(figure: Option<impl ToString>) -> String {
+    figure.map_or_else(|| "-".to_owned(), |figure| figure.to_string())
+}
+
+/// What a start may cost at most, × the floor, and whether it does.
+fn print_targets(programs: &[Program], warm: &[Series]) {
+    println!();
+    for (name, what, at_most) in TARGETS {
+        let at = programs.iter().position(|program| program.name == name);
+        let of = |series: &Series| match what {
+            Target::Cpu => median(&series.cpu),
+            Target::FirstByte => median(&series.first_byte),
+        };
+        let (Some(series), Some(floor)) = (at.and_then(|at| warm.get(at)), warm.first()) else {
+            continue;
+        };
+        let measured = of(series) / of(floor);
+        let verdict = if measured <= at_most {
+            "met"
+        } else {
+            "not met"
+        };
+        println!("{name}: {what:?} {measured:.3} x floor, at most {at_most}: {verdict}");
+    }
 }
 
 fn print_line(cells: &[String; COLUMNS.len()]) {
@@ -103,6 +153,7 @@ fn print_line(cells: &[String; COLUMNS.len()]) {
 fn all_programs() -> Vec<Program> {
     let mut programs = vec![programs::floor()];
     programs.extend(programs::ours());
+    programs.extend(programs::real_functions());
     programs.extend(programs::axum(Under::Coldstart));
     programs.push(programs::limit());
     programs.extend(text_settings("also").map(|path| programs::also(&path)));

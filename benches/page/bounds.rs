@@ -76,13 +76,20 @@ fn start_bounds(start: &Results) -> Vec<Bound> {
         "Start to first byte, min build",
         "bootstrap on disk, min build",
     );
+    let (first_main, first_std) = (
+        "Start to first byte, a function by main!",
+        "Start to first byte, a function from std's main",
+    );
+    let of = |program| start.figure(None, program, "first_byte_x");
     let cpu = "CPU time of a start";
     let kib = 1024.0;
     vec![
-        bound(first, 1.20, Unit::Times, "floor", stable("first_byte_x")),
+        bound(first, 1.02, Unit::Times, "floor", stable("first_byte_x")),
         bound(first, 0.62, Unit::Times, "hyper, same flags", by_hyper),
         bound(first_min, 1.10, Unit::Times, "floor", min("first_byte_x")),
-        bound(cpu, 1.55, Unit::Times, "floor", stable("cpu_x")),
+        bound(first_main, 1.05, Unit::Times, "floor", of("minimal")),
+        bound(first_std, 1.08, Unit::Times, "floor", of("hello")),
+        bound(cpu, 1.20, Unit::Times, "floor", stable("cpu_x")),
         bound(size, 450.0 * kib, Unit::Bytes, "", stable("file_bytes")),
         bound(size_min, 96.0 * kib, Unit::Bytes, "", min("file_bytes")),
     ]

@@ -7,6 +7,8 @@ pub(crate) const OURS: &[&str] = &[
     "bootstrap-min",
     "minimal",
     "hello",
+    "event",
+    "todos",
     "axum-coldstart",
     "axum-coldstart-std",
     "axum-coldstart-tokio",

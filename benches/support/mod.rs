@@ -16,6 +16,7 @@
 pub(crate) mod counted;
 pub(crate) mod load;
 pub(crate) mod machine;
+pub(crate) mod packed;
 pub(crate) mod programs;
 pub(crate) mod requests;
 pub(crate) mod starts;

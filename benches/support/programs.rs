@@ -43,6 +43,8 @@ enum Arguments {
     PortFlag,
     /// After this one.
     PortAfter(&'static str),
+    /// Only this one: the port is in the environment.
+    Only(&'static str),
     Script(PathBuf),
     Configuration,
 }
@@ -53,6 +55,7 @@ impl Program {
             Arguments::Port => vec![port.to_string()],
             Arguments::PortFlag => vec!["--port".to_owned(), port.to_string()],
             Arguments::PortAfter(first) => vec![(*first).to_owned(), port.to_string()],
+            Arguments::Only(argument) => vec![(*argument).to_owned()],
             Arguments::Script(script) => vec![script.display().to_string(), port.to_string()],
             Arguments::Configuration => {
                 let path = results().join("nginx.conf");
@@ -65,6 +68,27 @@ impl Program {
                 ]
             }
         }
+    }
+
+    /// The first request to it: what it is for.
+    pub(crate) fn first_request(&self) -> &'static str {
+        match self.name {
+            "event" => INVOKE,
+            "todos" => "GET /todos HTTP/1.1\r\nHost: localhost\r\n\r\n",
+            _ => "GET /hello HTTP/1.1\r\nHost: localhost\r\n\r\n",
+        }
+    }
+
+    /// Whether it is deployed as one file, and needs nothing of a system that is not there.
+    pub(crate) fn is_one_file(&self) -> bool {
+        !self.path.starts_with("/usr")
+            && match self.arguments {
+                Arguments::Port
+                | Arguments::PortFlag
+                | Arguments::PortAfter(_)
+                | Arguments::Only(_) => true,
+                Arguments::Script(_) | Arguments::Configuration => false,
+            }
     }
 
     /// Switches to a copy of the program, unless it belongs to the system.
@@ -153,6 +177,33 @@ pub(crate) fn bootstrap() -> Program {
 
 /// Examples measured as user functions: `minimal` uses `coldstart::main!`, `hello` a plain `main`.
 pub(crate) const FUNCTIONS: [&str; 2] = ["minimal", "hello"];
+
+/// An order as an event in JSON.
+const INVOKE: &str = "POST /invoke HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: 58\r\n\r\n\
+    {\"customer\":\"Ada\",\"items\":[{\"price_cents\":250,\"count\":2}]}";
+
+/// Examples that do something: an event in JSON, and a REST API over a database in memory.
+pub(crate) fn real_functions() -> Vec<Program> {
+    let example = |name, features, arguments| {
+        let which = ["--example", name, "--features", features];
+        let path = root().join("target").join(TARGET).join("dist/examples");
+        cargo(&root(), &[DIST, &which].concat()).then(|| Program {
+            name,
+            path: path.join(name),
+            arguments,
+        })
+    };
+    let event = example("event", "json", Arguments::Port);
+    let todos = example("todos", "form,json,log", Arguments::Only(":memory:"));
+    let why_not = "does not build; SQLite needs a C compiler for musl (musl-tools)";
+    [
+        present("event", "does not build", event),
+        present("todos", why_not, todos),
+    ]
+    .into_iter()
+    .flatten()
+    .collect()
+}
 
 /// Our programs: the deployed build, the example functions, and the min build if a nightly toolchain is installed.
 pub(crate) fn ours() -> Vec<Program> {

@@ -7,7 +7,6 @@ use std::time::{Duration, Instant};
 use super::machine::{Child, Cost};
 use super::programs::Program;
 
-const REQUEST: &[u8] = b"GET /hello HTTP/1.1\r\nHost: localhost\r\n\r\n";
 const PATIENCE: Duration = Duration::from_secs(10);
 
 struct Start {
@@ -78,7 +77,8 @@ fn measure(program: &Program, port: u16, pause: Duration) -> Start {
     while Instant::now() < first_attempt {}
     let mut socket = connect(port, until);
     socket.set_nonblocking(true).expect("a socket");
-    socket.write_all(REQUEST).expect("a request is small");
+    let request = program.first_request().as_bytes();
+    socket.write_all(request).expect("a request is small");
     let mut response = [0_u8; 1024];
     let len = loop {
         match socket.read(&mut response) {
