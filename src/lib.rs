@@ -61,6 +61,7 @@ compile_error!(
     "coldstart runs on Linux, and on macOS for development; on Windows, build and run it in WSL 2"
 );
 
+mod allocator;
 mod current_request;
 pub mod function;
 mod h1;
@@ -102,6 +103,7 @@ mod readme {}
 #[doc = include_str!("../docs/first-deployment.md")]
 mod first_deployment {}
 
+pub use allocator::Allocator;
 pub use bytes::Bytes;
 pub use function::{Context, Function, serve};
 pub use handler::{Handler, Router, blocking};

@@ -17,6 +17,21 @@ pub(crate) const COPY_LEN_MAX: usize = 4 * 1024;
 /// less the 20 bytes of overhead of musl's allocator: with this size malloc writes no footer into the last page, and knows
 /// without reading it that the memory is zero.
 pub(crate) const READ_LEN_MAX: usize = 68 * 1024 - 20;
+/// The memory for small blocks of [`Allocator`](crate::Allocator), in bytes: ten times what a start takes. What was used of it stays
+/// resident, so a burst of connections costs no more than this afterwards.
+pub(crate) const ARENA_LEN: usize = 64 * 1024;
+/// The largest block in it. A few larger ones would take the room of all others.
+pub(crate) const ARENA_BLOCK_MAX: usize = 4096;
+/// Types of values whose memory a thread keeps for the next one: a handler of its own for each.
+pub(crate) const PLACES_MAX: usize = 8;
+/// Bytes of each of them. What a larger value does takes longer than to allocate it.
+pub(crate) const PLACE_LEN_MAX: usize = 2048;
+/// Bytes that are allocated at once for copies of heads: some tens of small ones. A part of one that is kept keeps all of them.
+#[cfg(feature = "http")]
+pub(crate) const COPIES_LEN: usize = 4096;
+/// A map with more room for fields is not kept.
+#[cfg(feature = "http")]
+pub(crate) const FIELDS_KEPT_MAX: usize = 48;
 /// How many sessions are read one after another before the first of them is driven: the kernel's code for a read, and then
 /// our own, stay in the processor's caches. More would take memory and gain nothing.
 pub(crate) const READS_TOGETHER_MAX: usize = 16;

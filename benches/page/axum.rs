@@ -6,11 +6,12 @@ use super::results::Results;
 use super::unit::Unit;
 
 /// The programs, and what each is called. Ratios are to the first; the second has the targets.
-const PROGRAMS: [(&str, &str); 4] = [
+const PROGRAMS: [(&str, &str); 5] = [
     ("axum", "hyper"),
     ("axum-coldstart", "coldstart"),
     ("axum-coldstart-std", "with std's `main`"),
     ("axum-coldstart-tokio", "with tokio"),
+    ("axum-allocator", "hyper with coldstart's allocator"),
 ];
 
 /// A measured quantity.
@@ -103,7 +104,7 @@ pub(crate) fn markdown(axum: &Results) -> String {
         "| one application of axum's, on | {} |\n",
         names.join(" | ")
     );
-    text.push_str("| --- | --: | --: | --: | --: |\n");
+    text.push_str("| --- | --: | --: | --: | --: | --: |\n");
     let rows = ROWS
         .iter()
         .filter(|row| !ONLY_ON_THE_PAGE.contains(&row.scenario));

@@ -289,14 +289,17 @@ pub(crate) enum Under {
     ColdstartStd,
     /// With a tokio runtime beside it.
     ColdstartTokio,
+    /// With this library's allocator.
+    HyperAllocator,
 }
 
 impl Under {
-    pub(crate) const ALL: [Self; 4] = [
+    pub(crate) const ALL: [Self; 5] = [
         Self::Hyper,
         Self::Coldstart,
         Self::ColdstartStd,
         Self::ColdstartTokio,
+        Self::HyperAllocator,
     ];
 
     /// The name of the program.
@@ -306,6 +309,7 @@ impl Under {
             Self::Coldstart => "axum-coldstart",
             Self::ColdstartStd => "axum-coldstart-std",
             Self::ColdstartTokio => "axum-coldstart-tokio",
+            Self::HyperAllocator => "axum-allocator",
         }
     }
 }
@@ -321,6 +325,7 @@ fn axum_for(under: Under, target: &str) -> Option<Program> {
         Under::Coldstart => ("axum-on-coldstart", "coldstart"),
         Under::ColdstartStd => ("axum-on-coldstart-std", "coldstart"),
         Under::ColdstartTokio => ("axum-on-coldstart-tokio", "coldstart-tokio"),
+        Under::HyperAllocator => ("axum-on-hyper-allocator", "hyper-allocator"),
     };
     let which = ["--package", "peer-axum", "--features", feature, "--bin"];
     let built = of_peers(

@@ -1,16 +1,11 @@
 //! What the conversion of one message leaves to the next one of its thread: memory for heads, for the fields of a map, and for a
 //! body that is polled. Feature `http`.
 
-use core::cell::Cell;
-
 use bytes::{Bytes, BytesMut};
 
+use crate::limits::{COPIES_LEN, FIELDS_KEPT_MAX};
+use crate::sync::leftover::{Clear, Leftover};
 use crate::task::places::{Place, Places};
-
-/// Bytes that are allocated at once for copies of heads: some tens of small ones. A part of one that is kept keeps all of them.
-const COPIES_LEN: usize = 4096;
-/// A map with more room for fields is not kept.
-const FIELDS_MAX: usize = 48;
 
 /// See the module.
 #[derive(Default)]
@@ -42,17 +37,25 @@ impl Default for Staying {
 }
 
 thread_local! {
-    static SPARE: Cell<Option<Box<Spare>>> = const { Cell::new(None) };
+    static SPARE: Leftover<Spare> = const { Leftover::new() };
 }
+
+/// For the end of a loop.
+pub(crate) static CLEAR: Clear = Clear::new();
 
 /// `change` calls no foreign code.
 #[inline]
 fn with<T>(change: impl FnOnce(&mut Spare) -> T) -> T {
-    // At the end of a thread there is none.
-    let mut spare = SPARE.try_with(Cell::take).ok().flatten();
-    let value = change(spare.get_or_insert_default());
-    let _ = SPARE.try_with(|kept| kept.set(spare));
+    let mut spare = SPARE.with(Leftover::take).unwrap_or_else(first);
+    let value = change(&mut spare);
+    drop(SPARE.with(|kept| kept.put(spare)));
     value
+}
+
+#[cold]
+fn first() -> Box<Spare> {
+    CLEAR.set(|| SPARE.with(Leftover::clear));
+    Box::default()
 }
 
 /// A copy, which shares its memory with others.
@@ -87,7 +90,7 @@ pub(super) fn fields(len: usize) -> Result<http::HeaderMap, http::Error> {
 pub(super) fn keep_fields(mut fields: http::HeaderMap) {
     // Names that collide may have changed its hash.
     fields.clear();
-    if fields.capacity() > FIELDS_MAX {
+    if fields.capacity() > FIELDS_KEPT_MAX {
         return;
     }
     let unused = with(|spare| {
@@ -122,10 +125,30 @@ pub(super) fn keep_place<T: 'static>(place: Place<T>) {
 
 #[cfg(test)]
 mod tests {
-    use super::{COPIES_LEN, FIELDS_MAX, copy, fields, keep_fields, keep_place, place};
+    use super::{CLEAR, COPIES_LEN, FIELDS_KEPT_MAX, copy, fields, keep_fields, keep_place, place};
+    use crate::sync::loop_thread::{Guard, Runner, enter};
+
+    /// As on a loop's thread.
+    struct OnLoop(#[expect(dead_code, reason = "dropped")] Guard);
+
+    impl OnLoop {
+        fn enter() -> Self {
+            Self(enter(Runner {
+                id: 7,
+                ..Runner::NONE
+            }))
+        }
+    }
+
+    impl Drop for OnLoop {
+        fn drop(&mut self) {
+            CLEAR.run();
+        }
+    }
 
     #[test]
     fn copies_share_memory_that_is_used_again_once_none_is_left() {
+        let _loop = OnLoop::enter();
         let whole = vec![b'a'; COPIES_LEN];
         drop(copy(b"the first one"));
         let copies = [copy(b"one"), copy(b""), copy(b"two")];
@@ -147,6 +170,7 @@ mod tests {
 
     #[test]
     fn an_empty_map_is_used_again_and_another_one_stays() {
+        let _loop = OnLoop::enter();
         let map = |capacity| http::HeaderMap::<http::HeaderValue>::with_capacity(capacity);
         let capacity = map(6).capacity();
         let taken = |len| {
@@ -165,12 +189,13 @@ mod tests {
         used.insert("x-a", http::HeaderValue::from_static("b"));
         keep_fields(used);
         assert!(fields(1).is_ok_and(|map| map.is_empty()));
-        keep_fields(map(FIELDS_MAX + 1));
+        keep_fields(map(FIELDS_KEPT_MAX + 1));
         assert_eq!(taken(1), map(1).capacity(), "a large one is not kept");
     }
 
     #[test]
     fn a_place_is_used_again_once_it_is_kept() {
+        let _loop = OnLoop::enter();
         let first = place::<u64>();
         let at = std::ptr::from_ref(&*first);
         assert_ne!(std::ptr::from_ref(&*place::<u64>()), at, "it is in use");

@@ -14,7 +14,7 @@ pub(crate) mod http;
 #[cfg(feature = "http")]
 mod http_body;
 #[cfg(feature = "http")]
-mod http_spare;
+pub(crate) mod http_spare;
 pub(crate) mod incoming;
 pub(crate) mod incoming_error;
 #[cfg(feature = "json")]

@@ -20,6 +20,7 @@ mod session;
 mod settings;
 mod table;
 mod tasks;
+mod thread;
 
 use core::time::Duration;
 use std::sync::Arc;
@@ -31,7 +32,7 @@ use crate::limits::{
 use crate::observe::{Reporter, ServerEvent};
 use crate::os::{Fault, Instant, Key, LEAVES_HOLES, Occurrence, Os, Readiness, give_back_memory};
 use crate::sync::contain::contain;
-use crate::sync::loop_thread;
+use crate::sync::loop_thread::Runner;
 
 use deadlines::{Deadlines, Waiting};
 
@@ -49,6 +50,7 @@ use session::driver::Driver;
 use session::work::HandOver;
 pub(crate) use settings::{IdlePolicy, Settings, Setup};
 use table::{SLOTS_KEPT, Table};
+use thread::OnThread;
 
 /// Events for which a loop has room from the start.
 const EVENTS_KEPT: usize = 16;
@@ -136,8 +138,8 @@ impl<O: Os, H: Handler> Reactor<O, H> {
     }
 
     /// This thread runs the loop until the guard is dropped.
-    pub(crate) fn enter(&self) -> loop_thread::Guard {
-        loop_thread::enter(loop_thread::Runner {
+    pub(crate) fn enter(&self) -> OnThread {
+        OnThread::enter(Runner {
             id: self.shared.mailbox.id(),
             tasks_max: self.settings.limits.tasks_max,
             timers_max: self.settings.limits.timers_max,

@@ -30,7 +30,7 @@ pub(crate) mod parked;
 pub(crate) mod places;
 mod sleep;
 mod slots;
-mod spare;
+pub(crate) mod spare;
 mod spawn;
 mod timeout;
 mod timers;

@@ -3,13 +3,10 @@
 use core::any::Any;
 use core::pin::Pin;
 
+use crate::limits::{PLACE_LEN_MAX, PLACES_MAX};
+
 /// The memory of a value: empty before it is there, and once it is over.
 pub(crate) type Place<F> = Pin<Box<Option<F>>>;
-
-/// Types of values whose memory is kept: a handler of its own for each.
-const PLACES_MAX: usize = 8;
-/// Bytes of each of them. What a larger value does takes longer than to allocate it.
-const PLACE_LEN_MAX: usize = 2048;
 
 /// Empty places, one of each type.
 #[derive(Default)]

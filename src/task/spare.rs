@@ -79,32 +79,35 @@ impl Default for Spare {
 
 #[cfg(not(all(test, loom)))]
 mod of_thread {
-    use core::cell::Cell;
-
     use super::Spare;
+    use crate::sync::leftover::{Clear, Leftover};
+
+    /// For the end of a loop.
+    pub(crate) static CLEAR: Clear = Clear::new();
 
     thread_local! {
-        static SPARE: Cell<Option<Box<Spare>>> = const { Cell::new(None) };
+        static SPARE: Leftover<Spare> = const { Leftover::new() };
     }
 
     #[inline]
     pub(in crate::task) fn take() -> Box<Spare> {
-        SPARE.take().unwrap_or_else(first)
+        SPARE.with(Leftover::take).unwrap_or_else(first)
     }
 
     #[cold]
     fn first() -> Box<Spare> {
+        CLEAR.set(|| SPARE.with(Leftover::clear));
         Box::default()
     }
 
     #[inline]
     pub(in crate::task) fn put(spare: Box<Spare>) {
-        if let Some(other) = SPARE.replace(Some(spare)) {
+        if let Some(other) = SPARE.with(|kept| kept.put(spare)) {
             drop_other(other);
         }
     }
 
-    /// What a future has left that was made in the poll of another one.
+    /// What a future has left that was made in the poll of another one, or on a thread that runs no loop.
     #[cold]
     fn drop_other(other: Box<Spare>) {
         drop(other);
@@ -125,6 +128,8 @@ mod of_thread {
     }
 }
 
+#[cfg(not(all(test, loom)))]
+pub(crate) use of_thread::CLEAR;
 use of_thread::put;
 pub(super) use of_thread::take;
 

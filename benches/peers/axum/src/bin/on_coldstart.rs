@@ -6,6 +6,9 @@ mod ticks;
 
 use std::process::ExitCode;
 
+#[global_allocator]
+static ALLOCATOR: coldstart::Allocator = coldstart::Allocator::new();
+
 coldstart::main!(start = run);
 coldstart::without_backtraces!();
 

@@ -6,7 +6,7 @@ mod ticks;
 use axum::serve::ListenerExt as _;
 use tokio::net::TcpListener;
 
-fn main() {
+pub fn main() {
     let port: u16 = std::env::args().nth(1).and_then(|port| port.parse().ok()).unwrap_or(9000);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
     runtime.block_on(async move {
