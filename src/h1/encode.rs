@@ -7,7 +7,7 @@ use super::framing::is_framing_field;
 use super::head::Version;
 use super::reason::reason_phrase;
 use super::state::Close;
-use super::vector::is_field_value;
+use super::vector::{is_field_value, padded};
 
 /// An upper bound for the framing lines of one head, in bytes.
 const FRAMING_LEN_MAX: usize = 160;
@@ -301,32 +301,6 @@ fn put_ends(out: &mut Vec<u8>, bytes: &[u8]) {
     if let Some(last) = bytes.last_chunk::<16>() {
         out.truncate(end.saturating_sub(16));
         out.extend_from_slice(last);
-    }
-}
-
-/// Pads fewer than sixteen bytes with zeros.
-fn padded(bytes: &[u8]) -> [u8; 16] {
-    /// Joins the first and the last `part` bytes. Where they overlap, they agree.
-    fn joined(first: u64, last: u64, part: usize, len: usize) -> [u8; 16] {
-        let bits = u32::try_from(len.wrapping_sub(part)).map_or(0, |bytes| bytes.wrapping_mul(8));
-        (u128::from(first) | u128::from(last).unbounded_shl(bits)).to_le_bytes()
-    }
-    if let (Some(first), Some(last)) = (bytes.first_chunk(), bytes.last_chunk()) {
-        joined(
-            u64::from_le_bytes(*first),
-            u64::from_le_bytes(*last),
-            8,
-            bytes.len(),
-        )
-    } else if let (Some(first), Some(last)) = (bytes.first_chunk(), bytes.last_chunk()) {
-        let (first, last) = (u32::from_le_bytes(*first), u32::from_le_bytes(*last));
-        joined(first.into(), last.into(), 4, bytes.len())
-    } else {
-        let mut run = [0; 16];
-        for (place, byte) in run.iter_mut().zip(bytes) {
-            *place = *byte;
-        }
-        run
     }
 }
 

@@ -175,8 +175,9 @@ fn once<T>(slot: &mut Option<T>, value: T, refusal: Refusal) -> Result<(), Refus
 
 /// Whether this field's value is a host: nearly always plain, which is found out sixteen bytes at once.
 fn is_host_field(field: RawField<'_>) -> bool {
-    let (value, up_to_end) = field.value_in_place();
-    let name_len = End::Name.len_before(value, up_to_end);
+    let value = field.value();
+    // The line end is no part of a host, so this never goes on in another line.
+    let name_len = End::Name.len_before(field.value_onwards());
     match value.get(name_len..) {
         Some([]) => true,
         Some([b':', digits @ ..]) if digits.iter().all(u8::is_ascii_digit) => true,

@@ -249,7 +249,7 @@ const fn parse_version(version: &[u8]) -> Result<Version, Refusal> {
 
 /// RFC 9112 §3.2: a target has only allowed bytes, and a form that its method allows.
 fn index_target(method: &[u8], target: &[u8], index: &mut HeadIndex) -> Result<(), Refusal> {
-    if target_len(target, target) < target.len() {
+    if target_len(target) < target.len() {
         return Err(Refusal::Target);
     }
     index_form(method, target, index)

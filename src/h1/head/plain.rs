@@ -20,9 +20,9 @@ pub(super) fn parse_at_once(
     };
     let target_start = method_len.wrapping_add(1);
     let rest = input.get(target_start..)?;
-    let path_len = End::Target.len_before(rest, input);
+    let path_len = End::Target.len_before(rest);
     let target_len = match rest.get(path_len) {
-        Some(b'?') => target_len(rest, input),
+        Some(b'?') => target_len(rest),
         _ => path_len,
     };
     let (target, rest) = rest.split_at_checked(target_len)?;
@@ -51,7 +51,7 @@ pub(super) fn parse_at_once(
 /// The length of the method. Not of CONNECT, which has targets of its own, nor of others that begin like it.
 #[inline(never)]
 fn usual_method(input: &[u8]) -> Option<usize> {
-    let len = End::Name.len_before(input, input);
+    let len = End::Name.len_before(input);
     let is_usual = (1..=METHOD_LEN_MAX).contains(&len) && input.first() != Some(&b'C');
     (is_usual && input.get(len) == Some(&b' ')).then_some(len)
 }
@@ -87,13 +87,15 @@ fn usual_line(input: &[u8], at: usize) -> Option<Line> {
     }
     let end = End::Text.position(input, start)?;
     let next = end.wrapping_add(2);
-    if input.get(end..)?.first_chunk() != Some(b"\r\n") || name_end == at {
+    if input.get(end..)?.first_chunk() != Some(b"\r\n") {
         return None;
     }
     if let Some([b' ', ..] | [.., b' ']) = input.get(start..end) {
         return None;
     }
-    let middle = input.get(at.wrapping_add(name_end) / 2)?;
+    let name = input.get(at..name_end)?;
+    // A name that is empty has none.
+    let middle = name.get(name.len() / 2)?;
     Some(Line {
         name: Span::new(at, name_end),
         value: Span::new(start, end),

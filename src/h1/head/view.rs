@@ -132,11 +132,10 @@ impl<'a> RawField<'a> {
         self.span.value.of(self.bytes)
     }
 
-    /// The value, and all bytes of the head up to its end.
-    pub(crate) fn value_in_place(self) -> (&'a [u8], &'a [u8]) {
-        let Span { start, end } = self.span.value;
-        let before = Span { start: 0, end }.of(self.bytes);
-        (Span { start, end }.of(self.bytes), before)
+    /// The head from the value on.
+    pub(crate) fn value_onwards(self) -> &'a [u8] {
+        let rest = self.bytes.get(usize::from(self.span.value.start)..);
+        rest.unwrap_or_default()
     }
 
     pub(crate) fn is_named<const LEN: usize>(self, lowercase: &[u8; LEN]) -> bool {
