@@ -215,6 +215,17 @@ impl Connection {
         is_whole
     }
 
+    /// Takes a whole chunk that `input` begins with, as [`poll`](Self::poll) would. `None` leaves it to that.
+    #[inline]
+    pub(crate) fn take_chunk<'a>(&mut self, input: &mut Cursor<'a>) -> Option<&'a [u8]> {
+        if self.recv != Recv::Body {
+            return None;
+        }
+        let chunk = self.decoder.take_chunk(input)?;
+        self.continuation = Continuation::Unasked;
+        Some(chunk)
+    }
+
     /// The head did not parse, so assume nothing but the method: any client must understand the response. What may become HEAD
     /// counts as HEAD: a response without content is one to every method.
     fn forget_request(&mut self, begun: &[u8]) {

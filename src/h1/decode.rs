@@ -187,29 +187,32 @@ impl Decoder {
         if self.part != Part::SizeStart {
             return Ok(false);
         }
-        let (mut size, mut len) = (0_u64, 0_usize);
-        // One digit fewer than allowed: the size cannot overflow.
-        for byte in input
-            .rest()
-            .iter()
-            .take(usize::from(SIZE_DIGITS_MAX).saturating_sub(1))
-        {
-            let Some(digit) = char::from(*byte).to_digit(16) else {
-                break;
-            };
-            size = size << 4 | u64::from(digit);
-            len = len.saturating_add(1);
-        }
-        let mut line = *input;
-        line.skip(len);
-        if len == 0 || !line.rest().starts_with(b"\r\n") {
+        let Some((size, line_len)) = plain_size(input.rest()) else {
             return Ok(false);
-        }
-        line.skip(2);
-        *input = line;
+        };
+        input.skip(line_len);
         self.left = size;
         self.part = self.on_size_end()?;
         Ok(true)
+    }
+
+    /// Takes a chunk that `input` begins with, if it is plain, complete and within the bound, as [`decode`](Self::decode) would in
+    /// more steps. `None` leaves everything to it.
+    #[inline]
+    pub(crate) fn take_chunk<'a>(&mut self, input: &mut Cursor<'a>) -> Option<&'a [u8]> {
+        if self.part != Part::SizeStart {
+            return None;
+        }
+        let (size, line_len) = plain_size(input.rest()).filter(|(size, _)| *size > 0)?;
+        let room = self.room.checked_sub(size)?;
+        let rest = input.rest().get(line_len..)?;
+        let (chunk, end) = rest.split_at_checked(usize::try_from(size).ok()?)?;
+        if !end.starts_with(b"\r\n") {
+            return None;
+        }
+        self.room = room;
+        input.skip(line_len.saturating_add(chunk.len()).saturating_add(2));
+        Some(chunk)
     }
 
     /// RFC 9112 §7.1: one byte around the chunks.
@@ -275,9 +278,27 @@ impl Decoder {
     }
 }
 
+/// A chunk size without an extension that `input` begins with, and the length of its line. `None` if it is anything else.
+fn plain_size(input: &[u8]) -> Option<(u64, usize)> {
+    let (mut size, mut len) = (0_u64, 0_usize);
+    // One digit fewer than allowed: the size cannot overflow.
+    for byte in input
+        .iter()
+        .take(usize::from(SIZE_DIGITS_MAX).saturating_sub(1))
+    {
+        let Some(digit) = char::from(*byte).to_digit(16) else {
+            break;
+        };
+        size = size << 4 | u64::from(digit);
+        len = len.saturating_add(1);
+    }
+    let is_plain = len > 0 && input.get(len..)?.starts_with(b"\r\n");
+    is_plain.then(|| (size, len.saturating_add(2)))
+}
+
 #[cfg(test)]
 mod tests {
-    use super::{BodyLength, Decoded, Decoder, HeadLimits, Refusal, Scan};
+    use super::{BodyLength, Cursor, Decoded, Decoder, HeadLimits, Refusal, Scan};
 
     const LIMITS: HeadLimits = HeadLimits {
         head_len_max: 256,
@@ -327,6 +348,33 @@ mod tests {
             at_every_split(b"0\r\nA: b\r\nC:\r\n\r\nx", 0),
             Ok((vec![], 1))
         );
+    }
+
+    #[test]
+    fn a_chunk_is_taken_at_once_only_if_it_is_plain_complete_and_within_the_bound() {
+        let mut decoder = Decoder::new(BodyLength::Chunked);
+        decoder.limit(5).expect("no length is announced");
+        for other in [
+            &b""[..],
+            b"3\r\nabc\r",
+            b"3\r\nabcd\r\n",
+            b"3;a\r\nabc\r\n",
+            b"3 \r\nabc\r\n",
+            b"0\r\n\r\n",
+            b"g\r\n",
+            b"6\r\nabcdef\r\n",
+        ] {
+            let mut input = Cursor::new(other);
+            assert_eq!(decoder.take_chunk(&mut input), None);
+            assert_eq!(input.rest(), other);
+        }
+        let input = b"3\r\nabc\r\n2\r\nde\r\n1\r\nf\r\n";
+        let mut input = Cursor::new(input);
+        assert_eq!(decoder.take_chunk(&mut input), Some(&b"abc"[..]));
+        assert_eq!(decoder.take_chunk(&mut input), Some(&b"de"[..]));
+        assert_eq!(decoder.take_chunk(&mut input), None);
+        let decoded = decoder.decode(input.rest(), &mut Scan::default(), &LIMITS);
+        assert_eq!(decoded, Err(Refusal::BodyTooLarge));
     }
 
     #[test]

@@ -219,11 +219,10 @@ impl<O: Os, H: Handler> Driver<'_, O, H> {
         let mut body = Vec::new();
         loop {
             let rest = input.rest();
-            let (taken, event) = match self.session.poll(rest, &mut unused, &limits) {
-                Ok(step) => step,
+            let event = match self.session.poll_body(input, &mut unused, &limits) {
+                Ok(event) => event,
                 Err(refusal) => return self.refuse(refusal),
             };
-            input.skip(taken);
             match event {
                 Event::Body(piece) => {
                     if let Err(refusal) = self.buffer(piece, rest.len(), &mut body) {
