@@ -81,6 +81,10 @@ impl<O: Os, H: Handler> Driver<'_, O, H> {
                 Ok((taken, Event::Head { body })) => {
                     let head = input.take(taken);
                     self.on_head(HeadView::new(head, index), body, input);
+                    if input.is_empty() && !self.session.connection.is_body_pending() {
+                        // The usual end, without a step over nothing.
+                        return InputState::NeedsMore;
+                    }
                 }
                 Ok((taken, Event::Body(piece))) => {
                     input.skip(taken);
