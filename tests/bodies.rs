@@ -2,6 +2,7 @@
 
 mod loopback;
 
+use core::convert::Infallible;
 use core::future::pending;
 use core::task::Poll;
 use core::time::Duration;
@@ -43,6 +44,27 @@ fn a_writer_waits_for_another_thread_while_others_are_served() {
     waiting.head().expect("a head");
     assert_eq!(waiting.chunked().expect("a whole body"), b"0 1 2 ");
     assert_eq!(waiting.response().text(), "at once");
+    server.stop();
+}
+
+#[test]
+fn a_body_goes_on_after_more_empty_pieces_than_one_turn_handles() {
+    let server = Running::start(on_loopback(), |_: &Request<'_>| {
+        let mut empty_left = 999;
+        Response::text(Body::poll_fn(move |_| {
+            let left = empty_left;
+            empty_left -= 1;
+            Poll::Ready(match left {
+                1.. => Some(Ok::<_, Infallible>(Bytes::new())),
+                0 => Some(Ok(Bytes::from_static(b"the end"))),
+                _ => None,
+            })
+        }))
+    });
+    let mut client = Client::connect(server.address);
+    client.send(get("/"));
+    client.head().expect("a head");
+    assert_eq!(client.chunked().expect("a whole body"), b"the end");
     server.stop();
 }
 
