@@ -6,7 +6,6 @@
 pub(crate) mod alarm;
 pub(crate) mod contain;
 pub(crate) mod elsewhere;
-#[cfg(not(all(test, loom)))]
 pub(crate) mod leftover;
 pub(crate) mod loop_thread;
 pub(crate) mod memory;
