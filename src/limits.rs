@@ -22,7 +22,9 @@ pub(crate) const READ_LEN_MAX: usize = 68 * 1024 - 20;
 pub(crate) const ARENA_LEN: usize = 64 * 1024;
 /// The largest block in it. A few larger ones would take the room of all others.
 pub(crate) const ARENA_BLOCK_MAX: usize = 4096;
-/// Types of values whose memory a thread keeps for the next one: a handler of its own for each.
+/// An empty table of sessions keeps its memory up to this many slots: those of a small function, for which it is never freed.
+pub(crate) const SLOTS_KEPT: u32 = 256;
+/// Types of values whose memory a loop keeps for the next one: a handler of its own for each.
 pub(crate) const PLACES_MAX: usize = 8;
 /// Bytes of each of them. What a larger value does takes longer than to allocate it.
 pub(crate) const PLACE_LEN_MAX: usize = 2048;

@@ -1,4 +1,4 @@
-//! What the conversion of one message leaves to the next one of its thread: memory for heads, for the fields of a map, and for a
+//! What the conversion of one message leaves to the next one of its loop: memory for heads, for the fields of a map, and for a
 //! body that is polled. Feature `http`.
 
 use bytes::{Bytes, BytesMut};

@@ -27,7 +27,7 @@ use std::sync::Arc;
 
 use crate::handler::Handler;
 use crate::limits::{
-    ACCEPTS_A_TURN_MAX, EXHAUSTED_RETRY, READ_TOGETHER_LEN_MAX, READS_TOGETHER_MAX,
+    ACCEPTS_A_TURN_MAX, EXHAUSTED_RETRY, READ_TOGETHER_LEN_MAX, READS_TOGETHER_MAX, SLOTS_KEPT,
 };
 use crate::observe::{Reporter, ServerEvent};
 use crate::os::{Fault, Instant, Key, LEAVES_HOLES, Occurrence, Os, Readiness, give_back_memory};
@@ -49,8 +49,8 @@ use session::context::{Context, Phase, Shared};
 use session::driver::Driver;
 use session::work::HandOver;
 pub(crate) use settings::{IdlePolicy, Settings, Setup};
-use table::{SLOTS_KEPT, Table};
-use thread::OnThread;
+use table::Table;
+pub(crate) use thread::OnThread;
 
 /// Events for which a loop has room from the start.
 const EVENTS_KEPT: usize = 16;

@@ -1,5 +1,6 @@
 //! Slots with generations: an event for a session that has ended finds nothing.
 
+use crate::limits::SLOTS_KEPT;
 use crate::os::Key;
 
 /// What a table keeps. It holds its slot's generation: a slot of its own has padding, for each connection.
@@ -20,8 +21,6 @@ pub(super) enum Slot<T> {
 }
 
 const NONE: u32 = u32::MAX;
-/// An empty table keeps its memory up to this many slots.
-pub(super) const SLOTS_KEPT: u32 = 256;
 
 impl<T: Kept> Slot<T> {
     fn generation(&self) -> u32 {

@@ -11,7 +11,7 @@ use crate::task::spare;
 pub(crate) struct OnThread(#[expect(dead_code, reason = "it is dropped")] Guard);
 
 impl OnThread {
-    pub(super) fn enter(runner: Runner) -> Self {
+    pub(crate) fn enter(runner: Runner) -> Self {
         Self(loop_thread::enter(runner))
     }
 }

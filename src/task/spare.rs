@@ -1,4 +1,4 @@
-//! What a future that was ready at once leaves to the next one of its thread: its alarm, and the memory that it was in.
+//! What a future that was ready at once leaves to the next one of its loop: its alarm, and the memory that it was in.
 
 use core::mem;
 use core::task::Waker;
@@ -136,6 +136,24 @@ pub(super) use of_thread::take;
 #[cfg(test)]
 mod tests {
     use super::{Spare, take};
+
+    #[cfg(not(loom))]
+    #[test]
+    fn a_loop_keeps_it_until_its_end() {
+        use crate::reactor::OnThread;
+        use crate::sync::loop_thread::Runner;
+
+        let on_thread = OnThread::enter(Runner {
+            id: 7,
+            ..Runner::NONE
+        });
+        let spare = take();
+        let alarm = std::sync::Arc::downgrade(&spare.alarm);
+        spare.put();
+        assert!(alarm.upgrade().is_some(), "it is kept");
+        drop(on_thread);
+        assert!(alarm.upgrade().is_none(), "it is dropped");
+    }
 
     #[test]
     fn a_wake_of_a_future_that_was_ready_does_not_reach_the_next_one() {
