@@ -2,6 +2,7 @@
 
 mod loopback;
 
+use core::future::poll_fn;
 use core::pin::Pin;
 use core::task::{Context, Poll, Waker};
 use std::path::Path;
@@ -354,6 +355,105 @@ fn from_a_thread_while_this_sleeps(text: &'static str) -> Later {
     });
     assert!(started.is_ok(), "the thread starts");
     later
+}
+
+/// Waits for this many turns of the loop.
+async fn turns(mut left: usize) {
+    poll_fn(|context| {
+        if left == 0 {
+            return Poll::Ready(());
+        }
+        left -= 1;
+        context.waker().wake_by_ref();
+        Poll::Pending
+    })
+    .await;
+}
+
+/// A response with early hints, once this many turns are over.
+fn hinted(turns_before: usize) -> Outcome {
+    Outcome::informed(async move |informer| {
+        let hints = informer.early_hints([("link", "</a.css>; rel=preload")]);
+        if hints.is_err() {
+            return "not hinted";
+        }
+        turns(turns_before).await;
+        "hinted"
+    })
+}
+
+#[test]
+fn a_future_may_yield_each_kind_of_outcome_after_any_number_of_turns() {
+    const TURNS: [usize; 3] = [0, 1, 2];
+    let pool = blocking(|_| "promise", 1);
+    let server = Running::start(on_loopback(), move |request: &Request<'_>| {
+        let request = request.to_owned();
+        let pool = pool.clone();
+        async move {
+            let request = request.as_request();
+            let mut parts = request.path().split('/').skip(1);
+            let kind = parts.next();
+            let mut numbers = parts.map(|part| part.parse().expect("a number"));
+            turns(numbers.next().expect("the turns before it")).await;
+            let after = numbers.next().expect("the turns after it");
+            match kind.expect("a kind") {
+                "future" => Outcome::future(async move {
+                    turns(after).await;
+                    "future"
+                }),
+                "hinted" => hinted(after),
+                "promise" => pool.respond(&request),
+                _ => Response::text("value").into(),
+            }
+        }
+    });
+    let mut client = Client::connect(server.address);
+    for kind in ["value", "future", "hinted", "promise"] {
+        for (before, after) in TURNS
+            .iter()
+            .flat_map(|turns| TURNS.map(|after| (turns, after)))
+        {
+            client.send(get(&format!("/{kind}/{before}/{after}")));
+            if kind == "hinted" {
+                let hints = client.head().expect("hints").head;
+                assert!(hints.starts_with("HTTP/1.1 103 "), "{before} {after}");
+            }
+            assert_eq!(client.response().text(), kind, "{before} {after}");
+        }
+    }
+    server.stop();
+}
+
+#[test]
+fn a_future_that_the_loop_wakes_costs_no_more_system_calls_than_a_value() {
+    const NAME: &str = "a_future_that_the_loop_wakes_costs_no_more_system_calls_than_a_value";
+    const REQUESTS: usize = 20;
+    if is_again() {
+        let respond = |_: &Request<'_>| async {
+            turns(1).await;
+            "woken"
+        };
+        return on_loopback().run(respond).expect("it serves");
+    }
+    if !can_run("system calls", &["strace", "-o", "/dev/null", "true"]) {
+        return;
+    }
+    let trace = Path::new(env!("CARGO_TARGET_TMPDIR")).join("turns.strace");
+    let (_server, address) = Process::again_traced(NAME, "epoll_wait,sendto", &trace);
+    let mut client = Client::connect(address);
+    for _ in 0..REQUESTS {
+        assert_eq!(client.request(get("/")).text(), "woken");
+    }
+    let text = || fs::read_to_string(&trace).expect("a trace");
+    eventually("the trace has the sends", || {
+        text().matches("sendto(").count() == REQUESTS
+    });
+    let text = text();
+    let (_, after_first) = text.split_once("sendto(").expect("it has sends");
+    // A poll that returns at once is a turn that nothing needs.
+    let is_needless = |line: &&str| line.contains("epoll_wait(") && line.contains(", 0) = ");
+    let needless: Vec<&str> = after_first.lines().filter(is_needless).collect();
+    assert_eq!(needless, [""; 0]);
 }
 
 #[test]

@@ -206,8 +206,8 @@ where
     F: Future<Output = Result<T, FunctionError>>,
     R: Fn(T) -> Result<Response, FunctionError>,
 {
-    fn attach(&mut self, notify: Notify) {
-        self.future.attach(notify);
+    fn attach(&mut self, notify: Notify) -> bool {
+        self.future.attach(notify)
     }
 
     fn poll(&mut self, polls_left: &mut usize, _: Option<Wire<'_>>) -> Polled<Pending> {

@@ -36,7 +36,7 @@ impl Carried {
             None => channel,
         };
         let (notify, alarm) = (unpark_here(), Arc::<Alarm>::default());
-        alarm.attach(notify.clone());
+        let _ = alarm.attach(notify.clone());
         let source = body.attach(Attachment {
             notify: notify.clone(),
             // What waits for the loop counts there.

@@ -120,7 +120,8 @@ pub(crate) fn finish(
         }
         Eventual::Awaited(Some(Awaited::Future(future))) => future,
     };
-    future.attach(notify());
+    // Woken or not, it is polled at once.
+    let _ = future.attach(notify());
     loop {
         match future.poll(&mut 1, None) {
             Polled::Filled(pending) => return Some(pending),
@@ -176,8 +177,8 @@ struct ParkedResponse {
 }
 
 impl PollParked for ParkedResponse {
-    fn attach(&mut self, notify: Notify) {
-        self.future.attach(notify);
+    fn attach(&mut self, notify: Notify) -> bool {
+        self.future.attach(notify)
     }
 
     fn poll(&mut self, polls_left: &mut usize, wire: Option<Wire<'_>>) -> Polled<Pending> {
@@ -214,9 +215,11 @@ impl ParkedResponse {
                 Polled::Filled(Pending::Promise(promise))
             }
             Eventual::Awaited(Some(Awaited::Future(mut next))) => {
-                // It was polled when it was made.
-                if let Some(notify) = self.future.notify() {
-                    next.attach(notify);
+                // It was polled when it was made. If that has woken it, it is polled in the next turn.
+                if let Some(notify) = self.future.notify()
+                    && next.attach(notify.clone())
+                {
+                    notify.notify();
                 }
                 self.next = Some(next);
                 Polled::Pending
@@ -295,7 +298,7 @@ mod tests {
         })));
         let waker = waker.take().expect("it was polled at once");
         let (notify, notified) = counting();
-        future.attach(notify());
+        assert!(!future.attach(notify()));
         assert!(matches!(future.poll(&mut 1, None), Polled::Pending));
         assert_eq!((polls.get(), notified()), (1, 0));
         waker.wake_by_ref();
@@ -321,8 +324,8 @@ mod tests {
             Poll::Pending
         })));
         let (notify, notified) = counting();
-        future.attach(notify());
-        assert_eq!(notified(), 1);
+        assert!(future.attach(notify()), "it is to be polled");
+        assert_eq!(notified(), 0, "the caller polls it");
         assert!(matches!(future.poll(&mut 1, None), Polled::Filled(_)));
     }
 

@@ -185,9 +185,9 @@ enum Source {
 }
 
 impl PollParked for Informed {
-    fn attach(&mut self, notify: Notify) {
+    fn attach(&mut self, notify: Notify) -> bool {
         match &mut self.response {
-            Source::Ready(_) => {}
+            Source::Ready(_) => true,
             Source::Parked(future) => future.attach(notify),
         }
     }

@@ -386,7 +386,9 @@ impl Outcome {
 struct Panicked;
 
 impl PollParked for Panicked {
-    fn attach(&mut self, _: Notify) {}
+    fn attach(&mut self, _: Notify) -> bool {
+        true
+    }
 
     fn poll(&mut self, _: &mut usize, _: Option<Wire<'_>>) -> Polled<Pending> {
         Polled::Broken

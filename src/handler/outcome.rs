@@ -85,8 +85,9 @@ impl Wire<'_> {
 
 /// A future that was polled once and is not ready.
 pub(crate) trait PollParked {
-    /// Sets what to call when it is woken. A wake that has come already calls it at once.
-    fn attach(&mut self, notify: Notify);
+    /// Sets what to call when it is woken. Returns whether it was woken already, and is to be polled.
+    #[must_use]
+    fn attach(&mut self, notify: Notify) -> bool;
 
     /// Polls it if it was woken since the last poll, and if there are `polls_left`. What it sends before its response goes to
     /// `wire`, if there is one, and so does what it says of half-closes.

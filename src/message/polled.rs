@@ -195,7 +195,7 @@ impl<P: PollPiece> Polled<P> {
     /// `current` is what the thread works on during each poll.
     pub(crate) fn new(pieces: P, notify: Notify, current: Option<Box<CurrentRequest>>) -> Self {
         let alarm = Arc::new(Alarm::default());
-        alarm.attach(notify);
+        let _ = alarm.attach(notify);
         Self {
             pieces: Some(pieces),
             alarm,

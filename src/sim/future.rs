@@ -10,6 +10,7 @@ use std::rc::Rc;
 
 use super::background::{Background, Due, Job};
 use super::plan::{FutureEnd, IntendedPanic, WakeKind, pattern};
+use crate::handler::Outcome;
 use crate::message::response::Response;
 use crate::task::{Interval, JoinHandle, Sleep, interval, sleep, spawn};
 
@@ -173,9 +174,9 @@ impl SimulatedFuture {
 }
 
 impl Future for SimulatedFuture {
-    type Output = Response;
+    type Output = Outcome;
 
-    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Response> {
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Outcome> {
         self.check_poll(context);
         if self.waits > 0 {
             self.waits -= 1;
@@ -184,10 +185,25 @@ impl Future for SimulatedFuture {
             return Poll::Pending;
         }
         self.stage = Stage::Over;
-        if self.end == FutureEnd::Panic {
-            std::panic::panic_any(IntendedPanic);
-        }
-        Poll::Ready(Response::bytes(pattern(self.id, 99)))
+        let response = Response::bytes(pattern(self.id, 99));
+        Poll::Ready(match self.end {
+            FutureEnd::Panic => std::panic::panic_any(IntendedPanic),
+            FutureEnd::Another => {
+                let of = (self.id, 1);
+                Outcome::future(Self::new(
+                    &self.background,
+                    of,
+                    self.wake,
+                    FutureEnd::Response,
+                ))
+            }
+            FutureEnd::Informed => Outcome::informed(async |informer| {
+                let sent = informer.early_hints([("link", "</a.css>; rel=preload")]);
+                debug_assert!(sent.is_ok(), "these fields are valid");
+                response
+            }),
+            FutureEnd::Response | FutureEnd::PanicInDrop => response.into(),
+        })
     }
 }
 

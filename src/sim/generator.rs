@@ -397,12 +397,17 @@ fn random_writer(prng: &mut Prng) -> Action {
 }
 
 fn random_future(prng: &mut Prng) -> Action {
+    // From a sequence of its own: the other draws of each seed stay the same.
+    let mut own = prng.clone().fork();
     let wake = random_wake(prng);
-    let end = prng.choose(&[
+    let mut end = prng.choose(&[
         FutureEnd::Response,
         FutureEnd::Response,
         FutureEnd::Panic,
         FutureEnd::PanicInDrop,
     ]);
+    if end == FutureEnd::Response {
+        end = own.choose(&[end, FutureEnd::Another, FutureEnd::Informed]);
+    }
     Action::Future(prng.choose(&[0, 1, 2, 7]), wake, end)
 }

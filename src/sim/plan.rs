@@ -5,8 +5,8 @@ use core::fmt;
 use core::str::FromStr;
 
 use super::volatile_plan::VolatilePlan;
-pub(super) use super::writer_plan::WakeKind;
 use super::writer_plan::WriterPlan;
+pub(super) use super::writer_plan::{FutureEnd, WakeKind};
 
 /// A panic that a plan asks for. The panic hook does not report it.
 #[derive(Debug)]
@@ -19,17 +19,6 @@ pub(super) enum Completion {
     Dropped,
     /// Done, but not before the liveness phase.
     Late,
-}
-
-/// How a future ends.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum FutureEnd {
-    /// With a response.
-    Response,
-    /// With a panic in its last poll.
-    Panic,
-    /// With a response, but dropping the future panics.
-    PanicInDrop,
 }
 
 /// What the handler does with an upload.
@@ -240,14 +229,7 @@ impl FromStr for RequestPlan {
             "promise" => Action::Promise(number(0), completion(1)),
             "promised-stream" => Action::PromisedStream(len(0)),
             "promised-promise" => Action::PromisedPromise,
-            "future" => {
-                let end = match number(2) {
-                    0 => FutureEnd::Response,
-                    1 => FutureEnd::Panic,
-                    _ => FutureEnd::PanicInDrop,
-                };
-                Action::Future(len(0), wake(1), end)
-            }
+            "future" => Action::Future(len(0), wake(1), FutureEnd::of(number(2))),
             "count" => Action::Upload(UploadAction::Count),
             "pause" => Action::Upload(UploadAction::Pause(Some(number(0)))),
             "pause-late" => Action::Upload(UploadAction::Pause(None)),
@@ -382,11 +364,11 @@ pub(super) fn expected(plan: RequestPlan, body: &[u8]) -> Expected {
             ..Expected::whole(200, pattern(id, count * len))
         },
         Action::Writer(writer) => expected_of_writer(id, writer),
-        Action::Promise(_, Completion::Done | Completion::Late)
-        | Action::PromisedPromise
-        | Action::Future(_, _, FutureEnd::Response) => Expected::whole(200, pattern(id, 99)),
-        Action::Promise(_, Completion::Dropped)
-        | Action::Future(_, _, FutureEnd::Panic | FutureEnd::PanicInDrop) => {
+        Action::Promise(_, Completion::Done | Completion::Late) | Action::PromisedPromise => {
+            Expected::whole(200, pattern(id, 99))
+        }
+        Action::Future(_, _, end) if !end.panics() => Expected::whole(200, pattern(id, 99)),
+        Action::Promise(_, Completion::Dropped) | Action::Future(..) => {
             Expected::whole(500, FAILED)
         }
         Action::Upload(UploadAction::Early(len) | UploadAction::EarlyLater(len))

@@ -207,6 +207,9 @@ impl ResponseReader {
             self.continues += 1;
             return Ok(true);
         }
+        if status == 103 {
+            return Ok(true);
+        }
         let mut fields = Vec::new();
         for line in lines {
             let (name, value) = line

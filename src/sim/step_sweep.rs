@@ -259,6 +259,8 @@ fn timers_and_tasks(prng: &mut Prng, ids: &mut u64) -> Vec<Peer> {
                 future(WakeKind::Tick, FutureEnd::Response),
                 future(WakeKind::Task, FutureEnd::Response),
                 future(WakeKind::Several, FutureEnd::Response),
+                future(WakeKind::Own, FutureEnd::Another),
+                future(WakeKind::Several, FutureEnd::Informed),
             ],
         ),
         peer(

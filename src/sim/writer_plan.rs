@@ -1,4 +1,4 @@
-//! What the code of a body does, and what wakes code that waits.
+//! What the code of a body does, what wakes code that waits, and how a future ends.
 
 /// What wakes a future each time that it waits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,6 +31,38 @@ impl WakeKind {
             6 => Self::Task,
             _ => Self::Late,
         }
+    }
+}
+
+/// How a future ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum FutureEnd {
+    /// With a response.
+    Response,
+    /// With a panic in its last poll.
+    Panic,
+    /// With a response, but dropping the future panics.
+    PanicInDrop,
+    /// With another future, which waits once and ends with the response.
+    Another,
+    /// With early hints and a response that is ready.
+    Informed,
+}
+
+impl FutureEnd {
+    /// The end with this number.
+    pub(super) const fn of(number: u64) -> Self {
+        match number {
+            0 => Self::Response,
+            1 => Self::Panic,
+            2 => Self::PanicInDrop,
+            3 => Self::Another,
+            _ => Self::Informed,
+        }
+    }
+
+    pub(super) const fn panics(self) -> bool {
+        matches!(self, Self::Panic | Self::PanicInDrop)
     }
 }
 

@@ -50,15 +50,12 @@ impl Alarm {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Sets what a wake calls. A wake that has come already calls it at once.
-    pub(crate) fn attach(&self, notify: Notify) {
+    /// Sets what a wake calls. Returns whether a wake has come already: it calls nothing, and the caller has to see to a poll.
+    #[must_use]
+    pub(crate) fn attach(&self, notify: Notify) -> bool {
         let mut state = self.lock();
-        let is_woken = state.stage == Stage::Woken;
-        let notify = state.notify.insert(notify).clone();
-        drop(state);
-        if is_woken {
-            notify.notify();
-        }
+        state.notify = Some(notify);
+        state.stage == Stage::Woken
     }
 
     /// What a wake calls, if that is set.

@@ -89,9 +89,10 @@ impl<F: ?Sized> Parked<F> {
         Self::new(future, Arc::new(Alarm::woken()))
     }
 
-    /// Sets what to call when it is woken. A wake that has come already calls it at once.
-    pub(crate) fn attach(&self, notify: Notify) {
-        self.alarm.attach(notify);
+    /// Sets what to call when it is woken. Returns whether it was woken already, and is to be polled.
+    #[must_use]
+    pub(crate) fn attach(&self, notify: Notify) -> bool {
+        self.alarm.attach(notify)
     }
 
     /// What a wake calls.

@@ -221,7 +221,9 @@ struct Task<F: Future> {
 
 impl<F: Future> PollTask for Task<F> {
     fn attach(&self, notify: Notify) {
-        self.future.attach(notify);
+        if self.future.attach(notify.clone()) {
+            notify.notify();
+        }
     }
 
     fn poll(&mut self) -> Polled<()> {

@@ -40,7 +40,11 @@ impl<O: Os, H: Handler> Driver<'_, O, H> {
         let source = &mut self.session.work().source;
         *source = ResponseSource::Awaited(awaited);
         if let ResponseSource::Awaited(Awaited::Future(future)) = source {
-            future.attach(self.context.notify());
+            let notify = self.context.notify();
+            // One that was woken in its first poll is polled in this turn, if there is a poll left: that needs no wake-up.
+            if future.attach(notify.clone()) && self.polls_left == 0 {
+                notify.notify();
+            }
         }
     }
 
