@@ -1,7 +1,7 @@
 //! Uploads of any size, stored as they arrive, and their downloads.
 //!
 //! ```console
-//! $ cargo run --example files --features files,json,log -- $(mktemp -d)
+//! $ cargo run --example files --features files,json -- $(mktemp -d)
 //! $ curl -F file=@Cargo.toml -F file=@Cargo.lock localhost:9000/files
 //! ["Cargo.toml","Cargo.lock"]
 //! $ curl -r 0-10 localhost:9000/files/Cargo.toml
@@ -19,7 +19,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use coldstart::handler::{Blocking, Files};
-use coldstart::message::{Head, Incoming};
+use coldstart::message::{Head, Incoming, IncomingError};
 use coldstart::{Function, Response, Router, Status};
 use futures_util::stream;
 use tempfile::NamedTempFile;
@@ -47,13 +47,13 @@ fn upload(
             let name = name.ok_or(Status::UNPROCESSABLE_CONTENT)?.to_owned();
             let (path, folder) = (folder.join(&name), folder.clone());
             let created = threads.run(move || NamedTempFile::new_in(folder));
-            let mut file = created.await?.map_err(fail)?;
+            let mut file = created.await??;
             while let Some(chunk) = part.chunk().await.map_err(refuse)? {
                 let written = threads.run(move || file.write_all(&chunk).map(|()| file));
-                file = written.await?.map_err(fail)?;
+                file = written.await??;
             }
             let stored = threads.run(move || file.persist(path).map_err(io::Error::from));
-            stored.await?.map_err(fail)?;
+            stored.await??;
             names.push(name);
         }
         Ok(Response::json(&names).status(Status::CREATED))
@@ -62,7 +62,7 @@ fn upload(
 
 async fn list(Store { folder, threads }: Store) -> Result<Response, Response> {
     let entries = threads.run(move || folder.read_dir()?.collect::<io::Result<Vec<_>>>());
-    let entries = entries.await?.map_err(fail)?.into_iter();
+    let entries = entries.await??.into_iter();
     let names = entries.filter_map(|entry| entry.file_name().into_string().ok());
     let names: Vec<String> = names.filter(|name| is_plain(name)).collect();
     Ok(Response::json(&names))
@@ -74,16 +74,15 @@ fn is_plain(name: &str) -> bool {
 }
 
 fn refuse(error: multer::Error) -> Response {
+    if let multer::Error::StreamReadFailed(cause) = &error
+        && let Some(cause) = cause.downcast_ref::<IncomingError>()
+    {
+        return Response::from(*cause); // It is too large, or too slow.
+    }
     Response::text(format!("{error}\n")).status(Status::BAD_REQUEST)
 }
 
-fn fail(error: io::Error) -> Response {
-    log::error!("the disk: {error}");
-    Response::new(Status::INTERNAL_SERVER_ERROR)
-}
-
 fn main() -> Result<ExitCode, Box<dyn Error>> {
-    coldstart::function::log_to_stdout();
     let folder = PathBuf::from(std::env::args().nth(1).as_deref().unwrap_or("/tmp"));
     let threads = Blocking::threads(4);
     let files = Router::new().files("/files", Files::new(&folder)?);

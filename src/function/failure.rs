@@ -4,6 +4,7 @@ use core::error::Error;
 use core::fmt;
 use std::any::Any;
 use std::borrow::Cow;
+use std::io;
 
 use crate::current_request::CurrentRequest;
 use crate::handler::outcome::IntoResponse;
@@ -102,6 +103,26 @@ impl IntoResponse for FunctionError {
             &format_args!("Invoke failed: {self}"),
         );
         Response::new(Status::INTERNAL_SERVER_ERROR).header(STATUS_FIELD, "404")
+    }
+}
+
+impl From<FunctionError> for Response {
+    fn from(error: FunctionError) -> Self {
+        error.into_response()
+    }
+}
+
+/// 500. It may name files and addresses, so the reason goes to the log alone.
+impl IntoResponse for io::Error {
+    fn into_response(self) -> Response {
+        record::write("ERROR", CurrentRequest::current().name(), &self);
+        Response::new(Status::INTERNAL_SERVER_ERROR)
+    }
+}
+
+impl From<io::Error> for Response {
+    fn from(error: io::Error) -> Self {
+        error.into_response()
     }
 }
 

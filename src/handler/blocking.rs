@@ -195,16 +195,24 @@ impl<H: Handler + Clone + Send + 'static> Blocking<H> {
     ///
     /// On a thread of this very pool the closure runs in this call, since all threads could otherwise wait for each other.
     ///
-    /// ```
-    /// use coldstart::handler::{Blocking, Busy};
-    /// use coldstart::{Router, TestRequest};
+    /// A closure that can fail needs two `?`: the first sends a 503 if too many wait, the second what the closure's error is as a
+    /// response, for an [`io::Error`](std::io::Error) 500. A pool in a `static` needs no place in a router's state:
     ///
-    /// let threads = Blocking::threads(2);
-    /// let mut router = Router::new().get("/host", move |_| {
-    ///     let read = threads.run(|| std::fs::read_to_string("/proc/sys/kernel/ostype"));
-    ///     async move { Ok::<_, Busy>(read.await?.unwrap_or_default()) }
-    /// });
-    /// assert!(TestRequest::get("/host").run_handler(&mut router).text().len() < 100);
+    /// ```
+    /// use std::fs;
+    /// use std::sync::LazyLock;
+    ///
+    /// use coldstart::handler::Blocking;
+    /// use coldstart::{Response, Router, TestRequest};
+    ///
+    /// static THREADS: LazyLock<Blocking> = LazyLock::new(|| Blocking::threads(4));
+    ///
+    /// async fn note() -> Result<String, Response> {
+    ///     Ok(THREADS.run(|| fs::read_to_string("no-such-note")).await??)
+    /// }
+    ///
+    /// let mut router = Router::new().get("/note", |_| note());
+    /// assert_eq!(TestRequest::get("/note").run_handler(&mut router).status(), 500);
     /// ```
     pub fn run<T: Send + 'static>(
         &self,

@@ -92,12 +92,6 @@ impl fmt::Display for Busy {
 
 impl Error for Busy {}
 
-impl From<Busy> for Response {
-    fn from(busy: Busy) -> Self {
-        busy.into_response()
-    }
-}
-
 impl IntoResponse for Busy {
     fn into_response(self) -> Response {
         Self::refuse(Response::text(""))

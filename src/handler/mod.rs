@@ -151,6 +151,7 @@
 pub(crate) mod blocking;
 mod carried;
 mod closure;
+mod errors;
 #[cfg(feature = "files")]
 pub(crate) mod files;
 pub(crate) mod future;

@@ -13,11 +13,9 @@ use crate::message::headers::{HeaderName, HeaderValue, InvalidHeader};
 #[cfg(feature = "http")]
 use crate::message::http::InvalidStatus;
 use crate::message::local::LocalBody;
-use crate::message::rejection::Rejection;
 use crate::message::response::{Response, Status};
 use crate::sync::notify::Notify;
 use crate::sync::oneshot::{Polled, Receiver};
-use crate::task::Elapsed;
 
 /// What a handler returns: a response, the promise of one that another thread completes, or a future of one.
 ///
@@ -311,7 +309,13 @@ impl<T: IntoResponse> IntoOutcome for T {
 /// | `Option<T>` | the response of `T`, or 404 |
 /// | `Result<T, E>` | either side's response |
 /// | `http::Response<B>` (feature `http`) | as `Response::from_http` makes it; 500 if its status is not a final one |
-/// | [`Rejection`] | 400, 415 or 422, and why |
+/// | [`Rejection`](crate::message::Rejection) | 400, 415 or 422, and why |
+/// | [`IncomingError`](crate::message::IncomingError) | 400, 408, 413 or 503, and why |
+/// | [`Busy`](super::Busy), [`SpawnError`](crate::task::SpawnError), [`JoinError`](crate::task::JoinError), [`Elapsed`](crate::task::Elapsed) | 503 if there is no room, 504 if it took too long, otherwise 500 |
+/// | [`io::Error`](std::io::Error), [`FunctionError`](crate::function::FunctionError) | 500; the reason goes to the log alone |
+///
+/// In a handler that returns a `Result<_, Response>`, `?` makes a response of each error in the last four rows. In one that returns
+/// a `Result<_, Status>` it takes the status of the first three.
 ///
 /// ```
 /// use coldstart::{Request, Status, TestRequest};
@@ -333,13 +337,6 @@ impl<T: IntoResponse> IntoOutcome for T {
 pub trait IntoResponse {
     /// The response.
     fn into_response(self) -> Response;
-}
-
-/// 504 (RFC 9110 §15.6.5): what the handler waited for took too long.
-impl IntoResponse for Elapsed {
-    fn into_response(self) -> Response {
-        Response::text("it took too long\n").status(Status::GATEWAY_TIMEOUT)
-    }
 }
 
 impl IntoResponse for Response {
@@ -405,12 +402,6 @@ impl<B: http_body::Body + Send + 'static> IntoResponse for http::Response<B> {
         Response::from_http(self).unwrap_or_else(|error| {
             Response::text(format!("{error}\n")).status(Status::INTERNAL_SERVER_ERROR)
         })
-    }
-}
-
-impl IntoResponse for Rejection {
-    fn into_response(self) -> Response {
-        self.into()
     }
 }
 

@@ -345,12 +345,6 @@ where
     }
 }
 
-impl From<IncomingError> for Response {
-    fn from(error: IncomingError) -> Self {
-        error.into_response()
-    }
-}
-
 impl IntoResponse for IncomingError {
     fn into_response(self) -> Response {
         let refusal = self.refusal();

@@ -8,7 +8,7 @@ use super::response::{Response, Status};
 
 /// Why a part of a request is not what a handler wants: 400, 415 or 422 with one line of text.
 ///
-/// It converts into a [`Response`], so `?` in a handler that returns `Result<_, Response>` sends it. A handler that wants another
+/// It converts into a [`Response`] and into a [`Status`], so `?` in a handler that returns a `Result` with one of them sends it. A handler that wants another
 /// response matches on [`status`](Self::status), or maps the error.
 ///
 /// ```
@@ -63,6 +63,12 @@ impl From<Rejection> for Response {
         let mut text = rejection.text;
         text.push('\n');
         Self::text(text).status(rejection.status)
+    }
+}
+
+impl From<Rejection> for Status {
+    fn from(rejection: Rejection) -> Self {
+        rejection.status
     }
 }
 

@@ -3,8 +3,9 @@
 //~ an error becomes a response by `map_err`
 use coldstart::{Request, Router};
 
-fn read(_: &Request<'_>) -> Result<String, std::io::Error> {
-    std::fs::read_to_string("note")
+fn read(request: &Request<'_>) -> Result<String, std::num::ParseIntError> {
+    let number: u8 = request.path().parse()?;
+    Ok(number.to_string())
 }
 
 fn main() {
