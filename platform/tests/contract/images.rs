@@ -18,12 +18,12 @@ use crate::sandbox;
 use crate::support::{DEADLINE, Reply, coldstart_in, file, free_port, interpreter, stderr, stdout};
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_coldstart");
-const X86_64: u16 = 62;
-const ARM64: u16 = 183;
+pub(crate) const X86_64: u16 = 62;
+pub(crate) const ARM64: u16 = 183;
 const RISC_V: u16 = 243;
 
 /// The header of a static executable, which is all that is looked at. Nothing in these tests starts it.
-fn executable(machine: u16) -> Vec<u8> {
+pub(crate) fn executable(machine: u16) -> Vec<u8> {
     let mut bytes = b"\x7fELF\x02\x01\x01".to_vec();
     bytes.resize(16, 0);
     bytes.extend(2_u16.to_le_bytes());

@@ -23,6 +23,7 @@ mod mistakes;
 mod other_system;
 mod packages;
 mod page;
+mod pages;
 mod readme;
 mod release;
 mod sandbox;
