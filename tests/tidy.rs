@@ -7,6 +7,8 @@
 mod circles;
 #[path = "tidy/citations.rs"]
 mod citations;
+#[path = "tidy/commands.rs"]
+mod commands;
 #[path = "tidy/english.rs"]
 mod english;
 #[path = "tidy/links.rs"]
