@@ -17,6 +17,7 @@ use std::error::Error;
 use std::io::{self, Write as _};
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::sync::LazyLock;
 
 use coldstart::handler::{Blocking, Files};
 use coldstart::message::{Head, Incoming, IncomingError};
@@ -24,18 +25,14 @@ use coldstart::{Function, Response, Router, Status};
 use futures_util::stream;
 use tempfile::NamedTempFile;
 
-#[derive(Clone)]
-struct Store {
-    folder: PathBuf,
-    /// The loop does not wait for the disk.
-    threads: Blocking,
-}
+/// The loop does not wait for the disk.
+static THREADS: LazyLock<Blocking> = LazyLock::new(|| Blocking::threads(4));
 
 /// Stores each part under the name that its client gave it. A part that does not arrive whole leaves nothing.
 fn upload(
     head: &Head<'_>,
     mut body: Incoming,
-    Store { folder, threads }: Store,
+    folder: PathBuf,
 ) -> impl Future<Output = Result<Response, Response>> + use<> {
     let boundary = multer::parse_boundary(head.header("content-type").unwrap_or_default());
     let chunks = stream::poll_fn(move |context| body.poll_chunk(context).map(Result::transpose));
@@ -46,13 +43,12 @@ fn upload(
             let name = part.file_name().filter(|name| is_plain(name));
             let name = name.ok_or(Status::UNPROCESSABLE_CONTENT)?.to_owned();
             let (path, folder) = (folder.join(&name), folder.clone());
-            let created = threads.run(move || NamedTempFile::new_in(folder));
-            let mut file = created.await??;
+            let mut file = THREADS.run(|| NamedTempFile::new_in(folder)).await??;
             while let Some(chunk) = part.chunk().await.map_err(refuse)? {
-                let written = threads.run(move || file.write_all(&chunk).map(|()| file));
+                let written = THREADS.run(move || file.write_all(&chunk).map(|()| file));
                 file = written.await??;
             }
-            let stored = threads.run(move || file.persist(path).map_err(io::Error::from));
+            let stored = THREADS.run(|| file.persist(path).map_err(io::Error::from));
             stored.await??;
             names.push(name);
         }
@@ -60,8 +56,8 @@ fn upload(
     }
 }
 
-async fn list(Store { folder, threads }: Store) -> Result<Response, Response> {
-    let entries = threads.run(move || folder.read_dir()?.collect::<io::Result<Vec<_>>>());
+async fn list(folder: PathBuf) -> Result<Response, Response> {
+    let entries = THREADS.run(move || folder.read_dir()?.collect::<io::Result<Vec<_>>>());
     let entries = entries.await??.into_iter();
     let names = entries.filter_map(|entry| entry.file_name().into_string().ok());
     let names: Vec<String> = names.filter(|name| is_plain(name)).collect();
@@ -84,11 +80,10 @@ fn refuse(error: multer::Error) -> Response {
 
 fn main() -> Result<ExitCode, Box<dyn Error>> {
     let folder = PathBuf::from(std::env::args().nth(1).as_deref().unwrap_or("/tmp"));
-    let threads = Blocking::threads(4);
     let files = Router::new().files("/files", Files::new(&folder)?);
     let router = files
-        .with_state(Store { folder, threads })
-        .get("/files", |_, store| list(store))
+        .with_state(folder)
+        .get("/files", |_, folder| list(folder))
         .post_incoming("/files", upload);
     Ok(Function::new().http_handler(router).run())
 }

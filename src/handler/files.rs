@@ -82,6 +82,23 @@ impl Router {
     /// # }
     /// ```
     ///
+    /// Their pattern is `/static/{*path}`. A route for another method in the same place has to have that pattern as well: a more
+    /// specific one, such as `/static/{name}`, is all that is asked for its paths, and has no GET.
+    ///
+    /// ```
+    /// use coldstart::handler::Files;
+    /// use coldstart::{Router, Status, TestRequest};
+    ///
+    /// # fn main() -> std::io::Result<()> {
+    /// let mut router = Router::new()
+    ///     .files("/notes", Files::new(std::env::temp_dir())?)
+    ///     .put("/notes/{*path}", |_| Status::CREATED);
+    /// assert_eq!(TestRequest::new("PUT", "/notes/a").run_handler(&mut router).status(), 201);
+    /// assert_eq!(TestRequest::get("/notes/no-such-note").run_handler(&mut router).status(), 404);
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
     /// # Panics
     ///
     /// As [`route`](Self::route).

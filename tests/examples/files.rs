@@ -88,6 +88,16 @@ fn no_name_leads_elsewhere_and_what_is_no_upload_is_refused() {
         let refused = Client::connect(address).request(request);
         assert_eq!(refused.status, 400, "{content_type}");
     }
+    // What is wrong with the body itself is said as everywhere.
+    let wrong = format!(
+        "POST /files HTTP/1.1\r\nHost: a\r\nContent-Type: multipart/form-data; boundary={BOUNDARY}\r\n\
+         Transfer-Encoding: chunked\r\n\r\nno length\r\n"
+    );
+    let refused = Client::connect(address).request(wrong);
+    assert_eq!(
+        (refused.status, refused.text()),
+        (400, "a chunk is malformed".to_owned())
+    );
     assert_eq!(std::fs::read_dir(&inner).expect("a folder").count(), 0);
     assert_eq!(
         std::fs::read_dir(folder.path()).expect("a folder").count(),
