@@ -628,6 +628,26 @@ fn assert_built_project_works(kind: &str, test: &[&str], profile: &[(&str, &str)
         "{}",
         stdout(&checked)
     );
+    assert_call_works(&project);
+}
+
+/// Makes the call that the README of a new project ends with.
+fn assert_call_works(project: &Path) {
+    if interpreter(&["curl"]).is_none() {
+        return;
+    }
+    let page = fs::read_to_string(project.join("README.md")).expect("the page");
+    let (_, call) = page.split_once("\ncurl ").expect("a call");
+    let (call, _) = call.split_once("\n```").expect("its end");
+    let port = free_port().to_string();
+    let place = project.to_str().expect("text");
+    let gateway = Gateway::start(&["--no-build", "--port", &port, place]);
+    let call = call.replace("127.0.0.1:8080", &gateway.address);
+    let call = format!("curl --fail --silent --show-error --max-time 30 --noproxy '*' {call}");
+    let called = Command::new("sh").args(["-c", &call]).output();
+    let called = called.expect("a shell");
+    assert!(called.status.success(), "{call}: {}", stderr(&called));
+    assert!(!called.stdout.is_empty(), "{call}");
 }
 
 pub(crate) static BUILDS: std::sync::Mutex<()> = std::sync::Mutex::new(());
