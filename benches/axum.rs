@@ -1,7 +1,7 @@
 //! One application of axum's on hyper and on this server, without and with a tokio runtime beside it.
 //!
 //! `cargo bench --bench axum -- [starts=40] [rounds=5] [ms=300] [streams=2000] [seconds=3]`. The application is `benches/peers/axum`: a
-//! greeting, an order in JSON, a stream of events. The programs differ in their `main` alone, and are built with the same flags,
+//! greeting, an order in JSON, streams of events. The programs differ in their `main` alone, and are built with the same flags,
 //! statically. Each serves from one thread, on one core; the load has the other. They take turns in each round. A figure is the
 //! median of the rounds, and its ratio to hyper that of the rounds' ratios.
 //!
@@ -30,6 +30,8 @@ const GET: &str =
     "GET /hello HTTP/1.1\r\nHost: localhost:9000\r\nUser-Agent: axum/1\r\nAccept: */*\r\n\r\n";
 const ORDER: &str = r#"{"customer":"Ada","lines":[{"name":"tea","count":2,"price":350},{"name":"milk","count":1,"price":120},{"name":"sugar","count":3,"price":95}]}"#;
 const RECEIPT: &str = r#"{"customer":"Ada","names":["tea","milk","sugar"],"total":1105}"#;
+/// How long bursts of events follow one another.
+const BURSTS_TIME: Duration = Duration::from_millis(500);
 /// As many as axum accepts within the patience of the load on a busy machine.
 const IDLE_CONNECTIONS: usize = 2000;
 
@@ -149,16 +151,23 @@ fn event_rows(programs: &[Program], failures: &mut Vec<String>) -> Vec<Row> {
         .iter()
         .map(|_| streams::Series::default())
         .collect();
+    let mut bursts: Vec<Vec<f64>> = programs.iter().map(|_| Vec::new()).collect();
     for round in 1..=rounds {
         eprintln!("events, round {round} of {rounds}");
-        for (program, series) in programs.iter().zip(&mut series) {
+        let all = programs.iter().zip(&mut series).zip(&mut bursts);
+        for ((program, series), bursts) in all {
             if let Err(why) = streams::measure(program, count, seconds, series) {
                 failures.push(format!("events: {} {why}", program.name));
+            }
+            match streams::burst(program, "/burst", BURSTS_TIME) {
+                Ok(cpu) => bursts.push(cpu),
+                Err(why) => failures.push(format!("burst: {} {why}", program.name)),
             }
         }
     }
     vec![
         row("event", "µs", &series, |one| one.cpu_per_event.clone()),
+        row("burst", "µs", &bursts, Clone::clone),
         row("stream", "bytes", &series, |one| {
             one.memory_per_stream.clone()
         }),

@@ -51,7 +51,7 @@ impl Row {
     }
 }
 
-pub(crate) const ROWS: [Row; 17] = [
+pub(crate) const ROWS: [Row; 18] = [
     row("first-byte", "Start to first byte", Unit::Micros).at_most(0.70),
     row("start-cpu", "CPU time of a start", Unit::Micros),
     row("faults", "Page faults of a start", Unit::Count),
@@ -66,6 +66,11 @@ pub(crate) const ROWS: [Row; 17] = [
     row("pipelined-64", "CPU time of a pipelined GET", Unit::Micros).at_most(0.50),
     row("json-64", "CPU time of a POST of JSON", Unit::Micros),
     row("event", "CPU time of a server-sent event", Unit::Micros),
+    row(
+        "burst",
+        "CPU time of an event of 2 000 at once",
+        Unit::Micros,
+    ),
     row("stream", "Memory per stream of events", Unit::Bytes),
     row("memory", "Memory after load", Unit::Bytes),
     row("idle", "Memory per idle connection", Unit::Bytes).at_most(0.05),
@@ -88,8 +93,9 @@ pub(crate) const ROWS: [Row; 17] = [
 ];
 
 /// What the README leaves to the page.
-const ONLY_ON_THE_PAGE: [&str; 6] = [
+const ONLY_ON_THE_PAGE: [&str; 7] = [
     "start-cpu",
+    "burst",
     "stream",
     "instructions-get",
     "instructions-platform",

@@ -291,9 +291,12 @@ pub(crate) enum Under {
     ColdstartTokio,
     /// With this library's allocator.
     HyperAllocator,
+    /// Only events, through a channel.
+    HyperChannel,
 }
 
 impl Under {
+    /// Those that run the whole application.
     pub(crate) const ALL: [Self; 5] = [
         Self::Hyper,
         Self::Coldstart,
@@ -310,6 +313,7 @@ impl Under {
             Self::ColdstartStd => "axum-coldstart-std",
             Self::ColdstartTokio => "axum-coldstart-tokio",
             Self::HyperAllocator => "axum-allocator",
+            Self::HyperChannel => "axum-channel",
         }
     }
 }
@@ -326,6 +330,7 @@ fn axum_for(under: Under, target: &str) -> Option<Program> {
         Under::ColdstartStd => ("axum-on-coldstart-std", "coldstart"),
         Under::ColdstartTokio => ("axum-on-coldstart-tokio", "coldstart-tokio"),
         Under::HyperAllocator => ("axum-on-hyper-allocator", "hyper-allocator"),
+        Under::HyperChannel => ("axum-on-hyper-channel", "hyper-channel"),
     };
     let which = ["--package", "peer-axum", "--features", feature, "--bin"];
     let built = of_peers(
@@ -403,8 +408,8 @@ pub(crate) fn of_files(
     (servers, program("receive", own, receive))
 }
 
-/// What sends events: this program after `serve`, and others, all with glibc's allocator or their own.
-pub(crate) fn event_streams(serve: &'static str) -> Vec<Program> {
+/// What sends events: this program after `serve`, and others, all with glibc's allocator or their own; and axum with a channel.
+pub(crate) fn event_streams(serve: &'static str) -> (Vec<Program>, Option<Program>) {
     let ours = Program {
         name: "coldstart",
         path: std::env::current_exe().expect("a path of this program"),
@@ -414,9 +419,8 @@ pub(crate) fn event_streams(serve: &'static str) -> Vec<Program> {
         axum_for(Under::Hyper, GNU),
         present("go", "does not build", go()),
     ];
-    std::iter::once(ours)
-        .chain(peers.into_iter().flatten())
-        .collect()
+    let programs = std::iter::once(ours).chain(peers.into_iter().flatten());
+    (programs.collect(), axum_for(Under::HyperChannel, GNU))
 }
 
 fn go() -> Option<Program> {

@@ -1,4 +1,5 @@
-//! One server that sends an event a second on each of many streams: CPU time per event, and memory per stream.
+//! One server that sends events: one a second on each of many streams, or as many as its one peer takes. CPU time per event, and
+//! memory per stream.
 
 use std::io::{Read as _, Write as _};
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
@@ -10,6 +11,10 @@ use super::programs::Program;
 
 /// How often each stream has an event.
 pub(crate) const PERIOD: Duration = Duration::from_secs(1);
+/// How many events a burst has.
+pub(crate) const BURST: usize = 2000;
+/// What ends the response that a burst is: its last chunk.
+const LAST: &[u8] = b"\r\n0\r\n\r\n";
 /// Once all streams are open, for what their opening has left.
 const SETTLING: Duration = Duration::from_secs(2);
 const REQUEST: &[u8] =
@@ -36,9 +41,7 @@ pub(crate) fn measure(
     window: Duration,
     series: &mut Series,
 ) -> Result<(), String> {
-    let free = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).map_err(|error| error.to_string())?;
-    let port = free.local_addr().map_err(|error| error.to_string())?.port();
-    drop(free);
+    let port = free_port().map_err(|error| error.to_string())?;
     let child = Child::start(&program.path, &program.arguments(port), port);
     let mut client = Client::new();
     client.open(port, 1)?;
@@ -61,6 +64,64 @@ pub(crate) fn measure(
     let grown = child.memory().saturating_sub(memory);
     series.memory_per_stream.push(grown as f64 / streams as f64);
     child.end();
+    Ok(())
+}
+
+fn free_port() -> std::io::Result<u16> {
+    let free = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
+    Ok(free.local_addr()?.port())
+}
+
+/// CPU time per event, in microseconds, of bursts that follow one another on one connection, the requests included.
+///
+/// # Errors
+///
+/// How the server failed.
+pub(crate) fn burst(program: &Program, target: &str, window: Duration) -> Result<f64, String> {
+    let port = free_port().map_err(|error| error.to_string())?;
+    let child = Child::start(&program.path, &program.arguments(port), port);
+    let until = Instant::now() + Duration::from_secs(10);
+    let mut socket = loop {
+        match TcpStream::connect((Ipv4Addr::LOCALHOST, port)) {
+            Ok(socket) => break socket,
+            Err(error) if Instant::now() > until => return Err(format!("does not start: {error}")),
+            Err(_) => std::thread::sleep(Duration::from_millis(5)),
+        }
+    };
+    let mut take = || take_burst(&mut socket, target);
+    // What is only done once is not counted.
+    take()?;
+    let (cpu, until, mut bursts) = (child.cpu(), Instant::now() + window, 0);
+    while Instant::now() < until {
+        take()?;
+        bursts += 1;
+    }
+    let cpu = child.cpu().saturating_sub(cpu);
+    child.end();
+    Ok(cpu.as_secs_f64() * 1e6 / (bursts * BURST) as f64)
+}
+
+/// Asks for a burst and reads it.
+fn take_burst(socket: &mut TcpStream, target: &str) -> Result<(), String> {
+    let request = format!("GET {target} HTTP/1.1\r\nHost: localhost\r\n\r\n");
+    let failed = |error: std::io::Error| format!("cuts a burst: {error}");
+    socket.set_read_timeout(Some(SETTLING)).map_err(failed)?;
+    socket.write_all(request.as_bytes()).map_err(failed)?;
+    let (mut events, mut tail) = (0, Vec::new());
+    let mut buffer = vec![0; 64 * 1024];
+    while !tail.ends_with(LAST) {
+        let len = socket.read(&mut buffer).map_err(failed)?;
+        let read = buffer.get(..len).unwrap_or_default();
+        if read.is_empty() {
+            return Err("ends a burst early".to_owned());
+        }
+        events += read.iter().filter(|byte| **byte == MARK).count();
+        tail.drain(..tail.len().saturating_sub(LAST.len()));
+        tail.extend_from_slice(read.get(len.saturating_sub(LAST.len())..).unwrap_or(read));
+    }
+    if events != BURST {
+        return Err(format!("sends {events} events in a burst of {BURST}"));
+    }
     Ok(())
 }
 

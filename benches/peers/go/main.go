@@ -36,5 +36,12 @@ func main() {
 			}
 		}
 	})
+	http.HandleFunc("/burst", func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "text/event-stream")
+		for event := 0; event < 2000; event++ {
+			io.WriteString(w, "data: @\n\n")
+			w.(http.Flusher).Flush()
+		}
+	})
 	panic(http.ListenAndServe("0.0.0.0:"+os.Args[1], nil))
 }

@@ -6,7 +6,7 @@ use axum::body::Bytes;
 use axum::response::sse::{Event, Sse};
 use axum::routing::{get, post};
 use axum::{Json, Router};
-use futures_util::stream::{Stream, StreamExt as _};
+use futures_util::stream::{self, Stream, StreamExt as _};
 use serde::{Deserialize, Serialize};
 
 #[derive(Deserialize)]
@@ -35,6 +35,11 @@ async fn order(Json(order): Json<Order>) -> Json<Receipt> {
     Json(Receipt { customer: order.customer, names, total })
 }
 
+/// As many events as in `benches/support/streams.rs`, as fast as they are taken.
+async fn burst() -> Sse<impl Stream<Item = Result<Event, Infallible>>> {
+    Sse::new(stream::iter((0..2000).map(|_| Ok(Event::default().data("@")))))
+}
+
 /// The application. An event is sent for each item of `ticks`, which a timer of the server's makes.
 pub fn router<T: Stream<Item = ()> + Send + 'static>(ticks: fn() -> T) -> Router {
     let events = async move || {
@@ -46,5 +51,6 @@ pub fn router<T: Stream<Item = ()> + Send + 'static>(ticks: fn() -> T) -> Router
         .route("/echo", post(async |body: Bytes| body))
         .route("/orders", post(order))
         .route("/events", get(events))
+        .route("/burst", get(burst))
         .with_state(())
 }
