@@ -2,19 +2,17 @@
 
 use core::fmt;
 use core::task::{Context, Poll, Waker};
-use std::collections::VecDeque;
 use std::sync::{Arc, PoisonError};
 
 use bytes::Bytes;
 
-use crate::limits::{CHANNEL_PIECE_LEN, CHANNEL_PIECES_MIN};
 use crate::message::body::{Arriving, Attachment, Body, Content, Piece, PieceSource};
 use crate::message::peer::PeerState;
+use crate::message::pieces::Pieces;
 use crate::message::trailers::{Closing, EndWithTrailers, Trailers, announced};
 use crate::sync::contain::contain;
 use crate::sync::elsewhere::WorkElsewhere;
 use crate::sync::loop_thread::is_loop_thread;
-use crate::sync::memory::Memory;
 use crate::sync::notify::Notify;
 use crate::sync::thread::{self, ThreadId};
 use crate::sync::{Condvar, Mutex, MutexGuard};
@@ -56,13 +54,12 @@ impl Body {
 pub(crate) fn channel(bytes_max: usize) -> (BodySender, BodySource) {
     let channel = Arc::new(Channel {
         queue: Mutex::new(Queue {
-            pieces: VecDeque::new(),
-            len: 0,
-            memory: None,
+            held: Pieces::default(),
             refused_len: 0,
             sender: SenderState::Sending,
             receiver: ReceiverState::Unattached,
             waiting: None,
+            blocked: 0,
             closing: None,
             is_half_closed: false,
         }),
@@ -85,16 +82,15 @@ struct Channel {
 }
 
 struct Queue {
-    pieces: VecDeque<Bytes>,
-    len: usize,
-    /// Where the pieces count, once the body has reached the loop.
-    memory: Option<Arc<Memory>>,
+    held: Pieces,
     /// The length of the last piece that was returned; 0 once one was taken.
     refused_len: usize,
     sender: SenderState,
     receiver: ReceiverState,
     /// An async task that waits for room.
     waiting: Option<Waker>,
+    /// Threads that wait for room: without one, making room needs no system call.
+    blocked: usize,
     /// What follows the last piece.
     closing: Option<Box<Closing>>,
     /// The peer has ended its side.
@@ -131,27 +127,44 @@ impl Channel {
 
     /// One piece may always wait, so that a channel goes on while others hold all memory.
     fn has_room(&self, queue: &Queue, len: usize) -> bool {
-        let pieces_max = (self.bytes_max / CHANNEL_PIECE_LEN).max(CHANNEL_PIECES_MIN);
-        queue.len == 0
-            || queue.len.saturating_add(len) <= self.bytes_max
-                && queue.pieces.len() < pieces_max
-                && queue
-                    .memory
-                    .as_ref()
-                    .is_none_or(|memory| memory.has_room(len))
+        queue.held.has_room(len, self.bytes_max)
     }
 
     /// Takes the piece, unless the loop no longer reads the channel. What stays with the caller is dropped outside the lock: a
     /// piece's memory may belong to foreign code, which may do anything when it is freed.
     fn push(&self, queue: &mut Queue, piece: &mut Bytes) -> Result<(), SendError> {
+        self.put(queue, piece.len(), |held| held.push(std::mem::take(piece)))
+    }
+
+    /// Adds this many bytes, for which there is room, unless the channel is over, and wakes the loop if it may be asleep.
+    fn put(
+        &self,
+        queue: &mut Queue,
+        len: usize,
+        put: impl FnOnce(&mut Pieces),
+    ) -> Result<(), SendError> {
         if queue.is_over() {
             return Err(SendError::PeerGone);
         }
-        if !piece.is_empty() {
-            debug_assert!(self.has_room(queue, piece.len()), "more than may wait");
-            queue.push(std::mem::take(piece));
+        if len > 0 {
+            debug_assert!(self.has_room(queue, len), "more than may wait");
+            let was_empty = queue.held.is_empty();
+            put(&mut queue.held);
+            queue.refused_len = 0;
+            if was_empty {
+                queue.notify();
+            }
         }
         Ok(())
+    }
+
+    /// For threads that wait for room, if any do.
+    fn unlock(&self, queue: MutexGuard<'_, Queue>, notify: fn(&Condvar)) {
+        let has_blocked = queue.blocked > 0;
+        drop(queue);
+        if has_blocked {
+            notify(&self.room);
+        }
     }
 }
 
@@ -165,29 +178,14 @@ impl Queue {
         self.is_peer_gone() || self.sender != SenderState::Sending
     }
 
-    /// Takes the piece, and wakes the loop if it may be asleep.
-    fn push(&mut self, piece: Bytes) {
-        self.len = self.len.saturating_add(piece.len());
-        if let Some(memory) = &self.memory {
-            memory.take_anyway(charge_of(1, piece.len()));
-        }
-        self.refused_len = 0;
-        let was_empty = self.pieces.is_empty();
-        if self.pieces.capacity() == 0 {
-            // Many streams never have more than one waiting.
-            self.pieces.reserve_exact(1);
-        }
-        self.pieces.push_back(piece);
-        if was_empty {
-            self.notify();
-        }
-    }
-
-    /// Gives back what this many pieces with `len` bytes counted for.
-    fn give_back(&self, pieces: usize, len: usize) {
-        if let Some(memory) = &self.memory {
-            memory.give_back(charge_of(pieces, len));
-        }
+    /// How the loop learns of news from now on, if it is still there.
+    fn look(&mut self, how: fn(Notify) -> ReceiverState) {
+        self.receiver = match std::mem::replace(&mut self.receiver, ReceiverState::HandedOver) {
+            ReceiverState::Attached(notify) | ReceiverState::Looking(notify) => how(notify),
+            other @ (ReceiverState::Unattached
+            | ReceiverState::HandedOver
+            | ReceiverState::Gone) => other,
+        };
     }
 
     fn notify(&self) {
@@ -195,11 +193,6 @@ impl Queue {
             notify.notify();
         }
     }
-}
-
-/// What pieces take in memory: their bytes, their places in the queue, and what their owners keep beside them.
-const fn charge_of(pieces: usize, len: usize) -> usize {
-    len.saturating_add(pieces.saturating_mul(CHANNEL_PIECE_LEN))
 }
 
 /// The sending end of a [`Body::channel`]. Dropped without [`finish`](Self::finish), it cuts the response: the peer sees
@@ -269,11 +262,13 @@ impl BodySender {
             {
                 return Err(SendError::WouldDeadlock);
             }
+            queue.blocked += 1;
             queue = self
                 .channel
                 .room
                 .wait(queue)
                 .unwrap_or_else(PoisonError::into_inner);
+            queue.blocked -= 1;
         }
         self.channel.push(&mut queue, &mut piece)
     }
@@ -365,16 +360,39 @@ impl BodySender {
         piece: &mut Bytes,
         context: &Context<'_>,
     ) -> Poll<Result<(), SendError>> {
+        self.poll_with_room(piece.len(), context, |channel, queue| {
+            channel.push(queue, piece)
+        })
+    }
+
+    /// Adds a part of this length to what waits, once there is room for it: parts that follow one another are taken as one piece.
+    pub(crate) fn poll_append(
+        &self,
+        len: usize,
+        context: &Context<'_>,
+        write: impl FnOnce(&mut Vec<u8>),
+    ) -> Poll<Result<(), SendError>> {
+        self.poll_with_room(len, context, |channel, queue| {
+            channel.put(queue, len, |held| held.append(len, write))
+        })
+    }
+
+    fn poll_with_room(
+        &self,
+        len: usize,
+        context: &Context<'_>,
+        put: impl FnOnce(&Channel, &mut Queue) -> Result<(), SendError>,
+    ) -> Poll<Result<(), SendError>> {
         let mut queue = self.channel.lock();
-        if queue.is_over() || self.channel.has_room(&queue, piece.len()) {
-            return Poll::Ready(self.channel.push(&mut queue, piece));
+        if queue.is_over() || self.channel.has_room(&queue, len) {
+            return Poll::Ready(put(&self.channel, &mut queue));
         }
         drop(queue);
         // A waker is foreign code: it is cloned and dropped outside the lock. Room may be made meanwhile.
         let waker = context.waker().clone();
         let mut queue = self.channel.lock();
-        if queue.is_over() || self.channel.has_room(&queue, piece.len()) {
-            return Poll::Ready(self.channel.push(&mut queue, piece));
+        if queue.is_over() || self.channel.has_room(&queue, len) {
+            return Poll::Ready(put(&self.channel, &mut queue));
         }
         let before = queue.waiting.replace(waker);
         drop(queue);
@@ -448,7 +466,7 @@ impl fmt::Debug for BodySender {
         let queue = self.channel.lock();
         formatter
             .debug_struct("BodySender")
-            .field("bytes_waiting", &queue.len)
+            .field("bytes_waiting", &queue.held.len())
             .finish_non_exhaustive()
     }
 }
@@ -462,7 +480,7 @@ impl Pulse {
     /// Sends a piece if nothing waits, and the body is not over.
     pub(crate) fn send(&self, mut piece: Bytes) {
         let mut queue = self.channel.lock();
-        if queue.pieces.is_empty() {
+        if queue.held.is_empty() {
             let _ = self.channel.push(&mut queue, &mut piece);
         }
     }
@@ -546,31 +564,23 @@ impl BodySource {
         let names = announced(to.fields);
         let mut queue = self.channel.lock();
         queue.receiver = ReceiverState::Attached(to.notify);
-        to.memory
-            .take_anyway(charge_of(queue.pieces.len(), queue.len));
-        queue.memory = Some(Arc::clone(to.memory));
+        queue.held.count_in(to.memory);
         if !names.is_empty() {
             queue.closing.get_or_insert_default().names = names;
         }
         // A sender may be waiting for its response to be returned.
-        drop(queue);
-        self.channel.room.notify_all();
+        self.channel.unlock(queue, Condvar::notify_all);
     }
 
     /// The loop is about to poll what sends: until [`end_look`](Self::end_look) it is not notified.
     pub(crate) fn begin_look(&self) {
-        let mut queue = self.channel.lock();
-        if let ReceiverState::Attached(notify) = &queue.receiver {
-            queue.receiver = ReceiverState::Looking(notify.clone());
-        }
+        self.channel.lock().look(ReceiverState::Looking);
     }
 
     /// The loop has polled it. If it is over, that says how, unless the sender has said so before.
     pub(crate) fn end_look(&self, end: Option<SenderState>) {
         let mut queue = self.channel.lock();
-        if let ReceiverState::Looking(notify) = &queue.receiver {
-            queue.receiver = ReceiverState::Attached(notify.clone());
-        }
+        queue.look(ReceiverState::Attached);
         if let Some(end) = end
             && queue.sender != SenderState::Finished
         {
@@ -580,7 +590,7 @@ impl BodySource {
 
     pub(crate) fn take(&self) -> Piece {
         let mut queue = self.channel.lock();
-        let Some(piece) = queue.pieces.pop_front() else {
+        let Some(piece) = queue.held.pop() else {
             return match queue.sender {
                 SenderState::Sending => Piece::Pending,
                 SenderState::Finished => {
@@ -590,13 +600,10 @@ impl BodySource {
                 SenderState::Dropped => Piece::Cut,
             };
         };
-        queue.len = queue.len.saturating_sub(piece.len());
-        queue.give_back(1, piece.len());
         #[cfg(feature = "_sim")]
         crate::sync::tally::count(|tally| tally.pieces += 1);
         let waiting = queue.waiting.take();
-        drop(queue);
-        self.channel.room.notify_one();
+        self.channel.unlock(queue, Condvar::notify_one);
         if let Some(waiting) = waiting {
             let _ = contain(|| waiting.wake());
         }
@@ -629,12 +636,9 @@ impl Drop for BodySource {
     fn drop(&mut self) {
         let mut queue = self.channel.lock();
         queue.receiver = ReceiverState::Gone;
-        let pieces = std::mem::take(&mut queue.pieces);
-        queue.give_back(pieces.len(), queue.len);
-        queue.len = 0;
+        let pieces = queue.held.take_all();
         let waiting = queue.waiting.take();
-        drop(queue);
-        self.channel.room.notify_all();
+        self.channel.unlock(queue, Condvar::notify_all);
         // Pieces and waker are the user's: each is dropped by itself, and a panic of one keeps nothing from the others.
         if let Some(waiting) = waiting {
             let _ = contain(|| waiting.wake());
@@ -789,6 +793,47 @@ mod tests {
         }
         drop(source);
         assert_eq!(memory.held(), 1000, "what waited is given back");
+    }
+
+    fn append(sender: &BodySender, part: &str) -> Poll<Result<(), SendError>> {
+        let context = Context::from_waker(Waker::noop());
+        sender.poll_append(part.len(), &context, |tail| {
+            tail.extend_from_slice(part.as_bytes());
+        })
+    }
+
+    #[test]
+    fn parts_are_one_piece_until_another_piece_follows() {
+        let (sender, source) = channel(64 * 1024);
+        let memory = Arc::new(Memory::new(None, || None));
+        assert_eq!(append(&sender, "a"), Poll::Ready(Ok(())), "unattached");
+        source.attach(to(Notify::new(|| {}), &memory));
+        for part in ["b", "c"] {
+            assert_eq!(append(&sender, part), Poll::Ready(Ok(())));
+        }
+        assert_eq!(sender.send("d"), Ok(()));
+        assert_eq!(append(&sender, "e"), Poll::Ready(Ok(())));
+        assert_eq!(memory.held(), 5 + 3 * 64);
+        for piece in ["abc", "d"] {
+            assert!(matches!(source.take(), Piece::Bytes(taken) if taken == piece));
+        }
+        assert_eq!(append(&sender, "f"), Poll::Ready(Ok(())));
+        assert!(matches!(source.take(), Piece::Bytes(piece) if piece == "ef"));
+        assert!(matches!(source.take(), Piece::Pending));
+        assert_eq!(append(&sender, "g"), Poll::Ready(Ok(())));
+        drop(source);
+        assert_eq!(memory.held(), 0, "what waited is given back");
+        assert_eq!(append(&sender, "h"), Poll::Ready(Err(SendError::PeerGone)));
+    }
+
+    #[test]
+    fn as_many_parts_wait_as_pieces() {
+        let (sender, source) = channel(64 * 1024);
+        for _ in 0..2 {
+            let ready = (0..10_000).take_while(|_| append(&sender, "a").is_ready());
+            assert_eq!(ready.count(), 1024);
+            assert!(matches!(source.take(), Piece::Bytes(piece) if piece.len() == 1024));
+        }
     }
 
     #[test]

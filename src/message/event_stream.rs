@@ -1,6 +1,5 @@
 //! Server-sent events (WHATWG HTML §9.2): a stream of small texts that browsers understand.
 
-use core::fmt::Write as _;
 use core::time::Duration;
 
 use crate::message::body::Body;
@@ -64,14 +63,58 @@ impl ServerSentEvent {
     }
 }
 
+impl ServerSentEvent {
+    /// As it is sent, in memory of exactly its length: `Bytes` takes that as it is.
+    pub(crate) fn encoded(&self) -> String {
+        let mut text = String::with_capacity(self.encoded_len());
+        self.for_each_part(|part| text.push_str(part));
+        text
+    }
+
+    pub(crate) fn encoded_len(&self) -> usize {
+        let mut len = 0;
+        self.for_each_part(|part| len += part.len());
+        len
+    }
+
+    pub(crate) fn encode(&self, into: &mut Vec<u8>) {
+        self.for_each_part(|part| into.extend_from_slice(part.as_bytes()));
+    }
+
+    fn for_each_part(&self, mut take: impl FnMut(&str)) {
+        take(&self.fields);
+        let mut take_line = |line| {
+            take("data: ");
+            take(line);
+            take("\n");
+        };
+        if has_line_end(&self.text) {
+            lines(&self.text).for_each(take_line);
+        } else {
+            take_line(&self.text);
+        }
+        take("\n");
+    }
+}
+
 impl core::fmt::Display for ServerSentEvent {
     fn fmt(&self, formatter: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        formatter.write_str(&self.fields)?;
-        for line in lines(&self.text) {
-            writeln!(formatter, "data: {line}")?;
-        }
-        formatter.write_char('\n')
+        let mut written = Ok(());
+        self.for_each_part(|part| written = written.and_then(|()| formatter.write_str(part)));
+        written
     }
+}
+
+/// Most events have one line.
+fn has_line_end(text: &str) -> bool {
+    // Whole blocks without a branch in them: the compiler makes vectors of that.
+    let is_in = |block: &[u8]| {
+        let is_end = |byte: &u8| matches!(byte, b'\n' | b'\r');
+        block.iter().fold(false, |found, byte| found | is_end(byte))
+    };
+    let blocks = text.as_bytes().chunks_exact(32);
+    let rest = blocks.remainder();
+    is_in(rest) || blocks.into_iter().any(is_in)
 }
 
 /// The lines of a text; CRLF, LF and CR each end one, as in the stream's own grammar.
@@ -119,7 +162,7 @@ impl EventSender {
     ///
     /// As [`BodySender::send`].
     pub fn send(&self, event: &ServerSentEvent) -> Result<(), SendError> {
-        self.body.send(event.to_string())
+        self.body.send(event.encoded())
     }
 
     /// Sends a comment, which scripts do not see: a heartbeat that keeps proxies from closing a silent stream, and shows
@@ -194,6 +237,20 @@ impl Response {
 mod tests {
     use super::ServerSentEvent;
     use core::time::Duration;
+
+    #[test]
+    fn a_line_may_end_anywhere_and_the_length_is_known_before() {
+        for len in 0..70 {
+            for end in ["\n", "\r", "\r\n"] {
+                let (before, after) = ("x".repeat(len), "y".repeat(70 - len));
+                let event = ServerSentEvent::new(format!("{before}{end}{after}")).id("7");
+                let shown = format!("id: 7\ndata: {before}\ndata: {after}\n\n");
+                assert_eq!(event.to_string(), shown);
+                assert_eq!(event.encoded(), shown);
+                assert_eq!(event.encoded_len(), shown.len());
+            }
+        }
+    }
 
     #[test]
     fn every_line_end_makes_a_line_and_none_escapes() {

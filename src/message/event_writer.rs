@@ -2,6 +2,7 @@
 
 use core::cell::Cell;
 use core::fmt;
+use core::future::poll_fn;
 use core::pin::Pin;
 use core::task::{Context, Poll};
 use core::time::Duration;
@@ -93,13 +94,14 @@ pub struct EventWriter {
 }
 
 impl EventWriter {
-    /// Sends an event; waits while too many bytes wait.
+    /// Sends an event; waits while too many bytes wait. Events that are sent before the code waits go out together, as one piece.
     ///
     /// # Errors
     ///
     /// As [`BodyWriter::send`].
     pub async fn send(&self, event: &ServerSentEvent) -> Result<(), SendError> {
-        self.send_text(event.to_string()).await
+        self.append(event.encoded_len(), |out| event.encode(out))
+            .await
     }
 
     /// Sends a comment, which scripts do not see.
@@ -108,12 +110,14 @@ impl EventWriter {
     ///
     /// As [`BodyWriter::send`].
     pub async fn comment(&self, text: &str) -> Result<(), SendError> {
-        self.send_text(comment(text)).await
+        let text = comment(text);
+        self.append(text.len(), |out| out.extend_from_slice(text.as_bytes()))
+            .await
     }
 
-    async fn send_text(&self, text: String) -> Result<(), SendError> {
+    async fn append(&self, len: usize, write: impl Fn(&mut Vec<u8>)) -> Result<(), SendError> {
         self.beat.silence.set(Silence::None);
-        self.out.send(text).await
+        poll_fn(|context| self.out.poll_append(len, context, &write)).await
     }
 
     /// From now on, an empty comment is sent whenever nothing else was sent for this long: it keeps proxies from closing a silent

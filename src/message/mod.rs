@@ -22,6 +22,7 @@ pub(crate) mod json;
 pub(crate) mod local;
 pub(crate) mod owned;
 pub(crate) mod peer;
+mod pieces;
 pub(crate) mod polled;
 pub(crate) mod rejection;
 pub(crate) mod request;

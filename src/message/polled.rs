@@ -163,7 +163,12 @@ where
 
 /// What yields pieces when it is polled.
 pub(crate) trait PollPiece {
-    /// The next piece, never [`Piece::Pending`]. Whatever ends the body is the last.
+    /// The next piece if it waits already, or how the body ends. Runs none of the user's code, and is called before each poll.
+    fn take_waiting(&mut self) -> Option<Piece> {
+        None
+    }
+
+    /// The next piece, never [`Piece::Pending`], when none has waited. Whatever ends the body is the last.
     fn poll_piece(&mut self, context: &mut Context<'_>) -> Poll<Piece>;
 
     /// See [`PieceSource::half_close`].
@@ -180,6 +185,8 @@ pub(crate) struct Polled<P> {
     /// `None` once it is over.
     pieces: Option<P>,
     alarm: Arc<Alarm>,
+    /// The one waker that is lent to each poll.
+    waker: Waker,
     stage: Stage,
     current: Option<Box<CurrentRequest>>,
 }
@@ -198,6 +205,7 @@ impl<P: PollPiece> Polled<P> {
         let _ = alarm.attach(notify);
         Self {
             pieces: Some(pieces),
+            waker: Waker::from(Arc::clone(&alarm)),
             alarm,
             stage: Stage::Ready,
             current,
@@ -209,18 +217,30 @@ impl<P: PollPiece> Polled<P> {
         let Some(pieces) = &mut self.pieces else {
             return Poll::Ready(Piece::Cut);
         };
-        let waker = Waker::from(Arc::clone(&self.alarm));
-        let polled = pieces.poll_piece(&mut Context::from_waker(&waker));
-        match &polled {
-            Poll::Pending | Poll::Ready(Piece::Bytes(_)) => {}
-            Poll::Ready(_) if pieces.goes_on() => {}
-            Poll::Ready(_) => self.end(),
+        let polled = pieces.poll_piece(&mut Context::from_waker(&self.waker));
+        if let Poll::Ready(piece) = &polled {
+            self.end_with(piece);
         }
         polled
+    }
+
+    /// It is over once it has yielded what ends it.
+    fn end_with(&mut self, piece: &Piece) {
+        let is_last = !matches!(piece, Piece::Bytes(_) | Piece::Pending);
+        if is_last && !self.goes_on() {
+            self.end();
+        }
     }
 }
 
 impl<P> Polled<P> {
+    #[cold]
+    fn broken(&mut self) -> Piece {
+        // What has panicked is over. Its drop is another panic.
+        let _ = contain(|| self.end());
+        Piece::Broken
+    }
+
     fn end(&mut self) {
         // First: what wakes it while it is dropped does nothing.
         self.alarm.end();
@@ -237,6 +257,12 @@ impl<P: PollPiece> PieceSource for Polled<P> {
             }
             self.stage = Stage::Ready;
         }
+        if let Some(piece) = self.pieces.as_mut().and_then(P::take_waiting) {
+            // The end drops the user's code.
+            let is_whole =
+                matches!(piece, Piece::Bytes(_)) || contain(|| self.end_with(&piece)).is_some();
+            return if is_whole { piece } else { self.broken() };
+        }
         // Its wake-up may have come while the peer did not read, and passed without a poll.
         let unseen = self.alarm.unseen();
         match contain(|| self.poll()) {
@@ -249,11 +275,7 @@ impl<P: PollPiece> PieceSource for Polled<P> {
                 }
                 Piece::Pending
             }
-            None => {
-                // What has panicked is over. Its drop is another panic.
-                let _ = contain(|| self.end());
-                Piece::Broken
-            }
+            None => self.broken(),
         }
     }
 

@@ -147,6 +147,16 @@ impl BodyWriter {
         self.sender.poll_send(piece, context)
     }
 
+    /// Adds a part to what waits: parts that follow one another are taken as one piece.
+    pub(crate) fn poll_append(
+        &self,
+        len: usize,
+        context: &Context<'_>,
+        write: impl FnOnce(&mut Vec<u8>),
+    ) -> Poll<Result<(), SendError>> {
+        self.sender.poll_append(len, context, write)
+    }
+
     /// What sends beside it, on the same loop.
     pub(crate) fn pulse(&self) -> Pulse {
         self.sender.pulse()
@@ -308,22 +318,29 @@ where
     W: FnOnce(BodyWriter) -> F,
     F: Future<Output = Written>,
 {
+    fn take_waiting(&mut self) -> Option<Piece> {
+        match self.next_in_queue() {
+            Piece::Pending => None,
+            piece @ (Piece::Bytes(_)
+            | Piece::Finished(_)
+            | Piece::Cut
+            | Piece::WrongLength
+            | Piece::Broken) => Some(piece),
+        }
+    }
+
     fn poll_piece(&mut self, context: &mut Context<'_>) -> Poll<Piece> {
-        loop {
-            match (self.next_in_queue(), self.turn) {
-                (Piece::Pending, Turn::Code) => {
-                    self.turn = Turn::Queue;
-                    return Poll::Pending;
-                }
-                (Piece::Pending, Turn::Queue) => {
-                    self.turn = Turn::Code;
-                    self.source.begin_look();
-                    let end = self.poll_code(context);
-                    self.source.end_look(end);
-                }
-                (piece, _) => return Poll::Ready(piece),
+        if self.turn == Turn::Queue {
+            self.source.begin_look();
+            let end = self.poll_code(context);
+            self.source.end_look(end);
+            if let Some(piece) = self.take_waiting() {
+                self.turn = Turn::Code;
+                return Poll::Ready(piece);
             }
         }
+        self.turn = Turn::Queue;
+        Poll::Pending
     }
 
     fn half_close(&self) {

@@ -67,7 +67,7 @@ impl Alarm {
     pub(crate) fn unseen(&self) -> Option<Notify> {
         let state = self.lock();
         let is_woken = state.stage == Stage::Woken;
-        state.notify.clone().filter(|_| is_woken)
+        state.notify.as_ref().filter(|_| is_woken).cloned()
     }
 
     /// Whether to poll now: only a future that was woken. The next wake then notifies again.
