@@ -52,13 +52,20 @@ impl CurrentRequest {
 
     /// The same request with this name, of which [`NAME_LEN_MAX`] bytes are kept.
     pub(crate) fn named(mut self, name: &str) -> Self {
-        self.rename(name);
+        self.rename(name.as_bytes());
         self
     }
 
-    fn rename(&mut self, name: &str) {
-        let kept = name.get(..name.floor_char_boundary(NAME_LEN_MAX));
-        let kept = kept.unwrap_or_default().as_bytes();
+    /// Whether it is text is asked when somebody reads it.
+    fn rename(&mut self, name: &[u8]) {
+        let mut len = name.len().min(NAME_LEN_MAX);
+        // What follows the first byte of a character goes with it.
+        while let Some(0x80..=0xbf) = name.get(len)
+            && len > 0
+        {
+            len = len.wrapping_sub(1);
+        }
+        let kept = name.get(..len).unwrap_or_default();
         for (slot, byte) in self.name.iter_mut().zip(kept) {
             *slot = *byte;
         }
@@ -73,7 +80,7 @@ impl CurrentRequest {
         let mut request = Self::current();
         request.name_len = 0;
         if let Some(name) = name {
-            request.rename(core::str::from_utf8(name).unwrap_or_default());
+            request.rename(name);
         }
         Some(request)
     }
@@ -175,5 +182,21 @@ mod tests {
         let name = format!("{}{}", "a".repeat(63), "é");
         let request = CurrentRequest::current().named(&name);
         assert_eq!(request.name(), Some("a".repeat(63).as_str()));
+    }
+
+    #[test]
+    fn what_is_not_text_is_no_name() {
+        let _leave = leave_afterwards();
+        let name_of = |name: &[u8]| {
+            let request = CurrentRequest::of_request(Some(name));
+            let name = request.and_then(|request| request.name().map(str::to_owned));
+            name.unwrap_or_default()
+        };
+        for len in [1, 36, 64, 65, 200] {
+            let mut name = vec![b'a'; len];
+            assert_eq!(name_of(&name).len(), len.min(64));
+            name[len / 4] = 0xff;
+            assert_eq!(name_of(&name), "", "{len}");
+        }
     }
 }

@@ -5,10 +5,13 @@
 //! platform, has one instruction that does the work of a dozen. Elsewhere each byte is looked at, which is also what the tests
 //! compare with. `cargo bench --bench instructions` counts what it is worth.
 
-use core::hint::assert_unchecked;
+use core::hint::{assert_unchecked, cold_path};
 
 /// Bytes that are looked at together.
 pub(super) const LANES: usize = 16;
+
+/// Bytes that are looked at together with an end: as many as the last field line has after its name, at least.
+pub(super) const AFTER: usize = 4;
 
 /// Which bytes end a part of a head.
 #[derive(Clone, Copy, Debug)]
@@ -33,22 +36,29 @@ impl End {
         }
     }
 
-    /// The position of the first such byte from `at` on, if there is one.
+    /// The position of the first such byte from `at` on, and the four bytes from there on; `None` if there are fewer. There is no
+    /// NUL before `at`, unless `at` is the start.
     #[inline]
     #[expect(
         unsafe_code,
         reason = "with checks the compiler can't leave out this takes a quarter more instructions"
     )]
-    pub(super) fn position(self, bytes: &[u8], at: usize) -> Option<usize> {
-        let found = self.position_in_blocks(bytes, at)?;
+    pub(super) fn find(self, bytes: &[u8], at: usize) -> Option<(usize, [u8; AFTER])> {
+        let found = self.position(bytes, at);
+        if found >= bytes.len().saturating_sub(AFTER - 1) {
+            return None;
+        }
         // SAFETY: it was found in what follows `at` in `bytes`.
         unsafe { assert_unchecked(found >= at && found < bytes.len()) };
-        Some(found)
+        // SAFETY: four bytes begin there, see above.
+        let after = unsafe { *bytes.as_ptr().add(found).cast::<[u8; AFTER]>() };
+        Some((found, after))
     }
 
+    /// The position alone; that of the end of `bytes` if there is no such byte.
     #[inline]
     #[expect(unsafe_code, reason = "as above")]
-    fn position_in_blocks(self, bytes: &[u8], mut at: usize) -> Option<usize> {
+    fn position(self, bytes: &[u8], mut at: usize) -> usize {
         // One more than the last place where a block fits.
         let ends = bytes.len().saturating_sub(LANES - 1);
         while at < ends {
@@ -56,26 +66,34 @@ impl End {
             let block = unsafe { &*bytes.as_ptr().add(at).cast::<[u8; LANES]>() };
             let len = first(self, block);
             if len < LANES {
-                return Some(at.wrapping_add(len));
+                return at.wrapping_add(len);
             }
             at = at.wrapping_add(LANES);
         }
-        let len = self.position_in_rest(bytes.get(at..)?)?;
-        Some(at.wrapping_add(len))
+        cold_path();
+        self.position_in_rest(bytes, at)
     }
 
-    /// The same in fewer than sixteen bytes.
+    /// The same if fewer than sixteen bytes follow `at`.
     #[inline(never)] // Most heads need this once, for their last line.
-    fn position_in_rest(self, rest: &[u8]) -> Option<usize> {
-        // Each end has the NUL of the padding.
-        let len = first(self, &padded(rest));
-        (len < rest.len()).then_some(len)
+    fn position_in_rest(self, bytes: &[u8], at: usize) -> usize {
+        let rest = bytes.get(at..).unwrap_or_default();
+        let len = match bytes.last_chunk() {
+            // The last block begins before `at`.
+            Some(block) => {
+                let from = LANES.saturating_sub(rest.len());
+                first_from(self, block, from).wrapping_sub(from)
+            }
+            // Each end has the NUL of the padding.
+            None => first_from(self, &padded(rest), 0),
+        };
+        at.wrapping_add(len.min(rest.len()))
     }
 
     /// The bytes before the first such byte, all of them if there is none.
     #[inline(never)] // Each end has a loop in it; only the usual field lines need theirs in place.
     pub(super) fn len_before(self, bytes: &[u8]) -> usize {
-        self.position(bytes, 0).unwrap_or(bytes.len())
+        self.position(bytes, 0)
     }
 
     /// The same, if `byte` ended nothing.
@@ -148,13 +166,27 @@ pub(crate) fn is_field_value(value: &[u8]) -> bool {
 }
 
 #[cfg(target_arch = "aarch64")]
-use neon::first;
+use neon::first_from;
 #[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
-use one_by_one::first;
+use one_by_one::first_from;
 #[cfg(all(target_arch = "x86_64", not(target_feature = "sse4.2")))]
-use sse2::first;
+use sse2::first_from;
 #[cfg(all(target_arch = "x86_64", target_feature = "sse4.2"))]
-use sse42::first;
+use sse42::{first, first_from};
+
+/// The position of the first byte that ends the part, or [`LANES`].
+#[cfg(not(all(target_arch = "x86_64", target_feature = "sse4.2")))]
+#[inline]
+fn first(end: End, block: &[u8; LANES]) -> usize {
+    first_from(end, block, 0)
+}
+
+/// The first bit that is set from this position on, or [`LANES`].
+#[cfg(target_arch = "x86_64")]
+#[inline]
+fn first_mark(marks: u32, from: usize) -> usize {
+    ((marks | 1 << LANES) >> from << from).trailing_zeros() as usize
+}
 
 /// One load of sixteen bytes, once it is compiled.
 #[cfg(target_arch = "x86_64")]
@@ -169,7 +201,10 @@ fn load(block: &[u8; LANES]) -> core::arch::x86_64::__m128i {
 
 #[cfg(all(target_arch = "x86_64", any(test, target_feature = "sse4.2")))]
 mod sse42 {
-    use core::arch::x86_64::{_SIDD_CMP_RANGES, _SIDD_NEGATIVE_POLARITY, _mm_cmpistri};
+    use core::arch::x86_64::{
+        _SIDD_BIT_MASK, _SIDD_CMP_RANGES, _SIDD_NEGATIVE_POLARITY, _mm_cmpistri, _mm_cmpistrm,
+        _mm_cvtsi128_si32,
+    };
 
     use super::{End, LANES, load};
 
@@ -195,6 +230,27 @@ mod sse42 {
         len.cast_unsigned() as usize
     }
 
+    /// The position of the first byte that ends the part, from this one on, or [`LANES`]. There is no NUL before it.
+    #[cfg(target_feature = "sse4.2")]
+    #[expect(
+        unsafe_code,
+        reason = "calls a function with target features from one without"
+    )]
+    pub(super) fn first_from(end: End, block: &[u8; LANES], from: usize) -> usize {
+        // SAFETY: this build is for processors with SSE4.2 only.
+        let marks = unsafe { marks_by_sse42(end, block) };
+        super::first_mark(marks, from)
+    }
+
+    /// One bit a byte.
+    #[inline]
+    #[target_feature(enable = "sse4.2")]
+    pub(super) fn marks_by_sse42(end: End, block: &[u8; LANES]) -> u32 {
+        const HOW: i32 = _SIDD_CMP_RANGES | _SIDD_NEGATIVE_POLARITY | _SIDD_BIT_MASK;
+        let marks = _mm_cmpistrm::<HOW>(load(end.ranges()), load(block));
+        _mm_cvtsi128_si32(marks).cast_unsigned()
+    }
+
     impl End {
         /// The first and the last byte of each range that does not end the part, and NUL.
         const fn ranges(self) -> &'static [u8; LANES] {
@@ -216,16 +272,16 @@ mod sse2 {
 
     use super::{End, LANES, load};
 
-    /// The position of the first byte that ends the part, or [`LANES`].
+    /// The position of the first byte that ends the part, from this one on, or [`LANES`].
     #[inline]
     #[expect(
         unsafe_code,
         reason = "calls a function with target features from one without"
     )]
-    pub(super) fn first(end: End, block: &[u8; LANES]) -> usize {
+    pub(super) fn first_from(end: End, block: &[u8; LANES], from: usize) -> usize {
         // SAFETY: SSE2 belongs to the architecture.
         let marks = unsafe { marks_by_sse2(end, block) };
-        (marks | 1 << LANES).trailing_zeros() as usize
+        super::first_mark(marks, from)
     }
 
     /// One bit a byte.
@@ -294,16 +350,16 @@ mod neon {
 
     use super::{End, LANES};
 
-    /// The position of the first byte that ends the part, or [`LANES`].
+    /// The position of the first byte that ends the part, from this one on, or [`LANES`].
     #[inline]
     #[expect(
         unsafe_code,
         reason = "calls a function with target features from one without"
     )]
-    pub(super) fn first(end: End, block: &[u8; LANES]) -> usize {
+    pub(super) fn first_from(end: End, block: &[u8; LANES], from: usize) -> usize {
         // SAFETY: NEON belongs to the architecture.
         let marks = unsafe { marks_by_neon(end, block) };
-        marks.trailing_zeros() as usize / 4
+        (marks >> (from * 4) << (from * 4)).trailing_zeros() as usize / 4
     }
 
     /// Four bits a byte.
@@ -371,18 +427,23 @@ mod neon {
 mod one_by_one {
     use super::{End, LANES};
 
-    /// The position of the first byte that ends the part, or [`LANES`].
-    pub(super) fn first(end: End, block: &[u8; LANES]) -> usize {
-        let position = block.iter().position(|byte| end.is(*byte));
-        position.unwrap_or(LANES)
+    /// The position of the first byte that ends the part, from this one on, or [`LANES`].
+    pub(super) fn first_from(end: End, block: &[u8; LANES], from: usize) -> usize {
+        let mut positions = block.iter().enumerate().skip(from);
+        let found = positions.find(|(_, byte)| end.is(**byte));
+        found.map_or(LANES, |(position, _)| position)
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{End, LANES, first, one_by_one};
+    use super::{AFTER, End, LANES, first, first_from, one_by_one};
     #[cfg(target_arch = "x86_64")]
-    use super::{sse2::first as first_by_sse2, sse42::first_by_sse42};
+    use super::{
+        first_mark,
+        sse2::first_from as first_by_sse2,
+        sse42::{first_by_sse42, marks_by_sse42},
+    };
 
     const ENDS: [End; 3] = [End::Name, End::Text, End::Target];
 
@@ -404,18 +465,53 @@ mod tests {
                     let mut block = [b'a'; LANES];
                     block[at] = byte;
                     let expected = if end.is(byte) { at } else { LANES };
-                    assert_eq!(one_by_one::first(end, &block), expected);
+                    assert_eq!(one_by_one::first_from(end, &block, 0), expected);
                     assert_eq!(first(end, &block), expected, "{end:?} {byte} {at}");
                     // What follows the first end makes no difference.
                     block[at..].fill(byte);
                     assert_eq!(first(end, &block), expected, "{end:?} {byte} {at}");
                     #[cfg(target_arch = "x86_64")]
-                    assert_eq!(first_by_sse2(end, &block), expected);
+                    assert_eq!(first_by_sse2(end, &block, 0), expected);
                     #[cfg(target_arch = "x86_64")]
                     if has_sse42 {
                         // SAFETY: the processor has it.
                         let found = unsafe { first_by_sse42(end, &block) };
                         assert_eq!(found, expected, "{end:?} {byte} {at}");
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    #[cfg_attr(
+        target_arch = "x86_64",
+        expect(
+            unsafe_code,
+            reason = "calls a function for a processor that this one is"
+        )
+    )]
+    fn ends_before_a_position_do_not_count_from_there() {
+        #[cfg(target_arch = "x86_64")]
+        let has_sse42 = std::arch::is_x86_feature_detected!("sse4.2");
+        for end in ENDS {
+            for (before, after) in (0..=LANES).flat_map(|at| (0..=LANES).map(move |to| (at, to))) {
+                let mut block = [b'a'; LANES];
+                for at in [before, after] {
+                    if let Some(byte) = block.get_mut(at) {
+                        *byte = b'\n';
+                    }
+                }
+                for from in 0..=LANES {
+                    let expected = one_by_one::first_from(end, &block, from);
+                    assert_eq!(first_from(end, &block, from), expected, "{before} {after}");
+                    #[cfg(target_arch = "x86_64")]
+                    assert_eq!(first_by_sse2(end, &block, from), expected);
+                    #[cfg(target_arch = "x86_64")]
+                    if has_sse42 {
+                        // SAFETY: the processor has it.
+                        let marks = unsafe { marks_by_sse42(end, &block) };
+                        assert_eq!(first_mark(marks, from), expected, "{before} {after}");
                     }
                 }
             }
@@ -430,13 +526,18 @@ mod tests {
                 for marked in 0..=len {
                     let mut input = vec![b'a'; len];
                     if let Some(byte) = input.get_mut(marked) {
-                        *byte = 0;
+                        *byte = b'\n';
                     }
                     for at in 0..=len {
                         let expected = if at <= marked { marked - at } else { len - at };
                         let found = end.len_before(&input[at..]);
                         assert_eq!(found, expected, "{end:?} {len} {marked} {at}");
+                        let rest = &input[at + expected..];
+                        let after = rest.first_chunk::<AFTER>();
+                        let expected = after.map(|after| (at + expected, *after));
+                        assert_eq!(end.find(&input, at), expected, "{end:?} {len} {at}");
                     }
+                    assert_eq!(end.find(&input, len + 1), None, "{end:?} {len}");
                 }
             }
         }

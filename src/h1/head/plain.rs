@@ -80,17 +80,16 @@ fn index_usual_fields(
 /// it.
 #[inline]
 fn usual_line(input: &[u8], at: usize) -> Option<Line> {
-    let name_end = End::Name.position(input, at)?;
+    let (name_end, [b':', b' ', first, _]) = End::Name.find(input, at)? else {
+        return None;
+    };
     let start = name_end.wrapping_add(2);
-    if input.get(name_end..)?.first_chunk() != Some(b": ") {
+    let (end, [b'\r', b'\n', ..]) = End::Text.find(input, start)? else {
         return None;
-    }
-    let end = End::Text.position(input, start)?;
-    let next = end.wrapping_add(2);
-    if input.get(end..)?.first_chunk() != Some(b"\r\n") {
-        return None;
-    }
-    if let Some([b' ', ..] | [.., b' ']) = input.get(start..end) {
+    };
+    // The byte before an empty value is the space after the colon.
+    let has_space_at_end = input.get(end.wrapping_sub(1)) == Some(&b' ') && end > start;
+    if first == b' ' || has_space_at_end {
         return None;
     }
     let name = input.get(at..name_end)?;
@@ -100,6 +99,6 @@ fn usual_line(input: &[u8], at: usize) -> Option<Line> {
         name: Span::new(at, name_end),
         value: Span::new(start, end),
         middle: *middle,
-        next,
+        next: end.wrapping_add(2),
     })
 }
