@@ -41,7 +41,7 @@ pub(crate) enum Command {
     /// Create a Rust project for a function
     #[command(after_help = STATUSES)]
     New(NewArguments),
-    /// Print what a shell completes
+    /// Print the completions of a shell
     #[command(hide = true)]
     Completions(CompletionsArguments),
     /// Write the man pages

@@ -137,7 +137,7 @@ pub(crate) fn section(engines: &[Engine]) -> String {
         return text;
     }
     text.push_str(&format!(
-        "\nOther engines take an image. Put your registry's place for `registry.example/team` into the files, then:\n\n\
+        "\nOther engines take an image. Replace `registry.example/team` in the files with your registry, then:\n\n\
          ```sh\n\
          coldstart pack --image {{{{name}}}}.tar\n\
          skopeo copy --all oci-archive:{{{{name}}}}.tar docker://{IMAGE}\n"

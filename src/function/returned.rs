@@ -174,9 +174,9 @@ where
             Status::OK
         });
         drop(finish_parked(outcome, || Interest::Kept));
-        returned
-            .take()
-            .unwrap_or_else(|| Err(FunctionError::new("its future panicked").error_type("Panic")))
+        returned.take().unwrap_or_else(|| {
+            Err(FunctionError::new("the function's future panicked").error_type("Panic"))
+        })
     }
 }
 

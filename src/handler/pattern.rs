@@ -46,12 +46,12 @@ pub(crate) fn parameter_names(pattern: &str) -> Vec<Box<str>> {
         );
         assert!(
             segments.peek().is_none() || !matches!(segment, Segment::Rest(_)),
-            "the pattern {pattern:?} goes on after its rest"
+            "the pattern {pattern:?} goes on after its rest: {{*name}} has to be the last segment"
         );
         let (Segment::Exact(name) | Segment::Parameter(name) | Segment::Rest(name)) = segment;
         assert!(
             !name.contains(['{', '}', '?', '#']),
-            "the pattern {pattern:?} has a brace inside a segment, or a query"
+            "the pattern {pattern:?} has a brace inside a segment, or a query: a parameter is a whole segment, and no query is matched"
         );
         if matches!(segment, Segment::Exact(_)) {
             continue;

@@ -270,7 +270,10 @@ impl Router {
             Last::Route(place) => self.routes.get_mut(place),
             Last::Fallback => self.fallback.as_mut(),
         };
-        assert!(last.is_some(), "{caller} has no route before it");
+        assert!(
+            last.is_some(),
+            "{caller} has no route before it: add the route first"
+        );
         if let Some(route) = last {
             route.body = body;
         }
@@ -385,7 +388,7 @@ impl Router {
         }
         assert!(
             self.fallback.is_none() || other.fallback.is_none(),
-            "both routers have a fallback"
+            "both routers have a fallback: leave one of them out"
         );
         if let Some(fallback) = other.fallback {
             self.set_fallback(fallback);

@@ -39,8 +39,8 @@ const BATCH_LEN: usize = 16 * 1024;
 
 /// A WebSocket (RFC 6455) that stays on the loop of its connection, without a thread: [`accept`](Self::accept) makes one.
 ///
-/// Pings are responded to, fragments put together, and the closing handshake is made, while the code reads or sends. When the
-/// server stops, the peer is asked to close with code 1001, and [`read`](Self::read) returns `None` once it has.
+/// While the code reads or sends, it responds to pings, joins fragments, and completes the closing handshake. When the server
+/// stops, the peer is asked to close with code 1001, and [`read`](Self::read) returns `None` once it has.
 ///
 /// At most one message of the peer is held, which counts in [`Limits::memory_max`](crate::server::Limits::memory_max) until it is whole,
 /// and what [`Upgrade::on_loop`] holds. An idle one takes 2 KiB, its session included.
@@ -206,8 +206,8 @@ impl WebSocket {
         self.state.poll_read(context)
     }
 
-    /// Sends a message; waits while as much waits for the peer as may. One that is dropped while it waits may have taken the
-    /// message, which is then sent by the next call.
+    /// Sends a message; waits while 64 KiB wait for the peer. A call that is dropped while it waits may have taken the message,
+    /// which is then sent by the next call.
     ///
     /// # Errors
     ///
@@ -223,7 +223,7 @@ impl WebSocket {
     }
 
     /// Takes a message, and sends it when a [`read`](Self::read) waits, or with the next [`send`](Self::send): several small ones
-    /// go out at once. A `read` waits until they are sent if they have 16 KiB.
+    /// go out at once. From 16 KiB on, a `read` first waits until they are sent.
     ///
     /// ```
     /// use coldstart::handler::{WebSocket, WebSocketError};
@@ -423,8 +423,9 @@ fn accept_key(head: &Head<'_>) -> Result<HeaderValue, Response> {
     // A route for GET takes HEAD too.
     let is_get = head.method() == "GET";
     if !is_offered || !is_get || head.header("sec-websocket-version") != Some("13") {
-        let response = Response::text("this is a WebSocket of version 13\n");
-        let response = response.status(Status::UPGRADE_REQUIRED);
+        let how =
+            "this is a WebSocket: send GET with Upgrade: websocket and Sec-WebSocket-Version: 13\n";
+        let response = Response::text(how).status(Status::UPGRADE_REQUIRED);
         let response = response.header("upgrade", "websocket");
         return Err(response.header("sec-websocket-version", "13"));
     }
@@ -474,7 +475,7 @@ impl From<Vec<u8>> for WebSocketMessage {
     }
 }
 
-/// Why a [`WebSocket`] goes on no more.
+/// Why a [`WebSocket`] has ended.
 ///
 /// ```
 /// use coldstart::handler::{WebSocket, WebSocketError};
@@ -499,11 +500,11 @@ impl From<Vec<u8>> for WebSocketMessage {
 pub enum WebSocketError {
     /// The connection is gone without a closing handshake; or a message cannot be sent, because one side has closed.
     Closed,
-    /// The peer does not keep to the protocol: it gets a Close with code 1002 or 1007.
+    /// The peer broke the protocol: it gets a Close with code 1002 or 1007.
     Malformed,
     /// A message is larger than it may be: the peer gets a Close with code 1009.
     TooLarge,
-    /// Peers hold as much as [`Limits::memory_max`](crate::server::Limits::memory_max) says already: the peer gets a Close with code 1013.
+    /// All peers together hold [`Limits::memory_max`](crate::server::Limits::memory_max) already: the peer gets a Close with code 1013.
     OutOfMemory,
 }
 
@@ -511,7 +512,7 @@ impl fmt::Display for WebSocketError {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str(match self {
             Self::Closed => "the WebSocket is closed",
-            Self::Malformed => "the peer does not keep to the WebSocket protocol",
+            Self::Malformed => "the peer broke the WebSocket protocol",
             Self::TooLarge => "the WebSocket message is too large",
             Self::OutOfMemory => "the server has no memory left for the WebSocket message",
         })

@@ -27,7 +27,7 @@ use crate::sync::oneshot::Polled;
 /// [`ServerEvent::TasksDropped`](crate::server::ServerEvent::TasksDropped). One that never ends by itself waits with
 /// [`before_drain`](crate::before_drain()). On the platform, an instance may be
 /// frozen as soon as no request is running, and a task then waits for the next request
-/// ([contract §1](crate::contract#1-the-rules)).
+/// ([contract §4](crate::contract#4-keep-alive-freeze-end-of-life)).
 ///
 /// ```
 /// use coldstart::{Body, Response, TestRequest, spawn, yield_now};
@@ -76,7 +76,7 @@ pub fn spawn<F: Future + 'static>(future: F) -> Result<JoinHandle<F::Output>, Sp
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum SpawnError {
-    /// No loop runs on this thread: it is not in the code of a handler, of its future or of a task, or it is on a thread of a pool.
+    /// No loop runs on this thread: it does not run a handler, its future or a task, or it belongs to a pool.
     NoLoop,
     /// The loop has as many tasks as [`Limits::tasks_max`](crate::server::Limits::tasks_max) says.
     TooMany,
@@ -85,8 +85,10 @@ pub enum SpawnError {
 impl fmt::Display for SpawnError {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str(match self {
-            Self::NoLoop => "no loop runs on this thread, so it has no tasks",
-            Self::TooMany => "too many tasks: see Limits::tasks_max",
+            Self::NoLoop => {
+                "no loop runs on this thread: call spawn in a handler, its future or a task, and not on a thread of a pool"
+            }
+            Self::TooMany => "too many tasks: await some of them, or raise Limits::tasks_max",
         })
     }
 }

@@ -110,7 +110,7 @@ pub(crate) static CHECKS: &[Check] = &[
     },
     Check {
         id: "S6",
-        title: "starts without rights",
+        title: "starts without privileges",
         severity: Severity::Warn,
         rule: "not always root; the code directory may be read-only, so nothing is written there",
         lane: Lane::Record(rights::without_rights),
@@ -196,7 +196,7 @@ pub(crate) static CHECKS: &[Check] = &[
         id: "K2",
         title: "1000 requests on one connection",
         severity: Severity::Fail,
-        rule: "no maximum of requests a connection",
+        rule: "no maximum number of requests on a connection",
         lane: Lane::Work(keepalive::many_requests),
     },
     Check {
@@ -306,14 +306,14 @@ pub(crate) static CHECKS: &[Check] = &[
     },
     Check {
         id: "R1",
-        title: "memory stays",
+        title: "memory does not grow",
         severity: Severity::Warn,
-        rule: "after thousands of requests within the limit and stable",
+        rule: "after thousands of requests, memory is within the limit and stable",
         lane: Lane::Work(resources::memory),
     },
     Check {
         id: "R2",
-        title: "threads and descriptors stay",
+        title: "threads and descriptors do not grow",
         severity: Severity::Warn,
         rule: "fewer than 1024 threads, descriptors bounded",
         lane: Lane::Work(resources::handles),

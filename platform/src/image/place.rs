@@ -49,7 +49,7 @@ impl Destination {
             .fix("name a file, or use --image-dir")),
             Self::Folder(_) if !metadata.is_dir() || !is_replaceable(path) => {
                 Err(Failure::machine(format!(
-                    "cannot write {}: something that is no image is there",
+                    "cannot write {}: something that is not an image is there",
                     path.display()
                 ))
                 .fix("name a directory that does not exist, is empty, or holds an image layout"))

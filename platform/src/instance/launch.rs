@@ -310,7 +310,8 @@ fn make_ready(
                 why: why.clone(),
                 logs: instance.logs.tail(),
             };
-            let fixes = vec!["answer POST /initialize with a 2xx within its time-out".to_owned()];
+            let fixes =
+                vec!["respond to POST /initialize with a 2xx within its time-out".to_owned()];
             return Err(NotStarted {
                 error,
                 seen: vec![why],
@@ -326,9 +327,9 @@ fn make_ready(
         if let Err(status) = healthy {
             let shown =
                 status.map_or_else(|| "nothing in time".to_owned(), |status| status.to_string());
-            let seen = vec![format!("GET {} answered {shown}", health.path)];
+            let seen = vec![format!("GET {} got {shown}", health.path)];
             let fixes = vec![format!(
-                "answer GET {} with 200 to 399 within {:?}",
+                "respond to GET {} with 200 to 399 within {:?}",
                 health.path, health.timeout
             )];
             return Err(NotStarted {

@@ -287,7 +287,7 @@ fn a_layout_replaces_a_layout_and_nothing_else() {
         let output = coldstart_in(folder.path(), &["pack", "program", "--image-dir", name]);
         assert_eq!(output.status.code(), Some(6), "{name}: {}", stderr(&output));
         assert!(
-            stderr(&output).contains("something that is no image is there"),
+            stderr(&output).contains("something that is not an image is there"),
             "{}",
             stderr(&output)
         );
