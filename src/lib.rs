@@ -1,4 +1,4 @@
-//! An HTTP/1.1 server for serverless functions: a fast first byte, no cost while idle, and no byte with two meanings.
+//! An HTTP/1.1 server for serverless functions: a fast first byte, next to no cost while idle, and no byte with two meanings.
 //!
 //! # A function
 //!

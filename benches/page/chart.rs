@@ -49,7 +49,7 @@ impl Drawing {
         }
     }
 
-    /// Draws a row's label and returns the vertical centre of the row.
+    /// Draws a row's label and returns the vertical center of the row.
     fn row(&mut self, name: &str) -> f64 {
         let middle = self.height + ROW / 2.0;
         self.height += ROW;

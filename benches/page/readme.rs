@@ -8,7 +8,7 @@ use super::chart::{self, Drawing, escaped};
 use super::figures::{cpu_charts, memory_charts, start_charts};
 use super::kind::kind;
 use super::results::{Results, Run};
-use super::sheet::COLOURS;
+use super::sheet::COLORS;
 use super::unit::Unit;
 
 /// Returns the README with this run's picture and table between the markers.
@@ -199,7 +199,7 @@ pub(crate) fn overview(run: &Run) -> String {
     let height = height + 24.0;
     format!(
         "<svg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 {width:.0} {height:.0}' width='{width:.0}' \
-         height='{height:.0}' role='img' aria-label='coldstart compared with other servers'>\n<style>{COLOURS}{}</style>\n\
+         height='{height:.0}' role='img' aria-label='coldstart compared with other servers'>\n<style>{COLORS}{}</style>\n\
          <rect width='100%' height='100%' rx='6' fill='var(--paper)'/>\n{svg}\n{foot}</svg>\n",
         chart::STYLE
     )

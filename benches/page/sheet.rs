@@ -9,7 +9,7 @@ use super::figures::{cpu_charts, latency_chart, memory_charts, start_charts};
 use super::kind::OURS;
 use super::results::{Results, Run};
 
-pub(crate) const COLOURS: &str = include_str!("page.css");
+pub(crate) const COLORS: &str = include_str!("page.css");
 const LAYOUT: &str = include_str!("layout.css");
 
 fn bounds_table(run: &Run) -> String {
@@ -105,7 +105,7 @@ fn how(results: &Results) -> String {
 pub(crate) fn page(run: &Run) -> String {
     let mut page = format!(
         "<!doctype html>\n<html lang='en'>\n<meta charset='utf-8'>\n<title>coldstart: measurements</title>\n\
-         <meta name='viewport' content='width=device-width,initial-scale=1'>\n<style>\n{COLOURS}{LAYOUT}{}</style>\n\
+         <meta name='viewport' content='width=device-width,initial-scale=1'>\n<style>\n{COLORS}{LAYOUT}{}</style>\n\
          <h1>coldstart: measurements</h1>\n\
          <p><span class='key ours'></span><b>ours</b>: <b>bootstrap</b> is the deployed program, with every check on. \
          <span class='key yardstick'></span>yardsticks: <i>floor</i> is a program without a C library that makes only the \

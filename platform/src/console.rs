@@ -4,7 +4,7 @@ use std::io::Write;
 
 use anstyle::{AnsiColor, Style};
 
-/// What a piece of text means. Decides its colour.
+/// What a piece of text means. Decides its color.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Tone {
     Good,
@@ -25,7 +25,7 @@ impl Tone {
         }
     }
 
-    /// Adds the colour; the writer strips it where colours are off.
+    /// Adds the color; the writer strips it where colors are off.
     pub(crate) fn paint(self, text: impl std::fmt::Display) -> String {
         let style = self.style();
         format!("{style}{text}{style:#}")

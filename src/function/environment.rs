@@ -14,7 +14,7 @@ use crate::server::DEFAULT_PORT;
 use crate::server::start_error::StartError;
 
 /// The variables that may name the port; the first that is set and not empty counts: the platform's own
-/// ([contract §2](crate::contract#2-start)), then its neighbours' ([contract §8](crate::contract#8-neighbours)). The general
+/// ([contract §2](crate::contract#2-start)), then its neighbors' ([contract §8](crate::contract#8-neighbors)). The general
 /// one comes last, because it may be meant for another program.
 pub(super) const PORT_VARIABLES: [&CStr; 5] = [
     c"FC_CUSTOM_LISTEN_PORT",

@@ -17,10 +17,10 @@ use crate::h1::{HeadView, Names, RawField, is_field_value, is_token};
 /// use coldstart::Response;
 /// use coldstart::message::HeaderName;
 ///
-/// assert!(HeaderName::parse("x-colour").is_ok());
+/// assert!(HeaderName::parse("x-color").is_ok());
 /// assert!(HeaderName::parse("two words").is_err());
-/// let response = Response::text("").header("X-Colour", "red");
-/// assert_eq!(response.head().header("x-colour"), Some("red"));
+/// let response = Response::text("").header("X-Color", "red");
+/// assert_eq!(response.head().header("x-color"), Some("red"));
 /// ```
 #[derive(Clone)]
 pub struct HeaderName(pub(super) Text);

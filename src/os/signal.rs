@@ -143,7 +143,7 @@ pub(crate) fn install(wakes: &[Wake]) -> io::Result<()> {
         action.sa_sigaction = on_signal as *const () as usize;
         // Blocking calls of other threads are restarted.
         action.sa_flags = libc::SA_RESTART;
-        // SAFETY: `action` is initialised, and `on_signal` only does what a signal handler may.
+        // SAFETY: `action` is initialized, and `on_signal` only does what a signal handler may.
         if unsafe { libc::sigaction(signal, &raw const action, core::ptr::null_mut()) } != 0 {
             return Err(io::Error::last_os_error());
         }
@@ -174,7 +174,7 @@ pub(crate) fn watch_orphans(wake: &Wake) -> io::Result<()> {
     let mut action: libc::sigaction = unsafe { core::mem::zeroed() };
     action.sa_sigaction = on_child as *const () as usize;
     action.sa_flags = libc::SA_RESTART | libc::SA_NOCLDSTOP;
-    // SAFETY: `action` is initialised, and `on_child` only does what a signal handler may.
+    // SAFETY: `action` is initialized, and `on_child` only does what a signal handler may.
     if unsafe { libc::sigaction(libc::SIGCHLD, &raw const action, core::ptr::null_mut()) } != 0 {
         return Err(io::Error::last_os_error());
     }

@@ -74,7 +74,7 @@ fn each_reader_gets_each_message_until_the_stop() {
     assert!(server.ended().success(), "it waits for nothing else");
 }
 
-/// In KiB; this program is not optimised.
+/// In KiB; this program is not optimized.
 const RESIDENT_MAX: u64 = 16 * 1024;
 
 #[test]

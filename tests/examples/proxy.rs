@@ -107,7 +107,7 @@ fn both_bodies_stream_at_once() {
     assert_eq!(client.chunk().expect("the last chunk"), None);
 }
 
-/// In KiB; this program is not optimised.
+/// In KiB; this program is not optimized.
 const RESIDENT_MAX: u64 = 16 * 1024;
 const LEN: usize = 256 * 1024 * 1024;
 

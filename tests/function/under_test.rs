@@ -1,4 +1,4 @@
-//! A function with whatever behaviour the tests need. It runs in a process of its own, started from this test.
+//! A function with whatever behavior the tests need. It runs in a process of its own, started from this test.
 
 use std::future::poll_fn;
 use std::io::Read as _;

@@ -31,7 +31,7 @@ impl Program {
         let file = env::var_os(variable).map_or(built, PathBuf::from);
         assert!(
             file.exists(),
-            "{} is missing; run: cargo build --examples (with --release for an optimised test)",
+            "{} is missing; run: cargo build --examples (with --release for an optimized test)",
             file.display()
         );
         file

@@ -30,6 +30,20 @@ const PHRASES: &[(&str, &str)] = &[
         "behind",
         "after; a thing is behind a proxy, a feature or a trait only",
     ),
+    // As std and the protocols spell: `initialize`, `color`.
+    ("behaviour", "behavior"),
+    ("centre", "center"),
+    ("colour", "color"),
+    ("colours", "colors"),
+    ("honour", "honor"),
+    ("honoured", "honored"),
+    ("initialised", "initialized"),
+    ("licence", "license"),
+    ("licences", "licenses"),
+    ("neighbour", "neighbor"),
+    ("neighbours", "neighbors"),
+    ("optimised", "optimized"),
+    ("recognised", "recognized"),
 ];
 
 /// Where a banned word has its usual meaning.

@@ -19,8 +19,8 @@
 //!
 //! - **Bodies are streams both ways**, with trailers. A request's is an [`Incoming`]: a complete one is there at once, and any other
 //!   arrives as it is read, with back-pressure. A response's is any [`http_body::Body`], polled on the loop.
-//! - **Nothing need be `Send`**: neither the service nor its futures nor its bodies. (axum wants it of its handlers.)
-//! - **Readiness is honoured**: a service that is ready is called without a clone. One that is not is waited for by the request,
+//! - **Nothing need be `Send`**: neither the service nor its futures nor its bodies. (axum requires it of its handlers.)
+//! - **Readiness is honored**: a service that is ready is called without a clone. One that is not is waited for by the request,
 //!   which takes it along and leaves a clone for the next one, so that a place in its queue is never held by a request that is gone.
 //! - **A service that fails** gets its request a 500, with `x-fc-status` where a function has it, and a log line with the error and its causes.
 //!   So does a panic. A request that the http crate does not take gets 400.

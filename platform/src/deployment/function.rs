@@ -288,13 +288,13 @@ fn health(section: &Section<'_>, key: &str) -> Result<Option<HealthConfig>, Prob
     }))
 }
 
-/// Says once what a local run cannot honour, and which keys the component does not have.
+/// Says once what a local run cannot honor, and which keys the component does not have.
 fn report_keys(props: &Section<'_>, generation: Generation) {
-    let honoured: &[&str] = match generation {
-        Generation::Two => &schema::HONOURED_2,
-        Generation::Three => &schema::HONOURED,
+    let honored: &[&str] = match generation {
+        Generation::Two => &schema::HONORED_2,
+        Generation::Three => &schema::HONORED,
     };
-    let is_open = |key: &str, node: &Node| !honoured.contains(&key) && !is_empty(node);
+    let is_open = |key: &str, node: &Node| !honored.contains(&key) && !is_empty(node);
     let mut idle = Vec::new();
     for (key, node) in props.keys().filter(|(key, node)| is_open(key, node)) {
         if let Some((_, why)) = schema::MISSED.iter().find(|(known, _)| *known == key) {

@@ -3,8 +3,8 @@
 //! Source: the JSON schema of component fc3, in the public repository devsapp/fc3 as of May 2026, and, for
 //! component fc, the keys that its documentation lists.
 
-/// The keys of fc3's `props` that `coldstart` honours.
-pub(crate) const HONOURED: [&str; 13] = [
+/// The keys of fc3's `props` that `coldstart` honors.
+pub(crate) const HONORED: [&str; 13] = [
     // 2.0's key, which some files keep.
     "caPort",
     "code",
@@ -58,8 +58,8 @@ pub(crate) const WITHOUT_EFFECT: [&str; 25] = [
     "vpcConfig",
 ];
 
-/// The keys of component fc (2.0) below `function` that are honoured. Its other keys all count as without effect.
-pub(crate) const HONOURED_2: [&str; 16] = [
+/// The keys of component fc (2.0) below `function` that are honored. Its other keys all count as without effect.
+pub(crate) const HONORED_2: [&str; 16] = [
     "caPort",
     "code",
     "codeUri",

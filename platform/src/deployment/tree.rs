@@ -431,7 +431,7 @@ mod tests {
 
     #[test]
     fn a_template_that_was_not_filled_in_says_so() {
-        let problem = parse("a:\n  b: {{ licence }}\n", "s.yaml").unwrap_err();
+        let problem = parse("a:\n  b: {{ license }}\n", "s.yaml").unwrap_err();
         let expected = "`{{ … }}` stands for a value that `s init` asks for";
         assert!(problem.to_string().contains(expected), "{problem}");
     }

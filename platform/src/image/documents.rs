@@ -1,6 +1,6 @@
 //! The JSON documents of an image: of the image specification 1.1, the fields that are written here and no more.
 //!
-//! Types of our own: the crate that has all of them needs twelve crates that nothing else here does, and a licence that
+//! Types of our own: the crate that has all of them needs twelve crates that nothing else here does, and a license that
 //! `deny.toml` does not list. `skopeo`, `umoci` and `runc` read what is written, in `tests/contract/images.rs`.
 
 use std::collections::BTreeMap;

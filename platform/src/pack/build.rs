@@ -171,7 +171,7 @@ fn cargo(folder: &Path, arguments: &[&str], target: &str) -> Result<Vec<u8>, Fai
         .stdout(Stdio::piped())
         .stderr(Stdio::piped());
     if io::stderr().is_terminal() {
-        // cargo writes no colours into a pipe.
+        // cargo writes no colors into a pipe.
         command.env("CARGO_TERM_COLOR", "always");
     }
     let mut process = command.spawn().map_err(|error| cannot_run(&error))?;

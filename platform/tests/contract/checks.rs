@@ -58,7 +58,7 @@ fn a_loopback_bind_fails_with_rule_error_and_fix() {
     }
     assert!(
         !table.contains('\u{1b}'),
-        "colours where there is no terminal: {table}"
+        "colors where there is no terminal: {table}"
     );
     let report = std::fs::read_to_string(&junit).expect("the report");
     assert!(

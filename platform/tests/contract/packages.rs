@@ -565,7 +565,7 @@ fn assert_project_works(kind: &str) {
 }
 
 /// For a project with many dependencies: all is built once, for the target that is deployed, and without the minutes that
-/// optimising takes.
+/// optimizing takes.
 fn assert_large_project_works(kind: &str) {
     let test = [
         "test",

@@ -284,7 +284,7 @@ except OSError as error:
 log("listening")
 sys.stdout.flush()
 if makes("ends-early"):
-    print("no licence", flush=True)
+    print("no license", flush=True)
     os._exit(7)
 while True:
     stream, _ = listener.accept()
