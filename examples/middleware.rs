@@ -1,4 +1,4 @@
-//! Middleware: who may call, from where a browser calls, which request it was, how long it took, and a time-out.
+//! Middleware: authentication, CORS, request ids, an access log, and a time-out.
 //!
 //! Try `curl -i -H 'authorization: Bearer open sesame' localhost:9000/slow`.
 #![expect(
@@ -82,7 +82,7 @@ pub(crate) fn function() -> Function<impl Handler> {
     let router = Router::new()
         .get("/", |_| "hello\n")
         .get("/slow", in_time(|_| sleep(Duration::from_secs(5))))
-        // From the inside to the outside.
+        // The last one is the outermost.
         .with(only_with_key)
         .with(cors)
         .with(request_id)

@@ -48,14 +48,14 @@ const CLASSES: usize = SMALL_CLASSES + (ARENA_BLOCK_MAX - SMALL_MAX) / LONG_STEP
 /// [`System`] allocator: those of other threads, larger ones, and those beyond these 64 KiB. Any thread may free any block. Threads
 /// other than the main one gain nothing.
 ///
-/// It checks nothing: a second free or a write after one, which only unsafe code can do, is not found. musl's allocator ends the process
-/// then.
+/// It checks nothing. A double free or a write to freed memory, which take unsafe code, goes unnoticed; musl's allocator would end
+/// the process.
 #[derive(Clone, Copy, Debug, Default)]
 #[non_exhaustive]
 pub struct Allocator;
 
 impl Allocator {
-    /// The allocator. All of them are one.
+    /// The allocator. All values share the same memory.
     #[must_use]
     pub const fn new() -> Self {
         Self

@@ -208,7 +208,8 @@ impl Limits {
         self
     }
 
-    /// Connections per worker; beyond it accepting pauses, and new connections wait in the kernel's backlog. Default 10 000.
+    /// Connections per worker; beyond it accepting pauses, and new connections wait in the kernel's backlog. Default 10 000, or as
+    /// many as the process has descriptors, less 8, if that is fewer.
     #[must_use]
     pub const fn connections_max(mut self, count: usize) -> Self {
         self.connections_max = if count == 0 { 1 } else { count };
@@ -296,36 +297,36 @@ impl Timeouts {
         }
     }
 
-    /// From a head's first byte to its last; then 408. Default 30 s; nginx and Node wait 60 s, hyper 30 s.
+    /// How long a head may take, from its first byte to its last; then 408. Default 30 s; nginx and Node wait 60 s, hyper 30 s.
     #[must_use]
     pub const fn head(mut self, timeout: Duration) -> Self {
         self.head = timeout;
         self
     }
 
-    /// For each further KiB of a body; then 408. Default 30 s; nginx waits 60 s between two reads.
+    /// How long each further KiB of a body may take; then 408. Default 30 s; nginx waits 60 s between two reads.
     #[must_use]
     pub const fn body(mut self, timeout: Duration) -> Self {
         self.body = timeout;
         self
     }
 
-    /// For a peer that reads nothing of its response; then the connection is cut. Default 60 s, as in nginx.
+    /// How long a peer may read nothing of its response; then the connection is cut. Default 60 s, as in nginx.
     #[must_use]
     pub const fn write(mut self, timeout: Duration) -> Self {
         self.write = timeout;
         self
     }
 
-    /// For a peer to read the last response and close, after the server has closed its side; for a peer that sends on, since its
-    /// last bytes, and 30 s in all. Default 1 s.
+    /// How long a peer may take to read the last response and close, after the server has closed its side. For a peer that sends
+    /// on, it counts from the last bytes, with 30 s in all. Default 1 s.
     #[must_use]
     pub const fn linger(mut self, timeout: Duration) -> Self {
         self.linger = timeout;
         self
     }
 
-    /// For running requests after SIGTERM; then they are cut. Default 10 s, as on other clouds.
+    /// How long running requests have after SIGTERM; then they are cut. Default 10 s, as on other clouds.
     #[must_use]
     pub const fn drain(mut self, timeout: Duration) -> Self {
         self.drain = timeout;

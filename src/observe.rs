@@ -50,19 +50,19 @@ pub enum ServerEvent {
     DescriptorsExhausted,
     /// Accepting fails with this error number, and not for lack of descriptors or memory.
     AcceptFailed(i32),
-    /// A call of the handler, or a poll of a task, took this long: it has blocked the loop, and every other connection has waited. The code that
-    /// blocks belongs into a closure for [`Blocking::run`](crate::handler::Blocking::run), or its route into
-    /// [`blocking`](crate::blocking). In release builds only some calls are timed. The time of the whole turn would not do: a function is frozen as soon as its response is
-    /// sent.
+    /// A call of the handler, or a poll of a task, took this long: it has blocked the loop, and every other connection has waited.
+    /// The code that blocks belongs in a closure for [`Blocking::run`](crate::handler::Blocking::run), or its route in
+    /// [`blocking`](crate::blocking). Release builds time one busy turn of the loop in 64. Calls are timed, and not the whole turn,
+    /// since a function is frozen as soon as its response is sent.
     LoopBlocked(Duration),
     /// A thread could not be started.
     ThreadNotStarted,
-    /// Peers hold this many bytes, and a request that needs more was refused; see
+    /// All peers together hold this many bytes, and a request that needs more was refused; see
     /// [`Limits::memory_max`](crate::server::Limits::memory_max).
     MemoryExhausted(usize),
     /// The server is stopping; this many connections have a running request.
     Draining(usize),
-    /// The time to stop is over, and this many tasks that had not ended were dropped: see [`draining`](crate::draining()).
+    /// The time to stop is over: this many tasks had not ended and were dropped. See [`draining`](crate::draining()).
     TasksDropped(usize),
     /// The server has stopped; this many connections were cut because the time was up.
     Stopped(usize),

@@ -65,7 +65,7 @@ pub fn print(text: &str) -> bool {
     Stream::stdout().write_all(text.as_bytes())
 }
 
-/// The same on stderr, which std does not buffer either.
+/// Prints a text on stderr, as [`print`] does on stdout.
 ///
 /// ```
 /// assert!(coldstart::start::print_error("greet: a name is missing\n"));

@@ -29,13 +29,14 @@ const EXIT_INIT_FAILED: u8 = 70;
 
 /// A function: code for HTTP calls, events and hooks, and the platform's contract around it.
 ///
-/// | a request with the control path | goes to | without |
+/// | a request with the control path | goes to | if that is not set |
 /// | --- | --- | --- |
 /// | `/http-invoke` | [`http`](Self::http), whatever its own path | 404 that says so |
 /// | `/invoke` | [`event`](Self::event) | 404 that says so |
 /// | `/initialize` | [`initializer`](Self::initializer) | 200 |
 /// | `/pre-stop`, `/pre-freeze` | [`pre_stop`](Self::pre_stop), [`pre_freeze`](Self::pre_freeze) | 200 |
-/// | none | by its path: `POST /invoke` and `POST /initialize`, `GET /pre-stop` and `GET /pre-freeze`; else `http` | |
+/// | any other | `http` | 404 that says so |
+/// | none, or an empty one | by its path: `POST /invoke` if there is an `event`, `POST /initialize`, `GET /pre-stop`, `GET /pre-freeze`; else `http` | |
 ///
 /// All of them may be async: they return a value or a future of it, see [async handlers](crate::handler#async-handlers).
 ///
@@ -102,7 +103,17 @@ impl<H> Function<H> {
         self.http_handler(FunctionHandler::new(function))
     }
 
-    /// The same with a [`Handler`], such as a [`Router`](crate::Router).
+    /// As [`http`](Self::http), with a [`Handler`] such as a [`Router`](crate::Router).
+    ///
+    /// ```
+    /// use coldstart::{Function, Router, TestRequest};
+    ///
+    /// let router = Router::new().get("/hello/{name}", |request| {
+    ///     format!("hello, {}\n", request.parameter("name").unwrap_or_default())
+    /// });
+    /// let mut function = Function::new().http_handler(router).handler();
+    /// assert_eq!(TestRequest::get("/hello/Ada").run_handler(&mut function).text(), "hello, Ada\n");
+    /// ```
     pub fn http_handler<N: Handler>(self, handler: N) -> Function<N> {
         Function {
             http: handler,
@@ -125,7 +136,8 @@ impl<H> Function<H> {
         self
     }
 
-    /// The same with JSON in and out. A payload that does not parse as the type fails with `errorType` `InvalidEvent`.
+    /// As [`event`](Self::event), with JSON in and out. A payload that does not parse as the type fails with `errorType`
+    /// `InvalidEvent`.
     ///
     /// ```
     /// use coldstart::{Function, TestRequest};
@@ -279,8 +291,8 @@ impl<H> Function<H> {
     }
 
     /// Frames each call with marker lines in the log ([contract §5](crate::contract#5-logs)): the 2.0 generation wants
-    /// them, in 3.0 each call would appear twice. (Not `markers(true)`, which does not read well.) A call that goes
-    /// on in a future ends with it; one whose handler promises its response or sends it in pieces ends when the handler returns.
+    /// them, in 3.0 each call would appear twice. A call that goes on in a future ends with it; one whose handler promises its
+    /// response or sends it in pieces ends when the handler returns.
     ///
     /// ```no_run
     /// use coldstart::Function;
@@ -405,7 +417,7 @@ impl<H: Handler> Function<H> {
 }
 
 impl<H: Handler + Clone + Send + 'static> Function<H> {
-    /// The same, with the code on up to `count` threads, on which it may block; see [`Blocking`].
+    /// As [`run`](Self::run), with the code on up to `count` threads, on which it may block; see [`Blocking`].
     ///
     /// ```no_run
     /// use coldstart::Function;

@@ -82,7 +82,18 @@ impl<'a> Context<'a> {
         }
     }
 
-    /// The same in memory of its own, with a copy of the head: for a future, which cannot borrow the request.
+    /// A copy in memory of its own, with the head: for a future, which cannot borrow the request.
+    ///
+    /// ```
+    /// use coldstart::{Context, TestRequest};
+    ///
+    /// let call = TestRequest::get("/").header("x-fc-region", "cn-hangzhou");
+    /// let response = call.run(|request| {
+    ///     let context = Context::new(request.head()).to_owned();
+    ///     async move { format!("in {}\n", context.as_context().region().unwrap_or("nowhere")) }
+    /// });
+    /// assert_eq!(response.text(), "in cn-hangzhou\n");
+    /// ```
     #[must_use]
     pub fn to_owned(&self) -> OwnedContext {
         OwnedContext {
@@ -120,8 +131,8 @@ impl<'a> Context<'a> {
     texts! {
         request_id "x-fc-request-id" "The id under which the platform logs the call";
         function_name "x-fc-function-name" "The function's name";
-        region "x-fc-region" "Where it runs";
-        account_id "x-fc-account-id" "Whose it is";
+        region "x-fc-region" "The region that the function runs in";
+        account_id "x-fc-account-id" "The account that owns the function";
         qualifier "x-fc-qualifier" "The version or alias that was called";
         version_id "x-fc-version-id" "The version that runs";
     }
@@ -210,8 +221,8 @@ impl<'a> Context<'a> {
         Some(self.timeout()?.saturating_sub(elapsed))
     }
 
-    /// Waits for a future, but not beyond the [`deadline`](Self::deadline), and gives up `margin` before it: its output, or
-    /// [`Elapsed`], which is a response as well, 504. Without a deadline it waits for as long as it takes.
+    /// Awaits a future until `margin` before the [`deadline`](Self::deadline): yields its output, or [`Elapsed`], which as a
+    /// response is 504. Without a deadline it waits for as long as the future takes.
     ///
     /// The platform gives up at the deadline itself: the caller gets the platform's error and never the function's, the platform
     /// bills the whole time, and its log says nothing of what the function was about. With a margin of some hundred milliseconds
@@ -331,7 +342,7 @@ pub struct OwnedContext {
 }
 
 impl OwnedContext {
-    /// The context, to use it.
+    /// Borrows the context, to read it.
     #[must_use]
     pub fn as_context(&self) -> Context<'_> {
         Context {

@@ -76,7 +76,7 @@ pub fn exit_code(outcome: Result<(), StartError>) -> ExitCode {
     }
 }
 
-/// Does `work` as part of the request with this id: log records that are written meanwhile carry it
+/// Runs `work` as part of the request with this id: log records that are written meanwhile carry it
 /// ([contract §5](crate::contract#5-logs)). For threads of your own; on the loop and on the pool's threads this
 /// happens by itself.
 ///

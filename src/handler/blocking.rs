@@ -126,6 +126,16 @@ impl<H: Handler + Clone + Send + 'static> Blocking<H> {
     /// Says what to do for a client that ends its side before its response is sent; see
     /// [`Outcome::when_half_closed`]. By default it gets its response, unless its request waits in a full queue: there it
     /// gives way to a new one, with 503.
+    ///
+    /// ```
+    /// use coldstart::handler::WhenHalfClosed;
+    /// use coldstart::{Router, TestRequest, blocking};
+    ///
+    /// // A client that has ended its side no longer waits for its report.
+    /// let report = blocking(|_| "a slow report\n", 4).when_half_closed(WhenHalfClosed::Cancel);
+    /// let mut router = Router::new().get("/report", move |request| report.respond(request));
+    /// assert_eq!(TestRequest::get("/report").run_handler(&mut router).text(), "a slow report\n");
+    /// ```
     #[must_use]
     pub fn when_half_closed(mut self, then: WhenHalfClosed) -> Self {
         self.half_closed = then;
@@ -195,8 +205,8 @@ impl<H: Handler + Clone + Send + 'static> Blocking<H> {
     ///
     /// On a thread of this very pool the closure runs in this call, since all threads could otherwise wait for each other.
     ///
-    /// A closure that can fail needs two `?`: the first sends a 503 if too many wait, the second what the closure's error is as a
-    /// response, for an [`io::Error`](std::io::Error) 500. A pool in a `static` needs no place in a router's state:
+    /// A closure that can fail needs two `?`: the first sends a 503 if too many wait, the second sends the closure's error as a
+    /// response, which is 500 for an [`io::Error`](std::io::Error). A pool in a `static` needs no place in a router's state:
     ///
     /// ```
     /// use std::fs;

@@ -40,7 +40,7 @@ const WELL_KNOWN: &str = ".well-known";
 /// No path leads out of the folder: not by `..`, not by an encoded slash, not by a symbolic link. Names that begin with a dot are
 /// hidden, but for `.well-known`. FIFOs, sockets and devices are not found, and nothing waits for them.
 ///
-/// A file is read piece by piece as the peer takes it. That is done on the loop: a slow disk stops it.
+/// A file is sent as the peer takes it, as [`Body::file`](crate::Body::file) is. That is done on the loop: a slow disk stops it.
 ///
 /// ```no_run
 /// use coldstart::Router;

@@ -73,7 +73,7 @@
 //!
 //! A panic of a middleware gets [`Handler::failure`], which those around it see.
 //!
-//! Who may call, from where a browser calls, which request it was, and how long it took:
+//! Authentication, CORS, request ids and an access log:
 //!
 //! ```
 //! use std::time::Instant;
@@ -111,7 +111,7 @@
 //!     })
 //! }
 //!
-//! // From the inside to the outside.
+//! // The last one is the outermost.
 //! let mut router = Router::new()
 //!     .get("/", |_| "hello\n")
 //!     .with(only_with_key)
@@ -234,6 +234,31 @@ pub trait Handler {
     /// HTTP: instead of [`Accept::Buffer`] it can return [`Accept::Respond`] at once. The body is within
     /// [`Limits::body_len_max`](crate::server::Limits::body_len_max); a lower bound needs [`Accept::BufferUpTo`]. For handlers
     /// whose `accept` and `call` would look up the same thing twice; the default calls the one and then the other.
+    ///
+    /// ```
+    /// use std::collections::HashMap;
+    ///
+    /// use coldstart::handler::{Accept, Outcome};
+    /// use coldstart::{Handler, Request, Status, TestRequest};
+    ///
+    /// struct Words(HashMap<&'static str, &'static str>);
+    ///
+    /// impl Handler for Words {
+    ///     fn accept_whole(&mut self, request: &Request<'_>) -> Accept {
+    ///         Accept::Respond(self.call(request)) // Looked up once.
+    ///     }
+    ///
+    ///     fn call(&mut self, request: &Request<'_>) -> Outcome {
+    ///         let word = self.0.get(request.path());
+    ///         word.map_or_else(|| Status::NOT_FOUND.into_response(), |word| word.into_response()).into()
+    ///     }
+    /// }
+    /// # use coldstart::handler::IntoResponse;
+    ///
+    /// let mut words = Words(HashMap::from([("/hello", "a greeting\n")]));
+    /// assert_eq!(TestRequest::get("/hello").run_handler(&mut words).text(), "a greeting\n");
+    /// assert_eq!(TestRequest::get("/bye").run_handler(&mut words).status(), 404);
+    /// ```
     fn accept_whole(&mut self, request: &Request<'_>) -> Accept {
         accept_then_call(self, request)
     }
@@ -322,13 +347,14 @@ pub trait Handler {
     }
 
     /// Whether [`accept`](Self::accept) and [`accept_whole`](Self::accept_whole) may return [`Accept::Watched`], or
-    /// [`on_refused`](Self::on_refused) does something. If it is false, programs have no code for that.
+    /// [`on_refused`](Self::on_refused) does something. The default is true. Where it is always false, the compiler leaves the
+    /// code for that out of the program.
     fn has_middleware(&self) -> bool {
         true
     }
 
-    /// Called in place of [`accept`](Self::accept) for a request that the server refuses by its head: `watch` takes what is to be
-    /// done with the response. The default does nothing.
+    /// Called in place of [`accept`](Self::accept) for a request that the server refuses by its head: what is to be done with the
+    /// response is added to `watch`. The default does nothing.
     fn on_refused(&mut self, head: &Head<'_>, watch: &mut Watch) {
         let _ = (head, watch);
     }
@@ -401,7 +427,7 @@ pub enum Accept {
     /// Collect the body, up to [`Limits::body_len_max`](crate::server::Limits::body_len_max), then
     /// [`call`](Handler::call).
     Buffer,
-    /// The same with a bound of its own, in bytes; a larger body is refused with 413.
+    /// As [`Buffer`](Self::Buffer), up to this many bytes; a larger body is refused with 413.
     BufferUpTo(u64),
     /// Do not keep the body: [`call`](Handler::call) at once, as if there were none. For code that does not look at it, so that
     /// no peer can make the server hold one.

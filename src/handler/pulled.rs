@@ -55,7 +55,7 @@ pub(crate) trait Pull {
 
 impl Accept {
     /// Has the body pulled by the closure, which is called here and gets it as an [`Incoming`]. It may return what any handler
-    /// may: mostly a future, which is polled on the loop. `head` is the request's.
+    /// may: usually a future, which is polled on the loop. `head` is the request's.
     ///
     /// The response may begin, and end, before the body does, in HTTP/1.0 as well. A response that ends while the [`Incoming`] lives on,
     /// in another thread or task, does not end the body.
@@ -294,7 +294,7 @@ where
 /// let count = incoming(|_, mut body| async move {
 ///     Ok::<_, IncomingError>(format!("{} bytes\n", body.collect(1024).await?.len()))
 /// });
-/// // It is a handler as any other, and may be one route of a router.
+/// // It is a handler like any other, and may be one route of a router.
 /// let mut router = Router::new().any_handler("/count", count);
 /// assert_eq!(TestRequest::post("/count").body("abc").run_handler(&mut router).text(), "3 bytes\n");
 /// ```

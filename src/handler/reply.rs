@@ -85,7 +85,7 @@ impl Reply {
         self.sender.is_abandoned()
     }
 
-    /// Waits until the peer is gone, on any thread and runtime: for work that is not dropped with the future of a handler. So it also
+    /// Waits until the peer is gone, on any thread and runtime: for work that is not dropped with the future of a handler. It also
     /// ends when the server stops and gives up on the connection.
     ///
     /// A peer that has ended its side is not gone ([`PeerState::HalfClosed`]), unless the handler said
@@ -117,7 +117,7 @@ impl Reply {
         poll_fn(|context| self.sender.poll_abandoned(context)).await;
     }
 
-    /// How far the peer is still there.
+    /// Whether the peer is still connected.
     #[must_use]
     pub fn peer(&self) -> PeerState {
         if self.sender.is_abandoned() {

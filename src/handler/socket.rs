@@ -104,15 +104,15 @@ pub struct SocketReader {
 }
 
 impl SocketReader {
-    /// What has arrived since the last call, never empty; waits for it if need be. `None` once the peer has ended its side, which
-    /// need not be the end of the connection.
+    /// Returns what has arrived since the last call, never empty; waits if that is nothing. `None` once the peer has ended its side,
+    /// which need not be the end of the connection.
     ///
     /// Nothing is read before the first call, and then at most 64 KiB wait, and what one read brings; beyond that, TCP makes the peer wait.
     /// A call that is dropped while it waits has taken nothing.
     ///
     /// # Errors
     ///
-    /// The connection was reset. What had arrived and was not taken is gone.
+    /// The connection was reset. Bytes that had arrived and were not taken are lost.
     pub fn read(&mut self) -> impl Future<Output = Result<Option<Bytes>, SocketClosed>> {
         // Not an async function, whose future would be larger.
         poll_fn(|context| self.poll_read(context))
@@ -176,8 +176,8 @@ pub struct SocketWriter {
 }
 
 impl SocketWriter {
-    /// Writes all of `bytes`; waits while as much waits as may. What is written before the future waits goes out in one system call.
-    /// Only one call may wait at a time, and one that is dropped while it waits has written nothing.
+    /// Writes all of `bytes`; waits while 64 KiB wait for the peer. What is written before the future waits goes out in one system
+    /// call. Only one call may wait at a time, and one that is dropped while it waits has written nothing.
     ///
     /// # Errors
     ///
@@ -205,6 +205,20 @@ impl SocketWriter {
     }
 
     /// Ends our side of the connection once all that was written is sent: the peer reads the end, and may go on sending.
+    ///
+    /// ```
+    /// use coldstart::handler::{SocketReader, SocketWriter, Upgrade};
+    /// use coldstart::message::Written;
+    ///
+    /// async fn greet(mut reader: SocketReader, writer: SocketWriter) -> Written {
+    ///     writer.write("hello\n").await?;
+    ///     writer.close();
+    ///     while reader.read().await?.is_some() {} // Until the peer ends its side as well.
+    ///     Ok(())
+    /// }
+    ///
+    /// let upgrade = Upgrade::on_loop("greet", greet);
+    /// ```
     pub fn close(self) {
         self.out.finish();
     }

@@ -33,7 +33,7 @@ use crate::sync::notify::Notify;
 ///
 /// let body = Body::from("hello");
 /// assert_eq!((body.len(), body.as_bytes()), (Some(5), Some(&b"hello"[..])));
-/// // Of a body that is still to be made, neither is known.
+/// // A body that is still to be made has neither.
 /// let body = Body::writer(async |out| Ok(out.send("hello").await?));
 /// assert_eq!((body.len(), body.as_bytes()), (None, None));
 /// let response = Response::text(body);

@@ -412,7 +412,7 @@ impl BodySender {
         self.channel.lock().is_peer_gone()
     }
 
-    /// How far the peer is still there.
+    /// Whether the peer is still connected.
     #[must_use]
     pub fn peer(&self) -> PeerState {
         let queue = self.channel.lock();
@@ -440,7 +440,24 @@ impl BodySender {
         // Drop notifies the loop.
     }
 
-    /// The same with trailer fields, where they may be sent: see [`Trailers`].
+    /// Ends the body with trailer fields, if they may be sent: see [`Trailers`].
+    ///
+    /// ```
+    /// use coldstart::message::Trailers;
+    /// use coldstart::{Body, Response, TestRequest};
+    ///
+    /// let mut response = TestRequest::get("/").header("te", "trailers").run(|_| {
+    ///     let (sender, body) = Body::channel(64 * 1024);
+    ///     std::thread::spawn(move || {
+    ///         sender.send("hello")?;
+    ///         sender.finish_with(Trailers::new().field("x-letters", 5_u64));
+    ///         Ok::<_, coldstart::message::SendError>(())
+    ///     });
+    ///     Response::text(body)
+    /// });
+    /// while response.next_piece().is_some() {}
+    /// assert_eq!(response.trailer("x-letters"), Some("5"));
+    /// ```
     pub fn finish_with(self, trailers: Trailers) {
         let mut queue = self.channel.lock();
         queue.sender = SenderState::Finished;

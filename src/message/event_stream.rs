@@ -156,7 +156,7 @@ pub struct EventSender {
 }
 
 impl EventSender {
-    /// Sends an event at once. Blocks while too many bytes are waiting.
+    /// Sends an event at once. Blocks while `bytes_max` bytes are waiting.
     ///
     /// # Errors
     ///
@@ -181,7 +181,7 @@ impl EventSender {
         self.body.is_peer_gone()
     }
 
-    /// How far the peer is still there.
+    /// Whether the peer is still connected.
     #[must_use]
     pub fn peer(&self) -> PeerState {
         self.body.peer()

@@ -94,7 +94,8 @@ pub struct EventWriter {
 }
 
 impl EventWriter {
-    /// Sends an event; waits while too many bytes wait. Events that are sent before the code waits go out together, as one piece.
+    /// Sends an event; waits while 64 KiB wait for the peer. Events that are sent before the code waits go out together, as one
+    /// piece.
     ///
     /// # Errors
     ///
@@ -126,7 +127,7 @@ impl EventWriter {
         self.beat.period.set(period);
     }
 
-    /// How far the peer is still there.
+    /// Whether the peer is still connected.
     #[must_use]
     pub fn peer(&self) -> PeerState {
         self.out.peer()

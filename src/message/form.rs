@@ -10,7 +10,7 @@ const FORM: &str = "application/x-www-form-urlencoded";
 
 impl Head<'_> {
     /// The query as a value of a type that serde reads: a struct with a field for each name, or a `Vec<(String, String)>` for
-    /// names that repeat. Without a query it is read as an empty one.
+    /// names that repeat. A missing query counts as an empty one.
     ///
     /// ```
     /// use coldstart::{Request, Response, TestRequest};
@@ -43,7 +43,7 @@ impl Head<'_> {
 }
 
 impl Request<'_> {
-    /// See [`Head::parse_query`].
+    /// The query as a value of a type that serde reads: see [`Head::parse_query`].
     ///
     /// ```
     /// use coldstart::message::Rejection;
@@ -66,7 +66,7 @@ impl Request<'_> {
     ///
     /// # Errors
     ///
-    /// As there.
+    /// As [`Head::parse_query`].
     pub fn parse_query<T: DeserializeOwned>(&self) -> Result<T, Rejection> {
         self.head().parse_query()
     }

@@ -126,7 +126,7 @@ impl Response {
     ///
     /// # Errors
     ///
-    /// The status is not one of a final response: 101, or over 599.
+    /// The status is not one of a final response: below 200, or above 599.
     ///
     /// ```
     /// use coldstart::{Response, TestRequest};

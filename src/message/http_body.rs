@@ -69,8 +69,16 @@ impl Body {
     /// A body of the http-body crate: its data frames are sent as they are, without a copy if they are [`Bytes`], and its trailers as
     /// [`Trailers`]. An error cuts the response, which the peer can tell.
     ///
-    /// One that knows its exact length announces it. It is then polled once here: mostly that is all of it. Otherwise the body
+    /// One that knows its exact length announces it. It is then polled once here, which is usually all of it. Otherwise the body
     /// is polled as that of [`poll_frames`](Self::poll_frames).
+    ///
+    /// ```
+    /// use coldstart::{Body, Response, TestRequest};
+    ///
+    /// // A `String` is a body of the http-body crate, as is that of a client's response.
+    /// let response = TestRequest::get("/").run(|_| Response::text(Body::from_http("hello\n".to_owned())));
+    /// assert_eq!(response.text(), "hello\n");
+    /// ```
     #[must_use]
     pub fn from_http<B>(body: B) -> Self
     where

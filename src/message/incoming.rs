@@ -29,8 +29,8 @@ use crate::sync::{Mutex, MutexGuard};
 ///   [`Router::body_len_max`](crate::Router::body_len_max) sets one for a route.
 /// - **Time-outs**: [`Timeouts::body`](crate::server::Timeouts::body) applies while the server waits for the peer, and not while it
 ///   waits for the reader.
-/// - **The response may begin, and end, while the body arrives.** Dropped before its end, the rest of the body is discarded if
-///   it is short; otherwise the connection ends after the response.
+/// - **The response may begin, and end, while the body arrives.** If this is dropped before the end of the body, the server
+///   discards the rest if it is short; otherwise the connection ends after the response.
 ///
 /// ```
 /// use coldstart::message::IncomingError;
@@ -236,11 +236,11 @@ impl Incoming {
         }
     }
 
-    /// What has arrived since the last call, never empty; waits for it if need be. `None` after the last one.
+    /// Returns what has arrived since the last call, never empty; waits if that is nothing. `None` at the end of the body.
     ///
     /// # Errors
     ///
-    /// The body will never be complete; see [`IncomingError`]. What had arrived and was not taken is gone.
+    /// The body will never be complete; see [`IncomingError`]. Bytes that had arrived and were not taken are lost.
     pub async fn chunk(&mut self) -> Result<Option<Bytes>, IncomingError> {
         poll_fn(|context| self.poll_chunk(context)).await
     }
@@ -248,7 +248,23 @@ impl Incoming {
     /// As [`chunk`](Self::chunk). The task that polled last is woken.
     ///
     /// This is how a body becomes a stream, here one of the crate futures:
-    /// `stream::poll_fn(move |context| body.poll_chunk(context).map(Result::transpose))`.
+    /// `stream::poll_fn(move |context| body.poll_chunk(context).map(Result::transpose))`. Without a crate:
+    ///
+    /// ```
+    /// use std::future::poll_fn;
+    ///
+    /// use coldstart::message::IncomingError;
+    /// use coldstart::{Router, TestRequest};
+    ///
+    /// let mut router = Router::new().post_incoming("/", |_, mut body| async move {
+    ///     let mut len = 0;
+    ///     while let Some(chunk) = poll_fn(|context| body.poll_chunk(context)).await? {
+    ///         len += chunk.len();
+    ///     }
+    ///     Ok::<_, IncomingError>(format!("{len} bytes\n"))
+    /// });
+    /// assert_eq!(TestRequest::post("/").body("abc").run_handler(&mut router).text(), "3 bytes\n");
+    /// ```
     ///
     /// # Errors
     ///
@@ -383,8 +399,8 @@ impl Incoming {
         h1::trailer_fields(&self.trailers, &HEAD_LIMITS_OPEN).unwrap_or_default()
     }
 
-    /// How many bytes are still to come, those that have arrived included: at least, and at most if that is known. Both are the
-    /// rest of the announced length, if there is one.
+    /// Bounds on the bytes that [`chunk`](Self::chunk) will still return: the lower one, and the upper one if it is known. If the
+    /// length is announced, both are what is left of it.
     ///
     /// ```
     /// use coldstart::message::IncomingError;

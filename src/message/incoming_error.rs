@@ -27,13 +27,13 @@ use crate::h1::Refusal;
 pub enum IncomingError {
     /// The peer has ended its side, or the connection is gone: 400.
     PeerLeft,
-    /// What the peer sent is no body, with the reason: 400.
+    /// The body is malformed, for this reason: 400.
     Malformed(&'static str),
-    /// It is larger than it may be: 413.
+    /// The body is larger than its bound: 413.
     TooLarge,
-    /// It did not arrive in time: 408.
+    /// The body did not arrive in time: 408.
     TimedOut,
-    /// Peers hold as much as [`Limits::memory_max`](crate::server::Limits::memory_max) says already: 503.
+    /// All peers together hold [`Limits::memory_max`](crate::server::Limits::memory_max) already: 503.
     OutOfMemory,
 }
 

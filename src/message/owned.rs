@@ -42,8 +42,8 @@ pub struct OwnedRequest {
 }
 
 impl Request<'_> {
-    /// The same request in memory of its own: the head is copied once, a large body is shared, a small one is copied. The peer's
-    /// address is asked for, which is a system call.
+    /// The request in memory of its own: the head is copied once, a large body is shared, a small one is copied. The peer's address
+    /// is asked for, which is a system call.
     #[must_use]
     pub fn to_owned(&self) -> OwnedRequest {
         let head = self.head_by_reference();
@@ -59,7 +59,7 @@ impl Request<'_> {
 }
 
 impl OwnedRequest {
-    /// The request, to read it.
+    /// Borrows the request, to read it.
     #[must_use]
     pub fn as_request(&self) -> Request<'_> {
         let peer = self.peer.as_ref();

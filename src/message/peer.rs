@@ -9,7 +9,7 @@
 /// let response = TestRequest::get("/").run(|_| {
 ///     Response::text(Body::writer(async |out| {
 ///         for number in 0..3 {
-///             // Work that is dear is not done for somebody who may have left.
+///             // Costly work is not done for a peer that may have left.
 ///             if out.peer() != PeerState::Open {
 ///                 break;
 ///             }

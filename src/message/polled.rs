@@ -45,10 +45,10 @@ impl Body {
         Self(Content::Arriving(Box::new(Function::new(poll))))
     }
 
-    /// The same of frames: data, and at the end perhaps trailer fields, where they may be sent: see [`Trailers`]. They are the
-    /// end of the body: the function is not polled again.
+    /// A body that a function yields frame by frame, as [`poll_fn`](Self::poll_fn) does piece by piece: data, and at the end perhaps
+    /// trailer fields, if they may be sent: see [`Trailers`]. They end the body: the function is not polled again.
     ///
-    /// It is the form that bodies have in the crate `http-body`. If the length is known, announce it with
+    /// Bodies of the crate `http-body` have this form. If the length is known, announce it with
     /// [`with_len`](Self::with_len).
     ///
     /// ```

@@ -99,7 +99,7 @@ impl Head<'_> {
 }
 
 impl Request<'_> {
-    /// See [`Head::parse_parameter`].
+    /// A parameter as a value of a type that parses from text: see [`Head::parse_parameter`].
     ///
     /// ```
     /// use coldstart::message::Rejection;
@@ -117,7 +117,7 @@ impl Request<'_> {
     ///
     /// # Errors
     ///
-    /// As there.
+    /// As [`Head::parse_parameter`].
     pub fn parse_parameter<T: core::str::FromStr<Err: Display>>(
         &self,
         name: &str,

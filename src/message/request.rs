@@ -290,31 +290,31 @@ impl<'a> Request<'a> {
         self.head
     }
 
-    /// See [`Head::method`].
+    /// The method as it was sent: see [`Head::method`].
     #[must_use]
     pub const fn method(&self) -> &'a str {
         self.head.method()
     }
 
-    /// See [`Head::path`].
+    /// The path as it was sent: see [`Head::path`].
     #[must_use]
     pub const fn path(&self) -> &'a str {
         self.head.path()
     }
 
-    /// See [`Head::query`].
+    /// What follows the first `?`: see [`Head::query`].
     #[must_use]
     pub const fn query(&self) -> Option<&'a str> {
         self.head.query()
     }
 
-    /// See [`Head::headers`].
+    /// The field lines: see [`Head::headers`].
     #[must_use]
     pub const fn headers(&self) -> Headers<'a> {
         self.head.headers()
     }
 
-    /// See [`Head::header`].
+    /// The value of the first field line with this name: see [`Head::header`].
     #[must_use]
     pub fn header(&self, name: &str) -> Option<&'a str> {
         self.head.header(name)
@@ -385,13 +385,13 @@ impl<'a> Request<'a> {
         self.trailers
     }
 
-    /// See [`Head::peer_address`].
+    /// The address at the other end of the connection: see [`Head::peer_address`].
     #[must_use]
     pub fn peer_address(&self) -> Option<SocketAddr> {
         self.head.peer_address()
     }
 
-    /// See [`Head::parameter`].
+    /// The value of a segment of the route's pattern: see [`Head::parameter`].
     #[must_use]
     pub fn parameter(&self, name: &str) -> Option<Cow<'a, str>> {
         self.head.parameter(name)

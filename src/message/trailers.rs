@@ -13,7 +13,7 @@ use crate::message::headers::{HeaderName, HeaderValue};
 /// - the request says `TE: trailers` (§10.1.4), or
 /// - the response announces them by name in its field `Trailer` (§6.6.2), for what is optional.
 ///
-/// A body has them that ends with them: [`BodyWriter::finish_with`](crate::message::BodyWriter::finish_with),
+/// A body gets them where it ends: by [`BodyWriter::finish_with`](crate::message::BodyWriter::finish_with),
 /// [`BodySender::finish_with`](crate::message::BodySender::finish_with), or, in place of [`Body::poll_fn`](crate::Body::poll_fn),
 /// [`Body::poll_frames`](crate::Body::poll_frames) with [`Frame::Trailers`](crate::message::Frame::Trailers).
 ///

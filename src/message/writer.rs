@@ -76,7 +76,7 @@ impl Body {
         Self::bounded_writer(WRITER_LEN_MAX, write)
     }
 
-    /// The same with a bound of its own: at most `bytes_max` bytes wait, as in a [`channel`](Self::channel).
+    /// As [`writer`](Self::writer), with a bound of its own: at most `bytes_max` bytes wait, as in a [`channel`](Self::channel).
     ///
     /// ```
     /// use coldstart::{Body, Response, TestRequest};
@@ -127,8 +127,8 @@ pub struct BodyWriter {
 }
 
 impl BodyWriter {
-    /// Sends a piece; waits while as many bytes wait as may. An empty piece is ignored. What is sent before the future waits
-    /// goes out in one write. Only one call may wait at a time.
+    /// Sends a piece; waits while it has no room beside the bytes that wait for the peer. An empty piece is ignored. What is sent
+    /// before the future waits goes out in one write. Only one call may wait at a time.
     ///
     /// # Errors
     ///
@@ -162,18 +162,18 @@ impl BodyWriter {
         self.sender.pulse()
     }
 
-    /// How far the peer is still there.
+    /// Whether the peer is still connected.
     #[must_use]
     pub fn peer(&self) -> PeerState {
         self.sender.peer()
     }
 
-    /// Ends the body: it is complete. So it is as well when the future returns `Ok`.
+    /// Ends the body: it is complete, as when the future returns `Ok`.
     pub fn finish(self) {
         self.sender.finish();
     }
 
-    /// The same with trailer fields, where they may be sent: see [`Trailers`].
+    /// Ends the body with trailer fields, if they may be sent: see [`Trailers`].
     pub fn finish_with(self, trailers: Trailers) {
         self.sender.finish_with(trailers);
     }

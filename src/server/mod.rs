@@ -251,8 +251,8 @@ impl Server {
     /// As process 1, collects processes whose parents ended before them, which otherwise stay as zombies. Off by default;
     /// without effect in any other process, and where `run` is not called on the main thread.
     ///
-    /// The exit status of a process that another thread has started stays with who waits for it, as long as that thread lives. A
-    /// handler that runs on the loop must wait for the processes it starts before it returns.
+    /// It leaves the exit status of a process to the thread that has started it, as long as that thread lives. A handler that runs
+    /// on the loop must wait for the processes it starts before it returns.
     ///
     /// For the first process of a container that starts others:
     ///
@@ -333,7 +333,7 @@ impl Server {
     ///
     /// # Errors
     ///
-    /// The socket does not listen, is not one of TCP, or the kernel denies an option.
+    /// The socket does not listen, is no TCP socket, or the kernel denies an option.
     pub fn listen_on(self, listener: TcpListener) -> Result<Bound, StartError> {
         let listener = Listener::adopt(listener, &self.options).map_err(StartError::from_os)?;
         let address = listener.local_address().map_err(StartError::from_os)?;
@@ -370,7 +370,7 @@ impl Server {
         self.bind()?.run(function)
     }
 
-    /// The same with a [`Handler`]. (With one method for both, closures would need type annotations.)
+    /// As [`run`](Self::run), with a [`Handler`]. (With one method for both, closures would need type annotations.)
     ///
     /// ```no_run
     /// use coldstart::{Router, Server};
@@ -468,7 +468,7 @@ impl Bound {
         self
     }
 
-    /// Stops it, from any thread.
+    /// What stops this server, from any thread.
     #[must_use]
     pub fn stopper(&self) -> Stopper {
         Stopper {
@@ -489,7 +489,7 @@ impl Bound {
         self.run_handler(FunctionHandler::new(function))
     }
 
-    /// The same with a [`Handler`].
+    /// As [`run`](Self::run), with a [`Handler`].
     ///
     /// # Errors
     ///
@@ -584,7 +584,7 @@ impl Threads {
         self.run_handler(FunctionHandler::new(function))
     }
 
-    /// The same with a [`Handler`]. Its [`accept`](Handler::accept) runs on the loop and must not block.
+    /// As [`run`](Self::run), with a [`Handler`]. Its [`accept`](Handler::accept) runs on the loop and must not block.
     ///
     /// # Errors
     ///

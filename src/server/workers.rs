@@ -89,7 +89,7 @@ impl Workers {
         self.bind()?.run(function)
     }
 
-    /// The same with a [`Handler`].
+    /// As [`run`](Self::run), with a [`Handler`].
     ///
     /// # Errors
     ///
@@ -142,7 +142,7 @@ impl BoundWorkers {
         self.address
     }
 
-    /// Stops all of them, from any thread.
+    /// What stops all of them, from any thread.
     #[must_use]
     pub fn stopper(&self) -> Stopper {
         Stopper {
@@ -171,7 +171,7 @@ impl BoundWorkers {
         self.run_handler(FunctionHandler::new(function))
     }
 
-    /// The same with a [`Handler`]. A loop that ends, for whatever reason, stops the others.
+    /// As [`run`](Self::run), with a [`Handler`]. A loop that ends, for whatever reason, stops the others.
     ///
     /// # Errors
     ///

@@ -16,8 +16,8 @@ use super::notice::{Notice, ServerStage};
 /// likes, and the server with it, instead of being cut when the time is over. [`before_drain`] waits for something else at the same time.
 ///
 /// It is made on the loop: in a handler, in its future, in the code that writes a body, or in a task. From there it may move to another
-/// thread, such as with the closure of [`Blocking::run`](crate::handler::Blocking::run), and can be cloned. It is of the loop on
-/// which it was made. In a test, [`TestResponse::begin_drain`](crate::testing::TestResponse::begin_drain) stops the server.
+/// thread, such as with the closure of [`Blocking::run`](crate::handler::Blocking::run), and can be cloned. It still waits for the
+/// loop on which it was made. In a test, [`TestResponse::begin_drain`](crate::testing::TestResponse::begin_drain) stops the server.
 ///
 /// ```
 /// use std::time::Duration;
@@ -60,7 +60,7 @@ pub fn draining() -> Draining {
     Draining { notice, id: None }
 }
 
-/// Waits for a future, but not once the server stops: its output, or `None`.
+/// Awaits a future until the server stops: yields its output, or `None`.
 ///
 /// The future is polled first, so one that is ready wins. When the server stops, it is dropped.
 ///
@@ -99,7 +99,7 @@ pub async fn before_drain<F: IntoFuture>(future: F) -> Option<F::Output> {
     .await
 }
 
-/// See [`draining`].
+/// The future that [`draining`] returns.
 ///
 /// For code that works in steps:
 ///

@@ -8,7 +8,7 @@ use core::time::Duration;
 use super::sleep::Sleep;
 use crate::os::Instant;
 
-/// Ticks: the first one at once, then one after each period, which count from the wait for the second one.
+/// Ticks: the first one at once, then one after each period. The first period begins when the second tick is awaited.
 ///
 /// Ticks that were missed, because the code between two of them took longer or the process was frozen, are left out, as with
 /// tokio's `MissedTickBehavior::Skip`: one comes at once, and the next one keeps the rhythm. No tick is early. Between
@@ -45,9 +45,9 @@ pub const fn interval(period: Duration) -> Interval {
     }
 }
 
-/// See [`interval`].
+/// The ticks of an [`interval`].
 ///
-/// One that a value of yours keeps:
+/// A value of yours may keep them:
 ///
 /// ```
 /// use std::time::Duration;
@@ -99,7 +99,21 @@ impl Interval {
         poll_fn(|context| self.poll_tick(context))
     }
 
-    /// The same, for implementations of futures.
+    /// As [`tick`](Self::tick), for implementations of futures.
+    ///
+    /// ```
+    /// use std::future::poll_fn;
+    /// use std::time::Duration;
+    ///
+    /// use coldstart::{TestRequest, interval};
+    ///
+    /// let response = TestRequest::get("/").run(|_| async {
+    ///     let mut ticks = interval(Duration::from_millis(1));
+    ///     poll_fn(|context| ticks.poll_tick(context)).await; // The first one comes at once.
+    ///     "ticked\n"
+    /// });
+    /// assert_eq!(response.text(), "ticked\n");
+    /// ```
     ///
     /// # Panics
     ///

@@ -18,8 +18,8 @@
 //!
 //! What a wait does when the server stops: a request's future is dropped with its connection, a task with its loop, both not before
 //! [`Timeouts::drain`](crate::server::Timeouts::drain) has passed. A task that never ends, such as one that does something each
-//! minute, makes each stop take that long, unless it waits with [`before_drain`]. So does an endless stream, whose peer then sees its
-//! end instead of a cut.
+//! minute, makes each stop take that long, unless it waits with [`before_drain`]. So does an endless stream; if it waits with
+//! `before_drain`, its peer sees an end and not a cut.
 
 mod drain;
 mod hook;

@@ -12,11 +12,10 @@ use crate::os::Instant;
 /// Waits for at least this long.
 ///
 /// The time counts from the first poll, on the monotonic clock in milliseconds: the wait is never shorter, and up to a few
-/// milliseconds longer, or as long as something else keeps the loop busy. Zero lets everything else run once. A process that was
-/// frozen wakes with each timer that has passed meanwhile fired once. Nothing but waiting timers makes the loop's poll end: an idle
-/// function with none never wakes.
+/// milliseconds longer, or as long as something else keeps the loop busy. Zero lets everything else run once. After a thaw, each
+/// timer that is due fires once. Only a timer that waits wakes an idle loop: without one, it sleeps until something happens.
 ///
-/// The timer lives as long as the future that is returned, which belongs to the thread that polls it first. Moved to another one, it
+/// The timer lives as long as the future that is returned, which belongs to the thread that polls it first. On another thread it
 /// begins anew.
 ///
 /// ```
@@ -34,8 +33,8 @@ use crate::os::Instant;
 /// # Panics
 ///
 /// The future panics when it is polled where no loop would wake it: on a thread that is neither a loop, nor of a pool, nor a
-/// test that runs a [`TestRequest`](crate::TestRequest). So it does with [`Limits::timers_max`](crate::server::Limits::timers_max)
-/// others.
+/// test that runs a [`TestRequest`](crate::TestRequest). It also panics if [`Limits::timers_max`](crate::server::Limits::timers_max)
+/// timers wait already.
 #[must_use = "it waits when it is awaited"]
 pub fn sleep(duration: Duration) -> Sleep {
     Sleep {
@@ -44,7 +43,7 @@ pub fn sleep(duration: Duration) -> Sleep {
     }
 }
 
-/// See [`sleep`].
+/// The future that [`sleep`] returns.
 ///
 /// Polled by hand, beside something else:
 ///

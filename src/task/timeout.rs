@@ -8,7 +8,7 @@ use core::time::Duration;
 
 use super::sleep::{Sleep, sleep};
 
-/// Waits for a future, but at most for this long: its output, or [`Elapsed`].
+/// Awaits a future for at most this long: yields its output, or [`Elapsed`].
 ///
 /// The future is polled first. After a thaw, one that is ready is therefore never late. When the time is over, the future is
 /// dropped together with what is returned here.
@@ -39,9 +39,9 @@ pub fn timeout<F: IntoFuture>(duration: Duration, future: F) -> Timeout<F::IntoF
     }
 }
 
-/// See [`timeout`].
+/// The future that [`timeout`] returns.
 ///
-/// Returned by a function of yours:
+/// A function of yours may return it:
 ///
 /// ```
 /// use std::time::Duration;

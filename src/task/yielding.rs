@@ -25,7 +25,7 @@ pub const fn yield_now() -> YieldNow {
     YieldNow { polls: 0 }
 }
 
-/// See [`yield_now`]. A future by hand can hold one:
+/// The future that [`yield_now`] returns. A future by hand can hold one:
 ///
 /// ```
 /// use std::pin::Pin;

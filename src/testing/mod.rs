@@ -138,7 +138,7 @@ impl TestRequest {
     /// As in the server, a body over its bound gets 413, an upgrade to a protocol that the request offers gets 101, and one of
     /// CONNECT gets 200. The upgrade's closure is dropped, since there is no socket.
     ///
-    /// [Timers](crate::task) take the time that they take. Tasks run while the test waits for a response or for a piece of its body.
+    /// [Timers](crate::task) run in real time. Tasks run while the test waits for a response or for a piece of its body.
     ///
     /// ```
     /// use coldstart::{Router, TestRequest};

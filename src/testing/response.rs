@@ -148,7 +148,7 @@ impl TestResponse {
         named.filter_map(|field| core::str::from_utf8(&field.1).ok())
     }
 
-    /// The server stops from now on: what waits for that, or asks, learns it when the test waits for something next. See
+    /// Begins the server's stop. Code that waits for it, or asks, learns of it when the test next waits for something. See
     /// [`draining`](crate::draining()).
     ///
     /// ```

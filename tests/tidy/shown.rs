@@ -1,4 +1,4 @@
-//! What users see of an item: each public type of the library and of coldstart-tower has an example.
+//! What users see of an item: each public type of the library and of coldstart-tower has an example, and each summary stands alone.
 #![expect(
     clippy::expect_used,
     reason = "outside of #[test] functions too, a test may end itself"
@@ -6,7 +6,8 @@
 
 use std::path::Path;
 
-use super::source::{Source, declared, walk};
+use super::source::{Finding, Source, declared, walk};
+use super::{Rule, keep};
 
 /// The types without an example, and why. One that gets an example is taken off.
 const WITHOUT: &[(&str, &str)] = &[
@@ -29,6 +30,9 @@ const WITHOUT: &[(&str, &str)] = &[
 
 /// Not seen by users: what a test or a fuzzer reaches, and programs.
 const HIDDEN: &[&str] = &["src/sim/", "src/bin/", "src/function/check.rs"];
+
+/// A summary is read alone, in a list of items or an editor: these words lean on what stands above or elsewhere.
+const LEANING: &[&str] = &["The same", "See ", "As there", "It "];
 
 /// The public types of a file, each with whether its own documentation has an example. `unreachable_pub` is denied, so that what is
 /// `pub` can be reached, unless its documentation says that it is hidden, or the lint's own exception that it cannot be named.
@@ -95,6 +99,51 @@ fn each_public_type_has_an_example() {
         let is_there = all.iter().any(|(known, _)| known == name);
         assert!(is_there, "no type {name}, which {reason}");
     }
+}
+
+#[test]
+fn each_public_summary_stands_alone() {
+    keep(&Rule {
+        why: "the first line of a public item's documentation is read alone: say what the item is or does",
+        applies: |path| {
+            let is_library = path.starts_with("src/") || path.starts_with("tower/src/");
+            is_library
+                && path.ends_with(".rs")
+                && !HIDDEN.iter().any(|hidden| path.starts_with(hidden))
+        },
+        find: leaning,
+        bad: (
+            "src/a.rs",
+            "/// A.\npub fn a() {}\n\n/// The same with a [`B`].\n///\n/// # Errors\n#[must_use]\npub fn b() {}\n",
+        ),
+        good: (
+            "src/a.rs",
+            "/// As [`a`], with a [`B`].\n///\n/// It waits.\npub fn b() {}\n\n/// The same.\npub(crate) fn c() {}\n",
+        ),
+    });
+}
+
+fn leaning(source: &Source) -> Vec<Finding> {
+    let mut found = Vec::new();
+    // Where a documentation begins, if that leans on something.
+    let (mut summary, mut is_inside) = (None, false);
+    let mut at = 0;
+    for line in source.text.split_inclusive('\n') {
+        let text = line.trim();
+        if let Some(words) = text.strip_prefix("/// ").filter(|_| !is_inside) {
+            let is_leaning = LEANING.iter().any(|start| words.starts_with(start));
+            summary = is_leaning.then(|| (at, text.to_owned()));
+        }
+        is_inside = text.starts_with("///") || (is_inside && text.starts_with("#["));
+        if text.starts_with("pub ") {
+            found.extend(summary.take());
+        }
+        if !is_inside {
+            summary = None;
+        }
+        at += line.len();
+    }
+    found
 }
 
 #[test]

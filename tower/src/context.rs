@@ -36,7 +36,7 @@ impl RequestContext {
         Ok((request, Self(context)))
     }
 
-    /// The context, to use it.
+    /// Borrows the context, to read it.
     #[must_use]
     pub fn as_context(&self) -> Context<'_> {
         self.0.as_context()

@@ -1,4 +1,4 @@
-//! Server-sent events, one each tenth of a second.
+//! Server-sent events, ten per second.
 //!
 //! ```text
 //! curl -N 'localhost:9000/events?count=3'

@@ -1,4 +1,4 @@
-//! Bodies that are streams: one that is made piece by piece, and one that answers a request's while that arrives.
+//! Bodies that are streams: one that is made piece by piece, and one that responds to a request's while that arrives.
 //!
 //! ```text
 //! curl -N localhost:9000/numbers/3
