@@ -87,11 +87,12 @@ impl Outcome {
 }
 
 impl Informer {
-    /// Sends `103 Early Hints` with these fields: mostly `Link`. Those that frame a message or concern the connection are left out.
+    /// Sends `103 Early Hints` with these fields: usually `Link`. Those that frame a message or concern the connection are left out.
+    /// At most 16 interim responses wait to be sent; more are left out as well.
     ///
     /// # Errors
     ///
-    /// A name or a value that is none (RFC 9110 §5.1, §5.5): nothing is sent.
+    /// A name or a value is not valid (RFC 9110 §5.1, §5.5): nothing is sent.
     pub fn early_hints<N, V>(
         &self,
         fields: impl IntoIterator<Item = (N, V)>,
