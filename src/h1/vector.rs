@@ -359,7 +359,10 @@ mod neon {
     pub(super) fn first_from(end: End, block: &[u8; LANES], from: usize) -> usize {
         // SAFETY: NEON belongs to the architecture.
         let marks = unsafe { marks_by_neon(end, block) };
-        (marks >> (from * 4) << (from * 4)).trailing_zeros() as usize / 4
+        // From the end on there is nothing, and 64 bits cannot be shifted by 64.
+        let marks =
+            u32::try_from(from * 4).map_or(0, |bits| marks.unbounded_shr(bits).unbounded_shl(bits));
+        marks.trailing_zeros() as usize / 4
     }
 
     /// Four bits a byte.
