@@ -319,9 +319,14 @@ impl Timer {
     /// Whether it has fired, and if it is a tick, for when. `None` if this is not its thread, or its loop has ended.
     pub(super) fn poll(&self, context: &Context<'_>) -> Option<Poll<Option<Instant>>> {
         let local = Local::by_number(self.local)?;
-        let waker = context.waker().clone();
-        let (found, unused) = local.timers.borrow_mut().poll(self.id, waker);
-        drop(unused);
+        let found = local.timers.borrow_mut().found(self.id, context.waker());
+        let found = found.unwrap_or_else(|| {
+            // A waker is foreign code: it is cloned and dropped while nothing is borrowed.
+            let waker = context.waker().clone();
+            let (found, unused) = local.timers.borrow_mut().poll(self.id, waker);
+            drop(unused);
+            found
+        });
         Some(match found {
             Found::Waits => Poll::Pending,
             Found::Fired(at) => Poll::Ready(at),

@@ -70,8 +70,15 @@ pub(super) struct Timers {
     next_number: u32,
     /// Timers whose deadlines are not set yet, by slot.
     fresh: Vec<(u32, Start)>,
-    /// Slots of timers that have a deadline: no timer is earlier than its parent.
-    heap: Vec<u32>,
+    /// Timers that have a deadline: none is earlier than its parent.
+    heap: Vec<Due>,
+}
+
+/// A timer in the heap, with its deadline: to compare two needs no look at their slots.
+#[derive(Clone, Copy, Debug)]
+struct Due {
+    at: Instant,
+    slot: u32,
 }
 
 impl Timers {
@@ -127,6 +134,20 @@ impl Timers {
         let entry = self.entries.get_mut(id.slot as usize)?;
         let is_there = entry.number == id.number && !matches!(entry.place, Place::Vacant(_));
         is_there.then_some(entry)
+    }
+
+    /// What a timer does, unless it waits and would wake another than this waker.
+    pub(super) fn found(&mut self, id: TimerId, waker: &Waker) -> Option<Found> {
+        let Some(entry) = self.find(id) else {
+            // It was removed when it fired.
+            return Some(Found::Fired(None));
+        };
+        if entry.place == Place::Fired {
+            return Some(Found::Fired(Some(entry.at)));
+        }
+        let own = entry.waker.as_ref();
+        own.is_some_and(|own| own.will_wake(waker))
+            .then_some(Found::Waits)
     }
 
     /// What a timer does. One that waits wakes `waker` from now on; the other one is returned, and dropped where foreign code
@@ -186,12 +207,12 @@ impl Timers {
     pub(super) fn arm(&mut self, now: Instant) {
         let mut fresh = mem::take(&mut self.fresh);
         for (slot, start) in fresh.drain(..) {
-            let at = self.heap.len();
             if let Some(entry) = self.entries.get_mut(slot as usize) {
-                entry.at = deadline(start, now);
-                entry.place = Place::Armed(index(at));
-                self.heap.push(slot);
-                self.sift_up(at);
+                let at = deadline(start, now);
+                entry.at = at;
+                let due = Due { at, slot };
+                self.heap.push(due);
+                self.rise(self.heap.len() - 1, due);
             }
         }
         self.fresh = fresh;
@@ -199,21 +220,21 @@ impl Timers {
 
     /// The earliest deadline.
     pub(super) fn next(&self) -> Option<Instant> {
-        self.at(0)
+        self.heap.first().map(|due| due.at)
     }
 
     /// The waker of a timer that fires now, if there is one.
     pub(super) fn fire(&mut self, now: Instant) -> Option<Waker> {
-        let slot = *self.heap.first()?;
-        let entry = self.entries.get_mut(slot as usize)?;
-        if entry.at > now {
+        let Due { at, slot } = *self.heap.first()?;
+        if at > now {
             return None;
         }
+        let entry = self.entries.get_mut(slot as usize)?;
         entry.place = Place::Fired;
         let is_kept = entry.period != ONCE;
         if is_kept {
             // It stands for all that have passed.
-            entry.at = last_tick(entry.at, entry.period, now);
+            entry.at = last_tick(at, entry.period, now);
         }
         let waker = entry.waker.take();
         self.remove_armed(0);
@@ -224,53 +245,50 @@ impl Timers {
     }
 
     fn remove_armed(&mut self, at: usize) {
-        let last = self.heap.len().saturating_sub(1);
-        self.swap(at, last);
-        self.heap.pop();
-        if at < last {
-            self.sift_up(at);
-            self.sift_down(at);
+        let Some(last) = self.heap.pop() else { return };
+        if at < self.heap.len() {
+            // The last one is a late one: what is above its place is found sooner from below.
+            let bottom = self.sink(at);
+            self.rise(bottom, last);
         }
     }
 
-    fn at(&self, position: usize) -> Option<Instant> {
-        let slot = *self.heap.get(position)?;
-        self.entries.get(slot as usize).map(|entry| entry.at)
-    }
-
-    fn swap(&mut self, first: usize, second: usize) {
-        self.heap.swap(first, second);
-        for position in [first, second] {
-            if let Some(slot) = self.heap.get(position)
-                && let Some(entry) = self.entries.get_mut(*slot as usize)
-                && matches!(entry.place, Place::Armed(_))
-            {
-                entry.place = Place::Armed(index(position));
-            }
-        }
-    }
-
-    fn sift_up(&mut self, mut position: usize) {
-        while let Some(parent) = position.checked_sub(1).map(|above| above / 2)
-            && self.at(position) < self.at(parent)
-        {
-            self.swap(position, parent);
-            position = parent;
-        }
-    }
-
-    fn sift_down(&mut self, mut position: usize) {
+    /// Moves the place that has no timer down to where nothing is below it, and returns it.
+    fn sink(&mut self, mut position: usize) -> usize {
         loop {
-            let children = [2 * position + 1, 2 * position + 2];
-            let with_time = |child| self.at(child).map(|at| (at, child));
-            let Some((at, child)) = children.into_iter().filter_map(with_time).min() else {
-                return;
+            let left = 2 * position + 1;
+            let Some(mut child) = self.heap.get(left).copied() else {
+                return position;
             };
-            if self.at(position) <= Some(at) {
-                return;
+            let mut from = left;
+            if let Some(right) = self.heap.get(left + 1)
+                && right.at < child.at
+            {
+                (child, from) = (*right, left + 1);
             }
-            self.swap(position, child);
-            position = child;
+            self.put(position, child);
+            position = from;
+        }
+    }
+
+    /// Puts a timer in the place, which has none, or above it.
+    fn rise(&mut self, mut position: usize, due: Due) {
+        while let Some(above) = position.checked_sub(1).map(|above| above / 2)
+            && let Some(parent) = self.heap.get(above).copied()
+            && due.at < parent.at
+        {
+            self.put(position, parent);
+            position = above;
+        }
+        self.put(position, due);
+    }
+
+    fn put(&mut self, position: usize, due: Due) {
+        if let Some(place) = self.heap.get_mut(position) {
+            *place = due;
+        }
+        if let Some(entry) = self.entries.get_mut(due.slot as usize) {
+            entry.place = Place::Armed(index(position));
         }
     }
 }
