@@ -126,7 +126,7 @@ pub(crate) fn markdown(axum: &Results) -> String {
     }
     let _ = writeln!(
         text,
-        "\nRatios are to hyper, and so are the targets, which are for the second column. Measured {} on {}, load {}, by `{}`.",
+        "\nRatios are to hyper, the medians of all rounds, and a figure beside one is as much of hyper's. The targets are for the second column. Measured {} on {}, load {}, by `{}`.",
         axum.remark("date"),
         axum.remark("machine"),
         axum.remark("load"),
@@ -146,18 +146,26 @@ pub(crate) fn html(axum: &Results) -> String {
     format!("<div class='box'><table>{rows}</table></div>\n")
 }
 
-/// A figure for each program, with its ratio to hyper.
+/// Hyper's figure, and for each other program its ratio to hyper and as much of hyper's figure: medians of their own would
+/// contradict the ratios where the machine was faster in some rounds than in others.
 fn cells(row: &Row, axum: &Results) -> [String; PROGRAMS.len()] {
+    let on_hyper = row.figure(axum, PROGRAMS[0].0);
     PROGRAMS.map(|(program, _)| {
         let Some(figure) = row.figure(axum, program) else {
             return "–".to_owned();
         };
-        let shown = row.unit.show(figure);
-        match axum.figure(Some(row.scenario), program, "x") {
-            _ if program == PROGRAMS[0].0 => shown,
-            Some(x) if x < 0.095 => format!("{shown} · {x:.3}×"),
-            Some(x) => format!("{shown} · {}", Unit::Times.show(x)),
-            None => shown,
+        let x = axum.figure(Some(row.scenario), program, "x");
+        match on_hyper.zip(x) {
+            None => row.unit.show(figure),
+            Some((yardstick, _)) if program == PROGRAMS[0].0 => row.unit.show(yardstick),
+            Some((yardstick, x)) => {
+                let ratio = if x < 0.095 {
+                    format!("{x:.3}×")
+                } else {
+                    Unit::Times.show(x)
+                };
+                format!("{} · {ratio}", row.unit.show(yardstick * x))
+            }
         }
     })
 }
