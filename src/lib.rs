@@ -50,7 +50,7 @@
 //! crate. `websocket`: WebSockets as messages, see `handler::WebSocket`.
 //!
 //! A function that has its request and its response in the types of `http` is 98 kB larger: `serve(|_: &Request<'_>| "hello\n")`
-//! has 533 312 bytes, and with both conversions 631 768. (`coldstart new hello`, the function in a `main` of std's,
+//! has 529 176 bytes, and with both conversions 627 520. (`coldstart new hello`, the function in a `main` of std's,
 //! `cargo build --release --target x86_64-unknown-linux-musl`.)
 
 // docs.rs shows which feature an item needs.
