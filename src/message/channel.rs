@@ -58,6 +58,7 @@ pub(crate) fn channel(bytes_max: usize) -> (BodySender, BodySource) {
             refused_len: 0,
             sender: SenderState::Sending,
             receiver: ReceiverState::Unattached,
+            notify: None,
             waiting: None,
             blocked: 0,
             closing: None,
@@ -87,10 +88,12 @@ struct Queue {
     refused_len: usize,
     sender: SenderState,
     receiver: ReceiverState,
+    /// What the loop is notified by, once it has the body.
+    notify: Option<Notify>,
     /// An async task that waits for room.
     waiting: Option<Waker>,
     /// Threads that wait for room: without one, making room needs no system call.
-    blocked: usize,
+    blocked: u32,
     /// What follows the last piece.
     closing: Option<Box<Closing>>,
     /// The peer has ended its side.
@@ -104,15 +107,16 @@ pub(crate) enum SenderState {
     Dropped,
 }
 
+#[derive(Clone, Copy, PartialEq, Eq)]
 enum ReceiverState {
     /// The body has not left the thread that made it.
     Unattached,
     /// The body is on its way to the loop.
     HandedOver,
     /// The loop wants to be notified.
-    Attached(Notify),
+    Attached,
     /// The loop itself polls what sends, and takes what that has sent next: it needs no notification.
-    Looking(Notify),
+    Looking,
     /// The peer, or the response, is gone.
     Gone,
 }
@@ -178,18 +182,17 @@ impl Queue {
         self.is_peer_gone() || self.sender != SenderState::Sending
     }
 
-    /// How the loop learns of news from now on, if it is still there.
-    fn look(&mut self, how: fn(Notify) -> ReceiverState) {
-        self.receiver = match std::mem::replace(&mut self.receiver, ReceiverState::HandedOver) {
-            ReceiverState::Attached(notify) | ReceiverState::Looking(notify) => how(notify),
-            other @ (ReceiverState::Unattached
-            | ReceiverState::HandedOver
-            | ReceiverState::Gone) => other,
-        };
+    /// The loop begins to look, or has looked, if it still has the body.
+    fn look(&mut self, from: ReceiverState, to: ReceiverState) {
+        if self.receiver == from {
+            self.receiver = to;
+        }
     }
 
     fn notify(&self) {
-        if let ReceiverState::Attached(notify) = &self.receiver {
+        if self.receiver == ReceiverState::Attached
+            && let Some(notify) = &self.notify
+        {
             notify.notify();
         }
     }
@@ -421,8 +424,8 @@ impl BodySender {
             _ if queue.is_half_closed => PeerState::HalfClosed,
             ReceiverState::Unattached
             | ReceiverState::HandedOver
-            | ReceiverState::Attached(_)
-            | ReceiverState::Looking(_) => PeerState::Open,
+            | ReceiverState::Attached
+            | ReceiverState::Looking => PeerState::Open,
         }
     }
 
@@ -580,7 +583,8 @@ impl BodySource {
     pub(crate) fn attach(&self, to: Attachment<'_>) {
         let names = announced(to.fields);
         let mut queue = self.channel.lock();
-        queue.receiver = ReceiverState::Attached(to.notify);
+        queue.receiver = ReceiverState::Attached;
+        queue.notify = Some(to.notify);
         queue.held.count_in(to.memory);
         if !names.is_empty() {
             queue.closing.get_or_insert_default().names = names;
@@ -591,13 +595,14 @@ impl BodySource {
 
     /// The loop is about to poll what sends: until [`end_look`](Self::end_look) it is not notified.
     pub(crate) fn begin_look(&self) {
-        self.channel.lock().look(ReceiverState::Looking);
+        let mut queue = self.channel.lock();
+        queue.look(ReceiverState::Attached, ReceiverState::Looking);
     }
 
     /// The loop has polled it. If it is over, that says how, unless the sender has said so before.
     pub(crate) fn end_look(&self, end: Option<SenderState>) {
         let mut queue = self.channel.lock();
-        queue.look(ReceiverState::Attached);
+        queue.look(ReceiverState::Looking, ReceiverState::Attached);
         if let Some(end) = end
             && queue.sender != SenderState::Finished
         {
@@ -653,6 +658,7 @@ impl Drop for BodySource {
     fn drop(&mut self) {
         let mut queue = self.channel.lock();
         queue.receiver = ReceiverState::Gone;
+        queue.notify = None;
         let pieces = queue.held.take_all();
         let waiting = queue.waiting.take();
         self.channel.unlock(queue, Condvar::notify_all);

@@ -185,8 +185,6 @@ pub(crate) struct Polled<P> {
     /// `None` once it is over.
     pieces: Option<P>,
     alarm: Arc<Alarm>,
-    /// The one waker that is lent to each poll.
-    waker: Waker,
     stage: Stage,
     current: Option<Box<CurrentRequest>>,
 }
@@ -205,7 +203,6 @@ impl<P: PollPiece> Polled<P> {
         let _ = alarm.attach(notify);
         Self {
             pieces: Some(pieces),
-            waker: Waker::from(Arc::clone(&alarm)),
             alarm,
             stage: Stage::Ready,
             current,
@@ -217,7 +214,8 @@ impl<P: PollPiece> Polled<P> {
         let Some(pieces) = &mut self.pieces else {
             return Poll::Ready(Piece::Cut);
         };
-        let polled = pieces.poll_piece(&mut Context::from_waker(&self.waker));
+        let waker = Waker::from(Arc::clone(&self.alarm));
+        let polled = pieces.poll_piece(&mut Context::from_waker(&waker));
         if let Poll::Ready(piece) = &polled {
             self.end_with(piece);
         }
