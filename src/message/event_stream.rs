@@ -3,9 +3,10 @@
 use core::time::Duration;
 
 use crate::message::body::Body;
-use crate::message::channel::{BodySender, SendError};
+use crate::message::channel::BodySender;
 use crate::message::peer::PeerState;
 use crate::message::response::Response;
+use crate::message::send_error::SendError;
 
 /// One event of a stream.
 ///

@@ -11,10 +11,11 @@ use std::rc::Rc;
 use bytes::Bytes;
 
 use crate::message::body::Body;
-use crate::message::channel::{Pulse, SendError};
+use crate::message::channel::Pulse;
 use crate::message::event_stream::{ServerSentEvent, comment};
 use crate::message::peer::PeerState;
 use crate::message::response::Response;
+use crate::message::send_error::SendError;
 use crate::message::writer::{BodyWriter, Written};
 use crate::task::{Sleep, sleep};
 

@@ -27,13 +27,14 @@ pub(crate) mod polled;
 pub(crate) mod rejection;
 pub(crate) mod request;
 pub(crate) mod response;
+pub(crate) mod send_error;
 pub(crate) mod trailers;
 pub(crate) mod writer;
 
 #[cfg(feature = "http")]
 pub use self::http::InvalidStatus;
 pub use body::Body;
-pub use channel::{BodySender, SendError, TrySendError};
+pub use channel::BodySender;
 pub use event_stream::{EventSender, ServerSentEvent};
 pub use event_writer::EventWriter;
 pub use headers::{HeaderName, HeaderValue, Headers, InvalidHeader};
@@ -48,5 +49,6 @@ pub use polled::Frame;
 pub use rejection::Rejection;
 pub use request::{Head, Request};
 pub use response::{Response, ResponseHead, Status};
+pub use send_error::{SendError, TrySendError};
 pub use trailers::Trailers;
 pub use writer::{BodyWriter, Written};

@@ -13,9 +13,10 @@ use bytes::Bytes;
 use crate::current_request::CurrentRequest;
 use crate::limits::WRITER_LEN_MAX;
 use crate::message::body::{Arriving, Attachment, Body, Content, Piece, PieceSource};
-use crate::message::channel::{BodySender, BodySource, Pulse, SendError, SenderState, channel};
+use crate::message::channel::{BodySender, BodySource, Pulse, SenderState, channel};
 use crate::message::peer::PeerState;
 use crate::message::polled::{PollPiece, Polled};
+use crate::message::send_error::SendError;
 use crate::message::trailers::Trailers;
 use crate::sync::contain::contain;
 

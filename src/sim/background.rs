@@ -10,8 +10,9 @@ use super::plan::{Completion, pattern};
 use crate::handler::outcome::{Awaited, Eventual, Outcome, Pending};
 use crate::handler::reply::Reply;
 use crate::message::body::Body;
-use crate::message::channel::{BodySender, TrySendError};
+use crate::message::channel::BodySender;
 use crate::message::response::{Response, Status};
+use crate::message::send_error::TrySendError;
 use crate::sync::pause::Resume;
 
 /// Milliseconds between two pieces of a stream.
