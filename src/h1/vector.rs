@@ -360,8 +360,8 @@ mod neon {
         // SAFETY: NEON belongs to the architecture.
         let marks = unsafe { marks_by_neon(end, block) };
         // From the end on there is nothing, and 64 bits cannot be shifted by 64.
-        let marks =
-            u32::try_from(from * 4).map_or(0, |bits| marks.unbounded_shr(bits).unbounded_shl(bits));
+        let marks = u32::try_from(from.saturating_mul(4))
+            .map_or(0, |bits| marks.unbounded_shr(bits).unbounded_shl(bits));
         marks.trailing_zeros() as usize / 4
     }
 
