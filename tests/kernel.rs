@@ -23,7 +23,7 @@ use socket2::{Domain, SockRef, Socket, Type};
 
 use loopback::process::{Process, is_again, processor_ticks, sleeps};
 use loopback::server::{Running, on_loopback};
-use loopback::{Client, eventually, get, outlast, pattern, post, unix_seconds};
+use loopback::{Client, eventually, free_port, get, outlast, pattern, post, unix_seconds};
 
 /// Echoes the body, or the path if there is none.
 fn echo(request: &Request<'_>) -> Response {
@@ -314,8 +314,9 @@ fn accepted_sockets_have_the_options_of_the_listener() {
 
 #[test]
 fn a_port_can_be_bound_again_right_after_a_stop() {
-    let server = Running::start(on_loopback(), echo);
-    let address = server.address;
+    // Not one of those that the kernel gives to clients: another test's could get it in between.
+    let address = SocketAddr::from(([127, 0, 0, 1], free_port()));
+    let server = Running::start(on_loopback().address(address), echo);
     let mut clients = [(); 3].map(|()| Client::connect(address));
     for client in &mut clients {
         assert_eq!(client.request(get("/")).status, 200);
