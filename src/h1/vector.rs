@@ -36,8 +36,8 @@ impl End {
         }
     }
 
-    /// The position of the first such byte from `at` on, and the four bytes from there on; `None` if there are fewer. There is no
-    /// NUL before `at`, unless `at` is the start.
+    /// The position of the first such byte from `at` on, and the four bytes from there on; `None` if there are fewer. What comes
+    /// before `at` has no NUL: the block that holds the last bytes begins there.
     #[inline]
     #[expect(
         unsafe_code,
