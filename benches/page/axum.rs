@@ -126,7 +126,7 @@ pub(crate) fn markdown(axum: &Results) -> String {
     }
     let _ = writeln!(
         text,
-        "\nRatios are to hyper, the medians of all rounds, and a figure beside one is as much of hyper's. The targets are for the second column. Measured {} on {}, load {}, by `{}`.",
+        "\nRatios are to hyper, the medians of all rounds, and a time beside one is as much of hyper's. The targets are for the second column. Measured {} on {}, load {}, by `{}`.",
         axum.remark("date"),
         axum.remark("machine"),
         axum.remark("load"),
@@ -146,7 +146,7 @@ pub(crate) fn html(axum: &Results) -> String {
     format!("<div class='box'><table>{rows}</table></div>\n")
 }
 
-/// Hyper's figure, and for each other program its ratio to hyper and as much of hyper's figure: medians of their own would
+/// A figure for each program, with its ratio to hyper. A time is as much of hyper's as the ratio says: medians of their own would
 /// contradict the ratios where the machine was faster in some rounds than in others.
 fn cells(row: &Row, axum: &Results) -> [String; PROGRAMS.len()] {
     let on_hyper = row.figure(axum, PROGRAMS[0].0);
@@ -164,7 +164,11 @@ fn cells(row: &Row, axum: &Results) -> [String; PROGRAMS.len()] {
                 } else {
                     Unit::Times.show(x)
                 };
-                format!("{} · {ratio}", row.unit.show(yardstick * x))
+                let figure = match row.unit {
+                    Unit::Micros => yardstick * x,
+                    Unit::Bytes | Unit::Count | Unit::Times | Unit::Plain => figure,
+                };
+                format!("{} · {ratio}", row.unit.show(figure))
             }
         }
     })
