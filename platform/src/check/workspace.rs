@@ -84,9 +84,22 @@ pub(crate) fn copied(code: &Path, mode: Mode) -> Result<Scratch, Failure> {
         target: scratch.path().canonicalize().unwrap_or_default(),
         mode,
     };
-    let copied = copying.copy(code, scratch.path());
-    copied.map_err(|error| Failure::file("copy", code, &error))?;
-    Ok(scratch)
+    match copying.copy(code, scratch.path()) {
+        Ok(()) => Ok(scratch),
+        Err(error) if error.kind() == io::ErrorKind::StorageFull => Err(no_room(code)),
+        Err(error) => Err(Failure::file("copy", code, &error)),
+    }
+}
+
+/// The error names the code, but the disk that is full is the one of the copy.
+fn no_room(code: &Path) -> Failure {
+    let folder = std::env::temp_dir();
+    Failure::machine(format!(
+        "cannot copy {} to {}: that disk is full",
+        code.display(),
+        folder.display()
+    ))
+    .fix("free some of it, check a folder with the code alone, or set TMPDIR to a folder on another disk")
 }
 
 /// A read-only folder cannot be emptied, so it is made writable before it is removed.

@@ -100,6 +100,37 @@ fn a_refused_sandbox_is_announced_and_the_function_starts_without() {
 }
 
 #[test]
+fn a_full_disk_is_named_and_nothing_is_left_on_it() {
+    if !kernel_allows() {
+        return skip("this kernel refuses namespaces");
+    }
+    let code = code_with(&[
+        ("bootstrap", "#!/bin/sh\nexit 7\n"),
+        ("model", &"x".repeat(128 * 1024)),
+    ]);
+    let disk = open_folder();
+    let port = free_port().to_string();
+    let output = Command::new("unshare")
+        .args(["--user", "--map-root-user", "--mount", "sh", "-c"])
+        .arg("mount -t tmpfs -o size=64k none \"$TMPDIR\" && \"$0\" \"$@\"; status=$?; ls \"$TMPDIR\"; exit $status")
+        .args([PROGRAM, "check", "--port", &port])
+        .arg(code.path())
+        .env("TMPDIR", disk.path())
+        .env("NO_COLOR", "1")
+        .output()
+        .expect("unshare runs");
+    assert_eq!(output.status.code(), Some(6), "{}", all(&output));
+    let expected = format!(
+        "error: cannot copy {} to {}: that disk is full",
+        code.path().display(),
+        disk.path().display()
+    );
+    assert!(stderr(&output).contains(&expected), "{}", all(&output));
+    assert!(stderr(&output).contains("TMPDIR"), "{}", all(&output));
+    assert_eq!(stdout(&output), "", "left on it");
+}
+
+#[test]
 fn nothing_is_left_after_the_program_was_killed() {
     let Some(python) = python() else {
         return;

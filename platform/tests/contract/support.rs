@@ -95,9 +95,10 @@ pub(crate) fn server(name: &str) -> String {
     path.to_string_lossy().into_owned()
 }
 
-/// Runs the program until it exits.
+/// Runs the program until it exits, in an empty directory: `check` copies the one it is in.
 pub(crate) fn coldstart(arguments: &[&str]) -> Output {
-    coldstart_in(Path::new("."), arguments)
+    let folder = tempfile::tempdir().expect("a folder");
+    coldstart_in(folder.path(), arguments)
 }
 
 /// Runs the program in a directory.
