@@ -109,6 +109,7 @@ mod tests {
 
     #[test]
     fn what_cannot_be_sent_is_to_be_read_and_a_peer_that_left_is_gone() {
+        use std::net::Shutdown;
         use std::os::fd::AsRawFd as _;
         use std::os::unix::net::UnixStream;
 
@@ -126,7 +127,8 @@ mod tests {
         let sent = core::iter::from_fn(|| Some(send(&program, 0, 1 << 20)));
         let stopped = sent.into_iter().find(|sent| !matches!(sent, Ok(1..)));
         assert_eq!(stopped, Some(Err(Fault::Again)), "there is no room");
-        drop(theirs);
+        // Not dropped: a child that another test starts has it as well, until it executes its program.
+        theirs.shutdown(Shutdown::Both).expect("a socket");
         assert_eq!(send(&program, 0, 100), Err(Fault::Gone));
     }
 }
