@@ -86,14 +86,16 @@ pub(crate) fn copied(code: &Path, mode: Mode) -> Result<Scratch, Failure> {
     };
     match copying.copy(code, scratch.path()) {
         Ok(()) => Ok(scratch),
-        Err(error) if error.kind() == io::ErrorKind::StorageFull => Err(no_room(code)),
+        Err(error) if error.kind() == io::ErrorKind::StorageFull => {
+            Err(no_room(code, scratch.path()))
+        }
         Err(error) => Err(Failure::file("copy", code, &error)),
     }
 }
 
 /// The error names the code, but the disk that is full is the one of the copy.
-fn no_room(code: &Path) -> Failure {
-    let folder = std::env::temp_dir();
+fn no_room(code: &Path, copy: &Path) -> Failure {
+    let folder = copy.parent().unwrap_or(copy);
     Failure::machine(format!(
         "cannot copy {} to {}: that disk is full",
         code.display(),
