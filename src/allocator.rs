@@ -93,12 +93,12 @@ impl<const LEN: usize> Memory<LEN> {
 }
 
 // Each has a section of its own, so that `.cargo/start.ld` can place them after what all starts touch.
-#[cfg_attr(target_os = "linux", unsafe(link_section = ".bss.arena"))]
+#[cfg_attr(target_os = "linux", unsafe(link_section = ".bss.arena.small"))]
 static SMALL: Memory<ARENA_LEN> = Memory::new();
 
 /// For the one large block of each program, which it has from its start to its end: the read buffer. It is zero, and touched as far as
 /// the longest read alone.
-#[cfg_attr(target_os = "linux", unsafe(link_section = ".bss.arena"))]
+#[cfg_attr(target_os = "linux", unsafe(link_section = ".bss.arena.large"))]
 static LARGE: Memory<READ_LEN_MAX> = Memory::new();
 
 /// No code has had it yet. It is handed out once.
