@@ -5,9 +5,9 @@
 //! load the other, over loopback; figures are medians over the rounds. The responses are checked before and after
 //! the timed run. What a server cannot do (nginx echoes no body) is left out and listed above the table.
 //!
-//! `plain`, `pipelined`, `post` and `close` are closed loops. `rate` and `growth` send at a fixed rate whether or
-//! not the responses keep up, and latency counts from when a request was due. `growth` is one load at half that
-//! rate, over one connection and over 10 000.
+//! `plain`, `pipelined`, `post`, `close` (a connection for each request) and `ten` (one for ten requests) are closed
+//! loops. `rate` and `growth` send at a fixed rate whether or not the responses keep up, and latency counts from when a
+//! request was due. `growth` is one load at half that rate, over one connection and over 10 000.
 
 #![expect(
     clippy::print_stdout,
@@ -61,6 +61,10 @@ fn scenarios(rate: usize) -> Vec<(&'static str, Plan)> {
         lifetime: Lifetime::OneRequest,
         ..plain(64)
     };
+    let ten = Plan {
+        lifetime: Lifetime::Requests(10),
+        ..plain(64)
+    };
     let rate = rate as f64;
     vec![
         ("plain-1", plain(1)),
@@ -70,6 +74,7 @@ fn scenarios(rate: usize) -> Vec<(&'static str, Plan)> {
         ("pipelined-64", pipelined),
         ("post-64", post),
         ("close-64", close),
+        ("ten-64", ten),
         ("rate-64", at(rate, 64)),
         ("growth-1", at(rate / 2.0, 1)),
         ("growth-10000", at(rate / 2.0, 10_000)),

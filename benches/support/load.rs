@@ -31,8 +31,10 @@ pub(crate) struct Plan {
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Lifetime {
     KeptAlive,
-    /// One connection per request.
+    /// One connection per request, which asks the server to close it.
     OneRequest,
+    /// The client closes each connection after this many.
+    Requests(usize),
 }
 
 #[derive(Clone, Copy, PartialEq)]
@@ -54,6 +56,8 @@ struct Connection {
     socket: TcpStream,
     /// Response bytes still to come.
     left: usize,
+    /// Requests that have had their response.
+    requests: usize,
     due_at: Instant,
 }
 
@@ -98,6 +102,7 @@ impl Load {
             load.connections.push(Connection {
                 socket,
                 left: 0,
+                requests: 0,
                 due_at: Instant::now(),
             });
         }
@@ -163,12 +168,24 @@ impl Load {
         Ok(())
     }
 
-    /// Replaces a connection that has had its response.
-    fn reconnect(&mut self, number: usize) -> Result<(), String> {
-        let socket = connect(self.port)?;
-        self.watch(&socket, number);
-        if let Some(connection) = self.connections.get_mut(number) {
-            connection.socket = socket;
+    /// Replaces a connection that has had its last response.
+    fn renew(&mut self, number: usize) -> Result<(), String> {
+        let Some(connection) = self.connections.get_mut(number) else {
+            return Ok(());
+        };
+        connection.requests += self.plan.depth;
+        let is_over = match self.plan.lifetime {
+            Lifetime::KeptAlive => false,
+            Lifetime::OneRequest => true,
+            Lifetime::Requests(max) => connection.requests >= max,
+        };
+        if is_over {
+            let socket = connect(self.port)?;
+            self.watch(&socket, number);
+            if let Some(connection) = self.connections.get_mut(number) {
+                connection.socket = socket;
+                connection.requests = 0;
+            }
         }
         Ok(())
     }
@@ -211,9 +228,7 @@ impl Load {
             }
             for number in done.drain(..) {
                 requests += self.plan.depth;
-                if self.plan.lifetime == Lifetime::OneRequest {
-                    self.reconnect(number)?;
-                }
+                self.renew(number)?;
                 if now < until {
                     self.send(number)?;
                 } else {
