@@ -190,6 +190,7 @@ pub(crate) fn cpu_charts(results: &Results) -> Vec<Drawing> {
         ),
         cpu("An echoed POST of 1 KiB", note, "post-64", Some(1.05)),
         cpu("One connection per GET", note, "close-64", None),
+        cpu("One connection per ten GETs", note, "ten-64", None),
     ]
 }
 
