@@ -1,5 +1,7 @@
 //! `bench`: its output in every format, and commands that it cannot measure.
 
+use std::process::Command;
+
 use crate::support::{coldstart, file, free_port, interpreter, server, stderr, stdout};
 
 #[test]
@@ -109,7 +111,8 @@ fn a_server_that_outlives_its_start_is_not_measured_as_the_next_one() {
     };
     let folder = tempfile::tempdir().expect("a folder");
     let text = format!(
-        "#!/bin/sh\nsetsid {python} {} &\nsleep 60\n",
+        "#!/bin/sh\nsetsid sh -c 'echo $$ >> {}; exec {python} {}' &\nsleep 60\n",
+        folder.path().join("started").display(),
         server("server.py")
     );
     file(folder.path(), "wrapper", text, 0o755);
@@ -133,6 +136,10 @@ fn a_server_that_outlives_its_start_is_not_measured_as_the_next_one() {
         assert_eq!(numbers["commands"][0]["listen"]["count"], 3);
     } else {
         assert_eq!(output.status.code(), Some(5), "{}", stderr(&output));
+        // A command that sees no processes leaves it to this test.
+        let started = std::fs::read_to_string(folder.path().join("started"));
+        let started = started.expect("a server was started");
+        let _ended = Command::new("kill").arg(started.trim()).output();
         assert!(stderr(&output).contains(&port), "{}", stderr(&output));
     }
 }
