@@ -8,7 +8,7 @@ use crate::arguments::RunArguments;
 use crate::build::Recipe;
 use crate::console::{Tone, say};
 use crate::exit::{Failure, Status};
-use crate::gateway::fleet::Fleet;
+use crate::gateway::fleet::{Fleet, Hold};
 use crate::instance::timeline::Timeline;
 use crate::interrupt::Interrupt;
 use crate::starting::{Attempt, Started, finish, restart, warm_up};
@@ -30,7 +30,7 @@ pub(crate) struct EditLoop<'a> {
     pub(crate) watch: Watch,
 }
 
-impl EditLoop<'_> {
+impl<'a> EditLoop<'a> {
     /// Starts the function for the first time. `None` if a signal arrived.
     pub(crate) fn begin(&mut self, timeline: Timeline) -> Result<Option<Started>, Failure> {
         let fleet = self.fleet;
@@ -44,7 +44,7 @@ impl EditLoop<'_> {
         };
         let started = self.attend(&attempt, act)?;
         if started.is_some() && attempt.is_outdated() {
-            return self.again();
+            return self.again(None);
         }
         Ok(started)
     }
@@ -61,8 +61,11 @@ impl EditLoop<'_> {
             let activity = activity(fleet, &mut traffic);
             let changes = self.watch.poll(activity, || fleet.processes());
             if !changes.is_empty() {
+                // Before it is said, so that who calls after that gets the new code. A build takes long: the old code
+                // serves meanwhile.
+                let hold = (self.recipe.built() == Built::Elsewhere).then(|| fleet.hold());
                 self.announce(&changes);
-                if self.again()?.is_none() {
+                if self.again(hold)?.is_none() {
                     return Ok(Status::Done);
                 }
             }
@@ -70,10 +73,11 @@ impl EditLoop<'_> {
     }
 
     /// Builds and starts the function until no edit calls that off. `None` if a signal arrived.
-    fn again(&mut self) -> Result<Option<Started>, Failure> {
+    ///
+    /// Calls are held from the first start on at the latest: after it was called off there is nothing that could serve
+    /// them.
+    fn again(&mut self, mut hold: Option<Hold<'a>>) -> Result<Option<Started>, Failure> {
         let (fleet, arguments, recipe) = (self.fleet, self.arguments, self.recipe);
-        // Calls are held from the first start on: after it was called off there is nothing that could serve them.
-        let mut hold = None;
         loop {
             let attempt = Attempt::default();
             let act = || restart(fleet, (arguments, recipe), &attempt, &mut hold);
