@@ -23,9 +23,16 @@ impl<T> Leftover<T> {
     /// Keeps it, and returns what is not kept: the one before, or on a thread without a loop the value itself.
     #[inline]
     pub(crate) fn put(&self, value: Box<T>) -> Option<Box<T>> {
-        if !is_loop_thread() {
-            return Some(value);
+        if is_loop_thread() {
+            self.put_here(value)
+        } else {
+            Some(value)
         }
+    }
+
+    /// The same on a thread that is known to run a loop.
+    #[inline]
+    pub(crate) fn put_here(&self, value: Box<T>) -> Option<Box<T>> {
         let before = self.0.replace(Some(ManuallyDrop::new(value)));
         before.map(ManuallyDrop::into_inner)
     }

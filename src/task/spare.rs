@@ -5,6 +5,7 @@ use core::task::Waker;
 use std::sync::Arc;
 
 use crate::sync::alarm::Alarm;
+use crate::sync::loop_thread::is_loop_thread;
 
 use super::places::{Place, Places};
 
@@ -14,6 +15,8 @@ pub(super) struct Spare {
     /// The one waker of it.
     waker: Waker,
     places: Places,
+    /// On a thread that runs no loop: the alarm once more, so that it is never found unused.
+    _elsewhere: Option<Arc<Alarm>>,
 }
 
 impl Spare {
@@ -34,18 +37,20 @@ impl Spare {
 
     /// After a future that was ready. Always in place: a call of it is a tenth of what such a future costs more than a value.
     #[inline(always)]
-    pub(super) fn put(mut self: Box<Self>) {
-        // The future may have kept a waker of the alarm.
-        if !self.alarm.reset(2) {
-            self.renew_alarm();
+    pub(super) fn put(self: Box<Self>) {
+        if self.alarm.reset(2) {
+            put_here(self);
+        } else {
+            self.put_anew();
         }
-        put(self);
     }
 
+    /// The future may have kept a waker of the alarm, or the thread runs no loop.
     #[cold]
     #[inline(never)]
-    fn renew_alarm(&mut self) {
+    fn put_anew(mut self: Box<Self>) {
         drop(self.replace_alarm());
+        put(self);
     }
 
     /// The alarm of the waker, for a future that waits.
@@ -69,10 +74,12 @@ impl Default for Spare {
         let alarm = Arc::<Alarm>::default();
         let waker = Waker::from(Arc::clone(&alarm));
         let places = Places::default();
+        let elsewhere = (!is_loop_thread()).then(|| Arc::clone(&alarm));
         Self {
             alarm,
             waker,
             places,
+            _elsewhere: elsewhere,
         }
     }
 }
@@ -100,14 +107,20 @@ mod of_thread {
         Box::default()
     }
 
+    /// On a thread that runs a loop.
     #[inline]
-    pub(in crate::task) fn put(spare: Box<Spare>) {
-        if let Some(other) = SPARE.with(|kept| kept.put(spare)) {
+    pub(in crate::task) fn put_here(spare: Box<Spare>) {
+        if let Some(other) = SPARE.with(|kept| kept.put_here(spare)) {
             drop_other(other);
         }
     }
 
-    /// What a future has left that was made in the poll of another one, or on a thread that runs no loop.
+    #[cold]
+    pub(in crate::task) fn put(spare: Box<Spare>) {
+        drop(SPARE.with(|kept| kept.put(spare)));
+    }
+
+    /// What a future has left that was made in the poll of another one.
     #[cold]
     fn drop_other(other: Box<Spare>) {
         drop(other);
@@ -126,12 +139,14 @@ mod of_thread {
     pub(in crate::task) fn put(spare: Box<Spare>) {
         drop(spare);
     }
+
+    pub(in crate::task) use put as put_here;
 }
 
 #[cfg(not(all(test, loom)))]
 pub(crate) use of_thread::CLEAR;
-use of_thread::put;
 pub(super) use of_thread::take;
+use of_thread::{put, put_here};
 
 #[cfg(test)]
 mod tests {
