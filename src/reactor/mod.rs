@@ -47,7 +47,6 @@ use session::Session;
 use session::action::{Action, Received, Trigger};
 use session::context::{Context, Phase, Shared};
 use session::driver::Driver;
-use session::work::HandOver;
 pub(crate) use settings::{IdlePolicy, Settings, Setup};
 use table::Table;
 pub(crate) use thread::OnThread;
@@ -428,7 +427,7 @@ impl<O: Os, H: Handler> Reactor<O, H> {
                 }
             }
             Action::Wait(..) | Action::Reschedule(..) | Action::Close => self.close(key),
-            Action::HandOver(hand_over) => self.hand_over(key, *hand_over),
+            Action::HandOver => self.hand_over(key),
         }
     }
 
@@ -464,15 +463,14 @@ impl<O: Os, H: Handler> Reactor<O, H> {
     }
 
     /// Gives an upgraded socket to a thread of its own.
-    fn hand_over(&mut self, key: Key, hand_over: HandOver) {
-        let HandOver { upgrade, rest } = hand_over;
-        let Some(socket) = self.remove(key) else {
-            return;
-        };
-        let Ok(stream) = self.os.detach(socket) else {
-            return;
-        };
-        let _ = contain(|| upgrade.deliver(stream, rest));
+    fn hand_over(&mut self, key: Key) {
+        let upgraded = self.table.find(key).and_then(Session::take_upgrade);
+        if let Some(socket) = self.remove(key)
+            && let Some((upgrade, rest)) = upgraded
+            && let Ok(stream) = self.os.detach(socket)
+        {
+            let _ = contain(|| upgrade.deliver(stream, rest));
+        }
     }
 }
 

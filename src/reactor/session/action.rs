@@ -2,7 +2,6 @@
 
 use crate::os::{Fault, Readiness};
 
-use super::work::HandOver;
 use crate::reactor::deadlines::{Renewal, Waiting};
 
 /// Why a session is driven.
@@ -29,6 +28,7 @@ pub(in crate::reactor) struct Received<'a> {
 }
 
 /// What the loop does with a session after it was driven.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::reactor) enum Action {
     /// Set its deadline, and drive it on the next event.
     Wait(Waiting, Renewal),
@@ -37,7 +37,7 @@ pub(in crate::reactor) enum Action {
     /// Close its socket and free its slot.
     Close,
     /// Give its socket away: it was upgraded.
-    HandOver(Box<HandOver>),
+    HandOver,
 }
 
 /// How far a write got.

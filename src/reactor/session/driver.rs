@@ -156,9 +156,7 @@ impl<'a, O: Os, H: Handler> Driver<'a, O, H> {
         };
         match action {
             Action::Wait(waiting, _) if self.watch(waiting).is_err() => Action::Close,
-            Action::Wait(..) | Action::Reschedule(..) | Action::Close | Action::HandOver(_) => {
-                action
-            }
+            Action::Wait(..) | Action::Reschedule(..) | Action::Close | Action::HandOver => action,
         }
     }
 
@@ -201,9 +199,10 @@ impl<'a, O: Os, H: Handler> Driver<'a, O, H> {
                     if self.session.on_half_close() == WhenHalfClosed::Cancel {
                         return Action::Close;
                     }
-                    return match self.session.take_upgrade() {
-                        Some(hand_over) => Action::HandOver(Box::new(hand_over)),
-                        None => self.session.wait(Waiting::Handler),
+                    return if self.session.is_upgraded() {
+                        Action::HandOver
+                    } else {
+                        self.session.wait(Waiting::Handler)
                     };
                 }
                 Next::End if self.has_ended_output(written) => continue,

@@ -1,5 +1,7 @@
 //! Connections that leave HTTP: their response, and the way of their socket out of the loop, unless their code stays on it.
 
+use bytes::Bytes;
+
 use crate::handler::upgrade::{Place, SocketCode};
 use crate::handler::{Handler, Upgrade};
 use crate::message::body::Attachment;
@@ -11,21 +13,21 @@ use crate::sync::contain::contain;
 
 use super::Session;
 use super::driver::Driver;
-use super::work::{HandOver, RequestSink, ResponseSource};
+use super::work::{RequestSink, ResponseSource};
 
 impl<S> Session<S> {
-    #[inline(never)]
-    pub(super) fn take_upgrade(&mut self) -> Option<HandOver> {
+    /// Whether the response has said so, and the socket is to leave the loop.
+    pub(super) fn is_upgraded(&self) -> bool {
+        matches!(self.source(), Some(ResponseSource::Upgrade(_)))
+    }
+
+    /// What the socket is given to, and the bytes that were received after the request.
+    pub(in crate::reactor) fn take_upgrade(&mut self) -> Option<(Upgrade, Bytes)> {
         let work = self.work.as_mut()?;
+        let rest = std::mem::take(&mut work.input).into();
         match std::mem::take(&mut work.source) {
-            ResponseSource::Upgrade(upgrade) => {
-                let rest = std::mem::take(&mut work.input).into();
-                Some(HandOver { upgrade, rest })
-            }
-            source @ (ResponseSource::Nothing
-            | ResponseSource::Awaited(_)
-            | ResponseSource::Arriving(_)) => {
-                work.source = source;
+            ResponseSource::Upgrade(upgrade) => Some((upgrade, rest)),
+            ResponseSource::Nothing | ResponseSource::Awaited(_) | ResponseSource::Arriving(_) => {
                 None
             }
         }

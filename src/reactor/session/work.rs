@@ -1,7 +1,5 @@
 //! Memory that a session owns only while a request is unfinished or a response unsent.
 
-use bytes::Bytes;
-
 use core::time::Duration;
 
 use crate::handler::middleware::ChangeResponse;
@@ -170,11 +168,4 @@ pub(super) enum ResponseSource {
     Arriving(Box<dyn PieceSource>),
     /// The response is `101`; after it the bytes are no longer HTTP.
     Upgrade(Upgrade),
-}
-
-/// An upgraded session, on its way out of the loop.
-pub(in crate::reactor) struct HandOver {
-    pub(in crate::reactor) upgrade: Upgrade,
-    /// Bytes that were received after the request.
-    pub(in crate::reactor) rest: Bytes,
 }
