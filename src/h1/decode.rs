@@ -170,7 +170,7 @@ impl Decoder {
     fn take_bytes<'a>(&mut self, input: &mut Cursor<'a>) -> &'a [u8] {
         let left = usize::try_from(self.left).unwrap_or(usize::MAX);
         let bytes = input.take(left.min(input.rest().len()));
-        self.left = self.left.saturating_sub(bytes.len() as u64);
+        self.left = self.left.wrapping_sub(bytes.len() as u64);
         if self.left == 0 && self.part == Part::Chunk {
             self.part = Part::ChunkCr;
         }
@@ -187,9 +187,10 @@ impl Decoder {
         if self.part != Part::SizeStart {
             return Ok(false);
         }
-        let Some((size, line_len)) = plain_size(input.rest()) else {
+        let (size, line_len) = plain_size(input.rest());
+        if line_len == 0 {
             return Ok(false);
-        };
+        }
         input.skip(line_len);
         self.left = size;
         self.part = self.on_size_end()?;
@@ -203,7 +204,10 @@ impl Decoder {
         if self.part != Part::SizeStart {
             return None;
         }
-        let (size, line_len) = plain_size(input.rest()).filter(|(size, _)| *size > 0)?;
+        let (size, line_len) = plain_size(input.rest());
+        if size == 0 {
+            return None;
+        }
         let room = self.room.checked_sub(size)?;
         let rest = input.rest().get(line_len..)?;
         let (chunk, end) = rest.split_at_checked(usize::try_from(size).ok()?)?;
@@ -211,7 +215,7 @@ impl Decoder {
             return None;
         }
         self.room = room;
-        input.skip(line_len.saturating_add(chunk.len()).saturating_add(2));
+        input.skip(line_len.wrapping_add(chunk.len()).wrapping_add(2));
         Some(chunk)
     }
 
@@ -278,8 +282,8 @@ impl Decoder {
     }
 }
 
-/// A chunk size without an extension that `input` begins with, and the length of its line. `None` if it is anything else.
-fn plain_size(input: &[u8]) -> Option<(u64, usize)> {
+/// A chunk size without an extension that `input` begins with, and the length of its line; zeros if it is anything else.
+fn plain_size(input: &[u8]) -> (u64, usize) {
     let (mut size, mut len) = (0_u64, 0_usize);
     // One digit fewer than allowed: the size cannot overflow.
     for byte in input
@@ -290,10 +294,12 @@ fn plain_size(input: &[u8]) -> Option<(u64, usize)> {
             break;
         };
         size = size << 4 | u64::from(digit);
-        len = len.saturating_add(1);
+        len = len.wrapping_add(1);
     }
-    let is_plain = len > 0 && input.get(len..)?.starts_with(b"\r\n");
-    is_plain.then(|| (size, len.saturating_add(2)))
+    match input.get(len..) {
+        Some([b'\r', b'\n', ..]) if len > 0 => (size, len.wrapping_add(2)),
+        Some(_) | None => (0, 0),
+    }
 }
 
 #[cfg(test)]

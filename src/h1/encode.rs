@@ -267,7 +267,7 @@ pub(crate) const fn is_trailer_field(name: &str) -> bool {
 }
 
 fn encode_field(out: &mut Vec<u8>, name: &str, value: &[u8]) {
-    out.reserve(name.len().saturating_add(value.len()).saturating_add(4));
+    out.reserve(name.len().wrapping_add(value.len()).wrapping_add(4));
     put(out, name.as_bytes());
     out.extend_from_slice(b": ");
     put(out, value);
@@ -280,7 +280,7 @@ const SHORT_LEN_MAX: usize = 128;
 /// Appends bytes that are mostly few, in steps whose size is known at compile time. A copy of unknown length calls `memcpy`,
 /// and musl's begins with a string instruction that takes longer than the whole copy of a short run.
 pub(crate) fn put(out: &mut Vec<u8>, bytes: &[u8]) {
-    let end = out.len().saturating_add(bytes.len());
+    let end = out.len().wrapping_add(bytes.len());
     match bytes.len() {
         // Writes sixteen; the surplus is truncated below.
         ..16 => out.extend_from_slice(&padded(bytes)),
@@ -293,13 +293,13 @@ pub(crate) fn put(out: &mut Vec<u8>, bytes: &[u8]) {
 /// Appends at least sixteen bytes, in steps of sixteen. The last step ends where `bytes` ends and writes some of them twice,
 /// which is cheaper than to count what is left.
 fn put_ends(out: &mut Vec<u8>, bytes: &[u8]) {
-    let end = out.len().saturating_add(bytes.len());
+    let end = out.len().wrapping_add(bytes.len());
     let (steps, _) = bytes.as_chunks::<16>();
     for step in steps {
         out.extend_from_slice(step);
     }
     if let Some(last) = bytes.last_chunk::<16>() {
-        out.truncate(end.saturating_sub(16));
+        out.truncate(end.wrapping_sub(16));
         out.extend_from_slice(last);
     }
 }

@@ -93,7 +93,7 @@ fn parse_carefully(
         .position(|pair| pair == b"\r\n")
         .unwrap_or(0);
     parse_request_line(Cursor::new(head).take(line_len), limits, index)?;
-    index_fields(head, line_len.saturating_add(2), limits, index)?;
+    index_fields(head, line_len.wrapping_add(2), limits, index)?;
     Ok(Some(end))
 }
 
@@ -164,9 +164,9 @@ pub(super) fn find_end(
             .rest()
             .iter()
             .position(|byte| *byte == b'\n')
-            .map(|found| at.saturating_add(found));
-        let end = feed.map_or(input.len(), |feed| feed.saturating_add(1));
-        let content = Cursor::at(input, line).take(end.saturating_sub(line));
+            .map(|found| at.wrapping_add(found));
+        let end = feed.map_or(input.len(), |feed| feed.wrapping_add(1));
+        let content = Cursor::at(input, line).take(end.wrapping_sub(line));
         if in_request_line {
             check_request_line_len(content, limits)?;
         }
@@ -230,8 +230,8 @@ fn parse_request_line(
     }
     index.version = parse_version(version)?;
     index.method = Span::new(0, method.len());
-    let target_start = method.len().saturating_add(1);
-    index.target = Span::new(target_start, target_start.saturating_add(target.len()));
+    let target_start = method.len().wrapping_add(1);
+    index.target = Span::new(target_start, target_start.wrapping_add(target.len()));
     index_target(method, target, index)
 }
 

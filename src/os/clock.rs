@@ -46,7 +46,8 @@ fn read(clock: libc::clockid_t) -> Duration {
         0 => by_library(clock),
         _ => by_call(clock).unwrap_or_else(|| by_library(clock)),
     };
-    let nanoseconds = u32::try_from(time.tv_nsec).unwrap_or(0);
+    // Always less than a second, which the compiler cannot know: so whole seconds need no carry.
+    let nanoseconds = u32::try_from(time.tv_nsec).map_or(0, |part| part.min(999_999_999));
     u64::try_from(time.tv_sec).map_or(Duration::ZERO, |seconds| {
         Duration::new(seconds, nanoseconds)
     })

@@ -294,7 +294,7 @@ impl Os for RealOs {
             });
         }
         // The list was full: the next poll gets a longer one.
-        let count = found.len().saturating_sub(known);
+        let count = found.len() - known;
         if count == self.events.capacity() && count < EVENTS_A_POLL_MAX {
             self.events = Events::with_capacity(EVENTS_A_POLL_MAX);
         }

@@ -42,20 +42,17 @@ impl SendQueue {
 
     /// Unsent bytes.
     pub(super) const fn len(&self) -> usize {
-        self.run
-            .len()
-            .saturating_sub(self.run_sent)
-            .saturating_add(self.pieces_left)
+        self.run.len() - self.run_sent + self.pieces_left
     }
 
     pub(super) const fn is_empty(&self) -> bool {
-        self.len() == 0
+        self.run.len() == self.run_sent && self.pieces_left == 0
     }
 
     /// Memory that it holds, sent or not.
     pub(super) fn memory_len(&self) -> usize {
         let pieces: usize = self.pieces.iter().map(|(_, piece)| piece.len()).sum();
-        self.run.capacity().saturating_add(pieces)
+        self.run.capacity() + pieces
     }
 
     /// The run, for appending to it.
@@ -68,7 +65,7 @@ impl SendQueue {
         if piece.len() <= COPY_LEN_MAX {
             put(&mut self.run, piece);
         } else {
-            self.pieces_left = self.pieces_left.saturating_add(piece.len());
+            self.pieces_left += piece.len();
             self.pieces.push((self.run.len(), std::mem::take(piece)));
         }
     }
@@ -111,18 +108,18 @@ impl SendQueue {
                 && let Some(slot) = free.next()
             {
                 *slot = IoSlice::new(bytes);
-                offered = offered.saturating_add(bytes.len());
+                offered += bytes.len();
             }
         };
         let mut run = Cursor::at(&self.run, self.run_sent);
         let mut piece_sent = self.piece_sent;
         for (position, piece) in self.pieces.iter().skip(self.pieces_sent) {
-            offer(run.take(position.saturating_sub(run.position())));
+            offer(run.take(position - run.position()));
             offer(Cursor::at(piece, piece_sent).rest());
             piece_sent = 0;
         }
         offer(run.rest());
-        let filled_len = SLICES_A_WRITE_MAX.saturating_sub(free.len());
+        let filled_len = SLICES_A_WRITE_MAX - free.len();
         let (filled, _) = slices.split_at(filled_len);
         (filled, offered)
     }
@@ -131,16 +128,16 @@ impl SendQueue {
     fn advance(&mut self, mut len: usize) {
         while len > 0 {
             let Some((position, piece)) = self.pieces.get_mut(self.pieces_sent) else {
-                self.run_sent = self.run_sent.saturating_add(len).min(self.run.len());
+                self.run_sent += len;
                 break;
             };
-            let run = position.saturating_sub(self.run_sent).min(len);
-            self.run_sent = self.run_sent.saturating_add(run);
-            len = len.saturating_sub(run);
-            let of_piece = piece.len().saturating_sub(self.piece_sent).min(len);
-            self.piece_sent = self.piece_sent.saturating_add(of_piece);
-            self.pieces_left = self.pieces_left.saturating_sub(of_piece);
-            len = len.saturating_sub(of_piece);
+            let run = (*position - self.run_sent).min(len);
+            self.run_sent += run;
+            len -= run;
+            let of_piece = (piece.len() - self.piece_sent).min(len);
+            self.piece_sent += of_piece;
+            self.pieces_left -= of_piece;
+            len -= of_piece;
             if self.run_sent == *position && self.piece_sent == piece.len() {
                 let sent = std::mem::take(piece);
                 let _ = contain(|| drop(sent));
@@ -167,6 +164,7 @@ impl SendQueue {
         if self.run_sent > self.run.len() / 2 {
             self.run.drain(..self.run_sent);
             for (position, _) in &mut self.pieces {
+                // Of a piece that was sent, it may be less.
                 *position = position.saturating_sub(self.run_sent);
             }
             self.run_sent = 0;

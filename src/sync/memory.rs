@@ -120,7 +120,7 @@ impl Charge {
         match len.checked_sub(self.len) {
             Some(0) => {}
             Some(more) => self.memory.take(more, len)?,
-            None => self.memory.give_back(self.len.saturating_sub(len)),
+            None => self.memory.give_back(self.len - len),
         }
         self.len = len;
         Ok(())

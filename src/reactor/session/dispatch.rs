@@ -116,7 +116,7 @@ impl<O: Os, H: Handler> Driver<'_, O, H> {
 
     /// A head has arrived. `input` is what follows it; a body that is already complete is taken from there.
     fn on_head(&mut self, view: HeadView<'_>, body: BodyLength, input: &mut Cursor<'_>) {
-        self.requests_left = self.requests_left.saturating_sub(1);
+        self.requests_left -= 1;
         if self.context.scratch.out.is_empty() {
             // Otherwise the peer has responses to read first, and only that it reads renews its deadline.
             self.session.renewal = Renewal::New;
@@ -232,7 +232,7 @@ impl<O: Os, H: Handler> Driver<'_, O, H> {
                     if let Err(refusal) = self.buffer(piece, rest.len(), &mut body) {
                         return self.refuse_request(refusal);
                     }
-                    self.pieces_left = self.pieces_left.saturating_sub(1);
+                    self.pieces_left -= 1;
                     if self.pieces_left == 0 {
                         break;
                     }
@@ -257,7 +257,7 @@ impl<O: Os, H: Handler> Driver<'_, O, H> {
 
     #[inline(never)]
     fn on_piece(&mut self, piece: &[u8]) {
-        self.pieces_left = self.pieces_left.saturating_sub(1);
+        self.pieces_left -= 1;
         let Some(work) = &mut self.session.work else {
             return;
         };

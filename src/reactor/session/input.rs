@@ -68,7 +68,7 @@ impl<O: Os, H: Handler> Driver<'_, O, H> {
         match outcome {
             Ok(0) => session.read_state = ReadState::Ended,
             Ok(len) => {
-                self.received_len = self.received_len.saturating_add(len);
+                self.received_len += len;
                 // A short read has drained the socket, unless the end is known to follow.
                 if O::LEAVES_AFTER_SHORT
                     && len < buffer.len()

@@ -24,11 +24,7 @@ impl<S> Session<S> {
             | RequestSink::Paused(..)
             | RequestSink::Pulled(_) => 0,
         };
-        let others = size
-            .input
-            .saturating_add(size.head)
-            .saturating_add(size.out);
-        others.saturating_add(body)
+        (size.input + size.head + size.out).saturating_add(body)
     }
 
     /// The length of a body of which `len` bytes have arrived, as far as it is announced.
@@ -71,14 +67,14 @@ impl<O: Os, H: Handler> Driver<'_, O, H> {
         input_len: usize,
         body: &mut Vec<u8>,
     ) -> Result<(), Refusal> {
-        let len = body.len().saturating_add(piece.len());
+        let len = body.len() + piece.len();
         if len > body.capacity() {
             let capacity = self.next_capacity(len, input_len, body.capacity());
             // What one read has brought may be gone before the turn ends; what is left then is counted.
             if capacity > READ_LEN_MAX {
                 self.reserve(self.session.whole_len(len).max(capacity))?;
             }
-            let room = capacity.saturating_sub(body.len());
+            let room = capacity - body.len();
             body.try_reserve_exact(room).map_err(|_| Refusal::Memory)?;
         }
         body.extend_from_slice(piece);
