@@ -61,6 +61,7 @@ impl Scan {
 }
 
 /// Indexes the head that `input` begins with, and returns its length; `None` if it is incomplete.
+#[inline]
 pub(crate) fn parse(
     input: &[u8],
     scan: &mut Scan,

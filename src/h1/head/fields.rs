@@ -65,6 +65,8 @@ pub(super) struct Line {
     pub(super) middle: u8,
     /// Where the next line begins.
     pub(super) next: usize,
+    /// Whether that is the empty line at the end.
+    pub(super) is_last: bool,
 }
 
 /// Names of fields that are looked for in every head, as bits: the marks of the names. Few other names have one of these marks.
@@ -153,19 +155,18 @@ impl Fields {
     /// The lines with these names, in their order, and perhaps others.
     pub(super) fn with_names(&self, names: Names) -> impl Iterator<Item = &FieldSpan> {
         let fields = self.all();
-        let noted = if self.names.has_all(names) {
+        let mut noted = if self.names.has_all(names) {
             self.noted
         } else {
             u64::MAX
         };
-        let mut at = 0_usize;
+        let mut others = fields.get(BITS..).unwrap_or_default().iter();
         core::iter::from_fn(move || {
-            if at < BITS {
-                let left = noted >> at;
-                at = at.wrapping_add(left.trailing_zeros() as usize).min(BITS);
+            if noted == 0 {
+                return others.next();
             }
-            let field = fields.get(at);
-            at = at.wrapping_add(1);
+            let field = fields.get(noted.trailing_zeros() as usize);
+            noted &= noted.wrapping_sub(1);
             field
         })
     }
@@ -195,6 +196,9 @@ impl Fields {
             }
             len = len.wrapping_add(1);
             at = line.next;
+            if line.is_last {
+                break;
+            }
         }
         self.len = len;
         self.noted = noted;

@@ -84,7 +84,7 @@ fn usual_line(input: &[u8], at: usize) -> Option<Line> {
         return None;
     };
     let start = name_end.wrapping_add(2);
-    let (end, [b'\r', b'\n', ..]) = End::Text.find(input, start)? else {
+    let (end, after @ [b'\r', b'\n', ..]) = End::Text.find(input, start)? else {
         return None;
     };
     // The byte before an empty value is the space after the colon.
@@ -100,5 +100,6 @@ fn usual_line(input: &[u8], at: usize) -> Option<Line> {
         value: Span::new(start, end),
         middle: *middle,
         next: end.wrapping_add(2),
+        is_last: after == *b"\r\n\r\n",
     })
 }

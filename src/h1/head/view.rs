@@ -38,7 +38,7 @@ impl<'a> HeadView<'a> {
     }
 
     pub(crate) fn is_method(self, method: &[u8]) -> bool {
-        self.index.method.of(self.bytes) == method
+        self.index.method.len() == method.len() && self.index.method.of(self.bytes) == method
     }
 
     /// The target as it was sent.
