@@ -441,6 +441,14 @@ impl Connection {
         Ok(())
     }
 
+    /// The whole body follows its head, with the length that is announced there.
+    pub(crate) fn on_whole_body(&mut self) {
+        self.response = BodyFraming::Length(Due(0));
+        if self.send == Send::Body {
+            self.send = self.send.on(SendFact::BodyEnd);
+        }
+    }
+
     /// Writes what follows a piece of the body.
     pub(crate) fn encode_piece_end(&mut self, out: &mut Vec<u8>) {
         match self.response {

@@ -126,9 +126,9 @@ impl<O: Os, H: Handler> Driver<'_, O, H> {
         }
         let body_len_max = self.context.settings.limits.body_len_max;
         let whole = self.session.whole_body(body, input, body_len_max);
-        let content = RequestBody::Borrowed(whole.unwrap_or_default());
+        let content = whole.unwrap_or_default();
         let peer = O::peer_address(&self.session.socket);
-        let request = Request::new(Head::new(view, peer), content, &[]);
+        let request = Request::new(Head::new(view, peer), RequestBody::Borrowed(content), &[]);
         let mut accept = None;
         self.call_handler(|handler| {
             accept = Some(match whole {
@@ -137,17 +137,15 @@ impl<O: Os, H: Handler> Driver<'_, O, H> {
             });
         });
         self.watch_accepted(&mut accept);
-        if matches!(accept, Some(Accept::Respond(_)) | None) {
-            self.session
-                .skip_whole_body(whole.unwrap_or_default(), input);
-            match &mut accept {
-                // By reference: a response is costly to move.
-                Some(Accept::Respond(outcome)) => self.settle(outcome),
-                Some(_) | None => self.respond_after_panic(),
-            }
-            return;
+        // By reference: a response is costly to move.
+        if let Some(Accept::Respond(outcome)) = &mut accept {
+            self.session.skip_whole_body(content, input);
+            return self.settle(outcome);
         }
-        let Some(accept) = accept else { return };
+        let Some(accept) = accept else {
+            self.session.skip_whole_body(content, input);
+            return self.respond_after_panic();
+        };
         match self.accepted(accept, view) {
             None | Some(RequestSink::Pulled(_)) => {}
             Some(RequestSink::Nothing) => self.call(&request),
@@ -335,6 +333,7 @@ impl<O: Os, H: Handler> Driver<'_, O, H> {
     }
 
     /// Takes what a handler returned: encodes a response, waits for a promise or a future.
+    #[inline]
     fn settle(&mut self, outcome: &mut Outcome) {
         match &mut outcome.eventual {
             Eventual::Response(response) => self.respond(response),
@@ -377,8 +376,8 @@ impl<O: Os, H: Handler> Driver<'_, O, H> {
         }
         if let Body(Content::Whole(bytes)) = response.body_mut() {
             // By reference: most bodies are small and copied from there.
-            self.encode_piece(bytes);
-            self.encode_end();
+            self.context.scratch.out.push(bytes);
+            self.session.connection.on_whole_body();
         } else {
             self.attach(response);
         }

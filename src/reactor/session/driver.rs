@@ -343,14 +343,14 @@ impl<'a, O: Os, H: Handler> Driver<'a, O, H> {
     fn write(&mut self) -> Written {
         loop {
             if self.context.scratch.out.is_empty() {
-                let mut written = Written::All;
-                if let Some(work) = &mut self.session.work {
-                    if self.pieces_left == 0 && matches!(work.source, ResponseSource::Arriving(_)) {
-                        return Written::BudgetSpent;
-                    }
-                    let source = std::mem::take(&mut work.source);
-                    written = self.pull(source);
+                let Some(work) = &mut self.session.work else {
+                    return Written::All;
+                };
+                if self.pieces_left == 0 && matches!(work.source, ResponseSource::Arriving(_)) {
+                    return Written::BudgetSpent;
                 }
+                let source = std::mem::take(&mut work.source);
+                let written = self.pull(source);
                 if self.context.scratch.out.is_empty() {
                     return written;
                 }

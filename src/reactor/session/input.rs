@@ -52,13 +52,20 @@ impl<S> Session<S> {
 impl<O: Os, H: Handler> Driver<'_, O, H> {
     /// Reads once, and parses what was read as far as possible.
     pub(super) fn read(&mut self) -> Result<(), Fault> {
-        if let Some(Received { buffer, outcome }) = self.received.take() {
-            return self.on_received(outcome, buffer);
+        let mut own = Vec::new();
+        let Received { buffer, outcome } = self.received.take().unwrap_or_else(|| {
+            own = self.context.scratch.take_read_buffer();
+            let outcome = self.context.os.receive(&self.session.socket, &mut own);
+            Received {
+                buffer: &own,
+                outcome,
+            }
+        });
+        // One call, so that it is compiled in place.
+        let done = self.on_received(outcome, buffer);
+        if !own.is_empty() {
+            self.context.scratch.put_read_buffer(own);
         }
-        let mut buffer = self.context.scratch.take_read_buffer();
-        let outcome = self.context.os.receive(&self.session.socket, &mut buffer);
-        let done = self.on_received(outcome, &buffer);
-        self.context.scratch.put_read_buffer(buffer);
         done
     }
 

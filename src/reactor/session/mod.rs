@@ -172,18 +172,18 @@ impl<S> Session<S> {
     /// the rest of the request waits, unless it is pulled: it may not be wanted.
     fn next(&self) -> Next {
         let next = self.connection.next();
-        if next == Next::Read && self.is_response_awaited() {
-            return Next::Wait;
-        }
-        if next == Next::Linger && matches!(self.source(), Some(ResponseSource::Arriving(_))) {
+        match self.source() {
+            Some(ResponseSource::Awaited(_)) if next == Next::Read => Next::Wait,
             // Neither direction goes on, but the code of an upgraded connection does.
-            return if self.connection.is_output_ended() {
-                Next::Wait
-            } else {
-                Next::End
-            };
+            Some(ResponseSource::Arriving(_)) if next == Next::Linger => {
+                if self.connection.is_output_ended() {
+                    Next::Wait
+                } else {
+                    Next::End
+                }
+            }
+            Some(_) | None => next,
         }
-        next
     }
 
     /// Whether the whole response is still to come, from a promise or a future.

@@ -36,6 +36,7 @@ impl<O: Os, H: Handler> Driver<'_, O, H> {
     }
 
     /// The response comes later.
+    #[inline(never)]
     pub(super) fn await_response(&mut self, awaited: Awaited) {
         let source = &mut self.session.work().source;
         *source = ResponseSource::Awaited(awaited);
