@@ -155,7 +155,8 @@ pub struct Response {
     afterwards: Afterwards,
     /// Most responses have only this field, so it needs no memory of its own.
     content_type: Option<HeaderValue>,
-    fields: Vec<(HeaderName, HeaderValue)>,
+    /// `None` if there are no others: a vector is more work to drop, even an empty one.
+    fields: Option<Vec<(HeaderName, HeaderValue)>>,
     body: Body,
 }
 
@@ -176,7 +177,7 @@ impl Response {
             status,
             afterwards: Afterwards::Persist,
             content_type: None,
-            fields: Vec::new(),
+            fields: None,
             body: Body::empty(),
         }
     }
@@ -222,7 +223,7 @@ impl Response {
             status: Status::OK,
             afterwards: Afterwards::Persist,
             content_type: Some(content_type),
-            fields: Vec::new(),
+            fields: None,
             body,
         }
     }
@@ -264,7 +265,7 @@ impl Response {
             return self.content_type(value);
         }
         match value.try_into() {
-            Ok(value) => self.fields.push((name, value)),
+            Ok(value) => self.fields.get_or_insert_default().push((name, value)),
             Err(_) => return self.fail(name.as_str().as_bytes()),
         }
         self
@@ -297,8 +298,9 @@ impl Response {
         if name.eq_ignore_ascii_case("content-type") {
             self.content_type = None;
         }
-        self.fields
-            .retain(|(kept, _)| !kept.as_str().eq_ignore_ascii_case(name));
+        if let Some(fields) = &mut self.fields {
+            fields.retain(|(kept, _)| !kept.as_str().eq_ignore_ascii_case(name));
+        }
         self
     }
 
@@ -318,7 +320,7 @@ impl Response {
     /// Adds a field line that is not the content type.
     #[cfg(feature = "http")]
     pub(super) fn put(&mut self, name: HeaderName, value: HeaderValue) {
-        self.fields.push((name, value));
+        self.fields.get_or_insert_default().push((name, value));
     }
 
     /// See [`content_type`](Self::content_type).
@@ -376,9 +378,8 @@ impl Response {
 
     /// All fields but the content type.
     pub(crate) fn fields(&self) -> impl Iterator<Item = (&str, &[u8])> {
-        self.fields
-            .iter()
-            .map(|(name, value)| (name.as_str(), value.as_bytes()))
+        let fields = self.raw_fields().iter();
+        fields.map(|(name, value)| (name.as_str(), value.as_bytes()))
     }
 
     pub(crate) const fn afterwards(&self) -> Afterwards {
@@ -406,12 +407,12 @@ impl Response {
 
     /// The same as they were set.
     pub(crate) fn raw_fields(&self) -> &[(HeaderName, HeaderValue)] {
-        &self.fields
+        self.fields.as_deref().unwrap_or_default()
     }
 
     /// All fields, the content type included.
     pub(crate) fn into_fields(self) -> Vec<(HeaderName, HeaderValue)> {
-        let mut fields = self.fields;
+        let mut fields = self.fields.unwrap_or_default();
         let content_type = self.content_type;
         fields.extend(content_type.map(|value| (HeaderName::from("Content-Type"), value)));
         fields
