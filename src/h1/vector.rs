@@ -126,12 +126,30 @@ pub(super) fn target_len(bytes: &[u8]) -> usize {
 #[expect(unsafe_code, reason = "std has no stable conversion from ASCII")]
 pub(super) fn text(bytes: &[u8]) -> &str {
     debug_assert!(bytes.is_ascii(), "only ASCII is indexed as text");
-    if bytes.is_ascii() {
+    if is_ascii(bytes) {
         // SAFETY: ASCII is UTF-8.
         unsafe { core::str::from_utf8_unchecked(bytes) }
     } else {
         ""
     }
+}
+
+/// As std's, which looks at what is shorter than a word byte by byte. The first and the last bytes of a text may overlap.
+#[inline]
+fn is_ascii(bytes: &[u8]) -> bool {
+    if bytes.len() <= 16
+        && let (Some(first), Some(last)) = (bytes.first_chunk(), bytes.last_chunk())
+    {
+        let either = u64::from_le_bytes(*first) | u64::from_le_bytes(*last);
+        return either & 0x8080_8080_8080_8080 == 0;
+    }
+    if bytes.len() < 8
+        && let (Some(first), Some(last)) = (bytes.first_chunk(), bytes.last_chunk())
+    {
+        let either = u32::from_le_bytes(*first) | u32::from_le_bytes(*last);
+        return either & 0x8080_8080 == 0;
+    }
+    bytes.is_ascii()
 }
 
 /// Pads fewer than sixteen bytes with zeros.
@@ -440,7 +458,7 @@ mod one_by_one {
 
 #[cfg(test)]
 mod tests {
-    use super::{AFTER, End, LANES, first, first_from, one_by_one};
+    use super::{AFTER, End, LANES, first, first_from, is_ascii, one_by_one};
     #[cfg(target_arch = "x86_64")]
     use super::{
         first_mark,
@@ -545,6 +563,19 @@ mod tests {
                     }
                     assert_eq!(end.find(&input, len + 1), None, "{end:?} {len}");
                 }
+            }
+        }
+    }
+
+    #[test]
+    fn one_byte_that_is_not_ascii_is_seen_at_each_position_of_a_text() {
+        for len in 0..40 {
+            let mut bytes = vec![0x7f; len];
+            assert!(is_ascii(&bytes), "{len}");
+            for at in 0..len {
+                bytes[at] = 0x80;
+                assert!(!is_ascii(&bytes), "{len} {at}");
+                bytes[at] = 0x7f;
             }
         }
     }
