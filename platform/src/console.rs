@@ -1,7 +1,8 @@
 //! The only writer to the terminal: results go to standard output, everything else to standard error.
 
-use std::io::Write;
+use std::io::{self, Write};
 
+use anstream::{AutoStream, ColorChoice};
 use anstyle::{AnsiColor, Style};
 
 /// What a piece of text means. Decides its color.
@@ -32,9 +33,18 @@ impl Tone {
     }
 }
 
+/// A line as a stream shows it. It is written at once: other threads and the function's own processes may write to the same pipe.
+fn line(text: &str, colors: ColorChoice) -> Vec<u8> {
+    let mut line = AutoStream::new(Vec::new(), colors);
+    writeln!(line, "{text}").ok();
+    line.into_inner()
+}
+
 /// Writes a line to standard error. Errors are ignored: a closed terminal must not stop the function.
-pub(crate) fn say(line: impl AsRef<str>) {
-    writeln!(anstream::stderr().lock(), "{}", line.as_ref()).ok();
+pub(crate) fn say(text: impl AsRef<str>) {
+    let err = io::stderr();
+    let line = line(text.as_ref(), AutoStream::choice(&err));
+    err.lock().write_all(&line).ok();
 }
 
 /// Writes a line about something that is odd and no error.
@@ -44,14 +54,12 @@ pub(crate) fn remark(text: impl std::fmt::Display) {
 
 /// Writes a result's bytes to standard output as they are.
 pub(crate) fn give_bytes(bytes: &[u8]) {
-    let mut out = std::io::stdout().lock();
+    let mut out = io::stdout().lock();
     out.write_all(bytes).and_then(|()| out.flush()).ok();
 }
 
 /// Writes a result to standard output and flushes it, since a program may be reading.
-pub(crate) fn give(line: impl AsRef<str>) {
-    let mut out = anstream::stdout().lock();
-    writeln!(out, "{}", line.as_ref())
-        .and_then(|()| out.flush())
-        .ok();
+pub(crate) fn give(text: impl AsRef<str>) {
+    let choice = AutoStream::choice(&io::stdout());
+    give_bytes(&line(text.as_ref(), choice));
 }

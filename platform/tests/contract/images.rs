@@ -15,9 +15,10 @@ use sha2::{Digest as _, Sha256};
 
 use crate::packages::BUILDS;
 use crate::sandbox;
-use crate::support::{DEADLINE, Reply, coldstart_in, file, free_port, interpreter, stderr, stdout};
+use crate::support::{
+    DEADLINE, PROGRAM, Reply, coldstart_in, file, free_port, interpreter, stderr, stdout,
+};
 
-const PROGRAM: &str = env!("CARGO_BIN_EXE_coldstart");
 pub(crate) const X86_64: u16 = 62;
 pub(crate) const ARM64: u16 = 183;
 const RISC_V: u16 = 243;

@@ -13,12 +13,12 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 
 use crate::support::{
-    DEADLINE, Gateway, coldstart, file, free_port, interpreter, runs, server, stderr, stdout,
+    DEADLINE, Gateway, PROGRAM, coldstart, file, free_port, interpreter, runs, server, stderr,
+    stdout,
 };
 
 /// No process on this machine belongs to it, so that its limits count only the test's own.
 const USER: u32 = 61_237;
-const PROGRAM: &str = env!("CARGO_BIN_EXE_coldstart");
 
 #[test]
 fn a_sandboxed_function_sees_its_code_and_little_else() {

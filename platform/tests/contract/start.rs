@@ -1,13 +1,17 @@
 //! What keeps a function from starting, from the file to the last hook, and the error that callers get.
 
 use std::fs;
+use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixDatagram;
 use std::path::Path;
+use std::process::{Command, Stdio};
+use std::thread;
 
 use serde_json::Value;
 
 use crate::support::{
-    Gateway, caller_error, coldstart, coldstart_in, descendants, file, free_port, interpreter,
-    runs, server, stderr, stdout,
+    Gateway, PROGRAM, caller_error, coldstart, coldstart_in, descendants, file, free_port,
+    interpreter, runs, server, stderr, stdout,
 };
 
 fn run_in(folder: &Path) -> (Value, String) {
@@ -191,6 +195,51 @@ fn a_failed_initializer_is_reported() {
     );
 }
 
+/// What a command writes, write by write.
+fn writes(folder: &Path, arguments: &[&str], colors: &str) -> Vec<String> {
+    // A datagram holds what one write brings, and an empty one says here that there are no more.
+    let (reader, writer) = UnixDatagram::pair().expect("sockets");
+    let reading = thread::spawn(move || {
+        let mut buffer = [0; 65_536];
+        let mut next = || reader.recv(&mut buffer).map(|len| buffer[..len].to_vec());
+        let all = std::iter::from_fn(|| next().ok().filter(|bytes| !bytes.is_empty()));
+        all.map(|bytes| String::from_utf8(bytes).expect("text"))
+            .collect()
+    });
+    let output = || Stdio::from(OwnedFd::from(writer.try_clone().expect("a descriptor")));
+    let mut command = Command::new(PROGRAM);
+    let command = command.args(arguments).current_dir(folder);
+    let command = command
+        .env_remove("NO_COLOR")
+        .env("CLICOLOR_FORCE", colors)
+        .stdin(Stdio::null());
+    command
+        .stdout(output())
+        .stderr(output())
+        .status()
+        .expect("it runs");
+    writer.send(&[]).expect("sent");
+    reading.join().expect("a list")
+}
+
+#[test]
+fn each_line_is_written_at_once() {
+    let folder = tempfile::tempdir().expect("a folder");
+    for (colors, not_started) in [
+        ("", "not started: callers get"),
+        ("1", "not started:\u{1b}[0m callers get"),
+    ] {
+        let port = free_port().to_string();
+        let run = ["run", ".", "--gateway", "127.0.0.1:0", "--port", &port];
+        let writes = writes(folder.path(), &run, colors);
+        let text = writes.concat();
+        assert!(text.contains(not_started), "{text}");
+        for write in writes {
+            assert_eq!(write.find('\n'), write.len().checked_sub(1), "{write:?}");
+        }
+    }
+}
+
 #[test]
 fn hooks_run_in_order_and_no_process_is_left() {
     let Some(mut gateway) = Gateway::lab(&[
@@ -357,7 +406,7 @@ fn an_interrupted_start_leaves_no_process() {
     let script = server("server.py");
     let mark = format!("DELAY=41.{port}");
     let program = env!("CARGO_BIN_EXE_coldstart");
-    let mut process = std::process::Command::new(program)
+    let mut process = Command::new(program)
         .args([
             "run",
             "--gateway",
@@ -371,19 +420,19 @@ fn an_interrupted_start_leaves_no_process() {
             &script,
             &mark,
         ])
-        .stdout(std::process::Stdio::null())
-        .stderr(std::process::Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
         .spawn()
         .expect("it starts");
     let own = format!("server.py {mark}");
     let deadline = std::time::Instant::now() + crate::support::DEADLINE;
     while !runs(&format!("{script} {mark}")) || !started_by(process.id(), &own) {
         assert!(std::time::Instant::now() < deadline, "never launched");
-        std::thread::sleep(std::time::Duration::from_millis(5));
+        thread::sleep(std::time::Duration::from_millis(5));
     }
     let id = process.id().to_string();
     assert!(
-        std::process::Command::new("kill")
+        Command::new("kill")
             .args(["-INT", &id])
             .status()
             .expect("kill")

@@ -1,7 +1,7 @@
 //! Shared by the tests: the program under test, the servers, and a raw HTTP client.
 
 use std::fs;
-use std::io::{Read, Write};
+use std::io::{BufRead as _, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 
 /// A guard against hanging, long enough for a busy machine.
 pub(crate) const DEADLINE: Duration = Duration::from_secs(60);
-const PROGRAM: &str = env!("CARGO_BIN_EXE_coldstart");
+pub(crate) const PROGRAM: &str = env!("CARGO_BIN_EXE_coldstart");
 
 /// A free port for one test, below the kernel's ephemeral range.
 pub(crate) fn free_port() -> u16 {
@@ -278,17 +278,17 @@ impl Drop for Gateway {
     }
 }
 
-fn collect(mut from: impl Read + Send + 'static, into: &Arc<Mutex<String>>) {
+/// Adds whole lines, or those of two streams would mix.
+fn collect(from: impl Read + Send + 'static, into: &Arc<Mutex<String>>) {
     let into = Arc::clone(into);
     thread::spawn(move || {
-        let mut buffer = [0; 4096];
-        while let Ok(length) = from.read(&mut buffer) {
-            if length == 0 {
-                return;
-            }
+        let mut from = BufReader::new(from);
+        let mut line = Vec::new();
+        while from.read_until(b'\n', &mut line).is_ok_and(|len| len > 0) {
             into.lock()
                 .expect("the output")
-                .push_str(&String::from_utf8_lossy(&buffer[..length]));
+                .push_str(&String::from_utf8_lossy(&line));
+            line.clear();
         }
     });
 }
