@@ -107,8 +107,8 @@ fn an_edit_is_served_and_no_request_is_dropped() {
         is_over.store(true, Ordering::Relaxed);
         assert!(calling.join().expect("no request was dropped") > 0);
     });
-    let output = edited.gateway.wait_for("changed: server.py");
-    assert!(output.contains("started version 3"), "{output}");
+    edited.gateway.wait_for("changed: server.py");
+    edited.gateway.wait_for("started version 3");
 }
 
 /// Never ends while the code holds a file with this name.

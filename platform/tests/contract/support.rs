@@ -243,10 +243,14 @@ impl Gateway {
         );
         let deadline = Instant::now() + DEADLINE;
         loop {
-            if let Some(status) = self.process.try_wait().expect("waited") {
+            // Once its output has ended as well: the readers share it no longer.
+            let is_read = Arc::strong_count(&self.output) == 1;
+            if let Some(status) = self.process.try_wait().expect("waited")
+                && is_read
+            {
                 return status.code();
             }
-            assert!(Instant::now() < deadline, "it did not exit");
+            assert!(Instant::now() < deadline, "it or its output did not end");
             thread::sleep(Duration::from_millis(5));
         }
     }
