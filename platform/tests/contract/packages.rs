@@ -564,9 +564,8 @@ fn assert_project_works(kind: &str) {
     assert_built_project_works(kind, &["test", "-q"], &[]);
 }
 
-/// For a project with many dependencies: all is built once, for the target that is deployed, and without the minutes that
-/// optimizing takes.
-fn assert_large_project_works(kind: &str) {
+/// The same, where all is built once, for the target that is deployed, and without the time that optimizing takes.
+fn assert_project_works_unoptimized(kind: &str) {
     let test = [
         "test",
         "-q",
@@ -574,12 +573,12 @@ fn assert_large_project_works(kind: &str) {
         "--target",
         "x86_64-unknown-linux-musl",
     ];
-    let unoptimised = [
+    let unoptimized = [
         ("CARGO_PROFILE_RELEASE_LTO", "off"),
         ("CARGO_PROFILE_RELEASE_OPT_LEVEL", "0"),
         ("CARGO_PROFILE_RELEASE_CODEGEN_UNITS", "16"),
     ];
-    assert_built_project_works(kind, &test, &unoptimised);
+    assert_built_project_works(kind, &test, &unoptimized);
 }
 
 fn assert_built_project_works(kind: &str, test: &[&str], profile: &[(&str, &str)]) {
@@ -661,22 +660,22 @@ fn a_new_http_project_works() {
 
 #[test]
 fn a_new_event_project_works() {
-    assert_project_works("event");
+    assert_project_works_unoptimized("event");
 }
 
 #[test]
 fn a_new_sse_project_works() {
-    assert_project_works("sse");
+    assert_project_works_unoptimized("sse");
 }
 
 #[test]
 fn a_new_mcp_project_works() {
-    assert_large_project_works("mcp");
+    assert_project_works_unoptimized("mcp");
 }
 
 #[test]
 fn a_new_axum_project_works() {
-    assert_large_project_works("axum");
+    assert_project_works_unoptimized("axum");
 }
 
 #[test]
