@@ -363,6 +363,7 @@ fn encode_other_start(out: &mut Vec<u8>, head: &ResponseHead<'_>) -> usize {
     }
 }
 
+#[inline]
 fn encode_status_line(out: &mut Vec<u8>, status: u16) {
     if status == 200 {
         out.extend_from_slice(b"HTTP/1.1 200 OK\r\n");
@@ -371,6 +372,7 @@ fn encode_status_line(out: &mut Vec<u8>, status: u16) {
     }
 }
 
+#[inline(never)]
 fn encode_other_status_line(out: &mut Vec<u8>, status: u16) {
     out.extend_from_slice(b"HTTP/1.1 ");
     encode_decimal(out, u64::from(status));
@@ -384,6 +386,16 @@ fn encode_length(out: &mut Vec<u8>, length: u64) {
     match length {
         0..10 => out.extend_from_slice(&[digit(length), b'\r', b'\n']),
         10..100 => out.extend_from_slice(&[digit(length / 10), digit(length), b'\r', b'\n']),
+        // The smallest build has no room for more of these.
+        100..1000 if cfg!(not(smallest)) => {
+            let [hundreds, tens, ones] = [length / 100, length / 10, length].map(digit);
+            out.extend_from_slice(&[hundreds, tens, ones, b'\r', b'\n']);
+        }
+        1000..10_000 if cfg!(not(smallest)) => {
+            let places = [length / 1000, length / 100, length / 10, length];
+            out.extend_from_slice(&places.map(digit));
+            out.extend_from_slice(b"\r\n");
+        }
         _ => {
             encode_decimal(out, length);
             out.extend_from_slice(b"\r\n");
@@ -415,6 +427,18 @@ mod tests {
     use super::*;
 
     const DATE: &DateLine = &DateLine::new(b"Sun, 06 Nov 1994 08:49:37 GMT");
+
+    #[test]
+    fn a_length_is_written_in_decimal_digits() {
+        let last = crate::sim::scaled("lengths", 11_000, 110);
+        let powers = (0..20).map(|power| 10_u64.pow(power));
+        let others = powers.flat_map(|power| [power - 1, power, power + 1]);
+        for length in (0..last as u64).chain(others).chain([u64::MAX]) {
+            let mut out = Vec::new();
+            encode_length(&mut out, length);
+            assert_eq!(out, format!("{length}\r\n").as_bytes());
+        }
+    }
 
     #[test]
     fn what_frames_or_routes_is_no_trailer() {

@@ -160,10 +160,10 @@ impl Fields {
         } else {
             u64::MAX
         };
-        let mut others = fields.get(BITS..).unwrap_or_default().iter();
+        let mut others = BITS..;
         core::iter::from_fn(move || {
             if noted == 0 {
-                return others.next();
+                return fields.get(others.next()?);
             }
             let field = fields.get(noted.trailing_zeros() as usize);
             noted &= noted.wrapping_sub(1);

@@ -15,6 +15,8 @@ pub(super) fn parse_at_once(
         .map_or(input, |(head, _)| head);
     let method_len = if input.starts_with(b"GET ") {
         3
+    } else if input.starts_with(b"POST ") {
+        4
     } else {
         usual_method(input)?
     };

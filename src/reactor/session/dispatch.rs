@@ -9,7 +9,7 @@ use crate::h1::{
 use crate::handler::outcome::{Eventual, Outcome};
 use crate::handler::{Accept, Demand, Handler};
 use crate::message::body::{Body, Content};
-use crate::message::request::{Head, Request, RequestBody};
+use crate::message::request::{Request, RequestBody};
 use crate::message::response::{Afterwards, Response};
 use crate::message::trailers::EndWithTrailers;
 use crate::observe::ServerEvent;
@@ -128,7 +128,7 @@ impl<O: Os, H: Handler> Driver<'_, O, H> {
         let whole = self.session.whole_body(body, input, body_len_max);
         let content = whole.unwrap_or_default();
         let peer = O::peer_address(&self.session.socket);
-        let request = Request::new(Head::new(view, peer), RequestBody::Borrowed(content), &[]);
+        let request = Request::received(view, peer, RequestBody::Borrowed(content), &[]);
         let mut accept = None;
         self.call_handler(|handler| {
             accept = Some(match whole {
@@ -304,9 +304,9 @@ impl<O: Os, H: Handler> Driver<'_, O, H> {
                 let is_indexed = index.index_again(&head, &self.context.settings.head_limits());
                 debug_assert!(is_indexed, "a head that parsed once parses again");
                 let peer = O::peer_address(&self.session.socket);
-                let head = Head::new(HeadView::new(&head, index), peer);
+                let view = HeadView::new(&head, index);
                 let body = RequestBody::Shared(&Bytes::from(body));
-                self.call(&Request::new(head, body, trailers));
+                self.call(&Request::received(view, peer, body, trailers));
             }
             RequestSink::Pulled(sink) => sink.end(trailers),
             RequestSink::Upload(upload) | RequestSink::Paused(upload, _) => self.end_upload(upload),
