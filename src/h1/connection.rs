@@ -215,15 +215,16 @@ impl Connection {
         is_whole
     }
 
-    /// Takes a whole chunk that `input` begins with, as [`poll`](Self::poll) would. `None` leaves it to that.
-    #[inline]
-    pub(crate) fn take_chunk<'a>(&mut self, input: &mut Cursor<'a>) -> Option<&'a [u8]> {
-        if self.recv != Recv::Body {
-            return None;
-        }
-        let chunk = self.decoder.take_chunk(input)?;
-        self.continuation = Continuation::Unasked;
-        Some(chunk)
+    /// Takes chunks of a body of which the last step has taken one, as [`poll`](Self::poll) would: at most `chunks_max`, and only what
+    /// `body` has room for. Returns how many it has appended to `body`; the rest is left to that.
+    pub(crate) fn take_chunks(
+        &mut self,
+        input: &mut Cursor<'_>,
+        body: &mut Vec<u8>,
+        chunks_max: usize,
+    ) -> usize {
+        debug_assert!(self.recv == Recv::Body, "chunks of no body");
+        self.decoder.take_chunks(input, body, chunks_max)
     }
 
     /// The head did not parse, so assume nothing but the method: any client must understand the response. What may become HEAD

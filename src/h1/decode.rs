@@ -179,44 +179,59 @@ impl Decoder {
 
     /// Takes the bytes around a chunk if they are plain and complete. False means: read them byte by byte.
     fn take_frame(&mut self, input: &mut Cursor<'_>) -> Result<bool, Refusal> {
-        if self.part == Part::ChunkCr && input.rest().starts_with(b"\r\n") {
-            input.skip(2);
-            self.part = self.on_chunk_end();
+        if self.take_chunk_end(input) {
             return Ok(true);
         }
         if self.part != Part::SizeStart {
             return Ok(false);
         }
-        let (size, line_len) = plain_size(input.rest());
-        if line_len == 0 {
+        let Some((size, line_len)) = plain_size(input.rest()) else {
             return Ok(false);
-        }
+        };
         input.skip(line_len);
         self.left = size;
         self.part = self.on_size_end()?;
         Ok(true)
     }
 
-    /// Takes a chunk that `input` begins with, if it is plain, complete and within the bound, as [`decode`](Self::decode) would in
-    /// more steps. `None` leaves everything to it.
-    #[inline]
-    pub(crate) fn take_chunk<'a>(&mut self, input: &mut Cursor<'a>) -> Option<&'a [u8]> {
-        if self.part != Part::SizeStart {
-            return None;
+    /// Takes the end of a chunk, and the chunks after it that are plain, complete and within the bound, as [`decode`](Self::decode)
+    /// would in more steps: at most `chunks_max`, and only what `body` has room for. Returns how many it has appended to `body`.
+    pub(crate) fn take_chunks(
+        &mut self,
+        input: &mut Cursor<'_>,
+        body: &mut Vec<u8>,
+        chunks_max: usize,
+    ) -> usize {
+        let mut taken = 0;
+        // The smallest build has no room for a second way.
+        if cfg!(smallest) || !self.take_chunk_end(input) {
+            return taken;
         }
-        let (size, line_len) = plain_size(input.rest());
-        if size == 0 {
-            return None;
+        let begin_len = body.len();
+        let free = body.capacity().wrapping_sub(begin_len);
+        let mut left = self.room.min(free as u64);
+        let mut rest = input.rest();
+        while taken < chunks_max
+            && let Some((chunk, after)) = plain_chunk(rest, left)
+        {
+            body.extend_from_slice(chunk);
+            left = left.wrapping_sub(chunk.len() as u64);
+            rest = after;
+            taken = taken.wrapping_add(1);
         }
-        let room = self.room.checked_sub(size)?;
-        let rest = input.rest().get(line_len..)?;
-        let (chunk, end) = rest.split_at_checked(usize::try_from(size).ok()?)?;
-        if !end.starts_with(b"\r\n") {
-            return None;
+        input.skip(input.rest().len().wrapping_sub(rest.len()));
+        let len = body.len().wrapping_sub(begin_len);
+        self.room = self.room.wrapping_sub(len as u64);
+        taken
+    }
+
+    fn take_chunk_end(&mut self, input: &mut Cursor<'_>) -> bool {
+        let is_whole = self.part == Part::ChunkCr && input.rest().starts_with(b"\r\n");
+        if is_whole {
+            input.skip(2);
+            self.part = self.on_chunk_end();
         }
-        self.room = room;
-        input.skip(line_len.wrapping_add(chunk.len()).wrapping_add(2));
-        Some(chunk)
+        is_whole
     }
 
     /// RFC 9112 §7.1: one byte around the chunks.
@@ -282,24 +297,36 @@ impl Decoder {
     }
 }
 
-/// A chunk size without an extension that `input` begins with, and the length of its line; zeros if it is anything else.
-fn plain_size(input: &[u8]) -> (u64, usize) {
+/// A chunk of at most `size_max` bytes that `input` begins with, and what follows it; `None` if it is not plain or not complete, or
+/// is the last one.
+fn plain_chunk(input: &[u8], size_max: u64) -> Option<(&[u8], &[u8])> {
+    let (size, line_len) = plain_size(input)?;
+    if size == 0 || size > size_max {
+        return None;
+    }
+    let (chunk, end) = input
+        .get(line_len..)?
+        .split_at_checked(usize::try_from(size).ok()?)?;
+    Some((chunk, end.strip_prefix(b"\r\n")?))
+}
+
+/// A chunk size without an extension that `input` begins with, and the length of its line; `None` if it is anything else.
+fn plain_size(input: &[u8]) -> Option<(u64, usize)> {
     let (mut size, mut len) = (0_u64, 0_usize);
     // One digit fewer than allowed: the size cannot overflow.
-    for byte in input
-        .iter()
-        .take(usize::from(SIZE_DIGITS_MAX).saturating_sub(1))
-    {
-        let Some(digit) = char::from(*byte).to_digit(16) else {
-            break;
+    let begin = input.get(..usize::from(SIZE_DIGITS_MAX - 1));
+    for byte in begin.unwrap_or(input) {
+        let digit = match byte {
+            b'0'..=b'9' => byte.wrapping_sub(b'0'),
+            b'a'..=b'f' => byte.wrapping_sub(b'a' - 10),
+            b'A'..=b'F' => byte.wrapping_sub(b'A' - 10),
+            _ => break,
         };
         size = size << 4 | u64::from(digit);
         len = len.wrapping_add(1);
     }
-    match input.get(len..) {
-        Some([b'\r', b'\n', ..]) if len > 0 => (size, len.wrapping_add(2)),
-        Some(_) | None => (0, 0),
-    }
+    let is_whole = len > 0 && input.get(len..)?.starts_with(b"\r\n");
+    is_whole.then_some((size, len.wrapping_add(2)))
 }
 
 #[cfg(test)]
@@ -312,10 +339,23 @@ mod tests {
         headers_max: 4,
     };
 
-    /// The body and the length of what follows it, when the input is received `step` bytes at a time.
-    fn decode(input: &[u8], step: usize, room: u64) -> Result<(Vec<u8>, usize), Refusal> {
+    /// The body and the length of what follows it, when the input is received `step` bytes at a time. The chunks after one are taken
+    /// one by one, or together as far as they may.
+    fn decode(input: &[u8], step: usize, limit: u64) -> Result<(Vec<u8>, usize), Refusal> {
+        let one_by_one = decode_together(input, step, limit, 0);
+        let together = decode_together(input, step, limit, 9);
+        assert_eq!(one_by_one, together, "{:?}", String::from_utf8_lossy(input));
+        one_by_one
+    }
+
+    fn decode_together(
+        input: &[u8],
+        step: usize,
+        limit: u64,
+        room: usize,
+    ) -> Result<(Vec<u8>, usize), Refusal> {
         let mut decoder = Decoder::new(BodyLength::Chunked);
-        decoder.limit(room)?;
+        decoder.limit(limit)?;
         let mut scan = Scan::default();
         let (mut body, mut at, mut visible) = (Vec::new(), 0, step.min(input.len()));
         loop {
@@ -324,7 +364,13 @@ mod tests {
             match decoded {
                 Decoded::NeedInput if visible == input.len() => return Ok((body, usize::MAX)),
                 Decoded::NeedInput => visible = (visible + step).min(input.len()),
-                Decoded::Bytes(bytes) => body.extend_from_slice(bytes),
+                Decoded::Bytes(bytes) => {
+                    body.extend_from_slice(bytes);
+                    body.reserve_exact(room);
+                    let mut ahead = Cursor::at(&input[..visible], at);
+                    decoder.take_chunks(&mut ahead, &mut body, room);
+                    at = ahead.position();
+                }
                 Decoded::End { .. } => return Ok((body, input.len() - at)),
             }
         }
@@ -357,30 +403,44 @@ mod tests {
     }
 
     #[test]
-    fn a_chunk_is_taken_at_once_only_if_it_is_plain_complete_and_within_the_bound() {
-        let mut decoder = Decoder::new(BodyLength::Chunked);
-        decoder.limit(5).expect("no length is announced");
-        for other in [
-            &b""[..],
-            b"3\r\nabc\r",
-            b"3\r\nabcd\r\n",
-            b"3;a\r\nabc\r\n",
-            b"3 \r\nabc\r\n",
-            b"0\r\n\r\n",
-            b"g\r\n",
-            b"6\r\nabcdef\r\n",
+    fn chunks_are_taken_together_only_if_they_are_plain_complete_and_within_each_bound() {
+        let three = b"\r\n3\r\nabc\r\n2\r\nde\r\n1\r\nf\r\n";
+        // What follows a first chunk, the bytes that may still come, the room for them, and the chunks that may be taken; then how
+        // many are taken, what they hold, and how much is left.
+        for (input, limit, room, chunks_max, taken, expected, rest_len) in [
+            (&three[..], 6, 6, 3, 3, "abcdef", 0),
+            (three, 6, 6, 2, 2, "abcde", 6),
+            (three, 6, 5, 3, 2, "abcde", 6),
+            (three, 5, 6, 3, 2, "abcde", 6),
+            (three, 6, 6, 0, 0, "", three.len() - 2),
+            (b"\r", 9, 9, 9, 0, "", 1),
+            (b"\rX", 9, 9, 9, 0, "", 2),
+            (b"\r\n", 9, 9, 9, 0, "", 0),
+            (b"\r\n3\r\nabc\r", 9, 9, 9, 0, "", 7),
+            (b"\r\n3\r\nabcd\r\n", 9, 9, 9, 0, "", 9),
+            (b"\r\n3;a\r\nabc\r\n", 9, 9, 9, 0, "", 10),
+            (b"\r\n3 \r\nabc\r\n", 9, 9, 9, 0, "", 9),
+            (b"\r\n0\r\n\r\n", 9, 9, 9, 0, "", 5),
+            (b"\r\n\r\n", 9, 9, 9, 0, "", 2),
+            (b"\r\ng\r\n", 9, 9, 9, 0, "", 3),
+            (b"\r\n000000000000003\r\nabc\r\n", 9, 9, 9, 1, "abc", 0),
+            (b"\r\n0000000000000003\r\nabc\r\n", 9, 9, 9, 0, "", 23),
         ] {
-            let mut input = Cursor::new(other);
-            assert_eq!(decoder.take_chunk(&mut input), None);
-            assert_eq!(input.rest(), other);
+            let mut decoder = Decoder::new(BodyLength::Chunked);
+            decoder.limit(limit + 1).expect("no length is announced");
+            let decoded = decoder.decode(b"1\r\n.", &mut Scan::default(), &LIMITS);
+            assert_eq!(decoded, Ok((4, Decoded::Bytes(b"."))));
+            let mut body = Vec::with_capacity(room);
+            let mut left = Cursor::new(input);
+            let input = String::from_utf8_lossy(input);
+            let found = decoder.take_chunks(&mut left, &mut body, chunks_max);
+            assert_eq!(
+                (found, &body[..]),
+                (taken, expected.as_bytes()),
+                "{input:?}"
+            );
+            assert_eq!(left.rest().len(), rest_len, "{input:?}");
         }
-        let input = b"3\r\nabc\r\n2\r\nde\r\n1\r\nf\r\n";
-        let mut input = Cursor::new(input);
-        assert_eq!(decoder.take_chunk(&mut input), Some(&b"abc"[..]));
-        assert_eq!(decoder.take_chunk(&mut input), Some(&b"de"[..]));
-        assert_eq!(decoder.take_chunk(&mut input), None);
-        let decoded = decoder.decode(input.rest(), &mut Scan::default(), &LIMITS);
-        assert_eq!(decoded, Err(Refusal::BodyTooLarge));
     }
 
     #[test]

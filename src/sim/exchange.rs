@@ -1,8 +1,8 @@
 //! The protocol with a test site: bytes in, events and response bytes out, without a loop or a socket.
 
 use crate::h1::{
-    BodyLength, Close, Connection, DateLine, Event, HeadIndex, HeadLimits, HeadView, Misuse, Next,
-    Refusal, ResponseHead, ResponseLength, UpgradeOffer, Version, trailer_fields,
+    BodyLength, Close, Connection, Cursor, DateLine, Event, HeadIndex, HeadLimits, HeadView,
+    Misuse, Next, Refusal, ResponseHead, ResponseLength, UpgradeOffer, Version, trailer_fields,
 };
 
 const DATE: &DateLine = &DateLine::new(b"Sun, 06 Nov 1994 08:49:37 GMT");
@@ -146,6 +146,11 @@ pub fn exchange_echo(input: &[u8], cuts: Cuts, ending: Ending) -> Exchange {
 
 pub(super) fn run(input: &[u8], mut cuts: Cuts, ending: Ending, site: Site) -> Exchange {
     let mut test = TestSite::new(site);
+    // So a comparison with other cuts compares the two ways as well.
+    test.chunks = match cuts {
+        Cuts::Whole => Chunks::Together,
+        Cuts::Every(_) | Cuts::Seeded(_) => Chunks::OneByOne,
+    };
     let mut pending = Vec::new();
     let mut at = 0;
     while at < input.len() && !test.is_over() {
@@ -177,12 +182,21 @@ pub(super) fn run(input: &[u8], mut cuts: Cuts, ending: Ending, site: Site) -> E
     test.exchange
 }
 
+/// How the chunks after a piece of a body are taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Chunks {
+    OneByOne,
+    /// As a body that is buffered takes them.
+    Together,
+}
+
 /// The protocol and the site that uses it.
 #[derive(Debug)]
 struct TestSite {
     connection: Connection,
     index: HeadIndex,
     site: Site,
+    chunks: Chunks,
     path: String,
     taken: usize,
     exchange: Exchange,
@@ -194,6 +208,7 @@ impl TestSite {
             connection: Connection::new(),
             index: HeadIndex::default(),
             site,
+            chunks: Chunks::OneByOne,
             path: String::new(),
             taken: 0,
             exchange: Exchange::default(),
@@ -231,7 +246,10 @@ impl TestSite {
                         }
                         Event::EmptyLine => {}
                         Event::Head { body } => self.on_head(&rest[..taken], body),
-                        Event::Body(bytes) => self.on_body(bytes),
+                        Event::Body(bytes) => {
+                            self.on_body(bytes);
+                            self.take_chunks(&rest[taken..]);
+                        }
                         Event::End { trailers } => {
                             self.on_trailers(trailers);
                             self.on_end();
@@ -323,6 +341,21 @@ impl TestSite {
         }
         if let Some(message) = self.exchange.messages.last_mut() {
             message.body.extend_from_slice(bytes);
+        }
+    }
+
+    /// Takes what may be taken of the chunks that follow a piece, with room for some of them.
+    fn take_chunks(&mut self, input: &[u8]) {
+        if self.chunks == Chunks::OneByOne || self.is_for("/both") {
+            return;
+        }
+        let mut body = Vec::with_capacity(self.taken % 64);
+        let mut input = Cursor::new(input);
+        let count = self.connection.take_chunks(&mut input, &mut body, 3);
+        self.taken += input.position();
+        debug_assert_eq!(count == 0, body.is_empty(), "a chunk has a byte");
+        if count > 0 {
+            self.on_body(&body);
         }
     }
 

@@ -221,16 +221,18 @@ impl<O: Os, H: Handler> Driver<'_, O, H> {
         let mut body = Vec::new();
         loop {
             let rest = input.rest();
-            let event = match self.session.poll_body(input, &mut unused, &limits) {
-                Ok(event) => event,
+            let (taken, event) = match self.session.poll(rest, &mut unused, &limits) {
+                Ok(polled) => polled,
                 Err(refusal) => return self.refuse(refusal),
             };
+            input.skip(taken);
             match event {
                 Event::Body(piece) => {
                     if let Err(refusal) = self.buffer(piece, rest.len(), &mut body) {
                         return self.refuse_request(refusal);
                     }
                     self.pieces_left -= 1;
+                    self.buffer_chunks(input, &mut body);
                     if self.pieces_left == 0 {
                         break;
                     }

@@ -1,6 +1,6 @@
 //! What a session may hold: reserved before it arrives, and counted anew whenever the session has to wait.
 
-use crate::h1::Refusal;
+use crate::h1::{Cursor, Refusal};
 use crate::handler::Handler;
 use crate::limits::{FILE_PIECE_LEN, READ_LEN_MAX};
 use crate::observe::ServerEvent;
@@ -79,6 +79,12 @@ impl<O: Os, H: Handler> Driver<'_, O, H> {
         }
         body.extend_from_slice(piece);
         Ok(())
+    }
+
+    /// Appends the chunks after a piece that was buffered: there is room for all that have arrived with it.
+    pub(super) fn buffer_chunks(&mut self, input: &mut Cursor<'_>, body: &mut Vec<u8>) {
+        let connection = &mut self.session.connection;
+        self.pieces_left -= connection.take_chunks(input, body, self.pieces_left);
     }
 
     /// Room for a body of at least `len` bytes. An announced length is trusted up to one piece; beyond that, memory grows with the

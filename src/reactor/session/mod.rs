@@ -13,7 +13,7 @@ mod upgrade;
 mod upload;
 pub(super) mod work;
 
-use crate::h1::{Close, Connection, Cursor, Event, HeadIndex, HeadLimits, Next, Refusal};
+use crate::h1::{Close, Connection, Event, HeadIndex, HeadLimits, Next, Refusal};
 use crate::handler::outcome::{Awaited, WhenHalfClosed};
 use crate::limits::BODY_QUOTA_LEN;
 use crate::os::{Instant, Interest, Readiness};
@@ -129,22 +129,6 @@ impl<S> Session<S> {
     #[cfg(feature = "_sim")]
     pub(super) fn work_size(&self) -> Option<WorkSize> {
         self.work.as_ref().map(|work| work.size())
-    }
-
-    /// The next event of a body that is to be buffered.
-    #[inline]
-    fn poll_body<'b>(
-        &mut self,
-        input: &mut Cursor<'b>,
-        index: &mut HeadIndex,
-        limits: &HeadLimits,
-    ) -> Result<Event<'b>, Refusal> {
-        if let Some(chunk) = self.connection.take_chunk(input) {
-            return Ok(Event::Body(chunk));
-        }
-        let (taken, event) = self.poll(input.rest(), index, limits)?;
-        input.skip(taken);
-        Ok(event)
     }
 
     /// One step of the protocol over `input`.
