@@ -98,6 +98,7 @@ fn requests() -> Vec<(&'static str, Plan)> {
         ("get", plan(PLAIN, 1, "Hello, World!")),
         ("get-pipelined", plan(PLAIN, 16, "Hello, World!")),
         ("get-browser", plan(browser, 1, "Hello, World!")),
+        ("browser-pipelined", plan(browser, 16, "Hello, World!")),
         ("post-1k", plan(&post, 1, &content)),
         ("post-chunked-1k", plan(&chunked, 1, &content)),
         ("event", plan(event, 1, "{}")),
