@@ -145,12 +145,12 @@ pub fn exchange_echo(input: &[u8], cuts: Cuts, ending: Ending) -> Exchange {
 }
 
 pub(super) fn run(input: &[u8], mut cuts: Cuts, ending: Ending, site: Site) -> Exchange {
-    let mut test = TestSite::new(site);
     // So a comparison with other cuts compares the two ways as well.
-    test.chunks = match cuts {
+    let chunks = match cuts {
         Cuts::Whole => Chunks::Together,
         Cuts::Every(_) | Cuts::Seeded(_) => Chunks::OneByOne,
     };
+    let mut test = TestSite::new(site, chunks);
     let mut pending = Vec::new();
     let mut at = 0;
     while at < input.len() && !test.is_over() {
@@ -203,12 +203,12 @@ struct TestSite {
 }
 
 impl TestSite {
-    fn new(site: Site) -> Self {
+    fn new(site: Site, chunks: Chunks) -> Self {
         Self {
             connection: Connection::new(),
             index: HeadIndex::default(),
             site,
-            chunks: Chunks::OneByOne,
+            chunks,
             path: String::new(),
             taken: 0,
             exchange: Exchange::default(),
