@@ -50,17 +50,26 @@ pub(super) struct Contract {
 impl Contract {
     /// What the request is for, and its id, in one pass over its fields. The first line with a name counts, as in
     /// [`Context`].
+    #[inline]
     fn read<'a>(&self, head: &Head<'a>) -> (Call, Option<&'a [u8]>) {
+        if head.headers().may_have(NAMES) {
+            self.read_fields(head)
+        } else {
+            (self.read_path(head), None)
+        }
+    }
+
+    #[inline(never)]
+    fn read_fields<'a>(&self, head: &Head<'a>) -> (Call, Option<&'a [u8]>) {
         let (mut control_path, mut id) = (None, None);
         for field in head.headers().with_names(NAMES) {
-            match field.name_len() {
-                17 if field.is_named(b"x-fc-control-path") => {
-                    control_path.get_or_insert_with(|| field.value());
-                }
-                15 if field.is_named(b"x-fc-request-id") => {
-                    id.get_or_insert_with(|| field.value());
-                }
-                _ => {}
+            if control_path.is_none() && field.is_named(b"x-fc-control-path") {
+                control_path = Some(field.value());
+            } else if id.is_none() && field.is_named(b"x-fc-request-id") {
+                id = Some(field.value());
+            }
+            if control_path.is_some() && id.is_some() {
+                break;
             }
         }
         let call = match control_path {

@@ -8,20 +8,31 @@ pub(super) fn is_token_byte(byte: u8) -> bool {
 }
 
 /// Compares a token with a field name, ignoring case. Setting one bit makes letters lower-case, and turns no other byte of a
-/// token into a letter or a hyphen. The end of the name first, since many begin alike; then all of it without an early end,
-/// since the compiler compares sixteen bytes at once.
+/// token into a letter or a hyphen. Words at once, of which the last may overlap the one before, and is compared first: many names
+/// begin alike.
 pub(super) fn is_named<const LEN: usize>(token: &[u8], lowercase: &[u8; LEN]) -> bool {
-    token.as_array::<LEN>().is_some_and(|token| {
-        let word = |end: &[u8; 4]| u32::from_ne_bytes(*end);
-        if let Some(end) = token.last_chunk()
-            && let Some(small) = lowercase.last_chunk()
-            && word(end) | word(b"    ") != word(small)
-        {
-            return false;
-        }
-        let pairs = token.iter().zip(lowercase);
-        pairs.fold(true, |same, (byte, small)| same & (byte | 0x20 == *small))
+    token.as_array::<LEN>().is_some_and(|token| match LEN {
+        8.. => are_same_words(token, lowercase, |word: &[u8; 8]| {
+            u64::from_ne_bytes(*word) | u64::from_ne_bytes(*b"        ")
+        }),
+        4.. => are_same_words(token, lowercase, |word: &[u8; 4]| {
+            u32::from_ne_bytes(*word) | u32::from_ne_bytes(*b"    ")
+        }),
+        _ => are_same_words(token, lowercase, |[byte]| byte | b' '),
     })
+}
+
+/// Compares in words of `WORD` bytes, of which `small` makes a number that is the same in upper and lower case.
+#[inline]
+fn are_same_words<const LEN: usize, const WORD: usize, N: PartialEq>(
+    token: &[u8; LEN],
+    lowercase: &[u8; LEN],
+    small: impl Fn(&[u8; WORD]) -> N,
+) -> bool {
+    let is_same = |(token, lowercase)| small(token) == small(lowercase);
+    let last = token.last_chunk().zip(lowercase.last_chunk());
+    let others = token.as_chunks().0.iter().zip(lowercase.as_chunks().0);
+    last.is_some_and(is_same) && others.into_iter().all(is_same)
 }
 
 /// The length of the token that `bytes` begins with.

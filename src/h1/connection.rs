@@ -1,5 +1,6 @@
 //! One connection: bytes in, events out; the parts of a response in, bytes out.
 
+mod empty_line;
 mod switch;
 
 use super::byteset::is_token_byte;
@@ -8,10 +9,11 @@ use super::decode::{Decoded, Decoder};
 use super::encode::{
     self, BodyFraming, Due, HeadContext, RequestMethod, ResponseHead, body_framing, encode_head,
 };
-use super::framing::{self, BodyLength, Expectation, Framing, TrailerUse, UpgradeOffer};
+use super::framing::{self, BodyLength, Expectation, TrailerUse, UpgradeOffer};
 use super::head::{self, HeadIndex, HeadLimits, HeadView, Scan, Version};
 use super::refusal::Refusal;
 use super::state::{Close, Continuation, Next, Recv, RecvFact, Send, SendFact, next};
+use empty_line::EmptyLine;
 
 /// After an early response, up to this many bytes of the body are discarded, so that the connection persists.
 pub(crate) const DISCARD_LEN_MAX: u64 = 64 * 1024;
@@ -38,14 +40,6 @@ pub(crate) enum Misuse {
     BodyTooLong,
     /// Fewer bytes than the announced length.
     BodyTooShort,
-}
-
-/// One empty line before a request line is ignored (RFC 9112 §2.2).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum EmptyLine {
-    None,
-    Half,
-    Whole,
 }
 
 /// The protocol state of one connection.
@@ -128,7 +122,7 @@ impl Connection {
             Some(byte) if is_token_byte(*byte) && self.empty_line != EmptyLine::Half => {}
             Some(_) => {
                 // A head begins with a token, so none has begun.
-                let skipped = self.skip_empty_line(input)?;
+                let skipped = self.empty_line.skip(input)?;
                 return match skipped {
                     0 => Err(Refusal::Method),
                     _ => Ok((skipped, Event::EmptyLine)),
@@ -140,35 +134,20 @@ impl Connection {
             return Ok((0, Event::NeedInput));
         };
         let head = HeadView::new(Cursor::new(input).take(len), index);
-        let framing = framing::read(head)?;
-        self.on_head(head, &framing);
-        Ok((len, Event::Head { body: framing.body }))
-    }
-
-    /// Takes the bytes of the one empty line that is allowed. It may arrive in two halves.
-    fn skip_empty_line(&mut self, input: &[u8]) -> Result<usize, Refusal> {
-        let mut skipped = 0_usize;
-        for byte in input {
-            self.empty_line = match (self.empty_line, byte) {
-                (EmptyLine::None, b'\r') => EmptyLine::Half,
-                (EmptyLine::Half, b'\n') => EmptyLine::Whole,
-                (EmptyLine::Half, _) | (EmptyLine::None | EmptyLine::Whole, b'\r' | b'\n') => {
-                    return Err(Refusal::EmptyLine);
-                }
-                (EmptyLine::None | EmptyLine::Whole, _) => break,
-            };
-            skipped = skipped.saturating_add(1);
-        }
-        Ok(skipped)
-    }
-
-    fn on_head(&mut self, head: HeadView<'_>, framing: &Framing) {
-        self.version = head.version();
-        self.method = if head.is_method(b"HEAD") {
-            RequestMethod::Head
-        } else {
-            RequestMethod::Other
+        self.upgrade = UpgradeOffer::None;
+        self.trailers = TrailerUse::Unknown;
+        self.continuation = Continuation::Unasked;
+        let body = match framing::read_usual(head) {
+            Some(body) => body,
+            None => self.read_framing(head)?,
         };
+        self.on_head(head, body);
+        Ok((len, Event::Head { body }))
+    }
+
+    #[inline(never)] // Few heads need it.
+    fn read_framing(&mut self, head: HeadView<'_>) -> Result<BodyLength, Refusal> {
+        let framing = framing::read(head)?;
         self.close = self.close.or(framing.close);
         self.upgrade = framing.upgrade;
         self.trailers = framing.trailers;
@@ -176,8 +155,18 @@ impl Connection {
             Expectation::None => Continuation::Unasked,
             Expectation::Continue => Continuation::Asked,
         };
-        self.decoder = Decoder::new(framing.body);
-        self.recv = self.recv.on(match framing.body {
+        Ok(framing.body)
+    }
+
+    fn on_head(&mut self, head: HeadView<'_>, body: BodyLength) {
+        self.version = head.version();
+        self.method = if head.is_method(b"HEAD") {
+            RequestMethod::Head
+        } else {
+            RequestMethod::Other
+        };
+        self.decoder = Decoder::new(body);
+        self.recv = self.recv.on(match body {
             BodyLength::None => RecvFact::HeadAlone,
             BodyLength::Length(_) | BodyLength::Chunked => RecvFact::HeadAndBody,
         });

@@ -4,7 +4,7 @@
 
 use super::authority::is_host;
 use super::byteset::is_token;
-use super::head::{HeadIndex, HeadView, Names, RawField, TargetForm, Version};
+use super::head::{HeadIndex, HeadView, Names, RawField, TargetForm, Version, Wanted};
 use super::refusal::Refusal;
 use super::state::Close;
 use super::vector::End;
@@ -68,6 +68,20 @@ struct Seen<'a> {
 #[derive(Clone, Copy, Debug, Default)]
 struct ConnectionOptions(u8);
 
+#[cfg(test)]
+impl Framing {
+    /// What a head says that [`read_usual`] has read.
+    pub(crate) const fn usual(body: BodyLength) -> Self {
+        Self {
+            body,
+            close: Close::Unset,
+            expectation: Expectation::None,
+            upgrade: UpgradeOffer::None,
+            trailers: TrailerUse::Unknown,
+        }
+    }
+}
+
 impl ConnectionOptions {
     const CLOSE: u8 = 1;
     const KEEP_ALIVE: u8 = 2;
@@ -99,27 +113,66 @@ impl ConnectionOptions {
     }
 }
 
-/// The fields that [`read`] reads.
-pub(super) const NAMES: Names = Names::of(&[
+/// The fields that frame most requests.
+const USUAL: Names = Names::of(&[b"host", b"content-length"]);
+/// The other fields that are read here.
+const UNUSUAL: Names = Names::of(&[
     b"te",
-    b"host",
     b"expect",
     b"upgrade",
     b"connection",
-    b"content-length",
     b"transfer-encoding",
 ]);
 
-/// An index for heads that are read here, and for `others` that are looked for in each of them.
-pub(crate) fn new_index(others: Names) -> HeadIndex {
-    HeadIndex::noting(NAMES.and(others))
+/// An index for heads that are read here, and whose handler looks for these names.
+pub(crate) fn new_index(handler: Names) -> HeadIndex {
+    HeadIndex::noting(Wanted {
+        usual: USUAL,
+        unusual: UNUSUAL,
+        handler,
+    })
+}
+
+/// The body of a usual request: its lines say nothing but a host and perhaps a length. `None` without a verdict if there is more, or
+/// a fault: [`read`] finds out which.
+pub(crate) fn read_usual(head: HeadView<'_>) -> Option<BodyLength> {
+    let is_usual = !head.may_be_unusual()
+        && head.version() == Version::Http11
+        && head.form() != TargetForm::Authority;
+    if !is_usual {
+        return None;
+    }
+    let (mut has_host, mut length) = (false, None);
+    for field in head.usual_fields() {
+        if field.is_named(b"host") {
+            if has_host || !is_usual_host(field) {
+                return None;
+            }
+            has_host = true;
+        } else if field.is_named(b"content-length") {
+            if length.is_some() {
+                return None;
+            }
+            length = Some(parse_length(field.value()).ok()?);
+        }
+    }
+    has_host.then(|| body_of(length))
+}
+
+/// The body of a message without a transfer coding.
+fn body_of(length: Option<u64>) -> BodyLength {
+    match length {
+        None | Some(0) => BodyLength::None,
+        Some(length) => BodyLength::Length(length),
+    }
 }
 
 /// Reads the framing of a complete head.
+#[inline(never)]
 pub(crate) fn read(head: HeadView<'_>) -> Result<Framing, Refusal> {
     let mut seen = Seen::default();
     let version = head.version();
-    for field in head.fields_with(NAMES) {
+    for field in head.framing_fields() {
         match field.name_len() {
             2 if field.is_named(b"te") => seen.connection.read_te(field.value()),
             4 if field.is_named(b"host") => once(&mut seen.host, field, Refusal::Host)?,
@@ -173,31 +226,48 @@ fn once<T>(slot: &mut Option<T>, value: T, refusal: Refusal) -> Result<(), Refus
     }
 }
 
-/// Whether this field's value is a host: nearly always plain, which is found out sixteen bytes at once.
-fn is_host_field(field: RawField<'_>) -> bool {
-    let value = field.value();
+/// Whether this field's value is a plain name with or without a port, as nearly all hosts are: sixteen bytes are looked at together.
+#[inline]
+fn is_usual_host(field: RawField<'_>) -> bool {
+    let (head, value) = field.value_in_head();
     // The line end is no part of a host, so this never goes on in another line.
-    let name_len = End::Name.len_before(field.value_onwards());
-    match value.get(name_len..) {
-        Some([]) => true,
-        Some([b':', digits @ ..]) if digits.iter().all(u8::is_ascii_digit) => true,
-        Some(_) | None => is_host(value),
+    match End::Name.find(head, value.start) {
+        Some((end, _)) if end == value.end => true,
+        Some((colon, [b':', ..])) => are_few_digits(head, colon.wrapping_add(1), value.end),
+        Some(_) | None => false,
     }
+}
+
+/// Whether there are at most eight digits, and nothing else, from `start` on and before `end`. It may also say no if little follows.
+#[inline]
+fn are_few_digits(head: &[u8], start: usize, end: usize) -> bool {
+    let Some(eight) = head.get(start..).and_then(|place| place.first_chunk()) else {
+        return false;
+    };
+    let Some(others @ 0..=8) = start.wrapping_add(8).checked_sub(end) else {
+        return false;
+    };
+    // A digit becomes its number, and what follows the last one becomes 0.
+    let numbers = u64::from_le_bytes(*eight) ^ u64::from_le_bytes(*b"00000000");
+    let others = u32::try_from(others).unwrap_or_default();
+    let numbers = numbers.unbounded_shl(others.wrapping_mul(8));
+    // The sum has its highest bit if the number is 10 or more.
+    let sums = numbers.wrapping_add(0x7676_7676_7676_7676);
+    (numbers | sums) & 0x8080_8080_8080_8080 == 0
 }
 
 fn decide(head: HeadView<'_>, seen: &Seen<'_>) -> Result<Framing, Refusal> {
     let version = head.version();
     match seen.host {
         None if version == Version::Http11 => return Err(Refusal::Host),
-        Some(host) if !is_host_field(host) => return Err(Refusal::Host),
+        Some(host) if !is_host(host.value()) => return Err(Refusal::Host),
         Some(_) | None => {}
     }
     let body = match (seen.length, seen.coding) {
         (Some(_), Some(_)) => return Err(Refusal::AmbiguousFraming),
         (None, Some(_)) if version == Version::Http10 => return Err(Refusal::AmbiguousFraming),
         (None, Some(coding)) => check_coding(coding)?,
-        (Some(0), None) | (None, None) => BodyLength::None,
-        (Some(length), None) => BodyLength::Length(length),
+        (length, None) => body_of(length),
     };
     let options = seen.connection;
     let close = if options.has(ConnectionOptions::CLOSE) {

@@ -21,8 +21,8 @@ use super::refusal::Refusal;
 use super::vector::target_len;
 use crate::limits::HEADERS_CEILING;
 
-pub(crate) use fields::Names;
 use fields::{FieldSpan, Span};
+pub(crate) use fields::{Names, Wanted};
 use index::METHOD_LEN_MAX;
 pub(crate) use index::{HeadIndex, HeadLimits, TargetForm, Version};
 use plain::parse_at_once;
@@ -262,6 +262,7 @@ mod tests {
         HeadIndex, HeadLimits, HeadView, METHOD_LEN_MAX, Scan, parse, parse_at_once,
         parse_carefully,
     };
+    use crate::h1::framing::Framing;
     use crate::h1::refusal::Refusal;
     use crate::h1::{Names, framing};
 
@@ -443,6 +444,19 @@ mod tests {
         assert_eq!(HeadView::new(head, &index).fields().len(), 1);
     }
 
+    const HOSTS: [&str; 10] = [
+        "a",
+        "",
+        "a:",
+        "a.example:1234567",
+        "host-of-a-few-bytes:12345678",
+        "a:123456789",
+        "a:80x",
+        "a:8\u{b9}",
+        "[::1]:80",
+        "a_b:8:0",
+    ];
+
     /// Heads that are nearly valid: their parts are joined, cut and overwritten at random. Most parts are plain ones, which come first.
     fn nearly_valid(random: &mut impl FnMut(usize) -> usize) -> Vec<u8> {
         const STARTS: [&str; 6] = [
@@ -480,11 +494,15 @@ mod tests {
         const BYTES: [u8; 12] = [
             0, b'\t', b'\n', b'\r', b' ', b'#', b':', b'?', b'_', 0x7f, 0x80, 0xff,
         ];
+        let host = (random(2) == 0).then(|| HOSTS[random(HOSTS.len())]);
         let mut part = |parts: &[&'static str], plain: usize| {
             let choice = if random(8) > 0 { plain } else { parts.len() };
             parts[random(choice)]
         };
         let mut head = part(&STARTS, 3).as_bytes().to_vec();
+        if let Some(host) = host {
+            head.extend_from_slice(format!("Host: {host}\r\n").as_bytes());
+        }
         for _ in 0..part(&["", "1", "22", "333", "4444", "55555"], 6).len() {
             let name = part(&NAMES, 9);
             let colon = part(&[": ", ":", ":  ", " :"], 1);
@@ -548,7 +566,7 @@ mod tests {
             (state >> 33) as usize % bound.max(1)
         };
         let (mut quick, mut careful) = (framing::new_index(Names::NONE), HeadIndex::default());
-        let mut accepted = 0;
+        let (mut accepted, mut usual) = (0, 0);
         for _ in 0..heads {
             let head = nearly_valid(&mut random);
             let verdict = parse_carefully(&head, &mut Scan::NEW.clone(), &LIMITS, &mut careful);
@@ -567,13 +585,23 @@ mod tests {
             assert_eq!(quick.authority(), careful.authority(), "{shown}");
             assert_eq!(quick.version(), careful.version(), "{shown}");
             assert!(quick.fields().eq(careful.fields()), "{shown}");
-            assert_eq!(framing::read(quick), framing::read(careful), "{shown}");
+            let framing = framing::read(careful);
+            assert_eq!(framing::read(quick), framing, "{shown}");
+            assert_eq!(framing::read_usual(careful), None, "{shown}");
+            if let Some(body) = framing::read_usual(quick) {
+                assert_eq!(framing, Ok(Framing::usual(body)), "{shown}");
+                usual += 1;
+            }
             accepted += 1;
         }
         // A full run accepts more than a quarter of them; Miri sees 100, of which 23 are accepted.
         assert!(
             accepted > heads / 5,
             "{accepted} of {heads} heads are plain"
+        );
+        assert!(
+            usual > accepted / 20,
+            "{usual} of {accepted} plain heads have usual framing"
         );
     }
 }

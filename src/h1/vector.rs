@@ -7,6 +7,8 @@
 
 use core::hint::{assert_unchecked, cold_path};
 
+use crate::limits::HEAD_LEN_CEILING;
+
 /// Bytes that are looked at together.
 pub(super) const LANES: usize = 16;
 
@@ -44,7 +46,9 @@ impl End {
         reason = "with checks the compiler can't leave out this takes a quarter more instructions"
     )]
     pub(super) fn find(self, bytes: &[u8], at: usize) -> Option<(usize, [u8; AFTER])> {
-        let found = self.position(bytes, at);
+        // What lies further is not in a head.
+        let bytes = bytes.get(..HEAD_LEN_CEILING).unwrap_or(bytes);
+        let found = self.position(bytes, at, add_in_head);
         if found >= bytes.len().saturating_sub(AFTER - 1) {
             return None;
         }
@@ -58,7 +62,7 @@ impl End {
     /// The position alone; that of the end of `bytes` if there is no such byte.
     #[inline]
     #[expect(unsafe_code, reason = "as above")]
-    fn position(self, bytes: &[u8], mut at: usize) -> usize {
+    fn position(self, bytes: &[u8], mut at: usize, add: impl Fn(usize, usize) -> usize) -> usize {
         // One more than the last place where a block fits.
         let ends = bytes.len().saturating_sub(LANES - 1);
         while at < ends {
@@ -66,7 +70,7 @@ impl End {
             let block = unsafe { &*bytes.as_ptr().add(at).cast::<[u8; LANES]>() };
             let len = first(self, block);
             if len < LANES {
-                return at.wrapping_add(len);
+                return add(at, len);
             }
             at = at.wrapping_add(LANES);
         }
@@ -93,7 +97,7 @@ impl End {
     /// The bytes before the first such byte, all of them if there is none.
     #[inline(never)] // Each end has a loop in it; only the usual field lines need theirs in place.
     pub(super) fn len_before(self, bytes: &[u8]) -> usize {
-        self.position(bytes, 0)
+        self.position(bytes, 0, usize::wrapping_add)
     }
 
     /// The same, if `byte` ended nothing.
@@ -109,6 +113,16 @@ impl End {
             }
         }
     }
+}
+
+/// Adds a length to a position in a head, in 32 bits: the length is the result of an instruction that has as many.
+#[expect(
+    clippy::cast_possible_truncation,
+    reason = "a head is never longer than HEAD_LEN_CEILING"
+)]
+#[inline]
+const fn add_in_head(at: usize, len: usize) -> usize {
+    (at as u32).wrapping_add(len as u32) as usize
 }
 
 /// The bytes of a field value that `bytes` begins with: no control byte but HTAB (RFC 9110 §5.5).

@@ -317,6 +317,11 @@ impl<'a> Headers<'a> {
         self.head.raw_fields()
     }
 
+    /// Whether a line may have one of these names.
+    pub(crate) const fn may_have(self, names: Names) -> bool {
+        self.head.may_have(names)
+    }
+
     /// The lines with these names, in their order, and perhaps others.
     pub(crate) fn with_names(self, names: Names) -> impl Iterator<Item = RawField<'a>> {
         self.head.fields_with(names)

@@ -61,8 +61,8 @@ pub(super) struct FieldSpan {
 pub(super) struct Line {
     pub(super) name: Span,
     pub(super) value: Span,
-    /// The byte in the middle of its name.
-    pub(super) middle: u8,
+    /// The fourth byte from the end of its name, or of the line end before a shorter one.
+    pub(super) fourth: u8,
     /// Where the next line begins.
     pub(super) next: usize,
     /// Whether that is the empty line at the end.
@@ -79,10 +79,12 @@ impl Names {
     pub(crate) const fn of(mut names: &[&[u8]]) -> Self {
         let mut marks = 0;
         while let [name, others @ ..] = names {
-            let middle = name.split_at(name.len() / 2).1;
-            if let Some(middle) = middle.first() {
-                marks |= Self::mark(name.len(), *middle);
-            }
+            let fourth = match name {
+                [.., fourth, _, _, _] => *fourth,
+                [_, _, _] => b'\n',
+                [] | [_] | [_, _] => b'\r',
+            };
+            marks |= 1 << Self::mark(name.len(), fourth);
             names = others;
         }
         Self(marks)
@@ -97,51 +99,133 @@ impl Names {
         others.0 & !self.0 == 0
     }
 
-    /// Whether a name of this length with this byte in its middle may be one of them.
+    /// Whether this is the mark of one of the names.
     #[inline]
-    const fn may_have(self, name_len: usize, middle: u8) -> bool {
-        self.0 & Self::mark(name_len, middle) != 0
+    const fn has(self, mark: usize) -> bool {
+        self.0 >> mark & 1 != 0
     }
 
-    /// One of 64 bits. It follows from the length of a name and the byte in its middle, and is the same in upper and lower case.
+    /// The place of one of 64 bits. It follows from the length of a name and its fourth byte from the end, and is the same in upper and lower
+    /// case.
     #[inline]
-    const fn mark(name_len: usize, middle: u8) -> u64 {
-        1 << (name_len.wrapping_add((middle as usize).wrapping_mul(2)) % 64)
+    const fn mark(name_len: usize, fourth: u8) -> usize {
+        name_len.wrapping_add((fourth as usize).wrapping_mul(8)) % MARKS
     }
 }
 
 /// Lines for which memory is made at once.
 const GROWTH: usize = 32;
-/// Lines that have a bit. Those after them are all looked at.
+/// Lines that have a bit. If there are more, all are looked at.
 const BITS: usize = 64;
 
-/// The bit of the line at this place. Of one that has none it is another's, which is then looked at for nothing.
+/// The bit of the line at this place; another's if it has none.
 const fn bit(place: usize) -> u64 {
     1 << (place % BITS)
 }
 
+/// The names that are looked for in every head.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Wanted {
+    /// Those that frame most messages.
+    pub(in crate::h1) usual: Names,
+    /// The others that frame a message.
+    pub(in crate::h1) unusual: Names,
+    /// Those that the handler looks for.
+    pub(in crate::h1) handler: Names,
+}
+
+const MARKS: usize = u64::BITS as usize;
+
+/// The kinds of wanted names, as bits.
+const USUAL: u8 = 1;
+const UNUSUAL: u8 = 2;
+const HANDLER: u8 = 4;
+
+/// Lines of a head as bits: those that may have a wanted name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Lines(u64);
+
+impl Lines {
+    const NONE: Self = Self(0);
+    /// All lines, those included that have no bit: the index has not looked.
+    const ALL: Self = Self(u64::MAX);
+
+    pub(super) const fn and(self, others: Self) -> Self {
+        Self(self.0 | others.0)
+    }
+
+    pub(super) const fn is_empty(self) -> bool {
+        self.0 == 0
+    }
+}
+
 /// The field lines of a head. Their memory is filled in advance, so that a line is added by stores alone.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub(super) struct Fields {
     slots: Vec<FieldSpan>,
     len: usize,
-    /// The names that are looked for.
+    wanted: Wanted,
+    /// All of these names.
     names: Names,
-    /// The lines that may have one of them, as bits.
-    noted: u64,
+    /// By mark: the kinds of the names that have it.
+    kinds: [u8; MARKS],
+    /// The lines that may have one, for each kind.
+    pub(super) usual: Lines,
+    pub(super) unusual: Lines,
+    handler: Lines,
+    /// The same if there is no such line.
+    none: Lines,
+}
+
+impl Default for Fields {
+    fn default() -> Self {
+        Self::noting(Wanted::default())
+    }
 }
 
 impl Fields {
-    pub(super) fn noting(names: Names) -> Self {
+    pub(super) fn noting(wanted: Wanted) -> Self {
+        let names = wanted.usual.and(wanted.unusual).and(wanted.handler);
+        let mut kinds = [0; MARKS];
+        for (mark, kinds) in (0..).zip(&mut kinds) {
+            let all = [
+                (wanted.usual, USUAL),
+                (wanted.unusual, UNUSUAL),
+                (wanted.handler, HANDLER),
+            ];
+            for (names, kind) in all {
+                if names.has(mark) {
+                    *kinds |= kind;
+                }
+            }
+        }
+        let none = if names == Names::NONE {
+            Lines::ALL
+        } else {
+            Lines::NONE
+        };
         Self {
+            slots: Vec::new(),
+            len: 0,
+            wanted,
             names,
-            ..Self::default()
+            kinds,
+            usual: none,
+            unusual: none,
+            handler: none,
+            none,
         }
     }
 
     pub(super) const fn clear(&mut self) {
         self.len = 0;
-        self.noted = 0;
+        self.note_each(self.none);
+    }
+
+    const fn note_each(&mut self, lines: Lines) {
+        self.usual = lines;
+        self.unusual = lines;
+        self.handler = lines;
     }
 
     pub(super) const fn len(&self) -> usize {
@@ -152,22 +236,42 @@ impl Fields {
         self.slots.get(..self.len).unwrap_or_default()
     }
 
-    /// The lines with these names, in their order, and perhaps others.
-    pub(super) fn with_names(&self, names: Names) -> impl Iterator<Item = &FieldSpan> {
-        let fields = self.all();
-        let mut noted = if self.names.has_all(names) {
-            self.noted
+    /// The lines that may have one of these names, for which the handler looks.
+    #[inline]
+    pub(super) const fn for_handler(&self, names: Names) -> Lines {
+        if self.wanted.handler.has_all(names) {
+            self.handler
         } else {
-            u64::MAX
+            Lines::ALL
+        }
+    }
+
+    /// These lines, in their order.
+    #[inline]
+    pub(super) fn some(&self, lines: Lines) -> impl Iterator<Item = &FieldSpan> {
+        let (noted, others) = match lines {
+            Lines::ALL => (Lines::NONE, self.all()),
+            noted => (noted, &[][..]),
         };
-        let mut others = BITS..;
+        let (mut noted, mut others) = (self.noted(noted), others.iter());
+        core::iter::from_fn(move || noted.next().or_else(|| others.next()))
+    }
+
+    /// The same of an index that has looked which lines there are.
+    #[inline]
+    pub(super) fn noted(&self, lines: Lines) -> impl Iterator<Item = &FieldSpan> {
+        debug_assert!(
+            lines != Lines::ALL,
+            "lines that the index has not looked for"
+        );
+        let mut left = lines.0;
         core::iter::from_fn(move || {
-            if noted == 0 {
-                return fields.get(others.next()?);
+            if left == 0 {
+                return None;
             }
-            let field = fields.get(noted.trailing_zeros() as usize);
-            noted &= noted.wrapping_sub(1);
-            field
+            let place = left.trailing_zeros() as usize;
+            left &= left.wrapping_sub(1);
+            self.slots.get(place)
         })
     }
 
@@ -181,7 +285,6 @@ impl Fields {
         line_at: impl Fn(usize) -> Option<Line>,
     ) -> usize {
         let mut len = self.len;
-        let mut noted = self.noted;
         let names = self.names;
         let end = len_max.min(self.slots.len());
         let slots = self.slots.get_mut(..end).unwrap_or_default();
@@ -190,9 +293,20 @@ impl Fields {
         {
             let Line { name, value, .. } = line;
             *slot = FieldSpan { name, value };
-            if names.may_have(name.len(), line.middle) {
+            let mark = Names::mark(name.len(), line.fourth);
+            if names.has(mark) {
                 core::hint::cold_path();
-                noted |= bit(len);
+                let kinds = self.kinds.get(mark);
+                let kinds = kinds.copied().unwrap_or_default();
+                if kinds & USUAL != 0 {
+                    self.usual.0 |= bit(len);
+                }
+                if kinds & UNUSUAL != 0 {
+                    self.unusual.0 |= bit(len);
+                }
+                if kinds & HANDLER != 0 {
+                    self.handler.0 |= bit(len);
+                }
             }
             len = len.wrapping_add(1);
             at = line.next;
@@ -201,7 +315,9 @@ impl Fields {
             }
         }
         self.len = len;
-        self.noted = noted;
+        if len > BITS {
+            self.note_each(Lines::ALL);
+        }
         at
     }
 
@@ -223,7 +339,7 @@ impl Fields {
         }
         if let Some(slot) = self.slots.get_mut(self.len) {
             *slot = field;
-            self.noted |= bit(self.len);
+            self.note_each(Lines::ALL);
             self.len = self.len.wrapping_add(1);
         }
     }
@@ -231,7 +347,7 @@ impl Fields {
 
 #[cfg(test)]
 mod tests {
-    use super::Names;
+    use super::{Names, Wanted};
     use crate::h1::head::{HeadIndex, HeadLimits, HeadView, Scan, parse};
     use crate::limits::{HEAD_LEN_CEILING, HEADERS_CEILING};
 
@@ -251,7 +367,10 @@ mod tests {
     /// The names of the lines that are found for the wanted names in an index for the first `noted` of them.
     fn found(head: &str, noted: usize) -> Vec<String> {
         let wanted = WANTED.map(str::as_bytes);
-        let mut index = HeadIndex::noting(Names::of(&wanted[..noted]));
+        let mut index = HeadIndex::noting(Wanted {
+            handler: Names::of(&wanted[..noted]),
+            ..Wanted::default()
+        });
         // The second time there is memory for all lines.
         for _ in 0..2 {
             let parsed = parse(head.as_bytes(), &mut Scan::default(), &LIMITS, &mut index);
@@ -288,7 +407,7 @@ mod tests {
 
     #[test]
     fn few_other_lines_are_looked_at() {
-        let others = ["Cookie", "Date", "Accept", "X-Odd", "X-Unevenly"];
+        let others = ["Cookie", "Date", "Accept", "X-Odd", "X-Oddly"];
         let lines = others.map(|name| format!("{name}: v\r\n")).concat();
         let head = format!("GET / HTTP/1.1\r\nHost: a\r\n{lines}\r\n");
         assert_eq!(found(&head, WANTED.len()), ["Host"]);

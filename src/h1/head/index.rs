@@ -1,6 +1,6 @@
 //! What is known of a head: the positions of its parts, its version, and the form of its target.
 
-use super::fields::{FieldSpan, Fields, Names, Span};
+use super::fields::{FieldSpan, Fields, Span, Wanted};
 use crate::h1::vector::text;
 
 /// The longest method that is accepted, in bytes: the longest registered one has 17 (RFC 9110 §16.1.1).
@@ -47,10 +47,10 @@ pub(crate) struct HeadIndex {
 }
 
 impl HeadIndex {
-    /// An index that notes the field lines with these names, which are then found without a walk over all lines.
-    pub(in crate::h1) fn noting(names: Names) -> Self {
+    /// An index that notes the field lines with wanted names, which are then found without a walk over all lines.
+    pub(in crate::h1) fn noting(wanted: Wanted) -> Self {
         Self {
-            fields: Fields::noting(names),
+            fields: Fields::noting(wanted),
             ..Self::default()
         }
     }

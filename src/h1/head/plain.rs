@@ -94,13 +94,14 @@ fn usual_line(input: &[u8], at: usize) -> Option<Line> {
     if first == b' ' || has_space_at_end {
         return None;
     }
-    let name = input.get(at..name_end)?;
-    // A name that is empty has none.
-    let middle = name.get(name.len() / 2)?;
+    let fourth = input.get(name_end.checked_sub(4)?)?;
+    if name_end == at {
+        return None;
+    }
     Some(Line {
         name: Span::new(at, name_end),
         value: Span::new(start, end),
-        middle: *middle,
+        fourth: *fourth,
         next: end.wrapping_add(2),
         is_last: after == *b"\r\n\r\n",
     })

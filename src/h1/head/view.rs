@@ -1,5 +1,7 @@
 //! The parts of an indexed head, as text and bytes.
 
+use core::ops::Range;
+
 use super::fields::{FieldSpan, Names, Span};
 use super::index::{HeadIndex, TargetForm, Version};
 use crate::h1::byteset::is_named;
@@ -103,11 +105,43 @@ impl<'a> HeadView<'a> {
         fields.map(move |span| RawField { bytes, span })
     }
 
-    /// Those of them with these names, in their order, and perhaps others.
+    /// Whether a line may have one of the names that frame few messages.
+    #[inline]
+    pub(in crate::h1) const fn may_be_unusual(self) -> bool {
+        !self.index.fields.unusual.is_empty()
+    }
+
+    /// The lines with names that frame most messages, and perhaps others, if there is no [unusual one](Self::may_be_unusual).
+    #[inline]
+    pub(in crate::h1) fn usual_fields(self) -> impl Iterator<Item = RawField<'a>> {
+        let fields = &self.index.fields;
+        self.fields_of(fields.noted(fields.usual))
+    }
+
+    /// The lines with names that frame the message, in their order, and perhaps others.
+    pub(in crate::h1) fn framing_fields(self) -> impl Iterator<Item = RawField<'a>> {
+        let fields = &self.index.fields;
+        self.fields_of(fields.some(fields.usual.and(fields.unusual)))
+    }
+
+    /// Whether a line may have one of these names, for which the handler looks.
+    #[inline]
+    pub(crate) const fn may_have(self, names: Names) -> bool {
+        !self.index.fields.for_handler(names).is_empty()
+    }
+
+    /// The lines with these names, for which the handler looks, in their order, and perhaps others.
     pub(crate) fn fields_with(self, names: Names) -> impl Iterator<Item = RawField<'a>> {
+        let fields = &self.index.fields;
+        self.fields_of(fields.some(fields.for_handler(names)))
+    }
+
+    fn fields_of(
+        self,
+        spans: impl Iterator<Item = &'a FieldSpan>,
+    ) -> impl Iterator<Item = RawField<'a>> {
         let bytes = self.bytes;
-        let fields = self.index.fields.with_names(names);
-        fields.map(move |span| RawField { bytes, span })
+        spans.map(move |span| RawField { bytes, span })
     }
 }
 
@@ -132,10 +166,10 @@ impl<'a> RawField<'a> {
         self.span.value.of(self.bytes)
     }
 
-    /// The head from the value on.
-    pub(crate) fn value_onwards(self) -> &'a [u8] {
-        let rest = self.bytes.get(usize::from(self.span.value.start)..);
-        rest.unwrap_or_default()
+    /// The head, and where the value is in it.
+    pub(in crate::h1) fn value_in_head(self) -> (&'a [u8], Range<usize>) {
+        let Span { start, end } = self.span.value;
+        (self.bytes, usize::from(start)..usize::from(end))
     }
 
     pub(crate) fn is_named<const LEN: usize>(self, lowercase: &[u8; LEN]) -> bool {
