@@ -37,8 +37,8 @@ pub(crate) enum TargetForm {
 pub(crate) struct HeadIndex {
     pub(super) method: Span,
     pub(super) target: Span,
-    /// Where the target's path ends: at a `?`, or at its end.
-    pub(super) path_end: u16,
+    /// The target's path: it ends at a `?`, or where the target ends.
+    pub(super) path: Span,
     /// The authority inside an absolute-form or authority-form target.
     pub(super) authority: Span,
     pub(super) fields: Fields,

@@ -21,29 +21,32 @@ pub(super) fn parse_at_once(
         usual_method(input)?
     };
     let target_start = method_len.wrapping_add(1);
-    let rest = input.get(target_start..)?;
-    let path_len = End::Target.len_before(rest);
-    let target_len = match rest.get(path_len) {
-        Some(b'?') => target_len(rest),
-        _ => path_len,
+    let (path_end, after) = End::Target.find(input, target_start)?;
+    let target_end = if after.starts_with(b"?") {
+        path_end.wrapping_add(target_len(input.get(path_end..)?))
+    } else {
+        path_end
     };
-    let (target, rest) = rest.split_at_checked(target_len)?;
-    if target.first() != Some(&b'/') || target.len() > limits.target_len_max {
+    let len = target_end.wrapping_sub(target_start);
+    if input.get(target_start) != Some(&b'/') || len > limits.target_len_max {
         return None;
     }
     // Compares whole words; a pattern would compare byte by byte.
-    let version = rest.first_chunk::<11>()?;
-    index.version = if version == b" HTTP/1.1\r\n" {
+    let version = input.get(target_end..)?.first_chunk::<11>()?;
+    let (start, end) = (version.first_chunk::<8>()?, version.last_chunk::<4>()?);
+    if start != b" HTTP/1." {
+        return None;
+    }
+    index.version = if end == b".1\r\n" {
         Version::Http11
-    } else if version == b" HTTP/1.0\r\n" {
+    } else if end == b".0\r\n" {
         Version::Http10
     } else {
         return None;
     };
-    let target_end = target_start.wrapping_add(target_len);
     index.method = Span::new(0, method_len);
     index.target = Span::new(target_start, target_end);
-    index.path_end = Span::position(target_start.wrapping_add(path_len));
+    index.path = Span::new(target_start, path_end);
     index.form = TargetForm::Origin;
     index.authority = Span::default();
     let fields_start = target_end.wrapping_add(version.len());
@@ -58,6 +61,7 @@ fn usual_method(input: &[u8]) -> Option<usize> {
     (is_usual && input.get(len) == Some(&b' ')).then_some(len)
 }
 
+#[inline]
 /// Indexes the field lines from byte `at` on, and returns where the empty line after them ends. `None` as in [`parse_at_once`].
 fn index_usual_fields(
     input: &[u8],

@@ -15,7 +15,8 @@ pub(super) fn index_form(
     index.authority = Span::default();
     let path_len = target.iter().position(|byte| *byte == b'?');
     let path_len = path_len.unwrap_or(target.len());
-    index.path_end = Span::position(usize::from(index.target.start).wrapping_add(path_len));
+    let target_start = usize::from(index.target.start);
+    index.path = Span::new(target_start, target_start.wrapping_add(path_len));
     let is_connect = method == b"CONNECT";
     index.form = match target {
         _ if is_connect => TargetForm::Authority,
@@ -47,6 +48,7 @@ pub(super) fn index_form(
             }
             let start = usize::from(index.target.start).saturating_add(scheme_len);
             index.authority = Span::new(start, start.saturating_add(authority_len));
+            index.path.start = index.authority.end;
             Ok(())
         }
     }

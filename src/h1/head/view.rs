@@ -29,13 +29,13 @@ impl<'a> HeadView<'a> {
     }
 
     pub(crate) fn method(self) -> &'a str {
-        // Compares the length and one word; the check for UTF-8 would read each byte.
-        match self.index.method.of(self.bytes) {
-            b"GET" => "GET",
-            b"POST" => "POST",
-            b"HEAD" => "HEAD",
-            b"PUT" => "PUT",
-            other => text(other),
+        // A head begins with its method.
+        if self.bytes.starts_with(b"GET ") {
+            "GET"
+        } else if self.bytes.starts_with(b"POST ") {
+            "POST"
+        } else {
+            text(self.index.method.of(self.bytes))
         }
     }
 
@@ -51,12 +51,12 @@ impl<'a> HeadView<'a> {
     /// The target without scheme, authority and query; `*` and an authority-form target unchanged. Empty if an absolute-form
     /// target has no path.
     pub(crate) fn path(self) -> &'a str {
-        text(self.path_to(self.index.path_end))
+        text(self.index.path.of(self.bytes))
     }
 
     /// What follows the first `?` of the target.
     pub(crate) fn query(self) -> Option<&'a str> {
-        let (mark, end) = (self.index.path_end, self.index.target.end);
+        let (mark, end) = (self.index.path.end, self.index.target.end);
         (mark < end).then(|| {
             let start = mark.saturating_add(1);
             text(Span { start, end }.of(self.bytes))
@@ -66,17 +66,8 @@ impl<'a> HeadView<'a> {
     /// Path and query.
     #[cfg(any(test, feature = "_sim"))]
     pub(crate) fn path_and_query(self) -> &'a str {
-        text(self.path_to(self.index.target.end))
-    }
-
-    fn path_to(self, end: u16) -> &'a [u8] {
-        let start = match self.index.form {
-            TargetForm::Origin | TargetForm::Authority | TargetForm::Asterisk => {
-                self.index.target.start
-            }
-            TargetForm::Absolute => self.index.authority.end,
-        };
-        Span { start, end }.of(self.bytes)
+        let (start, end) = (self.index.path.start, self.index.target.end);
+        text(Span { start, end }.of(self.bytes))
     }
 
     pub(crate) fn authority(self) -> Option<&'a str> {
