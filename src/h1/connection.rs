@@ -2,6 +2,7 @@
 
 mod empty_line;
 mod switch;
+mod usual;
 
 use super::byteset::is_token_byte;
 use super::cursor::Cursor;

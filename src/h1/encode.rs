@@ -328,24 +328,53 @@ fn is_sendable(name: &str, value: &[u8]) -> bool {
     is_field_value(value) && is_token(name.as_bytes())
 }
 
-/// Writes the status line and the content type: for most responses in a single copy. Returns how many fields were left
-/// out.
+/// Writes the status line and the content type. Returns how many fields were left out.
 #[inline]
 fn encode_start(out: &mut Vec<u8>, head: &ResponseHead<'_>) -> usize {
+    if head.status == 200 && encode_usual_start(out, head.content_type) {
+        0
+    } else {
+        encode_other_start(out, head)
+    }
+}
+
+/// The start of a 200 that has no content type, or one of those that most responses have, in a single copy. False if it has another:
+/// then nothing is written.
+#[inline]
+fn encode_usual_start(out: &mut Vec<u8>, content_type: Option<&[u8]>) -> bool {
     macro_rules! precomposed {
-        ($($content_type:literal)*) => {
-            match (head.status, head.content_type) {
-                $((200, Some(value)) if value == $content_type.as_bytes() => {
-                    let lines = concat!("HTTP/1.1 200 OK\r\nContent-Type: ", $content_type, "\r\n");
-                    out.extend_from_slice(lines.as_bytes());
-                    return 0;
-                })*
-                (_, _) => {}
-            }
+        ($content_type:ident, $($usual:literal)*) => {
+            $(if $content_type == $usual.as_bytes() {
+                let lines = concat!("HTTP/1.1 200 OK\r\nContent-Type: ", $usual, "\r\n");
+                out.extend_from_slice(lines.as_bytes());
+                return true;
+            })*
         };
     }
-    precomposed!["text/plain; charset=utf-8" "application/json"];
-    encode_other_start(out, head)
+    let Some(content_type) = content_type else {
+        out.extend_from_slice(b"HTTP/1.1 200 OK\r\n");
+        return true;
+    };
+    precomposed![content_type, "text/plain; charset=utf-8" "application/json"];
+    false
+}
+
+/// Writes a whole response that is usual: a 200 with such a start, no other fields, and a short body, on a connection that persists.
+/// False if its content type is another: then nothing is written.
+pub(super) fn encode_usual(
+    out: &mut Vec<u8>,
+    content_type: Option<&[u8]>,
+    content: &[u8],
+    date: &DateLine,
+) -> bool {
+    if !encode_usual_start(out, content_type) {
+        return false;
+    }
+    out.extend_from_slice(b"Content-Length: ");
+    encode_length(out, content.len() as u64);
+    out.extend_from_slice(date.with_empty_line());
+    put(out, content);
+    true
 }
 
 #[inline(never)]
@@ -382,6 +411,7 @@ fn encode_other_status_line(out: &mut Vec<u8>, status: u16) {
 }
 
 /// Writes the rest of a `Content-Length` line.
+#[inline]
 fn encode_length(out: &mut Vec<u8>, length: u64) {
     match length {
         0..10 => out.extend_from_slice(&[digit(length), b'\r', b'\n']),

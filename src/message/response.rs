@@ -376,6 +376,18 @@ impl Response {
         self.content_type.as_ref().map(HeaderValue::as_bytes)
     }
 
+    /// The content type and the content of a usual response: a 200 without other fields, whose content is here.
+    #[inline]
+    pub(crate) fn usual(&self) -> Option<(Option<&[u8]>, &[u8])> {
+        let is_usual = self.status == Status::OK
+            && self.afterwards == Afterwards::Persist
+            && self.fields.is_none();
+        match &self.body {
+            Body(Content::Whole(content)) if is_usual => Some((self.content_type_bytes(), content)),
+            Body(_) => None,
+        }
+    }
+
     /// All fields but the content type.
     pub(crate) fn fields(&self) -> impl Iterator<Item = (&str, &[u8])> {
         let fields = self.raw_fields().iter();

@@ -1,28 +1,21 @@
-//! Between the protocol's events and the handler: requests in, responses out. It looks at no byte.
+//! Between the protocol's events and the handler: requests in, and what becomes of them. It looks at no byte.
 
 use bytes::Bytes;
 
 use crate::h1::{
-    BodyLength, Close, Cursor, Event, HeadIndex, HeadView, Next, Refusal, ResponseHead,
-    ResponseLength, UpgradeOffer,
+    BodyLength, Close, Cursor, Event, HeadIndex, HeadView, Next, Refusal, UpgradeOffer,
 };
 use crate::handler::outcome::{Eventual, Outcome};
 use crate::handler::{Accept, Demand, Handler};
-use crate::message::body::{Body, Content};
 use crate::message::request::{Request, RequestBody};
-use crate::message::response::{Afterwards, Response};
-use crate::message::trailers::EndWithTrailers;
-use crate::observe::ServerEvent;
 use crate::os::Os;
 use crate::sync::contain::contain;
-use crate::sync::memory::SMALL_LEN_MAX;
 
 use super::Session;
 use super::context::Phase;
 use super::driver::Driver;
 use super::work::{InputState, RequestSink};
 use crate::reactor::deadlines::Renewal;
-use crate::reactor::reports::Report;
 
 impl<S> Session<S> {
     /// The body if it is complete, within its bound and not an upgrade's; empty if the request has none.
@@ -129,23 +122,25 @@ impl<O: Os, H: Handler> Driver<'_, O, H> {
         let content = whole.unwrap_or_default();
         let peer = O::peer_address(&self.session.socket);
         let request = Request::received(view, peer, RequestBody::Borrowed(content), &[]);
-        let mut accept = None;
-        self.call_handler(|handler| {
-            accept = Some(match whole {
+        // It is replaced by what the handler returns, and not returned itself: a response is costly to move.
+        let mut accept = Accept::Discard;
+        let returned = self.call_handler(|handler| {
+            let accepted = match whole {
                 Some(_) => handler.accept_whole(&request),
                 None => handler.accept(request.head_by_reference()),
-            });
+            };
+            // What is replaced has nothing to drop.
+            std::mem::forget(std::mem::replace(&mut accept, accepted));
         });
+        if returned.is_none() {
+            self.session.skip_whole_body(content, input);
+            return self.respond_after_panic();
+        }
         self.watch_accepted(&mut accept);
-        // By reference: a response is costly to move.
-        if let Some(Accept::Respond(outcome)) = &mut accept {
+        if let Accept::Respond(outcome) = &mut accept {
             self.session.skip_whole_body(content, input);
             return self.settle(outcome);
         }
-        let Some(accept) = accept else {
-            self.session.skip_whole_body(content, input);
-            return self.respond_after_panic();
-        };
         match self.accepted(accept, view) {
             None | Some(RequestSink::Pulled(_)) => {}
             Some(RequestSink::Nothing) => self.call(&request),
@@ -349,102 +344,5 @@ impl<O: Os, H: Handler> Driver<'_, O, H> {
         if let Some(work) = &mut self.session.work {
             work.half_closed = outcome.half_closed;
         }
-    }
-
-    /// Encodes a response, or as much of it as is available.
-    pub(super) fn respond(&mut self, response: &mut Response) {
-        self.change_response(response);
-        let length = response.content().len();
-        if let Some(bytes) = response.content().as_bytes()
-            && bytes.len() > SMALL_LEN_MAX
-            && let Err(refusal) = self.reserve(bytes.len())
-        {
-            return self.respond_with_refusal(refusal);
-        }
-        if let Some(work) = &mut self.session.work {
-            // After an early response the request is of no more interest.
-            work.head = Vec::new();
-            // Its reader may have left.
-            self.is_paused();
-        }
-        match response.afterwards() {
-            Afterwards::Persist => {}
-            Afterwards::Close => self.session.connection.on_close(Close::HandlerAsked),
-            Afterwards::Fail => return self.respond_to_invalid_field(response.content()),
-        }
-        self.encode_head(response, length);
-        if self.session.connection.has_no_body() {
-            return;
-        }
-        if let Body(Content::Whole(bytes)) = response.body_mut() {
-            // By reference: most bodies are small and copied from there.
-            self.context.scratch.out.push(bytes);
-            self.session.connection.on_whole_body();
-        } else {
-            self.attach(response);
-        }
-    }
-
-    fn encode_head(&mut self, response: &Response, length: Option<u64>) {
-        let (os, scratch) = (&*self.context.os, &mut *self.context.scratch);
-        let head = ResponseHead {
-            status: response.head().status().code(),
-            length: length.map_or(ResponseLength::Unknown, ResponseLength::Known),
-            content_type: response.content_type_bytes(),
-            date: scratch.date.line(|| os.unix_seconds()),
-        };
-        let connection = &mut self.session.connection;
-        let left_out = connection.encode_head(scratch.out.run(), &head, response.fields());
-        self.report_fields_left_out(left_out);
-    }
-
-    fn report_fields_left_out(&mut self, left_out: usize) {
-        if left_out > 0
-            && self
-                .context
-                .reports
-                .is_due(Report::Fields, self.context.os.now())
-        {
-            self.context
-                .observer
-                .on(ServerEvent::FieldsLeftOut(left_out));
-        }
-    }
-
-    pub(super) fn encode_piece(&mut self, piece: &mut Bytes) {
-        if piece.is_empty() {
-            return;
-        }
-        let (connection, out) = (&mut self.session.connection, &mut self.context.scratch.out);
-        if connection
-            .encode_piece_start(out.run(), piece.len())
-            .is_err()
-        {
-            self.on_wrong_length();
-            return;
-        }
-        out.push(piece);
-        connection.encode_piece_end(out.run());
-    }
-
-    pub(super) fn encode_end(&mut self) {
-        let out = self.context.scratch.out.run();
-        if self.session.connection.encode_end(out).is_err() {
-            self.on_wrong_length();
-        }
-    }
-
-    pub(super) fn encode_end_with(&mut self, end: &dyn EndWithTrailers) {
-        let out = self.context.scratch.out.run();
-        match end.encode(&mut self.session.connection, out) {
-            Ok(left_out) => self.report_fields_left_out(left_out),
-            Err(_) => self.on_wrong_length(),
-        }
-    }
-
-    #[inline(never)]
-    pub(super) fn on_wrong_length(&mut self) {
-        self.context.observer.on(ServerEvent::BodyLengthWrong);
-        self.session.connection.cut();
     }
 }

@@ -16,17 +16,15 @@ use super::driver::Driver;
 impl<O: Os, H: Handler> Driver<'_, O, H> {
     /// Keeps what is to be done with the response to the request that was accepted.
     #[inline]
-    pub(super) fn watch_accepted(&mut self, accept: &mut Option<Accept>) {
-        if !self.context.handler.has_middleware() || !matches!(accept, Some(Accept::Watched(_))) {
+    pub(super) fn watch_accepted(&mut self, accept: &mut Accept) {
+        if !self.context.handler.has_middleware() || !matches!(accept, Accept::Watched(_)) {
             return;
         }
-        *accept = accept.take().map(|accept| {
-            let (accept, watch) = accept.split();
-            if let Some(watch) = watch {
-                self.keep_watch(watch);
-            }
-            accept
-        });
+        let (watched, watch) = std::mem::replace(accept, Accept::Discard).split();
+        *accept = watched;
+        if let Some(watch) = watch {
+            self.keep_watch(watch);
+        }
     }
 
     /// Whether what is parsed next is the body of a request that may be watched already.

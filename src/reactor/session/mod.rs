@@ -8,6 +8,7 @@ mod input;
 mod memory;
 mod middleware;
 mod refuse;
+mod respond;
 mod source;
 mod upgrade;
 mod upload;
