@@ -8,33 +8,42 @@ use crate::limits::{PLACE_LEN_MAX, PLACES_MAX};
 /// The memory of a value: empty before it is there, and once it is over.
 pub(crate) type Place<F> = Pin<Box<Option<F>>>;
 
-/// Empty places, one of each type.
+/// Empty places, one of each type. Each is the `Option<Place<F>>` of that type: `None` while a value is in it.
 #[derive(Default)]
 pub(crate) struct Places {
-    /// Each is the `Option<Place<F>>` of one type: `None` while a value of that type is in it.
-    kept: Vec<Box<dyn Any>>,
+    /// Most loops have one type: it is apart, so that it is found without a loop.
+    first: Option<Box<dyn Any>>,
+    others: Vec<Box<dyn Any>>,
 }
 
 impl Places {
     /// Where the memory of a value of this type is kept; `None` if it is not kept yet.
     #[inline]
     pub(crate) fn find<F: 'static>(&mut self) -> Option<&mut Option<Place<F>>> {
-        for place in &mut self.kept {
-            if let Some(place) = place.downcast_mut() {
-                return Some(place);
-            }
+        match self.first.as_mut()?.downcast_mut() {
+            Some(place) => Some(place),
+            None => find_other(&mut self.others),
         }
-        None
     }
 
     /// Keeps an empty place, of a type that is not kept yet.
     #[cold]
     pub(crate) fn add<F: 'static>(&mut self, place: Place<F>) {
         debug_assert!(place.is_none(), "a value that is not over was kept");
-        if size_of::<F>() <= PLACE_LEN_MAX && self.kept.len() < PLACES_MAX {
-            self.kept.push(Box::new(Some(place)));
+        if size_of::<F>() > PLACE_LEN_MAX || self.others.len() >= PLACES_MAX - 1 {
+            return;
+        }
+        let place: Box<dyn Any> = Box::new(Some(place));
+        match self.first {
+            None => self.first = Some(place),
+            Some(_) => self.others.push(place),
         }
     }
+}
+
+#[inline(never)] // It needs registers that the first place does not need.
+fn find_other<F: 'static>(others: &mut [Box<dyn Any>]) -> Option<&mut Option<Place<F>>> {
+    others.iter_mut().find_map(|place| place.downcast_mut())
 }
 
 #[cfg(test)]
