@@ -1,7 +1,7 @@
 //! The waker of a future: a wake notifies the thread that polls the future, once until the next poll.
 
 use core::mem;
-use core::sync::atomic::{AtomicBool, Ordering, fence};
+use core::sync::atomic::{AtomicUsize, Ordering, fence};
 use std::sync::{Arc, PoisonError};
 use std::task::Wake;
 
@@ -12,8 +12,8 @@ use super::{Mutex, MutexGuard};
 #[derive(Default)]
 pub(crate) struct Alarm {
     state: Mutex<State>,
-    /// Whether the stage may be another than quiet: what [`reset`](Self::reset) reads without the lock.
-    is_touched: AtomicBool,
+    /// Not 0 if the stage may be another than quiet: what [`reset`](Self::reset) reads without the lock.
+    touched: AtomicUsize,
 }
 
 #[derive(Default)]
@@ -41,7 +41,7 @@ impl Alarm {
                 stage: Stage::Woken,
                 notify: None,
             }),
-            is_touched: AtomicBool::new(true),
+            touched: AtomicUsize::new(1),
         }
     }
 
@@ -78,21 +78,22 @@ impl Alarm {
     /// Whether no one has kept a waker of it beside `own` ones, so that it can serve another future: it is quiet then.
     #[inline]
     pub(crate) fn reset(self: &Arc<Self>, own: usize) -> bool {
-        let is_own = Arc::strong_count(self) == own;
-        if is_own {
-            // What a waker did before it was dropped comes before this.
-            fence(Ordering::Acquire);
-            if self.is_touched.load(Ordering::Relaxed) {
-                self.quiet();
-            }
-        }
-        is_own
+        let others = Arc::strong_count(self) ^ own;
+        // What a waker did before it was dropped comes before this.
+        fence(Ordering::Acquire);
+        // One question for both: nearly always no one has woken it either.
+        others | self.touched.load(Ordering::Relaxed) == 0 || self.quiet(own)
     }
 
     #[cold]
-    fn quiet(&self) {
-        self.is_touched.store(false, Ordering::Relaxed);
-        self.lock().stage = Stage::Quiet;
+    fn quiet(self: &Arc<Self>, own: usize) -> bool {
+        let is_own = Arc::strong_count(self) == own;
+        if is_own {
+            fence(Ordering::Acquire);
+            self.touched.store(0, Ordering::Relaxed);
+            self.lock().stage = Stage::Quiet;
+        }
+        is_own
     }
 
     /// The future is over: from now on wakes do nothing.
@@ -100,7 +101,7 @@ impl Alarm {
         let notify = {
             let mut state = self.lock();
             state.stage = Stage::Over;
-            self.is_touched.store(true, Ordering::Relaxed);
+            self.touched.store(1, Ordering::Relaxed);
             state.notify.take()
         };
         drop(notify);
@@ -118,7 +119,7 @@ impl Wake for Alarm {
             return;
         }
         state.stage = Stage::Woken;
-        self.is_touched.store(true, Ordering::Relaxed);
+        self.touched.store(1, Ordering::Relaxed);
         let notify = state.notify.clone();
         drop(state);
         if let Some(notify) = notify {

@@ -26,10 +26,11 @@ pub(crate) fn start<F: 'static, S, T>(
     park: impl FnOnce(S, Place<F>, Arc<Alarm>) -> T,
 ) -> T {
     let mut spare = spare::take();
-    let mut own = None;
-    let (waker, kept) = spare.lend(&mut own);
+    let (waker, mut kept) = spare.lend();
+    let own = kept.as_mut().and_then(|kept| kept.take());
+    let mut own = own.unwrap_or_else(|| Box::pin(None));
     // One borrow of it: the compiler then knows that what was set is there.
-    let mut place = kept.get_or_insert_with(|| Box::pin(None)).as_mut();
+    let mut place = own.as_mut();
     place.set(Some(future));
     let mut context = Context::from_waker(waker);
     let mut unwound = Unwound(place.as_mut());
@@ -38,15 +39,16 @@ pub(crate) fn start<F: 'static, S, T>(
     {
         mem::forget(unwound);
         place.set(None);
-        if let Some(place) = own {
-            spare.keep(place);
+        match kept {
+            // It has nothing to drop.
+            Some(kept) => mem::forget(kept.replace(own)),
+            None => spare.keep(own),
         }
         spare.put();
         return value;
     }
     mem::forget(unwound);
-    let place = kept.take().unwrap_or_else(|| Box::pin(None));
-    park(state, place, spare.put_all_but_alarm())
+    park(state, own, spare.put_all_but_alarm())
 }
 
 /// Drops a future whose first poll has panicked.

@@ -20,13 +20,10 @@ pub(super) struct Spare {
 }
 
 impl Spare {
-    /// The waker, and where the memory of a future of this type is kept: `own` if it is not kept yet.
+    /// The waker, and where the memory of a future of this type is kept, if it is kept yet.
     #[inline]
-    pub(super) fn lend<'a, F: 'static>(
-        &'a mut self,
-        own: &'a mut Option<Place<F>>,
-    ) -> (&'a Waker, &'a mut Option<Place<F>>) {
-        (&self.waker, self.places.find().unwrap_or(own))
+    pub(super) fn lend<F: 'static>(&mut self) -> (&Waker, Option<&mut Option<Place<F>>>) {
+        (&self.waker, self.places.find())
     }
 
     /// Keeps an empty place, of a type that is not kept yet.
