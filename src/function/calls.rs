@@ -82,6 +82,7 @@ impl Contract {
 
     /// Without a control path there is no platform, or one that uses the path. A web function on another cloud keeps its own
     /// route `/invoke`; responding to a hook that is not configured does no harm.
+    #[inline]
     fn read_path(&self, head: &Head<'_>) -> Call {
         let Some(call) = named(head.path().as_bytes()) else {
             return Call::Http;
@@ -233,10 +234,7 @@ impl<H: Handler> Calls<H> {
         let current = CurrentRequest::of_request(id);
         let _scope = current.as_ref().map(CurrentRequest::enter);
         let mut accept = self.http.accept_whole(request);
-        if matches!(
-            accept,
-            Accept::Stream(_) | Accept::Pull(_) | Accept::Watched(_)
-        ) {
+        if !matches!(accept, Accept::Respond(_)) {
             accept = self.mark_stream(accept, current.unwrap_or(CurrentRequest::NONE));
         }
         accept

@@ -1,5 +1,6 @@
 //! One connection: bytes in, events out; the parts of a response in, bytes out.
 
+mod arrival;
 mod empty_line;
 mod switch;
 mod usual;
@@ -10,7 +11,7 @@ use super::decode::{Decoded, Decoder};
 use super::encode::{
     self, BodyFraming, Due, HeadContext, RequestMethod, ResponseHead, body_framing, encode_head,
 };
-use super::framing::{self, BodyLength, Expectation, TrailerUse, UpgradeOffer};
+use super::framing::{BodyLength, TrailerUse, UpgradeOffer};
 use super::head::{self, HeadIndex, HeadLimits, HeadView, Scan, Version};
 use super::refusal::Refusal;
 use super::state::{Close, Continuation, Next, Recv, RecvFact, Send, SendFact, next};
@@ -96,20 +97,35 @@ impl Connection {
         limits: &HeadLimits,
     ) -> Result<(usize, Event<'a>), Refusal> {
         self.begin_next_cycle();
-        let polled = match self.recv {
-            Recv::Idle | Recv::Head => {
-                let polled = self.poll_head(input, index, limits);
-                if polled.is_err() {
-                    self.forget_request(input);
-                }
-                polled
+        let is_at_head = matches!(self.recv, Recv::Idle | Recv::Head);
+        if is_at_head && self.scan == Scan::NEW && self.empty_line != EmptyLine::Half {
+            // Nearly always a whole head is here, and a plain one.
+            if let Some(len) = head::parse_at_once(input, limits, index) {
+                return self.take_plain_head(HeadView::new(Cursor::new(input).take(len), index));
             }
-            Recv::Body | Recv::Pulled => self.poll_body(input, limits),
+        }
+        self.poll_carefully(input, index, limits)
+    }
+
+    /// The same for what is not a plain head.
+    #[inline(never)]
+    fn poll_carefully<'a>(
+        &mut self,
+        input: &'a [u8],
+        index: &mut HeadIndex,
+        limits: &HeadLimits,
+    ) -> Result<(usize, Event<'a>), Refusal> {
+        match self.recv {
+            Recv::Idle | Recv::Head => self
+                .poll_head(input, index, limits)
+                .inspect_err(|_| self.on_refused_head(input)),
+            Recv::Body | Recv::Pulled => self
+                .poll_body(input, limits)
+                .inspect_err(|_| self.on_refused()),
             Recv::Tunnel if !input.is_empty() => Ok((input.len(), Event::Body(input))),
             Recv::Tunnel => Ok((0, Event::NeedInput)),
             Recv::Done | Recv::Closed | Recv::Refused | Recv::Failed => Ok((0, Event::NeedInput)),
-        };
-        polled.inspect_err(|_| self.on_refused())
+        }
     }
 
     fn poll_head<'a>(
@@ -130,47 +146,12 @@ impl Connection {
                 };
             }
         }
-        let Some(len) = head::parse(input, &mut self.scan, limits, index)? else {
+        let Some(len) = head::parse_carefully(input, &mut self.scan, limits, index)? else {
             self.recv = self.recv.on(RecvFact::Bytes);
             return Ok((0, Event::NeedInput));
         };
         let head = HeadView::new(Cursor::new(input).take(len), index);
-        self.upgrade = UpgradeOffer::None;
-        self.trailers = TrailerUse::Unknown;
-        self.continuation = Continuation::Unasked;
-        let body = match framing::read_usual(head) {
-            Some(body) => body,
-            None => self.read_framing(head)?,
-        };
-        self.on_head(head, body);
-        Ok((len, Event::Head { body }))
-    }
-
-    #[inline(never)] // Few heads need it.
-    fn read_framing(&mut self, head: HeadView<'_>) -> Result<BodyLength, Refusal> {
-        let framing = framing::read(head)?;
-        self.close = self.close.or(framing.close);
-        self.upgrade = framing.upgrade;
-        self.trailers = framing.trailers;
-        self.continuation = match framing.expectation {
-            Expectation::None => Continuation::Unasked,
-            Expectation::Continue => Continuation::Asked,
-        };
-        Ok(framing.body)
-    }
-
-    fn on_head(&mut self, head: HeadView<'_>, body: BodyLength) {
-        self.version = head.version();
-        self.method = if head.is_method(b"HEAD") {
-            RequestMethod::Head
-        } else {
-            RequestMethod::Other
-        };
-        self.decoder = Decoder::new(body);
-        self.recv = self.recv.on(match body {
-            BodyLength::None => RecvFact::HeadAlone,
-            BodyLength::Length(_) | BodyLength::Chunked => RecvFact::HeadAndBody,
-        });
+        self.take_head(head)
     }
 
     fn poll_body<'a>(
@@ -227,6 +208,11 @@ impl Connection {
         } else {
             RequestMethod::Other
         };
+    }
+
+    fn on_refused_head(&mut self, begun: &[u8]) {
+        self.forget_request(begun);
+        self.on_refused();
     }
 
     fn on_refused(&mut self) {

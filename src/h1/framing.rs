@@ -2,6 +2,8 @@
 //!
 //! What two servers could interpret differently is refused (RFC 9112 §11.2). One pass over the field lines.
 
+use core::ops::Range;
+
 use super::authority::is_host;
 use super::byteset::is_token;
 use super::head::{HeadIndex, HeadView, Names, RawField, TargetForm, Version, Wanted};
@@ -231,26 +233,23 @@ fn once<T>(slot: &mut Option<T>, value: T, refusal: Refusal) -> Result<(), Refus
 fn is_usual_host(field: RawField<'_>) -> bool {
     let (head, value) = field.value_in_head();
     // The line end is no part of a host, so this never goes on in another line.
-    match End::Name.find(head, value.start) {
-        Some((end, _)) if end == value.end => true,
-        Some((colon, [b':', ..])) => are_few_digits(head, colon.wrapping_add(1), value.end),
-        Some(_) | None => false,
-    }
+    let end = End::Name.position(head, value.start);
+    end == value.end
+        || (head.get(end) == Some(&b':') && is_usual_port(head, end.wrapping_add(1)..value.end))
 }
 
-/// Whether there are at most eight digits, and nothing else, from `start` on and before `end`. It may also say no if little follows.
+/// Whether the port has one to eight digits, and nothing else. It may also say no if little follows the port.
 #[inline]
-fn are_few_digits(head: &[u8], start: usize, end: usize) -> bool {
-    let Some(eight) = head.get(start..).and_then(|place| place.first_chunk()) else {
+fn is_usual_port(head: &[u8], port: Range<usize>) -> bool {
+    let Some(eight) = head.get(port.start..).and_then(|place| place.first_chunk()) else {
         return false;
     };
-    let Some(others @ 0..=8) = start.wrapping_add(8).checked_sub(end) else {
+    let others @ 0..8 = port.start.wrapping_add(8).wrapping_sub(port.end) else {
         return false;
     };
     // A digit becomes its number, and what follows the last one becomes 0.
     let numbers = u64::from_le_bytes(*eight) ^ u64::from_le_bytes(*b"00000000");
-    let others = u32::try_from(others).unwrap_or_default();
-    let numbers = numbers.unbounded_shl(others.wrapping_mul(8));
+    let numbers = numbers << others.wrapping_mul(8);
     // The sum has its highest bit if the number is 10 or more.
     let sums = numbers.wrapping_add(0x7676_7676_7676_7676);
     (numbers | sums) & 0x8080_8080_8080_8080 == 0

@@ -25,7 +25,7 @@ use fields::{FieldSpan, Span};
 pub(crate) use fields::{Names, Wanted};
 use index::METHOD_LEN_MAX;
 pub(crate) use index::{HeadIndex, HeadLimits, TargetForm, Version};
-use plain::parse_at_once;
+pub(crate) use plain::parse_at_once;
 use target::index_form;
 pub(crate) use view::{HeadView, RawField};
 
@@ -78,7 +78,7 @@ pub(crate) fn parse(
 
 /// Never inlined: it would cost the quick path registers and stack.
 #[inline(never)]
-fn parse_carefully(
+pub(crate) fn parse_carefully(
     input: &[u8],
     scan: &mut Scan,
     limits: &HeadLimits,

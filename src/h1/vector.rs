@@ -48,7 +48,7 @@ impl End {
     pub(super) fn find(self, bytes: &[u8], at: usize) -> Option<(usize, [u8; AFTER])> {
         // What lies further is not in a head.
         let bytes = bytes.get(..HEAD_LEN_CEILING).unwrap_or(bytes);
-        let found = self.position(bytes, at, add_in_head);
+        let found = self.position_by(bytes, at, add_in_head);
         if found >= bytes.len().saturating_sub(AFTER - 1) {
             return None;
         }
@@ -61,8 +61,18 @@ impl End {
 
     /// The position alone; that of the end of `bytes` if there is no such byte.
     #[inline]
+    pub(super) fn position(self, bytes: &[u8], at: usize) -> usize {
+        self.position_by(bytes, at, usize::wrapping_add)
+    }
+
+    #[inline]
     #[expect(unsafe_code, reason = "as above")]
-    fn position(self, bytes: &[u8], mut at: usize, add: impl Fn(usize, usize) -> usize) -> usize {
+    fn position_by(
+        self,
+        bytes: &[u8],
+        mut at: usize,
+        add: impl Fn(usize, usize) -> usize,
+    ) -> usize {
         // One more than the last place where a block fits.
         let ends = bytes.len().saturating_sub(LANES - 1);
         while at < ends {
@@ -97,7 +107,7 @@ impl End {
     /// The bytes before the first such byte, all of them if there is none.
     #[inline(never)] // Each end has a loop in it; only the usual field lines need theirs in place.
     pub(super) fn len_before(self, bytes: &[u8]) -> usize {
-        self.position(bytes, 0, usize::wrapping_add)
+        self.position(bytes, 0)
     }
 
     /// The same, if `byte` ended nothing.

@@ -5,7 +5,7 @@ use super::index::{HeadIndex, HeadLimits, METHOD_LEN_MAX, TargetForm, Version};
 use crate::h1::vector::{End, target_len};
 
 /// `None` if something is missing, malformed or unusual: the careful path finds out which.
-pub(super) fn parse_at_once(
+pub(crate) fn parse_at_once(
     input: &[u8],
     limits: &HeadLimits,
     index: &mut HeadIndex,
@@ -61,8 +61,8 @@ fn usual_method(input: &[u8]) -> Option<usize> {
     (is_usual && input.get(len) == Some(&b' ')).then_some(len)
 }
 
-#[inline]
 /// Indexes the field lines from byte `at` on, and returns where the empty line after them ends. `None` as in [`parse_at_once`].
+#[inline]
 fn index_usual_fields(
     input: &[u8],
     mut at: usize,

@@ -39,8 +39,8 @@ impl<'a> HeadView<'a> {
         }
     }
 
-    pub(crate) fn is_method(self, method: &[u8]) -> bool {
-        self.index.method.len() == method.len() && self.index.method.of(self.bytes) == method
+    pub(crate) fn is_head(self) -> bool {
+        self.bytes.starts_with(b"HEAD ")
     }
 
     /// The target as it was sent.
