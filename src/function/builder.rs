@@ -15,7 +15,7 @@ use crate::output;
 use crate::server::start_error::StartError;
 use crate::server::{Bound, PortChoice, Server};
 
-use super::calls::{Callback, Calls, Contract, NAMES};
+use super::calls::{Callback, Calls, Contract, WANTED};
 use super::context::Context;
 use super::environment::{memory_of_instance, port_from_environment};
 use super::exit_code;
@@ -390,7 +390,7 @@ impl<H: Handler> Function<H> {
             };
         }
         server.memory_limit = memory_of_instance;
-        server.settings.names = NAMES;
+        server.settings.wanted = &WANTED;
         let bound = match server.bind() {
             Ok(bound) => bound,
             Err(error) => return exit_code(Err(error)),

@@ -5,7 +5,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use crate::current_request::CurrentRequest;
-use crate::h1::Names;
+use crate::h1::{Names, Wanted, wanted};
 use crate::handler::outcome::Outcome;
 use crate::handler::{Accept, Demand, Handler, Upload, Watch, accept_then_call};
 use crate::message::request::{Head, Request};
@@ -35,7 +35,10 @@ pub(super) enum Reached {
 }
 
 /// The fields that say what a request is for.
-pub(super) const NAMES: Names = Names::of(&[b"x-fc-control-path", b"x-fc-request-id"]);
+const NAMES: Names = Names::of(&[b"x-fc-control-path", b"x-fc-request-id"]);
+
+/// What is looked for in each head: those fields, and what the server needs itself.
+pub(super) static WANTED: Wanted = wanted(NAMES);
 
 /// A function's code for calls that are not HTTP calls.
 pub(super) struct Contract {
@@ -52,7 +55,8 @@ impl Contract {
     /// [`Context`].
     #[inline]
     fn read<'a>(&self, head: &Head<'a>) -> (Call, Option<&'a [u8]>) {
-        if head.headers().may_have(NAMES) {
+        // The smallest build has no room for a second way.
+        if cfg!(smallest) || head.headers().may_have(NAMES) {
             self.read_fields(head)
         } else {
             (self.read_path(head), None)
@@ -82,7 +86,7 @@ impl Contract {
 
     /// Without a control path there is no platform, or one that uses the path. A web function on another cloud keeps its own
     /// route `/invoke`; responding to a hook that is not configured does no harm.
-    #[inline]
+    #[inline(never)] // Several callers.
     fn read_path(&self, head: &Head<'_>) -> Call {
         let Some(call) = named(head.path().as_bytes()) else {
             return Call::Http;

@@ -97,7 +97,8 @@ impl Connection {
         limits: &HeadLimits,
     ) -> Result<(usize, Event<'a>), Refusal> {
         self.begin_next_cycle();
-        let is_at_head = matches!(self.recv, Recv::Idle | Recv::Head);
+        // The smallest build has no room for a second way.
+        let is_at_head = cfg!(not(smallest)) && matches!(self.recv, Recv::Idle | Recv::Head);
         if is_at_head && self.scan == Scan::NEW && self.empty_line != EmptyLine::Half {
             // Nearly always a whole head is here, and a plain one.
             if let Some(len) = head::parse_at_once(input, limits, index) {
@@ -146,7 +147,12 @@ impl Connection {
                 };
             }
         }
-        let Some(len) = head::parse_carefully(input, &mut self.scan, limits, index)? else {
+        let parse = if cfg!(smallest) {
+            head::parse
+        } else {
+            head::parse_carefully
+        };
+        let Some(len) = parse(input, &mut self.scan, limits, index)? else {
             self.recv = self.recv.on(RecvFact::Bytes);
             return Ok((0, Event::NeedInput));
         };

@@ -416,7 +416,14 @@ fn encode_length(out: &mut Vec<u8>, length: u64) {
     match length {
         0..10 => out.extend_from_slice(&[digit(length), b'\r', b'\n']),
         10..100 => out.extend_from_slice(&[digit(length / 10), digit(length), b'\r', b'\n']),
-        // The smallest build has no room for more of these.
+        _ => encode_long_length(out, length),
+    }
+}
+
+#[inline(never)]
+fn encode_long_length(out: &mut Vec<u8>, length: u64) {
+    match length {
+        // The smallest build has no room for these.
         100..1000 if cfg!(not(smallest)) => {
             let [hundreds, tens, ones] = [length / 100, length / 10, length].map(digit);
             out.extend_from_slice(&[hundreds, tens, ones, b'\r', b'\n']);

@@ -6,7 +6,7 @@ use core::ops::Range;
 
 use super::authority::is_host;
 use super::byteset::is_token;
-use super::head::{HeadIndex, HeadView, Names, RawField, TargetForm, Version, Wanted};
+use super::head::{HeadView, Names, RawField, TargetForm, Version, Wanted};
 use super::refusal::Refusal;
 use super::state::Close;
 use super::vector::End;
@@ -126,14 +126,13 @@ const UNUSUAL: Names = Names::of(&[
     b"transfer-encoding",
 ]);
 
-/// An index for heads that are read here, and whose handler looks for these names.
-pub(crate) fn new_index(handler: Names) -> HeadIndex {
-    HeadIndex::noting(Wanted {
-        usual: USUAL,
-        unusual: UNUSUAL,
-        handler,
-    })
+/// What is looked for in heads that are read here, and whose handler looks for these names.
+pub(crate) const fn wanted(handler: Names) -> Wanted {
+    Wanted::new(USUAL, UNUSUAL, handler)
 }
+
+/// What is looked for if the handler looks for nothing.
+pub(crate) static WANTED: Wanted = wanted(Names::NONE);
 
 /// The body of a usual request: its lines say nothing but a host and perhaps a length. `None` without a verdict if there is more, or
 /// a fault: [`read`] finds out which.

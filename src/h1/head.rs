@@ -262,9 +262,9 @@ mod tests {
         HeadIndex, HeadLimits, HeadView, METHOD_LEN_MAX, Scan, parse, parse_at_once,
         parse_carefully,
     };
+    use crate::h1::framing;
     use crate::h1::framing::Framing;
     use crate::h1::refusal::Refusal;
-    use crate::h1::{Names, framing};
 
     const LIMITS: HeadLimits = HeadLimits {
         head_len_max: 1024,
@@ -565,7 +565,7 @@ mod tests {
             state = state.wrapping_mul(0x5851_f42d_4c95_7f2d).wrapping_add(1);
             (state >> 33) as usize % bound.max(1)
         };
-        let (mut quick, mut careful) = (framing::new_index(Names::NONE), HeadIndex::default());
+        let (mut quick, mut careful) = (HeadIndex::noting(&framing::WANTED), HeadIndex::default());
         let (mut accepted, mut usual) = (0, 0);
         for _ in 0..heads {
             let head = nearly_valid(&mut random);

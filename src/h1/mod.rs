@@ -42,8 +42,8 @@ pub(crate) use date::{DateLine, civil_from_days, imf_fixdate};
 pub(crate) use encode::{
     ResponseHead, ResponseLength, encode_early_hints, encode_trailers, is_trailer_field, put,
 };
-pub(crate) use framing::{BodyLength, TrailerUse, UpgradeOffer, announced_length, new_index};
-pub(crate) use head::{HeadIndex, HeadLimits, HeadView, Names, RawField, Version};
+pub(crate) use framing::{BodyLength, TrailerUse, UpgradeOffer, WANTED, announced_length, wanted};
+pub(crate) use head::{HeadIndex, HeadLimits, HeadView, Names, RawField, Version, Wanted};
 pub(crate) use reason::reason_phrase;
 pub(crate) use refusal::Refusal;
 pub(crate) use state::{Close, Next};

@@ -106,7 +106,7 @@ impl<O: Os, H: Handler> Reactor<O, H> {
             observer: Reporter::new(observer),
             table: Table::new(),
             deadlines: Deadlines::new(&settings.timeouts, settings.idle),
-            scratch: Scratch::new(settings.names),
+            scratch: Scratch::new(settings.wanted),
             settings,
             shared: Shared {
                 mailbox: Arc::new(Mailbox::new(wake)),
@@ -436,7 +436,7 @@ impl<O: Os, H: Handler> Reactor<O, H> {
     fn on_panic(&mut self, key: Key) {
         self.observer.on(ServerEvent::HandlerPanicked);
         // The session's output may be in it, and its buffers may be lost.
-        self.scratch = Scratch::new(self.settings.names);
+        self.scratch = Scratch::new(self.settings.wanted);
         self.close(key);
     }
 

@@ -1,6 +1,6 @@
 //! Buffers that a worker has once, and its sessions use in turn.
 
-use crate::h1::{DateLine, HeadIndex, Names, imf_fixdate, new_index};
+use crate::h1::{DateLine, HeadIndex, Wanted, imf_fixdate};
 use crate::limits::{READ_LEN_MAX, READ_TOGETHER_LEN_MAX, READS_TOGETHER_MAX};
 use crate::os::Key;
 
@@ -22,10 +22,10 @@ pub(super) struct Scratch {
 }
 
 impl Scratch {
-    /// For heads in each of which fields with these names are looked for.
-    pub(super) fn new(names: Names) -> Self {
+    /// For heads in each of which these fields are looked for.
+    pub(super) fn new(wanted: &'static Wanted) -> Self {
         Self {
-            index: Some(Box::new(new_index(names))),
+            index: Some(Box::new(HeadIndex::noting(wanted))),
             out: SendQueue::default(),
             keys: Vec::new(),
             date: Date::default(),

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::h1::{HeadLimits, Names};
+use crate::h1::{HeadLimits, WANTED, Wanted};
 use crate::limits::{BACKLOG, Limits, Timeouts};
 use crate::observe::Observer;
 use crate::sync::memory::Memory;
@@ -22,8 +22,8 @@ pub(crate) struct Settings {
     /// Connections that a drain takes from the backlog at most.
     pub(crate) backlog: usize,
     pub(crate) idle: IdlePolicy,
-    /// The fields that the handler looks for in each head.
-    pub(crate) names: Names,
+    /// The fields that are looked for in each head.
+    pub(crate) wanted: &'static Wanted,
 }
 
 /// What happens to idle connections when there is no room for another one.
@@ -43,7 +43,7 @@ impl Settings {
             timeouts: Timeouts::new(),
             backlog: BACKLOG.unsigned_abs() as usize,
             idle: IdlePolicy::Keep,
-            names: Names::NONE,
+            wanted: &WANTED,
         }
     }
 

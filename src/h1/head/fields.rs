@@ -99,6 +99,10 @@ impl Names {
         others.0 & !self.0 == 0
     }
 
+    const fn is_empty(self) -> bool {
+        self.0 == 0
+    }
+
     /// Whether this is the mark of one of the names.
     #[inline]
     const fn has(self, mark: usize) -> bool {
@@ -123,23 +127,51 @@ const fn bit(place: usize) -> u64 {
     1 << (place % BITS)
 }
 
-/// The names that are looked for in every head.
-#[derive(Clone, Copy, Debug, Default)]
+/// The names that are looked for in every head. The compiler makes it.
+#[derive(Debug)]
 pub(crate) struct Wanted {
-    /// Those that frame most messages.
-    pub(in crate::h1) usual: Names,
-    /// The others that frame a message.
-    pub(in crate::h1) unusual: Names,
+    /// All of them.
+    names: Names,
     /// Those that the handler looks for.
-    pub(in crate::h1) handler: Names,
+    handler: Names,
+    /// By mark: the kinds of the names that have it.
+    kinds: [u8; KINDS_LEN],
 }
 
 const MARKS: usize = u64::BITS as usize;
+/// The smallest build has no room for kinds: there each name is of all.
+const KINDS_LEN: usize = if cfg!(smallest) { 0 } else { MARKS };
 
 /// The kinds of wanted names, as bits.
 const USUAL: u8 = 1;
 const UNUSUAL: u8 = 2;
 const HANDLER: u8 = 4;
+
+impl Wanted {
+    pub(crate) const NONE: &'static Self = &Self::new(Names::NONE, Names::NONE, Names::NONE);
+
+    /// Those that frame most messages, the others that frame one, and those that the handler looks for.
+    #[expect(
+        clippy::indexing_slicing,
+        clippy::arithmetic_side_effects,
+        reason = "the compiler does this: what fails does not compile"
+    )]
+    pub(in crate::h1) const fn new(usual: Names, unusual: Names, handler: Names) -> Self {
+        let mut kinds = [0; KINDS_LEN];
+        let mut mark = 0;
+        while mark < KINDS_LEN {
+            kinds[mark] = (usual.has(mark) as u8 * USUAL)
+                | (unusual.has(mark) as u8 * UNUSUAL)
+                | (handler.has(mark) as u8 * HANDLER);
+            mark += 1;
+        }
+        Self {
+            names: usual.and(unusual).and(handler),
+            handler,
+            kinds,
+        }
+    }
+}
 
 /// Lines of a head as bits: those that may have a wanted name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -164,11 +196,7 @@ impl Lines {
 pub(super) struct Fields {
     slots: Vec<FieldSpan>,
     len: usize,
-    wanted: Wanted,
-    /// All of these names.
-    names: Names,
-    /// By mark: the kinds of the names that have it.
-    kinds: [u8; MARKS],
+    wanted: &'static Wanted,
     /// The lines that may have one, for each kind.
     pub(super) usual: Lines,
     pub(super) unusual: Lines,
@@ -179,27 +207,13 @@ pub(super) struct Fields {
 
 impl Default for Fields {
     fn default() -> Self {
-        Self::noting(Wanted::default())
+        Self::noting(Wanted::NONE)
     }
 }
 
 impl Fields {
-    pub(super) fn noting(wanted: Wanted) -> Self {
-        let names = wanted.usual.and(wanted.unusual).and(wanted.handler);
-        let mut kinds = [0; MARKS];
-        for (mark, kinds) in (0..).zip(&mut kinds) {
-            let all = [
-                (wanted.usual, USUAL),
-                (wanted.unusual, UNUSUAL),
-                (wanted.handler, HANDLER),
-            ];
-            for (names, kind) in all {
-                if names.has(mark) {
-                    *kinds |= kind;
-                }
-            }
-        }
-        let none = if names == Names::NONE {
+    pub(super) const fn noting(wanted: &'static Wanted) -> Self {
+        let none = if wanted.names.is_empty() {
             Lines::ALL
         } else {
             Lines::NONE
@@ -208,8 +222,6 @@ impl Fields {
             slots: Vec::new(),
             len: 0,
             wanted,
-            names,
-            kinds,
             usual: none,
             unusual: none,
             handler: none,
@@ -285,7 +297,7 @@ impl Fields {
         line_at: impl Fn(usize) -> Option<Line>,
     ) -> usize {
         let mut len = self.len;
-        let names = self.names;
+        let names = self.wanted.names;
         let end = len_max.min(self.slots.len());
         let slots = self.slots.get_mut(..end).unwrap_or_default();
         while let Some(slot) = slots.get_mut(len)
@@ -296,8 +308,8 @@ impl Fields {
             let mark = Names::mark(name.len(), line.fourth);
             if names.has(mark) {
                 core::hint::cold_path();
-                let kinds = self.kinds.get(mark);
-                let kinds = kinds.copied().unwrap_or_default();
+                let kinds = self.wanted.kinds.get(mark);
+                let kinds = kinds.copied().unwrap_or(USUAL | UNUSUAL | HANDLER);
                 if kinds & USUAL != 0 {
                     self.usual.0 |= bit(len);
                 }
@@ -356,28 +368,30 @@ mod tests {
         target_len_max: 64,
         headers_max: HEADERS_CEILING,
     };
-    const WANTED: [&str; 5] = [
-        "te",
-        "host",
-        "x-even",
-        "x-uneven",
-        "a-name-of-thirty-three-bytes-or-so",
+    const NAMES: [&[u8]; 5] = [
+        b"te",
+        b"host",
+        b"x-even",
+        b"x-uneven",
+        b"a-name-of-thirty-three-bytes-or-so",
     ];
 
-    /// The names of the lines that are found for the wanted names in an index for the first `noted` of them.
-    fn found(head: &str, noted: usize) -> Vec<String> {
-        let wanted = WANTED.map(str::as_bytes);
-        let mut index = HeadIndex::noting(Wanted {
-            handler: Names::of(&wanted[..noted]),
-            ..Wanted::default()
-        });
+    const fn for_handler(names: &[&[u8]]) -> Wanted {
+        Wanted::new(Names::NONE, Names::NONE, Names::of(names))
+    }
+    static ALL: Wanted = for_handler(&NAMES);
+    static FIRST: Wanted = for_handler(&[NAMES[0]]);
+
+    /// The names of the lines that are found for the wanted names in an index that notes these.
+    fn found(head: &str, noted: &'static Wanted) -> Vec<String> {
+        let mut index = HeadIndex::noting(noted);
         // The second time there is memory for all lines.
         for _ in 0..2 {
             let parsed = parse(head.as_bytes(), &mut Scan::default(), &LIMITS, &mut index);
             assert_eq!(parsed, Ok(Some(head.len())), "{head}");
         }
         let view = HeadView::new(head.as_bytes(), &index);
-        let names = view.fields_with(Names::of(&wanted));
+        let names = view.fields_with(Names::of(&NAMES));
         names
             .map(|field| String::from_utf8_lossy(field.name()).into_owned())
             .collect()
@@ -385,16 +399,17 @@ mod tests {
 
     #[test]
     fn a_name_that_is_looked_for_is_found_in_any_case_and_at_any_place() {
-        let names = crate::sim::scaled("names", WANTED.len(), 2);
+        let names = crate::sim::scaled("names", NAMES.len(), 2);
         let places = crate::sim::scaled("places", 70, 2);
         let last = crate::sim::scaled("the last place", 200, 9);
-        for name in WANTED.into_iter().take(names) {
+        for name in NAMES.into_iter().take(names) {
+            let name = std::str::from_utf8(name).expect("a name is text");
             for name in [name.to_ascii_uppercase(), name.to_owned()] {
                 for place in (0..places).chain([last]) {
                     let before = "a: b\r\n".repeat(place);
                     for after in ["", "b: c\r\n", "under_score: d\r\n"] {
                         let head = format!("GET / HTTP/1.1\r\n{before}{name}: v\r\n{after}\r\n");
-                        for noted in [WANTED.len(), 1, 0] {
+                        for noted in [&ALL, &FIRST, Wanted::NONE] {
                             let found = found(&head, noted);
                             let count = found.iter().filter(|found| **found == name).count();
                             assert_eq!(count, 1, "{name} at {place}, {after}: {found:?}");
@@ -410,7 +425,11 @@ mod tests {
         let others = ["Cookie", "Date", "Accept", "X-Odd", "X-Oddly"];
         let lines = others.map(|name| format!("{name}: v\r\n")).concat();
         let head = format!("GET / HTTP/1.1\r\nHost: a\r\n{lines}\r\n");
-        assert_eq!(found(&head, WANTED.len()), ["Host"]);
-        assert_eq!(found(&head, 0).len(), 6, "without notes all are looked at");
+        assert_eq!(found(&head, &ALL), ["Host"]);
+        assert_eq!(
+            found(&head, Wanted::NONE).len(),
+            6,
+            "without notes all are looked at"
+        );
     }
 }

@@ -48,7 +48,7 @@ pub(crate) struct HeadIndex {
 
 impl HeadIndex {
     /// An index that notes the field lines with wanted names, which are then found without a walk over all lines.
-    pub(in crate::h1) fn noting(wanted: Wanted) -> Self {
+    pub(crate) fn noting(wanted: &'static Wanted) -> Self {
         Self {
             fields: Fields::noting(wanted),
             ..Self::default()

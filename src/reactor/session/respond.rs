@@ -19,7 +19,8 @@ impl<O: Os, H: Handler> Driver<'_, O, H> {
     /// Encodes a response, or as much of it as is available.
     pub(super) fn respond(&mut self, response: &mut Response) {
         self.change_response(response);
-        if !self.respond_at_once(response) {
+        // The smallest build has no room for a second way.
+        if cfg!(smallest) || !self.respond_at_once(response) {
             self.respond_in_steps(response);
         }
     }
