@@ -1,6 +1,6 @@
 //! Encodes responses: status line, fields, chunks. Their framing is decided only here.
 
-use super::byteset::is_token;
+use super::byteset::{is_named, is_token};
 use super::cursor::Cursor;
 use super::date::DateLine;
 use super::framing::is_framing_field;
@@ -100,7 +100,7 @@ pub(crate) fn encode_head<'f>(
             left_out = left_out.saturating_add(1);
         } else {
             encode_field(out, name, value);
-            if name.eq_ignore_ascii_case("upgrade") {
+            if is_named(name.as_bytes(), b"upgrade") {
                 // RFC 9110 §7.8: a sender of Upgrade must also send this.
                 out.extend_from_slice(b"Connection: Upgrade\r\n");
             }
@@ -167,7 +167,7 @@ fn encode_fields_of_switch<'f>(
     fields: impl Iterator<Item = (&'f str, &'f [u8])>,
 ) {
     for (name, value) in fields {
-        let is_own = is_server_field(name) || name.eq_ignore_ascii_case("upgrade");
+        let is_own = is_server_field(name) || is_named(name.as_bytes(), b"upgrade");
         if !is_own && is_sendable(name, value) {
             encode_field(out, name, value);
         }
@@ -306,15 +306,13 @@ fn put_ends(out: &mut Vec<u8>, bytes: &[u8]) {
 
 /// Fields that only the server sets: those about framing and the connection, and `Date`.
 fn is_server_field(name: &str) -> bool {
-    let named = |field: &str| name.eq_ignore_ascii_case(field);
-    match name.len() {
-        4 => named("date"),
-        7 => named("trailer"),
-        10 => named("connection") || named("keep-alive"),
-        14 => named("content-length"),
-        17 => named("transfer-encoding"),
-        _ => false,
-    }
+    let name = name.as_bytes();
+    is_named(name, b"date")
+        || is_named(name, b"trailer")
+        || is_named(name, b"connection")
+        || is_named(name, b"keep-alive")
+        || is_named(name, b"content-length")
+        || is_named(name, b"transfer-encoding")
 }
 
 /// Whether the field announces trailers, of a body that can have them (RFC 9110 §6.6.2).
@@ -424,14 +422,12 @@ fn encode_length(out: &mut Vec<u8>, length: u64) {
 fn encode_long_length(out: &mut Vec<u8>, length: u64) {
     match length {
         // The smallest build has no room for these.
-        100..1000 if cfg!(not(smallest)) => {
+        100..10_000 if cfg!(not(smallest)) => {
+            if length >= 1000 {
+                out.push(digit(length / 1000));
+            }
             let [hundreds, tens, ones] = [length / 100, length / 10, length].map(digit);
             out.extend_from_slice(&[hundreds, tens, ones, b'\r', b'\n']);
-        }
-        1000..10_000 if cfg!(not(smallest)) => {
-            let places = [length / 1000, length / 100, length / 10, length];
-            out.extend_from_slice(&places.map(digit));
-            out.extend_from_slice(b"\r\n");
         }
         _ => {
             encode_decimal(out, length);

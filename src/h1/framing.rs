@@ -5,7 +5,7 @@
 use core::ops::Range;
 
 use super::authority::is_host;
-use super::byteset::is_token;
+use super::byteset::{is_named, is_token};
 use super::head::{HeadView, Names, RawField, TargetForm, Version, Wanted};
 use super::refusal::Refusal;
 use super::state::Close;
@@ -97,11 +97,11 @@ impl ConnectionOptions {
 
     fn read(&mut self, value: &[u8]) {
         for option in list(value) {
-            if option.eq_ignore_ascii_case(b"close") {
+            if is_named(option, b"close") {
                 self.0 |= Self::CLOSE;
-            } else if option.eq_ignore_ascii_case(b"keep-alive") {
+            } else if is_named(option, b"keep-alive") {
                 self.0 |= Self::KEEP_ALIVE;
-            } else if option.eq_ignore_ascii_case(b"upgrade") {
+            } else if is_named(option, b"upgrade") {
                 self.0 |= Self::UPGRADE;
             }
         }
@@ -109,7 +109,7 @@ impl ConnectionOptions {
 
     #[cold]
     fn read_te(&mut self, value: &[u8]) {
-        if list(value).any(|coding| coding.eq_ignore_ascii_case(b"trailers")) {
+        if list(value).any(|coding| is_named(coding, b"trailers")) {
             self.0 |= Self::TRAILERS;
         }
     }
@@ -287,7 +287,7 @@ fn decide(head: HeadView<'_>, seen: &Seen<'_>) -> Result<Framing, Refusal> {
     };
     let expectation = match seen.expect {
         None => Expectation::None,
-        Some(value) if !value.eq_ignore_ascii_case(b"100-continue") => {
+        Some(value) if !is_named(value, b"100-continue") => {
             return Err(Refusal::Expectation);
         }
         // Without a body there is nothing to wait for, but a 101 needs its 100 first (RFC 9110 §7.8).
@@ -329,10 +329,10 @@ fn parse_length(value: &[u8]) -> Result<u64, Refusal> {
 
 /// RFC 9112 §6.1: the only coding supported is `chunked`. Others get a status of their own if the list is well-formed.
 fn check_coding(value: &[u8]) -> Result<BodyLength, Refusal> {
-    if value.eq_ignore_ascii_case(b"chunked") {
+    if is_named(value, b"chunked") {
         return Ok(BodyLength::Chunked);
     }
-    let is_chunked = |element: &[u8]| element.eq_ignore_ascii_case(b"chunked");
+    let is_chunked = |element: &[u8]| is_named(element, b"chunked");
     let mut elements = value.split(|byte| *byte == b',').map(trim).peekable();
     while let Some(element) = elements.next() {
         let is_last = elements.peek().is_none();

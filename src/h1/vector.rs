@@ -161,6 +161,10 @@ pub(super) fn text(bytes: &[u8]) -> &str {
 /// As std's, which looks at what is shorter than a word byte by byte. The first and the last bytes of a text may overlap.
 #[inline]
 fn is_ascii(bytes: &[u8]) -> bool {
+    // The smallest build has no room for what is quicker.
+    if cfg!(smallest) {
+        return is_other_ascii(bytes);
+    }
     if bytes.len() <= 16
         && let (Some(first), Some(last)) = (bytes.first_chunk(), bytes.last_chunk())
     {
@@ -173,6 +177,11 @@ fn is_ascii(bytes: &[u8]) -> bool {
         let either = u32::from_le_bytes(*first) | u32::from_le_bytes(*last);
         return either & 0x8080_8080 == 0;
     }
+    is_other_ascii(bytes)
+}
+
+#[inline(never)] // Std's is long in place, and each part of a head has one.
+const fn is_other_ascii(bytes: &[u8]) -> bool {
     bytes.is_ascii()
 }
 

@@ -76,6 +76,7 @@ impl<O: Os, H: Handler> Driver<'_, O, H> {
         Response::new(Status::INTERNAL_SERVER_ERROR)
     }
 
+    #[inline(never)] // Several callers, and seldom.
     pub(super) fn respond_with_refusal(&mut self, refusal: Refusal) {
         if let Some(mut response) = Self::response_to_refused(refusal) {
             self.respond(&mut response);
