@@ -17,8 +17,11 @@ impl Connection {
         content: &[u8],
         date: &DateLine,
     ) -> bool {
+        debug_assert!(
+            self.send == Send::Waiting,
+            "a second response to one request"
+        );
         let is_usual = self.recv == Recv::Done
-            && self.send == Send::Waiting
             && self.method == RequestMethod::Other
             && self.version == Version::Http11
             && self.upgrade == UpgradeOffer::None
