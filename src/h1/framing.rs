@@ -55,6 +55,20 @@ pub(crate) struct Framing {
     pub(crate) trailers: TrailerUse,
 }
 
+#[cfg(test)]
+impl Framing {
+    /// What a head says that [`read_usual`] has read.
+    pub(crate) const fn usual(body: BodyLength) -> Self {
+        Self {
+            body,
+            close: Close::Unset,
+            expectation: Expectation::None,
+            upgrade: UpgradeOffer::None,
+            trailers: TrailerUse::Unknown,
+        }
+    }
+}
+
 /// The relevant fields of one head, as far as they have been read.
 #[derive(Debug, Default)]
 struct Seen<'a> {
@@ -69,20 +83,6 @@ struct Seen<'a> {
 /// The connection options that this server knows (RFC 9110 §7.6.1), as a set of bits.
 #[derive(Clone, Copy, Debug, Default)]
 struct ConnectionOptions(u8);
-
-#[cfg(test)]
-impl Framing {
-    /// What a head says that [`read_usual`] has read.
-    pub(crate) const fn usual(body: BodyLength) -> Self {
-        Self {
-            body,
-            close: Close::Unset,
-            expectation: Expectation::None,
-            upgrade: UpgradeOffer::None,
-            trailers: TrailerUse::Unknown,
-        }
-    }
-}
 
 impl ConnectionOptions {
     const CLOSE: u8 = 1;
@@ -372,7 +372,10 @@ pub(crate) fn is_framing_field(name: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::{BodyLength, Close, Expectation, Framing, TrailerUse, UpgradeOffer, offers, read};
+    use super::{
+        BodyLength, Close, Expectation, Framing, TrailerUse, UpgradeOffer, WANTED, offers, read,
+        read_usual,
+    };
     use crate::h1::head::{HeadIndex, HeadLimits, HeadView, Scan, parse};
     use crate::h1::refusal::Refusal;
 
@@ -391,6 +394,32 @@ mod tests {
     fn offer(version: &str, fields: &str) -> Option<UpgradeOffer> {
         let framing = framing(&format!("GET / {version}"), fields);
         framing.ok().map(|framing| framing.upgrade)
+    }
+
+    #[test]
+    fn the_usual_lines_are_found_among_as_many_as_have_bits() {
+        // A cookie has the mark of a name that frames, so each of these lines is noted.
+        for lines in [0, 1, 62, 63, 64, 65] {
+            let head = format!(
+                "GET / HTTP/1.1\r\n{}Host: a\r\n\r\n",
+                "Cookie: b\r\n".repeat(lines)
+            );
+            let limits = HeadLimits {
+                head_len_max: 1024,
+                target_len_max: 64,
+                headers_max: 66,
+            };
+            let mut index = HeadIndex::noting(&WANTED);
+            // The second time there is memory for all lines.
+            for _ in 0..2 {
+                let parsed = parse(head.as_bytes(), &mut Scan::default(), &limits, &mut index);
+                assert_eq!(parsed, Ok(Some(head.len())));
+            }
+            let view = HeadView::new(head.as_bytes(), &index);
+            let usual = (lines < 64).then_some(BodyLength::None);
+            assert_eq!(read_usual(view), usual, "{lines}");
+            assert_eq!(read(view), Ok(Framing::usual(BodyLength::None)), "{lines}");
+        }
     }
 
     #[test]

@@ -76,9 +76,13 @@ pub(crate) struct Names(u64);
 impl Names {
     pub(crate) const NONE: Self = Self(0);
 
+    /// # Panics
+    ///
+    /// If a name has one byte: it has no mark.
     pub(crate) const fn of(mut names: &[&[u8]]) -> Self {
         let mut marks = 0;
         while let [name, others @ ..] = names {
+            assert!(name.len() > 1, "a name of one byte has no mark");
             let fourth = match name {
                 [.., fourth, _, _, _] => *fourth,
                 [_, _, _] => b'\n',
@@ -269,12 +273,12 @@ impl Fields {
         core::iter::from_fn(move || noted.next().or_else(|| others.next()))
     }
 
-    /// The same of an index that has looked which lines there are.
+    /// The same of lines that have bits.
     #[inline]
     pub(super) fn noted(&self, lines: Lines) -> impl Iterator<Item = &FieldSpan> {
         debug_assert!(
-            lines != Lines::ALL,
-            "lines that the index has not looked for"
+            lines.is_empty() || self.len <= BITS,
+            "a line that has no bit"
         );
         let mut left = lines.0;
         core::iter::from_fn(move || {
