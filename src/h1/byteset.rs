@@ -7,9 +7,9 @@ pub(super) fn is_token_byte(byte: u8) -> bool {
     TOKEN.has(byte)
 }
 
-/// Compares a token with a field name, ignoring case. Setting one bit makes letters lower-case, and turns no other byte of a
-/// token into a letter or a hyphen. Words at once, of which the last may overlap the one before, and is compared first: many names
-/// begin alike.
+/// Compares a token, or a part of a field value, with a name in lower case. Setting one bit makes letters lower-case, and turns no
+/// other byte of either into a letter or a hyphen. Words at once, of which the last may overlap the one before, and is compared
+/// first: many names begin alike.
 pub(super) fn is_named<const LEN: usize>(token: &[u8], lowercase: &[u8; LEN]) -> bool {
     token.as_array::<LEN>().is_some_and(|token| match LEN {
         8.. => are_same_words(token, lowercase, |word: &[u8; 8]| {

@@ -276,10 +276,6 @@ impl Fields {
     /// The same of lines that have bits.
     #[inline]
     pub(super) fn noted(&self, lines: Lines) -> impl Iterator<Item = &FieldSpan> {
-        debug_assert!(
-            lines.is_empty() || self.len <= BITS,
-            "a line that has no bit"
-        );
         let mut left = lines.0;
         core::iter::from_fn(move || {
             if left == 0 {
