@@ -503,7 +503,7 @@ impl Connection {
 mod tests {
     use super::{
         Close, Connection, Event, HeadIndex, HeadLimits, HeadView, Misuse, Next, Refusal,
-        ResponseHead,
+        ResponseHead, TrailerUse,
     };
     use crate::h1::DateLine;
     use crate::h1::encode::ResponseLength;
@@ -875,6 +875,19 @@ mod tests {
             assert_eq!(connection.next(), Next::Read);
         }
         assert_eq!(out, b"");
+    }
+
+    #[test]
+    fn trailers_have_a_place_only_at_the_end_of_chunks() {
+        let mut chunks = responded(ResponseLength::Unknown);
+        assert_eq!(chunks.trailer_use(), Some(TrailerUse::Unknown));
+        assert_eq!(chunks.encode_end(&mut Vec::new()), Ok(()));
+        assert_eq!(chunks.trailer_use(), None, "the body is over");
+        assert_eq!(responded(ResponseLength::Known(1)).trailer_use(), None);
+        let mut asked = received("GET / HTTP/1.1\r\nHost: a\r\nTE: trailers\r\n\r\n");
+        assert_eq!(asked.trailer_use(), None, "no head is written yet");
+        write_head(&mut asked, ResponseLength::Unknown);
+        assert_eq!(asked.trailer_use(), Some(TrailerUse::Kept));
     }
 
     #[test]
