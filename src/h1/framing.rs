@@ -1,6 +1,7 @@
 //! Where a request ends and whether the connection persists: the only reader of the fields that decide it.
 //!
-//! What two servers could interpret differently is refused (RFC 9112 §11.2). One pass over the field lines.
+//! What two servers could interpret differently is refused (RFC 9112 §11.2). What a usual head says is seen at a glance, without a
+//! verdict; all others are read line by line.
 
 use core::ops::Range;
 
@@ -394,6 +395,60 @@ mod tests {
     fn offer(version: &str, fields: &str) -> Option<UpgradeOffer> {
         let framing = framing(&format!("GET / {version}"), fields);
         framing.ok().map(|framing| framing.upgrade)
+    }
+
+    #[test]
+    fn what_is_usual_is_seen_at_a_glance_and_nothing_else_is() {
+        let usual = [
+            "Host: a",
+            "Host: a.b-c9",
+            "Host: ",
+            "Host: a:1",
+            "Host: a:09182736",
+            "Host: a\r\nContent-Length: 0",
+            "content-length: 10\r\nHOST: a:80\r\nCookie: b",
+        ];
+        let others = [
+            "X: a",
+            "Host: a:",
+            "Host: a:123456789",
+            "Host: a:8x",
+            "Host: a:x8",
+            "Host: a:8/",
+            "Host: a:8:",
+            "Host: a:\u{e9}8",
+            "Host: a_b",
+            "Host: [::1]:80",
+            "Host: a\r\nHost: a",
+            "Host: a\r\nContent-Length: x",
+            "Host: a\r\nContent-Length: 1\r\nContent-Length: 1",
+            "Host: a\r\nConnection: close",
+        ];
+        let limits = HeadLimits {
+            head_len_max: 1024,
+            target_len_max: 64,
+            headers_max: 9,
+        };
+        let all = usual.map(|fields| (fields, "1", true));
+        let others = others.map(|fields| (fields, "1", false));
+        for (fields, minor, is_usual) in all
+            .into_iter()
+            .chain(others)
+            .chain([("Host: a", "0", false)])
+        {
+            let head = format!("GET / HTTP/1.{minor}\r\n{fields}\r\nAfter: another line\r\n\r\n");
+            let mut index = HeadIndex::noting(&WANTED);
+            for _ in 0..2 {
+                let parsed = parse(head.as_bytes(), &mut Scan::default(), &limits, &mut index);
+                assert_eq!(parsed, Ok(Some(head.len())), "{fields}");
+            }
+            let view = HeadView::new(head.as_bytes(), &index);
+            let seen = read_usual(view);
+            assert_eq!(seen.is_some(), is_usual, "{fields}");
+            if let Some(body) = seen {
+                assert_eq!(read(view), Ok(Framing::usual(body)), "{fields}");
+            }
+        }
     }
 
     #[test]
