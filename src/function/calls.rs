@@ -88,9 +88,11 @@ impl Contract {
     /// route `/invoke`; responding to a hook that is not configured does no harm.
     #[inline(never)] // Several callers.
     fn read_path(&self, head: &Head<'_>) -> Call {
-        let Some(call) = named(head.path().as_bytes()) else {
-            return Call::Http;
-        };
+        named(head.path().as_bytes()).map_or(Call::Http, |call| self.by_method(call, head))
+    }
+
+    #[cfg_attr(not(smallest), inline(never))]
+    fn by_method(&self, call: Call, head: &Head<'_>) -> Call {
         let (method, is_taken) = match call {
             Call::Event => ("POST", self.event.is_some()),
             Call::Initialize => ("POST", true),

@@ -40,10 +40,8 @@ pub(crate) const HEAD_LIMITS_OPEN: HeadLimits = HeadLimits {
 #[derive(Clone, Copy)]
 pub struct Head<'a> {
     view: HeadView<'a>,
-    /// Method, path and query: found once, read often.
-    method: &'a str,
+    /// Found once: the contract, a router and a handler all read it.
     path: &'a str,
-    query: Option<&'a str>,
     parameters: &'a RouteParameters<'a>,
     peer: PeerAddress<'a>,
 }
@@ -90,9 +88,7 @@ impl<'a> Head<'a> {
         let path = view.path();
         Self {
             view,
-            method: view.method(),
             path: if path.is_empty() { "/" } else { path },
-            query: view.query(),
             parameters: &NO_PARAMETERS,
             peer,
         }
@@ -104,8 +100,8 @@ impl<'a> Head<'a> {
 
     /// The method as it was sent; methods are case-sensitive (RFC 9110 §9.1).
     #[must_use]
-    pub const fn method(self) -> &'a str {
-        self.method
+    pub fn method(self) -> &'a str {
+        self.view.method()
     }
 
     /// The request target as it was sent, in any of its four forms (RFC 9112 §3.2).
@@ -139,8 +135,8 @@ impl<'a> Head<'a> {
     /// What follows the first `?`, as it was sent. `parse_query` (feature `form`) reads it as a value of a type, and fails with a
     /// 400 that says why.
     #[must_use]
-    pub const fn query(self) -> Option<&'a str> {
-        self.query
+    pub fn query(self) -> Option<&'a str> {
+        self.view.query()
     }
 
     /// The host that the request is for: from an absolute-form target, else from the `Host` field (RFC 9112 §3.3).
@@ -265,8 +261,8 @@ impl<'a> Request<'a> {
         }
     }
 
-    /// A request that was received. Made in place: to move one takes longer than to find its path.
-    #[inline(never)]
+    /// A request that was received.
+    #[inline] // To move one takes longer than to find its path.
     pub(crate) fn received(
         view: HeadView<'a>,
         peer: PeerAddress<'a>,
@@ -304,7 +300,7 @@ impl<'a> Request<'a> {
 
     /// The method as it was sent: see [`Head::method`].
     #[must_use]
-    pub const fn method(&self) -> &'a str {
+    pub fn method(&self) -> &'a str {
         self.head.method()
     }
 
@@ -316,7 +312,7 @@ impl<'a> Request<'a> {
 
     /// What follows the first `?`: see [`Head::query`].
     #[must_use]
-    pub const fn query(&self) -> Option<&'a str> {
+    pub fn query(&self) -> Option<&'a str> {
         self.head.query()
     }
 
