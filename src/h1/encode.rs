@@ -279,7 +279,22 @@ const SHORT_LEN_MAX: usize = 128;
 
 /// Appends bytes that are mostly few, in steps whose size is known at compile time. A copy of unknown length calls `memcpy`,
 /// and musl's begins with a string instruction that takes longer than the whole copy of a short run.
+#[inline(never)] // Several callers.
 pub(crate) fn put(out: &mut Vec<u8>, bytes: &[u8]) {
+    let room = out.capacity().wrapping_sub(out.len());
+    match bytes.len() {
+        // Where memory may be made, registers are saved first. The smallest build has no room for a second way.
+        8..16 if cfg!(not(smallest)) && room >= 16 => {
+            let end = out.len().wrapping_add(bytes.len());
+            out.extend_from_slice(&padded(bytes));
+            out.truncate(end);
+        }
+        _ => put_any(out, bytes),
+    }
+}
+
+#[cfg_attr(not(smallest), inline(never))]
+fn put_any(out: &mut Vec<u8>, bytes: &[u8]) {
     let end = out.len().wrapping_add(bytes.len());
     match bytes.len() {
         // Writes sixteen; the surplus is truncated below.
@@ -336,25 +351,32 @@ fn encode_start(out: &mut Vec<u8>, head: &ResponseHead<'_>) -> usize {
     }
 }
 
-/// The start of a 200 that has no content type, or one of those that most responses have, in a single copy. False if it has another:
-/// then nothing is written.
+/// What a 200 begins with that has no content type, or one of those that most responses have. Each is one piece, so that it takes one
+/// copy: `$after` comes after the content type.
+macro_rules! usual_start {
+    ($out:ident, $content_type:ident, $after:literal) => {
+        usual_start!($out, $content_type, $after, "text/plain; charset=utf-8" "application/json")
+    };
+    ($out:ident, $content_type:ident, $after:literal, $($usual:literal)*) => {
+        match $content_type {
+            None => {
+                $out.extend_from_slice(concat!("HTTP/1.1 200 OK\r\n", $after).as_bytes());
+                true
+            }
+            $(Some(content_type) if content_type == $usual.as_bytes() => {
+                let lines = concat!("HTTP/1.1 200 OK\r\nContent-Type: ", $usual, "\r\n", $after);
+                $out.extend_from_slice(lines.as_bytes());
+                true
+            })*
+            Some(_) => false,
+        }
+    };
+}
+
+/// Writes the status line and the content type of a usual 200. False if its content type is another: then nothing is written.
 #[inline]
 fn encode_usual_start(out: &mut Vec<u8>, content_type: Option<&[u8]>) -> bool {
-    macro_rules! precomposed {
-        ($content_type:ident, $($usual:literal)*) => {
-            $(if $content_type == $usual.as_bytes() {
-                let lines = concat!("HTTP/1.1 200 OK\r\nContent-Type: ", $usual, "\r\n");
-                out.extend_from_slice(lines.as_bytes());
-                return true;
-            })*
-        };
-    }
-    let Some(content_type) = content_type else {
-        out.extend_from_slice(b"HTTP/1.1 200 OK\r\n");
-        return true;
-    };
-    precomposed![content_type, "text/plain; charset=utf-8" "application/json"];
-    false
+    usual_start!(out, content_type, "")
 }
 
 /// Writes a whole response that is usual: a 200 with such a start, no other fields, and a short body, on a connection that persists.
@@ -365,14 +387,13 @@ pub(super) fn encode_usual(
     content: &[u8],
     date: &DateLine,
 ) -> bool {
-    if !encode_usual_start(out, content_type) {
-        return false;
+    let is_usual = usual_start!(out, content_type, "Content-Length: ");
+    if is_usual {
+        encode_length(out, content.len() as u64);
+        out.extend_from_slice(date.with_empty_line());
+        put(out, content);
     }
-    out.extend_from_slice(b"Content-Length: ");
-    encode_length(out, content.len() as u64);
-    out.extend_from_slice(date.with_empty_line());
-    put(out, content);
-    true
+    is_usual
 }
 
 #[inline(never)]
