@@ -10,9 +10,10 @@
 
 mod loopback;
 
+use core::convert::Infallible;
 use core::future::poll_fn;
 use core::sync::atomic::{AtomicUsize, Ordering};
-use core::task::Context;
+use core::task::{Context, Poll};
 use core::time::Duration;
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
@@ -22,7 +23,8 @@ use std::sync::mpsc::channel;
 use std::sync::{Arc, Mutex};
 
 use coldstart::handler::{IntoOutcome, Outcome, WebSocket, WebSocketMessage, WhenHalfClosed};
-use coldstart::{Bytes, Handler, Request, Response, Router};
+use coldstart::message::LocalBody;
+use coldstart::{Bytes, Handler, Request, Response, Router, Status, yield_now};
 
 use loopback::server::{Running, on_loopback};
 use loopback::{Client, PATIENCE, get, post};
@@ -221,11 +223,11 @@ fn a_future_that_is_ready_allocates_nothing_and_one_that_waits_what_it_needs_mea
         let mut is_woken = false;
         Outcome::future(poll_fn(move |context| {
             if is_woken {
-                return core::task::Poll::Ready("woken");
+                return Poll::Ready("woken");
             }
             is_woken = true;
             context.waker().wake_by_ref();
-            core::task::Poll::Pending
+            Poll::Pending
         }))
     };
     assert_eq!(cost(woken, get("/woken")), 5);
@@ -404,6 +406,66 @@ fn pongs_that_the_peer_does_not_read_are_bounded() {
     assert!(most < 1 << 20, "{most} bytes are held after {sent} bytes");
     drop(stream);
     server.stop();
+}
+
+#[test]
+fn no_kind_of_response_leaves_anything_behind() {
+    let lives = Arc::new(Mutex::new(Vec::with_capacity(WARM_UP)));
+    let noted = Arc::clone(&lives);
+    let text = || "x".repeat(99);
+    let respond = move |request: &Request<'_>| match request.path() {
+        "/literal" => {
+            noted.lock().expect("no handler panicked").push(LIVE.get());
+            "x".into_outcome()
+        }
+        "/content" => text().into_outcome(),
+        "/large" => vec![0; LARGE_LEN].into_outcome(),
+        "/nothing" => Response::text(text()).status(Status::NO_CONTENT).into(),
+        "/type" => Response::text("x").content_type(text()).into(),
+        "/fields" => Response::text(text()).header("x-a", text()).into(),
+        "/invalid" => Response::text(text()).header("x-a", "\n".repeat(9)).into(),
+        "/pieces" => {
+            let mut pieces = vec![text(), text()];
+            let body = LocalBody::poll_fn(move |_| {
+                let piece = pieces.pop().map(Bytes::from);
+                Poll::Ready(piece.map(Ok::<_, Infallible>))
+            });
+            Outcome::local(Response::text(text()), body.with_len(198))
+        }
+        "/ready" => Outcome::future(async move { text() }),
+        "/awaited" => Outcome::future(async move {
+            yield_now().await;
+            text()
+        }),
+        _ => {
+            let (outcome, reply) = Outcome::promised();
+            reply.complete(text());
+            outcome
+        }
+    };
+    let server = Running::start_handler(on_loopback(), Function(respond));
+    let mut client = Client::connect(server.address);
+    for _ in 0..WARM_UP {
+        for path in [
+            "/literal",
+            "/content",
+            "/large",
+            "/nothing",
+            "/type",
+            "/fields",
+            "/invalid",
+            "/pieces",
+            "/ready",
+            "/awaited",
+            "/promised",
+        ] {
+            client.request(get(path));
+        }
+    }
+    server.stop();
+    let lives = lives.lock().expect("no handler panicked");
+    let (first, last) = (lives[WARM_UP / 2], lives[WARM_UP - 1]);
+    assert_eq!(last, first, "bytes of {} rounds", WARM_UP - WARM_UP / 2 - 1);
 }
 
 #[test]

@@ -413,6 +413,14 @@ impl Response {
         }
     }
 
+    /// Drops all that is in it.
+    #[inline]
+    pub(crate) fn clear(&mut self) {
+        self.content_type = None;
+        self.fields = None;
+        self.body = Body::empty();
+    }
+
     pub(crate) const fn body_mut(&mut self) -> &mut Body {
         &mut self.body
     }

@@ -139,7 +139,9 @@ impl<O: Os, H: Handler> Driver<'_, O, H> {
         self.watch_accepted(&mut accept);
         if let Accept::Respond(outcome) = &mut accept {
             self.session.skip_whole_body(content, input);
-            return self.settle(outcome);
+            self.settle(outcome);
+            // To drop what has nothing left in it would be to find that out.
+            return std::mem::forget(accept);
         }
         match self.accepted(accept, view) {
             None | Some(RequestSink::Pulled(_)) => {}
@@ -329,11 +331,14 @@ impl<O: Os, H: Handler> Driver<'_, O, H> {
         }
     }
 
-    /// Takes what a handler returned: encodes a response, waits for a promise or a future.
+    /// Takes all that a handler returned: encodes a response, waits for a promise or a future.
     #[inline]
     fn settle(&mut self, outcome: &mut Outcome) {
         match &mut outcome.eventual {
-            Eventual::Response(response) => self.respond(response),
+            Eventual::Response(response) => {
+                self.respond(response);
+                response.clear();
+            }
             Eventual::Awaited(awaited) => {
                 if let Some(awaited) = awaited.take() {
                     self.await_response(awaited);
