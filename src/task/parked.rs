@@ -1,7 +1,7 @@
 //! A future that waits to be woken: polled by the thread that made it, once after each wake, for the request that it was made
 //! in.
 
-use core::mem;
+use core::mem::{self, ManuallyDrop};
 use core::pin::Pin;
 use core::task::{Context, Poll, Waker};
 use std::sync::Arc;
@@ -39,13 +39,15 @@ pub(crate) fn start<F: 'static, S, T>(
     {
         mem::forget(unwound);
         place.set(None);
+        // None of the following panics. Without an owner it is moved once only.
+        let value = ManuallyDrop::new(value);
         match kept {
             // It has nothing to drop.
             Some(kept) => mem::forget(kept.replace(own)),
             None => spare.keep(own),
         }
         spare.put();
-        return value;
+        return ManuallyDrop::into_inner(value);
     }
     mem::forget(unwound);
     park(state, own, spare.put_all_but_alarm())

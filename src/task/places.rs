@@ -20,10 +20,12 @@ impl Places {
     /// Where the memory of a value of this type is kept; `None` if it is not kept yet.
     #[inline]
     pub(crate) fn find<F: 'static>(&mut self) -> Option<&mut Option<Place<F>>> {
-        match self.first.as_mut()?.downcast_mut() {
-            Some(place) => Some(place),
-            None => find_other(&mut self.others),
+        if let Some(first) = &mut self.first
+            && let Some(place) = first.downcast_mut()
+        {
+            return Some(place);
         }
+        find_other(&mut self.others)
     }
 
     /// Keeps an empty place, of a type that is not kept yet.
