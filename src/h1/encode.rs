@@ -8,6 +8,7 @@ use super::head::Version;
 use super::reason::reason_phrase;
 use super::state::Close;
 use super::vector::{is_field_value, padded};
+use crate::limits::COPY_LEN_MAX;
 
 /// An upper bound for the framing lines of one head, in bytes.
 const FRAMING_LEN_MAX: usize = 160;
@@ -274,8 +275,8 @@ fn encode_field(out: &mut Vec<u8>, name: &str, value: &[u8]) {
     out.extend_from_slice(b"\r\n");
 }
 
-/// Up to this length [`put`] copies without calling the C library.
-const SHORT_LEN_MAX: usize = 128;
+/// Up to this length bytes are copied without calling the C library.
+const SHORT_LEN_MAX: usize = if cfg!(smallest) { 128 } else { COPY_LEN_MAX };
 
 /// Appends bytes that are mostly few, in steps whose size is known at compile time. A copy of unknown length calls `memcpy`,
 /// and musl's begins with a string instruction that takes longer than the whole copy of a short run.
@@ -299,22 +300,23 @@ fn put_any(out: &mut Vec<u8>, bytes: &[u8]) {
     match bytes.len() {
         // Writes sixteen; the surplus is truncated below.
         ..16 => out.extend_from_slice(&padded(bytes)),
-        16..=SHORT_LEN_MAX => put_ends(out, bytes),
+        64..=SHORT_LEN_MAX if cfg!(not(smallest)) => put_steps::<64>(out, bytes),
+        16..=SHORT_LEN_MAX => put_steps::<16>(out, bytes),
         _ => out.extend_from_slice(bytes),
     }
     out.truncate(end);
 }
 
-/// Appends at least sixteen bytes, in steps of sixteen. The last step ends where `bytes` ends and writes some of them twice,
-/// which is cheaper than to count what is left.
-fn put_ends(out: &mut Vec<u8>, bytes: &[u8]) {
+/// Appends at least `STEP` bytes, in steps of as many. The last step ends where `bytes` ends and writes some of them twice, which is
+/// cheaper than to count what is left.
+fn put_steps<const STEP: usize>(out: &mut Vec<u8>, bytes: &[u8]) {
     let end = out.len().wrapping_add(bytes.len());
-    let (steps, _) = bytes.as_chunks::<16>();
+    let (steps, _) = bytes.as_chunks::<STEP>();
     for step in steps {
         out.extend_from_slice(step);
     }
-    if let Some(last) = bytes.last_chunk::<16>() {
-        out.truncate(end.wrapping_sub(16));
+    if let Some(last) = bytes.last_chunk::<STEP>() {
+        out.truncate(end.wrapping_sub(STEP));
         out.extend_from_slice(last);
     }
 }
@@ -663,8 +665,8 @@ mod tests {
 
     #[test]
     fn bytes_of_any_length_are_appended_whole() {
-        let bytes: Vec<u8> = (0..=255).collect();
-        for len in 0..bytes.len() {
+        let bytes: Vec<u8> = (0..=250).cycle().take(SHORT_LEN_MAX + 2).collect();
+        for len in (0..300).chain(SHORT_LEN_MAX - 65..bytes.len()) {
             let mut out = b"before".to_vec();
             put(&mut out, &bytes[..len]);
             assert_eq!(out, [b"before", &bytes[..len]].concat());
