@@ -202,7 +202,7 @@ fn a_start_and_a_first_response_touch_few_pages() {
     // the two faults by which starts differ with the placement of the stack.
     let deployed = std::env::var_os("DEPLOYED");
     let (listening_max, responded_max) = match deployed {
-        Some(_) => (12, 12),
+        Some(_) => (11, 11),
         None => (110, 140),
     };
     let program = deployed.unwrap_or_else(|| BOOTSTRAP.into());
