@@ -189,8 +189,9 @@ const fn is_other_ascii(bytes: &[u8]) -> bool {
 pub(super) fn padded(bytes: &[u8]) -> [u8; 16] {
     /// Joins the first and the last `part` bytes. Where they overlap, they agree.
     fn joined(first: u64, last: u64, part: usize, len: usize) -> [u8; 16] {
-        let bits = u32::try_from(len.wrapping_sub(part)).map_or(0, |bytes| bytes.wrapping_mul(8));
-        (u128::from(first) | u128::from(last).unbounded_shl(bits)).to_le_bytes()
+        #[expect(clippy::cast_possible_truncation, reason = "fewer than sixteen")]
+        let others = len.wrapping_sub(part) as u32;
+        (u128::from(first) | u128::from(last).wrapping_shl(others.wrapping_mul(8))).to_le_bytes()
     }
     if let (Some(first), Some(last)) = (bytes.first_chunk(), bytes.last_chunk()) {
         joined(
