@@ -91,7 +91,8 @@ impl Contract {
         named(head.path().as_bytes()).map_or(Call::Http, |call| self.by_method(call, head))
     }
 
-    #[cfg_attr(not(smallest), inline(never))]
+    /// The call with this path, if the request has its method.
+    #[cfg_attr(not(smallest), inline(never))] // Few requests have such a path.
     fn by_method(&self, call: Call, head: &Head<'_>) -> Call {
         let (method, is_taken) = match call {
             Call::Event => ("POST", self.event.is_some()),

@@ -4,7 +4,7 @@
 //!
 //! Wherever a closure or function is a handler, it may return a future of a response. No async runtime is needed, and none is
 //! started: the future is polled on the loop that called the handler, once in the call and then each time it is woken. One that is
-//! ready at once costs what a value costs, and its allocation. While it waits, the loop serves other connections.
+//! ready at once costs what a value costs: its memory is kept for the next one. While it waits, the loop serves other connections.
 //!
 //! ```
 //! use coldstart::message::OwnedRequest;
