@@ -496,7 +496,7 @@ fn clients_that_wait_on_a_frozen_server_are_served_after_the_thaw_with_the_right
         assert_eq!(reader.head().expect("a head").status, 200);
         // The server has seen all of them before it freezes.
         assert_eq!(idle.request(get("/")).status, 200);
-        server.freeze();
+        server.freeze_asleep();
         if since.elapsed() < SHORT {
             break (in_head, in_body, reader);
         }

@@ -160,6 +160,14 @@ impl Process {
         });
     }
 
+    /// The same, once it sleeps: between two turns of its loop, since one turn has one date.
+    pub(crate) fn freeze_asleep(&self) {
+        eventually("the process sleeps", || {
+            status(self.id, "State").is_some_and(|state| state.starts_with('S'))
+        });
+        self.freeze();
+    }
+
     pub(crate) fn thaw(&self) {
         self.signal("CONT");
     }
