@@ -154,18 +154,27 @@ impl Process {
     /// Stops the process, as the platform does between requests.
     pub(crate) fn freeze(&self) {
         self.signal("STOP");
-        // A lower-case `t` is a traced process.
+        // A lower-case `t` is a traced process. A thread that runs is stopped when its system call is over.
         eventually("the process is frozen", || {
-            status(self.id, "State").is_some_and(|state| state.starts_with(['T', 't']))
+            self.are_all_threads(&['T', 't'])
         });
     }
 
     /// The same, once it sleeps: between two turns of its loop, since one turn has one date.
     pub(crate) fn freeze_asleep(&self) {
-        eventually("the process sleeps", || {
-            status(self.id, "State").is_some_and(|state| state.starts_with('S'))
-        });
+        eventually("the process sleeps", || self.are_all_threads(&['S']));
         self.freeze();
+    }
+
+    fn are_all_threads(&self, states: &[char]) -> bool {
+        let threads = fs::read_dir(format!("/proc/{}/task", self.id));
+        threads.expect("a process of ours").all(|thread| {
+            let status = thread.and_then(|thread| fs::read_to_string(thread.path().join("status")));
+            // One that has ended meanwhile is in no other state.
+            status.map_or(true, |status| {
+                field_of(&status, "State").is_some_and(|state| state.starts_with(states))
+            })
+        })
     }
 
     pub(crate) fn thaw(&self) {
