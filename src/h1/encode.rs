@@ -667,9 +667,12 @@ mod tests {
     fn bytes_of_any_length_are_appended_whole() {
         let bytes: Vec<u8> = (0..=250).cycle().take(SHORT_LEN_MAX + 2).collect();
         for len in (0..300).chain(SHORT_LEN_MAX - 65..bytes.len()) {
-            let mut out = b"before".to_vec();
-            put(&mut out, &bytes[..len]);
-            assert_eq!(out, [b"before", &bytes[..len]].concat());
+            for room in [0, 15, 16, bytes.len()] {
+                let mut out = b"before".to_vec();
+                out.reserve_exact(room);
+                put(&mut out, &bytes[..len]);
+                assert_eq!(out, [b"before", &bytes[..len]].concat());
+            }
         }
     }
 
