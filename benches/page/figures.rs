@@ -292,5 +292,5 @@ pub(crate) fn latency_chart(results: &Results) -> Drawing {
         absent,
     }
     .draw()
-    .meaning("How long callers wait while an instance has work, and so what is billed for their calls: one of 100 waits for the 99 %, one of 1000 for the 99.9 %.")
+    .meaning("How long callers wait while an instance has work, and so what is billed for their calls: one of 100 waits for the 99 %, one of 1000 for the 99.9 %. Requests that waited because the host had stopped a core are left out.")
 }

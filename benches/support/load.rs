@@ -7,6 +7,9 @@ use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::os::fd::{AsRawFd as _, FromRawFd as _, OwnedFd};
 use std::time::{Duration, Instant};
 
+use super::machine;
+use super::stops::{Stop, Watch};
+
 const PATIENCE: Duration = Duration::from_secs(15);
 /// How long the last responses under load may take.
 const PATIENCE_UNDER_LOAD: Duration = Duration::from_secs(5);
@@ -48,8 +51,18 @@ pub(crate) enum Pace {
 pub(crate) struct Outcome {
     pub(crate) requests: usize,
     pub(crate) elapsed: Duration,
-    /// In microseconds; empty unless the pace is a rate.
-    pub(crate) latencies: Vec<f64>,
+    /// Empty unless the pace is a rate, like the other two.
+    pub(crate) responses: Vec<Response>,
+    /// Stops of the load itself.
+    stops: Vec<Stop>,
+    /// When nothing was due or outstanding, in order.
+    calms: Vec<Instant>,
+}
+
+#[derive(Clone, Copy)]
+pub(crate) struct Response {
+    due_at: Instant,
+    arrived_at: Instant,
 }
 
 struct Connection {
@@ -71,6 +84,31 @@ pub(crate) struct Load {
     written: Vec<u8>,
     response_len: usize,
     buffer: Vec<u8>,
+}
+
+impl Outcome {
+    /// In microseconds, of the requests that neither a stop of the load nor one of the server's core delayed. The
+    /// backlog of a stop belongs to it.
+    pub(crate) fn latencies(&self, of_server: &[Stop]) -> Vec<f64> {
+        let with_backlog = |stop: &Stop| {
+            let next = self.calms.partition_point(|calm| *calm < stop.until);
+            (stop.from, self.calms.get(next).copied())
+        };
+        let stops = self.stops.iter().chain(of_server);
+        let stops: Vec<(Instant, Option<Instant>)> = stops.map(with_backlog).collect();
+        let is_delayed = |response: &Response| {
+            stops.iter().any(|(from, until)| {
+                *from < response.arrived_at && until.is_none_or(|until| response.due_at < until)
+            })
+        };
+        let counted = self
+            .responses
+            .iter()
+            .filter(|response| !is_delayed(response));
+        counted
+            .map(|response| (response.arrived_at - response.due_at).as_secs_f64() * 1e6)
+            .collect()
+    }
 }
 
 impl Load {
@@ -239,24 +277,32 @@ impl Load {
         Ok(Outcome {
             requests,
             elapsed: started_at.elapsed(),
-            latencies: Vec::new(),
+            responses: Vec::new(),
+            stops: Vec::new(),
+            calms: Vec::new(),
         })
     }
 
     fn run_at(&mut self, rate: f64, duration: Duration) -> Result<Outcome, String> {
         let started_at = Instant::now();
         let total = (rate * duration.as_secs_f64()) as usize;
-        let (mut issued, mut latencies) = (0, Vec::with_capacity(total));
+        let (mut issued, mut responses) = (0, Vec::with_capacity(total));
         let mut idle: VecDeque<usize> = (0..self.connections.len()).collect();
         let mut done = Vec::new();
-        while latencies.len() < total {
+        let mut calms = Vec::new();
+        let mut watch = Watch::new(machine::own_cpu());
+        while responses.len() < total {
             let now = Instant::now();
+            watch.look(now, machine::own_cpu());
             if now > started_at + duration + PATIENCE_UNDER_LOAD {
                 return Err("leaves requests without a response".to_owned());
             }
             while issued < total {
                 let due_at = started_at + Duration::from_secs_f64(issued as f64 / rate);
                 if due_at > now {
+                    if idle.len() == self.connections.len() {
+                        calms.push(now);
+                    }
                     break;
                 }
                 let Some(number) = idle.pop_front() else {
@@ -270,18 +316,21 @@ impl Load {
             }
             self.receive(0, &mut done)?;
             for number in done.drain(..) {
-                let due_at = self
-                    .connections
-                    .get(number)
-                    .map(|connection| connection.due_at);
-                latencies.extend(due_at.map(|due_at| due_at.elapsed().as_secs_f64() * 1e6));
+                if let Some(connection) = self.connections.get(number) {
+                    responses.push(Response {
+                        due_at: connection.due_at,
+                        arrived_at: Instant::now(),
+                    });
+                }
                 idle.push_back(number);
             }
         }
         Ok(Outcome {
             requests: total,
             elapsed: started_at.elapsed(),
-            latencies,
+            responses,
+            stops: watch.stops,
+            calms,
         })
     }
 }

@@ -54,6 +54,41 @@ pub(crate) fn pin(core: usize) {
     }
 }
 
+/// Lets the calling thread run when nothing else wants its core.
+pub(crate) fn run_only_when_idle() {
+    let parameters = libc::sched_param { sched_priority: 0 };
+    // SAFETY: the structure is read before the call returns.
+    let result = unsafe { libc::sched_setscheduler(0, libc::SCHED_IDLE, &raw const parameters) };
+    assert_eq!(result, 0, "any thread may give up its priority");
+}
+
+/// CPU time of the calling thread.
+pub(crate) fn own_cpu() -> Duration {
+    time_of(libc::CLOCK_THREAD_CPUTIME_ID)
+}
+
+/// The clocks of the CPU time of a process and of its children.
+pub(crate) fn cpu_clocks(pid: i32) -> Vec<libc::clockid_t> {
+    let clock_of = |pid| {
+        let mut clock = 0;
+        // SAFETY: the call writes to a variable of ours.
+        let result = unsafe { libc::clock_getcpuclockid(pid, &raw mut clock) };
+        (result == 0).then_some(clock)
+    };
+    family(pid).into_iter().filter_map(clock_of).collect()
+}
+
+/// What a clock says; zero if its process has ended.
+pub(crate) fn time_of(clock: libc::clockid_t) -> Duration {
+    let mut time = libc::timespec {
+        tv_sec: 0,
+        tv_nsec: 0,
+    };
+    // SAFETY: the call writes to a variable of ours.
+    unsafe { libc::clock_gettime(clock, &raw mut time) };
+    Duration::new(time.tv_sec as u64, time.tv_nsec as u32)
+}
+
 /// A started program. Killed on drop.
 pub(crate) struct Child {
     pub(crate) pid: i32,

@@ -20,6 +20,7 @@ pub(crate) mod packed;
 pub(crate) mod programs;
 pub(crate) mod requests;
 pub(crate) mod starts;
+pub(crate) mod stops;
 pub(crate) mod streams;
 pub(crate) mod table;
 

@@ -6,6 +6,7 @@ use std::time::Duration;
 use super::load::{Load, Pace, Plan};
 use super::machine::Child;
 use super::programs::Program;
+use super::stops::Witness;
 use super::{median, percentile};
 
 const WARM_UP: Duration = Duration::from_millis(100);
@@ -18,6 +19,8 @@ pub(crate) struct Series {
     pub(crate) requests_per_second: Vec<f64>,
     pub(crate) cpu_per_request: Vec<f64>,
     pub(crate) latency: [Vec<f64>; 3],
+    /// How many of the requests have a latency that counts, of one.
+    pub(crate) counted: Vec<f64>,
     pub(crate) memory: Vec<f64>,
     pub(crate) memory_per_connection: Vec<f64>,
 }
@@ -57,6 +60,10 @@ pub(crate) fn measure(
     std::thread::sleep(Duration::from_millis(20));
     let cpu = child.cpu().saturating_sub(cpu_before);
     let memory = child.memory();
+    let latencies = match plan.pace {
+        Pace::Closed => Vec::new(),
+        Pace::Rate(_) => latencies(&mut load, child.pid, duration, series)?,
+    };
     load.check()?;
     series
         .requests_per_second
@@ -65,7 +72,7 @@ pub(crate) fn measure(
         .cpu_per_request
         .push(cpu.as_secs_f64() * 1e6 / outcome.requests as f64);
     for (figures, percent) in series.latency.iter_mut().zip([50.0, 99.0, 99.9]) {
-        figures.push(percentile(&outcome.latencies, percent));
+        figures.push(percentile(&latencies, percent));
     }
     series.memory.push(memory as f64);
     series
@@ -74,6 +81,24 @@ pub(crate) fn measure(
     drop(load);
     child.end();
     Ok(())
+}
+
+/// Latencies are those of a run of their own, because its witness keeps the server's core awake.
+fn latencies(
+    load: &mut Load,
+    pid: i32,
+    duration: Duration,
+    series: &mut Series,
+) -> Result<Vec<f64>, String> {
+    let witness = Witness::start(pid);
+    let outcome = load.run(duration);
+    let stops = witness.end();
+    let outcome = outcome?;
+    let latencies = outcome.latencies(&stops);
+    series
+        .counted
+        .push(latencies.len() as f64 / outcome.requests as f64);
+    Ok(latencies)
 }
 
 /// The median of the rounds' ratios, or the ratio of the medians if a side misses a round.
