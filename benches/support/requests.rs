@@ -10,6 +10,8 @@ use super::stops::Witness;
 use super::{median, percentile};
 
 const WARM_UP: Duration = Duration::from_millis(100);
+/// How long latencies are measured at least: the 99.9th percentile is one of a thousand.
+const LEAST_OF_LATENCIES: Duration = Duration::from_secs(1);
 /// Below the ephemeral ports.
 pub(crate) const PORTS: std::ops::Range<u16> = 10_000..30_000;
 
@@ -91,7 +93,7 @@ fn latencies(
     series: &mut Series,
 ) -> Result<Vec<f64>, String> {
     let witness = Witness::start(pid);
-    let outcome = load.run(duration);
+    let outcome = load.run(duration.max(LEAST_OF_LATENCIES));
     let stops = witness.end();
     let outcome = outcome?;
     let latencies = outcome.latencies(&stops);
