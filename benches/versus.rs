@@ -9,8 +9,9 @@
 //! loops. `rate` and `growth` send at a fixed rate whether or not the responses keep up, and latency counts from when a
 //! request was due. `growth` is one load at half that rate, over one connection and over 10 000.
 //!
-//! Latencies are those of a second run, in which a thread takes what the server leaves of its core. So it sees when the
-//! host stops the core. Requests that waited for that do not count; the table says which part does.
+//! At a rate, a thread of the lowest class takes what the server leaves of its core. So the core does not sleep, which
+//! would be most of the CPU time, and on a virtual machine most of its noise. The thread sees when the host stops the
+//! core, too: latencies of requests that waited for that do not count, and the table says which part does.
 
 #![expect(
     clippy::print_stdout,

@@ -10,8 +10,11 @@ use super::stops::Witness;
 use super::{median, percentile};
 
 const WARM_UP: Duration = Duration::from_millis(100);
-/// How long latencies are measured at least: the 99.9th percentile is one of a thousand.
-const LEAST_OF_LATENCIES: Duration = Duration::from_secs(1);
+/// The scheduler owes even the lowest class a share of time, and gives it in one piece of some milliseconds. It does so
+/// within this, and then not again for some 40 000 requests.
+const WARM_UP_AT_A_RATE: Duration = Duration::from_millis(400);
+/// The shortest run at a rate: the 99.9th percentile is one of a thousand.
+const LEAST_AT_A_RATE: Duration = Duration::from_secs(1);
 /// Below the ephemeral ports.
 pub(crate) const PORTS: std::ops::Range<u16> = 10_000..30_000;
 
@@ -55,17 +58,27 @@ pub(crate) fn measure(
     drop(Load::new(port, single)?.run(Duration::from_millis(10))?);
     let memory_before = child.memory();
     let mut load = Load::new(port, plan.clone())?;
-    load.run(WARM_UP)?;
-    let cpu_before = child.cpu();
-    let outcome = load.run(duration)?;
+    let (outcome, cpu_before, latencies) = match plan.pace {
+        Pace::Closed => {
+            load.run(WARM_UP)?;
+            let cpu_before = child.cpu();
+            (load.run(duration)?, cpu_before, Vec::new())
+        }
+        Pace::Rate(_) => {
+            let witness = Witness::start(child.pid);
+            let warm_up = load.run(WARM_UP_AT_A_RATE);
+            let cpu_before = child.cpu();
+            let outcome = warm_up.and_then(|_| load.run(duration.max(LEAST_AT_A_RATE)));
+            let stops = witness.end();
+            let outcome = outcome?;
+            let latencies = outcome.latencies(&stops);
+            (outcome, cpu_before, latencies)
+        }
+    };
     // Work that the server does after the last response is part of its cost.
     std::thread::sleep(Duration::from_millis(20));
     let cpu = child.cpu().saturating_sub(cpu_before);
     let memory = child.memory();
-    let latencies = match plan.pace {
-        Pace::Closed => Vec::new(),
-        Pace::Rate(_) => latencies(&mut load, child.pid, duration, series)?,
-    };
     load.check()?;
     series
         .requests_per_second
@@ -73,6 +86,9 @@ pub(crate) fn measure(
     series
         .cpu_per_request
         .push(cpu.as_secs_f64() * 1e6 / outcome.requests as f64);
+    series
+        .counted
+        .push(latencies.len() as f64 / outcome.requests as f64);
     for (figures, percent) in series.latency.iter_mut().zip([50.0, 99.0, 99.9]) {
         figures.push(percentile(&latencies, percent));
     }
@@ -83,24 +99,6 @@ pub(crate) fn measure(
     drop(load);
     child.end();
     Ok(())
-}
-
-/// Latencies are those of a run of their own, because its witness keeps the server's core awake.
-fn latencies(
-    load: &mut Load,
-    pid: i32,
-    duration: Duration,
-    series: &mut Series,
-) -> Result<Vec<f64>, String> {
-    let witness = Witness::start(pid);
-    let outcome = load.run(duration.max(LEAST_OF_LATENCIES));
-    let stops = witness.end();
-    let outcome = outcome?;
-    let latencies = outcome.latencies(&stops);
-    series
-        .counted
-        .push(latencies.len() as f64 / outcome.requests as f64);
-    Ok(latencies)
 }
 
 /// The median of the rounds' ratios, or the ratio of the medians if a side misses a round.

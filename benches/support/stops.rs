@@ -1,8 +1,8 @@
 //! What the host takes: it stops the cores of a virtual machine from time to time, often for milliseconds. No server
-//! is to blame for a response that waited for that.
+//! is to blame for a response that waited for that. Nor for what a core that slept costs the thread that wakes it.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, mpsc};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
@@ -50,7 +50,8 @@ impl Watch {
     }
 }
 
-/// A thread that takes what the server leaves of its core, so that time which neither had was the host's.
+/// A thread that takes what the server leaves of its core. So the core never sleeps, and time which neither had was the
+/// host's.
 pub(crate) struct Witness {
     is_over: Arc<AtomicBool>,
     thread: JoinHandle<Vec<Stop>>,
@@ -61,6 +62,7 @@ impl Witness {
     pub(crate) fn start(pid: i32) -> Self {
         let is_over = Arc::new(AtomicBool::new(false));
         let (told, clocks) = (Arc::clone(&is_over), machine::cpu_clocks(pid));
+        let (ready, is_ready) = mpsc::channel();
         let thread = thread::spawn(move || {
             machine::pin(CHILD_CORE);
             machine::run_only_when_idle();
@@ -69,6 +71,7 @@ impl Witness {
                 servers.sum::<Duration>() + machine::own_cpu()
             };
             let mut watch = Watch::new(cpu());
+            ready.send(()).expect("the load waits for it");
             while !told.load(Ordering::Relaxed) {
                 let now = Instant::now();
                 let cpu = cpu();
@@ -79,6 +82,7 @@ impl Witness {
             }
             watch.stops
         });
+        is_ready.recv().expect("the witness starts");
         Self { is_over, thread }
     }
 
