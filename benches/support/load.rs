@@ -52,7 +52,7 @@ pub(crate) struct Outcome {
     pub(crate) requests: usize,
     pub(crate) elapsed: Duration,
     /// Empty unless the pace is a rate, like the other two.
-    pub(crate) responses: Vec<Response>,
+    responses: Vec<Response>,
     /// Stops of the load itself.
     stops: Vec<Stop>,
     /// When nothing was due or outstanding, in order.
@@ -60,7 +60,7 @@ pub(crate) struct Outcome {
 }
 
 #[derive(Clone, Copy)]
-pub(crate) struct Response {
+struct Response {
     due_at: Instant,
     arrived_at: Instant,
 }
