@@ -226,27 +226,20 @@ fn family(pid: i32) -> Vec<i32> {
         .collect()
 }
 
-fn threads_of(pid: i32) -> Vec<i32> {
+/// Nanoseconds of CPU time over all threads, from the scheduler's own count.
+fn cpu_of(pid: i32) -> Duration {
     let threads = fs::read_dir(format!("/proc/{pid}/task"))
         .into_iter()
         .flatten()
         .flatten();
-    threads
-        .filter_map(|thread| thread.file_name().to_str()?.parse().ok())
-        .collect()
-}
-
-/// Nanoseconds of CPU time over all threads, from the scheduler's own count.
-fn cpu_of(pid: i32) -> Duration {
-    let of_thread = |thread| {
-        let text =
-            fs::read_to_string(format!("/proc/{pid}/task/{thread}/schedstat")).unwrap_or_default();
+    let of_thread = |thread: fs::DirEntry| {
+        let text = fs::read_to_string(thread.path().join("schedstat")).unwrap_or_default();
         text.split(' ')
             .next()
             .and_then(|field| field.parse::<u64>().ok())
             .unwrap_or(0)
     };
-    Duration::from_nanos(threads_of(pid).into_iter().map(of_thread).sum())
+    Duration::from_nanos(threads.map(of_thread).sum())
 }
 
 fn anonymous_of(pid: i32) -> u64 {

@@ -1,5 +1,5 @@
 //! What the host takes: it stops the cores of a virtual machine from time to time, often for milliseconds. No server
-//! is to blame for a response that waited for that. Nor for what a core that slept costs the thread that wakes it.
+//! is to blame for a response that waited for that, or for what it costs to wake a core.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, mpsc};
