@@ -8,7 +8,7 @@ use std::os::fd::{AsRawFd as _, FromRawFd as _, OwnedFd};
 use std::time::{Duration, Instant};
 
 use super::machine;
-use super::stops::{Stop, Watch};
+use super::stops::{Delays, Stop, Watch};
 
 const PATIENCE: Duration = Duration::from_secs(15);
 /// How long the last responses under load may take.
@@ -87,24 +87,14 @@ pub(crate) struct Load {
 }
 
 impl Outcome {
-    /// In microseconds, of the requests that neither a stop of the load nor one of the server's core delayed. The
-    /// backlog of a stop belongs to it.
+    /// In microseconds, of the requests that neither a stop of the load nor one of the server's core delayed.
     pub(crate) fn latencies(&self, of_server: &[Stop]) -> Vec<f64> {
-        let with_backlog = |stop: &Stop| {
-            let next = self.calms.partition_point(|calm| *calm < stop.until);
-            (stop.from, self.calms.get(next).copied())
-        };
-        let stops = self.stops.iter().chain(of_server);
-        let stops: Vec<(Instant, Option<Instant>)> = stops.map(with_backlog).collect();
-        let is_delayed = |response: &Response| {
-            stops.iter().any(|(from, until)| {
-                *from < response.arrived_at && until.is_none_or(|until| response.due_at < until)
-            })
-        };
+        let stops = self.stops.iter().chain(of_server).copied();
+        let delays = Delays::new(stops, &self.calms);
         let counted = self
             .responses
             .iter()
-            .filter(|response| !is_delayed(response));
+            .filter(|response| !delays.had(response.due_at, response.arrived_at));
         counted
             .map(|response| (response.arrived_at - response.due_at).as_secs_f64() * 1e6)
             .collect()
@@ -291,7 +281,7 @@ impl Load {
         let mut idle: VecDeque<usize> = (0..self.connections.len()).collect();
         let mut done = Vec::new();
         let mut calms = Vec::new();
-        let mut watch = Watch::new(machine::own_cpu());
+        let mut watch = Watch::new(Instant::now(), machine::own_cpu());
         while responses.len() < total {
             let now = Instant::now();
             watch.look(now, machine::own_cpu());

@@ -23,6 +23,7 @@ pub(crate) mod starts;
 pub(crate) mod stops;
 pub(crate) mod streams;
 pub(crate) mod table;
+pub(crate) mod witness;
 
 use std::path::{Path, PathBuf};
 

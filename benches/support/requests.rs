@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::load::{Load, Pace, Plan};
 use super::machine::Child;
 use super::programs::Program;
-use super::stops::Witness;
+use super::witness::Witness;
 use super::{median, percentile};
 
 const WARM_UP: Duration = Duration::from_millis(100);

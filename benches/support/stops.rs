@@ -1,20 +1,13 @@
-//! What the host takes: it stops the cores of a virtual machine from time to time, often for milliseconds. No server
-//! is to blame for a response that waited for that, or for what it costs to wake a core.
+//! What others take of a core, and which latencies that is to blame for. The host of a virtual machine stops its cores from time to
+//! time, often for milliseconds, and other processes want to run. No server can respond meanwhile.
 
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, mpsc};
-use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
-
-use super::machine::{self, CHILD_CORE};
 
 /// Shorter stops stay in the figures: an interrupt takes as long.
 const LEAST: Duration = Duration::from_micros(20);
-/// Clocks that were read within this are compared.
-const AT_ONCE: Duration = Duration::from_micros(5);
 
 /// A time in which a core ran none of the watched threads, although one was ready.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Stop {
     pub(crate) from: Instant,
     pub(crate) until: Instant,
@@ -29,15 +22,16 @@ pub(crate) struct Watch {
 }
 
 impl Watch {
-    pub(crate) fn new(cpu: Duration) -> Self {
+    /// `cpu` is the CPU time of all watched threads, read just after `now`.
+    pub(crate) fn new(now: Instant, cpu: Duration) -> Self {
         Self {
-            looked_at: Instant::now(),
+            looked_at: now,
             cpu,
             stops: Vec::new(),
         }
     }
 
-    /// `cpu` is the CPU time of all watched threads, read just after `now`.
+    /// Compares with the look before: both clocks were read as in [`Watch::new`].
     pub(crate) fn look(&mut self, now: Instant, cpu: Duration) {
         let used = cpu.saturating_sub(self.cpu);
         if now - self.looked_at > used + LEAST {
@@ -50,44 +44,23 @@ impl Watch {
     }
 }
 
-/// A thread that takes what the server leaves of its core. So the core never sleeps, and time which neither had was the
-/// host's.
-pub(crate) struct Witness {
-    is_over: Arc<AtomicBool>,
-    thread: JoinHandle<Vec<Stop>>,
-}
+/// When responses were late because of a stop: from its beginning until its backlog was gone.
+pub(crate) struct Delays(Vec<(Instant, Option<Instant>)>);
 
-impl Witness {
-    /// Watches the core of a server and its children.
-    pub(crate) fn start(pid: i32) -> Self {
-        let is_over = Arc::new(AtomicBool::new(false));
-        let (told, clocks) = (Arc::clone(&is_over), machine::cpu_clocks(pid));
-        let (ready, is_ready) = mpsc::channel();
-        let thread = thread::spawn(move || {
-            machine::pin(CHILD_CORE);
-            machine::run_only_when_idle();
-            let cpu = || {
-                let servers = clocks.iter().map(|clock| machine::time_of(*clock));
-                servers.sum::<Duration>() + machine::own_cpu()
-            };
-            let mut watch = Watch::new(cpu());
-            ready.send(()).expect("the load waits for it");
-            while !told.load(Ordering::Relaxed) {
-                let now = Instant::now();
-                let cpu = cpu();
-                // What the server ran in between would be found in one of the two only.
-                if now.elapsed() < AT_ONCE {
-                    watch.look(now, cpu);
-                }
-            }
-            watch.stops
-        });
-        is_ready.recv().expect("the witness starts");
-        Self { is_over, thread }
+impl Delays {
+    /// `calms` are moments at which nothing was due or outstanding, in order. A backlog without one lasts until the end.
+    pub(crate) fn new(stops: impl Iterator<Item = Stop>, calms: &[Instant]) -> Self {
+        let with_backlog = |stop: Stop| {
+            let next = calms.partition_point(|calm| *calm < stop.until);
+            (stop.from, calms.get(next).copied())
+        };
+        Self(stops.map(with_backlog).collect())
     }
 
-    pub(crate) fn end(self) -> Vec<Stop> {
-        self.is_over.store(true, Ordering::Relaxed);
-        self.thread.join().expect("the witness does not panic")
+    /// Whether a response that was due and arrived at these moments had to wait for one of them.
+    pub(crate) fn had(&self, due_at: Instant, arrived_at: Instant) -> bool {
+        self.0
+            .iter()
+            .any(|(from, until)| *from < arrived_at && until.is_none_or(|until| due_at < until))
     }
 }
