@@ -15,6 +15,8 @@ const PATIENCE: Duration = Duration::from_secs(15);
 const PATIENCE_UNDER_LOAD: Duration = Duration::from_secs(5);
 /// How long a connection may stay open after its last response.
 const LAST: Duration = Duration::from_secs(2);
+/// Calm moments are kept no closer together.
+const BETWEEN_CALMS: Duration = Duration::from_micros(20);
 /// How a successful response begins.
 const OK_LINE: &[u8] = b"HTTP/1.1 200";
 
@@ -280,7 +282,9 @@ impl Load {
         let (mut issued, mut responses) = (0, Vec::with_capacity(total));
         let mut idle: VecDeque<usize> = (0..self.connections.len()).collect();
         let mut done = Vec::new();
-        let mut calms = Vec::new();
+        // Room for all of them: while a vector grows, nothing is sent.
+        let calms_max = duration.as_micros() / BETWEEN_CALMS.as_micros();
+        let mut calms: Vec<Instant> = Vec::with_capacity(calms_max as usize);
         let mut watch = Watch::new(Instant::now(), machine::own_cpu());
         while responses.len() < total {
             let now = Instant::now();
@@ -291,7 +295,8 @@ impl Load {
             while issued < total {
                 let due_at = started_at + Duration::from_secs_f64(issued as f64 / rate);
                 if due_at > now {
-                    if idle.len() == self.connections.len() {
+                    let is_new = calms.last().is_none_or(|last| now - *last > BETWEEN_CALMS);
+                    if is_new && idle.len() == self.connections.len() {
                         calms.push(now);
                     }
                     break;
