@@ -1,17 +1,18 @@
 //! Requests per second, CPU time per request, latency and memory, next to a limit and other servers.
 //!
 //! `cargo bench --bench versus -- [rounds=3] [ms=500] [rate=10000] [only=ours] [also=FILE] [scenario=NAME]`. In
-//! each round every scenario runs once against every server, each freshly started. The server has one core and the
-//! load the other, over loopback; figures are medians over the rounds. The responses are checked before and after
-//! the timed run. What a server cannot do (nginx echoes no body) is left out and listed above the table.
+//! each round every scenario runs once against every server, each freshly started; with `only=may,nginx` these two
+//! beside the limit and ours. The server has one core and the load the other, over loopback; figures are medians over
+//! the rounds. The responses are checked before and after the timed run. What a server cannot do (nginx echoes no
+//! body) is left out and listed above the table.
 //!
 //! `plain`, `pipelined`, `post`, `close` (a connection for each request) and `ten` (one for ten requests) are closed
 //! loops. `rate` and `growth` send at a fixed rate whether or not the responses keep up, and latency counts from when a
 //! request was due. `growth` is one load at half that rate, over one connection and over 10 000.
 //!
 //! At a rate, a thread of the lowest class takes what the server leaves of its core. So the core does not sleep, which
-//! would be most of the CPU time, and on a virtual machine most of its noise. The thread sees when the host stops the
-//! core, too: latencies of requests that waited for that do not count, and the table says which part does.
+//! would be most of the CPU time, and on a virtual machine most of its noise. The thread sees when others have the core,
+//! too: latencies of requests that waited for that do not count, and the table says which part does.
 
 #![expect(
     clippy::print_stdout,
@@ -21,6 +22,7 @@
 
 mod support;
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use support::load::{Lifetime, Pace, Plan};
@@ -105,12 +107,18 @@ fn main() {
             .filter(|program| !programs::FUNCTIONS.contains(&program.name)),
     );
     programs.extend(text_settings("also").map(|path| programs::also(&path)));
-    if text_setting("only").as_deref() != Some("ours") {
-        programs.extend(
-            programs::peers()
-                .into_iter()
-                .filter(|program| program.name != "hyper-glibc"),
-        );
+    let only = text_setting("only");
+    if only.as_deref() != Some("ours") {
+        let mut peers = programs::peers();
+        peers.retain(|peer| peer.name != "hyper-glibc");
+        if let Some(names) = &only {
+            for name in names.split(',') {
+                let is_known = peers.iter().any(|peer| peer.name == name);
+                assert!(is_known, "only={name}: no peer has this name");
+            }
+            peers.retain(|peer| names.split(',').any(|name| name == peer.name));
+        }
+        programs.extend(peers);
     }
     machine::allow_descriptors();
     pin(OUR_CORE);
@@ -118,7 +126,8 @@ fn main() {
         .iter()
         .map(|_| programs.iter().map(|_| Series::default()).collect())
         .collect();
-    let mut failures = Vec::new();
+    // The first reason of each, and how often.
+    let mut failures = BTreeMap::new();
     let mut port = PORTS.start;
     for round in 1..=rounds {
         for ((name, plan), series) in scenarios.iter().zip(&mut series) {
@@ -131,13 +140,22 @@ fn main() {
                 }
                 port = free_port(port);
                 if let Err(why) = measure(program, port, plan, duration, series) {
-                    let failure = format!("{name}: {} {why}", program.name);
-                    eprintln!("  {failure}");
-                    failures.push(failure);
+                    eprintln!("  {name}: {} {why}", program.name);
+                    let failure = failures
+                        .entry((*name, program.name))
+                        .or_insert_with(|| (why, 0_usize));
+                    failure.1 += 1;
                 }
             }
         }
     }
+    let failures: Vec<String> = failures
+        .iter()
+        .map(|((scenario, program), (why, count))| match count {
+            1 => format!("{scenario}: {program} {why}"),
+            _ => format!("{scenario}: {program} {why}, and fails in {count} of {rounds} rounds"),
+        })
+        .collect();
     report(&scenarios, &programs, &series, &failures);
 }
 
