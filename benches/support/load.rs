@@ -96,7 +96,7 @@ impl Outcome {
         let counted = self
             .responses
             .iter()
-            .filter(|response| !delays.had(response.due_at, response.arrived_at));
+            .filter(|response| !delays.overlap(response.due_at, response.arrived_at));
         counted
             .map(|response| (response.arrived_at - response.due_at).as_secs_f64() * 1e6)
             .collect()

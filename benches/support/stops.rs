@@ -58,7 +58,7 @@ impl Delays {
     }
 
     /// Whether a response that was due and arrived at these moments had to wait for one of them.
-    pub(crate) fn had(&self, due_at: Instant, arrived_at: Instant) -> bool {
+    pub(crate) fn overlap(&self, due_at: Instant, arrived_at: Instant) -> bool {
         self.0
             .iter()
             .any(|(from, until)| *from < arrived_at && until.is_none_or(|until| due_at < until))
