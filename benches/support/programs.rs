@@ -182,19 +182,21 @@ pub(crate) const FUNCTIONS: [&str; 2] = ["minimal", "hello"];
 const INVOKE: &str = "POST /invoke HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: 58\r\n\r\n\
     {\"customer\":\"Ada\",\"items\":[{\"price_cents\":250,\"count\":2}]}";
 
+/// An example, built as a user builds it. Cargo's own way to build examples adds what the tests need of the library.
+fn function(name: &'static str, features: &[&str], arguments: Arguments) -> Option<Program> {
+    let which = ["--package", "functions", "--bin", name];
+    let program = of_peers(name, TARGET, name, &[&which, features].concat());
+    program.map(|program| Program {
+        arguments,
+        ..program
+    })
+}
+
 /// Examples that do something: an event in JSON, and a REST API over a database in memory.
 pub(crate) fn real_functions() -> Vec<Program> {
-    let example = |name, features, arguments| {
-        let which = ["--example", name, "--features", features];
-        let path = root().join("target").join(TARGET).join("dist/examples");
-        cargo(&root(), &[DIST, &which].concat()).then(|| Program {
-            name,
-            path: path.join(name),
-            arguments,
-        })
-    };
-    let event = example("event", "json", Arguments::Port);
-    let todos = example("todos", "form,json,log", Arguments::Only(":memory:"));
+    let event = function("event", &["--features", "event"], Arguments::Port);
+    let in_memory = Arguments::Only(":memory:");
+    let todos = function("todos", &["--features", "todos"], in_memory);
     let why_not = "does not build; SQLite needs a C compiler for musl (musl-tools)";
     [
         present("event", "does not build", event),
@@ -207,19 +209,10 @@ pub(crate) fn real_functions() -> Vec<Program> {
 
 /// Our programs: the deployed build, the example functions, and the min build if a nightly toolchain is installed.
 pub(crate) fn ours() -> Vec<Program> {
-    for example in FUNCTIONS {
-        assert!(
-            cargo(&root(), &[DIST, &["--example", example]].concat()),
-            "{example} builds"
-        );
-    }
-    let target = root().join("target").join(TARGET).join("dist");
     let mut programs = vec![bootstrap()];
-    programs.extend(FUNCTIONS.map(|name| Program {
-        name,
-        path: target.join("examples").join(name),
-        arguments: Arguments::Port,
-    }));
+    programs.extend(
+        FUNCTIONS.map(|name| function(name, &[], Arguments::Port).expect("an example builds")),
+    );
     let min = root().join("target/min/bootstrap");
     let min = build(&root(), ".ci/build-min", &[]).then_some(Program {
         name: "bootstrap-min",
@@ -232,15 +225,10 @@ pub(crate) fn ours() -> Vec<Program> {
 
 /// Servers with a WebSocket that echoes: axum's, and ours.
 pub(crate) fn web_sockets() -> Vec<Program> {
-    assert!(
-        cargo(&root(), &[DIST, &["--example", "tour"]].concat()),
-        "the tour builds"
-    );
-    let target = root().join("target").join(TARGET).join("dist");
+    let tour = function("tour", &["--features", "tour"], Arguments::Port);
     let tour = Program {
         name: "coldstart",
-        path: target.join("examples/tour"),
-        arguments: Arguments::Port,
+        ..tour.expect("the tour builds")
     };
     let axum = peer("axum", "peer-axum-ws", TARGET).expect("axum builds");
     vec![axum, tour]
