@@ -20,7 +20,7 @@ use core::ptr;
 use core::sync::atomic::{AtomicBool, AtomicPtr, Ordering};
 use std::alloc::System;
 
-use crate::limits::{ARENA_BLOCK_MAX, ARENA_LEN, READ_LEN_MAX};
+use crate::limits::{ARENA_BLOCK_MAX, ARENA_LEN};
 
 /// The sizes of small blocks are multiples of it, and the addresses of all.
 const STEP: usize = 16;
@@ -44,9 +44,8 @@ const CLASSES: usize = SMALL_CLASSES + (ARENA_BLOCK_MAX - SMALL_MAX) / LONG_STEP
 /// ```
 ///
 /// It is for static programs for musl. Blocks of up to 4 KiB of the main thread come from 64 KiB of the program's data, which are
-/// resident once they have been used, and stay so; the server's read buffer has 68 KiB of its own. All others come from the
-/// [`System`] allocator: those of other threads, larger ones, and those beyond these 64 KiB. Any thread may free any block. Threads
-/// other than the main one gain nothing.
+/// resident once they have been used, and stay so. All others come from the [`System`] allocator: those of other threads, larger ones,
+/// and those beyond these 64 KiB. Any thread may free any block. Threads other than the main one gain nothing.
 ///
 /// It checks nothing. A double free or a write to freed memory, which take unsafe code, goes unnoticed; musl's allocator would end
 /// the process.
@@ -71,16 +70,12 @@ struct Free {
 
 /// Memory that belongs to blocks: no byte is looked at but by who has the block.
 #[repr(align(16))]
-struct Memory<const LEN: usize>(UnsafeCell<[MaybeUninit<u8>; LEN]>);
+struct Arena(UnsafeCell<[MaybeUninit<u8>; ARENA_LEN]>);
 
 // SAFETY: it hands out addresses alone.
-unsafe impl<const LEN: usize> Sync for Memory<LEN> {}
+unsafe impl Sync for Arena {}
 
-impl<const LEN: usize> Memory<LEN> {
-    const fn new() -> Self {
-        Self(UnsafeCell::new([MaybeUninit::zeroed(); LEN]))
-    }
-
+impl Arena {
     #[inline]
     const fn start(&self) -> *mut u8 {
         self.0.get().cast()
@@ -88,21 +83,13 @@ impl<const LEN: usize> Memory<LEN> {
 
     #[inline]
     fn contains(&self, block: *mut u8) -> bool {
-        block.addr().wrapping_sub(self.start().addr()) < LEN
+        block.addr().wrapping_sub(self.start().addr()) < ARENA_LEN
     }
 }
 
-// Each has a section of its own, so that `.cargo/start.ld` can place them after what all starts touch.
-#[cfg_attr(target_os = "linux", unsafe(link_section = ".bss.arena.small"))]
-static SMALL: Memory<ARENA_LEN> = Memory::new();
-
-/// For the one large block of each program, which it has from its start to its end: the read buffer. It is zero, and touched as far as
-/// the longest read alone.
-#[cfg_attr(target_os = "linux", unsafe(link_section = ".bss.arena.large"))]
-static LARGE: Memory<READ_LEN_MAX> = Memory::new();
-
-/// No code has had it yet. It is handed out once.
-static IS_LARGE_NEW: AtomicBool = AtomicBool::new(true);
+// It has a section of its own, so that `.cargo/start.ld` can place it after what all starts touch.
+#[cfg_attr(target_os = "linux", unsafe(link_section = ".bss.arena"))]
+static ARENA: Arena = Arena(UnsafeCell::new([MaybeUninit::zeroed(); ARENA_LEN]));
 
 /// What only the owner looks at.
 struct Blocks {
@@ -199,7 +186,7 @@ impl Blocks {
         }
         self.used.set(end);
         // SAFETY: it is within the memory.
-        Some(unsafe { SMALL.start().add(at) })
+        Some(unsafe { ARENA.start().add(at) })
     }
 
     fn take_returned(&self) {
@@ -257,11 +244,9 @@ unsafe impl GlobalAlloc for Allocator {
 
     #[inline(never)]
     unsafe fn dealloc(&self, block: *mut u8, layout: Layout) {
-        if !SMALL.contains(block) {
-            if !LARGE.contains(block) {
-                // SAFETY: it is the system allocator's then, and the caller has it with this layout.
-                unsafe { System.dealloc(block, layout) };
-            }
+        if !ARENA.contains(block) {
+            // SAFETY: it is the system allocator's then, and the caller has it with this layout.
+            unsafe { System.dealloc(block, layout) };
             return;
         }
         if let Some(class) = class_of(layout) {
@@ -276,10 +261,6 @@ unsafe impl GlobalAlloc for Allocator {
     #[inline(never)]
     unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
         if class_of(layout).is_none() {
-            let is_large = layout.size() <= READ_LEN_MAX && layout.align() <= STEP;
-            if is_large && is_owner() && IS_LARGE_NEW.swap(false, Ordering::Relaxed) {
-                return LARGE.start();
-            }
             // Fresh pages are zero, and the system allocator does not touch them.
             // SAFETY: as the caller promises.
             return unsafe { System.alloc_zeroed(layout) };
@@ -295,14 +276,13 @@ unsafe impl GlobalAlloc for Allocator {
 
     #[inline(never)]
     unsafe fn realloc(&self, block: *mut u8, layout: Layout, size: usize) -> *mut u8 {
-        let is_small = SMALL.contains(block);
-        if !is_small && !LARGE.contains(block) {
+        if !ARENA.contains(block) {
             // SAFETY: as in `dealloc`.
             return unsafe { System.realloc(block, layout, size) };
         }
         // SAFETY: the caller promises a size that is valid for the alignment.
         let wanted = unsafe { Layout::from_size_align_unchecked(size, layout.align()) };
-        if is_small && class_of(wanted) == class_of(layout) {
+        if class_of(wanted) == class_of(layout) {
             return block;
         }
         // SAFETY: as the caller promises.
@@ -328,9 +308,7 @@ mod tests {
     use core::alloc::{GlobalAlloc as _, Layout};
     use core::slice;
 
-    use super::{
-        ARENA_BLOCK_MAX, Allocator, CLASSES, LARGE, READ_LEN_MAX, SMALL, STEP, class_of, len_of,
-    };
+    use super::{ARENA, ARENA_BLOCK_MAX, Allocator, CLASSES, STEP, class_of, len_of};
     use crate::sim::scaled;
 
     const ALLOCATOR: Allocator = Allocator::new();
@@ -384,7 +362,7 @@ mod tests {
         }
 
         fn is_small(&self) -> bool {
-            SMALL.contains(self.start)
+            ARENA.contains(self.start)
         }
     }
 
@@ -424,7 +402,7 @@ mod tests {
     #[test]
     fn the_first_thread_has_the_blocks_and_others_give_them_back() {
         other_threads_free_but_have_none();
-        zeroed_memory_is_zero_and_the_large_block_is_for_one();
+        zeroed_memory_is_zero();
         // From here on all of the memory is in lists.
         what_does_not_fit_is_the_systems();
         blocks_are_used_again_and_moved_and_never_shared();
@@ -465,22 +443,11 @@ mod tests {
         blocks.into_iter().for_each(Block::free);
     }
 
-    fn zeroed_memory_is_zero_and_the_large_block_is_for_one() {
+    fn zeroed_memory_is_zero() {
         Block::new(100, 0xff).free();
-        zeroed(100).free();
-        let mut large = zeroed(READ_LEN_MAX);
-        assert!(LARGE.contains(large.start));
-        let second = zeroed(READ_LEN_MAX);
-        assert!(!LARGE.contains(second.start) && !second.is_small());
-        second.free();
-        large.byte = 3;
-        unsafe { large.start.write_bytes(3, READ_LEN_MAX) };
-        large.grow(2 * READ_LEN_MAX);
-        assert!(!LARGE.contains(large.start));
-        large.free();
-        let third = zeroed(READ_LEN_MAX);
-        assert!(!LARGE.contains(third.start), "it was used");
-        third.free();
+        for len in [100, ARENA_BLOCK_MAX + 1] {
+            zeroed(len).free();
+        }
     }
 
     fn other_threads_free_but_have_none() {
@@ -523,7 +490,7 @@ mod tests {
         );
         let aligned = Layout::from_size_align(64, 64).expect("a layout");
         let start = unsafe { ALLOCATOR.alloc(aligned) };
-        assert!(start.addr() % 64 == 0 && !SMALL.contains(start));
+        assert!(start.addr() % 64 == 0 && !ARENA.contains(start));
         unsafe { ALLOCATOR.dealloc(start, aligned) };
     }
 }

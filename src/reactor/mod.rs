@@ -13,6 +13,7 @@ mod interleavings;
 mod mailbox;
 #[cfg(feature = "_sim")]
 mod meter;
+mod read_buffer;
 mod reports;
 mod scratch;
 mod send_queue;

@@ -1,9 +1,10 @@
 //! Buffers that a worker has once, and its sessions use in turn.
 
 use crate::h1::{DateLine, HeadIndex, Wanted, imf_fixdate};
-use crate::limits::{READ_LEN_MAX, READ_TOGETHER_LEN_MAX, READS_TOGETHER_MAX};
+use crate::limits::{READ_TOGETHER_LEN_MAX, READS_TOGETHER_MAX};
 use crate::os::Key;
 
+use super::read_buffer::ReadBuffer;
 use super::send_queue::SendQueue;
 
 /// Buffers that are in use only while a session is driven.
@@ -15,7 +16,7 @@ pub(super) struct Scratch {
     /// Memory of an empty list, which the mailbox and the phases use in turn.
     pub(super) keys: Vec<Key>,
     pub(super) date: Date,
-    read: Vec<u8>,
+    read: Option<ReadBuffer>,
     /// What was read from several sessions in one go, until each is driven. Not `read`: the sessions driven before may read
     /// again.
     pieces: Vec<u8>,
@@ -29,12 +30,12 @@ impl Scratch {
             out: SendQueue::default(),
             keys: Vec::new(),
             date: Date::default(),
-            read: Vec::new(),
+            read: None,
             pieces: Vec::new(),
         }
     }
 
-    /// Allocates the read buffer and touches its first page, while there is no request yet that would have to wait for it.
+    /// Gets the read buffer and touches its first page, while there is no request yet that would have to wait for it.
     pub(super) fn prepare(&mut self) {
         let mut buffer = self.take_read_buffer();
         if let Some(first) = buffer.first_mut() {
@@ -44,16 +45,12 @@ impl Scratch {
     }
 
     /// Takes the read buffer. The caller gives it back with [`put_read_buffer`](Self::put_read_buffer).
-    pub(super) fn take_read_buffer(&mut self) -> Vec<u8> {
-        if self.read.is_empty() {
-            vec![0; READ_LEN_MAX]
-        } else {
-            std::mem::take(&mut self.read)
-        }
+    pub(super) fn take_read_buffer(&mut self) -> ReadBuffer {
+        self.read.take().unwrap_or_else(ReadBuffer::new)
     }
 
-    pub(super) fn put_read_buffer(&mut self, buffer: Vec<u8>) {
-        self.read = buffer;
+    pub(super) fn put_read_buffer(&mut self, buffer: ReadBuffer) {
+        self.read = Some(buffer);
     }
 
     /// Takes the buffer for reading from several sessions, [`READ_TOGETHER_LEN_MAX`] bytes each. The caller gives it back

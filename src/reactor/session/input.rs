@@ -52,18 +52,18 @@ impl<S> Session<S> {
 impl<O: Os, H: Handler> Driver<'_, O, H> {
     /// Reads once, and parses what was read as far as possible.
     pub(super) fn read(&mut self) -> Result<(), Fault> {
-        let mut own = Vec::new();
+        let mut own = None;
         let Received { buffer, outcome } = self.received.take().unwrap_or_else(|| {
-            own = self.context.scratch.take_read_buffer();
-            let outcome = self.context.os.receive(&self.session.socket, &mut own);
+            let own = own.insert(self.context.scratch.take_read_buffer());
+            let outcome = self.context.os.receive(&self.session.socket, own);
             Received {
-                buffer: &own,
+                buffer: own,
                 outcome,
             }
         });
         // One call, so that it is compiled in place.
         let done = self.on_received(outcome, buffer);
-        if !own.is_empty() {
+        if let Some(own) = own {
             self.context.scratch.put_read_buffer(own);
         }
         done
