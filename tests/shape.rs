@@ -184,7 +184,7 @@ fn between_listen_and_the_first_poll_runs_only_what_the_poll_needs() {
         signal,
         signal,
         // Only process 1 has orphans to wait for.
-        "getpid",
+        "gettid",
         "epoll_create1",
         "epoll_ctl",
         "epoll_ctl",
@@ -198,27 +198,36 @@ fn between_listen_and_the_first_poll_runs_only_what_the_poll_needs() {
 #[test]
 fn a_start_and_a_first_response_touch_few_pages() {
     // An unoptimised, dynamically linked build takes 90 and 110 faults: a buffer filled too early, or a thread,
-    // shows. `.ci/check-dist` sets DEPLOYED to the deployed build, where each page counts; its limit has room for
-    // the two faults by which starts differ with the placement of the stack.
+    // shows. `.ci/check-dist` sets DEPLOYED to the deployed build, where each page counts.
     let deployed = std::env::var_os("DEPLOYED");
     let (listening_max, responded_max) = match deployed {
-        Some(_) => (11, 11),
+        Some(_) => (8, 8),
         None => (110, 140),
     };
     let program = deployed.unwrap_or_else(|| BOOTSTRAP.into());
+    // Starts differ by two faults or three, with the placement of the stack: the least of some counts.
+    let starts = (0..8).map(|_| faults_of_start(&program));
+    let (listening, responded) = starts
+        .reduce(|one, other| (one.0.min(other.0), one.1.min(other.1)))
+        .expect("there are some");
+    eprintln!("{listening} page faults until listen, {responded} until the first response");
+    assert!(listening <= listening_max, "{listening} page faults");
+    assert!(responded <= responded_max, "{responded} page faults");
+}
+
+/// Until it listens, and until it has responded.
+fn faults_of_start(program: &OsStr) -> (u64, u64) {
     let (mut server, address) = Process::serve(|port| {
-        let mut command = Command::new(&program);
+        let mut command = Command::new(program);
         command.args(["--port", &port.to_string()]);
         command
     });
     let listening = page_faults(server.id);
     let mut client = Client::connect(address);
-    assert_eq!(client.request(get("/hello")).status, 200);
+    assert_eq!(client.request(get("/hello")).status, 200, "it responds");
     let responded = page_faults(server.id);
-    eprintln!("{listening} page faults until listen, {responded} until the first response");
-    assert!(listening <= listening_max, "{listening} page faults");
-    assert!(responded <= responded_max, "{responded} page faults");
-    assert_eq!(server.stop(), Some(0));
+    assert_eq!(server.stop(), Some(0), "it stops");
+    (listening, responded)
 }
 
 /// The calls that write a first line. Before Linux 6.4 a write to a pipe cannot be told not to wait.

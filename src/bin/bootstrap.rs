@@ -133,12 +133,19 @@ impl Handler for Pages {
 const METHODS: [&str; 7] = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"];
 
 fn page(request: &Request<'_>) -> Response {
-    let method = request.method();
-    let is_read = matches!(method, "GET" | "HEAD");
-    let (status, text) = match request.path() {
-        "/" | "/hello" if is_read => (Status::OK, "Hello, World!"),
-        "/healthz" if is_read => (Status::OK, "ok"),
-        ECHO => return echo(request),
+    let is_read = matches!(request.method(), "GET" | "HEAD");
+    match request.path() {
+        "/" | "/hello" if is_read => Response::text("Hello, World!"),
+        "/healthz" if is_read => Response::text("ok"),
+        ECHO => echo(request),
+        path => refuse(request.method(), path),
+    }
+}
+
+/// What no page responds to.
+#[cold]
+fn refuse(method: &str, path: &str) -> Response {
+    let (status, text) = match path {
         // Load balancers probe with OPTIONS.
         "/" | "/hello" | "/healthz" | "*" if method == "OPTIONS" => {
             return allow(Status::NO_CONTENT);
@@ -157,6 +164,7 @@ fn allow(status: Status) -> Response {
 }
 
 /// Responds with the request's body and content type.
+#[cfg_attr(not(smallest), inline(never))]
 fn echo(request: &Request<'_>) -> Response {
     let response = Response::new(Status::OK).body(request.body_bytes());
     let content_type = request.headers().bytes("content-type");

@@ -94,10 +94,15 @@ pub(super) fn text(value: OsString) -> Option<String> {
 
 /// A port in decimal digits; `source` is named in the error.
 pub(crate) fn parse_port(source: &str, value: &str) -> Result<u16, StartError> {
-    h1::parse_port(value.as_bytes()).ok_or_else(|| StartError::InvalidPort {
+    h1::parse_port(value.as_bytes()).ok_or_else(|| invalid_port(source, value))
+}
+
+#[cold]
+fn invalid_port(source: &str, value: &str) -> StartError {
+    StartError::InvalidPort {
         source: source.to_owned(),
         value: value.to_owned(),
-    })
+    }
 }
 
 #[cfg(test)]

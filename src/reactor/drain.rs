@@ -23,16 +23,22 @@ impl<O: Os, H: Handler> Reactor<O, H> {
         if let Phase::Draining(until) = self.phase
             && (self.is_idle() || until <= self.os.now())
         {
-            let cut = self.count_busy();
-            for key in self.table.keys() {
-                self.close(key);
-            }
-            self.leave_tasks();
-            self.phase = Phase::Stopped;
-            self.observer.on(ServerEvent::Stopped(cut));
+            self.end_drain();
         }
     }
 
+    #[cold]
+    fn end_drain(&mut self) {
+        let cut = self.count_busy();
+        for key in self.table.keys() {
+            self.close(key);
+        }
+        self.leave_tasks();
+        self.phase = Phase::Stopped;
+        self.observer.on(ServerEvent::Stopped(cut));
+    }
+
+    #[cold]
     fn begin_drain(&mut self, until: Instant) {
         self.phase = Phase::Draining(until);
         self.accept_backlog(self.os.now().after(DRAIN_ACCEPT).min(until));

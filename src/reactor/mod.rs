@@ -22,6 +22,7 @@ mod settings;
 mod table;
 mod tasks;
 mod thread;
+mod unfinished;
 
 use core::time::Duration;
 use std::sync::Arc;
@@ -249,6 +250,7 @@ impl<O: Os, H: Handler> Reactor<O, H> {
 
     /// Closes a connection that waits for a request, where that is wanted: one that has never sent anything, else the one
     /// that has been idle for longest. Its socket is read once more, so that a request that has arrived is not lost.
+    #[cold]
     fn evict_idle(&mut self) -> bool {
         let mut kept = None;
         while let Some(slot) = self.deadlines.oldest_idle()
@@ -270,6 +272,7 @@ impl<O: Os, H: Handler> Reactor<O, H> {
 
     /// Readiness is reported once per edge, so no event will follow: accepting is tried again on each close, and after a
     /// while.
+    #[cold]
     fn on_exhausted(&mut self, fault: Fault) {
         let now = self.os.now();
         self.accepting = Accepting::Exhausted(now.after(EXHAUSTED_RETRY));
@@ -278,26 +281,6 @@ impl<O: Os, H: Handler> Reactor<O, H> {
                 Fault::Other(number) => ServerEvent::AcceptFailed(number),
                 Fault::Again | Fault::Gone | Fault::Exhausted => ServerEvent::DescriptorsExhausted,
             });
-        }
-    }
-
-    /// Lists the sessions that were woken, each once, however often: `flush` drives them.
-    fn mail(&mut self, found: &[Occurrence]) {
-        if !found.contains(&Occurrence::Wake) && !self.shared.mailbox.is_posted_here() {
-            return;
-        }
-        let mut keys = std::mem::take(&mut self.scratch.keys);
-        self.shared.mailbox.take(&mut keys);
-        for key in keys.drain(..) {
-            self.list(key);
-        }
-        self.scratch.keys = keys;
-    }
-
-    #[inline(never)]
-    fn list(&mut self, key: Key) {
-        if self.table.find(key).is_some_and(Session::list) {
-            self.unfinished.push(key);
         }
     }
 
@@ -314,6 +297,7 @@ impl<O: Os, H: Handler> Reactor<O, H> {
     }
 
     /// Reads from all sessions that wait for a request, each into its own piece of a buffer, and then drives each.
+    #[inline(never)]
     fn receive_batch(&mut self, batch: &[Occurrence]) {
         let mut received = [None; READS_TOGETHER_MAX];
         let mut buffer = self.scratch.take_pieces();
@@ -340,25 +324,10 @@ impl<O: Os, H: Handler> Reactor<O, H> {
         }
     }
 
-    /// Drives the sessions that were woken, and those whose budget was used up, after all others had their turn.
-    fn flush(&mut self) {
-        if self.unfinished.is_empty() {
-            return;
-        }
-        let spare = std::mem::take(&mut self.scratch.keys);
-        let mut keys = std::mem::replace(&mut self.unfinished, spare);
-        for key in keys.drain(..) {
-            if let Some(session) = self.table.find(key) {
-                session.unlist();
-            }
-            self.drive(key, Trigger::Resume);
-        }
-        self.scratch.keys = keys;
-    }
-
     /// Drives the sessions whose deadlines have passed, after all events: a process that was frozen must not close a
     /// connection with a request. Therefore only deadlines count that had passed when the poll began. A poll may also
     /// report only some of the events, or be interrupted, so each session looks at its socket again before it gives up.
+    #[inline(never)]
     fn expire(&mut self, polled_at: Instant) {
         while let Some((slot, waiting)) = self.deadlines.expired(polled_at) {
             // Disarmed first: the session arms its next deadline.
@@ -464,6 +433,7 @@ impl<O: Os, H: Handler> Reactor<O, H> {
     }
 
     /// Gives an upgraded socket to a thread of its own.
+    #[cold]
     fn hand_over(&mut self, key: Key) {
         let upgraded = self.table.find(key).and_then(Session::take_upgrade);
         if let Some(socket) = self.remove(key)

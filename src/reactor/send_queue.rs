@@ -87,6 +87,8 @@ impl SendQueue {
         Ok((offered, sent))
     }
 
+    // Not in place: its slices would be in the frame of all that a session does.
+    #[cfg_attr(not(smallest), inline(never))]
     fn write_pieces<E>(
         &self,
         write: impl FnOnce(&[IoSlice<'_>]) -> Result<usize, E>,

@@ -291,6 +291,8 @@ impl Server {
     /// # Errors
     ///
     /// The address cannot be bound; the error names it and says how to fix it.
+    // Not in place: what it needs of the stack is free again while the server runs.
+    #[cfg_attr(not(smallest), inline(never))]
     pub fn bind(self) -> Result<Bound, StartError> {
         let failed = |error| StartError::from_bind(self.options.address, error);
         let listener = Listener::open(&self.options).map_err(failed)?;

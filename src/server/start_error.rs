@@ -48,6 +48,7 @@ pub enum StartError {
 }
 
 impl StartError {
+    #[cold]
     pub(crate) fn from_bind(address: SocketAddr, error: io::Error) -> Self {
         let kind = error.kind();
         if kind == io::ErrorKind::AddrInUse {

@@ -163,13 +163,18 @@ impl<'a, O: Os, H: Handler> Driver<'a, O, H> {
     /// Takes what was not sent out of the loop's queue, and frees the work if nothing is left of it.
     fn keep_unsent(&mut self) {
         if !self.context.scratch.out.is_empty() {
-            let pending = std::mem::take(&mut self.context.scratch.out);
-            self.session.work().out = pending;
+            self.keep_output();
         }
         let work = self.session.work.as_ref();
         if work.is_some_and(|work| work.is_over()) {
             self.session.work = None;
         }
+    }
+
+    #[cold]
+    fn keep_output(&mut self) {
+        let pending = std::mem::take(&mut self.context.scratch.out);
+        self.session.work().out = pending;
     }
 
     fn drive_open(&mut self) -> Action {
