@@ -1,13 +1,13 @@
 //! Time from spawn to the first byte of the first response, next to a floor and other servers.
 //!
-//! `cargo bench --bench coldstart -- [rounds=40] [cold=10] [only=ours] [also=FILE]`. Each round starts every
+//! `cargo bench --bench coldstart -- [rounds=40] [cold=10] [only=ours|steps] [also=FILE]`. Each round starts every
 //! program in turn, so that noise on the machine hits all of them. `minimal` and `hello` are examples, built as a
 //! user builds a function: `minimal` starts through `coldstart::main!` as `bootstrap` does, `hello` through a plain
 //! `main`. `event` and `todos` are examples that do something: an event in JSON, and a REST API over a database in memory.
 //! `axum` and `axum-coldstart` are one application, on hyper and on this server. ZIP and image are what
 //! `coldstart pack` makes of a program. The child runs on one core;
 //! the prober runs on the other and connects in a busy loop. `also` adds another build of
-//! `bootstrap`.
+//! `bootstrap`. `only=steps` has `bootstrap` beside programs of system calls alone, which ask of the kernel step by step what it does.
 //!
 //! Each program is started from a copy, written in one go as the platform unpacks a ZIP: a linker leaves its file
 //! in the page cache in smaller pieces, of which the kernel maps fewer pages at once. In `cold` rounds the file is
@@ -152,12 +152,18 @@ fn print_line(cells: &[String; COLUMNS.len()]) {
 
 fn all_programs() -> Vec<Program> {
     let mut programs = vec![programs::floor()];
-    programs.extend(programs::ours());
-    programs.extend(programs::real_functions());
-    programs.extend(programs::axum(Under::Coldstart));
-    programs.push(programs::limit());
+    let only = text_setting("only");
+    if only.as_deref() == Some("steps") {
+        programs.extend(programs::steps());
+        programs.push(programs::bootstrap());
+    } else {
+        programs.extend(programs::ours());
+        programs.extend(programs::real_functions());
+        programs.extend(programs::axum(Under::Coldstart));
+        programs.push(programs::limit());
+    }
     programs.extend(text_settings("also").map(|path| programs::also(&path)));
-    if text_setting("only").as_deref() != Some("ours") {
+    if only.is_none() {
         programs.extend(programs::peers());
     }
     for program in &mut programs {

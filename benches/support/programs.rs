@@ -160,6 +160,31 @@ pub(crate) fn floor() -> Program {
     }
 }
 
+/// The floor with more of what a start of ours asks of the kernel, step by step.
+pub(crate) fn steps() -> Vec<Program> {
+    let directory = root().join("benches/floor");
+    let build = |name, features| {
+        // Each has a directory of its own, since all have one name there.
+        let built = directory.join("target").join(name);
+        let into = ["--target-dir", built.to_str().expect("a path of text")];
+        let which = ["--release", "--bin", "steps", "--features", features];
+        assert!(
+            cargo(&directory, &[which.as_slice(), &into].concat()),
+            "the floor's steps build"
+        );
+        Program {
+            name,
+            path: built.join("release/steps"),
+            arguments: Arguments::Port,
+        }
+    };
+    vec![
+        build("+ epoll", ""),
+        build("+ calls", "calls"),
+        build("+ memory", "memory"),
+    ]
+}
+
 const DIST: &[&str] = &["--profile", "dist", "--target", TARGET];
 
 /// What users deploy.

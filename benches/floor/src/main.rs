@@ -3,7 +3,11 @@
 #![no_std]
 #![no_main]
 
-use core::arch::{asm, global_asm};
+mod system;
+
+use core::arch::global_asm;
+
+use system::{call, port_of};
 
 const GREETING: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Length: 13\r\n\r\nHello, World!";
 
@@ -19,27 +23,10 @@ const EXIT: usize = 60;
 
 global_asm!(".globl _start", "_start:", "mov rdi, rsp", "and rsp, -16", "call {serve}", serve = sym serve);
 
-fn call(number: usize, arguments: [usize; 5]) -> usize {
-    let result;
-    // SAFETY: the kernel's calling convention; pointers among the arguments are valid for the call.
-    unsafe {
-        asm!("syscall", inlateout("rax") number => result, in("rdi") arguments[0], in("rsi") arguments[1],
-            in("rdx") arguments[2], in("r10") arguments[3], in("r8") arguments[4], lateout("rcx") _, lateout("r11") _);
-    }
-    result
-}
-
 /// `stack` is what the kernel passes to a program: the argument count, then pointers to the arguments.
 unsafe extern "C" fn serve(stack: *const *const u8) -> ! {
-    let mut port = 0_u16;
     // SAFETY: the program is started with the port as its first argument.
-    unsafe {
-        let mut digit = *stack.add(2);
-        while *digit != 0 {
-            port = port.wrapping_mul(10).wrapping_add(u16::from(*digit - b'0'));
-            digit = digit.add(1);
-        }
-    }
+    let port = unsafe { port_of(*stack.add(2)) };
     let [high, low] = port.to_be_bytes();
     let address = [2_u8, 0, high, low, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
     let one = 1_u32;
@@ -53,7 +40,10 @@ unsafe extern "C" fn serve(stack: *const *const u8) -> ! {
     loop {
         let socket = call(ACCEPT, [listener, 0, 0, 0, 0]);
         call(READ, [socket, buffer.as_mut_ptr().addr(), 1024, 0, 0]);
-        call(WRITE, [socket, GREETING.as_ptr().addr(), GREETING.len(), 0, 0]);
+        call(
+            WRITE,
+            [socket, GREETING.as_ptr().addr(), GREETING.len(), 0, 0],
+        );
         call(CLOSE, [socket, 0, 0, 0, 0]);
     }
 }
