@@ -28,7 +28,7 @@ impl fmt::Display for DisplayAddress<'_> {
 }
 
 /// RFC 5952 §4: the longest run of at least two zeros is left out; of equal runs, the first.
-#[cold]
+#[cfg_attr(not(smallest), cold)]
 fn write_v6(formatter: &mut fmt::Formatter<'_>, address: &SocketAddrV6) -> fmt::Result {
     let groups = address.ip().segments();
     let (mut left_out, mut longest) = (0..0, 1);

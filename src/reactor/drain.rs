@@ -13,32 +13,32 @@ use super::{Accepting, Reactor};
 impl<O: Os, H: Handler> Reactor<O, H> {
     /// Begins to drain when a stop is requested, and stops when all connections are closed or time is up.
     pub(super) fn stop(&mut self) {
+        if self.phase != Phase::Serving || self.os.is_stop_wanted() {
+            self.go_on_stopping();
+        }
+    }
+
+    /// After a stop was requested.
+    #[cfg_attr(not(smallest), inline(never))]
+    fn go_on_stopping(&mut self) {
         match self.phase {
-            Phase::Serving if self.os.is_stop_wanted() => {
+            Phase::Serving => {
                 self.begin_drain(self.os.now().after(self.settings.timeouts.drain));
             }
             Phase::Stopping(until) => self.begin_drain(until),
-            Phase::Serving | Phase::Draining(_) | Phase::Stopped => {}
+            Phase::Draining(_) | Phase::Stopped => {}
         }
-        if let Phase::Draining(until) = self.phase
-            && (self.is_idle() || until <= self.os.now())
-        {
-            self.end_drain();
+        if self.is_idle() || self.is_drain_over() {
+            let cut = self.count_busy();
+            for key in self.table.keys() {
+                self.close(key);
+            }
+            self.leave_tasks();
+            self.phase = Phase::Stopped;
+            self.observer.on(ServerEvent::Stopped(cut));
         }
     }
 
-    #[cold]
-    fn end_drain(&mut self) {
-        let cut = self.count_busy();
-        for key in self.table.keys() {
-            self.close(key);
-        }
-        self.leave_tasks();
-        self.phase = Phase::Stopped;
-        self.observer.on(ServerEvent::Stopped(cut));
-    }
-
-    #[cold]
     fn begin_drain(&mut self, until: Instant) {
         self.phase = Phase::Draining(until);
         self.accept_backlog(self.os.now().after(DRAIN_ACCEPT).min(until));
