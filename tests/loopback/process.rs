@@ -244,6 +244,15 @@ pub(crate) fn page_faults(id: u32) -> u64 {
         .expect("a number")
 }
 
+/// How much of a process's code is mapped, in kB. The kernel maps the pages around each that is touched.
+pub(crate) fn code_mapped(id: u32) -> u64 {
+    let maps = fs::read_to_string(format!("/proc/{id}/smaps")).expect("a process");
+    let (_, code) = maps.split_once(" r-xp ").expect("there is code");
+    let resident = field_of(code, "Rss").expect("the kernel counts it");
+    let number = resident.trim_end_matches(" kB").parse();
+    number.expect("a number")
+}
+
 /// CPU time of a process so far, in hundredths of a second.
 pub(crate) fn processor_ticks(id: u32) -> u64 {
     let stat = fs::read_to_string(format!("/proc/{id}/stat")).expect("a process");
