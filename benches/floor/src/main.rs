@@ -7,19 +7,11 @@ mod system;
 
 use core::arch::global_asm;
 
-use system::{call, port_of};
-
-const GREETING: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Length: 13\r\n\r\nHello, World!";
+use system::{BIND, EXIT, GREETING, LISTEN, SETSOCKOPT, SOCKET, WRITE, call, port_of};
 
 const READ: usize = 0;
-const WRITE: usize = 1;
 const CLOSE: usize = 3;
-const SOCKET: usize = 41;
 const ACCEPT: usize = 43;
-const BIND: usize = 49;
-const LISTEN: usize = 50;
-const SETSOCKOPT: usize = 54;
-const EXIT: usize = 60;
 
 global_asm!(".globl _start", "_start:", "mov rdi, rsp", "and rsp, -16", "call {serve}", serve = sym serve);
 
