@@ -1,5 +1,6 @@
 //! The smallest function with the fastest start: `cargo build --profile dist --target x86_64-unknown-linux-musl --example
-//! minimal`. The benchmarks compare it with `bootstrap`.
+//! minimal`. So built it has what the library's own tests need as well; the benchmarks build it as a project of its own, and
+//! compare it with `bootstrap`.
 #![cfg_attr(not(test), no_main)]
 
 use coldstart::{Request, Response};

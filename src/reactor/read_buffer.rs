@@ -30,7 +30,7 @@ impl ReadBuffer {
     fn of(first: &'static StaticMutex<[u8; READ_LEN_MAX]>) -> Self {
         // The smallest build saves the code: its allocator maps pages of its own for a large block.
         let is_wanted = cfg!(not(smallest));
-        // After a loop has panicked, it belongs to none.
+        // After a panic while it was read into, no loop gets it again.
         let first = is_wanted.then(|| first.try_lock().ok()).flatten();
         Self(first.map_or_else(|| Memory::Own(vec![0; READ_LEN_MAX]), Memory::First))
     }
