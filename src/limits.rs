@@ -22,6 +22,9 @@ pub(crate) const READ_LEN_MAX: usize = 68 * 1024 - 20;
 pub(crate) const ARENA_LEN: usize = 64 * 1024;
 /// The largest block in it. A few larger ones would take the room of all others.
 pub(crate) const ARENA_BLOCK_MAX: usize = 4096;
+/// What the first sessions, the lines of a head and a first response get, in bytes. musl's allocator has blocks of up to this
+/// length in the page of all smaller ones, and maps another page for longer ones.
+pub(crate) const FIRST_BLOCK_LEN: usize = 236;
 /// An empty table of sessions keeps its memory up to this many slots: those of a small function, for which it is never freed.
 pub(crate) const SLOTS_KEPT: u32 = 256;
 /// Types of values whose memory a loop keeps for the next one: a handler of its own for each.

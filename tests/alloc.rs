@@ -33,7 +33,13 @@ thread_local! {
     static COUNT: Cell<u64> = const { Cell::new(0) };
     /// Bytes that the thread has allocated, less those that it has freed.
     static LIVE: Cell<usize> = const { Cell::new(0) };
+    /// Allocations of [`LONG_LENS`].
+    static LONG: Cell<u64> = const { Cell::new(0) };
 }
+
+/// Blocks for which musl's allocator maps another page, because the page of all smaller ones has no room for them. Read buffers are longer:
+/// the first loop has one without an allocation, and of all tests one has the first loop.
+const LONG_LENS: core::ops::Range<usize> = 237..64 * 1024;
 
 /// What an allocator takes for each allocation beside its bytes.
 const OVERHEAD: usize = 16;
@@ -46,6 +52,7 @@ static COUNTING: Counting = Counting;
 
 fn count(len: usize) {
     COUNT.set(COUNT.get() + 1);
+    LONG.set(LONG.get() + u64::from(LONG_LENS.contains(&len)));
     LIVE.set(LIVE.get().wrapping_add(len + OVERHEAD));
 }
 
@@ -158,6 +165,30 @@ fn what_a_thread_allocates_is_counted() {
     drop(std::hint::black_box(vec![0_u8; 100]));
     drop(std::hint::black_box(Box::new(1)));
     assert_eq!(COUNT.get() - before, 2);
+}
+
+#[test]
+fn until_a_first_response_one_block_is_long() {
+    let seen = Arc::new(Mutex::new(Vec::new()));
+    let noted = Arc::clone(&seen);
+    let note = move |_: &Request<'_>| {
+        noted.lock().expect("no panic").push(LONG.get());
+        "hello\n"
+    };
+    // Without an observer, which may allocate.
+    let bound = on_loopback().bind().expect("a port is free");
+    let (address, stopper) = (bound.local_address(), bound.stopper());
+    std::thread::scope(|scope| {
+        let served = scope.spawn(|| bound.run_handler(Function(note)));
+        let mut client = Client::connect(address);
+        for _ in 0..2 {
+            assert_eq!(client.request(get("/")).status, 200);
+        }
+        stopper.stop();
+        served.join().expect("no panic").expect("it serves");
+    });
+    // The list that the kernel puts its events into; then that of the simulation's meters, which only tests have.
+    assert_eq!(*seen.lock().expect("no panic"), [1, 2]);
 }
 
 #[test]

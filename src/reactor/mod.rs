@@ -132,6 +132,7 @@ impl<O: Os, H: Handler> Reactor<O, H> {
         // Grows as needed; a few fit into the heap's first page.
         let mut found = Vec::with_capacity(EVENTS_KEPT);
         self.scratch.prepare();
+        self.table.prepare();
         while self.phase != Phase::Stopped {
             self.turn(&mut found)?;
         }

@@ -1,7 +1,7 @@
 //! Buffers that a worker has once, and its sessions use in turn.
 
 use crate::h1::{DateLine, HeadIndex, Wanted, imf_fixdate};
-use crate::limits::{READ_TOGETHER_LEN_MAX, READS_TOGETHER_MAX};
+use crate::limits::{FIRST_BLOCK_LEN, READ_TOGETHER_LEN_MAX, READS_TOGETHER_MAX};
 use crate::os::Key;
 
 use super::read_buffer::ReadBuffer;
@@ -35,8 +35,16 @@ impl Scratch {
         }
     }
 
-    /// Gets the read buffer and touches its first page, while there is no request yet that would have to wait for it.
+    /// Gets the memory that a first request needs, and touches the first page of the read buffer, while there is no request yet that
+    /// would have to wait for it.
     pub(super) fn prepare(&mut self) {
+        // The smallest build has no room for it.
+        if let Some(index) = &mut self.index
+            && cfg!(not(smallest))
+        {
+            index.prepare();
+            self.out.run().reserve_exact(FIRST_BLOCK_LEN);
+        }
         let mut buffer = self.take_read_buffer();
         if let Some(first) = buffer.first_mut() {
             *first = 1;

@@ -1,6 +1,6 @@
 //! Slots with generations: an event for a session that has ended finds nothing.
 
-use crate::limits::SLOTS_KEPT;
+use crate::limits::{FIRST_BLOCK_LEN, SLOTS_KEPT};
 use crate::os::Key;
 
 /// What a table keeps. It holds its slot's generation: a slot of its own has padding, for each connection.
@@ -57,6 +57,13 @@ impl<T: Kept> Table<T> {
 
     pub(super) const fn is_empty(&self) -> bool {
         self.len == 0
+    }
+
+    /// Has memory for the first sessions. The smallest build has no room for it.
+    pub(super) fn prepare(&mut self) {
+        if cfg!(not(smallest)) {
+            self.reserve(FIRST_BLOCK_LEN / size_of::<Slot<T>>());
+        }
     }
 
     /// Has address space for this many sessions at once, if there is so much: a table that grows in steps leaves holes.

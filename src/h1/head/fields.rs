@@ -1,6 +1,6 @@
 //! The positions of a head's field lines, and which of them have names that are looked for in every head.
 
-use crate::limits::HEAD_LEN_CEILING;
+use crate::limits::{FIRST_BLOCK_LEN, HEAD_LEN_CEILING};
 
 /// A half-open range of bytes in a head.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -121,8 +121,8 @@ impl Names {
     }
 }
 
-/// Lines for which memory is made at once.
-const GROWTH: usize = 32;
+/// Lines for which memory is made at once: as many as the platform sends, and one more.
+const GROWTH: usize = FIRST_BLOCK_LEN / size_of::<FieldSpan>();
 /// Lines that have a bit. If there are more, all are looked at.
 const BITS: usize = 64;
 
@@ -242,10 +242,6 @@ impl Fields {
         self.usual = lines;
         self.unusual = lines;
         self.handler = lines;
-    }
-
-    pub(super) const fn len(&self) -> usize {
-        self.len
     }
 
     pub(super) fn all(&self) -> &[FieldSpan] {

@@ -55,6 +55,11 @@ impl HeadIndex {
         }
     }
 
+    /// Makes memory for the lines of a usual head.
+    pub(crate) fn prepare(&mut self) {
+        self.fields.grow();
+    }
+
     /// Names and values of the fields of `section`, which must be the one that was indexed.
     pub(in crate::h1) fn fields_of<'a>(
         &self,

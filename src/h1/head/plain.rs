@@ -75,7 +75,7 @@ fn index_usual_fields(
         if input.get(at..)?.starts_with(b"\r\n") {
             return Some(at.wrapping_add(2));
         }
-        if !fields.is_full() || fields.len() >= limits.headers_max {
+        if !fields.is_full() {
             return None;
         }
         fields.grow();
