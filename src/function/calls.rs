@@ -199,7 +199,7 @@ impl<H: Handler> Handler for Calls<H> {
             return Accept::Respond(self.respond(call, id, request));
         }
         if self.contract.markers == Markers::On || self.contract.health.is_some() {
-            return accept_then_call(self, request);
+            return self.accept_in_steps(request);
         }
         self.accept_http(id, request)
     }
@@ -245,6 +245,11 @@ impl<H: Handler> Calls<H> {
             accept = self.mark_stream(accept, current.unwrap_or(CurrentRequest::NONE));
         }
         accept
+    }
+
+    #[cfg_attr(not(smallest), inline(never))] // It has several outcomes, which would be beneath each call.
+    fn accept_in_steps(&mut self, request: &Request<'_>) -> Accept {
+        accept_then_call(self, request)
     }
 
     fn respond(&mut self, call: Call, id: Option<&[u8]>, request: &Request<'_>) -> Outcome {

@@ -89,8 +89,19 @@ pub(crate) struct Reactor<O: Os, H> {
 }
 
 impl<O: Os, H: Handler> Reactor<O, H> {
-    /// A loop that serves `os` with `handler`; `wake` makes its poll return, from any thread.
+    /// As [`new`](Self::new), to be dropped where it is. To pass it to what drops it would be to move it, which takes as much of the
+    /// stack again, beneath each request.
     #[inline(never)]
+    pub(crate) fn in_place(
+        os: O,
+        handler: H,
+        setup: Setup,
+        wake: impl Fn() + Send + Sync + 'static,
+    ) -> Option<Self> {
+        Some(Self::new(os, handler, setup, wake))
+    }
+
+    /// A loop that serves `os` with `handler`; `wake` makes its poll return, from any thread.
     pub(crate) fn new(
         os: O,
         handler: H,

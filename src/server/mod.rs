@@ -539,9 +539,9 @@ impl Bound {
             memory: self.memory,
             observer: self.observer,
         };
-        let mut reactor = Reactor::new(os, handler, setup, wake);
-        let outcome = reactor.run();
-        let _ = contain(|| drop(reactor));
+        let mut reactor = Reactor::in_place(os, handler, setup, wake);
+        let outcome = reactor.as_mut().map_or(Ok(()), Reactor::run);
+        let _ = contain(|| reactor = None);
         outcome.map_err(StartError::from_fault)
     }
 }
