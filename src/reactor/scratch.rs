@@ -23,11 +23,18 @@ pub(super) struct Scratch {
 }
 
 impl Scratch {
-    /// For heads in each of which these fields are looked for.
+    /// For heads in each of which these fields are looked for, with memory for a first request and its response.
     pub(super) fn new(wanted: &'static Wanted) -> Self {
+        let mut index = Box::new(HeadIndex::noting(wanted));
+        let mut out = SendQueue::default();
+        // The smallest build has no room for it.
+        if cfg!(not(smallest)) {
+            index.prepare();
+            out.run().reserve_exact(FIRST_BLOCK_LEN);
+        }
         Self {
-            index: Some(Box::new(HeadIndex::noting(wanted))),
-            out: SendQueue::default(),
+            index: Some(index),
+            out,
             keys: Vec::new(),
             date: Date::default(),
             read: None,
@@ -35,16 +42,8 @@ impl Scratch {
         }
     }
 
-    /// Gets the memory that a first request needs, and touches the first page of the read buffer, while there is no request yet that
-    /// would have to wait for it.
+    /// Gets the read buffer and touches its first page, while there is no request yet that would have to wait for it.
     pub(super) fn prepare(&mut self) {
-        // The smallest build has no room for it.
-        if let Some(index) = &mut self.index
-            && cfg!(not(smallest))
-        {
-            index.prepare();
-            self.out.run().reserve_exact(FIRST_BLOCK_LEN);
-        }
         let mut buffer = self.take_read_buffer();
         if let Some(first) = buffer.first_mut() {
             *first = 1;
