@@ -159,6 +159,11 @@ pub(crate) trait Os {
     fn receive(&mut self, socket: &Self::Socket, buffer: &mut [u8]) -> Result<usize, Fault>;
     /// Never raises SIGPIPE.
     fn send(&mut self, socket: &Self::Socket, slices: &[IoSlice<'_>]) -> Result<usize, Fault>;
+    /// As [`send`](Self::send), of the last bytes: if all are sent, [`end_output`](Self::end_output) is to follow at once, and the kernel
+    /// may wait for it, to send the end with them.
+    fn send_last(&mut self, socket: &Self::Socket, slices: &[IoSlice<'_>]) -> Result<usize, Fault> {
+        self.send(socket, slices)
+    }
     /// Where the kernel sends files to. It is not used after the socket is closed.
     fn outlet(&mut self, socket: &Self::Socket) -> Outlet;
     /// The outlet of the socket has no room: an event is to follow.

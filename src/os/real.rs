@@ -27,6 +27,12 @@ const WAKE: Token = Token(usize::MAX - 1);
 /// A connection with a lower descriptor does not make the loop ask how many the process may have.
 const DESCRIPTORS_UNCHECKED: i32 = 8;
 
+/// What is sent with these flags waits for more, or for the end, if it does not fill a segment.
+#[cfg(target_os = "linux")]
+const SEND_LAST: i32 = libc::MSG_NOSIGNAL | libc::MSG_MORE;
+#[cfg(not(target_os = "linux"))]
+const SEND_LAST: i32 = libc::MSG_NOSIGNAL;
+
 /// How the listening socket, and by inheritance each accepted one, is set up.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct SocketOptions {
@@ -350,32 +356,21 @@ impl Os for RealOs {
     // The two system calls of a request are made without a function call in between: see `Session::on`.
     #[inline]
     fn receive(&mut self, mut socket: &Self::Socket, buffer: &mut [u8]) -> Result<usize, Fault> {
-        loop {
-            match socket.read(buffer) {
-                Ok(len) => return Ok(len),
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => return Err(fault(&error)),
-            }
-        }
+        uninterrupted(|| socket.read(buffer))
     }
 
     #[inline]
     fn send(&mut self, mut socket: &Self::Socket, slices: &[IoSlice<'_>]) -> Result<usize, Fault> {
-        loop {
-            // Both calls carry MSG_NOSIGNAL; a plain `writev` would not.
-            let sent = match slices {
-                [slice] => socket.write(slice),
-                // mio has to see a full socket: some of its back ends arm the event there.
-                _ => socket.try_io(|| {
-                    SockRef::from(socket).send_vectored_with_flags(slices, libc::MSG_NOSIGNAL)
-                }),
-            };
-            match sent {
-                Ok(len) => return Ok(len),
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => return Err(fault(&error)),
-            }
-        }
+        // Both calls carry MSG_NOSIGNAL; a plain `writev` would not.
+        uninterrupted(|| match slices {
+            [slice] => socket.write(slice),
+            _ => send_with_flags(socket, slices, libc::MSG_NOSIGNAL),
+        })
+    }
+
+    #[inline(never)]
+    fn send_last(&mut self, socket: &Self::Socket, slices: &[IoSlice<'_>]) -> Result<usize, Fault> {
+        uninterrupted(|| send_with_flags(socket, slices, SEND_LAST))
     }
 
     fn outlet(&mut self, socket: &Self::Socket) -> Outlet {
@@ -427,6 +422,27 @@ impl Os for RealOs {
     fn unix_seconds(&self) -> u64 {
         clock::since_1970().as_secs()
     }
+}
+
+/// Makes a call until no signal interrupts it.
+#[inline]
+fn uninterrupted(mut call: impl FnMut() -> io::Result<usize>) -> Result<usize, Fault> {
+    loop {
+        match call() {
+            Ok(len) => return Ok(len),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(fault(&error)),
+        }
+    }
+}
+
+/// mio has to see a full socket: some of its back ends arm the event there.
+fn send_with_flags(
+    socket: &mio::net::TcpStream,
+    slices: &[IoSlice<'_>],
+    flags: i32,
+) -> io::Result<usize> {
+    socket.try_io(|| SockRef::from(socket).send_vectored_with_flags(slices, flags))
 }
 
 /// The kernel reports a shortage before it looks whether a connection waits at all.

@@ -8,12 +8,19 @@ use crate::h1::{Cursor, put};
 use crate::limits::{COPY_LEN_MAX, SLICES_A_WRITE_MAX, SPARE_LEN_MAX};
 use crate::sync::contain::contain;
 
+/// Whether the end of the output follows the bytes of a write.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Follows {
+    Nothing,
+    End,
+}
+
 /// Bytes to be sent, in order.
 #[derive(Debug, Default)]
 pub(super) struct SendQueue {
     /// Heads, frames and small bodies, one after the other.
     run: Vec<u8>,
-    /// Large pieces, and the position in the run at which each is sent.
+    /// Large pieces, and the position in the run at which each is sent. An empty one stands for the end of the output.
     pieces: Vec<(usize, Bytes)>,
     /// Bytes of the run that were sent.
     run_sent: usize,
@@ -70,16 +77,22 @@ impl SendQueue {
         }
     }
 
-    /// Passes the next slices to `write`, which returns how many of their bytes it sent.
+    /// What was appended are the last bytes.
+    pub(super) fn end(&mut self) {
+        self.pieces.push((self.run.len(), Bytes::new()));
+    }
+
+    /// Passes the next slices to `write`, which returns how many of their bytes it sent, and whether the end follows them.
     ///
     /// Returns the bytes offered and the bytes sent.
     pub(super) fn write<E>(
         &mut self,
-        write: impl FnOnce(&[IoSlice<'_>]) -> Result<usize, E>,
+        write: impl FnOnce(&[IoSlice<'_>], Follows) -> Result<usize, E>,
     ) -> Result<(usize, usize), E> {
         let (offered, sent) = if self.pieces.is_empty() {
             let run = Cursor::at(&self.run, self.run_sent).rest();
-            (run.len(), write(&[IoSlice::new(run)])?)
+            let sent = write(&[IoSlice::new(run)], Follows::Nothing)?;
+            (run.len(), sent)
         } else {
             self.write_pieces(write)?
         };
@@ -91,11 +104,21 @@ impl SendQueue {
     #[cfg_attr(not(smallest), inline(never))]
     fn write_pieces<E>(
         &self,
-        write: impl FnOnce(&[IoSlice<'_>]) -> Result<usize, E>,
+        write: impl FnOnce(&[IoSlice<'_>], Follows) -> Result<usize, E>,
     ) -> Result<(usize, usize), E> {
         let mut slices = [IoSlice::new(&[]); SLICES_A_WRITE_MAX];
         let (filled, offered) = self.fill(&mut slices);
-        let sent = write(filled)?;
+        let is_end = cfg!(not(smallest))
+            && self
+                .pieces
+                .last()
+                .is_some_and(|(_, piece)| piece.is_empty());
+        let follows = if is_end && offered == self.len() {
+            Follows::End
+        } else {
+            Follows::Nothing
+        };
+        let sent = write(filled, follows)?;
         Ok((offered, sent))
     }
 
@@ -191,7 +214,7 @@ impl SendQueue {
 
 #[cfg(test)]
 mod tests {
-    use super::{Bytes, COPY_LEN_MAX, SendQueue};
+    use super::{Bytes, COPY_LEN_MAX, Follows, SLICES_A_WRITE_MAX, SendQueue};
 
     #[test]
     fn bytes_are_sent_in_order_however_short_each_write_is() {
@@ -214,7 +237,7 @@ mod tests {
             let mut sent = Vec::new();
             while !send_queue.is_empty() {
                 assert_eq!(send_queue.len(), expected.len() - sent.len());
-                let taken: Result<_, ()> = send_queue.write(|slices| {
+                let taken: Result<_, ()> = send_queue.write(|slices, _| {
                     let before = sent.len();
                     for slice in slices {
                         let len = slice.len().min(*step - (sent.len() - before));
@@ -225,6 +248,34 @@ mod tests {
                 assert!(taken.is_ok());
             }
             assert_eq!(sent, expected);
+        }
+    }
+
+    #[test]
+    fn the_end_follows_the_last_bytes_and_no_others() {
+        let mut send_queue = SendQueue::default();
+        for pieces in [0, 1, SLICES_A_WRITE_MAX] {
+            for _ in 0..pieces {
+                send_queue.push(&mut Bytes::from(vec![b'a'; COPY_LEN_MAX + 1]));
+            }
+            send_queue.run().extend_from_slice(b"bc");
+            send_queue.end();
+            while !send_queue.is_empty() {
+                let left = send_queue.len();
+                let taken: Result<_, ()> = send_queue.write(|slices, follows| {
+                    let offered: usize = slices.iter().map(|slice| slice.len()).sum();
+                    assert_eq!(follows == Follows::End, offered == left);
+                    Ok((offered / 2).max(1))
+                });
+                assert!(taken.is_ok());
+            }
+            // The next response is another connection's.
+            send_queue.run().extend_from_slice(b"d");
+            let taken: Result<_, ()> = send_queue.write(|_, follows| {
+                assert_eq!(follows, Follows::Nothing);
+                Ok(1)
+            });
+            assert_eq!(taken, Ok((1, 1)));
         }
     }
 }

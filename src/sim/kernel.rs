@@ -6,6 +6,7 @@
 
 mod counts;
 mod files;
+mod last_bytes;
 mod link;
 mod peer_side;
 mod trace;
@@ -433,6 +434,7 @@ impl Kernel {
         if !self.is_accepted(id, Syscall::EndOutput) {
             return;
         }
+        self.record.settle(id);
         self.note(|| format!("end output of {id}"));
         if self.links[id].outbound_flow == Flow::Open {
             self.links[id].outbound_flow = Flow::Ended;
@@ -447,6 +449,7 @@ impl Kernel {
         if !self.is_accepted(id, Syscall::Close) {
             return;
         }
+        self.record.settle(id);
         let idle = self.idle_policy();
         let unread = self.links[id].close(idle);
         self.counts.closed += 1;

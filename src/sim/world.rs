@@ -172,6 +172,7 @@ impl World {
 
     fn poll(&mut self, timeout: Option<Duration>, found: &mut Vec<Occurrence>) {
         self.timeout = timeout;
+        self.kernel.check_last_bytes();
         self.poll_end = PollEnd::Returned;
         self.spend_busy_time();
         self.advance_clocks();
@@ -332,6 +333,11 @@ impl Os for SimulatedOs {
     fn send(&mut self, socket: &Socket, slices: &[IoSlice<'_>]) -> Result<usize, Fault> {
         count(|tally| tally.sends += 1);
         self.begin_step().kernel.send(socket.0, slices)
+    }
+
+    fn send_last(&mut self, socket: &Socket, slices: &[IoSlice<'_>]) -> Result<usize, Fault> {
+        count(|tally| tally.sends += 1);
+        self.begin_step().kernel.send_last(socket.0, slices)
     }
 
     fn outlet(&mut self, socket: &Socket) -> Outlet {

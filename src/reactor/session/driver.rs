@@ -8,6 +8,7 @@ use crate::message::incoming::Appetite;
 use crate::observe::ServerEvent;
 use crate::os::{Fault, Instant, Interest, Os, Readiness};
 use crate::reactor::deadlines::{Renewal, Waiting};
+use crate::reactor::send_queue::Follows;
 use crate::sync::contain::contain;
 
 use super::action::{Action, Received, Trigger, Written};
@@ -367,7 +368,11 @@ impl<'a, O: Os, H: Handler> Driver<'a, O, H> {
             self.notify_before_send();
             let Context { os, scratch, .. } = &mut self.context;
             let socket = &self.session.socket;
-            match scratch.out.write(|slices| os.send(socket, slices)) {
+            let sent = scratch.out.write(|slices, follows| match follows {
+                Follows::Nothing => os.send(socket, slices),
+                Follows::End => os.send_last(socket, slices),
+            });
+            match sent {
                 Ok((offered, sent)) => {
                     self.session.renewal = Renewal::New;
                     // A short write has filled the socket: a second call would only confirm it.
@@ -446,8 +451,10 @@ impl<'a, O: Os, H: Handler> Driver<'a, O, H> {
         }
         let read_state = session.read_state;
         self.context.scratch.put_read_buffer(buffer);
-        let is_late = self.context.os.now() >= until;
-        if is_late || read_state == ReadState::Ended || self.watch(Waiting::Linger).is_err() {
+        if read_state == ReadState::Ended
+            || self.context.os.now() >= until
+            || self.watch(Waiting::Linger).is_err()
+        {
             return Action::Close;
         }
         match read_state {

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 
-use crate::h1::{Close, ResponseHead, ResponseLength};
+use crate::h1::{Close, Next, ResponseHead, ResponseLength};
 use crate::handler::Handler;
 use crate::limits::COPY_LEN_MAX;
 use crate::message::body::{Body, Content};
@@ -60,15 +60,17 @@ impl<O: Os, H: Handler> Driver<'_, O, H> {
             Afterwards::Fail => return self.respond_to_invalid_field(response.content()),
         }
         self.encode_head(response, length);
-        if self.session.connection.has_no_body() {
-            return;
-        }
-        if let Body(Content::Whole(bytes)) = response.body_mut() {
+        if !self.session.connection.has_no_body() {
+            let Body(Content::Whole(bytes)) = response.body_mut() else {
+                return self.attach(response);
+            };
             // By reference: most bodies are small and copied from there.
             self.context.scratch.out.push(bytes);
             self.session.connection.on_whole_body();
-        } else {
-            self.attach(response);
+        }
+        // The smallest build has no room for it.
+        if cfg!(not(smallest)) && self.session.connection.next() == Next::Linger {
+            self.context.scratch.out.end();
         }
     }
 

@@ -1,5 +1,7 @@
 //! The trace of a run, and the invariants that it violated.
 
+use super::LinkId;
+
 /// Whether each step is written down.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -15,6 +17,8 @@ pub enum Tracing {
 pub(in crate::sim) struct Record {
     /// What the server did and must never do.
     pub(in crate::sim) violations: Vec<String>,
+    /// The link whose end is to follow the bytes that were sent last.
+    pub(super) owing: Option<LinkId>,
     pub(in crate::sim) trace: Vec<String>,
     tracing: Tracing,
 }
@@ -23,6 +27,7 @@ impl Record {
     pub(in crate::sim) const fn new(tracing: Tracing) -> Self {
         Self {
             violations: Vec::new(),
+            owing: None,
             trace: Vec::new(),
             tracing,
         }
