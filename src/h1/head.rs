@@ -258,6 +258,7 @@ fn index_target(method: &[u8], target: &[u8], index: &mut HeadIndex) -> Result<(
 
 #[cfg(test)]
 mod tests {
+    use super::fields::GROWTH;
     use super::{
         HeadIndex, HeadLimits, HeadView, METHOD_LEN_MAX, Scan, parse, parse_at_once,
         parse_carefully,
@@ -530,8 +531,7 @@ mod tests {
 
     #[test]
     fn there_is_room_for_as_many_lines_as_may_be_and_for_no_more() {
-        // Memory is made for 29 at a time.
-        for headers_max in [28, 29, 30, 58] {
+        for headers_max in [GROWTH - 1, GROWTH, GROWTH + 1, 2 * GROWTH] {
             let limits = HeadLimits {
                 head_len_max: 1024,
                 headers_max,

@@ -122,7 +122,7 @@ impl Names {
 }
 
 /// Lines for which memory is made at once: as many as the platform sends, and one more.
-const GROWTH: usize = FIRST_BLOCK_LEN / size_of::<FieldSpan>();
+pub(super) const GROWTH: usize = FIRST_BLOCK_LEN / size_of::<FieldSpan>();
 /// Lines that have a bit. If there are more, all are looked at.
 const BITS: usize = 64;
 
