@@ -1,5 +1,4 @@
-//! The last bytes of a connection, which the simulated kernel may hold back until their end follows, as a real one does with
-//! `MSG_MORE`.
+//! The last bytes of a connection: their end must follow at once, since a real kernel may hold them back for it (`MSG_MORE`).
 
 use std::io::IoSlice;
 
@@ -14,6 +13,7 @@ impl Kernel {
         id: LinkId,
         slices: &[IoSlice<'_>],
     ) -> Result<usize, Fault> {
+        self.check_last_bytes();
         let offered: usize = slices.iter().map(|slice| slice.len()).sum();
         let sent = self.send(id, slices)?;
         if sent == offered {
@@ -22,7 +22,8 @@ impl Kernel {
         Ok(sent)
     }
 
-    /// A real kernel would hold them back for a fifth of a second.
+    /// Called before anything else is sent last, and before each poll: by then the end must have followed. A real kernel would hold
+    /// the bytes back for a fifth of a second.
     pub(in crate::sim) fn check_last_bytes(&mut self) {
         if let Some(id) = self.record.owing.take() {
             self.violate(format!("no end follows the last bytes on connection {id}"));
