@@ -383,6 +383,34 @@ fn requests_that_arrive_together_share_one_poll() {
 }
 
 #[test]
+fn the_end_of_a_connection_is_sent_with_its_last_bytes() {
+    let Some(mut traced) = Traced::start("last") else {
+        return;
+    };
+    let seen = traced.calls_at_rest().len();
+    let mut client = Client::connect(traced.address);
+    client.send("GET /hello HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
+    assert_eq!(client.response().status, 200);
+    drop(client);
+    let mut calls = Vec::new();
+    eventually("the connection is closed", || {
+        calls = traced.calls_at_rest().split_off(seen);
+        count(&calls, "close") == 1
+    });
+    // What is sent with this flag waits for what follows: the end of the output, which is the next call.
+    let sent = calls.iter().position(|call| call.contains("MSG_MORE"));
+    let sent = sent.unwrap_or_else(|| panic!("nothing is sent as the last: {calls:?}"));
+    let ended = calls.get(sent + 1).map(|call| name(call));
+    assert_eq!(ended, Some("shutdown"), "{calls:?}");
+    assert_eq!(
+        count(&calls, "sendto") + count(&calls, "sendmsg"),
+        1,
+        "{calls:?}"
+    );
+    assert_eq!(traced.process.stop(), Some(0));
+}
+
+#[test]
 fn a_connection_costs_only_accept_registration_and_close() {
     let Some(mut traced) = Traced::start("connection") else {
         return;
