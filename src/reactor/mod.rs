@@ -142,7 +142,7 @@ impl<O: Os, H: Handler> Reactor<O, H> {
         let _guard = self.enter();
         // Grows as needed; a few fit into the heap's first page.
         let mut found = Vec::with_capacity(EVENTS_KEPT);
-        self.scratch.prepare();
+        self.scratch.prepare(|| self.os.unix_seconds());
         self.table.prepare();
         while self.phase != Phase::Stopped {
             self.turn(&mut found)?;

@@ -42,13 +42,18 @@ impl Scratch {
         }
     }
 
-    /// Gets the read buffer and touches its first page, while there is no request yet that would have to wait for it.
-    pub(super) fn prepare(&mut self) {
+    /// Gets the read buffer, touches its first page and writes the date, while there is no request yet that would have to wait for it.
+    pub(super) fn prepare(&mut self, unix_seconds: impl FnOnce() -> u64) {
         let mut buffer = self.take_read_buffer();
         if let Some(first) = buffer.first_mut() {
             *first = 1;
         }
         self.put_read_buffer(buffer);
+        // The smallest build has no room for it.
+        if cfg!(not(smallest)) {
+            self.date.line(unix_seconds);
+            self.forget_time();
+        }
     }
 
     /// Takes the read buffer. The caller gives it back with [`put_read_buffer`](Self::put_read_buffer).
@@ -123,5 +128,21 @@ impl Default for Date {
             line: DateLine::new(&imf_fixdate(0)),
             freshness: Freshness::Stale,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Freshness, Scratch};
+    use crate::h1::{DateLine, WANTED, imf_fixdate};
+
+    #[test]
+    fn the_date_is_written_before_a_first_request_which_reads_the_clock_nevertheless() {
+        let mut scratch = Scratch::new(&WANTED);
+        scratch.prepare(|| 7);
+        assert_eq!(scratch.date.second, 7);
+        assert_eq!(scratch.date.freshness, Freshness::Stale);
+        let line = *scratch.date.line(|| 8).with_empty_line();
+        assert_eq!(line, *DateLine::new(&imf_fixdate(8)).with_empty_line());
     }
 }
