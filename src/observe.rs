@@ -189,61 +189,7 @@ pub struct StderrObserver;
 impl Observer for StderrObserver {
     fn on(&mut self, event: ServerEvent) {
         let mut line = Line::default();
-        let written = match event {
-            ServerEvent::Listening(address) => {
-                writeln!(line, "coldstart: listening on {}", DisplayAddress(&address))
-            }
-            ServerEvent::BodyLengthWrong => line.write_str(
-                "coldstart: a handler's body differs from its announced length; \
-                 the connection was closed\n",
-            ),
-            ServerEvent::FieldInvalid(name) => writeln!(
-                line,
-                "coldstart: a handler's response has a field that is not valid: \"{}\"; the request got 500",
-                name.as_str()
-            ),
-            ServerEvent::FieldsLeftOut(count) => writeln!(
-                line,
-                "coldstart: {} field(s) of a handler left out: \
-                 framing, Connection and Date are the server's",
-                decimal(count)
-            ),
-            ServerEvent::DescriptorsExhausted => line.write_str(
-                "coldstart: no descriptor left for a new connection; \
-                 raise `ulimit -n` or lower connections_max\n",
-            ),
-            ServerEvent::AcceptFailed(number) => writeln!(
-                line,
-                "coldstart: the kernel accepts no connection (os error {}); trying again",
-                decimal(number)
-            ),
-            ServerEvent::LoopBlocked(time) => writeln!(
-                line,
-                "coldstart: a handler blocked the loop for {} ms; pass what blocks to blocking() or Blocking::run()",
-                decimal(time.as_millis())
-            ),
-            ServerEvent::ThreadNotStarted => line.write_str(
-                "coldstart: the kernel starts no further thread; \
-                 see `ulimit -u` and the memory limit\n",
-            ),
-            ServerEvent::MemoryExhausted(held) => writeln!(
-                line,
-                "coldstart: peers hold {} MiB, and one that needs more was refused; \
-                 raise memory_max, or the memory of the instance",
-                decimal(held >> 20)
-            ),
-            ServerEvent::Stopped(cut) if cut > 0 => writeln!(
-                line,
-                "coldstart: stopped; {} connection(s) were cut in the middle of a request",
-                decimal(cut)
-            ),
-            ServerEvent::Refused(..)
-            | ServerEvent::HandlerPanicked
-            | ServerEvent::TaskPanicked
-            | ServerEvent::TasksDropped(_)
-            | ServerEvent::Draining(_)
-            | ServerEvent::Stopped(_) => Ok(()),
-        };
+        let written = line.report(event);
         debug_assert!(written.is_ok(), "a line has room for the longest message");
         // One write per line, so that no other thread's output gets into it. Without a line, older ones may have room now.
         output::STDERR.write(line.as_bytes());
@@ -269,6 +215,71 @@ impl Default for Line {
 }
 
 impl Line {
+    /// Writes what the operator should read of an event: nothing of most.
+    fn report(&mut self, event: ServerEvent) -> fmt::Result {
+        match event {
+            ServerEvent::Listening(address) => {
+                writeln!(self, "coldstart: listening on {}", DisplayAddress(&address))
+            }
+            ServerEvent::BodyLengthWrong => self.write_str(
+                "coldstart: a handler's body differs from its announced length; \
+                 the connection was closed\n",
+            ),
+            ServerEvent::FieldInvalid(name) => writeln!(
+                self,
+                "coldstart: a handler's response has a field that is not valid: \"{}\"; the request got 500",
+                name.as_str()
+            ),
+            ServerEvent::FieldsLeftOut(count) => writeln!(
+                self,
+                "coldstart: {} field(s) of a handler left out: \
+                 framing, Connection and Date are the server's",
+                decimal(count)
+            ),
+            ServerEvent::DescriptorsExhausted => self.write_str(
+                "coldstart: no descriptor left for a new connection; \
+                 raise `ulimit -n` or lower connections_max\n",
+            ),
+            ServerEvent::AcceptFailed(number) => writeln!(
+                self,
+                "coldstart: the kernel accepts no connection (os error {}); trying again",
+                decimal(number)
+            ),
+            ServerEvent::LoopBlocked(time) => writeln!(
+                self,
+                "coldstart: a handler blocked the loop for {} ms; pass what blocks to blocking() or Blocking::run()",
+                decimal(time.as_millis())
+            ),
+            ServerEvent::ThreadNotStarted => self.write_str(
+                "coldstart: the kernel starts no further thread; \
+                 see `ulimit -u` and the memory limit\n",
+            ),
+            ServerEvent::MemoryExhausted(held) => writeln!(
+                self,
+                "coldstart: peers hold {} MiB, and one that needs more was refused; \
+                 raise memory_max, or the memory of the instance",
+                decimal(held >> 20)
+            ),
+            // The smallest build has no room for it.
+            ServerEvent::TasksDropped(count) if cfg!(not(smallest)) => writeln!(
+                self,
+                "coldstart: {} task(s) had not ended and were dropped; one that never ends by itself waits with before_drain()",
+                decimal(count)
+            ),
+            ServerEvent::Stopped(cut) if cut > 0 => writeln!(
+                self,
+                "coldstart: stopped; {} connection(s) were cut in the middle of a request",
+                decimal(cut)
+            ),
+            ServerEvent::Refused(..)
+            | ServerEvent::HandlerPanicked
+            | ServerEvent::TaskPanicked
+            | ServerEvent::TasksDropped(_)
+            | ServerEvent::Draining(_)
+            | ServerEvent::Stopped(_) => Ok(()),
+        }
+    }
+
     fn as_bytes(&self) -> &[u8] {
         self.bytes.get(..self.len).unwrap_or_default()
     }
@@ -281,5 +292,54 @@ impl fmt::Write for Line {
         room.copy_from_slice(text.as_bytes());
         self.len = end;
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{FieldName, Line, ServerEvent};
+    use core::time::Duration;
+
+    /// Events that are reported, with the highest numbers, and one that is not.
+    const HIGHEST: [ServerEvent; 10] = [
+        ServerEvent::FieldsLeftOut(usize::MAX),
+        ServerEvent::AcceptFailed(i32::MIN),
+        ServerEvent::LoopBlocked(Duration::MAX),
+        ServerEvent::MemoryExhausted(usize::MAX),
+        ServerEvent::TasksDropped(usize::MAX),
+        ServerEvent::Stopped(usize::MAX),
+        ServerEvent::BodyLengthWrong,
+        ServerEvent::DescriptorsExhausted,
+        ServerEvent::ThreadNotStarted,
+        ServerEvent::HandlerPanicked,
+    ];
+
+    fn reported(event: ServerEvent) -> String {
+        let mut line = Line::default();
+        line.report(event).expect("a line has room for it");
+        String::from_utf8(line.as_bytes().to_vec()).expect("text")
+    }
+
+    #[test]
+    fn each_line_has_room_for_its_longest_text() {
+        for event in HIGHEST {
+            let text = reported(event);
+            let lines = text.matches('\n').count();
+            assert!(
+                text.is_empty() || text.ends_with('\n') && lines == 1,
+                "{text}"
+            );
+        }
+        let name = FieldName::new(&[b'n'; 100]);
+        assert!(
+            reported(ServerEvent::FieldInvalid(name)).contains(&"n".repeat(FieldName::LEN_MAX))
+        );
+    }
+
+    #[test]
+    fn what_is_lost_at_the_end_is_reported() {
+        assert!(reported(ServerEvent::TasksDropped(3)).starts_with("coldstart: 3 task(s) "));
+        assert!(reported(ServerEvent::Stopped(2)).contains("2 connection(s) were cut"));
+        assert_eq!(reported(ServerEvent::Stopped(0)), "", "nothing is lost");
     }
 }
