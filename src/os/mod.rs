@@ -5,6 +5,7 @@ pub(crate) mod clock;
 mod descriptors;
 mod fault;
 mod file;
+mod listener;
 mod memory;
 pub(crate) mod number;
 mod real;
@@ -18,10 +19,9 @@ use std::io::IoSlice;
 use std::net::{SocketAddr, TcpStream};
 
 pub(crate) use fault::fault;
+pub(crate) use listener::{KeepaliveTimes, Listener, PortSharing, SocketOptions};
 pub(crate) use memory::{LEAVES_HOLES, give_back_memory, memory_limit, number};
-pub(crate) use real::{
-    KeepaliveTimes, Listener, Orphans, PortSharing, RealOs, Signals, SocketOptions, StopFlag,
-};
+pub(crate) use real::{Orphans, RealOs, Signals, StopFlag};
 pub(crate) use send_file::{Outlet, can_send_files};
 pub(crate) use signal::Wake;
 pub(crate) use variable::read_variable;

@@ -1,22 +1,22 @@
-//! The real operating system: epoll through mio, socket options through socket2. The only file that names either.
+//! The real operating system: epoll through mio, which no other file names, and connections through socket2.
 #![expect(
     clippy::disallowed_types,
-    reason = "this file is the fence around mio and socket2"
+    reason = "this file is the fence around mio, and part of that around socket2"
 )]
 
 use core::sync::atomic::{AtomicBool, Ordering};
 use core::time::Duration;
 use std::io::{self, IoSlice, Read as _, Write as _};
-use std::net::{Shutdown, SocketAddr, TcpStream};
-use std::os::fd::{AsRawFd as _, OwnedFd};
+use std::net::{Shutdown, TcpStream};
+use std::os::fd::AsRawFd as _;
 use std::sync::Arc;
 
 use mio::unix::SourceFd;
 use mio::{Events, Poll, Token};
-use socket2::{Domain, Protocol, SockRef, Socket, TcpKeepalive, Type};
+use socket2::SockRef;
 
 use super::fault::fault;
-use super::file::{Access, open};
+use super::listener::{Early, Listener};
 use super::signal::{self, Wake};
 use super::{Fault, Instant, Interest, Key, Occurrence, Os, Outlet, PeerAddress, Readiness};
 use super::{clock, descriptors};
@@ -33,97 +33,6 @@ const SEND_LAST: i32 = libc::MSG_NOSIGNAL | libc::MSG_MORE;
 #[cfg(not(target_os = "linux"))]
 const SEND_LAST: i32 = libc::MSG_NOSIGNAL;
 
-/// How the listening socket, and by inheritance each accepted one, is set up.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct SocketOptions {
-    pub(crate) address: SocketAddr,
-    pub(crate) backlog: i32,
-    pub(crate) keepalive: Option<KeepaliveTimes>,
-    pub(crate) sharing: PortSharing,
-}
-
-/// When the kernel probes whether an idle peer is still alive.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct KeepaliveTimes {
-    pub(crate) idle: Duration,
-    pub(crate) interval: Duration,
-    pub(crate) count: u32,
-}
-
-/// Whether other servers may listen on the same port, each with a backlog of its own.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum PortSharing {
-    Alone,
-    Shared,
-}
-
-/// A listening socket that is not polled yet.
-#[derive(Debug)]
-pub(crate) struct Listener(std::net::TcpListener);
-
-impl Listener {
-    /// Binds and listens. Options are set on the listener only: on Linux each accepted socket inherits them.
-    ///
-    /// # Errors
-    ///
-    /// The kernel's error: the port is in use, no interface has the address, the permission is missing.
-    pub(crate) fn open(options: &SocketOptions) -> io::Result<Self> {
-        let domain = Domain::for_address(options.address);
-        let socket = above_standard(new_socket(domain)?)?;
-        socket.set_reuse_address(true)?;
-        if options.sharing == PortSharing::Shared {
-            socket.set_reuse_port(true)?;
-        }
-        set_inherited(&socket, options)?;
-        socket.bind(&options.address.into())?;
-        socket.listen(options.backlog)?;
-        Ok(Self(socket.into()))
-    }
-
-    /// Takes over a socket that listens already. Its address, its backlog and whether the port is shared are settled.
-    ///
-    /// # Errors
-    ///
-    /// The socket does not listen, or the kernel denies an option.
-    pub(crate) fn adopt(
-        listener: std::net::TcpListener,
-        options: &SocketOptions,
-    ) -> io::Result<Self> {
-        let socket = above_standard(listener.into())?;
-        // Only Linux says so before the first accept.
-        #[cfg(target_os = "linux")]
-        if !socket.is_listener()? {
-            return Err(io::ErrorKind::InvalidInput.into());
-        }
-        socket.set_nonblocking(true)?;
-        socket.set_keepalive(options.keepalive.is_some())?;
-        set_inherited(&socket, options)?;
-        Ok(Self(socket.into()))
-    }
-
-    pub(crate) fn local_address(&self) -> io::Result<SocketAddr> {
-        self.0.local_addr()
-    }
-
-    /// The same socket for another loop: they accept from one backlog, so a loop that is blocked keeps no connection from
-    /// the others.
-    pub(crate) fn try_clone(&self) -> io::Result<Self> {
-        self.0.try_clone().map(Self)
-    }
-}
-
-/// A stream socket that does not block.
-fn new_socket(domain: Domain) -> io::Result<Socket> {
-    #[cfg(target_os = "linux")]
-    return Socket::new(domain, Type::STREAM.nonblocking(), Some(Protocol::TCP));
-    #[cfg(not(target_os = "linux"))]
-    {
-        let socket = Socket::new(domain, Type::STREAM, Some(Protocol::TCP))?;
-        socket.set_nonblocking(true)?;
-        Ok(socket)
-    }
-}
-
 /// mio arms no event of a descriptor that it does not read itself.
 fn rearm_wake(registry: &mio::Registry, wake: &Wake) -> Result<(), Fault> {
     wake.drain();
@@ -132,48 +41,13 @@ fn rearm_wake(registry: &mio::Registry, wake: &Wake) -> Result<(), Fault> {
     armed.map_err(|error| fault(&error))
 }
 
-/// Sets the options that accepted sockets get from their listener.
-fn set_inherited(socket: &Socket, options: &SocketOptions) -> io::Result<()> {
-    socket.set_tcp_nodelay(true)?;
-    if let Some(times) = options.keepalive {
-        let keepalive = TcpKeepalive::new()
-            .with_time(times.idle)
-            .with_interval(times.interval)
-            .with_retries(times.count);
-        socket.set_tcp_keepalive(&keepalive)?;
-    }
-    Ok(())
-}
-
-/// Moves a socket that got the number of a standard stream, and occupies all such numbers: what a handler prints must not
-/// reach a peer. std opens closed streams before `main`; a start from C's `main` does not.
-fn above_standard(socket: Socket) -> io::Result<Socket> {
-    if socket.as_raw_fd() > libc::STDERR_FILENO {
-        return Ok(socket);
-    }
-    // A copy of an `OwnedFd` gets a number above 2.
-    let socket = OwnedFd::from(socket);
-    let moved = socket.try_clone()?;
-    drop(socket);
-    loop {
-        let placeholder = match open("/dev/null", Access::ReadAndWrite) {
-            Ok(file) => OwnedFd::from(file),
-            // There may be no `/dev`: any descriptor that is not a connection will do.
-            Err(_) => Socket::new(Domain::UNIX, Type::DGRAM, None)?.into(),
-        };
-        if placeholder.as_raw_fd() > libc::STDERR_FILENO {
-            return Ok(moved.into());
-        }
-        std::mem::forget(placeholder);
-    }
-}
-
 /// The kernel.
 #[derive(Debug)]
 pub(crate) struct RealOs {
     poll: Poll,
     events: Events,
     listener: Option<mio::net::TcpListener>,
+    early: Early,
     wake: Wake,
     stop: StopFlag,
     /// Connections leave this descriptor and all above it to handlers. At first [`DESCRIPTORS_UNCHECKED`].
@@ -209,7 +83,8 @@ impl RealOs {
     /// The kernel has no descriptor, or no memory, for an epoll instance.
     pub(crate) fn new(listener: Listener, wake: Wake, stop: StopFlag) -> io::Result<Self> {
         let poll = Poll::new()?;
-        let mut listener = mio::net::TcpListener::from_std(listener.0);
+        let (listener, early) = listener.into_parts();
+        let mut listener = mio::net::TcpListener::from_std(listener);
         poll.registry()
             .register(&mut listener, LISTENER, mio::Interest::READABLE)?;
         let mut wake_source = SourceFd(&wake.descriptor());
@@ -220,6 +95,7 @@ impl RealOs {
             poll,
             events,
             listener: Some(listener),
+            early,
             wake,
             stop,
             reserve_from: DESCRIPTORS_UNCHECKED,
@@ -247,7 +123,12 @@ impl RealOs {
             }
             accepted = listener.accept();
         }
-        let (socket, _) = accepted.map_err(|error| fault(&error))?;
+        let accepted = accepted.map_err(|error| fault(&error));
+        if matches!(accepted, Err(Fault::Again)) {
+            self.early = Early::Gone;
+        }
+        let (socket, _) = accepted?;
+        self.early.complete(&SockRef::from(&socket));
         self.last_accepted = socket.as_raw_fd();
         Ok(socket)
     }

@@ -306,7 +306,7 @@ impl Server {
 
     /// As [`bind`](Self::bind), on a socket that listens already: one that a service manager has opened for the program (socket
     /// activation), that a test has bound, or that the program opened while it still had the privilege to. Connections that wait in its
-    /// backlog are served.
+    /// backlog are served, and get the options of TCP that later ones inherit.
     ///
     /// The listener becomes non-blocking, for all processes that share it. The [`address`](Self::address), the
     /// [`backlog`](Self::backlog) and whether its port [is shared](Self::share_port) are those that it has; all other settings count.
