@@ -196,7 +196,7 @@ impl Observer for StderrObserver {
     }
 }
 
-/// More than the longest line: the one about fields that were left out, with a count of 20 digits.
+/// More than the longest line: the one about memory, with a count of 20 digits.
 const LINE_LEN_MAX: usize = 160;
 
 /// A line that is being written, on the stack: the first one is written at the start, where an allocation costs a page.
