@@ -13,8 +13,8 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 
 use crate::support::{
-    DEADLINE, Gateway, PROGRAM, coldstart, file, free_port, interpreter, runs, server, stderr,
-    stdout,
+    DEADLINE, Gateway, PROGRAM, coldstart, copy_program, file, free_port, interpreter, runs,
+    server, stderr, stdout,
 };
 
 /// No process on this machine belongs to it, so that its limits count only the test's own.
@@ -546,7 +546,7 @@ fn run_as(user: Option<u32>, arguments: &[&str]) -> Output {
 /// The program where every user may execute it.
 fn program_for_all() -> tempfile::TempDir {
     let folder = open_folder();
-    fs::copy(PROGRAM, folder.path().join("coldstart")).expect("copied");
+    copy_program(&[], PROGRAM, &folder.path().join("coldstart"));
     folder
 }
 

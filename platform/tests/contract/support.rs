@@ -368,9 +368,27 @@ impl Reply {
 pub(crate) fn file(folder: &Path, name: &str, content: impl AsRef<[u8]>, mode: u32) -> PathBuf {
     let path = folder.join(name);
     fs::create_dir_all(path.parent().expect("a folder")).expect("created");
-    fs::write(&path, content).expect("written");
+    if mode & 0o111 == 0 {
+        fs::write(&path, content).expect("written");
+    } else {
+        copy_program(content.as_ref(), "/dev/stdin", &path);
+    }
     fs::set_permissions(&path, fs::Permissions::from_mode(mode)).expect("the mode");
     path
+}
+
+/// Copies what will be executed, by a process that holds nothing else. If this one wrote it, a child that another test
+/// starts meanwhile could have it open for longer, and the kernel executes no file that is open for writing.
+pub(crate) fn copy_program(input: &[u8], from: &str, to: &Path) {
+    let mut copying = Command::new("cp")
+        .args([from.as_ref(), to.as_os_str()])
+        .stdin(Stdio::piped())
+        .spawn()
+        .expect("cp runs");
+    let mut pipe = copying.stdin.take().expect("its input");
+    pipe.write_all(input).expect("written");
+    drop(pipe);
+    assert!(copying.wait().expect("its status").success(), "{from}");
 }
 
 /// The folders in `/proc` of all descendants of a process.
