@@ -83,6 +83,21 @@ impl Traced {
         });
         calls
     }
+
+    /// The calls for a connection with this one request, until it is closed.
+    fn calls_of_connection(&self, request: impl AsRef<[u8]>) -> Vec<String> {
+        let seen = self.calls_at_rest().len();
+        let mut client = Client::connect(self.address);
+        client.send(request);
+        assert_eq!(client.response().status, 200, "it responds");
+        drop(client);
+        let mut calls = Vec::new();
+        eventually("the connection is closed", || {
+            calls = self.calls_at_rest().split_off(seen);
+            count(&calls, "close") == 1
+        });
+        calls
+    }
 }
 
 fn name(call: &str) -> &str {
@@ -181,14 +196,14 @@ fn between_listen_and_the_first_poll_runs_only_what_the_poll_needs() {
         set,
         set,
         set,
-        // Whether a connection was quicker than these.
-        "poll",
         "eventfd2",
         signal,
         signal,
         // Only process 1 has orphans to wait for.
         "gettid",
         "epoll_create1",
+        // Whether a connection was quicker than the listener's options.
+        "poll",
         "epoll_ctl",
         "epoll_ctl",
     ];
@@ -390,16 +405,8 @@ fn the_end_of_a_connection_is_sent_with_its_last_bytes() {
     let Some(mut traced) = Traced::start("last") else {
         return;
     };
-    let seen = traced.calls_at_rest().len();
-    let mut client = Client::connect(traced.address);
-    client.send("GET /hello HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
-    assert_eq!(client.response().status, 200);
-    drop(client);
-    let mut calls = Vec::new();
-    eventually("the connection is closed", || {
-        calls = traced.calls_at_rest().split_off(seen);
-        count(&calls, "close") == 1
-    });
+    let request = "GET /hello HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n";
+    let calls = traced.calls_of_connection(request);
     // What is sent with this flag waits for what follows: the end of the output, which is the next call.
     let sent = calls.iter().position(|call| call.contains("MSG_MORE"));
     let sent = sent.unwrap_or_else(|| panic!("nothing is sent as the last: {calls:?}"));
@@ -418,16 +425,7 @@ fn a_connection_costs_only_accept_registration_and_close() {
     let Some(mut traced) = Traced::start("connection") else {
         return;
     };
-    let seen = traced.calls_at_rest().len();
-    let mut client = Client::connect(traced.address);
-    client.send(get("/hello"));
-    assert_eq!(client.response().status, 200);
-    drop(client);
-    let mut calls = Vec::new();
-    eventually("the connection is closed", || {
-        calls = traced.calls_at_rest().split_off(seen);
-        count(&calls, "close") == 1
-    });
+    let calls = traced.calls_of_connection(get("/hello"));
     for (call, times) in [
         ("sendto", 1),
         ("epoll_ctl", 1),

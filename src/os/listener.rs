@@ -68,7 +68,10 @@ impl Listener {
         if cfg!(not(smallest)) {
             set_keepalive(&socket, options.keepalive)?;
         }
-        Ok(Self::complete(socket, options.keepalive))
+        Ok(Self {
+            socket: socket.into(),
+            early: Early::new(options.keepalive),
+        })
     }
 
     /// Takes over a socket that listens already. Its address, its backlog and whether the port is shared are settled.
@@ -89,19 +92,16 @@ impl Listener {
         socket.set_nonblocking(true)?;
         socket.set_tcp_nodelay(true)?;
         set_keepalive(&socket, options.keepalive)?;
-        Ok(Self::complete(socket, options.keepalive))
-    }
-
-    /// Now the socket has all its options.
-    fn complete(socket: Socket, keepalive: Option<KeepaliveTimes>) -> Self {
-        Self {
-            early: Early::of(&socket, keepalive),
+        Ok(Self {
             socket: socket.into(),
-        }
+            early: Early::new(options.keepalive),
+        })
     }
 
+    /// For the loop that will poll it.
     pub(super) fn into_parts(self) -> (std::net::TcpListener, Early) {
-        (self.socket, self.early)
+        let early = self.early.still_waiting(&self.socket);
+        (self.socket, early)
     }
 
     pub(crate) fn local_address(&self) -> io::Result<SocketAddr> {
@@ -141,9 +141,14 @@ pub(super) enum Early {
 
 #[cfg(not(smallest))]
 impl Early {
-    fn of(listener: &Socket, keepalive: Option<KeepaliveTimes>) -> Self {
+    const fn new(keepalive: Option<KeepaliveTimes>) -> Self {
+        Self::Waiting(keepalive)
+    }
+
+    /// Asked as late as can be: by then also those wait that the kernel was making when the last option was set.
+    fn still_waiting(self, listener: &std::net::TcpListener) -> Self {
         if super::descriptors::is_readable(listener.as_raw_fd()) {
-            Self::Waiting(keepalive)
+            self
         } else {
             Self::Gone
         }
@@ -160,8 +165,12 @@ impl Early {
 
 #[cfg(smallest)]
 impl Early {
-    const fn of(_: &Socket, _: Option<KeepaliveTimes>) -> Self {
+    const fn new(_: Option<KeepaliveTimes>) -> Self {
         Self::Gone
+    }
+
+    const fn still_waiting(self, _: &std::net::TcpListener) -> Self {
+        self
     }
 
     pub(super) const fn complete(&self, _: &Socket) {}
@@ -223,7 +232,7 @@ mod tests {
 
     use socket2::SockRef;
 
-    use super::{Duration, Early, KeepaliveTimes, Listener, PortSharing, SocketOptions};
+    use super::{Duration, KeepaliveTimes, Listener, PortSharing, SocketOptions};
     use crate::os::{Fault, Os as _, RealOs, Signals, StopFlag, Wake};
 
     const TIMES: KeepaliveTimes = KeepaliveTimes {
@@ -294,11 +303,15 @@ mod tests {
     #[test]
     fn a_listener_of_the_server_s_own_has_its_options_before_a_connection_comes() {
         let listener = Listener::open(&options(Some(TIMES))).expect("a free port");
-        assert!(matches!(listener.early, Early::Gone));
         let address = listener.local_address().expect("an address");
-        let _client = TcpStream::connect(address).expect("it listens");
-        let (is_at_once, times) = accepted(&mut loop_on(listener));
-        assert!(is_at_once);
-        assert_eq!(times, Some((TIMES.idle, TIMES.interval, TIMES.count)));
+        let control = listener.socket.try_clone().expect("a descriptor");
+        let mut os = loop_on(listener);
+        let expected = Some((TIMES.idle, TIMES.interval, TIMES.count));
+        for is_at_once in [true, false] {
+            let control = SockRef::from(&control);
+            control.set_tcp_nodelay(is_at_once).expect("an option");
+            let _client = TcpStream::connect(address).expect("it listens");
+            assert_eq!(accepted(&mut os), (is_at_once, expected));
+        }
     }
 }

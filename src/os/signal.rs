@@ -163,9 +163,17 @@ static REAPER: [AtomicI32; 1] = [AtomicI32::new(0)];
 ///
 /// As [`install`].
 pub(crate) fn watch_orphans(wake: &Wake) -> io::Result<()> {
-    if !is_first_thread() {
-        return Ok(());
+    if is_first_thread() {
+        catch_ends(wake)
+    } else {
+        Ok(())
     }
+}
+
+/// Apart from what each start runs.
+#[cold]
+#[inline(never)]
+fn catch_ends(wake: &Wake) -> io::Result<()> {
     std::mem::forget(wake.clone());
     for slot in &REAPER {
         slot.store(wake.written().saturating_add(1), Ordering::Release);
