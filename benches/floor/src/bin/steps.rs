@@ -1,6 +1,7 @@
 //! The floor with what a start of this server asks of the kernel besides, step by step: an epoll loop; with the feature `calls`
-//! also a wake-up, the options of its sockets, signals and a line on stderr; with `memory` two pages of data as well. There is no
-//! other code, so what a start costs more than the last step is the server's own code, and where it lies.
+//! also a wake-up, the options of its sockets, signals, a look for early connections and a line on stderr; with `memory` two
+//! pages of data as well. There is no other code, so what a start costs more than the last step is the server's own code, and
+//! where it lies.
 #![no_std]
 #![no_main]
 
@@ -14,6 +15,7 @@ use system::{BIND, EXIT, GREETING, LISTEN, SETSOCKOPT, SOCKET, WRITE, call, port
 
 const LINE: &[u8] = b"coldstart: listening on 0.0.0.0:9000\n";
 
+const POLL: usize = 7;
 const RT_SIGACTION: usize = 13;
 const RT_SIGPROCMASK: usize = 14;
 const SENDTO: usize = 44;
@@ -67,9 +69,16 @@ unsafe extern "C" fn serve(stack: *const *const u8) -> ! {
     // SO_REUSEADDR.
     set(listener, SOL_SOCKET, 2, 1);
     if cfg!(feature = "calls") {
-        // TCP_NODELAY, SO_KEEPALIVE, and three times of keepalive.
+        // TCP_NODELAY.
+        set(listener, SOL_TCP, 1, 1);
+    }
+    if call(BIND, [listener, address.as_ptr().addr(), 16, 0, 0]) != 0 {
+        call(EXIT, [1, 0, 0, 0, 0]);
+    }
+    call(LISTEN, [listener, 1024, 0, 0, 0]);
+    if cfg!(feature = "calls") {
+        // SO_KEEPALIVE and its three times.
         for (level, option, value) in [
-            (SOL_TCP, 1, 1),
             (SOL_SOCKET, 9, 1),
             (SOL_TCP, 4, 60),
             (SOL_TCP, 5, 15),
@@ -78,10 +87,6 @@ unsafe extern "C" fn serve(stack: *const *const u8) -> ! {
             set(listener, level, option, value);
         }
     }
-    if call(BIND, [listener, address.as_ptr().addr(), 16, 0, 0]) != 0 {
-        call(EXIT, [1, 0, 0, 0, 0]);
-    }
-    call(LISTEN, [listener, 1024, 0, 0, 0]);
     if cfg!(feature = "memory") {
         // SAFETY: both are within it, and there is one thread.
         unsafe {
@@ -91,6 +96,11 @@ unsafe extern "C" fn serve(stack: *const *const u8) -> ! {
         }
     }
     let epoll = call(EPOLL_CREATE1, [NONBLOCK_CLOEXEC & 0o2_000_000, 0, 0, 0, 0]);
+    if cfg!(feature = "calls") {
+        // Whether a connection waits that has not all options: a `pollfd` for input.
+        let mut polled = listener | 1 << 32;
+        call(POLL, [(&raw mut polled).addr(), 1, 0, 0, 0]);
+    }
     watch(epoll, listener);
     if cfg!(feature = "calls") {
         watch(epoll, call(EVENTFD2, [0, NONBLOCK_CLOEXEC, 0, 0, 0]));
