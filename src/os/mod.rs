@@ -3,6 +3,19 @@
 pub(crate) mod address;
 pub(crate) mod clock;
 mod descriptors;
+#[cfg_attr(
+    not(all(
+        target_os = "linux",
+        target_pointer_width = "64",
+        any(target_arch = "x86_64", target_arch = "aarch64"),
+        // mio's back end for kernels without epoll has to make them.
+        not(mio_unsupported_force_poll_poll),
+        // It has no room for them.
+        not(smallest)
+    )),
+    path = "exchange_elsewhere.rs"
+)]
+mod exchange;
 mod fault;
 mod file;
 mod listener;

@@ -6,7 +6,7 @@
 
 use core::sync::atomic::{AtomicBool, Ordering};
 use core::time::Duration;
-use std::io::{self, IoSlice, Read as _, Write as _};
+use std::io::{self, IoSlice};
 use std::net::{Shutdown, TcpStream};
 use std::os::fd::AsRawFd as _;
 use std::sync::Arc;
@@ -15,6 +15,7 @@ use mio::unix::SourceFd;
 use mio::{Events, Poll, Token};
 use socket2::SockRef;
 
+use super::exchange;
 use super::fault::fault;
 use super::listener::{Early, Listener};
 use super::signal::{self, Wake};
@@ -234,17 +235,17 @@ impl Os for RealOs {
         done.map_err(|error| fault(&error))
     }
 
-    // The two system calls of a request are made without a function call in between: see `Session::on`.
+    // In place, so that after the system call no function returns to one from before it: see `exchange`.
     #[inline]
-    fn receive(&mut self, mut socket: &Self::Socket, buffer: &mut [u8]) -> Result<usize, Fault> {
-        uninterrupted(|| socket.read(buffer))
+    fn receive(&mut self, socket: &Self::Socket, buffer: &mut [u8]) -> Result<usize, Fault> {
+        uninterrupted(|| exchange::receive(socket, buffer))
     }
 
     #[inline]
-    fn send(&mut self, mut socket: &Self::Socket, slices: &[IoSlice<'_>]) -> Result<usize, Fault> {
+    fn send(&mut self, socket: &Self::Socket, slices: &[IoSlice<'_>]) -> Result<usize, Fault> {
         // Both calls carry MSG_NOSIGNAL; a plain `writev` would not.
         uninterrupted(|| match slices {
-            [slice] => socket.write(slice),
+            [slice] => exchange::send(socket, slice),
             _ => send_with_flags(socket, slices, libc::MSG_NOSIGNAL),
         })
     }
