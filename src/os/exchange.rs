@@ -1,9 +1,8 @@
 //! The two system calls of each request. An island of unsafe code, to make them without the C library.
 //!
-//! In the kernel more calls are nested than the processor has room for in its stack of return addresses. So after a system call each
-//! return to a function that was called before it is predicted wrongly, and the C library has two functions around each of these calls.
-//! Without them a request has 0.03 to 0.04 less of the CPU time that it has in a loop which only counts empty lines: `cargo bench --bench
-//! versus -- only=ours scenario=plain-64`.
+//! The first return, after a system call, to a function that was called before it is slow: the processor may predict it by the calls that it
+//! remembers, which are the kernel's then. More returns after that one cost little. So these calls are made in place, which the C library
+//! can't. What it is worth is in `benches/README.md`.
 #![expect(
     unsafe_code,
     reason = "std and socket2 make system calls by the C library"
@@ -44,7 +43,6 @@ fn result(returned: isize) -> io::Result<usize> {
 /// # Safety
 ///
 /// The kernel may do with these bytes what the call is for.
-#[cfg(target_arch = "x86_64")]
 #[inline]
 unsafe fn call(
     number: libc::c_long,
@@ -55,6 +53,7 @@ unsafe fn call(
 ) -> isize {
     let returned;
     // SAFETY: these are the registers of the kernel's interface, and those that it changes.
+    #[cfg(target_arch = "x86_64")]
     unsafe {
         asm!(
             "syscall",
@@ -70,21 +69,8 @@ unsafe fn call(
             options(nostack)
         );
     }
-    returned
-}
-
-/// The same.
-#[cfg(target_arch = "aarch64")]
-#[inline]
-unsafe fn call(
-    number: libc::c_long,
-    descriptor: i32,
-    start: *mut u8,
-    len: usize,
-    flags: i32,
-) -> isize {
-    let returned;
     // SAFETY: as above.
+    #[cfg(target_arch = "aarch64")]
     unsafe {
         asm!(
             "svc 0",

@@ -235,7 +235,7 @@ impl Os for RealOs {
         done.map_err(|error| fault(&error))
     }
 
-    // In place, so that after the system call no function returns to one from before it: see `exchange`.
+    // In place: a return after the system call is slow, see `exchange`.
     #[inline]
     fn receive(&mut self, socket: &Self::Socket, buffer: &mut [u8]) -> Result<usize, Fault> {
         uninterrupted(|| exchange::receive(socket, buffer))
